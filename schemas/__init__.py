@@ -1,0 +1,1 @@
+"""What crosses a boundary: every name, unit and layout that two parts of turnwatch have to agree on, declared once."""

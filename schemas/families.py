@@ -1,0 +1,224 @@
+"""Families of aggregates: what a producer sends, measure by measure, and in which privacy partitions it may be seen.
+
+A *family* is one Kafka topic. A *privacy partition* of it is one projection of the same observations onto some
+dimensions, aggregated over its k-window: every observation is counted exactly once per partition, so two partitions are
+never added up. A *cut* groups one named partition by some of its dimensions; slices are the groups. The k-window is the
+partition's bucket: grace and lateness run from its end.
+
+Measures are integers, so that sums are exact in any order. `counter` measures add over producers and time. A `gauge` is
+summed across producers at one instant; within a window the last one counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Merge = Literal["counter", "gauge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One non-negative integer that rows carry. `part_of` names the measure it can never exceed."""
+
+    name: str
+    unit: str
+    meaning: str
+    merge: Merge = "counter"
+    part_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An integer or vocabulary column that, with the dimensions, tells rows of one cell apart."""
+
+    name: str
+    meaning: str
+    vocabulary: tuple[str, ...] = ()
+    integer_range: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyPartition:
+    name: str
+    dimensions: tuple[str, ...]
+    k_window_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Grouping of one privacy partition by some of its dimensions; `()` is everything together."""
+
+    partition: str
+    dimensions: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Stable text form, `pool,region`; `all` for the cut without dimensions."""
+        return ",".join(self.dimensions) or "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    name: str
+    meaning: str
+    partitions: tuple[PrivacyPartition, ...]
+    measures: tuple[Measure, ...]
+    cuts: tuple[Cut, ...]
+    keys: tuple[Key, ...] = ()
+    lateness_s: int = 120
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Every dimension of any partition, in order of first appearance."""
+        return tuple(dict.fromkeys(name for partition in self.partitions for name in partition.dimensions))
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(key.name for key in self.keys)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        return tuple(measure.name for measure in self.measures)
+
+    def partition(self, name: str) -> PrivacyPartition:
+        return next(partition for partition in self.partitions if partition.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """A service level indicator that is counted exactly at the edge, as bad and total turns.
+
+    `threshold_ms` is `None` for outcomes that are good or bad by nature. `bad_when` says on which side of the threshold
+    a turn is bad: `at_or_above` for "good below", `above` for "good up to and including".
+    """
+
+    name: str
+    meaning: str
+    threshold_ms: int | None = None
+    bad_when: Literal["at_or_above", "above"] = "at_or_above"
+
+    @property
+    def bad(self) -> str:
+        return f"{self.name}_bad"
+
+    @property
+    def total(self) -> str:
+        return f"{self.name}_total"
+
+    @property
+    def measures(self) -> tuple[Measure, Measure]:
+        return (
+            Measure(self.total, "turns", f"turns in which it could be judged: {self.meaning}"),
+            Measure(self.bad, "turns", f"turns outside of: {self.meaning}", part_of=self.total),
+        )
+
+
+INDICATORS = (
+    Indicator("first_partial_500ms", "first partial transcript below 500 ms", threshold_ms=500),
+    Indicator("first_audio_1800ms", "first synthesised audio below 1.8 s", threshold_ms=1_800),
+    Indicator("turn_4000ms", "whole turn below 4 s", threshold_ms=4_000),
+    Indicator("queue_wait_250ms", "queue wait up to 250 ms", threshold_ms=250, bad_when="above"),
+    Indicator("turn_error", "turn without error"),
+    Indicator("abandonment", "turn not abandoned by the user"),
+    Indicator("retrieval_stale", "retrieval answered from a fresh index"),
+)
+
+STAGES = (
+    "queue_wait",
+    "asr_first_partial",
+    "retrieval",
+    "llm_first_token",
+    "tts_first_audio",
+    "first_audio",
+    "turn",
+)
+"""Stages of a turn. `first_audio` and `turn` are wholes, the others parts of them."""
+
+SCALE_OF_STAGE = {stage: 6 if stage in ("first_audio", "turn") else 5 for stage in STAGES}
+"""Scale of the base-2 exponential histogram of each stage (OpenTelemetry's definition); 6 is ≤ 0.55 % relative error."""
+
+OPERATIONAL = PrivacyPartition("operational", ("region", "pool", "route", "bundle"), k_window_s=10)
+AUDIENCE = PrivacyPartition("audience", ("pool", "language", "device_class"), k_window_s=60)
+
+_OPERATIONAL_CUTS = (
+    Cut("operational", ("pool",)),
+    Cut("operational", ("pool", "region")),
+    Cut("operational", ("pool", "route")),
+    Cut("operational", ("pool", "bundle")),
+    Cut("operational", ("pool", "region", "bundle")),
+)
+
+TURNS = Family(
+    name="turns",
+    meaning="what the fleet served, and how many turns missed each objective",
+    partitions=(OPERATIONAL, AUDIENCE),
+    measures=(
+        Measure("turns", "turns", "turns that ended in the window"),
+        Measure("audio_in_ms", "ms", "audio received from users"),
+        Measure("audio_out_ms", "ms", "audio synthesised for users"),
+        Measure("tokens_in", "tokens", "prompt tokens"),
+        Measure("tokens_out", "tokens", "generated tokens"),
+        Measure("turn_latency_ms_sum", "ms", "sum of whole-turn latencies"),
+        Measure("turn_latency_ms_sumsq", "ms^2", "sum of squared whole-turn latencies, so that variances add"),
+        *(measure for indicator in INDICATORS for measure in indicator.measures),
+    ),
+    cuts=(
+        *_OPERATIONAL_CUTS,
+        Cut("audience", ("pool", "language")),
+        Cut("audience", ("pool", "device_class")),
+        Cut("audience", ("pool", "language", "device_class")),
+    ),
+)
+
+STAGE_LATENCIES = Family(
+    name="stages",
+    meaning="latency of each stage, as sparse base-2 exponential histograms: one row per non-empty bucket",
+    partitions=(OPERATIONAL,),
+    keys=(
+        Key("stage", "which part of the turn", vocabulary=STAGES),
+        Key("scale", "scale of the histogram that counted it", integer_range=(-10, 20)),
+        Key("bucket_index", "bucket (base^index, base^(index+1)] in ms, base = 2^(2^-scale); -32768 is the zero bucket", integer_range=(-32_768, 32_767)),
+    ),
+    measures=(
+        Measure("observations", "observations", "observations in this bucket"),
+        Measure("latency_ms_sum", "ms", "sum of the latencies in this bucket"),
+        Measure("latency_ms_sumsq", "ms^2", "sum of the squared latencies in this bucket"),
+    ),
+    cuts=_OPERATIONAL_CUTS,
+)
+
+STREAMS = Family(
+    name="streams",
+    meaning="concurrent calls: active at the window's start, and starts and ends in each of its seconds",
+    partitions=(OPERATIONAL,),
+    keys=(Key("second", "second of the window, from 0", integer_range=(0, 9)),),
+    measures=(
+        Measure("active_at_start", "streams", "streams active at the window's first instant (second 0 only)", merge="gauge"),
+        Measure("starts", "streams", "streams that started in this second"),
+        Measure("ends", "streams", "streams that ended in this second"),
+    ),
+    cuts=_OPERATIONAL_CUTS,
+)
+
+HEARTBEATS = Family(
+    name="heartbeats",
+    meaning="that a producer is alive, and what it sent, dropped and held, family by family",
+    partitions=(PrivacyPartition("operational", ("region",), k_window_s=10),),
+    keys=(Key("reported_family", "the family that is reported on", vocabulary=("turns", "stages", "streams")),),
+    measures=(
+        Measure("rows_sent", "rows", "rows of the reported family sent for the window"),
+        Measure("observations_seen", "observations", "observations of the reported family taken in"),
+        Measure("observations_dropped", "observations", "observations that a full buffer or a failed check dropped", part_of="observations_seen"),
+        Measure("observations_held", "observations", "observations held back below k, which join a later window"),
+    ),
+    cuts=(Cut("operational", ("region",)),),
+)
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (TURNS, STAGE_LATENCIES, STREAMS, HEARTBEATS)}
+
+K_SESSIONS_MIN = 20
+"""Fewest distinct sessions that a cell with an identifying dimension may stand for."""
+
+COUNT_MAX = 2**50
+"""Largest value of one measure in one row; anything above is a broken producer, and sums stay exact in 64 bits."""

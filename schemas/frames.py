@@ -1,0 +1,231 @@
+"""Frames: the unit on the wire. One frame is one window of one privacy partition of one family from one producer.
+
+The payload is an Arrow IPC stream (lz4), or NDJSON from producers that have no Arrow; everything else is in Kafka
+headers, so that a frame can be fenced, counted and refused without opening it. Its identity is (producer, incarnation,
+family, sequence), its Kafka key the producer. `docs/contract.md` states this page in prose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from re import compile as pattern
+from typing import Literal
+
+import pyarrow as pa
+import xxhash
+from pydantic import ValidationError
+
+from schemas.families import FAMILIES, Family, PrivacyPartition
+from schemas.rejections import Reason, Rejected
+from schemas.rows import arrow_schema, row_adapter
+
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
+FRAME_BYTES_MAX = 900_000
+"""Largest payload; Kafka's default message limit leaves room for headers above it."""
+FRAME_ROWS_MAX = 20_000
+FRAME_DECODED_BYTES_MAX = 16_000_000
+"""Largest payload after decompression: a small frame must not be able to fill a worker's memory."""
+
+ContentType = Literal["application/vnd.apache.arrow.stream", "application/x-ndjson"]
+ARROW: ContentType = "application/vnd.apache.arrow.stream"
+NDJSON: ContentType = "application/x-ndjson"
+
+_PRODUCER = pattern(r"^[a-z0-9][a-z0-9._-]{0,62}$")
+_NUMBER = pattern(r"^[0-9]{1,18}$")
+_VERSION = pattern(r"^([0-9]{1,4})\.([0-9]{1,4})$")
+
+_HEADERS = (
+    "tw-schema", "tw-content-type", "tw-producer", "tw-incarnation", "tw-family", "tw-sequence",
+    "tw-privacy-partition", "tw-window-start-ms", "tw-k-window-s", "tw-checksum",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """What is known of a frame before it is opened.
+
+    `incarnation` grows with every start of the producer (its start in ms since the epoch serves); `sequence` counts
+    from 0 per (producer, incarnation, family). `window_start_ms` is a multiple of the k-window.
+    """
+
+    family: Family
+    partition: PrivacyPartition
+    producer: str
+    incarnation: int
+    sequence: int
+    window_start_ms: int
+    content_type: ContentType = ARROW
+    minor: int = SCHEMA_MINOR
+
+    @property
+    def window_end_ms(self) -> int:
+        return self.window_start_ms + self.partition.k_window_s * 1_000
+
+
+def encode(header: FrameHeader, rows: pa.Table) -> tuple[list[tuple[str, bytes]], bytes]:
+    """Kafka headers and payload of a frame whose rows have the family's Arrow schema."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(sink, arrow_schema(header.family), options=options) as writer:
+        writer.write_table(rows)
+    payload = sink.getvalue().to_pybytes()
+    return headers_of(header, payload), payload
+
+
+def headers_of(header: FrameHeader, payload: bytes) -> list[tuple[str, bytes]]:
+    values = (
+        f"{SCHEMA_MAJOR}.{header.minor}", header.content_type, header.producer, header.incarnation, header.family.name,
+        header.sequence, header.partition.name, header.window_start_ms, header.partition.k_window_s, checksum(payload),
+    )
+    return [(name, str(value).encode()) for name, value in zip(_HEADERS, values, strict=True)]
+
+
+def checksum(payload: bytes) -> str:
+    """The xxh3 64-bit hash of the payload, 16 hexadecimal digits."""
+    return xxhash.xxh3_64_hexdigest(payload)
+
+
+def decode_header(topic_family: str, headers: Sequence[tuple[str, bytes]] | Mapping[str, bytes]) -> FrameHeader | Rejected:
+    """Reads the headers of a frame that arrived on the topic of `topic_family`."""
+    raw = dict(headers)
+    missing = next((name for name in _HEADERS if name not in raw), None)
+    if missing:
+        return Rejected(Reason.MISSING_HEADER, f"The frame has no header {missing}; producers have to send all of {', '.join(_HEADERS)}.")
+    try:
+        text = {name: raw[name].decode("ascii") for name in _HEADERS}
+    except (UnicodeDecodeError, AttributeError):
+        return Rejected(Reason.MALFORMED_HEADER, "A header of the frame is not ASCII text.")
+    version = _VERSION.match(text["tw-schema"])
+    if version is None:
+        return _malformed("tw-schema", "major.minor")
+    if int(version[1]) != SCHEMA_MAJOR:
+        return Rejected(
+            Reason.UNSUPPORTED_VERSION,
+            f"The frame's schema major version is not {SCHEMA_MAJOR}; deploy a worker of that version, then redrive.",
+        )
+    for name in ("tw-incarnation", "tw-sequence", "tw-window-start-ms", "tw-k-window-s"):
+        if not _NUMBER.match(text[name]):
+            return _malformed(name, "a non-negative integer below 10^18")
+    if not _PRODUCER.match(text["tw-producer"]):
+        return _malformed("tw-producer", "lower-case letters, digits, '.', '_' and '-', 63 at most")
+    return _header(topic_family, text, minor=int(version[2]))
+
+
+def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: bytes) -> tuple[pa.Table, int] | Rejected:
+    """The rows of a frame in the family's schema, and how many unknown columns of a newer minor version were dropped.
+
+    Values are not checked here but for many frames at once (`rows.violations`).
+    """
+    if not payload:
+        return Rejected(Reason.EMPTY_FRAME, "The frame has no payload; a producer with nothing to report sends a heartbeat only.")
+    if len(payload) > FRAME_BYTES_MAX:
+        return Rejected(Reason.FRAME_TOO_LARGE, f"The payload has {len(payload)} bytes, above {FRAME_BYTES_MAX}; split it into several frames.")
+    if checksum(payload).encode() != headers["tw-checksum"]:
+        return Rejected(Reason.CHECKSUM_MISMATCH, "The payload's xxh3 checksum differs from header tw-checksum: it was changed on its way.")
+    read = _read_arrow(header, payload) if header.content_type == ARROW else _read_ndjson(header, payload)
+    if isinstance(read, Rejected):
+        return read
+    table, dropped = read
+    if table.num_rows == 0:
+        return Rejected(Reason.EMPTY_FRAME, "The frame has no rows; a producer with nothing to report sends a heartbeat only.")
+    if table.num_rows > FRAME_ROWS_MAX:
+        return Rejected(Reason.FRAME_TOO_LARGE, f"The frame has {table.num_rows} rows, above {FRAME_ROWS_MAX}; split it into several frames.")
+    return table, dropped
+
+
+def _header(topic_family: str, text: Mapping[str, str], minor: int) -> FrameHeader | Rejected:
+    family = FAMILIES.get(text["tw-family"])
+    if family is None or family.name != topic_family:
+        return Rejected(Reason.UNKNOWN_FAMILY, f"Header tw-family does not name the family of this topic, {topic_family}.")
+    partition = next((known for known in family.partitions if known.name == text["tw-privacy-partition"]), None)
+    if partition is None:
+        return Rejected(Reason.UNKNOWN_PRIVACY_PARTITION, f"Header tw-privacy-partition names none of family {family.name}.")
+    window_start_ms, k_window_s = int(text["tw-window-start-ms"]), int(text["tw-k-window-s"])
+    if k_window_s != partition.k_window_s or window_start_ms % (k_window_s * 1_000):
+        return Rejected(
+            Reason.WINDOW_MISALIGNED,
+            f"Partition {partition.name} has windows of {partition.k_window_s} s that start at multiples of it; the frame's does not.",
+        )
+    if text["tw-content-type"] not in (ARROW, NDJSON):
+        return Rejected(Reason.UNKNOWN_CONTENT_TYPE, f"Header tw-content-type is neither {ARROW} nor {NDJSON}.")
+    content_type = ARROW if text["tw-content-type"] == ARROW else NDJSON
+    return FrameHeader(
+        family, partition, text["tw-producer"], int(text["tw-incarnation"]), int(text["tw-sequence"]), window_start_ms, content_type, minor
+    )
+
+
+def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
+    expected = arrow_schema(header.family)
+    try:
+        with pa.ipc.open_stream(payload) as reader:
+            if reader.schema.equals(expected):
+                return _bounded_read(reader)
+            refused = _schema_difference(header, reader.schema, expected)
+            if refused:
+                return refused
+            read = _bounded_read(reader)
+            if isinstance(read, Rejected):
+                return read
+            unknown = len(reader.schema) - len(expected)
+            return read[0].select(expected.names).cast(expected), unknown
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError):
+        return Rejected(Reason.MALFORMED_PAYLOAD, "The payload is not a readable Arrow IPC stream.")
+
+
+def _bounded_read(reader: pa.RecordBatchStreamReader) -> tuple[pa.Table, int] | Rejected:
+    batches: list[pa.RecordBatch] = []
+    size_bytes = 0
+    for batch in reader:
+        batch.validate(full=True)
+        size_bytes += batch.nbytes
+        if size_bytes > FRAME_DECODED_BYTES_MAX:
+            return Rejected(Reason.FRAME_TOO_LARGE, f"The frame decompresses to more than {FRAME_DECODED_BYTES_MAX} bytes; split it.")
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema), 0
+
+
+def _schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schema) -> Rejected | None:
+    if len(set(schema.names)) != len(schema.names):
+        return Rejected(Reason.MALFORMED_PAYLOAD, "The frame names one column twice.")
+    for field in expected:
+        if field.name not in schema.names:
+            return Rejected(Reason.MISSING_COLUMN, f"Column {field.name} of family {header.family.name} is missing.")
+        if schema.field(field.name).type != field.type:
+            return Rejected(Reason.WRONG_TYPE, f"Column {field.name} has to be {field.type}.")
+    if len(schema) > len(expected) and header.minor <= SCHEMA_MINOR:
+        return Rejected(
+            Reason.UNKNOWN_COLUMN,
+            f"The frame has {len(schema) - len(expected)} columns that version {SCHEMA_MAJOR}.{header.minor} of {header.family.name} does not declare.",
+        )
+    return None
+
+
+def _read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
+    lines = [line for line in payload.splitlines() if line.strip()]
+    adapter = row_adapter(header.family, header.partition)
+    try:
+        rows = adapter.validate_json(b"[" + b",".join(lines) + b"]")
+        return pa.Table.from_pylist(rows, schema=arrow_schema(header.family)), 0
+    except ValidationError as error:
+        return _json_rejection(header, error)
+    except (pa.ArrowException, OverflowError, UnicodeError, ValueError):
+        return Rejected(Reason.WRONG_TYPE, "A line of the frame holds a number that its column cannot.")
+
+
+_JSON_REASONS = {"extra_forbidden": Reason.UNKNOWN_COLUMN, "missing": Reason.MISSING_COLUMN, "json_invalid": Reason.MALFORMED_PAYLOAD}
+
+
+def _json_rejection(header: FrameHeader, error: ValidationError) -> Rejected:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    reason = _JSON_REASONS.get(first["type"], Reason.WRONG_TYPE)
+    line = int(first["loc"][0]) + 1 if first["loc"] else 0
+    declared = {*header.partition.dimensions, *header.family.key_names, *header.family.measure_names}
+    field = first["loc"][1] if len(first["loc"]) > 1 and first["loc"][1] in declared else "a field"
+    if reason is Reason.MALFORMED_PAYLOAD:
+        return Rejected(reason, "The payload is not NDJSON: one JSON object per line.")
+    return Rejected(reason, f"Line {line}: {field} is {'not declared' if reason is Reason.UNKNOWN_COLUMN else 'missing or of a wrong type'}.")
+
+
+def _malformed(name: str, wanted: str) -> Rejected:
+    return Rejected(Reason.MALFORMED_HEADER, f"Header {name} has to be {wanted}.")

@@ -1,0 +1,48 @@
+"""Slices as text: `pool=realtime,bundle=v2`, dimensions in the order of their cut.
+
+The text is a slice's identity everywhere (state, topics, labels of an alert); dimension values can hold neither `=` nor
+`,`, so it reads back exactly. The slice of the cut without dimensions is `all`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import polars as pl
+import xxhash
+
+EVERYTHING = "all"
+
+
+def slice_text(dimensions: tuple[str, ...]) -> pl.Expr:
+    """The expression that writes each row's slice for a cut by `dimensions`.
+
+    >>> pl.DataFrame({"pool": ["batch"], "region": ["eu-west-1"]}).select(slice_text(("pool", "region"))).item()
+    'pool=batch,region=eu-west-1'
+    """
+    if not dimensions:
+        return pl.lit(EVERYTHING).alias("slice")
+    return pl.format(",".join(f"{name}={{}}" for name in dimensions), *dimensions).alias("slice")
+
+
+@lru_cache(maxsize=200_000)
+def slice_dimensions(text: str) -> dict[str, str]:
+    """The dimensions of a slice and their values.
+
+    >>> slice_dimensions("pool=realtime,bundle=v2")
+    {'pool': 'realtime', 'bundle': 'v2'}
+    """
+    if text == EVERYTHING:
+        return {}
+    return dict(part.split("=", 1) for part in text.split(","))
+
+
+def cut_of(text: str) -> str:
+    """The name of the cut that a slice belongs to (`families.Cut.name`)."""
+    return ",".join(slice_dimensions(text)) or EVERYTHING
+
+
+@lru_cache(maxsize=200_000)
+def shard_of(text: str, shards: int) -> int:
+    """Which shard owns a slice; stable across processes, machines and library versions (xxh3)."""
+    return xxhash.xxh3_64_intdigest(text.encode()) % shards

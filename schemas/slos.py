@@ -1,0 +1,73 @@
+"""Service level objectives and burn-rate policies, as values that alerts declare and operators apply.
+
+Terms follow the SRE Workbook (chapter 5) and OpenSLO: an *objective* is the share of good turns wanted over a *period*;
+what may be bad is the error budget; *burn* is how many times faster than allowed it is spent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from schemas.families import Indicator
+
+Severity = Literal["page", "ticket"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """One objective over one pool. `objective` is a decimal below 1, kept as written; `cuts` are names of cuts watched."""
+
+    name: str
+    indicator: Indicator
+    pool: str
+    objective: Decimal
+    period_s: int
+    cuts: tuple[str, ...]
+    owner: str
+    description: str
+    runbook: str
+
+    @property
+    def budget_rate(self) -> Decimal:
+        """The share of turns that may be bad: 1 - objective."""
+        return 1 - self.objective
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """Fire when the bad share exceeds `threshold` in both windows.
+
+    `threshold` is a share of turns, exact (factor × budget rate for a burn row). `factor` is the burn it stands for.
+    """
+
+    name: str
+    long_s: int
+    short_s: int
+    threshold: Decimal
+    factor: Decimal
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class LowTraffic:
+    """What else a page needs, so that a handful of failures at night stays quiet.
+
+    The one-sided `confidence` Clopper-Pearson lower bound of the long window's bad share is above the row's threshold,
+    at least `bad_events_min` bad turns are in it, and either ten times that many, or `budget_share_min` of the error
+    budget that the period's expected traffic gives (known after an hour of history).
+    """
+
+    confidence: float = 0.95
+    bad_events_min: int = 10
+    budget_share_min: Decimal = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedSlo:
+    """An objective with the rows that watch it."""
+
+    slo: Slo
+    rows: tuple[PolicyRow, ...]
+    low_traffic: LowTraffic = LowTraffic()

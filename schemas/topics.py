@@ -1,0 +1,56 @@
+"""Kafka topics: names, partitions and how long they keep what.
+
+Aggregates and partials share one partition count, so that a worker that owns partition p of one owns p of all. Source
+topics are neither compacted nor transactional: a gap in offsets then means loss, and is treated as such. Aggregates carry
+the broker's append time, which makes "late" and "from the future" a function of the log and not of the reader's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.families import FAMILIES
+
+PARTITIONS_DEFAULT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic. `partitions` of `None` means the deployment's partition count."""
+
+    name: str
+    meaning: str
+    partitions: int | None = None
+    retention_h: int = 7 * 24
+    cleanup: Literal["delete", "compact"] = "delete"
+    timestamps: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
+
+    def config(self) -> dict[str, str]:
+        config = {"cleanup.policy": self.cleanup, "message.timestamp.type": self.timestamps}
+        if self.cleanup == "delete":
+            config["retention.ms"] = str(self.retention_h * 3_600_000)
+        return config
+
+
+def aggregates(family: str) -> str:
+    return f"aggregates.{family}"
+
+
+def partials(family: str) -> str:
+    return f"partials.{family}"
+
+
+ROLLUPS = "rollups"
+DEAD_LETTERS = "dead_letters"
+BURNS = "burns"
+ALERTS = "alerts"
+
+TOPICS: tuple[TopicSpec, ...] = (
+    *(TopicSpec(aggregates(name), f"frames: {family.meaning}", timestamps="LogAppendTime") for name, family in FAMILIES.items()),
+    *(TopicSpec(partials(name), f"absolute totals per source partition, slice and bucket of {name}") for name in FAMILIES),
+    TopicSpec(ROLLUPS, "rows on their way to ClickHouse"),
+    TopicSpec(DEAD_LETTERS, "reason and position of refused messages, never their content"),
+    TopicSpec(BURNS, "what burns now, from every shard, for the one agent that turns it into pages", partitions=1, retention_h=24),
+    TopicSpec(ALERTS, "the newest state of each alert", partitions=1, cleanup="compact"),
+)

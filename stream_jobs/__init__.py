@@ -1,0 +1,1 @@
+"""From frames to answers: pure operators, the Faust agents that carry them, and the sinks."""

@@ -1,0 +1,71 @@
+"""`burn_rate` on Kafka: partials of turns in; rollups and decisions out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+import faust
+from faust.types import EventT
+
+from schemas.families import TURNS
+from schemas.metrics import WorkerMetrics
+from schemas.slos import WatchedSlo
+from schemas.topics import BURNS, partials
+from stream_jobs.agents.exact import Outgoing, Stage, StageSettings
+from stream_jobs.agents.questions import partial_of, rollup_messages
+from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
+from stream_jobs.operators.burn_rate import BurnRate, Decided
+
+GraceClock = Callable[[int], int]
+"""From the newest instant that producers reported to the instant up to which a bucket no longer waits for more, in ms."""
+
+
+class BurnRateStage(Stage):
+    name = "burn_rate"
+
+    def __init__(
+        self, app: faust.App, partitions: int, settings: StageSettings, metrics: WorkerMetrics, watched: Sequence[WatchedSlo], grace: GraceClock
+    ) -> None:
+        super().__init__(app, [partials(TURNS.name)], partitions, settings)
+        self._watched, self._grace, self._metrics = tuple(watched), grace, metrics
+        self._shards: dict[int, BurnRate] = {}
+        self._offsets: defaultdict[int, int] = defaultdict(lambda: NOTHING_APPLIED)
+
+    def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
+        burn_rate = self._shards[partition] = BurnRate(partition, self._watched)
+        burn_rate.restore(stored)
+        self._offsets[partition] = max(map(applied_offset, stored.values()), default=NOTHING_APPLIED)
+
+    def forget(self) -> None:
+        self._shards.clear()
+        self._offsets.clear()
+
+    def marked(self, topic: str, partition: int) -> int:
+        return NOTHING_APPLIED  # Partials are absolutes: reading one again is harmless, so none is passed over.
+
+    def apply(self, topic: str, partition: int, events: list[EventT]) -> None:
+        for event in events:
+            self._shards[partition].apply(partial_of(event))
+        self._offsets[partition] = max(self._offsets[partition], events[-1].message.offset)
+        self._metrics.partials_applied.labels(self.name, TURNS.name).inc(len(events))
+
+    def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
+        sent: list[Outgoing | tuple[int, Block]] = []
+        for shard, burn_rate in self._shards.items():
+            for table, rows in burn_rate.rollups():
+                sent += rollup_messages(shard, table, rows, self._metrics)
+            for decided in burn_rate.decide(self._grace(burn_rate.newest_ms)):
+                sent += self._tell(shard, decided)
+            sent += [(shard, block) for block in burn_rate.unsaved_blocks(self._offsets[shard])]
+            self._metrics.slices.labels(self.name, str(shard)).set(burn_rate.slices)
+        yield sent
+
+    def _tell(self, shard: int, decided: Decided) -> Iterable[Outgoing]:
+        decision = decided.decision
+        self._metrics.decisions.labels(self.name).inc()
+        self._metrics.watermark_seconds.labels(self.name, str(shard)).set(decision.decided_ms / 1_000)
+        self._metrics.completeness.labels(self.name, str(shard)).set(decision.completeness)
+        yield Outgoing(BURNS, decision.model_dump_json().encode(), [], key=str(shard).encode(), partition=0)
+        if decided.windows is not None:
+            yield from rollup_messages(shard, "burn_windows", decided.windows, self._metrics)

@@ -1,0 +1,267 @@
+"""Exactness under failure: the loop, the store and the order of writes that every stage shares.
+
+A stage takes events in batches, changes its state in memory, and saves once or twice a second: changed blocks go to the
+changelog of a Faust table, then its marker, then what follows from them, and only when the broker has confirmed all of
+it are the events acknowledged. After a crash or a rebalance everything in memory is thrown away and read again from the
+changelog, and events above the acknowledged offset come once more. Any surprise ends the process: a supervisor starts it
+anew, and what is on disk is right.
+
+The recipe was found by killing workers (`docs/decisions/0001-exactness-on-faust.md`); what each line below is for:
+
+- `BlockStore` keeps, while recovering, the write with the highest embedded offset, not the last one (a zombie may write late).
+- the flow is stopped before partitions resume, or the last event of a partition can come twice or one can be skipped.
+- offsets already seen are passed over, and a gap stops the process.
+- events of another generation, or of a partition not owned, are dropped: whoever owns it gets them.
+- a worker whose loop stood still for half the session timeout ends itself: its partitions may be somebody else's by now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from faust.stores import memory
+from faust.types import TP, EventT, StreamT
+
+from stream_jobs.operators.blocks import Block, applied_offset
+
+BATCH_EVENTS = 500
+BATCH_S = 0.05
+PENDING_EVENTS_MAX = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to send. `partition` of `None` leaves the choice to the key."""
+
+    topic: str
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    key: bytes | None = None
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageSettings:
+    """`stall_max_s`: half the session timeout. `accept_gaps`: go on where records are missing (once, by an operator)."""
+
+    save_interval_s: float = 0.5
+    stall_max_s: float = 15.0
+    accept_gaps: bool = False
+
+
+class StageFailure(Exception):
+    """Something that must not happen did; the process ends and begins again from what is saved."""
+
+
+class BlockStore(memory.Store):
+    """Keeps blocks by partition while a table recovers, then hands them to its stage."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._blocks: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
+
+    @property
+    def _stage(self) -> Stage:
+        return self.table.stage
+
+    def apply_changelog_batch(self, batch: Iterable[EventT], to_key: Any, to_value: Any) -> None:
+        for event in batch:
+            message = event.message
+            blocks = self._blocks[message.partition]
+            if message.value is None:
+                blocks.pop(message.key, None)
+            elif message.key not in blocks or applied_offset(message.value) >= applied_offset(blocks[message.key]):
+                blocks[message.key] = message.value
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        return -1  # Nothing is kept across a rebalance: every recovery reads the whole changelog.
+
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
+        self._blocks.clear()
+        self._stage.let_go()
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        self.app.consumer.stop_flow()
+        owned = {tp.partition: self._blocks.pop(tp.partition, {}) for tp in active_tps}
+        self._blocks.clear()
+        self._stage.take_over(owned)
+
+
+class BlockTable(faust.Table[bytes, bytes]):
+    """A table whose store is a `BlockStore`; `stage` is set by the stage that owns it."""
+
+    stage: Stage
+
+    def _new_store(self) -> BlockStore:
+        return BlockStore("memory://", self.app, self, table_name=self.name, key_type=bytes, value_type=bytes, loop=self.loop)
+
+
+class Stage(ABC):
+    """One stage of the flow: topics in, state in a table, records out."""
+
+    name: str
+
+    def __init__(self, app: faust.App, topics: Sequence[str], partitions: int, settings: StageSettings) -> None:
+        self._app = app
+        self._settings = settings
+        self._pending: list[EventT] = []
+        self._applied: list[EventT] = []
+        self._seen: dict[tuple[str, int], int] = {}
+        self._owned: set[int] = set()
+        self._generation = 0
+        self._wake, self._room = asyncio.Event(), asyncio.Event()
+        self._topics: dict[str, faust.TopicT] = {}
+        self.saved_bytes = 0
+        table = app.Table(
+            self.name, key_type=bytes, value_type=bytes, partitions=partitions,
+            extra_topic_configs={"min.compaction.lag.ms": "600000", "segment.ms": "3600000", "compression.type": "producer"},
+        )
+        assert isinstance(table, BlockTable)
+        table.stage = self
+        self._table = table
+        source = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        app.agent(source, name=f"turnwatch.{self.name}")(self._listen)
+
+    # -- what a stage is -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
+        """Takes up the state of a partition from its blocks."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Lets go of all state in memory."""
+
+    @abstractmethod
+    def marked(self, topic: str, partition: int) -> int:
+        """The newest offset that the saved state says was judged; -1 where it does not say."""
+
+    @abstractmethod
+    def apply(self, topic: str, partition: int, events: list[EventT]) -> None:
+        """Takes events of one source partition, in offset order, into state."""
+
+    @abstractmethod
+    def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
+        """What to send since the last save: each phase is confirmed before the next begins. (partition, block) are changelog."""
+
+    # -- what all stages share -----------------------------------------------------------------------------------------
+
+    def let_go(self) -> None:
+        self._generation += 1
+        self._owned.clear()
+        self._pending.clear()
+        self._applied.clear()
+        self._seen.clear()
+        self._room.set()
+        self.forget()
+
+    def take_over(self, owned: dict[int, dict[bytes, bytes]]) -> None:
+        self.let_go()
+        for partition, stored in sorted(owned.items()):
+            self.restore(partition, stored)
+        self._owned = set(owned)
+
+    @property
+    def owns_partitions(self) -> bool:
+        return bool(self._owned)
+
+    async def _listen(self, stream: StreamT[bytes]) -> None:
+        async for event in stream.noack().events():
+            self._accept(event)
+            while len(self._pending) >= PENDING_EVENTS_MAX:
+                self._room.clear()
+                await self._room.wait()
+
+    def _accept(self, event: EventT) -> None:
+        message = event.message
+        if message.partition not in self._owned or message.generation_id != self._app.consumer_generation_id:
+            return
+        source = (message.topic, message.partition)
+        seen = self._seen.get(source)
+        if seen is None:
+            marked = self.marked(*source)
+            seen = marked if 0 <= marked < message.offset else message.offset - 1
+        if message.offset <= seen:
+            return
+        if message.offset > seen + 1 and not self._settings.accept_gaps:
+            raise StageFailure(_gap(source, seen, message.offset))
+        self._seen[source] = message.offset
+        self._pending.append(event)
+        if len(self._pending) >= BATCH_EVENTS:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Applies and saves until cancelled; any exception is the end of the process."""
+        saved_at = beat = time.monotonic()
+        while True:
+            await self._nap()
+            now = time.monotonic()
+            if now - beat > self._settings.stall_max_s:
+                raise StageFailure(f"The loop of {self.name} stood still for {now - beat:.1f} s; its partitions may have been given away.")
+            beat = now
+            self._apply_pending()
+            if now - saved_at >= self._settings.save_interval_s and self._owned:
+                await self._save()
+                beat = saved_at = time.monotonic()
+
+    async def drain(self) -> None:
+        """Applies and saves what has been accepted, once, before the worker leaves."""
+        if self._owned:
+            self._apply_pending()
+            await self._save()
+
+    async def _nap(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), BATCH_S)
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    def _apply_pending(self) -> None:
+        events, self._pending = self._pending, []
+        self._room.set()
+        by_source: defaultdict[tuple[str, int], list[EventT]] = defaultdict(list)
+        for event in events:
+            by_source[event.message.topic, event.message.partition].append(event)
+        for (topic, partition), of_source in by_source.items():
+            self.apply(topic, partition, of_source)
+        self._applied += events
+
+    async def _save(self) -> None:
+        generation, events = self._generation, self._applied
+        self._applied = []
+        for phase in self.phases():
+            await asyncio.gather(*[self._send(item) for item in phase])
+            if generation != self._generation:
+                return  # The partitions went elsewhere meanwhile; whoever has them reads these events again.
+        for event in events:
+            event.ack()
+
+    def _send(self, item: Outgoing | tuple[int, Block]) -> asyncio.Future[Any]:
+        if isinstance(item, tuple):
+            partition, block = item
+            self.saved_bytes += len(block.value or b"")
+            return self._table.send_changelog(partition, block.key, block.value, key_serializer="raw", value_serializer="raw")
+        topic = self._topics.get(item.topic)
+        if topic is None:
+            topic = self._topics[item.topic] = self._app.topic(
+                item.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+            )
+        return topic.send_soon(key=item.key, value=item.value, partition=item.partition, headers=dict(item.headers))
+
+
+
+
+def _gap(source: tuple[str, int], seen: int, offset: int) -> str:
+    topic, partition = source
+    return (
+        f"{topic}[{partition}] went from offset {seen} to {offset}: records between them are missing. "
+        "If retention removed them while the worker was away, run `turnwatch worker --accept-gap` once; otherwise restart it."
+    )

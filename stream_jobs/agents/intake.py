@@ -1,0 +1,90 @@
+"""Intake on Kafka: aggregates in; partials and dead letters out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import chain
+
+import faust
+from faust.types import EventT
+
+from schemas.families import FAMILIES
+from schemas.metrics import WorkerMetrics
+from schemas.partials import encode
+from schemas.topics import DEAD_LETTERS, aggregates, partials
+from stream_jobs.agents.exact import Outgoing, Stage, StageSettings
+from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.intake import Intake, Intaken, Record, Refusal
+
+_FAMILY_OF = {aggregates(name): name for name in FAMILIES}
+
+
+class IntakeStage(Stage):
+    name = "intake"
+
+    def __init__(self, app: faust.App, partitions: int, settings: StageSettings, metrics: WorkerMetrics, slices_max: int = 5_000) -> None:
+        super().__init__(app, list(_FAMILY_OF), partitions, settings)
+        self._shards, self._slices_max, self._metrics = partitions, slices_max, metrics
+        self._intakes: dict[tuple[str, int], Intake] = {}
+        self._dead_letters: list[Outgoing] = []
+
+    def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
+        for name, family in FAMILIES.items():
+            self._intakes[name, partition] = Intake.restored(family, partition, self._shards, stored, self._slices_max)
+
+    def forget(self) -> None:
+        self._intakes.clear()
+        self._dead_letters.clear()
+
+    def marked(self, topic: str, partition: int) -> int:
+        return self._intakes[_FAMILY_OF[topic], partition].marked
+
+    def apply(self, topic: str, partition: int, events: list[EventT]) -> None:
+        family = _FAMILY_OF[topic]
+        outcome = self._intakes[family, partition].apply([_record(event) for event in events])
+        self._dead_letters += [_dead_letter(topic, partition, refusal) for refusal in outcome.refusals]
+        self._count(family, outcome)
+
+    def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
+        intakes = list(self._intakes.items())
+        changed = [((partition, block) for block in intake.unsaved_blocks()) for (_, partition), intake in intakes]
+        dead_letters, self._dead_letters = self._dead_letters, []
+        yield list(chain(dead_letters, *changed))
+        yield [(partition, block) for (_, partition), intake in intakes for block in intake.marker()]
+        yield [
+            Outgoing(partials(family), value, headers, partition=shard)
+            for (family, _), intake in intakes
+            for shard, partial in intake.unsent_partials()
+            for headers, value in (encode(partial),)
+        ]
+
+    def _count(self, family: str, outcome: Intaken) -> None:
+        metrics = self._metrics
+        metrics.frames_applied.labels(family).inc(outcome.frames_applied)
+        metrics.frames_repeated.labels(family).inc(outcome.frames_repeated)
+        metrics.frames_missing.labels(family).inc(outcome.frames_missing)
+        metrics.rows_applied.labels(family).inc(outcome.rows_applied)
+        metrics.columns_dropped.labels(family).inc(outcome.columns_dropped)
+        for refusal in outcome.refusals:
+            metrics.frames_refused.labels(family, refusal.rejected.reason.value).inc()
+        for cut, count in outcome.overflowed.items():
+            metrics.slices_overflowed.labels(family, cut).inc(count)
+
+
+def _record(event: EventT) -> Record:
+    message = event.message
+    return Record(message.offset, round(message.timestamp * 1_000), dict(message.headers or ()), message.value or b"")
+
+
+def _dead_letter(topic: str, partition: int, refusal: Refusal) -> Outgoing:
+    """Reason and position; whoever needs the content reads it there."""
+    letter = {
+        "reason": refusal.rejected.reason.value,
+        "detail": refusal.rejected.detail,
+        "producer": refusal.producer,
+        "topic": topic,
+        "partition": partition,
+        "offset": refusal.offset,
+    }
+    return Outgoing(DEAD_LETTERS, json.dumps(letter).encode(), [], key=f"{topic}:{partition}:{refusal.offset}".encode())

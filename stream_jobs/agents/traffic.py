@@ -1,0 +1,58 @@
+"""`traffic` on Kafka: partials of every family in; rollups out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import faust
+from faust.types import EventT
+
+from schemas.families import FAMILIES
+from schemas.metrics import WorkerMetrics
+from stream_jobs.agents.exact import Outgoing, Stage, StageSettings
+from stream_jobs.agents.questions import FAMILY_OF, partial_of, rollup_messages
+from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
+from stream_jobs.operators.traffic import Capacity, Traffic
+
+
+class TrafficStage(Stage):
+    name = "traffic"
+
+    def __init__(self, app: faust.App, partitions: int, settings: StageSettings, metrics: WorkerMetrics, capacity: Capacity | None) -> None:
+        super().__init__(app, list(FAMILY_OF), partitions, settings)
+        self._capacity, self._metrics = capacity, metrics
+        self._shards: dict[int, Traffic] = {}
+        self._offsets: defaultdict[tuple[str, int], int] = defaultdict(lambda: NOTHING_APPLIED)
+
+    def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
+        traffic = self._shards[partition] = Traffic(self._capacity)
+        traffic.restore(stored)
+        for key, value in stored.items():
+            source = (key.decode().split("|", 1)[0], partition)
+            self._offsets[source] = max(self._offsets[source], applied_offset(value))
+
+    def forget(self) -> None:
+        self._shards.clear()
+        self._offsets.clear()
+
+    def marked(self, topic: str, partition: int) -> int:
+        return NOTHING_APPLIED  # Partials are absolutes: reading one again is harmless, so none is passed over.
+
+    def apply(self, topic: str, partition: int, events: list[EventT]) -> None:
+        family = FAMILY_OF[topic]
+        for event in events:
+            self._shards[partition].apply(partial_of(event))
+        self._offsets[family, partition] = max(self._offsets[family, partition], events[-1].message.offset)
+        self._metrics.partials_applied.labels(self.name, family).inc(len(events))
+
+    def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
+        rollups = [
+            message for shard, traffic in self._shards.items() for table, rows in traffic.rollups()
+            for message in rollup_messages(shard, table, rows, self._metrics)
+        ]
+        blocks = [
+            (shard, block) for shard, traffic in self._shards.items() for name, family in FAMILIES.items()
+            for block in traffic.unsaved_blocks(family, self._offsets[name, shard])
+        ]
+        yield [*rollups, *blocks]

@@ -1,0 +1,135 @@
+"""A worker: every stage of one consumer group, the sink and the pager, in one process and one event loop.
+
+It ends with a sentence when something must not go on (a gap, a stalled loop, a crashed fetcher); a supervisor starts it
+anew, and it begins again from what is saved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from prometheus_client import start_http_server
+
+from schemas.metrics import WorkerMetrics
+from schemas.slos import WatchedSlo
+from stream_jobs.agents.application import SESSION_TIMEOUT_S, ApplicationSettings, build
+from stream_jobs.agents.burn_rate import BurnRateStage, GraceClock
+from stream_jobs.agents.exact import Stage, StageFailure, StageSettings
+from stream_jobs.agents.incidents import IncidentsStage, Pager
+from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.traffic import TrafficStage
+from stream_jobs.operators.traffic import Capacity
+
+log = logging.getLogger("turnwatch.worker")
+
+GRACE_MS = 2_000
+REPLAY_GRACE_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """`clock`: `wall` decides a bucket 2 s after its end at the latest; `watermark` follows the producers alone, for replays."""
+
+    application: ApplicationSettings
+    stages: StageSettings
+    watched: tuple[WatchedSlo, ...]
+    pager: Pager
+    clock: str = "wall"
+    capacity: Capacity | None = None
+    slices_max: int = 5_000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+
+
+def wall_clock(newest_ms: int) -> int:
+    return int(time.time() * 1_000) - GRACE_MS
+
+
+def watermark_clock(newest_ms: int) -> int:
+    """In accelerated or replayed event time the wall clock says nothing: the grace counts from the newest report."""
+    return newest_ms - REPLAY_GRACE_MS
+
+
+Companion = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""Something that runs beside the stages until the event is set, such as the sink."""
+
+
+async def run(settings: WorkerSettings, stop: asyncio.Event, metrics: WorkerMetrics, companions: Sequence[Companion] = ()) -> None:
+    """Works until `stop` is set, or raises `StageFailure`."""
+    if settings.metrics_port is not None:
+        start_http_server(settings.metrics_port, addr=settings.metrics_host)
+    app = build(settings.application)
+    stages = _stages(app, settings, metrics)
+    tasks = [asyncio.create_task(companion(stop), name=f"companion-{place}") for place, companion in enumerate(companions)]
+    try:
+        await _until_first(stop, [asyncio.create_task(app.start(), name="start")], ready=True)
+        log.info("worker_started")
+        running = [asyncio.create_task(stage.run(), name=stage.name) for stage in stages]
+        watching = asyncio.create_task(_watch_faust(app), name="faust")
+        tasks += [*running, watching, asyncio.create_task(settings.pager.run(stop), name="pager")]
+        await _until_first(stop, tasks)
+        for task in running:
+            task.cancel()
+        for stage in stages:
+            await stage.drain()
+    finally:
+        stop.set()
+        await _end(app, tasks)
+
+
+def _stages(app: faust.App, settings: WorkerSettings, metrics: WorkerMetrics) -> list[Stage]:
+    partitions = settings.application.partitions
+    grace: GraceClock = wall_clock if settings.clock == "wall" else watermark_clock
+    return [
+        IntakeStage(app, partitions, settings.stages, metrics, settings.slices_max),
+        TrafficStage(app, partitions, settings.stages, metrics, settings.capacity),
+        BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, grace),
+        IncidentsStage(app, settings.stages, settings.pager, metrics),
+    ]
+
+
+async def _until_first(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]], ready: bool = False) -> None:
+    """Waits for `stop` or, with `ready`, for the tasks; a task that ends with an exception ends the worker."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done - {stopping}:
+        error = task.exception()
+        if error is not None:
+            raise error
+        if not ready and not stop.is_set():
+            raise StageFailure(f"Task {task.get_name()} ended although nobody asked it to.")
+
+
+async def _watch_faust(app: faust.App) -> None:
+    """Faust keeps a process alive whose fetcher has crashed; this does not."""
+    while True:
+        await asyncio.sleep(1)
+        services = (app, app.consumer, app._fetcher, app.producer, app.tables, app.tables.recovery)
+        crashed = [service for service in services if service.crashed]
+        if crashed:
+            reasons = {str(service.crash_reason) for service in crashed if service.crash_reason}
+            raise StageFailure(f"Faust's {type(crashed[0]).__name__} crashed: {'; '.join(reasons) or 'no reason given'}.")
+        if app.should_stop:
+            raise StageFailure("Faust stopped by itself.")
+
+
+async def _end(app: faust.App, tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.get_name() not in ("pager",) and not task.get_name().startswith("companion"):
+            task.cancel()
+    await asyncio.wait([asyncio.create_task(_quietly(task)) for task in tasks] or [asyncio.create_task(asyncio.sleep(0))], timeout=10)
+    try:
+        await asyncio.wait_for(app.stop(), timeout=20)
+    except (TimeoutError, asyncio.CancelledError):
+        log.warning("faust_stop_timed_out")
+
+
+async def _quietly(task: asyncio.Task[None]) -> None:
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,320 @@
+"""Burn rates: how fast each SLO spends its error budget, in many windows, slice by slice.
+
+Source: The Site Reliability Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts". A shard's `BurnRate` takes
+partials of turns, folds them into its history, and at every decided bucket end evaluates all rows of all watched SLOs.
+What exceeds is stated in full at each decision; what is not stated any more has stopped burning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.burns import Burn, Decision
+from schemas.families import INDICATORS, OPERATIONAL, TURNS, Indicator
+from schemas.partials import Partial
+from schemas.slices import cut_of, slice_dimensions
+from schemas.slos import PolicyRow, WatchedSlo
+from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
+from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
+from stream_jobs.operators.history import Counts, History
+from stream_jobs.operators.ledger import BucketKey, Ledger
+from stream_jobs.operators.rollup_rows import MINUTE_MS, minutes_of, per_minute, timestamp, to_table
+from stream_jobs.operators.traffic import keep_ms
+
+BUCKET_MS = OPERATIONAL.k_window_s * 1_000
+DECISIONS_BEHIND_MAX = 360
+"""After a longer pause decisions start again an hour back: older ones would page for what is long over."""
+HISTORY_KNOWN_MS = 3_600_000
+"""How much history it takes before the period's expected traffic counts as known."""
+_PAGE_SLICES = 2_000
+
+_WINDOW_NAMES = {60: "1m", 300: "5m", 600: "10m", 1_800: "30m", 3_600: "1h", 7_200: "2h", 21_600: "6h", 86_400: "1d", 259_200: "3d"}
+
+
+def window_name(length_s: int) -> str:
+    """`5m`, `6h`, `30d`; seconds where nothing rounder fits."""
+    if length_s in _WINDOW_NAMES:
+        return _WINDOW_NAMES[length_s]
+    return next(f"{length_s // unit}{name}" for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")) if length_s % unit == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one decision says: the burns for the incidents agent, and rows for the table of windows once a minute."""
+
+    decision: Decision
+    windows: pa.Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """An SLO with the numbers of its indicator and of the slices it watches; `finest` 1 where buckets are minutes."""
+
+    watched: WatchedSlo
+    indicator: int
+    slices: NDArray[np.int64]
+
+
+class BurnRate:
+    """State of one shard, and the operator on it."""
+
+    def __init__(self, shard: int, watched: Sequence[WatchedSlo], indicators: Sequence[Indicator] = INDICATORS) -> None:
+        self.shard = shard
+        self.decided_ms = 0
+        self._watched = tuple(watched)
+        self._indicators = tuple(indicators)
+        self._ledger = Ledger(TURNS, keep_ms(TURNS))
+        self._history = History(len(indicators), max((watch.slo.period_s for watch in watched), default=30 * 86_400))
+        self._numbers: dict[str, int] = {}
+        self._first_seen_ms: list[int] = []
+        self._by_minute: list[bool] = []
+        self._saved_slices = 0
+        self._saved_decided_ms = 0
+        self._watches: tuple[int, list[_Watch]] = (-1, [])
+        self._measure_cuts = {cut.name: cut.partition for cut in TURNS.cuts}
+
+    # -- taking in -----------------------------------------------------------------------------------------------------
+
+    def apply(self, partial: Partial) -> int:
+        """Takes in one partial; how many of its rows came after their bucket was folded."""
+        return self._ledger.apply(partial)
+
+    def rollups(self) -> Iterator[tuple[str, pa.Table]]:
+        """(table, rows) of everything that changed since the last call; history is told anew on the way."""
+        changed = self._ledger.changed()
+        if not changed:
+            return
+        fine = [key for key in changed if key[0] == OPERATIONAL.name]
+        totals = self._ledger.totals(changed)
+        self._fold(totals, fine, changed)
+        if fine:
+            yield "burn_rate_10s", self._rows(totals.filter(~pl.col("slice").is_in(self._minute_slices())), "burn_rate_10s")
+        minutes = self._minute_buckets(changed)
+        yield "burn_rate_1m", self._rows(per_minute(self._ledger.totals(minutes), ["slice"], TURNS.measure_names), "burn_rate_1m")
+        self._ledger.forget_old()
+        self._history.forget_old(self._ledger.newest_ms(OPERATIONAL.name))
+
+    def _fold(self, totals: pl.DataFrame, fine: list[BucketKey], changed: list[BucketKey]) -> None:
+        self._number(totals)
+        for (start_ms,), part in totals.partition_by("bucket_start_ms", as_dict=True).items():
+            numbers = np.array([self._numbers[text] for text in part["slice"]], dtype=np.int64)
+            counts = self._counts(part)
+            by_minute = np.array(self._by_minute)[numbers]
+            self._history.assign(0, int(start_ms), numbers[~by_minute], counts[~by_minute])
+            self._history.assign(1, int(start_ms), numbers[by_minute], counts[by_minute])
+        fine_slices = np.flatnonzero(~np.array(self._by_minute, dtype=bool))
+        for minute_ms in minutes_of([start_ms for _, start_ms in fine]):
+            self._history.retell(1, minute_ms, 0, fine_slices)
+        everything = np.arange(len(self._numbers))
+        for level in (2, 3):
+            for start_ms in sorted({self._history.resolutions[level].start(start_ms) for _, start_ms in changed}):
+                self._history.retell(level, start_ms, 1, everything)
+
+    def _number(self, totals: pl.DataFrame) -> None:
+        first = totals.group_by("slice").agg(pl.col("bucket_start_ms").min()).sort("slice")
+        for text, start_ms in zip(first["slice"], first["bucket_start_ms"], strict=True):
+            if text not in self._numbers:
+                self._numbers[text] = len(self._numbers)
+                self._first_seen_ms.append(start_ms)
+                self._by_minute.append(self._measure_cuts.get(cut_of(text)) != OPERATIONAL.name)
+
+    def _counts(self, part: pl.DataFrame) -> Counts:
+        columns = [part[name].to_numpy() for indicator in self._indicators for name in (indicator.bad, indicator.total)]
+        return np.stack(columns, axis=1).reshape(-1, len(self._indicators), 2)
+
+    def _rows(self, totals: pl.DataFrame, table: str) -> pa.Table:
+        of_indicator = [
+            totals.select(
+                "slice", timestamp("bucket_start_ms").alias("bucket_start"), "version",
+                pl.lit(indicator.name).alias("indicator"), pl.col(indicator.bad).alias("bad"), pl.col(indicator.total).alias("total"),
+            ).filter(pl.col("total") > 0)
+            for indicator in self._indicators
+        ]
+        return to_table(pl.concat(of_indicator), table)
+
+    def _minute_slices(self) -> list[str]:
+        return [text for text, number in self._numbers.items() if self._by_minute[number]]
+
+    def _minute_buckets(self, changed: list[BucketKey]) -> list[BucketKey]:
+        minutes = {(name, minute) for name, start_ms in changed for minute in minutes_of([start_ms])}
+        names = {name for name, _ in changed}
+        return [(name, start) for name in names for start in self._ledger.buckets(name) if (name, start // MINUTE_MS * MINUTE_MS) in minutes]
+
+    # -- deciding ------------------------------------------------------------------------------------------------------
+
+    def decide(self, grace_from_ms: int) -> Iterator[Decided]:
+        """Decisions for every bucket end that has become decidable, in order.
+
+        `grace_from_ms` is now less the grace, in event time; buckets that ended by then are decided on what has come.
+        """
+        until_ms = self._ledger.decidable_until_ms(OPERATIONAL, grace_from_ms)
+        if until_ms <= self.decided_ms or not self._numbers:
+            return
+        first_ms = self.decided_ms + BUCKET_MS if self.decided_ms else until_ms
+        first_ms = max(first_ms, until_ms - DECISIONS_BEHIND_MAX * BUCKET_MS)
+        for end_ms in range(first_ms, until_ms + 1, BUCKET_MS):
+            self.decided_ms = end_ms
+            yield self._decide_at(end_ms)
+
+    def _decide_at(self, end_ms: int) -> Decided:
+        completeness = self._ledger.completeness(OPERATIONAL.name, end_ms)
+        windows = _Windows(self._history, end_ms, self._audience_end_ms(end_ms), np.array(self._by_minute, dtype=bool))
+        burns = [found for watch in self._watching() for found in self._burns(watch, windows)]
+        rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else None
+        return Decided(Decision(shard=self.shard, decided_ms=end_ms, completeness=completeness, burns=tuple(burns)), rows)
+
+    def _audience_end_ms(self, end_ms: int) -> int:
+        """Slices of wider buckets are judged up to the newest of their own that has come."""
+        reported = [self._ledger.decidable_until_ms(partition, end_ms) for partition in TURNS.partitions if partition is not OPERATIONAL]
+        return min(end_ms // MINUTE_MS * MINUTE_MS, max(reported, default=end_ms))
+
+    def _watching(self) -> list[_Watch]:
+        """Which slices each SLO watches; told again when slices have been added."""
+        if self._watches[0] != len(self._numbers):
+            self._watches = (len(self._numbers), [self._watch(watched) for watched in self._watched])
+        return self._watches[1]
+
+    def _watch(self, watched: WatchedSlo) -> _Watch:
+        slo = watched.slo
+        names = [indicator.name for indicator in self._indicators]
+        wanted = [number for text, number in self._numbers.items() if cut_of(text) in slo.cuts and slice_dimensions(text).get("pool") == slo.pool]
+        return _Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64))
+
+    def _burns(self, watch: _Watch, windows: _Windows) -> Iterator[Burn]:
+        for row in watch.watched.rows:
+            long = windows.of(row.long_s)[watch.slices, watch.indicator]
+            short = windows.of(row.short_s)[watch.slices, watch.indicator]
+            for place in np.flatnonzero(exceeds(long, row.threshold) & exceeds(short, row.threshold)):
+                number = int(watch.slices[place])
+                if row.short_s * 1_000 >= self._bucket_ms(number):
+                    found = self._burn(watch, row, number, long[place], short[place], windows)
+                    if found:
+                        yield found
+
+    def _burn(self, watch: _Watch, row: PolicyRow, number: int, long: Counts, short: Counts, windows: _Windows) -> Burn | None:
+        slo = watch.watched.slo
+        period = windows.of(slo.period_s)[number, watch.indicator]
+        expected = self._expected_budget(number, int(period[1]), windows.end_ms, watch.watched)
+        if row.severity == "page" and not evidence_is_enough(int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic):
+            return None
+        left, long_burn = budget_left(int(period[0]), int(period[1]), slo.objective), burn(int(long[0]), int(long[1]), slo.objective)
+        known_budget = expected if expected is not None else float(period[1] * slo.budget_rate)
+        return Burn(
+            slo=slo.name, slice=list(self._numbers)[number], row=row.name, severity=row.severity, factor=float(row.factor),
+            threshold=float(row.threshold), long_s=row.long_s, short_s=row.short_s,
+            long_bad=int(long[0]), long_total=int(long[1]), short_bad=int(short[0]), short_total=int(short[1]),
+            long_burn=long_burn, short_burn=burn(int(short[0]), int(short[1]), slo.objective),
+            budget_left=left, exhausted_in_s=exhausted_in_s(left, long_burn, slo.period_s),
+            one_failure_costs=1 / known_budget if known_budget else 1.0,
+        )
+
+    def _expected_budget(self, number: int, period_total: int, end_ms: int, watched: WatchedSlo) -> float | None:
+        """Bad turns that the period's expected traffic allows, from the trailing mean; `None` before an hour of history."""
+        history_ms = min(end_ms - self._first_seen_ms[number], watched.slo.period_s * 1_000)
+        if history_ms < HISTORY_KNOWN_MS:
+            return None
+        return period_total * (watched.slo.period_s * 1_000 / history_ms) * float(watched.slo.budget_rate)
+
+    def _bucket_ms(self, number: int) -> int:
+        return MINUTE_MS if self._by_minute[number] else BUCKET_MS
+
+    def _window_rows(self, windows: _Windows, completeness: float) -> pa.Table | None:
+        """Windows of every watched slice of the coarsest cut, and of any other slice that spends faster than allowed."""
+        parts = [part for watch in self._watching() for part in self._window_parts(watch, windows, completeness)]
+        return to_table(pl.concat(parts), "burn_windows") if parts else None
+
+    def _window_parts(self, watch: _Watch, windows: _Windows, completeness: float) -> Iterator[pl.DataFrame]:
+        slo, texts = watch.watched.slo, list(self._numbers)
+        lengths = sorted({length for row in watch.watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s})
+        period = windows.of(slo.period_s)[watch.slices, watch.indicator]
+        rate, period_s = float(slo.budget_rate), float(slo.period_s)
+        of_length = {length: windows.of(length)[watch.slices, watch.indicator] for length in lengths}
+        burns = {length: _ratio(counts[:, 0], counts[:, 1]) / rate for length, counts in of_length.items()}
+        coarse = np.array([len(slice_dimensions(texts[number])) == 1 for number in watch.slices], dtype=bool)
+        shown = coarse | (np.max(np.stack(list(burns.values())), axis=0) > 1) if len(watch.slices) else coarse
+        left = 1 - _ratio(period[:, 0], period[:, 1]) / rate
+        chosen = np.flatnonzero(shown)
+        for length in lengths:
+            counts, speed = of_length[length][chosen], burns[length][chosen]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                spent_in = np.where(speed > 0, np.maximum(left[chosen], 0) * period_s / speed, np.nan)
+            yield pl.DataFrame(
+                {
+                    "slo": slo.name, "slice": [texts[number] for number in watch.slices[chosen]], "decided_ms": windows.end_ms,
+                    "window": window_name(length), "window_s": length, "bad": counts[:, 0], "total": counts[:, 1], "burn": speed,
+                    "budget_left": left[chosen], "exhausted_in_s": spent_in, "completeness": completeness, "version": windows.end_ms,
+                },
+                schema_overrides={"slice": pl.String},
+            ).with_columns(timestamp("decided_ms").alias("decided_at"), pl.col("exhausted_in_s").fill_nan(None))
+
+    # -- saving and recovering -----------------------------------------------------------------------------------------
+
+    def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
+        """What changed since the last call: slices before the counts that name them by number."""
+        texts = list(self._numbers)
+        for page in range(self._saved_slices // _PAGE_SLICES, -(-len(texts) // _PAGE_SLICES) if self._saved_slices < len(texts) else 0):
+            first = page * _PAGE_SLICES
+            pairs = [[text, self._first_seen_ms[first + place]] for place, text in enumerate(texts[first : first + _PAGE_SLICES])]
+            yield Block(f"slices|{page}".encode(), stamped(applied_offset, pack_json(pairs)))
+        self._saved_slices = len(texts)
+        yield from self._history.unsaved_blocks(applied_offset)
+        yield from self._ledger.unsaved_blocks(applied_offset)
+        if self.decided_ms != self._saved_decided_ms:
+            yield Block(b"decided", stamped(applied_offset, pack_json(self.decided_ms)))
+            self._saved_decided_ms = self.decided_ms
+
+    def restore(self, stored: dict[bytes, bytes]) -> None:
+        pages = sorted((int(key.split(b"|")[1]), body(value)) for key, value in stored.items() if key.startswith(b"slices|"))
+        for text, first_ms in (pair for _, page in pages for pair in unpack_json(page)):
+            self._numbers[text] = len(self._numbers)
+            self._first_seen_ms.append(first_ms)
+            self._by_minute.append(self._measure_cuts.get(cut_of(text)) != OPERATIONAL.name)
+        self._saved_slices = len(self._numbers)
+        self._history.slices = len(self._numbers)
+        for key, value in stored.items():
+            if key.startswith(b"history|"):
+                self._history.restore(key, value)
+        self._ledger.restore({key: value for key, value in stored.items() if key.startswith(b"turns|")})
+        self.decided_ms = unpack_json(body(stored[b"decided"])) if b"decided" in stored else 0
+
+    @property
+    def newest_ms(self) -> int:
+        """The newest instant that any producer has reported."""
+        return self._ledger.newest_ms(OPERATIONAL.name)
+
+    @property
+    def slices(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def history_bytes(self) -> int:
+        return self._history.nbytes
+
+
+class _Windows:
+    """Window sums at one instant, each computed once."""
+
+    def __init__(self, history: History, end_ms: int, minute_end_ms: int, by_minute: NDArray[np.bool_]) -> None:
+        self.end_ms = end_ms
+        self._history, self._minute_end_ms, self._by_minute = history, minute_end_ms, by_minute
+        self._sums: dict[int, Counts] = {}
+
+    def of(self, length_s: int) -> Counts:
+        """Shape (slices, indicators, 2)."""
+        if length_s not in self._sums:
+            sums = self._history.window(length_s * 1_000, self.end_ms)
+            if self._by_minute.any():
+                coarse = self._history.window(length_s * 1_000, self._minute_end_ms, finest=1)
+                sums[self._by_minute] = coarse[self._by_minute]
+            self._sums[length_s] = sums
+        return self._sums[length_s]
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)

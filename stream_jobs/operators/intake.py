@@ -1,0 +1,335 @@
+"""Intake: frames in, absolute totals per slice and bucket out.
+
+One `Intake` is the state of one family in one source partition. A batch of records is validated, fenced, and cut into the
+family's declared slices. What it keeps, block by block, is the total so far of every (slice, bucket) that is still open;
+partials are those totals, as of the number of records applied, so sending them twice or in other batches changes nothing.
+
+Everything here is a function of the log: lateness and "from the future" are judged by the broker's append times and the
+windows seen before, in offset order. A record that is read again after a crash therefore meets the same fate, and a row
+counts only in blocks whose own applied offset lies below its frame's.
+
+Order of saving: blocks first, then the marker (fences, slices, reach), then partials, then acknowledgement. On recovery
+the marker is never ahead of a block, so frames above it are judged anew, and each block takes only what it lacks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from schemas.families import Family, PrivacyPartition
+from schemas.frames import FrameHeader, decode_header, decode_rows
+from schemas.partials import Partial, partial_schema
+from schemas.rejections import Reason, Rejected
+from schemas.rows import FRAME, violations
+from schemas.slices import shard_of, slice_text
+from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, pack_json, pack_rows, stamped, unpack_json, unpack_rows
+from stream_jobs.operators.fences import Fence
+from stream_jobs.operators.reach import SourceReach
+from stream_jobs.operators.slice_register import SliceRegister
+
+FUTURE_MAX_MS = 30_000
+"""How far a window may end after the broker appended its frame: clocks differ, but not by more."""
+PAST_MAX_MS = 7 * 86_400_000
+"""Older windows than this are a broken clock, not lateness."""
+FENCE_IDLE_MS = 24 * 3_600_000
+_BLOCK_ROWS = 3_000
+_PARTIAL_ROWS = 4_000
+
+BlockKey = tuple[str, int, int]
+"""Privacy partition, bucket start in ms, chunk of slices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of an aggregates topic. `append_ms` is the broker's append time."""
+
+    offset: int
+    append_ms: int
+    headers: dict[str, bytes]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that was not taken in, by position; its content stays where it is."""
+
+    offset: int
+    rejected: Rejected
+    producer: str | None
+
+
+@dataclass(slots=True)
+class Intaken:
+    """What became of a batch, in counts."""
+
+    refusals: list[Refusal] = field(default_factory=list)
+    frames_applied: int = 0
+    frames_repeated: int = 0
+    frames_missing: int = 0
+    rows_applied: int = 0
+    columns_dropped: int = 0
+    overflowed: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    offset: int
+    header: FrameHeader
+    rows: pa.Table
+
+
+@dataclass(slots=True)
+class _Totals:
+    """One block: totals so far of a chunk of slices in one bucket."""
+
+    rows: pl.DataFrame
+    applied: int
+
+
+class Intake:
+    """State of one family in one source partition, and the operator on it."""
+
+    def __init__(self, family: Family, source_partition: int, shards: int, slices_max: int = 5_000) -> None:
+        self.family = family
+        self.source_partition = source_partition
+        self.shards = shards
+        self.marked = NOTHING_APPLIED
+        """Offset of the newest record judged: fences, slices and reach include it."""
+        self._fences: dict[tuple[str, int], Fence] = {}
+        self._reach: dict[str, SourceReach] = {partition.name: SourceReach() for partition in family.partitions}
+        self._slices = SliceRegister(family, slices_max)
+        self._blocks: dict[BlockKey, _Totals] = {}
+        self._unsaved: set[BlockKey] = set()
+        self._unsent: set[BlockKey] = set()
+        self._closed: list[BlockKey] = []
+        self._reach_changed = False
+
+    # -- applying ------------------------------------------------------------------------------------------------------
+
+    def apply(self, records: Sequence[Record]) -> Intaken:
+        """Takes in records in offset order; those at or below the marker were judged before and are passed over."""
+        outcome = Intaken()
+        opened = list(self._opened((record for record in records if record.offset > self.marked), outcome))
+        for partition in self.family.partitions:
+            of_partition = [frame for frame in opened if frame.header.partition is partition]
+            if of_partition:
+                self._apply_frames(partition, self._sound(partition, of_partition, outcome), outcome)
+        if records:
+            self.marked = max(self.marked, records[-1].offset)
+        outcome.refusals.sort(key=lambda refusal: refusal.offset)
+        self._close_buckets()
+        return outcome
+
+    def _opened(self, records: Iterable[Record], outcome: Intaken) -> Iterator[_Opened]:
+        for record in records:
+            header = decode_header(self.family.name, record.headers)
+            if isinstance(header, Rejected):
+                outcome.refusals.append(Refusal(record.offset, header, None))
+                continue
+            read = _misplaced(header, record) or decode_rows(header, record.headers, record.payload)
+            if isinstance(read, Rejected):
+                outcome.refusals.append(Refusal(record.offset, read, header.producer))
+                continue
+            rows, dropped = read
+            outcome.columns_dropped += dropped
+            yield _Opened(record.offset, header, rows)
+
+    def _sound(self, partition: PrivacyPartition, frames: list[_Opened], outcome: Intaken) -> pl.DataFrame:
+        """The rows of all frames whose values keep the contract and that pass fence and lateness, in offset order."""
+        rows = _joined(frames)
+        broken = violations(rows, self.family, partition)
+        passing: list[int] = []
+        for place, frame in enumerate(frames):
+            if place in broken:
+                reason, column = broken[place]
+                refused: Rejected | None = Rejected(reason, f"Column {column} of family {self.family.name} breaks the contract ({reason.value}).")
+            else:
+                refused = self._admit(frame, outcome, passing, place)
+            if refused:
+                outcome.refusals.append(Refusal(frame.offset, refused, frame.header.producer))
+        outcome.frames_applied += len(passing)
+        kept = rows if len(passing) == len(frames) else rows.filter(pl.col(FRAME).is_in(passing))
+        outcome.rows_applied += len(kept)
+        starts = pl.Series("bucket_start_ms", [frame.header.window_start_ms for frame in frames], dtype=pl.Int64)
+        offsets = pl.Series("offset", [frame.offset for frame in frames], dtype=pl.Int64)
+        return kept.with_columns(starts.gather(kept[FRAME]), offsets.gather(kept[FRAME]))
+
+    def _admit(self, frame: _Opened, outcome: Intaken, passing: list[int], place: int) -> Rejected | None:
+        header = frame.header
+        reach = self._reach[header.partition.name]
+        if header.window_end_ms + self.family.lateness_s * 1_000 < reach.newest_ms:
+            return Rejected(Reason.LATE, f"The window ended more than {self.family.lateness_s} s before the newest one of this partition; redrive it into the late table.")
+        fence = self._fences.setdefault((header.producer, header.incarnation), Fence())
+        missing_before = fence.given_up
+        passage = fence.admit(header.sequence)
+        outcome.frames_missing += fence.given_up - missing_before
+        fence.last_window_end_ms = max(fence.last_window_end_ms, header.window_end_ms)
+        if passage == "expired":
+            return Rejected(Reason.FENCE_EXPIRED, "The frame's sequence number was given up as lost long ago; it cannot be told from a repeat.")
+        if passage == "repeated":
+            outcome.frames_repeated += 1
+            return None
+        volume = int(np.sum(frame.rows.column(self.family.measure_names[0]).to_numpy()))
+        reach.report(header.producer, header.window_end_ms, volume)
+        self._reach_changed = True
+        passing.append(place)
+        return None
+
+    def _apply_frames(self, partition: PrivacyPartition, rows: pl.DataFrame, outcome: Intaken) -> None:
+        if rows.is_empty():
+            return
+        replayed = any(key[0] == partition.name and totals.applied >= rows["offset"][0] for key, totals in self._blocks.items())
+        cells = self._cells(partition, rows, by_offset=replayed)
+        sliced = pl.concat([self._cut(cells, dimensions) for dimensions in self._cuts(partition)])
+        numbered = self._slices.numbered(sliced, outcome.overflowed)
+        newest = int(rows["offset"][-1])
+        for (start_ms, chunk), part in numbered.partition_by("bucket_start_ms", "chunk", as_dict=True, include_key=False).items():
+            self._add((partition.name, start_ms, chunk), part, newest)
+
+    def _cells(self, partition: PrivacyPartition, rows: pl.DataFrame, by_offset: bool) -> pl.DataFrame:
+        """Rows summed to the finest cells, so that each cut groups few of them."""
+        keys = [*partition.dimensions, *self.family.key_names, "bucket_start_ms", *(["offset"] if by_offset else [])]
+        first = [] if by_offset else [pl.col("offset").min()]
+        return rows.group_by(keys).agg(*first, pl.col(self.family.measure_names).sum())
+
+    def _cuts(self, partition: PrivacyPartition) -> list[tuple[str, ...]]:
+        return [cut.dimensions for cut in self.family.cuts if cut.partition == partition.name]
+
+    def _cut(self, cells: pl.DataFrame, dimensions: tuple[str, ...]) -> pl.DataFrame:
+        keys = [slice_text(dimensions), *self.family.key_names, "bucket_start_ms", "offset"]
+        return cells.select(*keys, *self.family.measure_names)
+
+    def _add(self, key: BlockKey, part: pl.DataFrame, newest: int) -> None:
+        totals = self._blocks.get(key)
+        identity = ["slice", *self.family.key_names]
+        measures = pl.col(self.family.measure_names).sum()
+        if totals is not None:
+            part = part.filter(pl.col("offset") > totals.applied)
+        added = part.select(*identity, *self.family.measure_names)
+        joined = added if totals is None else pl.concat([totals.rows, added])
+        self._blocks[key] = _Totals(joined.group_by(identity).agg(measures), newest)
+        self._unsaved.add(key)
+        self._unsent.add(key)
+
+    def _close_buckets(self) -> None:
+        for partition in self.family.partitions:
+            reach = self._reach[partition.name]
+            reach.forget_silent()
+            oldest_end_ms = reach.newest_ms - self.family.lateness_s * 1_000
+            width_ms = partition.k_window_s * 1_000
+            closed = [
+                key for key in self._blocks
+                if key[0] == partition.name and key[1] + width_ms < oldest_end_ms and key not in self._unsent and key not in self._unsaved
+            ]
+            for key in closed:
+                del self._blocks[key]
+            self._closed += closed
+        newest_ms = max((reach.newest_ms for reach in self._reach.values()), default=0)
+        self._fences = {name: fence for name, fence in self._fences.items() if fence.last_window_end_ms >= newest_ms - FENCE_IDLE_MS}
+
+    # -- saving and sending --------------------------------------------------------------------------------------------
+
+    def unsaved_blocks(self) -> Iterator[Block]:
+        """Blocks that changed since the last call, and the keys of closed buckets. To be confirmed before the marker."""
+        for key in sorted(self._unsaved):
+            totals = self._blocks[key]
+            yield Block(self._stored_key(key), stamped(totals.applied, pack_rows(totals.rows)))
+        for key in self._closed:
+            yield Block(self._stored_key(key), None)
+        self._unsaved.clear()
+        self._closed.clear()
+
+    def marker(self) -> list[Block]:
+        """Fences, slices and reach as of the newest record judged. To be confirmed before partials are sent."""
+        content = {
+            "fences": [[*name, fence.mark, hex(fence.above), fence.given_up, fence.given_up_below, fence.last_window_end_ms] for name, fence in self._fences.items()],
+            "reach": {name: reach.stored() for name, reach in self._reach.items()},
+        }
+        blocks = [Block(f"{self.family.name}|slices|{number}".encode(), stamped(self.marked, packed)) for number, packed in self._slices.unsaved_pages()]
+        return [*blocks, Block(f"{self.family.name}|marker".encode(), stamped(self.marked, pack_json(content)))]
+
+    def unsent_partials(self) -> list[tuple[int, Partial]]:
+        """(shard, partial) for everything that changed since the last call, and the reach to every shard."""
+        if not (self._unsent or self._reach_changed):
+            return []
+        partials: list[tuple[int, Partial]] = []
+        for partition in self.family.partitions:
+            keys = sorted(key for key in self._unsent if key[0] == partition.name)
+            partials += self._partials_of(partition, keys)
+        self._unsent.clear()
+        self._reach_changed = False
+        return partials
+
+    def _partials_of(self, partition: PrivacyPartition, keys: list[BlockKey]) -> Iterator[tuple[int, Partial]]:
+        schema = partial_schema(self.family)
+        rows = pl.concat([self._blocks[key].rows.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64)) for key in keys]) if keys else None
+        by_shard = {} if rows is None else self._slices.by_shard(rows, self.shards)
+        for shard in range(self.shards):
+            of_shard = by_shard.get(shard)
+            pieces = [of_shard[place : place + _PARTIAL_ROWS] for place in range(0, len(of_shard), _PARTIAL_ROWS)] if of_shard is not None else [None]
+            for piece in pieces:
+                table = schema.empty_table() if piece is None else _to_arrow(piece, schema)
+                yield shard, Partial(self.family, partition, self.source_partition, self.marked + 1, self._reach[partition.name].summary(), table)
+
+    def _stored_key(self, key: BlockKey) -> bytes:
+        return "|".join((self.family.name, "totals", *map(str, key))).encode()
+
+    # -- recovering ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def restored(cls, family: Family, source_partition: int, shards: int, stored: dict[bytes, bytes], slices_max: int = 5_000) -> Intake:
+        """The state as of its marker, with blocks that may be ahead of it; everything open will be sent again."""
+        intake = cls(family, source_partition, shards, slices_max)
+        pages: list[bytes] = []
+        for key, value in stored.items():
+            name, kind, *rest = key.decode().split("|")
+            if name != family.name:
+                continue
+            if kind == "marker":
+                intake._restore_marker(applied_offset(value), unpack_json(body(value)))
+            elif kind == "slices":
+                pages.append(body(value))
+            else:
+                partition, start_ms, chunk = rest
+                intake._blocks[(partition, int(start_ms), int(chunk))] = _Totals(unpack_rows(body(value)), applied_offset(value))
+        intake._slices.restore(pages)
+        intake._unsent = set(intake._blocks)
+        intake._close_buckets()
+        return intake
+
+    def _restore_marker(self, applied: int, content: Any) -> None:
+        self.marked = applied
+        self._fences = {
+            (producer, incarnation): Fence(mark, int(above, 16), given_up, given_up_below, last_ms)
+            for producer, incarnation, mark, above, given_up, given_up_below, last_ms in content["fences"]
+        }
+        self._reach |= {name: SourceReach.restored(stored) for name, stored in content["reach"].items() if name in self._reach}
+
+
+def _misplaced(header: FrameHeader, record: Record) -> Rejected | None:
+    """A window that no working clock would send at the time the broker appended it."""
+    if header.window_end_ms > record.append_ms + FUTURE_MAX_MS:
+        ahead_s = (header.window_end_ms - record.append_ms) / 1_000
+        return Rejected(Reason.WINDOW_FROM_FUTURE, f"The window ends {ahead_s:.0f} s after the broker received it; set the clock of producer {header.producer}.")
+    if header.window_end_ms < record.append_ms - PAST_MAX_MS:
+        behind_d = (record.append_ms - header.window_end_ms) / 86_400_000
+        return Rejected(Reason.WINDOW_TOO_OLD, f"The window ended {behind_d:.0f} days before the broker received it; set the clock of producer {header.producer}.")
+    return None
+
+
+def _joined(frames: list[_Opened]) -> pl.DataFrame:
+    rows = pl.from_arrow(pa.concat_tables([frame.rows for frame in frames]))
+    assert isinstance(rows, pl.DataFrame)
+    lengths = [frame.rows.num_rows for frame in frames]
+    return rows.with_columns(pl.Series(FRAME, np.repeat(np.arange(len(frames), dtype=np.uint32), lengths)))
+
+
+def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    return rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)

@@ -1,0 +1,94 @@
+"""Reach: up to which instant have the producers of one source partition reported, weighted by their recent volume?
+
+From the reaches of all source partitions a shard tells how complete a bucket is, and so when it may be decided. A
+producer that has been silent for `SILENT_AFTER_MS` of event time no longer counts: one dead host does not stop the fleet.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.partials import Reach
+
+SILENT_AFTER_MS = 60_000
+DECIDING_SHARE = 0.95
+_RECENT_WEIGHT = 0.2
+
+
+@dataclass(slots=True)
+class ProducerReach:
+    """What one producer reported last: up to when, and an exponentially weighted mean of its volume a window."""
+
+    window_end_ms: int
+    volume: float
+
+
+@dataclass(slots=True)
+class SourceReach:
+    """The producers of one source partition, for one privacy partition."""
+
+    producers: dict[str, ProducerReach] = field(default_factory=dict)
+
+    @property
+    def newest_ms(self) -> int:
+        return max((producer.window_end_ms for producer in self.producers.values()), default=0)
+
+    def report(self, producer: str, window_end_ms: int, volume: int) -> None:
+        known = self.producers.get(producer)
+        if known is None:
+            self.producers[producer] = ProducerReach(window_end_ms, float(volume))
+            return
+        known.volume += _RECENT_WEIGHT * (volume - known.volume)
+        known.window_end_ms = max(known.window_end_ms, window_end_ms)
+
+    def forget_silent(self) -> None:
+        oldest_ms = self.newest_ms - max(SILENT_AFTER_MS, 0)
+        self.producers = {name: reach for name, reach in self.producers.items() if reach.window_end_ms >= oldest_ms}
+
+    def summary(self) -> Reach:
+        volumes: defaultdict[int, float] = defaultdict(float)
+        for producer in self.producers.values():
+            volumes[producer.window_end_ms] += producer.volume
+        return tuple((end_ms, max(1, round(volume))) for end_ms, volume in sorted(volumes.items()))
+
+    def stored(self) -> Any:
+        return {name: [reach.window_end_ms, reach.volume] for name, reach in self.producers.items()}
+
+    @classmethod
+    def restored(cls, stored: Any) -> SourceReach:
+        return cls({name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in stored.items()})
+
+
+def completeness(reaches: Iterable[Reach], bucket_end_ms: int) -> float:
+    """Which share of recent volume has reported `bucket_end_ms`; 0 where nothing is known.
+
+    >>> completeness([((10_000, 30),), ((20_000, 70),)], bucket_end_ms=20_000)
+    0.7
+    """
+    pairs = [pair for reach in _without_silent(reaches) for pair in reach]
+    volume = sum(volume for _, volume in pairs)
+    return sum(volume for end_ms, volume in pairs if end_ms >= bucket_end_ms) / volume if volume else 0.0
+
+
+def decidable_until_ms(reaches: Iterable[Reach], grace_from_ms: int, bucket_ms: int) -> int:
+    """The newest bucket end that may be decided.
+
+    That is the newest one that producers with 95 % of recent volume have reported; or, when later, the newest that
+    some producer reported and that ended by `grace_from_ms` (now less the grace).
+    """
+    known = list(_without_silent(reaches))
+    ends = sorted({end_ms for reach in known for end_ms, _ in reach}, reverse=True)
+    if not ends:
+        return 0
+    agreed = next((end_ms for end_ms in ends if completeness(known, end_ms) >= DECIDING_SHARE), 0)
+    graced = min(ends[0], grace_from_ms // bucket_ms * bucket_ms)
+    return max(agreed, graced)
+
+
+def _without_silent(reaches: Iterable[Reach]) -> Iterable[Reach]:
+    known = list(reaches)
+    newest_ms = max((end_ms for reach in known for end_ms, _ in reach), default=0)
+    return [tuple(pair for pair in reach if pair[0] >= newest_ms - SILENT_AFTER_MS) for reach in known]

@@ -1,0 +1,49 @@
+"""From totals to the rows of a table: columns in the table's order, the slice spelled out by dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+import pyarrow as pa
+
+from schemas.slices import cut_of, slice_dimensions
+from schemas.tables import TABLES, Table
+
+MINUTE_MS = 60_000
+
+_TIME = pl.Datetime("ms", "UTC")
+
+
+def timestamp(column: str) -> pl.Expr:
+    """Milliseconds since the epoch as a UTC timestamp."""
+    return pl.col(column).cast(_TIME)
+
+
+def to_table(rows: pl.DataFrame, name: str) -> pa.Table:
+    """`rows` as the Arrow table that `name` takes; they have its columns, but for cut and dimensions."""
+    table = TABLES[name]
+    named = with_dimensions(rows, table).select(table.column_names)
+    return named.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(table.arrow_schema)
+
+
+def with_dimensions(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """`rows` with `cut` and one column per dimension of the table, read from `slice`."""
+    distinct = rows["slice"].unique().to_list()
+    values = [slice_dimensions(text) for text in distinct]
+    known = {"cut", "slice", *rows.columns}
+    dimensions = [column.name for column in table.columns if column.name not in known]
+    lookup = {"slice": distinct, "cut": [cut_of(text) for text in distinct]}
+    lookup |= {name: [value.get(name, "") for value in values] for name in dimensions}
+    return rows.join(pl.DataFrame(lookup, schema=dict.fromkeys(lookup, pl.String)), on="slice")
+
+
+def minutes_of(starts_ms: Sequence[int]) -> list[int]:
+    """The minutes that buckets with these starts lie in."""
+    return sorted({start_ms // MINUTE_MS * MINUTE_MS for start_ms in starts_ms})
+
+
+def per_minute(totals: pl.DataFrame, keys: Sequence[str], measures: Sequence[str]) -> pl.DataFrame:
+    """Totals of all buckets of some minutes, summed minute by minute."""
+    minute = (pl.col("bucket_start_ms") // MINUTE_MS * MINUTE_MS).alias("bucket_start_ms")
+    return totals.group_by(minute, *keys).agg(pl.col(*measures, "version").sum())

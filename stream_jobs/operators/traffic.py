@@ -1,0 +1,159 @@
+"""What is served: turns, audio, tokens, concurrent streams and their peak, replicas needed, latency of each stage.
+
+A shard's `Traffic` holds the open buckets of each family and tells, whenever some changed, the absolute rows of every
+table they feed, at 10 s and at 1 min. A 1 min row is told from its 10 s buckets, never incremented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+import polars as pl
+import pyarrow as pa
+
+from schemas.families import FAMILIES, HEARTBEATS, STAGE_LATENCIES, STREAMS, TURNS, Family
+from schemas.partials import Partial
+from schemas.tables import TRAFFIC_MEASURES
+from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.ledger import BucketKey, Ledger
+from stream_jobs.operators.rollup_rows import MINUTE_MS, minutes_of, per_minute, timestamp, to_table
+
+KEEP_SLACK_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one stream takes. Reject: utilisation outside (0, 1], savings outside [0, 1), anything negative."""
+
+    gpu_seconds_per_audio_second: Decimal
+    target_utilization: Decimal = Decimal("0.7")
+    vad_savings: Decimal = Decimal(0)
+
+    def __post_init__(self) -> None:
+        if self.gpu_seconds_per_audio_second < 0:
+            raise ValueError(f"gpu_seconds_per_audio_second is {self.gpu_seconds_per_audio_second}; it cannot be negative.")
+        if not 0 < self.target_utilization <= 1:
+            raise ValueError(f"target_utilization is {self.target_utilization}; it has to be above 0 and at most 1.")
+        if not 0 <= self.vad_savings < 1:
+            raise ValueError(f"vad_savings is {self.vad_savings}; it has to be at least 0 and below 1.")
+
+    @property
+    def replicas_per_stream(self) -> Fraction:
+        """(1 - savings) x GPU seconds per audio second / utilisation, exact."""
+        return Fraction(1 - self.vad_savings) * Fraction(self.gpu_seconds_per_audio_second) / Fraction(self.target_utilization)
+
+
+def replicas_needed(streams: int, capacity: Capacity) -> int:
+    """How many replicas serve so many concurrent streams, rounded up exactly.
+
+    >>> replicas_needed(7, Capacity(Decimal("0.1")))
+    1
+    >>> replicas_needed(10**9, Capacity(Decimal("0.35"), Decimal("0.7"), Decimal("0.5")))
+    250000000
+    """
+    if streams < 0:
+        raise ValueError(f"streams is {streams}; it cannot be negative.")
+    needed = streams * capacity.replicas_per_stream
+    return -(-needed.numerator // needed.denominator)
+
+
+class Traffic:
+    """State of one shard, and the operator on it."""
+
+    def __init__(self, capacity: Capacity | None = None) -> None:
+        self._capacity = capacity
+        self._ledgers = {name: Ledger(family, keep_ms(family)) for name, family in FAMILIES.items()}
+
+    def apply(self, partial: Partial) -> int:
+        """Takes in one partial; how many of its rows came after their bucket was folded."""
+        return self._ledgers[partial.family.name].apply(partial)
+
+    def rollups(self) -> Iterator[tuple[str, pa.Table]]:
+        """(table, rows) of everything that changed since the last call."""
+        for family, tell in ((TURNS, self._traffic), (STREAMS, self._concurrency), (STAGE_LATENCIES, self._stages), (HEARTBEATS, self._heartbeats)):
+            ledger = self._ledgers[family.name]
+            changed = ledger.changed()
+            if changed:
+                yield from (pair for pair in tell(ledger, changed) if pair[1].num_rows)
+                ledger.forget_old()
+
+    def unsaved_blocks(self, family: Family, applied_offset: int) -> Iterator[Block]:
+        return self._ledgers[family.name].unsaved_blocks(applied_offset)
+
+    def restore(self, stored: dict[bytes, bytes]) -> None:
+        for ledger in self._ledgers.values():
+            ledger.restore(stored)
+
+    def _traffic(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
+        yield from _summed(ledger, changed, "traffic", list(TRAFFIC_MEASURES))
+
+    def _stages(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
+        yield from _summed(ledger, changed, "stage_latency", list(STAGE_LATENCIES.measure_names))
+
+    def _heartbeats(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
+        yield from _summed(ledger, changed, "heartbeats", list(HEARTBEATS.measure_names))
+
+    def _concurrency(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
+        peaks = with_peaks(ledger.totals(changed))
+        yield "concurrency_10s", to_table(self._with_replicas(peaks), "concurrency_10s")
+        peaks = with_peaks(ledger.totals(_minutes_whole(ledger, changed)))
+        minute = (pl.col("bucket_start_ms") // MINUTE_MS * MINUTE_MS).alias("bucket_start_ms")
+        first = pl.col("active_at_start").sort_by("within_ms").first()
+        by_minute = (
+            peaks.with_columns(within_ms=pl.col("bucket_start_ms") % MINUTE_MS)
+            .group_by(minute, "slice")
+            .agg(first, pl.col("starts", "ends", "version").sum(), pl.col("peak_lower", "peak_upper").max())
+        )
+        yield "concurrency_1m", to_table(self._with_replicas(by_minute), "concurrency_1m")
+
+    def _with_replicas(self, rows: pl.DataFrame) -> pl.DataFrame:
+        peaks = rows["peak_upper"].unique().to_list()
+        needed = [replicas_needed(peak, self._capacity) if self._capacity else 0 for peak in peaks]
+        replicas = pl.col("peak_upper").replace_strict(peaks, needed, return_dtype=pl.Int64)
+        return rows.with_columns(timestamp("bucket_start_ms").alias("bucket_start"), replicas_needed=replicas)
+
+
+def keep_ms(family: Family) -> int:
+    """How long a bucket may still change after the newest report: its lateness, and a minute of slack."""
+    return family.lateness_s * 1_000 + KEEP_SLACK_MS
+
+
+def with_peaks(seconds: pl.DataFrame) -> pl.DataFrame:
+    """Per (bucket, slice): active at start, starts, ends, and the peak of concurrent streams between two bounds.
+
+    Within a second the order of starts and ends is unknown: ends first gives `peak_lower`, starts first `peak_upper`;
+    they agree where no second has both.
+    """
+    ordered = seconds.sort("bucket_start_ms", "slice", "second")
+    cell = ["bucket_start_ms", "slice"]
+    change = (pl.col("starts") - pl.col("ends")).cum_sum().over(cell)
+    active = pl.col("active_at_start").sum().over(cell)
+    running = ordered.with_columns(after=active + change, before=active + change - pl.col("starts") + pl.col("ends"))
+    return running.group_by(cell).agg(
+        pl.col("active_at_start", "starts", "ends").sum(),
+        pl.col("version").sum(),
+        peak_lower=pl.max_horizontal(pl.col("before").max(), pl.col("after").max()).clip(lower_bound=0),
+        peak_upper=(pl.col("before") + pl.col("starts")).max().clip(lower_bound=0),
+    )
+
+
+def _summed(ledger: Ledger, changed: list[BucketKey], name: str, measures: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    """Rows at 10 s (of partitions that have such buckets) and at 1 min."""
+    keys = ["slice", *ledger.family.key_names]
+    fine = [key for key in changed if ledger.family.partition(key[0]).k_window_s == 10]
+    named = timestamp("bucket_start_ms").alias("bucket_start")
+    yield f"{name}_10s", to_table(ledger.totals(fine).with_columns(named), f"{name}_10s")
+    by_minute = per_minute(ledger.totals(_minutes_whole(ledger, changed)), keys, measures)
+    yield f"{name}_1m", to_table(by_minute.with_columns(named), f"{name}_1m")
+
+
+def _minutes_whole(ledger: Ledger, changed: list[BucketKey]) -> list[BucketKey]:
+    """All kept buckets of the minutes that the changed ones lie in."""
+    whole: list[BucketKey] = []
+    for partition in ledger.family.partitions:
+        minutes = set(minutes_of([start_ms for name, start_ms in changed if name == partition.name]))
+        whole += [(partition.name, start_ms) for start_ms in ledger.buckets(partition.name) if start_ms // MINUTE_MS * MINUTE_MS in minutes]
+    return whole

@@ -1,0 +1,1 @@
+"""The command `turnwatch`: settings, and what each subcommand puts together."""

@@ -1,0 +1,1 @@
+"""Benchmarks: each measures a figure next to a limit or a peer in the same run."""

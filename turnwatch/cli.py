@@ -1,0 +1,183 @@
+"""The command line: one function per subcommand, each importing what it needs only when it runs.
+
+Exit codes: 0 done; 1 what was asked for failed, or a check found something; 2 the input or the settings are wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="turnwatch",
+    help="Telemetry analytics for GPU fleets that serve voice and LLM turns.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done; 1 it failed, or a check found something; 2 input or settings are wrong.",
+)
+
+Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port; a free one unless given.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same traffic.")]
+
+
+@app.command(epilog="Example: turnwatch up && turnwatch status")
+def up(kafka_port: Port = None, clickhouse_port: Port = None, alertmanager_port: Port = None) -> None:
+    """Start the local stack (Kafka, ClickHouse, Alertmanager) and leave it running."""
+    from turnwatch.local import start_stack
+
+    start_stack(kafka_port, clickhouse_port, alertmanager_port)
+
+
+@app.command(epilog="Example: turnwatch down")
+def down() -> None:
+    """Stop the local stack of this folder."""
+    from turnwatch.local import stop_stack
+
+    stop_stack()
+
+
+@app.command(epilog="Example: turnwatch status")
+def status() -> None:
+    """Say what of the local stack runs, where, and how to mend what does not. Exit 1 if something is down."""
+    from turnwatch.local import show_status
+
+    raise typer.Exit(show_status())
+
+
+@app.command(epilog="Example: turnwatch demo --once")
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End with exit 0 when the page has arrived.")] = False,
+    seed: Seed = 7,
+    speed: Annotated[float, typer.Option(min=1, help="Event time runs this many times as fast as the clock.")] = 60.0,
+    kafka_port: Port = None,
+    clickhouse_port: Port = None,
+    alertmanager_port: Port = None,
+) -> None:
+    """Run the whole flow on this machine: a fleet, an incident, and the page that it causes."""
+    from turnwatch.demo import run_demo
+
+    raise typer.Exit(run_demo(once, seed, speed, (kafka_port, clickhouse_port, alertmanager_port)))
+
+
+@app.command(epilog="Example: turnwatch replay AzureLLMInferenceTrace_conv.csv --speed 60")
+def replay(
+    trace: Annotated[Path, typer.Argument(help="A recorded trace: azure_llm_2023, mooncake or vllm_load_test.")],
+    speed: Annotated[float, typer.Option(min=0.01, help="Event time runs this many times as fast as the clock.")] = 60.0,
+    seed: Seed = 7,
+) -> None:
+    """Send a recorded trace, shifted to now, as turns of a fleet. Without a stack it starts one for the run."""
+    from turnwatch.traffic_in import run_replay
+
+    raise typer.Exit(run_replay(trace, speed, seed))
+
+
+@app.command(epilog="Example: turnwatch simulate --scenario canary --speed 30")
+def simulate(
+    scenario: Annotated[str, typer.Option(help="canary or quiet.")] = "quiet",
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="Length in event time; the scenario's own unless given, endless for quiet.")] = None,
+    speed: Annotated[float, typer.Option(min=0.01, help="Event time runs this many times as fast as the clock.")] = 1.0,
+    seed: Seed = 7,
+) -> None:
+    """Send the traffic of a simulated fleet."""
+    from turnwatch.traffic_in import run_simulation
+
+    raise typer.Exit(run_simulation(scenario, minutes, speed, seed))
+
+
+@app.command(epilog="Example: turnwatch worker")
+def worker(
+    sink: Annotated[Literal["with", "without", "only"], typer.Option(help="Whether this process lands rollups in ClickHouse.")] = "with",
+    accept_gap: Annotated[bool, typer.Option("--accept-gap", help="Go on where retention removed records, this once.")] = False,
+) -> None:
+    """Run the stream jobs: intake, traffic, burn_rate, incidents, and the sink."""
+    from turnwatch.work import run_worker
+
+    raise typer.Exit(run_worker(sink, accept_gap))
+
+
+@app.command(epilog="Example: turnwatch prepare")
+def prepare() -> None:
+    """Create what is missing: Kafka's topics and ClickHouse's tables. Harmless to repeat."""
+    from turnwatch.prepare import run_prepare
+
+    raise typer.Exit(run_prepare())
+
+
+@app.command(epilog="""Example: turnwatch query "SELECT slice, sum(turns) FROM traffic_1m FINAL GROUP BY slice" """)
+def query(
+    sql: Annotated[str, typer.Argument(help="A SELECT; nothing that writes.")],
+    output: Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print it.")] = "table",
+) -> None:
+    """Ask ClickHouse, and print a table, CSV or JSON."""
+    from turnwatch.query import run_query
+
+    raise typer.Exit(run_query(sql, output))
+
+
+@app.command(epilog="Example: turnwatch check")
+def check() -> None:
+    """Check SLO files, policies, runbooks and the contract. Exit 1 if something is wrong."""
+    from turnwatch.checks import run_check
+
+    raise typer.Exit(run_check())
+
+
+@app.command(epilog="Example: turnwatch render --check")
+def render(
+    is_check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 and show the difference if a file is stale.")] = False,
+) -> None:
+    """Write the files that are derived from code: boards, provisioning, the data dictionary."""
+    from turnwatch.rendering import run_render
+
+    raise typer.Exit(run_render(is_check))
+
+
+@app.command(epilog="Example: TURNWATCH_GRAFANA__TOKEN=… turnwatch provision")
+def provision() -> None:
+    """Bring folder, data source and boards into Grafana; changes nothing that is already right."""
+    from turnwatch.provision import run_provision
+
+    raise typer.Exit(run_provision())
+
+
+bench = typer.Typer(help="Benchmarks: each prints a ratio to a limit or peer measured in the same run.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(bench, name="bench")
+
+
+@bench.command("pipeline", epilog="Example: turnwatch bench pipeline --frames 20000")
+def bench_pipeline(
+    frames: Annotated[int, typer.Option(min=100, help="Frames of 200 rows to send through.")] = 15_000,
+    slices: Annotated[int, typer.Option(min=10, help="Distinct slices of the finest cut.")] = 200,
+) -> None:
+    """Rows per second through Kafka, intake, burn_rate and the ClickHouse sink, next to the limit of this machine."""
+    from turnwatch.bench.pipeline import run_pipeline
+
+    raise typer.Exit(run_pipeline(frames, slices))
+
+
+@bench.command("memory", epilog="Example: turnwatch bench memory --slices 5000 --slos 10")
+def bench_memory(
+    slices: Annotated[int, typer.Option(min=10)] = 5_000,
+    slos: Annotated[int, typer.Option(min=1)] = 10,
+) -> None:
+    """Memory of a worker whose burn_rate state is full: every bucket of every resolution of a 30-day period."""
+    from turnwatch.bench.memory import run_memory
+
+    raise typer.Exit(run_memory(slices, slos))
+
+
+def main() -> None:
+    """Runs the command; what was foreseen to go wrong is told in a sentence, never as a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        from turnwatch.sentences import exit_code_for
+
+        sys.exit(exit_code_for(error))
