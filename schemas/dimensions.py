@@ -51,18 +51,49 @@ _DECLARED = (
     Dimension("bundle", "the release bundle (models, prompts, policies) that served the turn", pattern=SLUG),
     Dimension("artifact", "one versioned part of a bundle", pattern=SLUG),
     Dimension("model_version", "the version of the model that answered", pattern=SLUG),
-    Dimension("duplex_event", "kind of full-duplex event", vocabulary=("interruption", "backchannel", "barge_in", "overlap", "micro_turn")),
+    Dimension(
+        "duplex_event",
+        "kind of full-duplex event",
+        vocabulary=("interruption", "backchannel", "barge_in", "overlap", "micro_turn"),
+    ),
     Dimension("request_length", "length class of the request", vocabulary=("short", "medium", "long")),
     Dimension("language", "spoken language, BCP 47", pattern=r"[a-z]{2,3}(?:-[A-Z]{2})?", generalise_order=4),
     Dimension("accent", "accent class of the speaker", pattern=SLUG, generalise_order=2),
     Dimension("noise_class", "background noise", vocabulary=("quiet", "moderate", "noisy"), generalise_order=6),
-    Dimension("device_class", "kind of device", vocabulary=("phone", "mobile_app", "browser", "speaker", "car", "headset"), generalise_order=5),
-    Dimension("codec", "audio codec of the call", vocabulary=("opus", "pcmu", "pcma", "g722", "amr_wb", "aac"), generalise_order=7),
-    Dimension("connection", "network of the caller", vocabulary=("wifi", "cellular", "wired", "pstn"), generalise_order=8),
-    Dimension("client_version", "version of the client application", pattern=r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,3}", generalise_order=3),
-    Dimension("tenant", "customer, as a pseudonym stable for the retention period", pattern=r"t-[0-9a-f]{16}", generalise_order=1),
+    Dimension(
+        "device_class",
+        "kind of device",
+        vocabulary=("phone", "mobile_app", "browser", "speaker", "car", "headset"),
+        generalise_order=5,
+    ),
+    Dimension(
+        "codec",
+        "audio codec of the call",
+        vocabulary=("opus", "pcmu", "pcma", "g722", "amr_wb", "aac"),
+        generalise_order=7,
+    ),
+    Dimension(
+        "connection", "network of the caller", vocabulary=("wifi", "cellular", "wired", "pstn"), generalise_order=8
+    ),
+    Dimension(
+        "client_version",
+        "version of the client application",
+        pattern=r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,3}",
+        generalise_order=3,
+    ),
+    Dimension(
+        "tenant",
+        "customer, as a pseudonym stable for the retention period",
+        pattern=r"t-[0-9a-f]{16}",
+        generalise_order=1,
+    ),
     Dimension("voice", "synthetic voice that answered", pattern=SLUG, generalise_order=9),
-    Dimension("vad_state", "what voice activity detection saw", vocabulary=("speech", "silence", "double_talk"), generalise_order=10),
+    Dimension(
+        "vad_state",
+        "what voice activity detection saw",
+        vocabulary=("speech", "silence", "double_talk"),
+        generalise_order=10,
+    ),
 )
 
 DIMENSIONS: dict[str, Dimension] = {dimension.name: dimension for dimension in _DECLARED}

@@ -178,7 +178,11 @@ STAGE_LATENCIES = Family(
     keys=(
         Key("stage", "which part of the turn", vocabulary=STAGES),
         Key("scale", "scale of the histogram that counted it", integer_range=(-10, 20)),
-        Key("bucket_index", "bucket (base^index, base^(index+1)] in ms, base = 2^(2^-scale); -32768 is the zero bucket", integer_range=(-32_768, 32_767)),
+        Key(
+            "bucket_index",
+            "bucket (base^index, base^(index+1)] in ms, base = 2^(2^-scale); -32768 is the zero bucket",
+            integer_range=(-32_768, 32_767),
+        ),
     ),
     measures=(
         Measure("observations", "observations", "observations in this bucket"),
@@ -194,7 +198,9 @@ STREAMS = Family(
     partitions=(OPERATIONAL,),
     keys=(Key("second", "second of the window, from 0", integer_range=(0, 9)),),
     measures=(
-        Measure("active_at_start", "streams", "streams active at the window's first instant (second 0 only)", merge="gauge"),
+        Measure(
+            "active_at_start", "streams", "streams active at the window's first instant (second 0 only)", merge="gauge"
+        ),
         Measure("starts", "streams", "streams that started in this second"),
         Measure("ends", "streams", "streams that ended in this second"),
     ),
@@ -209,7 +215,12 @@ HEARTBEATS = Family(
     measures=(
         Measure("rows_sent", "rows", "rows of the reported family sent for the window"),
         Measure("observations_seen", "observations", "observations of the reported family taken in"),
-        Measure("observations_dropped", "observations", "observations that a full buffer or a failed check dropped", part_of="observations_seen"),
+        Measure(
+            "observations_dropped",
+            "observations",
+            "observations that a full buffer or a failed check dropped",
+            part_of="observations_seen",
+        ),
         Measure("observations_held", "observations", "observations held back below k, which join a later window"),
     ),
     cuts=(Cut("operational", ("region",)),),

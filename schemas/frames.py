@@ -36,8 +36,16 @@ _NUMBER = pattern(r"^[0-9]{1,18}$")
 _VERSION = pattern(r"^([0-9]{1,4})\.([0-9]{1,4})$")
 
 _HEADERS = (
-    "tw-schema", "tw-content-type", "tw-producer", "tw-incarnation", "tw-family", "tw-sequence",
-    "tw-privacy-partition", "tw-window-start-ms", "tw-k-window-s", "tw-checksum",
+    "tw-schema",
+    "tw-content-type",
+    "tw-producer",
+    "tw-incarnation",
+    "tw-family",
+    "tw-sequence",
+    "tw-privacy-partition",
+    "tw-window-start-ms",
+    "tw-k-window-s",
+    "tw-checksum",
 )
 
 
@@ -75,8 +83,16 @@ def encode(header: FrameHeader, rows: pa.Table) -> tuple[list[tuple[str, bytes]]
 
 def headers_of(header: FrameHeader, payload: bytes) -> list[tuple[str, bytes]]:
     values = (
-        f"{SCHEMA_MAJOR}.{header.minor}", header.content_type, header.producer, header.incarnation, header.family.name,
-        header.sequence, header.partition.name, header.window_start_ms, header.partition.k_window_s, checksum(payload),
+        f"{SCHEMA_MAJOR}.{header.minor}",
+        header.content_type,
+        header.producer,
+        header.incarnation,
+        header.family.name,
+        header.sequence,
+        header.partition.name,
+        header.window_start_ms,
+        header.partition.k_window_s,
+        checksum(payload),
     )
     return [(name, str(value).encode()) for name, value in zip(_HEADERS, values, strict=True)]
 
@@ -86,12 +102,17 @@ def checksum(payload: bytes) -> str:
     return xxhash.xxh3_64_hexdigest(payload)
 
 
-def decode_header(topic_family: str, headers: Sequence[tuple[str, bytes]] | Mapping[str, bytes]) -> FrameHeader | Rejected:
+def decode_header(
+    topic_family: str, headers: Sequence[tuple[str, bytes]] | Mapping[str, bytes]
+) -> FrameHeader | Rejected:
     """Reads the headers of a frame that arrived on the topic of `topic_family`."""
     raw = dict(headers)
     missing = next((name for name in _HEADERS if name not in raw), None)
     if missing:
-        return Rejected(Reason.MISSING_HEADER, f"The frame has no header {missing}; producers have to send all of {', '.join(_HEADERS)}.")
+        return Rejected(
+            Reason.MISSING_HEADER,
+            f"The frame has no header {missing}; producers have to send all of {', '.join(_HEADERS)}.",
+        )
     try:
         text = {name: raw[name].decode("ascii") for name in _HEADERS}
     except (UnicodeDecodeError, AttributeError):
@@ -118,29 +139,46 @@ def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: byte
     Values are not checked here but for many frames at once (`rows.violations`).
     """
     if not payload:
-        return Rejected(Reason.EMPTY_FRAME, "The frame has no payload; a producer with nothing to report sends a heartbeat only.")
+        return Rejected(
+            Reason.EMPTY_FRAME, "The frame has no payload; a producer with nothing to report sends a heartbeat only."
+        )
     if len(payload) > FRAME_BYTES_MAX:
-        return Rejected(Reason.FRAME_TOO_LARGE, f"The payload has {len(payload)} bytes, above {FRAME_BYTES_MAX}; split it into several frames.")
+        return Rejected(
+            Reason.FRAME_TOO_LARGE,
+            f"The payload has {len(payload)} bytes, above {FRAME_BYTES_MAX}; split it into several frames.",
+        )
     if checksum(payload).encode() != headers["tw-checksum"]:
-        return Rejected(Reason.CHECKSUM_MISMATCH, "The payload's xxh3 checksum differs from header tw-checksum: it was changed on its way.")
+        return Rejected(
+            Reason.CHECKSUM_MISMATCH,
+            "The payload's xxh3 checksum differs from header tw-checksum: it was changed on its way.",
+        )
     read = _read_arrow(header, payload) if header.content_type == ARROW else _read_ndjson(header, payload)
     if isinstance(read, Rejected):
         return read
     table, dropped = read
     if table.num_rows == 0:
-        return Rejected(Reason.EMPTY_FRAME, "The frame has no rows; a producer with nothing to report sends a heartbeat only.")
+        return Rejected(
+            Reason.EMPTY_FRAME, "The frame has no rows; a producer with nothing to report sends a heartbeat only."
+        )
     if table.num_rows > FRAME_ROWS_MAX:
-        return Rejected(Reason.FRAME_TOO_LARGE, f"The frame has {table.num_rows} rows, above {FRAME_ROWS_MAX}; split it into several frames.")
+        return Rejected(
+            Reason.FRAME_TOO_LARGE,
+            f"The frame has {table.num_rows} rows, above {FRAME_ROWS_MAX}; split it into several frames.",
+        )
     return table, dropped
 
 
 def _header(topic_family: str, text: Mapping[str, str], minor: int) -> FrameHeader | Rejected:
     family = FAMILIES.get(text["tw-family"])
     if family is None or family.name != topic_family:
-        return Rejected(Reason.UNKNOWN_FAMILY, f"Header tw-family does not name the family of this topic, {topic_family}.")
+        return Rejected(
+            Reason.UNKNOWN_FAMILY, f"Header tw-family does not name the family of this topic, {topic_family}."
+        )
     partition = next((known for known in family.partitions if known.name == text["tw-privacy-partition"]), None)
     if partition is None:
-        return Rejected(Reason.UNKNOWN_PRIVACY_PARTITION, f"Header tw-privacy-partition names none of family {family.name}.")
+        return Rejected(
+            Reason.UNKNOWN_PRIVACY_PARTITION, f"Header tw-privacy-partition names none of family {family.name}."
+        )
     window_start_ms, k_window_s = int(text["tw-window-start-ms"]), int(text["tw-k-window-s"])
     if k_window_s != partition.k_window_s or window_start_ms % (k_window_s * 1_000):
         return Rejected(
@@ -151,7 +189,14 @@ def _header(topic_family: str, text: Mapping[str, str], minor: int) -> FrameHead
         return Rejected(Reason.UNKNOWN_CONTENT_TYPE, f"Header tw-content-type is neither {ARROW} nor {NDJSON}.")
     content_type = ARROW if text["tw-content-type"] == ARROW else NDJSON
     return FrameHeader(
-        family, partition, text["tw-producer"], int(text["tw-incarnation"]), int(text["tw-sequence"]), window_start_ms, content_type, minor
+        family,
+        partition,
+        text["tw-producer"],
+        int(text["tw-incarnation"]),
+        int(text["tw-sequence"]),
+        window_start_ms,
+        content_type,
+        minor,
     )
 
 
@@ -180,7 +225,10 @@ def _bounded_read(reader: pa.RecordBatchStreamReader) -> tuple[pa.Table, int] | 
         batch.validate(full=True)
         size_bytes += batch.nbytes
         if size_bytes > FRAME_DECODED_BYTES_MAX:
-            return Rejected(Reason.FRAME_TOO_LARGE, f"The frame decompresses to more than {FRAME_DECODED_BYTES_MAX} bytes; split it.")
+            return Rejected(
+                Reason.FRAME_TOO_LARGE,
+                f"The frame decompresses to more than {FRAME_DECODED_BYTES_MAX} bytes; split it.",
+            )
         batches.append(batch)
     return pa.Table.from_batches(batches, reader.schema), 0
 
@@ -213,7 +261,11 @@ def _read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | 
         return Rejected(Reason.WRONG_TYPE, "A line of the frame holds a number that its column cannot.")
 
 
-_JSON_REASONS = {"extra_forbidden": Reason.UNKNOWN_COLUMN, "missing": Reason.MISSING_COLUMN, "json_invalid": Reason.MALFORMED_PAYLOAD}
+_JSON_REASONS = {
+    "extra_forbidden": Reason.UNKNOWN_COLUMN,
+    "missing": Reason.MISSING_COLUMN,
+    "json_invalid": Reason.MALFORMED_PAYLOAD,
+}
 
 
 def _json_rejection(header: FrameHeader, error: ValidationError) -> Rejected:
@@ -224,7 +276,10 @@ def _json_rejection(header: FrameHeader, error: ValidationError) -> Rejected:
     field = first["loc"][1] if len(first["loc"]) > 1 and first["loc"][1] in declared else "a field"
     if reason is Reason.MALFORMED_PAYLOAD:
         return Rejected(reason, "The payload is not NDJSON: one JSON object per line.")
-    return Rejected(reason, f"Line {line}: {field} is {'not declared' if reason is Reason.UNKNOWN_COLUMN else 'missing or of a wrong type'}.")
+    return Rejected(
+        reason,
+        f"Line {line}: {field} is {'not declared' if reason is Reason.UNKNOWN_COLUMN else 'missing or of a wrong type'}.",
+    )
 
 
 def _malformed(name: str, wanted: str) -> Rejected:

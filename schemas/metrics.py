@@ -23,18 +23,31 @@ class WorkerMetrics:
         self.frames_missing = counter("frames_missing", "sequence numbers given up as lost", "family")
         self.frames_refused = counter("frames_refused", "frames sent to the dead letters", "family", "reason")
         self.rows_applied = counter("rows_applied", "rows taken in", "family")
-        self.columns_dropped = counter("columns_dropped", "unknown columns of newer minor versions, dropped unread", "family")
-        self.slices_overflowed = counter("slices_overflowed", "slices counted under `other` because their cut was full", "family", "cut")
+        self.columns_dropped = counter(
+            "columns_dropped", "unknown columns of newer minor versions, dropped unread", "family"
+        )
+        self.slices_overflowed = counter(
+            "slices_overflowed", "slices counted under `other` because their cut was full", "family", "cut"
+        )
         self.partials_sent = counter("partials_sent", "partial messages sent", "family")
         self.partials_applied = counter("partials_applied", "partial messages applied", "question", "family")
+        self.rows_too_late = counter(
+            "rows_too_late", "rows of partials that came after their bucket was folded", "question", "family"
+        )
         self.decisions = counter("decisions", "decisions made by a shard", "question")
         self.rollup_rows_sent = counter("rollup_rows_sent", "rows sent on their way to ClickHouse", "table")
         self.rollup_rows_landed = counter("rollup_rows_landed", "rows that ClickHouse acknowledged", "table")
         self.sink_retries = counter("sink_retries", "inserts that had to be tried again", "table")
-        self.rollups_refused = counter("rollups_refused", "messages of the rollups topic that name no table or do not fit it")
+        self.rollups_refused = counter(
+            "rollups_refused", "messages of the rollups topic that name no table or do not fit it"
+        )
         self.pages_sent = counter("pages_sent", "alerts delivered to an Alertmanager", "state")
         self.pages_failed = counter("pages_failed", "deliveries to an Alertmanager that failed and will be repeated")
         self.state_bytes = counter("state_changelog_bytes", "bytes of state written to a changelog", "stage")
-        self.watermark_seconds = gauge("watermark_timestamp_seconds", "newest decided instant, event time", "question", "shard")
-        self.completeness = gauge("completeness_ratio", "share of recent volume in the newest decision", "question", "shard")
+        self.watermark_seconds = gauge(
+            "watermark_timestamp_seconds", "newest decided instant, event time", "question", "shard"
+        )
+        self.completeness = gauge(
+            "completeness_ratio", "share of recent volume in the newest decision", "question", "shard"
+        )
         self.slices = gauge("slices", "slices in state", "question", "shard")

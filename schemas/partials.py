@@ -44,7 +44,9 @@ def partial_schema(family: Family) -> pa.Schema:
 
 def encode(partial: Partial) -> tuple[list[tuple[str, bytes]], bytes]:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, partial_schema(partial.family), options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with pa.ipc.new_stream(
+        sink, partial_schema(partial.family), options=pa.ipc.IpcWriteOptions(compression="lz4")
+    ) as writer:
         writer.write_table(partial.rows)
     about = {
         "format": PARTIALS_VERSION,
@@ -60,7 +62,9 @@ def decode(family: Family, headers: Mapping[str, bytes], payload: bytes) -> Part
     """Reads what `encode` wrote. Intake is ours: anything else is a broken invariant, and raises."""
     about = json.loads(headers["tw-partial"])
     if about["format"] != PARTIALS_VERSION:
-        raise ValueError(f"A partial of format {about['format']} was read by a worker that knows {PARTIALS_VERSION}: deploy the newer worker.")
+        raise ValueError(
+            f"A partial of format {about['format']} was read by a worker that knows {PARTIALS_VERSION}: deploy the newer worker."
+        )
     with pa.ipc.open_stream(payload) as reader:
         rows = reader.read_all()
     return Partial(

@@ -13,7 +13,9 @@ from schemas.tables import TABLES
 def encode(table: str, rows: pa.Table) -> tuple[list[tuple[str, bytes]], bytes]:
     """Headers and payload of `rows` for `table`; the rows have the table's Arrow schema."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, TABLES[table].arrow_schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with pa.ipc.new_stream(
+        sink, TABLES[table].arrow_schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
+    ) as writer:
         writer.write_table(rows)
     return [("tw-table", table.encode())], sink.getvalue().to_pybytes()
 
@@ -23,7 +25,9 @@ def decode(headers: Mapping[str, bytes], payload: bytes) -> tuple[str, pa.Table]
     name = headers.get("tw-table", b"").decode("ascii", "replace")
     table = TABLES.get(name)
     if table is None:
-        return Rejected(Reason.UNKNOWN_FAMILY, "The message names no table of this version; deploy the sink of the newer version.")
+        return Rejected(
+            Reason.UNKNOWN_FAMILY, "The message names no table of this version; deploy the sink of the newer version."
+        )
     try:
         with pa.ipc.open_stream(payload) as reader:
             if not reader.schema.equals(table.arrow_schema):

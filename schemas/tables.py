@@ -107,7 +107,10 @@ _CONCURRENCY = Table(
         _count("ends", "streams that ended"),
         _count("peak_lower", "peak of concurrent streams if, within each second, ends came before starts"),
         _count("peak_upper", "peak of concurrent streams if, within each second, starts came before ends"),
-        _count("replicas_needed", "replicas that peak_upper takes at the deployment's capacity figures; 0 where none are configured"),
+        _count(
+            "replicas_needed",
+            "replicas that peak_upper takes at the deployment's capacity figures; 0 where none are configured",
+        ),
         _VERSION,
     ),
     ("cut", "slice", "bucket_start"),
@@ -121,7 +124,13 @@ _STAGE_LATENCY = Table(
         *slice_columns(STAGE_LATENCIES),
         _text("stage", "which part of the turn"),
         Column("scale", "Int8", "scale of the base-2 exponential histogram", pa.int8()),
-        Column("bucket_index", "Int32", "bucket (base^index, base^(index+1)] ms, base = 2^(2^-scale); -32768 holds zeros", pa.int32(), "ZSTD(1)"),
+        Column(
+            "bucket_index",
+            "Int32",
+            "bucket (base^index, base^(index+1)] ms, base = 2^(2^-scale); -32768 holds zeros",
+            pa.int32(),
+            "ZSTD(1)",
+        ),
         _BUCKET,
         *_counters(STAGE_LATENCIES, STAGE_LATENCIES.measure_names),
         _VERSION,
@@ -162,11 +171,19 @@ _BURN_RATE = Table(
 
 
 def _at(table: Table, suffix: str, width: str, retention_d: int) -> Table:
-    return replace(table, name=f"{table.name}_{suffix}", question=f"{table.question} Buckets of {width}.", retention_d=retention_d)
+    return replace(
+        table, name=f"{table.name}_{suffix}", question=f"{table.question} Buckets of {width}.", retention_d=retention_d
+    )
 
 
-_TEN_SECONDS = tuple(_at(table, "10s", "10 s", RETENTION_10S_D) for table in (_TRAFFIC, _CONCURRENCY, _STAGE_LATENCY, _HEARTBEAT, _BURN_RATE))
-_ONE_MINUTE = tuple(_at(table, "1m", "1 min", RETENTION_1M_D) for table in (_TRAFFIC, _CONCURRENCY, _STAGE_LATENCY, _HEARTBEAT, _BURN_RATE))
+_TEN_SECONDS = tuple(
+    _at(table, "10s", "10 s", RETENTION_10S_D)
+    for table in (_TRAFFIC, _CONCURRENCY, _STAGE_LATENCY, _HEARTBEAT, _BURN_RATE)
+)
+_ONE_MINUTE = tuple(
+    _at(table, "1m", "1 min", RETENTION_1M_D)
+    for table in (_TRAFFIC, _CONCURRENCY, _STAGE_LATENCY, _HEARTBEAT, _BURN_RATE)
+)
 
 _BURN_WINDOWS = Table(
     "burn_windows",
@@ -181,7 +198,12 @@ _BURN_WINDOWS = Table(
         _count("total", "judged turns in the window"),
         _share("burn", "(bad / total) / (1 - objective); 0 without traffic"),
         _share("budget_left", "1 - bad / (total x (1 - objective)) over the period"),
-        Column("exhausted_in_s", "Nullable(Float64)", "seconds until the budget is spent at this window's burn; empty when nothing burns", pa.float64()),
+        Column(
+            "exhausted_in_s",
+            "Nullable(Float64)",
+            "seconds until the budget is spent at this window's burn; empty when nothing burns",
+            pa.float64(),
+        ),
         _share("completeness", "share of recent volume that had reported when this was decided"),
         _VERSION,
     ),

@@ -27,7 +27,7 @@ class TopicSpec:
     timestamps: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
 
     def config(self) -> dict[str, str]:
-        config = {"cleanup.policy": self.cleanup, "message.timestamp.type": self.timestamps}
+        config: dict[str, str] = {"cleanup.policy": self.cleanup, "message.timestamp.type": self.timestamps}
         if self.cleanup == "delete":
             config["retention.ms"] = str(self.retention_h * 3_600_000)
         return config
@@ -47,10 +47,21 @@ BURNS = "burns"
 ALERTS = "alerts"
 
 TOPICS: tuple[TopicSpec, ...] = (
-    *(TopicSpec(aggregates(name), f"frames: {family.meaning}", timestamps="LogAppendTime") for name, family in FAMILIES.items()),
-    *(TopicSpec(partials(name), f"absolute totals per source partition, slice and bucket of {name}") for name in FAMILIES),
+    *(
+        TopicSpec(aggregates(name), f"frames: {family.meaning}", timestamps="LogAppendTime")
+        for name, family in FAMILIES.items()
+    ),
+    *(
+        TopicSpec(partials(name), f"absolute totals per source partition, slice and bucket of {name}")
+        for name in FAMILIES
+    ),
     TopicSpec(ROLLUPS, "rows on their way to ClickHouse"),
     TopicSpec(DEAD_LETTERS, "reason and position of refused messages, never their content"),
-    TopicSpec(BURNS, "what burns now, from every shard, for the one agent that turns it into pages", partitions=1, retention_h=24),
+    TopicSpec(
+        BURNS,
+        "what burns now, from every shard, for the one agent that turns it into pages",
+        partitions=1,
+        retention_h=24,
+    ),
     TopicSpec(ALERTS, "the newest state of each alert", partitions=1, cleanup="compact"),
 )

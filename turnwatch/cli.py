@@ -67,7 +67,9 @@ def demo(
 @app.command(epilog="Example: turnwatch replay AzureLLMInferenceTrace_conv.csv --speed 60")
 def replay(
     trace: Annotated[Path, typer.Argument(help="A recorded trace: azure_llm_2023, mooncake or vllm_load_test.")],
-    speed: Annotated[float, typer.Option(min=0.01, help="Event time runs this many times as fast as the clock.")] = 60.0,
+    speed: Annotated[
+        float, typer.Option(min=0.01, help="Event time runs this many times as fast as the clock.")
+    ] = 60.0,
     seed: Seed = 7,
 ) -> None:
     """Send a recorded trace, shifted to now, as turns of a fleet. Without a stack it starts one for the run."""
@@ -79,7 +81,10 @@ def replay(
 @app.command(epilog="Example: turnwatch simulate --scenario canary --speed 30")
 def simulate(
     scenario: Annotated[str, typer.Option(help="canary or quiet.")] = "quiet",
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="Length in event time; the scenario's own unless given, endless for quiet.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Length in event time; the scenario's own unless given, endless for quiet."),
+    ] = None,
     speed: Annotated[float, typer.Option(min=0.01, help="Event time runs this many times as fast as the clock.")] = 1.0,
     seed: Seed = 7,
 ) -> None:
@@ -91,8 +96,12 @@ def simulate(
 
 @app.command(epilog="Example: turnwatch worker")
 def worker(
-    sink: Annotated[Literal["with", "without", "only"], typer.Option(help="Whether this process lands rollups in ClickHouse.")] = "with",
-    accept_gap: Annotated[bool, typer.Option("--accept-gap", help="Go on where retention removed records, this once.")] = False,
+    sink: Annotated[
+        Literal["with", "without", "only"], typer.Option(help="Whether this process lands rollups in ClickHouse.")
+    ] = "with",
+    accept_gap: Annotated[
+        bool, typer.Option("--accept-gap", help="Go on where retention removed records, this once.")
+    ] = False,
 ) -> None:
     """Run the stream jobs: intake, traffic, burn_rate, incidents, and the sink."""
     from turnwatch.work import run_worker
@@ -129,7 +138,9 @@ def check() -> None:
 
 @app.command(epilog="Example: turnwatch render --check")
 def render(
-    is_check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 and show the difference if a file is stale.")] = False,
+    is_check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 and show the difference if a file is stale.")
+    ] = False,
 ) -> None:
     """Write the files that are derived from code: boards, provisioning, the data dictionary."""
     from turnwatch.rendering import run_render
@@ -145,7 +156,11 @@ def provision() -> None:
     raise typer.Exit(run_provision())
 
 
-bench = typer.Typer(help="Benchmarks: each prints a ratio to a limit or peer measured in the same run.", no_args_is_help=True, rich_markup_mode=None)
+bench = typer.Typer(
+    help="Benchmarks: each prints a ratio to a limit or peer measured in the same run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(bench, name="bench")
 
 

@@ -38,9 +38,13 @@ class KafkaSettings(_Section):
     def address(self, local_bootstrap: str | None) -> KafkaAddress:
         bootstrap = self.bootstrap or local_bootstrap
         if bootstrap is None:
-            raise SettingsError("No Kafka is known: set TURNWATCH_KAFKA__BOOTSTRAP, or start a local stack with `turnwatch up`.")
+            raise SettingsError(
+                "No Kafka is known: set TURNWATCH_KAFKA__BOOTSTRAP, or start a local stack with `turnwatch up`."
+            )
         password = self.password.get_secret_value() if self.password else None
-        return KafkaAddress(bootstrap, self.security_protocol, self.sasl_mechanism, self.username, password, self.cafile)
+        return KafkaAddress(
+            bootstrap, self.security_protocol, self.sasl_mechanism, self.username, password, self.cafile
+        )
 
 
 class ClickHouseSettings(_Section):

@@ -28,6 +28,7 @@ class ApplicationSettings:
 
 
 def build(settings: ApplicationSettings) -> faust.App:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     return faust.App(
         GROUP,
         broker=[f"aiokafka://{address.strip()}" for address in settings.kafka.bootstrap.split(",")],
@@ -63,5 +64,7 @@ def _credentials(kafka: KafkaAddress) -> faust.auth.Credentials | None:
         return None
     context = ssl.create_default_context(cafile=kafka.cafile) if "SSL" in kafka.security_protocol else None
     if kafka.sasl_mechanism:
-        return faust.SASLCredentials(username=kafka.username, password=kafka.password, mechanism=kafka.sasl_mechanism, ssl_context=context)
+        return faust.SASLCredentials(
+            username=kafka.username, password=kafka.password, mechanism=kafka.sasl_mechanism, ssl_context=context
+        )
     return faust.SSLCredentials(context=context)

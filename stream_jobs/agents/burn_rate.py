@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 import faust
-from faust.types import EventT
 
 from schemas.families import TURNS
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
 from schemas.topics import BURNS, partials
-from stream_jobs.agents.exact import Outgoing, Stage, StageSettings
+from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import partial_of, rollup_messages
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.burn_rate import BurnRate, Decided
@@ -25,15 +24,21 @@ class BurnRateStage(Stage):
     name = "burn_rate"
 
     def __init__(
-        self, app: faust.App, partitions: int, settings: StageSettings, metrics: WorkerMetrics, watched: Sequence[WatchedSlo], grace: GraceClock
+        self,
+        app: faust.App,
+        partitions: int,
+        settings: StageSettings,
+        metrics: WorkerMetrics,
+        watched: Sequence[WatchedSlo],
+        grace: GraceClock,
     ) -> None:
         super().__init__(app, [partials(TURNS.name)], partitions, settings)
-        self._watched, self._grace, self._metrics = tuple(watched), grace, metrics
+        self._sources, self._watched, self._grace, self._metrics = partitions, tuple(watched), grace, metrics
         self._shards: dict[int, BurnRate] = {}
         self._offsets: defaultdict[int, int] = defaultdict(lambda: NOTHING_APPLIED)
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
-        burn_rate = self._shards[partition] = BurnRate(partition, self._watched)
+        burn_rate = self._shards[partition] = BurnRate(partition, self._sources, self._watched)
         burn_rate.restore(stored)
         self._offsets[partition] = max(map(applied_offset, stored.values()), default=NOTHING_APPLIED)
 
@@ -44,9 +49,10 @@ class BurnRateStage(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED  # Partials are absolutes: reading one again is harmless, so none is passed over.
 
-    def apply(self, topic: str, partition: int, events: list[EventT]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
         for event in events:
-            self._shards[partition].apply(partial_of(event))
+            too_late = self._shards[partition].apply(partial_of(event))
+            self._metrics.rows_too_late.labels(self.name, TURNS.name).inc(too_late)
         self._offsets[partition] = max(self._offsets[partition], events[-1].message.offset)
         self._metrics.partials_applied.labels(self.name, TURNS.name).inc(len(events))
 

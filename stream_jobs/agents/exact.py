@@ -27,9 +27,12 @@ from typing import Any
 
 import faust
 from faust.stores import memory
+from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 
 from stream_jobs.operators.blocks import Block, applied_offset
+
+Event = EventT[Any]
 
 BATCH_EVENTS = 500
 BATCH_S = 0.05
@@ -60,7 +63,7 @@ class StageFailure(Exception):
     """Something that must not happen did; the process ends and begins again from what is saved."""
 
 
-class BlockStore(memory.Store):
+class BlockStore(memory.Store[bytes, bytes]):
     """Keeps blocks by partition while a table recovers, then hands them to its stage."""
 
     def __post_init__(self) -> None:
@@ -69,11 +72,13 @@ class BlockStore(memory.Store):
 
     @property
     def _stage(self) -> Stage:
+        assert isinstance(self.table, BlockTable)
         return self.table.stage
 
-    def apply_changelog_batch(self, batch: Iterable[EventT], to_key: Any, to_value: Any) -> None:
+    def apply_changelog_batch(self, batch: Iterable[Event], to_key: Any, to_value: Any) -> None:
         for event in batch:
             message = event.message
+            assert message.key is not None, "a changelog keeps blocks by key"
             blocks = self._blocks[message.partition]
             if message.value is None:
                 blocks.pop(message.key, None)
@@ -83,7 +88,9 @@ class BlockStore(memory.Store):
     def persisted_offset(self, tp: TP) -> int | None:
         return -1  # Nothing is kept across a rebalance: every recovery reads the whole changelog.
 
-    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
         self._blocks.clear()
         self._stage.let_go()
 
@@ -100,7 +107,9 @@ class BlockTable(faust.Table[bytes, bytes]):
     stage: Stage
 
     def _new_store(self) -> BlockStore:
-        return BlockStore("memory://", self.app, self, table_name=self.name, key_type=bytes, value_type=bytes, loop=self.loop)
+        return BlockStore(
+            "memory://", self.app, self, table_name=self.name, key_type=bytes, value_type=bytes, loop=self.loop
+        )
 
 
 class Stage(ABC):
@@ -111,8 +120,8 @@ class Stage(ABC):
     def __init__(self, app: faust.App, topics: Sequence[str], partitions: int, settings: StageSettings) -> None:
         self._app = app
         self._settings = settings
-        self._pending: list[EventT] = []
-        self._applied: list[EventT] = []
+        self._pending: list[Event] = []
+        self._applied: list[Event] = []
         self._seen: dict[tuple[str, int], int] = {}
         self._owned: set[int] = set()
         self._generation = 0
@@ -120,8 +129,15 @@ class Stage(ABC):
         self._topics: dict[str, faust.TopicT] = {}
         self.saved_bytes = 0
         table = app.Table(
-            self.name, key_type=bytes, value_type=bytes, partitions=partitions,
-            extra_topic_configs={"min.compaction.lag.ms": "600000", "segment.ms": "3600000", "compression.type": "producer"},
+            self.name,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=partitions,
+            extra_topic_configs={
+                "min.compaction.lag.ms": "600000",
+                "segment.ms": "3600000",
+                "compression.type": "producer",
+            },
         )
         assert isinstance(table, BlockTable)
         table.stage = self
@@ -144,7 +160,7 @@ class Stage(ABC):
         """The newest offset that the saved state says was judged; -1 where it does not say."""
 
     @abstractmethod
-    def apply(self, topic: str, partition: int, events: list[EventT]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
         """Takes events of one source partition, in offset order, into state."""
 
     @abstractmethod
@@ -173,13 +189,14 @@ class Stage(ABC):
         return bool(self._owned)
 
     async def _listen(self, stream: StreamT[bytes]) -> None:
+        assert isinstance(stream, Stream)
         async for event in stream.noack().events():
             self._accept(event)
             while len(self._pending) >= PENDING_EVENTS_MAX:
                 self._room.clear()
                 await self._room.wait()
 
-    def _accept(self, event: EventT) -> None:
+    def _accept(self, event: Event) -> None:
         message = event.message
         if message.partition not in self._owned or message.generation_id != self._app.consumer_generation_id:
             return
@@ -204,7 +221,9 @@ class Stage(ABC):
             await self._nap()
             now = time.monotonic()
             if now - beat > self._settings.stall_max_s:
-                raise StageFailure(f"The loop of {self.name} stood still for {now - beat:.1f} s; its partitions may have been given away.")
+                raise StageFailure(
+                    f"The loop of {self.name} stood still for {now - beat:.1f} s; its partitions may have been given away."
+                )
             beat = now
             self._apply_pending()
             if now - saved_at >= self._settings.save_interval_s and self._owned:
@@ -227,7 +246,7 @@ class Stage(ABC):
     def _apply_pending(self) -> None:
         events, self._pending = self._pending, []
         self._room.set()
-        by_source: defaultdict[tuple[str, int], list[EventT]] = defaultdict(list)
+        by_source: defaultdict[tuple[str, int], list[Event]] = defaultdict(list)
         for event in events:
             by_source[event.message.topic, event.message.partition].append(event)
         for (topic, partition), of_source in by_source.items():
@@ -248,15 +267,15 @@ class Stage(ABC):
         if isinstance(item, tuple):
             partition, block = item
             self.saved_bytes += len(block.value or b"")
-            return self._table.send_changelog(partition, block.key, block.value, key_serializer="raw", value_serializer="raw")
+            return self._table.send_changelog(
+                partition, block.key, block.value, key_serializer="raw", value_serializer="raw"
+            )
         topic = self._topics.get(item.topic)
         if topic is None:
             topic = self._topics[item.topic] = self._app.topic(
                 item.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
             )
         return topic.send_soon(key=item.key, value=item.value, partition=item.partition, headers=dict(item.headers))
-
-
 
 
 def _gap(source: tuple[str, int], seen: int, offset: int) -> str:

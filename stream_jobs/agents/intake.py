@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from itertools import chain
 
 import faust
-from faust.types import EventT
 
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
 from schemas.partials import encode
 from schemas.topics import DEAD_LETTERS, aggregates, partials
-from stream_jobs.agents.exact import Outgoing, Stage, StageSettings
+from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.intake import Intake, Intaken, Record, Refusal
 
@@ -23,7 +22,9 @@ _FAMILY_OF = {aggregates(name): name for name in FAMILIES}
 class IntakeStage(Stage):
     name = "intake"
 
-    def __init__(self, app: faust.App, partitions: int, settings: StageSettings, metrics: WorkerMetrics, slices_max: int = 5_000) -> None:
+    def __init__(
+        self, app: faust.App, partitions: int, settings: StageSettings, metrics: WorkerMetrics, slices_max: int = 5_000
+    ) -> None:
         super().__init__(app, list(_FAMILY_OF), partitions, settings)
         self._shards, self._slices_max, self._metrics = partitions, slices_max, metrics
         self._intakes: dict[tuple[str, int], Intake] = {}
@@ -40,7 +41,7 @@ class IntakeStage(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return self._intakes[_FAMILY_OF[topic], partition].marked
 
-    def apply(self, topic: str, partition: int, events: list[EventT]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
         family = _FAMILY_OF[topic]
         outcome = self._intakes[family, partition].apply([_record(event) for event in events])
         self._dead_letters += [_dead_letter(topic, partition, refusal) for refusal in outcome.refusals]
@@ -72,7 +73,7 @@ class IntakeStage(Stage):
             metrics.slices_overflowed.labels(family, cut).inc(count)
 
 
-def _record(event: EventT) -> Record:
+def _record(event: Event) -> Record:
     message = event.message
     return Record(message.offset, round(message.timestamp * 1_000), dict(message.headers or ()), message.value or b"")
 

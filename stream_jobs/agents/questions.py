@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
-from faust.types import EventT
 
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
 from schemas.partials import Partial, decode
 from schemas.rollups import encode
 from schemas.topics import ROLLUPS, partials
-from stream_jobs.agents.exact import Outgoing
+from stream_jobs.agents.exact import Event, Outgoing
 
 _ROLLUP_ROWS = 5_000
 
 FAMILY_OF = {partials(name): name for name in FAMILIES}
 
 
-def partial_of(event: EventT) -> Partial:
+def partial_of(event: Event) -> Partial:
     message = event.message
-    return decode(FAMILIES[FAMILY_OF[message.topic]], dict(message.headers or ()), message.value)
+    return decode(FAMILIES[FAMILY_OF[message.topic]], dict(message.headers or ()), message.value or b"")
 
 
 def rollup_messages(shard: int, table: str, rows: pa.Table, metrics: WorkerMetrics) -> Iterator[Outgoing]:

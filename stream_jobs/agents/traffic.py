@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import faust
-from faust.types import EventT
 
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
-from stream_jobs.agents.exact import Outgoing, Stage, StageSettings
+from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import FAMILY_OF, partial_of, rollup_messages
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.traffic import Capacity, Traffic
@@ -19,14 +18,21 @@ from stream_jobs.operators.traffic import Capacity, Traffic
 class TrafficStage(Stage):
     name = "traffic"
 
-    def __init__(self, app: faust.App, partitions: int, settings: StageSettings, metrics: WorkerMetrics, capacity: Capacity | None) -> None:
+    def __init__(
+        self,
+        app: faust.App,
+        partitions: int,
+        settings: StageSettings,
+        metrics: WorkerMetrics,
+        capacity: Capacity | None,
+    ) -> None:
         super().__init__(app, list(FAMILY_OF), partitions, settings)
-        self._capacity, self._metrics = capacity, metrics
+        self._sources, self._capacity, self._metrics = partitions, capacity, metrics
         self._shards: dict[int, Traffic] = {}
         self._offsets: defaultdict[tuple[str, int], int] = defaultdict(lambda: NOTHING_APPLIED)
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
-        traffic = self._shards[partition] = Traffic(self._capacity)
+        traffic = self._shards[partition] = Traffic(self._sources, self._capacity)
         traffic.restore(stored)
         for key, value in stored.items():
             source = (key.decode().split("|", 1)[0], partition)
@@ -39,20 +45,25 @@ class TrafficStage(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED  # Partials are absolutes: reading one again is harmless, so none is passed over.
 
-    def apply(self, topic: str, partition: int, events: list[EventT]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
         family = FAMILY_OF[topic]
         for event in events:
-            self._shards[partition].apply(partial_of(event))
+            too_late = self._shards[partition].apply(partial_of(event))
+            self._metrics.rows_too_late.labels(self.name, family).inc(too_late)
         self._offsets[family, partition] = max(self._offsets[family, partition], events[-1].message.offset)
         self._metrics.partials_applied.labels(self.name, family).inc(len(events))
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         rollups = [
-            message for shard, traffic in self._shards.items() for table, rows in traffic.rollups()
+            message
+            for shard, traffic in self._shards.items()
+            for table, rows in traffic.rollups()
             for message in rollup_messages(shard, table, rows, self._metrics)
         ]
         blocks = [
-            (shard, block) for shard, traffic in self._shards.items() for name, family in FAMILIES.items()
+            (shard, block)
+            for shard, traffic in self._shards.items()
+            for name, family in FAMILIES.items()
             for block in traffic.unsaved_blocks(family, self._offsets[name, shard])
         ]
         yield [*rollups, *blocks]

@@ -18,7 +18,7 @@ from prometheus_client import start_http_server
 
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
-from stream_jobs.agents.application import SESSION_TIMEOUT_S, ApplicationSettings, build
+from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.burn_rate import BurnRateStage, GraceClock
 from stream_jobs.agents.exact import Stage, StageFailure, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
@@ -60,13 +60,17 @@ Companion = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """Something that runs beside the stages until the event is set, such as the sink."""
 
 
-async def run(settings: WorkerSettings, stop: asyncio.Event, metrics: WorkerMetrics, companions: Sequence[Companion] = ()) -> None:
+async def run(
+    settings: WorkerSettings, stop: asyncio.Event, metrics: WorkerMetrics, companions: Sequence[Companion] = ()
+) -> None:
     """Works until `stop` is set, or raises `StageFailure`."""
     if settings.metrics_port is not None:
         start_http_server(settings.metrics_port, addr=settings.metrics_host)
     app = build(settings.application)
     stages = _stages(app, settings, metrics)
-    tasks = [asyncio.create_task(companion(stop), name=f"companion-{place}") for place, companion in enumerate(companions)]
+    tasks = [
+        asyncio.create_task(companion(stop), name=f"companion-{place}") for place, companion in enumerate(companions)
+    ]
     try:
         await _until_first(stop, [asyncio.create_task(app.start(), name="start")], ready=True)
         log.info("worker_started")
@@ -90,7 +94,7 @@ def _stages(app: faust.App, settings: WorkerSettings, metrics: WorkerMetrics) ->
         IntakeStage(app, partitions, settings.stages, metrics, settings.slices_max),
         TrafficStage(app, partitions, settings.stages, metrics, settings.capacity),
         BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, grace),
-        IncidentsStage(app, settings.stages, settings.pager, metrics),
+        IncidentsStage(app, partitions, settings.stages, settings.pager, metrics),
     ]
 
 
@@ -111,11 +115,13 @@ async def _watch_faust(app: faust.App) -> None:
     """Faust keeps a process alive whose fetcher has crashed; this does not."""
     while True:
         await asyncio.sleep(1)
-        services = (app, app.consumer, app._fetcher, app.producer, app.tables, app.tables.recovery)
+        services: tuple[Any, ...] = (app, app.consumer, app._fetcher, app.producer, app.tables)
         crashed = [service for service in services if service.crashed]
         if crashed:
             reasons = {str(service.crash_reason) for service in crashed if service.crash_reason}
-            raise StageFailure(f"Faust's {type(crashed[0]).__name__} crashed: {'; '.join(reasons) or 'no reason given'}.")
+            raise StageFailure(
+                f"Faust's {type(crashed[0]).__name__} crashed: {'; '.join(reasons) or 'no reason given'}."
+            )
         if app.should_stop:
             raise StageFailure("Faust stopped by itself.")
 
@@ -124,7 +130,9 @@ async def _end(app: faust.App, tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         if task.get_name() not in ("pager",) and not task.get_name().startswith("companion"):
             task.cancel()
-    await asyncio.wait([asyncio.create_task(_quietly(task)) for task in tasks] or [asyncio.create_task(asyncio.sleep(0))], timeout=10)
+    await asyncio.wait(
+        [asyncio.create_task(_quietly(task)) for task in tasks] or [asyncio.create_task(asyncio.sleep(0))], timeout=10
+    )
     try:
         await asyncio.wait_for(app.stop(), timeout=20)
     except (TimeoutError, asyncio.CancelledError):

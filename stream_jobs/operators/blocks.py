@@ -28,7 +28,9 @@ class Block:
     value: bytes | None
 
     def __post_init__(self) -> None:
-        assert self.value is None or len(self.value) < BLOCK_BYTES_MAX, f"block {self.key!r} has {len(self.value or b'')} bytes"
+        assert self.value is None or len(self.value) < BLOCK_BYTES_MAX, (
+            f"block {self.key!r} has {len(self.value or b'')} bytes"
+        )
 
 
 def stamped(applied_offset: int, body: bytes) -> bytes:
@@ -49,7 +51,8 @@ def pack_rows(rows: pl.DataFrame) -> bytes:
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
 
 
 def unpack_rows(packed: bytes) -> pl.DataFrame:

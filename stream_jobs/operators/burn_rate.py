@@ -23,8 +23,8 @@ from schemas.slos import PolicyRow, WatchedSlo
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
 from stream_jobs.operators.history import Counts, History
-from stream_jobs.operators.ledger import BucketKey, Ledger
-from stream_jobs.operators.rollup_rows import MINUTE_MS, minutes_of, per_minute, timestamp, to_table
+from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
+from stream_jobs.operators.rollup_rows import minutes_of, per_minute, timestamp, to_table
 from stream_jobs.operators.traffic import keep_ms
 
 BUCKET_MS = OPERATIONAL.k_window_s * 1_000
@@ -34,14 +34,28 @@ HISTORY_KNOWN_MS = 3_600_000
 """How much history it takes before the period's expected traffic counts as known."""
 _PAGE_SLICES = 2_000
 
-_WINDOW_NAMES = {60: "1m", 300: "5m", 600: "10m", 1_800: "30m", 3_600: "1h", 7_200: "2h", 21_600: "6h", 86_400: "1d", 259_200: "3d"}
+_WINDOW_NAMES = {
+    60: "1m",
+    300: "5m",
+    600: "10m",
+    1_800: "30m",
+    3_600: "1h",
+    7_200: "2h",
+    21_600: "6h",
+    86_400: "1d",
+    259_200: "3d",
+}
 
 
 def window_name(length_s: int) -> str:
     """`5m`, `6h`, `30d`; seconds where nothing rounder fits."""
     if length_s in _WINDOW_NAMES:
         return _WINDOW_NAMES[length_s]
-    return next(f"{length_s // unit}{name}" for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")) if length_s % unit == 0)
+    return next(
+        f"{length_s // unit}{name}"
+        for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+        if length_s % unit == 0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +78,14 @@ class _Watch:
 class BurnRate:
     """State of one shard, and the operator on it."""
 
-    def __init__(self, shard: int, watched: Sequence[WatchedSlo], indicators: Sequence[Indicator] = INDICATORS) -> None:
+    def __init__(
+        self, shard: int, sources: int, watched: Sequence[WatchedSlo], indicators: Sequence[Indicator] = INDICATORS
+    ) -> None:
         self.shard = shard
         self.decided_ms = 0
         self._watched = tuple(watched)
         self._indicators = tuple(indicators)
-        self._ledger = Ledger(TURNS, keep_ms(TURNS))
+        self._ledger = Ledger(TURNS, keep_ms(TURNS), sources)
         self._history = History(len(indicators), max((watch.slo.period_s for watch in watched), default=30 * 86_400))
         self._numbers: dict[str, int] = {}
         self._first_seen_ms: list[int] = []
@@ -94,9 +110,15 @@ class BurnRate:
         totals = self._ledger.totals(changed)
         self._fold(totals, fine, changed)
         if fine:
-            yield "burn_rate_10s", self._rows(totals.filter(~pl.col("slice").is_in(self._minute_slices())), "burn_rate_10s")
+            yield (
+                "burn_rate_10s",
+                self._rows(totals.filter(~pl.col("slice").is_in(self._minute_slices())), "burn_rate_10s"),
+            )
         minutes = self._minute_buckets(changed)
-        yield "burn_rate_1m", self._rows(per_minute(self._ledger.totals(minutes), ["slice"], TURNS.measure_names), "burn_rate_1m")
+        yield (
+            "burn_rate_1m",
+            self._rows(per_minute(self._ledger.totals(minutes), ["slice"], TURNS.measure_names), "burn_rate_1m"),
+        )
         self._ledger.forget_old()
         self._history.forget_old(self._ledger.newest_ms(OPERATIONAL.name))
 
@@ -131,8 +153,12 @@ class BurnRate:
     def _rows(self, totals: pl.DataFrame, table: str) -> pa.Table:
         of_indicator = [
             totals.select(
-                "slice", timestamp("bucket_start_ms").alias("bucket_start"), "version",
-                pl.lit(indicator.name).alias("indicator"), pl.col(indicator.bad).alias("bad"), pl.col(indicator.total).alias("total"),
+                "slice",
+                timestamp("bucket_start_ms").alias("bucket_start"),
+                "version",
+                pl.lit(indicator.name).alias("indicator"),
+                pl.col(indicator.bad).alias("bad"),
+                pl.col(indicator.total).alias("total"),
             ).filter(pl.col("total") > 0)
             for indicator in self._indicators
         ]
@@ -144,7 +170,12 @@ class BurnRate:
     def _minute_buckets(self, changed: list[BucketKey]) -> list[BucketKey]:
         minutes = {(name, minute) for name, start_ms in changed for minute in minutes_of([start_ms])}
         names = {name for name, _ in changed}
-        return [(name, start) for name in names for start in self._ledger.buckets(name) if (name, start // MINUTE_MS * MINUTE_MS) in minutes]
+        return [
+            (name, start)
+            for name in names
+            for start in self._ledger.buckets(name)
+            if (name, start // MINUTE_MS * MINUTE_MS) in minutes
+        ]
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
@@ -167,11 +198,17 @@ class BurnRate:
         windows = _Windows(self._history, end_ms, self._audience_end_ms(end_ms), np.array(self._by_minute, dtype=bool))
         burns = [found for watch in self._watching() for found in self._burns(watch, windows)]
         rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else None
-        return Decided(Decision(shard=self.shard, decided_ms=end_ms, completeness=completeness, burns=tuple(burns)), rows)
+        return Decided(
+            Decision(shard=self.shard, decided_ms=end_ms, completeness=completeness, burns=tuple(burns)), rows
+        )
 
     def _audience_end_ms(self, end_ms: int) -> int:
         """Slices of wider buckets are judged up to the newest of their own that has come."""
-        reported = [self._ledger.decidable_until_ms(partition, end_ms) for partition in TURNS.partitions if partition is not OPERATIONAL]
+        reported = [
+            self._ledger.decidable_until_ms(partition, end_ms)
+            for partition in TURNS.partitions
+            if partition is not OPERATIONAL
+        ]
         return min(end_ms // MINUTE_MS * MINUTE_MS, max(reported, default=end_ms))
 
     def _watching(self) -> list[_Watch]:
@@ -183,7 +220,11 @@ class BurnRate:
     def _watch(self, watched: WatchedSlo) -> _Watch:
         slo = watched.slo
         names = [indicator.name for indicator in self._indicators]
-        wanted = [number for text, number in self._numbers.items() if cut_of(text) in slo.cuts and slice_dimensions(text).get("pool") == slo.pool]
+        wanted = [
+            number
+            for text, number in self._numbers.items()
+            if cut_of(text) in slo.cuts and slice_dimensions(text).get("pool") == slo.pool
+        ]
         return _Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64))
 
     def _burns(self, watch: _Watch, windows: _Windows) -> Iterator[Burn]:
@@ -197,20 +238,38 @@ class BurnRate:
                     if found:
                         yield found
 
-    def _burn(self, watch: _Watch, row: PolicyRow, number: int, long: Counts, short: Counts, windows: _Windows) -> Burn | None:
+    def _burn(
+        self, watch: _Watch, row: PolicyRow, number: int, long: Counts, short: Counts, windows: _Windows
+    ) -> Burn | None:
         slo = watch.watched.slo
         period = windows.of(slo.period_s)[number, watch.indicator]
         expected = self._expected_budget(number, int(period[1]), windows.end_ms, watch.watched)
-        if row.severity == "page" and not evidence_is_enough(int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic):
+        if row.severity == "page" and not evidence_is_enough(
+            int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic
+        ):
             return None
-        left, long_burn = budget_left(int(period[0]), int(period[1]), slo.objective), burn(int(long[0]), int(long[1]), slo.objective)
+        left, long_burn = (
+            budget_left(int(period[0]), int(period[1]), slo.objective),
+            burn(int(long[0]), int(long[1]), slo.objective),
+        )
         known_budget = expected if expected is not None else float(period[1] * slo.budget_rate)
         return Burn(
-            slo=slo.name, slice=list(self._numbers)[number], row=row.name, severity=row.severity, factor=float(row.factor),
-            threshold=float(row.threshold), long_s=row.long_s, short_s=row.short_s,
-            long_bad=int(long[0]), long_total=int(long[1]), short_bad=int(short[0]), short_total=int(short[1]),
-            long_burn=long_burn, short_burn=burn(int(short[0]), int(short[1]), slo.objective),
-            budget_left=left, exhausted_in_s=exhausted_in_s(left, long_burn, slo.period_s),
+            slo=slo.name,
+            slice=list(self._numbers)[number],
+            row=row.name,
+            severity=row.severity,
+            factor=float(row.factor),
+            threshold=float(row.threshold),
+            long_s=row.long_s,
+            short_s=row.short_s,
+            long_bad=int(long[0]),
+            long_total=int(long[1]),
+            short_bad=int(short[0]),
+            short_total=int(short[1]),
+            long_burn=long_burn,
+            short_burn=burn(int(short[0]), int(short[1]), slo.objective),
+            budget_left=left,
+            exhausted_in_s=exhausted_in_s(left, long_burn, slo.period_s),
             one_failure_costs=1 / known_budget if known_budget else 1.0,
         )
 
@@ -231,7 +290,9 @@ class BurnRate:
 
     def _window_parts(self, watch: _Watch, windows: _Windows, completeness: float) -> Iterator[pl.DataFrame]:
         slo, texts = watch.watched.slo, list(self._numbers)
-        lengths = sorted({length for row in watch.watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s})
+        lengths = sorted(
+            {length for row in watch.watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s}
+        )
         period = windows.of(slo.period_s)[watch.slices, watch.indicator]
         rate, period_s = float(slo.budget_rate), float(slo.period_s)
         of_length = {length: windows.of(length)[watch.slices, watch.indicator] for length in lengths}
@@ -246,9 +307,18 @@ class BurnRate:
                 spent_in = np.where(speed > 0, np.maximum(left[chosen], 0) * period_s / speed, np.nan)
             yield pl.DataFrame(
                 {
-                    "slo": slo.name, "slice": [texts[number] for number in watch.slices[chosen]], "decided_ms": windows.end_ms,
-                    "window": window_name(length), "window_s": length, "bad": counts[:, 0], "total": counts[:, 1], "burn": speed,
-                    "budget_left": left[chosen], "exhausted_in_s": spent_in, "completeness": completeness, "version": windows.end_ms,
+                    "slo": slo.name,
+                    "slice": [texts[number] for number in watch.slices[chosen]],
+                    "decided_ms": windows.end_ms,
+                    "window": window_name(length),
+                    "window_s": length,
+                    "bad": counts[:, 0],
+                    "total": counts[:, 1],
+                    "burn": speed,
+                    "budget_left": left[chosen],
+                    "exhausted_in_s": spent_in,
+                    "completeness": completeness,
+                    "version": windows.end_ms,
                 },
                 schema_overrides={"slice": pl.String},
             ).with_columns(timestamp("decided_ms").alias("decided_at"), pl.col("exhausted_in_s").fill_nan(None))
@@ -258,9 +328,14 @@ class BurnRate:
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """What changed since the last call: slices before the counts that name them by number."""
         texts = list(self._numbers)
-        for page in range(self._saved_slices // _PAGE_SLICES, -(-len(texts) // _PAGE_SLICES) if self._saved_slices < len(texts) else 0):
+        for page in range(
+            self._saved_slices // _PAGE_SLICES, -(-len(texts) // _PAGE_SLICES) if self._saved_slices < len(texts) else 0
+        ):
             first = page * _PAGE_SLICES
-            pairs = [[text, self._first_seen_ms[first + place]] for place, text in enumerate(texts[first : first + _PAGE_SLICES])]
+            pairs = [
+                [text, self._first_seen_ms[first + place]]
+                for place, text in enumerate(texts[first : first + _PAGE_SLICES])
+            ]
             yield Block(f"slices|{page}".encode(), stamped(applied_offset, pack_json(pairs)))
         self._saved_slices = len(texts)
         yield from self._history.unsaved_blocks(applied_offset)
@@ -270,7 +345,9 @@ class BurnRate:
             self._saved_decided_ms = self.decided_ms
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
-        pages = sorted((int(key.split(b"|")[1]), body(value)) for key, value in stored.items() if key.startswith(b"slices|"))
+        pages = sorted(
+            (int(key.split(b"|")[1]), body(value)) for key, value in stored.items() if key.startswith(b"slices|")
+        )
         for text, first_ms in (pair for _, page in pages for pair in unpack_json(page)):
             self._numbers[text] = len(self._numbers)
             self._first_seen_ms.append(first_ms)

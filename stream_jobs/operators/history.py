@@ -76,7 +76,11 @@ class History:
         total = np.zeros((self.slices, self._indicators, 2), dtype=np.int64)
         width_ms = self.resolutions[level].width_ms
         buckets = self._buckets[level]
-        for start_ms in range(self.resolutions[level].start(from_ms), to_ms, width_ms) if (to_ms - from_ms) // width_ms < len(buckets) else sorted(buckets):
+        for start_ms in (
+            range(self.resolutions[level].start(from_ms), to_ms, width_ms)
+            if (to_ms - from_ms) // width_ms < len(buckets)
+            else sorted(buckets)
+        ):
             bucket = buckets.get(start_ms)
             if bucket is not None and from_ms <= start_ms < to_ms:
                 rows = min(len(bucket), self.slices)
@@ -102,7 +106,11 @@ class History:
 
     def forget_old(self, newest_ms: int) -> None:
         for level, resolution in enumerate(self.resolutions):
-            for start_ms in [start_ms for start_ms in self._buckets[level] if start_ms + resolution.width_ms < newest_ms - resolution.keep_ms]:
+            for start_ms in [
+                start_ms
+                for start_ms in self._buckets[level]
+                if start_ms + resolution.width_ms < newest_ms - resolution.keep_ms
+            ]:
                 rows = len(self._buckets[level].pop(start_ms))
                 self._unsaved.discard((level, start_ms))
                 self._forgotten += [_key(level, start_ms, chunk) for chunk in range(-(-rows // _CHUNK_SLICES))]
@@ -151,7 +159,8 @@ def _key(level: int, start_ms: int, chunk: int) -> bytes:
 
 def _pack(part: NDArray[np.unsignedinteger]) -> bytes:
     raw = np.ascontiguousarray(part).tobytes()
-    return bytes([part.itemsize]) + len(raw).to_bytes(8, "big") + pa.compress(raw, codec="zstd", asbytes=True)
+    compressed: bytes = pa.compress(raw, codec="zstd", asbytes=True)
+    return bytes([part.itemsize]) + len(raw).to_bytes(8, "big") + compressed
 
 
 def _unpack(packed: bytes, indicators: int) -> Counts:

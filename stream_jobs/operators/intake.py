@@ -28,8 +28,18 @@ from schemas.frames import FrameHeader, decode_header, decode_rows
 from schemas.partials import Partial, partial_schema
 from schemas.rejections import Reason, Rejected
 from schemas.rows import FRAME, violations
-from schemas.slices import shard_of, slice_text
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, pack_json, pack_rows, stamped, unpack_json, unpack_rows
+from schemas.slices import slice_text
+from stream_jobs.operators.blocks import (
+    NOTHING_APPLIED,
+    Block,
+    applied_offset,
+    body,
+    pack_json,
+    pack_rows,
+    stamped,
+    unpack_json,
+    unpack_rows,
+)
 from stream_jobs.operators.fences import Fence
 from stream_jobs.operators.reach import SourceReach
 from stream_jobs.operators.slice_register import SliceRegister
@@ -149,7 +159,9 @@ class Intake:
         for place, frame in enumerate(frames):
             if place in broken:
                 reason, column = broken[place]
-                refused: Rejected | None = Rejected(reason, f"Column {column} of family {self.family.name} breaks the contract ({reason.value}).")
+                refused: Rejected | None = Rejected(
+                    reason, f"Column {column} of family {self.family.name} breaks the contract ({reason.value})."
+                )
             else:
                 refused = self._admit(frame, outcome, passing, place)
             if refused:
@@ -165,14 +177,20 @@ class Intake:
         header = frame.header
         reach = self._reach[header.partition.name]
         if header.window_end_ms + self.family.lateness_s * 1_000 < reach.newest_ms:
-            return Rejected(Reason.LATE, f"The window ended more than {self.family.lateness_s} s before the newest one of this partition; redrive it into the late table.")
+            return Rejected(
+                Reason.LATE,
+                f"The window ended more than {self.family.lateness_s} s before the newest one of this partition; redrive it into the late table.",
+            )
         fence = self._fences.setdefault((header.producer, header.incarnation), Fence())
         missing_before = fence.given_up
         passage = fence.admit(header.sequence)
         outcome.frames_missing += fence.given_up - missing_before
         fence.last_window_end_ms = max(fence.last_window_end_ms, header.window_end_ms)
         if passage == "expired":
-            return Rejected(Reason.FENCE_EXPIRED, "The frame's sequence number was given up as lost long ago; it cannot be told from a repeat.")
+            return Rejected(
+                Reason.FENCE_EXPIRED,
+                "The frame's sequence number was given up as lost long ago; it cannot be told from a repeat.",
+            )
         if passage == "repeated":
             outcome.frames_repeated += 1
             return None
@@ -185,12 +203,16 @@ class Intake:
     def _apply_frames(self, partition: PrivacyPartition, rows: pl.DataFrame, outcome: Intaken) -> None:
         if rows.is_empty():
             return
-        replayed = any(key[0] == partition.name and totals.applied >= rows["offset"][0] for key, totals in self._blocks.items())
+        replayed = any(
+            key[0] == partition.name and totals.applied >= rows["offset"][0] for key, totals in self._blocks.items()
+        )
         cells = self._cells(partition, rows, by_offset=replayed)
         sliced = pl.concat([self._cut(cells, dimensions) for dimensions in self._cuts(partition)])
         numbered = self._slices.numbered(sliced, outcome.overflowed)
         newest = int(rows["offset"][-1])
-        for (start_ms, chunk), part in numbered.partition_by("bucket_start_ms", "chunk", as_dict=True, include_key=False).items():
+        for (start_ms, chunk), part in numbered.partition_by(
+            "bucket_start_ms", "chunk", as_dict=True, include_key=False
+        ).items():
             self._add((partition.name, start_ms, chunk), part, newest)
 
     def _cells(self, partition: PrivacyPartition, rows: pl.DataFrame, by_offset: bool) -> pl.DataFrame:
@@ -203,7 +225,7 @@ class Intake:
         return [cut.dimensions for cut in self.family.cuts if cut.partition == partition.name]
 
     def _cut(self, cells: pl.DataFrame, dimensions: tuple[str, ...]) -> pl.DataFrame:
-        keys = [slice_text(dimensions), *self.family.key_names, "bucket_start_ms", "offset"]
+        keys: list[str | pl.Expr] = [slice_text(dimensions), *self.family.key_names, "bucket_start_ms", "offset"]
         return cells.select(*keys, *self.family.measure_names)
 
     def _add(self, key: BlockKey, part: pl.DataFrame, newest: int) -> None:
@@ -214,7 +236,8 @@ class Intake:
             part = part.filter(pl.col("offset") > totals.applied)
         added = part.select(*identity, *self.family.measure_names)
         joined = added if totals is None else pl.concat([totals.rows, added])
-        self._blocks[key] = _Totals(joined.group_by(identity).agg(measures), newest)
+        applied = newest if totals is None else max(newest, totals.applied)
+        self._blocks[key] = _Totals(joined.group_by(identity).agg(measures), applied)
         self._unsaved.add(key)
         self._unsent.add(key)
 
@@ -225,14 +248,20 @@ class Intake:
             oldest_end_ms = reach.newest_ms - self.family.lateness_s * 1_000
             width_ms = partition.k_window_s * 1_000
             closed = [
-                key for key in self._blocks
-                if key[0] == partition.name and key[1] + width_ms < oldest_end_ms and key not in self._unsent and key not in self._unsaved
+                key
+                for key in self._blocks
+                if key[0] == partition.name
+                and key[1] + width_ms < oldest_end_ms
+                and key not in self._unsent
+                and key not in self._unsaved
             ]
             for key in closed:
                 del self._blocks[key]
             self._closed += closed
         newest_ms = max((reach.newest_ms for reach in self._reach.values()), default=0)
-        self._fences = {name: fence for name, fence in self._fences.items() if fence.last_window_end_ms >= newest_ms - FENCE_IDLE_MS}
+        self._fences = {
+            name: fence for name, fence in self._fences.items() if fence.last_window_end_ms >= newest_ms - FENCE_IDLE_MS
+        }
 
     # -- saving and sending --------------------------------------------------------------------------------------------
 
@@ -249,10 +278,16 @@ class Intake:
     def marker(self) -> list[Block]:
         """Fences, slices and reach as of the newest record judged. To be confirmed before partials are sent."""
         content = {
-            "fences": [[*name, fence.mark, hex(fence.above), fence.given_up, fence.given_up_below, fence.last_window_end_ms] for name, fence in self._fences.items()],
+            "fences": [
+                [*name, fence.mark, hex(fence.above), fence.given_up, fence.given_up_below, fence.last_window_end_ms]
+                for name, fence in self._fences.items()
+            ],
             "reach": {name: reach.stored() for name, reach in self._reach.items()},
         }
-        blocks = [Block(f"{self.family.name}|slices|{number}".encode(), stamped(self.marked, packed)) for number, packed in self._slices.unsaved_pages()]
+        blocks = [
+            Block(f"{self.family.name}|slices|{number}".encode(), stamped(self.marked, packed))
+            for number, packed in self._slices.unsaved_pages()
+        ]
         return [*blocks, Block(f"{self.family.name}|marker".encode(), stamped(self.marked, pack_json(content)))]
 
     def unsent_partials(self) -> list[tuple[int, Partial]]:
@@ -269,14 +304,32 @@ class Intake:
 
     def _partials_of(self, partition: PrivacyPartition, keys: list[BlockKey]) -> Iterator[tuple[int, Partial]]:
         schema = partial_schema(self.family)
-        rows = pl.concat([self._blocks[key].rows.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64)) for key in keys]) if keys else None
+        rows = (
+            pl.concat([self._blocks[key].rows.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64)) for key in keys])
+            if keys
+            else None
+        )
         by_shard = {} if rows is None else self._slices.by_shard(rows, self.shards)
         for shard in range(self.shards):
             of_shard = by_shard.get(shard)
-            pieces = [of_shard[place : place + _PARTIAL_ROWS] for place in range(0, len(of_shard), _PARTIAL_ROWS)] if of_shard is not None else [None]
+            pieces = (
+                [of_shard[place : place + _PARTIAL_ROWS] for place in range(0, len(of_shard), _PARTIAL_ROWS)]
+                if of_shard is not None
+                else [None]
+            )
             for piece in pieces:
                 table = schema.empty_table() if piece is None else _to_arrow(piece, schema)
-                yield shard, Partial(self.family, partition, self.source_partition, self.marked + 1, self._reach[partition.name].summary(), table)
+                yield (
+                    shard,
+                    Partial(
+                        self.family,
+                        partition,
+                        self.source_partition,
+                        self.marked + 1,
+                        self._reach[partition.name].summary(),
+                        table,
+                    ),
+                )
 
     def _stored_key(self, key: BlockKey) -> bytes:
         return "|".join((self.family.name, "totals", *map(str, key))).encode()
@@ -284,7 +337,9 @@ class Intake:
     # -- recovering ----------------------------------------------------------------------------------------------------
 
     @classmethod
-    def restored(cls, family: Family, source_partition: int, shards: int, stored: dict[bytes, bytes], slices_max: int = 5_000) -> Intake:
+    def restored(
+        cls, family: Family, source_partition: int, shards: int, stored: dict[bytes, bytes], slices_max: int = 5_000
+    ) -> Intake:
         """The state as of its marker, with blocks that may be ahead of it; everything open will be sent again."""
         intake = cls(family, source_partition, shards, slices_max)
         pages: list[bytes] = []
@@ -298,7 +353,9 @@ class Intake:
                 pages.append(body(value))
             else:
                 partition, start_ms, chunk = rest
-                intake._blocks[(partition, int(start_ms), int(chunk))] = _Totals(unpack_rows(body(value)), applied_offset(value))
+                intake._blocks[(partition, int(start_ms), int(chunk))] = _Totals(
+                    unpack_rows(body(value)), applied_offset(value)
+                )
         intake._slices.restore(pages)
         intake._unsent = set(intake._blocks)
         intake._close_buckets()
@@ -310,17 +367,25 @@ class Intake:
             (producer, incarnation): Fence(mark, int(above, 16), given_up, given_up_below, last_ms)
             for producer, incarnation, mark, above, given_up, given_up_below, last_ms in content["fences"]
         }
-        self._reach |= {name: SourceReach.restored(stored) for name, stored in content["reach"].items() if name in self._reach}
+        self._reach |= {
+            name: SourceReach.restored(stored) for name, stored in content["reach"].items() if name in self._reach
+        }
 
 
 def _misplaced(header: FrameHeader, record: Record) -> Rejected | None:
     """A window that no working clock would send at the time the broker appended it."""
     if header.window_end_ms > record.append_ms + FUTURE_MAX_MS:
         ahead_s = (header.window_end_ms - record.append_ms) / 1_000
-        return Rejected(Reason.WINDOW_FROM_FUTURE, f"The window ends {ahead_s:.0f} s after the broker received it; set the clock of producer {header.producer}.")
+        return Rejected(
+            Reason.WINDOW_FROM_FUTURE,
+            f"The window ends {ahead_s:.0f} s after the broker received it; set the clock of producer {header.producer}.",
+        )
     if header.window_end_ms < record.append_ms - PAST_MAX_MS:
         behind_d = (record.append_ms - header.window_end_ms) / 86_400_000
-        return Rejected(Reason.WINDOW_TOO_OLD, f"The window ended {behind_d:.0f} days before the broker received it; set the clock of producer {header.producer}.")
+        return Rejected(
+            Reason.WINDOW_TOO_OLD,
+            f"The window ended {behind_d:.0f} days before the broker received it; set the clock of producer {header.producer}.",
+        )
     return None
 
 

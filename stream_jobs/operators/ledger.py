@@ -16,15 +16,27 @@ from schemas.partials import Partial, Reach
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, pack_json, stamped, unpack_json, unpack_rows
 from stream_jobs.operators.reach import completeness, decidable_until_ms
 
+LAG_MAX_MS = 3_600_000
+"""How far one source partition may lag behind another, in event time, before its rows come too late for a total.
+
+While a backlog is worked off, partitions advance unevenly; one without any producer left must not hold memory for ever.
+"""
+MINUTE_MS = 60_000
+
 BucketKey = tuple[str, int]
 """Privacy partition and bucket start in ms."""
 
 
 class Ledger:
-    """Open buckets of one family in one shard. `keep_ms`: how long after its end a bucket may still change."""
+    """Open buckets of one family in one shard.
 
-    def __init__(self, family: Family, keep_ms: int) -> None:
+    `keep_ms`: how long after its end a bucket may still change. `sources`: how many source partitions there are; one
+    that has not been heard of counts as lagging, since its rows may be on their way.
+    """
+
+    def __init__(self, family: Family, keep_ms: int, sources: int) -> None:
         self.family = family
+        self._sources = sources
         self._keep_ms = keep_ms
         self._identity = ["slice", *family.key_names]
         self._pieces: dict[tuple[str, int, int], pl.DataFrame] = {}
@@ -46,7 +58,9 @@ class Ledger:
         rows = pl.from_arrow(partial.rows)
         assert isinstance(rows, pl.DataFrame)
         oldest_ms = self._oldest_kept_ms(partial.partition)
-        kept = rows.filter(pl.col("bucket_start_ms") >= oldest_ms).with_columns(version=pl.lit(partial.version, pl.Int64))
+        kept = rows.filter(pl.col("bucket_start_ms") >= oldest_ms).with_columns(
+            version=pl.lit(partial.version, pl.Int64)
+        )
         for (start_ms,), part in kept.partition_by("bucket_start_ms", as_dict=True, include_key=False).items():
             self._put((partial.partition.name, int(start_ms), partial.source_partition), part)
         return len(rows) - len(kept)
@@ -61,11 +75,17 @@ class Ledger:
         """Columns bucket_start_ms, slice, keys, measures, version: sums over source partitions for these buckets."""
         wanted = set(keys)
         pieces = [
-            piece.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64)) for key, piece in self._pieces.items() if (key[0], key[1]) in wanted
+            piece.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64))
+            for key, piece in self._pieces.items()
+            if (key[0], key[1]) in wanted
         ]
         if not pieces:
             return self._no_rows().with_columns(bucket_start_ms=pl.lit(0, pl.Int64))
-        return pl.concat(pieces).group_by("bucket_start_ms", *self._identity).agg(pl.col(*self.family.measure_names, "version").sum())
+        return (
+            pl.concat(pieces)
+            .group_by("bucket_start_ms", *self._identity)
+            .agg(pl.col(*self.family.measure_names, "version").sum())
+        )
 
     def buckets(self, partition: str) -> list[int]:
         """Starts of the buckets that are kept, in ms."""
@@ -85,7 +105,11 @@ class Ledger:
         """Lets go of buckets that nothing can change any more."""
         for partition in self.family.partitions:
             oldest_ms = self._oldest_kept_ms(partition)
-            old = [key for key in self._pieces if key[0] == partition.name and key[1] < oldest_ms and (key[0], key[1]) not in self._changed]
+            old = [
+                key
+                for key in self._pieces
+                if key[0] == partition.name and key[1] < oldest_ms and (key[0], key[1]) not in self._changed
+            ]
             for key in old:
                 del self._pieces[key]
                 self._unsaved.discard(key)
@@ -124,7 +148,9 @@ class Ledger:
     def _restore_reaches(self, packed: bytes) -> None:
         for name, sources in unpack_json(packed).items():
             if name in self._reaches:
-                self._reaches[name] = {int(source): (version, tuple(map(tuple, reach))) for source, (version, reach) in sources.items()}
+                self._reaches[name] = {
+                    int(source): (version, tuple(map(tuple, reach))) for source, (version, reach) in sources.items()
+                }
 
     def _put(self, key: tuple[str, int, int], part: pl.DataFrame) -> None:
         known = self._pieces.get(key)
@@ -137,9 +163,16 @@ class Ledger:
         return [reach for _, reach in self._reaches[partition].values()]
 
     def _oldest_kept_ms(self, partition: PrivacyPartition) -> int:
-        """A minute is kept whole, so that its rollup can be told again from its buckets."""
-        newest_ms = self.newest_ms(partition.name) - self._keep_ms
-        return newest_ms // 60_000 * 60_000
+        """A bucket is kept until every source partition is past it, but for one that lags by more than `LAG_MAX_MS`.
+
+        A minute is kept whole, so that its rollup can be told again from its buckets.
+        """
+        newest = [reach[-1][0] for reach in self._known_reaches(partition.name) if reach]
+        if not newest:
+            return 0
+        lagging_ms = max(newest) - LAG_MAX_MS
+        slowest_ms = max(min(newest), lagging_ms) if len(newest) == self._sources else lagging_ms
+        return (slowest_ms - self._keep_ms) // MINUTE_MS * MINUTE_MS
 
     def _no_rows(self) -> pl.DataFrame:
         keys = {key.name: pl.String if key.vocabulary else pl.Int32 for key in self.family.keys}

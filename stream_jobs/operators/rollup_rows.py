@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from schemas.slices import cut_of, slice_dimensions
 from schemas.tables import TABLES, Table
-
-MINUTE_MS = 60_000
+from stream_jobs.operators.ledger import MINUTE_MS
 
 _TIME = pl.Datetime("ms", "UTC")
 

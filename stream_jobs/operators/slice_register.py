@@ -104,5 +104,8 @@ class SliceRegister:
 
 
 def _other(text: str) -> str:
-    kept = {name: value if DIMENSIONS[name].vocabulary and not DIMENSIONS[name].is_identifying else OTHER for name, value in slice_dimensions(text).items()}
+    kept = {
+        name: value if DIMENSIONS[name].vocabulary and not DIMENSIONS[name].is_identifying else OTHER
+        for name, value in slice_dimensions(text).items()
+    }
     return ",".join(f"{name}={value}" for name, value in kept.items())

@@ -18,8 +18,8 @@ from schemas.families import FAMILIES, HEARTBEATS, STAGE_LATENCIES, STREAMS, TUR
 from schemas.partials import Partial
 from schemas.tables import TRAFFIC_MEASURES
 from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.ledger import BucketKey, Ledger
-from stream_jobs.operators.rollup_rows import MINUTE_MS, minutes_of, per_minute, timestamp, to_table
+from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
+from stream_jobs.operators.rollup_rows import minutes_of, per_minute, timestamp, to_table
 
 KEEP_SLACK_MS = 60_000
 
@@ -34,7 +34,9 @@ class Capacity:
 
     def __post_init__(self) -> None:
         if self.gpu_seconds_per_audio_second < 0:
-            raise ValueError(f"gpu_seconds_per_audio_second is {self.gpu_seconds_per_audio_second}; it cannot be negative.")
+            raise ValueError(
+                f"gpu_seconds_per_audio_second is {self.gpu_seconds_per_audio_second}; it cannot be negative."
+            )
         if not 0 < self.target_utilization <= 1:
             raise ValueError(f"target_utilization is {self.target_utilization}; it has to be above 0 and at most 1.")
         if not 0 <= self.vad_savings < 1:
@@ -43,7 +45,11 @@ class Capacity:
     @property
     def replicas_per_stream(self) -> Fraction:
         """(1 - savings) x GPU seconds per audio second / utilisation, exact."""
-        return Fraction(1 - self.vad_savings) * Fraction(self.gpu_seconds_per_audio_second) / Fraction(self.target_utilization)
+        return (
+            Fraction(1 - self.vad_savings)
+            * Fraction(self.gpu_seconds_per_audio_second)
+            / Fraction(self.target_utilization)
+        )
 
 
 def replicas_needed(streams: int, capacity: Capacity) -> int:
@@ -63,9 +69,9 @@ def replicas_needed(streams: int, capacity: Capacity) -> int:
 class Traffic:
     """State of one shard, and the operator on it."""
 
-    def __init__(self, capacity: Capacity | None = None) -> None:
+    def __init__(self, sources: int, capacity: Capacity | None = None) -> None:
         self._capacity = capacity
-        self._ledgers = {name: Ledger(family, keep_ms(family)) for name, family in FAMILIES.items()}
+        self._ledgers = {name: Ledger(family, keep_ms(family), sources) for name, family in FAMILIES.items()}
 
     def apply(self, partial: Partial) -> int:
         """Takes in one partial; how many of its rows came after their bucket was folded."""
@@ -73,7 +79,12 @@ class Traffic:
 
     def rollups(self) -> Iterator[tuple[str, pa.Table]]:
         """(table, rows) of everything that changed since the last call."""
-        for family, tell in ((TURNS, self._traffic), (STREAMS, self._concurrency), (STAGE_LATENCIES, self._stages), (HEARTBEATS, self._heartbeats)):
+        for family, tell in (
+            (TURNS, self._traffic),
+            (STREAMS, self._concurrency),
+            (STAGE_LATENCIES, self._stages),
+            (HEARTBEATS, self._heartbeats),
+        ):
             ledger = self._ledgers[family.name]
             changed = ledger.changed()
             if changed:
@@ -155,5 +166,9 @@ def _minutes_whole(ledger: Ledger, changed: list[BucketKey]) -> list[BucketKey]:
     whole: list[BucketKey] = []
     for partition in ledger.family.partitions:
         minutes = set(minutes_of([start_ms for name, start_ms in changed if name == partition.name]))
-        whole += [(partition.name, start_ms) for start_ms in ledger.buckets(partition.name) if start_ms // MINUTE_MS * MINUTE_MS in minutes]
+        whole += [
+            (partition.name, start_ms)
+            for start_ms in ledger.buckets(partition.name)
+            if start_ms // MINUTE_MS * MINUTE_MS in minutes
+        ]
     return whole

@@ -36,8 +36,12 @@ def run_memory(slices: int, slos: int) -> int:
         history.window(length_s * 1_000, now_ms)
     decided_ms = (time.perf_counter() - started) * 1_000
     resident = _resident_bytes()
-    console.print(f"history {history.nbytes / 2**20:.0f} MiB, imports {base / 2**20:.0f} MiB, all windows summed in {decided_ms:.0f} ms")
-    print(f"slices={slices} slos={slos} resident_mib={resident / 2**20:.0f} limit_mib={LIMIT_BYTES / 2**20:.0f} ratio={resident / LIMIT_BYTES:.2f}")
+    console.print(
+        f"history {history.nbytes / 2**20:.0f} MiB, imports {base / 2**20:.0f} MiB, all windows summed in {decided_ms:.0f} ms"
+    )
+    print(
+        f"slices={slices} slos={slos} resident_mib={resident / 2**20:.0f} limit_mib={LIMIT_BYTES / 2**20:.0f} ratio={resident / LIMIT_BYTES:.2f}"
+    )
     return 0 if resident < LIMIT_BYTES else 1
 
 

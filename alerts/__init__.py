@@ -1,0 +1,1 @@
+"""From objectives to pages: SLO files, burn-rate policies, the life of an alert, Alertmanager."""

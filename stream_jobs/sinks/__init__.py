@@ -1,0 +1,1 @@
+"""Where rollups land: ClickHouse, brought up to date by migrations and written by the sink."""

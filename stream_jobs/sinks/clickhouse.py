@@ -1,0 +1,153 @@
+"""ClickHouse through its ordinary HTTP client, with every failure turned into one sentence.
+
+A write is acknowledged only once its rows have landed: no asynchronous inserts, and through a distributed table not
+before the shards have them. Retrying is the caller's decision, never the client's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from contextlib import suppress
+from typing import Any, Protocol
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from schemas.warehouse import ClickHouseAddress
+
+LANDED = {"async_insert": 0, "distributed_foreground_insert": 1, "throw_on_max_partitions_per_insert_block": 0}
+"""Settings of a write: its acknowledgement means that the rows are there, however many days they are spread over."""
+
+UNKNOWN_DATABASE = 81
+_NO_SUCH_TABLE_OR_COLUMN = {10, 16, 20, 47, 60, 1_002}
+_NOT_ALLOWED_IN = {192, 193, 194, 516}
+_READ_ONLY = 164
+
+_EXCEPTION = re.compile(r"DB::Exception: (?P<message>.*?)(?: \((?P<name>[A-Z][A-Z0-9_]+)\))?(?: \(version [^\n]*)?$", re.MULTILINE)
+
+# The client logs what it also raises; who calls it says it better.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+
+
+class WarehouseError(Exception):
+    """ClickHouse is away or refused something; the message is a sentence. `code` is ClickHouse's, if it answered."""
+
+    def __init__(self, sentence: str, code: int | None = None) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class Warehouse(Protocol):
+    """Where rows land. Writing a row again, or an older version of it, changes nothing."""
+
+    async def write(self, table: str, rows: pa.Table) -> None:
+        """Returns when all rows have landed; raises `WarehouseError` when that is not known."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class ClickHouseWarehouse:
+    """Connects with the first write, and anew after it failed to."""
+
+    def __init__(self, address: ClickHouseAddress) -> None:
+        self._address = address
+        self._client: AsyncClient | None = None
+
+    async def write(self, table: str, rows: pa.Table) -> None:
+        address = self._address
+        try:
+            async with asyncio.timeout(address.connect_timeout_s + address.read_timeout_s):
+                if self._client is None:
+                    self._client = await clickhouse_connect.get_async_client(**_options(address), query_retries=0)
+                await self._client.insert_arrow(table, rows, settings=LANDED)
+        except (ClickHouseError, OSError) as error:
+            raise explained(error, address) from error
+
+    async def close(self) -> None:
+        if self._client is not None:
+            with suppress(ClickHouseError, OSError):
+                await self._client.close()
+
+
+def connect(address: ClickHouseAddress, *, read_timeout_s: float | None = None) -> Client:
+    """A client of ClickHouse that has answered once; raises `WarehouseError`."""
+    try:
+        return clickhouse_connect.get_client(**_options(address, read_timeout_s), query_retries=0)
+    except (ClickHouseError, OSError) as error:
+        raise explained(error, address) from error
+
+
+def explained(error: BaseException, address: ClickHouseAddress) -> WarehouseError:
+    """The sentence for a failure of the client: what was wrong, where, and what to do."""
+    code = getattr(error, "code", None)
+    if code is None:
+        return WarehouseError(_away(error, address))
+    message, name = _first_line(str(error))
+    said = f"(code {code}{f', {name}' if name else ''}): {message}"
+    if code == UNKNOWN_DATABASE:
+        return WarehouseError(f"ClickHouse at {address.place} has no database {address.database}; run `turnwatch prepare`.", code)
+    if code in _NOT_ALLOWED_IN:
+        return WarehouseError(f"ClickHouse at {address.place} does not let user {address.username} in; correct the user or the password {said}", code)
+    if code in _NO_SUCH_TABLE_OR_COLUMN:
+        return WarehouseError(f"ClickHouse at {address.place} does not know a name {said} If it is one of turnwatch's, run `turnwatch prepare`.", code)
+    if code == _READ_ONLY:
+        return WarehouseError(f"ClickHouse at {address.place} takes this as a change, and only reading is allowed {said}", code)
+    return WarehouseError(f"ClickHouse at {address.place} refused {said}", code)
+
+
+def _options(address: ClickHouseAddress, read_timeout_s: float | None = None) -> dict[str, Any]:
+    return {
+        "interface": "https" if address.is_tls else "http",
+        "host": address.host,
+        "port": address.port,
+        "username": address.username,
+        "password": address.password,
+        "database": address.database,
+        "ca_cert": address.cafile,
+        "connect_timeout": address.connect_timeout_s,
+        "send_receive_timeout": read_timeout_s or address.read_timeout_s,
+        "compress": "lz4",
+        "client_name": "turnwatch",
+        "autogenerate_session_id": False,  # Sessions forbid two statements at once.
+        "show_clickhouse_errors": True,
+    }
+
+
+def _away(error: BaseException, address: ClickHouseAddress) -> str:
+    causes = " ".join(str(cause) for cause in _chain(error))
+    if "CERTIFICATE" in causes.upper():
+        return f"ClickHouse at {address.place} shows a TLS certificate that is not trusted here; give the CA file that signed it."
+    if "SSL" in causes and address.is_tls and "ssl:default" not in causes:
+        return f"ClickHouse at {address.place} does not speak TLS on this port; use its HTTPS port, or http:// in the URL."
+    if any(isinstance(cause, TimeoutError) for cause in _chain(error)) or "timed out" in causes:
+        return f"ClickHouse at {address.place} did not answer in time."
+    if "Connect" in causes or "resolve" in causes:
+        return f"ClickHouse at {address.place} cannot be reached; start it (`turnwatch up`), or correct its URL (TURNWATCH_CLICKHOUSE__URL)."
+    first_line = str(error).partition("\n")[0][:200]
+    return f"ClickHouse at {address.place} broke off or gave no answer of ClickHouse's HTTP protocol ({first_line})."
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    causes = [error]
+    while len(causes) < 8:
+        last = causes[-1]
+        following = last.__cause__ or last.__context__ or getattr(last, "reason", None)
+        if not isinstance(following, BaseException):
+            break
+        causes.append(following)
+    return causes
+
+
+def _first_line(text: str) -> tuple[str, str]:
+    """Message and symbolic name of a ClickHouse exception, without code, version and stack."""
+    found = _EXCEPTION.search(text)
+    if found is None:
+        return text.partition("\n")[0].strip()[:500], ""
+    message = found["message"].strip()[:500]
+    return message if message.endswith(".") else f"{message}.", found["name"] or ""

@@ -1,0 +1,1 @@
+"""Objectives, policies and the life of a page."""

@@ -1,0 +1,184 @@
+"""SLO files: the shipped ones say what the product promises, and every field wrong in turn is told with its line."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from alerts.openslo import SHIPPED_SLOS, SloFileError, load_slos, read_slos
+from schemas.families import INDICATORS
+
+REALTIME = {
+    "first-partial-500ms-realtime": "0.95",
+    "first-audio-1800ms-realtime": "0.95",
+    "turn-4000ms-realtime": "0.99",
+    "queue-wait-250ms-realtime": "0.99",
+    "turn-error-realtime": "0.999",
+    "abandonment-realtime": "0.97",
+    "retrieval-stale-realtime": "0.99",
+}
+
+SOUND = (SHIPPED_SLOS / "turn_4000ms.yaml").read_text()
+
+
+def only_problem(text: str) -> str:
+    """The one mistake of a file, as `line field: sentence`."""
+    mistakes = [mistake for read in read_slos(text) for mistake in read.mistakes]
+    assert len(mistakes) == 1, mistakes
+    return f"{mistakes[0].line} {mistakes[0].field}: {mistakes[0].sentence}"
+
+
+def test_the_shipped_objectives_are_those_promised() -> None:
+    shipped = {slo.name: slo.objective for slo in load_slos() if slo.pool == "realtime"}
+    assert shipped == {name: Decimal(objective) for name, objective in REALTIME.items()}
+
+
+def test_realtime_and_batch_are_apart() -> None:
+    assert {slo.name for slo in load_slos() if slo.pool == "batch"} == {"turn-error-batch", "retrieval-stale-batch"}
+
+
+def test_every_indicator_that_producers_count_has_an_objective() -> None:
+    assert {slo.indicator for slo in load_slos()} == set(INDICATORS)
+
+
+def test_shipped_objectives_roll_over_thirty_days_and_stay_decimals() -> None:
+    for slo in load_slos():
+        assert slo.period_s == 30 * 86_400
+        assert isinstance(slo.budget_rate, Decimal)
+        assert "pool" in slo.cuts
+
+
+WRONG = [
+    ("apiVersion: openslo/v1", "apiVersion: openslo/v2", 1, "apiVersion", "has to be openslo/v1"),
+    ("kind: SLO", "kind: SLI", 2, "kind", "has to be SLO"),
+    ("name: turn-4000ms-realtime", "name: Turn_4000", 4, "metadata.name", "lower-case letters"),
+    ("  displayName: Whole", "  displayname: Whole", 5, "metadata.displayname", "did you mean `displayName`?"),
+    ("pool: realtime", "pool: realtim", 7, "metadata.labels.pool", "did you mean `realtime`?"),
+    ("pool,bundle ", "pool,bundel ", 9, "metadata.annotations.turnwatch/cuts", "did you mean `pool,bundle`?"),
+    ("pool,bundle ", "pool ", 9, "metadata.annotations.turnwatch/cuts", "named 2 times"),
+    ("turnwatch/owner: voice-serving", "turnwatch/owner: ''", 10, "metadata.annotations.turnwatch/owner", "empty"),
+    ("turnwatch/owner: voice-serving", "turnwatch/owner: 7", 10, "metadata.annotations.turnwatch/owner", "be text"),
+    ("service: voice-turns", "service: Voice Turns", 14, "spec.service", "not a name"),
+    ("counter: true", "counter: false", 20, "spec.indicator.spec.ratioMetric.counter", "has to be true"),
+    ("counter: true", "counter: nope", 20, "spec.indicator.spec.ratioMetric.counter", "has to be true"),
+    ("duration: 30d", "duration: 31d", 32, "spec.timeWindow[0].duration", "7d, 28d, 30d or 90d"),
+    ("duration: 30d", "duration: month", 32, "spec.timeWindow[0].duration", "not a period"),
+    ("isRolling: true", "isRolling: false", 33, "spec.timeWindow[0].isRolling", "has to be true"),
+    ("Occurrences", "Timeslices", 34, "spec.budgetingMethod", "has to be Occurrences"),
+    ("target: 0.99", "target: 99", 36, "spec.objectives[0].target", "is a percentage"),
+    ("target: 0.99", "target: 1.0", 36, "spec.objectives[0].target", "no error budget"),
+    ("target: 0.99", "target: 0.3", 36, "spec.objectives[0].target", "more than half"),
+    ("target: 0.99", "target: -0.9", 36, "spec.objectives[0].target", "more than half"),
+    ("target: 0.99", "target: high", 36, "spec.objectives[0].target", "has to be a decimal"),
+    ("target: 0.99", "target: .nan", 36, "spec.objectives[0].target", "has to be a decimal"),
+    ("target: 0.99", "target: true", 36, "spec.objectives[0].target", "has to be a decimal"),
+    ("    - target: 0.99", "    - target: 0.99\n    - target: 0.9", 35, "spec.objectives", "only one is supported"),
+]
+
+
+@pytest.mark.parametrize(("sound", "wrong", "line", "field", "says"), WRONG)
+def test_a_wrong_field_is_told_with_line_and_sentence(sound: str, wrong: str, line: int, field: str, says: str) -> None:
+    assert sound in SOUND
+    problem = only_problem(SOUND.replace(sound, wrong, 1))
+    assert problem.startswith(f"{line} {field}: ")
+    assert says in problem
+
+
+def scalar_places(node: object, place: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    match node:
+        case dict():
+            return [each for key, value in node.items() for each in scalar_places(value, (*place, key))]
+        case list():
+            return [each for at, value in enumerate(node) for each in scalar_places(value, (*place, at))]
+        case _:
+            return [place]
+
+
+PLACES = scalar_places(yaml.safe_load(SOUND))
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
+def test_a_list_in_place_of_any_value_is_one_told_mistake(place: tuple[str | int, ...]) -> None:
+    document = yaml.safe_load(SOUND)
+    section = document
+    for part in place[:-1]:
+        section = section[part]
+    section[place[-1]] = [["wrong"]]
+    mistakes = [mistake for read in read_slos(yaml.safe_dump(document)) for mistake in read.mistakes]
+    assert len(mistakes) == 1
+    assert mistakes[0].field.endswith(str(place[-1]))
+    assert mistakes[0].sentence.endswith((".", "?"))
+
+
+OPTIONAL = {("metadata", "displayName")}
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place not in OPTIONAL], ids=str)
+def test_a_missing_value_is_told_with_the_name_to_add(place: tuple[str | int, ...]) -> None:
+    document = yaml.safe_load(SOUND)
+    section = document
+    for part in place[:-1]:
+        section = section[part]
+    del section[place[-1]]
+    mistakes = [mistake for read in read_slos(yaml.safe_dump(document)) for mistake in read.mistakes]
+    assert len(mistakes) == 1
+    assert f"add `{place[-1]}`" in mistakes[0].sentence
+
+
+def test_a_misspelt_measure_is_answered_with_the_nearest() -> None:
+    problem = only_problem(SOUND.replace("measure: turn_4000ms_bad", "measure: turn_400ms_bad"))
+    assert problem.startswith("25 spec.indicator.spec.ratioMetric.bad.metricSource.spec.measure: ")
+    assert problem.endswith("did you mean `turn_4000ms_bad`?")
+
+
+def test_bad_and_total_have_to_be_one_ratio() -> None:
+    problem = only_problem(SOUND.replace("measure: turn_4000ms_total", "measure: turn_error_total"))
+    assert "`turn_4000ms_bad` is a part of `turn_4000ms_total`, not of `turn_error_total`" in problem
+
+
+def test_all_mistakes_of_a_document_are_told_at_once() -> None:
+    text = SOUND.replace("pool: realtime", "pool: live").replace("target: 0.99", "target: 99").replace("30d", "31d")
+    assert len([mistake for read in read_slos(text) for mistake in read.mistakes]) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("", 1, "empty"),
+        ("kind: [", 1, "cannot be read"),
+        ("a: 1\nb: 2\na: 3\n", 3, "given twice, first on line 1"),
+        ("a: &x 1\nb: *x\n", 2, "aliases are not allowed"),
+        ("a: 1\nb: \x07\n", 2, "control character"),
+        ("- a\n- b\n", 1, "a section with fields, and a list is written"),
+    ],
+)
+def test_a_file_that_is_no_slo_at_all_is_told_in_a_sentence(text: str, line: int, says: str) -> None:
+    mistakes = [mistake for read in read_slos(text) for mistake in read.mistakes]
+    assert any(mistake.line == line and says in mistake.sentence for mistake in mistakes), mistakes
+
+
+def test_two_slos_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(SOUND)
+    (tmp_path / "b.yaml").write_text(SOUND)
+    with pytest.raises(SloFileError) as refused:
+        load_slos(tmp_path)
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{tmp_path / 'b.yaml'}:4: metadata.name: ")
+    assert "exists already, at a.yaml:4" in problem
+
+
+def test_problems_of_all_files_are_collected(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(SOUND.replace("target: 0.99", "target: 2"))
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "c.yaml").write_text(SOUND)
+    with pytest.raises(SloFileError) as refused:
+        load_slos(tmp_path)
+    assert [problem.removeprefix(str(tmp_path))[:8] for problem in refused.value.problems] == ["/a.yaml:", "/b.yaml:"]
+
+
+def test_a_directory_without_slo_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SloFileError, match="no SLO files"):
+        load_slos(tmp_path)

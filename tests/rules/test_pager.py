@@ -1,0 +1,78 @@
+"""The pager takes what Alertmanager sends, refuses what it does not, and loses nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from alerts.pager import UNREAD_MAX, Pager
+
+
+def message(number: int = 0) -> dict[str, Any]:
+    """A webhook message as Alertmanager 0.25 sends it."""
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "SloBurnRateHigh"},
+        "annotations": {"summary": f"page {number}"},
+        "startsAt": "2027-01-15T08:00:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "",
+        "fingerprint": "9e2d4a1c0b3f5e67",
+    }
+    return {
+        "version": "4",
+        "groupKey": "{}:{}",
+        "truncatedAlerts": 0,
+        "status": "firing",
+        "receiver": "on-call",
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "http://127.0.0.1:9093",
+        "alerts": [alert],
+    }
+
+
+async def post(pager: Pager, **body: Any) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.post(pager.url, **body) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.asyncio
+async def test_notifications_are_handed_out_in_the_order_they_came() -> None:
+    async with Pager() as pager:
+        for number in range(3):
+            assert await post(pager, json=message(number)) == (200, "")
+        read = [(await pager.next()).alerts[0].annotations["summary"] for _ in range(3)]
+    assert read == ["page 0", "page 1", "page 2"]
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_notification_is_refused_and_its_content_not_repeated() -> None:
+    async with Pager() as pager:
+        status, said = await post(pager, json=message() | {"alerts": "s3cret"})
+        assert (status, said) == (400, "This is not an Alertmanager webhook message: see alerts.\n")
+        status, said = await post(pager, data=b"\x00not json")
+        assert (status, said) == (400, "This is not an Alertmanager webhook message: see the body.\n")
+
+
+@pytest.mark.asyncio
+async def test_a_pager_that_nobody_reads_asks_to_be_tried_again() -> None:
+    async with Pager() as pager, aiohttp.ClientSession() as session:
+        for number in range(UNREAD_MAX):
+            async with session.post(pager.url, json=message(number)) as response:
+                assert response.status == 200
+        assert (await post(pager, json=message()))[0] == 503
+        await pager.next()
+        assert (await post(pager, json=message()))[0] == 200
+
+
+@pytest.mark.asyncio
+async def test_a_taken_port_is_said_in_a_sentence() -> None:
+    async with Pager() as pager:
+        port = int(pager.url.rsplit(":", 1)[1].partition("/")[0])
+        with pytest.raises(OSError, match=f"cannot listen on port {port}: give a free one"):
+            async with Pager(port):
+                pass

@@ -1,0 +1,48 @@
+"""Creates what the stream jobs need before they start: topics in Kafka, tables in ClickHouse. Harmless to repeat."""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from schemas.kafka import KafkaAddress
+from schemas.topics import TOPICS
+
+
+class PrepareError(Exception):
+    """Something that is needed could not be created; the message says what, where and what to do."""
+
+
+async def create_topics(kafka: KafkaAddress, partitions: int, replication_factor: int = 1) -> list[str]:
+    """Creates the topics that are missing, and returns their names. An existing one with another partition count is refused."""
+    admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
+    try:
+        await admin.start()
+    except KafkaError as error:
+        raise PrepareError(
+            f"Kafka at {kafka.bootstrap} cannot be reached ({type(error).__name__}): is it running there?"
+        ) from None
+    try:
+        known = set(await admin.list_topics())
+        await _refuse_other_partitions(admin, known, partitions)
+        missing = [spec for spec in TOPICS if spec.name not in known]
+        for spec in missing:
+            topic = NewTopic(spec.name, spec.partitions or partitions, replication_factor, topic_configs=spec.config())
+            try:
+                await admin.create_topics([topic])
+            except TopicAlreadyExistsError:
+                continue  # Somebody else prepares at the same time.
+        return [spec.name for spec in missing]
+    finally:
+        await admin.close()
+
+
+async def _refuse_other_partitions(admin: AIOKafkaAdminClient, known: set[str], partitions: int) -> None:
+    wanted = {spec.name: spec.partitions or partitions for spec in TOPICS if spec.name in known}
+    for described in await admin.describe_topics(list(wanted)) if wanted else []:
+        found = len(described["partitions"])
+        if found != wanted[described["topic"]]:
+            raise PrepareError(
+                f"Topic {described['topic']} has {found} partitions, but TURNWATCH_KAFKA__PARTITIONS asks for {wanted[described['topic']]}: "
+                "set it to what exists, or add partitions and restart every producer (new incarnations)."
+            )
