@@ -25,7 +25,7 @@ SETTINGS = {
     "min_age_to_force_merge_seconds": 3_600,
     "min_age_to_force_merge_on_partition_only": 1,
 }
-"""Expired parts are dropped, not rewritten; a partition that is not written any more becomes one part, which FINAL reads
+"""Expired parts are dropped, not rewritten; a partition that is no longer written becomes one part, which FINAL reads
 without merging."""
 
 _CLUSTER = "ON CLUSTER '{cluster}'"
@@ -50,7 +50,12 @@ def create_table(table: Table, layout: Layout = "single") -> str:
 def create_view(view: View, layout: Layout = "single") -> str:
     """The statement that creates `view`, ending with a semicolon; its question leads as a comment."""
     on_cluster = f" {_CLUSTER}" if layout == "cluster" else ""
-    return f"-- {view.question}\nCREATE VIEW IF NOT EXISTS {view.name}{on_cluster} AS\n{view.select}\nCOMMENT {_quoted(view.question)};\n"
+    return (
+        f"-- {view.question}\n"
+        f"CREATE VIEW IF NOT EXISTS {view.name}{on_cluster} AS\n"
+        f"{view.select}\n"
+        f"COMMENT {_quoted(view.question)};\n"
+    )
 
 
 def contract(layout: Layout = "single") -> str:
@@ -61,7 +66,7 @@ def contract(layout: Layout = "single") -> str:
 
 
 def render() -> dict[str, str]:
-    """Path below `schemas/clickhouse/` → text of every migration that is derived from the contract and not yet released."""
+    """Path below `schemas/clickhouse/` → text, of every migration that is derived and not yet released."""
     if NEWEST_RELEASED >= 1:
         return {}
     return {
@@ -72,10 +77,10 @@ def render() -> dict[str, str]:
 
 def _opening(where: str) -> str:
     return (
-        f"-- Tables and views of turnwatch on {where}, rendered from schemas/tables.py and schemas/views.py by `turnwatch render`.\n"
-        "-- A row is the total so far of its key, with a version that only grows: writing it again is harmless, the largest\n"
-        "-- version wins, and tables are read with FINAL (views do). A statement ends where a line ends with a semicolon, and\n"
-        "-- can be run twice.\n"
+        f"-- Tables and views of turnwatch on {where}, rendered by `turnwatch render` from schemas/tables.py and views.py.\n"
+        "-- A row is the total so far of its key, with a version that only grows: writing it again is harmless, the\n"
+        "-- largest version wins, and tables are read with FINAL (views do). A statement ends where a line ends with a\n"
+        "-- semicolon, and can be run twice.\n"
     )
 
 

@@ -18,6 +18,7 @@ class WorkerMetrics:
         def gauge(name: str, meaning: str, *labels: str) -> Gauge:
             return Gauge(f"turnwatch_{name}", meaning, labels, registry=registry)
 
+        self.worker_ready = gauge("worker_ready", "1 once the worker owns partitions and has recovered their state")
         self.frames_applied = counter("frames_applied", "frames taken in, counted once", "family")
         self.frames_repeated = counter("frames_repeated", "frames that had been taken in before", "family")
         self.frames_missing = counter("frames_missing", "sequence numbers given up as lost", "family")

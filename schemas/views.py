@@ -2,7 +2,7 @@
 
 Tables keep absolutes and are right only when read with FINAL; a view says it once for everybody. Quantiles come out of
 the exponential histograms: each bucket stands at the harmonic middle of its bounds, 2·low·high ÷ (low + high), which
-keeps the relative error within (base − 1) ÷ (base + 1): 0.55 % at scale 6 (`turn`, `first_audio`), 1.1 % at scale 5.
+keeps the relative error within (base - 1) ÷ (base + 1): 0.55 % at scale 6 (`turn`, `first_audio`), 1.1 % at scale 5.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ class ClickHouseAddress:
     A password in the URL is moved to `password`, which is never printed. `cluster` names a ClickHouse cluster: tables
     are then replicated and distributed over it. `read_timeout_s` bounds one insert or statement.
 
-    >>> ClickHouseAddress("https://ana:secret@warehouse.example/turnwatch")
-    ClickHouseAddress(url='https://ana@warehouse.example:8443/turnwatch', cafile=None, cluster=None, connect_timeout_s=5.0, read_timeout_s=30.0)
+    >>> ClickHouseAddress("https://ana:secret@warehouse.example/turnwatch").url
+    'https://ana@warehouse.example:8443/turnwatch'
     """
 
     url: str = "http://127.0.0.1:8123/default"
@@ -88,7 +88,7 @@ def _split(url: str) -> SplitResult:
         ) from None
     if parts.scheme not in _PORTS or not url.strip().lower().startswith(f"{parts.scheme}://"):
         raise AddressError(
-            f"The ClickHouse URL has to begin with http:// or https:// (ClickHouse's HTTP port, not its native one): {wanted}."
+            f"The ClickHouse URL has to begin with http:// or https:// (its HTTP port, not the native one): {wanted}."
         )
     if not parts.hostname or port == 0:
         raise AddressError(f"The ClickHouse URL names no {'port' if parts.hostname else 'host'}: {wanted}.")

@@ -28,17 +28,17 @@ Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same tra
 @app.command(epilog="Example: turnwatch up && turnwatch status")
 def up(kafka_port: Port = None, clickhouse_port: Port = None, alertmanager_port: Port = None) -> None:
     """Start the local stack (Kafka, ClickHouse, Alertmanager) and leave it running."""
-    from turnwatch.local import start_stack
+    from turnwatch.local import start_local
 
-    start_stack(kafka_port, clickhouse_port, alertmanager_port)
+    start_local(kafka_port, clickhouse_port, alertmanager_port)
 
 
 @app.command(epilog="Example: turnwatch down")
 def down() -> None:
     """Stop the local stack of this folder."""
-    from turnwatch.local import stop_stack
+    from turnwatch.local import stop_local
 
-    stop_stack()
+    stop_local()
 
 
 @app.command(epilog="Example: turnwatch status")
@@ -53,7 +53,7 @@ def status() -> None:
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End with exit 0 when the page has arrived.")] = False,
     seed: Seed = 7,
-    speed: Annotated[float, typer.Option(min=1, help="Event time runs this many times as fast as the clock.")] = 60.0,
+    speed: Annotated[float, typer.Option(min=1, help="Event time runs this many times as fast as the clock.")] = 20.0,
     kafka_port: Port = None,
     clickhouse_port: Port = None,
     alertmanager_port: Port = None,
@@ -149,11 +149,13 @@ def render(
 
 
 @app.command(epilog="Example: TURNWATCH_GRAFANA__TOKEN=… turnwatch provision")
-def provision() -> None:
+def provision(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be changed, and change nothing.")] = False,
+) -> None:
     """Bring folder, data source and boards into Grafana; changes nothing that is already right."""
     from turnwatch.provision import run_provision
 
-    raise typer.Exit(run_provision())
+    raise typer.Exit(run_provision(dry_run))
 
 
 bench = typer.Typer(

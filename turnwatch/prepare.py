@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from schemas.kafka import KafkaAddress
 from schemas.topics import TOPICS
+from stream_jobs.sinks.migrate import migrate
+from turnwatch.places import places
+from turnwatch.settings import Settings, load
 
 
 class PrepareError(Exception):
@@ -46,3 +51,16 @@ async def _refuse_other_partitions(admin: AIOKafkaAdminClient, known: set[str], 
                 f"Topic {described['topic']} has {found} partitions, but TURNWATCH_KAFKA__PARTITIONS asks for {wanted[described['topic']]}: "
                 "set it to what exists, or add partitions and restart every producer (new incarnations)."
             )
+
+
+def prepare_blocking(settings: Settings) -> str:
+    """Topics and tables; a sentence of what was made."""
+    known = places(settings)
+    topics = asyncio.run(create_topics(known.kafka, settings.kafka.partitions, settings.kafka.replication_factor))
+    applied = migrate(known.clickhouse)
+    return f"created {len(topics)} topics, applied {len(applied)} migrations."
+
+
+def run_prepare() -> int:
+    print(prepare_blocking(load()).capitalize())
+    return 0

@@ -10,8 +10,20 @@ BAD_INPUT, FAILED = 2, 1
 
 _BAD_INPUT = {"SettingsError", "SloFileError", "TraceError", "TraceUnreadable", "UnknownScenario", "ValueError"}
 _FAILED = {
-    "PrepareError", "StackError", "StackFailure", "JarsUnavailable", "NotDelivered", "StageFailure", "WarehouseError",
-    "MigrationError", "GrafanaError", "ProvisioningError", "DemoError", "OSError", "PermissionError", "FileNotFoundError",
+    "PrepareError",
+    "StackError",
+    "StackFailure",
+    "JarsUnavailable",
+    "NotDelivered",
+    "StageFailure",
+    "WarehouseError",
+    "MigrationError",
+    "GrafanaError",
+    "ProvisioningError",
+    "DemoError",
+    "OSError",
+    "PermissionError",
+    "FileNotFoundError",
 }
 
 

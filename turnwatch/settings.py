@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,8 +32,8 @@ class KafkaSettings(_Section):
     username: str | None = None
     password: SecretStr | None = None
     cafile: str | None = None
-    partitions: int = Field(PARTITIONS_DEFAULT, ge=1, le=1_024)
-    replication_factor: int = Field(1, ge=1, le=9)
+    partitions: Annotated[int, Field(ge=1, le=1_024)] = PARTITIONS_DEFAULT
+    replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
 
     def address(self, local_bootstrap: str | None) -> KafkaAddress:
         bootstrap = self.bootstrap or local_bootstrap
@@ -72,7 +72,7 @@ class GrafanaSettings(_Section):
 
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
-    port: int | None = Field(None, ge=0, le=65_535)
+    port: Annotated[int | None, Field(ge=0, le=65_535)] = None
 
 
 class CapacitySettings(_Section):

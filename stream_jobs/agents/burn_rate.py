@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import faust
 
@@ -15,9 +16,7 @@ from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import partial_of, rollup_messages
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.burn_rate import BurnRate, Decided
-
-GraceClock = Callable[[int], int]
-"""From the newest instant that producers reported to the instant up to which a bucket no longer waits for more, in ms."""
+from stream_jobs.operators.reach import Patience
 
 
 class BurnRateStage(Stage):
@@ -30,15 +29,15 @@ class BurnRateStage(Stage):
         settings: StageSettings,
         metrics: WorkerMetrics,
         watched: Sequence[WatchedSlo],
-        grace: GraceClock,
+        patience: Patience,
     ) -> None:
         super().__init__(app, [partials(TURNS.name)], partitions, settings)
-        self._sources, self._watched, self._grace, self._metrics = partitions, tuple(watched), grace, metrics
+        self._sources, self._watched, self._patience, self._metrics = partitions, tuple(watched), patience, metrics
         self._shards: dict[int, BurnRate] = {}
         self._offsets: defaultdict[int, int] = defaultdict(lambda: NOTHING_APPLIED)
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
-        burn_rate = self._shards[partition] = BurnRate(partition, self._sources, self._watched)
+        burn_rate = self._shards[partition] = BurnRate(partition, self._sources, self._watched, self._patience)
         burn_rate.restore(stored)
         self._offsets[partition] = max(map(applied_offset, stored.values()), default=NOTHING_APPLIED)
 
@@ -61,7 +60,7 @@ class BurnRateStage(Stage):
         for shard, burn_rate in self._shards.items():
             for table, rows in burn_rate.rollups():
                 sent += rollup_messages(shard, table, rows, self._metrics)
-            for decided in burn_rate.decide(self._grace(burn_rate.newest_ms)):
+            for decided in burn_rate.decide(int(time.time() * 1_000)):
                 sent += self._tell(shard, decided)
             sent += [(shard, block) for block in burn_rate.unsaved_blocks(self._offsets[shard])]
             self._metrics.slices.labels(self.name, str(shard)).set(burn_rate.slices)

@@ -11,10 +11,11 @@ import faust
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
 from schemas.partials import encode
+from schemas.rejections import Rejected
 from schemas.topics import DEAD_LETTERS, aggregates, partials
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.intake import Intake, Intaken, Record, Refusal
+from stream_jobs.operators.intake import Intake, Intaken, Record
 
 _FAMILY_OF = {aggregates(name): name for name in FAMILIES}
 
@@ -44,7 +45,10 @@ class IntakeStage(Stage):
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
         family = _FAMILY_OF[topic]
         outcome = self._intakes[family, partition].apply([_record(event) for event in events])
-        self._dead_letters += [_dead_letter(topic, partition, refusal) for refusal in outcome.refusals]
+        self._dead_letters += [
+            dead_letter(refusal.rejected, refusal.producer, topic, partition, refusal.offset)
+            for refusal in outcome.refusals
+        ]
         self._count(family, outcome)
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
@@ -78,14 +82,14 @@ def _record(event: Event) -> Record:
     return Record(message.offset, round(message.timestamp * 1_000), dict(message.headers or ()), message.value or b"")
 
 
-def _dead_letter(topic: str, partition: int, refusal: Refusal) -> Outgoing:
-    """Reason and position; whoever needs the content reads it there."""
+def dead_letter(rejected: Rejected, producer: str | None, topic: str, partition: int, offset: int) -> Outgoing:
+    """Reason and position of a refused record; whoever needs its content reads it there."""
     letter = {
-        "reason": refusal.rejected.reason.value,
-        "detail": refusal.rejected.detail,
-        "producer": refusal.producer,
+        "reason": rejected.reason.value,
+        "detail": rejected.detail,
+        "producer": producer,
         "topic": topic,
         "partition": partition,
-        "offset": refusal.offset,
+        "offset": offset,
     }
-    return Outgoing(DEAD_LETTERS, json.dumps(letter).encode(), [], key=f"{topic}:{partition}:{refusal.offset}".encode())
+    return Outgoing(DEAD_LETTERS, json.dumps(letter).encode(), [], key=f"{topic}:{partition}:{offset}".encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 import faust
 
@@ -13,6 +14,9 @@ from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import FAMILY_OF, partial_of, rollup_messages
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.traffic import Capacity, Traffic
+
+TELL_INTERVAL_S = 2.0
+"""How often rollups are told. Each telling states whole buckets, and nobody pages on them: seldom is cheaper."""
 
 
 class TrafficStage(Stage):
@@ -26,7 +30,8 @@ class TrafficStage(Stage):
         metrics: WorkerMetrics,
         capacity: Capacity | None,
     ) -> None:
-        super().__init__(app, list(FAMILY_OF), partitions, settings)
+        told = replace(settings, save_interval_s=max(settings.save_interval_s, TELL_INTERVAL_S))
+        super().__init__(app, list(FAMILY_OF), partitions, told)
         self._sources, self._capacity, self._metrics = partitions, capacity, metrics
         self._shards: dict[int, Traffic] = {}
         self._offsets: defaultdict[tuple[str, int], int] = defaultdict(lambda: NOTHING_APPLIED)

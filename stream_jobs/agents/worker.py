@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import faust
-from prometheus_client import start_http_server
 
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
 from stream_jobs.agents.application import ApplicationSettings, build
-from stream_jobs.agents.burn_rate import BurnRateStage, GraceClock
+from stream_jobs.agents.burn_rate import BurnRateStage
 from stream_jobs.agents.exact import Stage, StageFailure, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.traffic import TrafficStage
+from stream_jobs.operators.reach import LIVE, REPLAYED
 from stream_jobs.operators.traffic import Capacity
 
 log = logging.getLogger("turnwatch.worker")
-
-GRACE_MS = 2_000
-REPLAY_GRACE_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +39,6 @@ class WorkerSettings:
     clock: str = "wall"
     capacity: Capacity | None = None
     slices_max: int = 5_000
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int | None = None
-
-
-def wall_clock(newest_ms: int) -> int:
-    return int(time.time() * 1_000) - GRACE_MS
-
-
-def watermark_clock(newest_ms: int) -> int:
-    """In accelerated or replayed event time the wall clock says nothing: the grace counts from the newest report."""
-    return newest_ms - REPLAY_GRACE_MS
 
 
 Companion = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -64,8 +49,6 @@ async def run(
     settings: WorkerSettings, stop: asyncio.Event, metrics: WorkerMetrics, companions: Sequence[Companion] = ()
 ) -> None:
     """Works until `stop` is set, or raises `StageFailure`."""
-    if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port, addr=settings.metrics_host)
     app = build(settings.application)
     stages = _stages(app, settings, metrics)
     tasks = [
@@ -74,6 +57,7 @@ async def run(
     try:
         await _until_first(stop, [asyncio.create_task(app.start(), name="start")], ready=True)
         log.info("worker_started")
+        metrics.worker_ready.set(1)
         running = [asyncio.create_task(stage.run(), name=stage.name) for stage in stages]
         watching = asyncio.create_task(_watch_faust(app), name="faust")
         tasks += [*running, watching, asyncio.create_task(settings.pager.run(stop), name="pager")]
@@ -89,11 +73,11 @@ async def run(
 
 def _stages(app: faust.App, settings: WorkerSettings, metrics: WorkerMetrics) -> list[Stage]:
     partitions = settings.application.partitions
-    grace: GraceClock = wall_clock if settings.clock == "wall" else watermark_clock
+    patience = LIVE if settings.clock == "wall" else REPLAYED
     return [
         IntakeStage(app, partitions, settings.stages, metrics, settings.slices_max),
         TrafficStage(app, partitions, settings.stages, metrics, settings.capacity),
-        BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, grace),
+        BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience),
         IncidentsStage(app, partitions, settings.stages, settings.pager, metrics),
     ]
 

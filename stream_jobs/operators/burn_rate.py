@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from schemas.burns import Burn, Decision
 from schemas.families import INDICATORS, OPERATIONAL, TURNS, Indicator
@@ -22,8 +21,10 @@ from schemas.slices import cut_of, slice_dimensions
 from schemas.slos import PolicyRow, WatchedSlo
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
+from stream_jobs.operators.burn_windows import Watch, Windows, window_rows
 from stream_jobs.operators.history import Counts, History
 from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
+from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import minutes_of, per_minute, timestamp, to_table
 from stream_jobs.operators.traffic import keep_ms
 
@@ -34,29 +35,6 @@ HISTORY_KNOWN_MS = 3_600_000
 """How much history it takes before the period's expected traffic counts as known."""
 _PAGE_SLICES = 2_000
 
-_WINDOW_NAMES = {
-    60: "1m",
-    300: "5m",
-    600: "10m",
-    1_800: "30m",
-    3_600: "1h",
-    7_200: "2h",
-    21_600: "6h",
-    86_400: "1d",
-    259_200: "3d",
-}
-
-
-def window_name(length_s: int) -> str:
-    """`5m`, `6h`, `30d`; seconds where nothing rounder fits."""
-    if length_s in _WINDOW_NAMES:
-        return _WINDOW_NAMES[length_s]
-    return next(
-        f"{length_s // unit}{name}"
-        for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
-        if length_s % unit == 0
-    )
-
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -66,33 +44,29 @@ class Decided:
     windows: pa.Table | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """An SLO with the numbers of its indicator and of the slices it watches; `finest` 1 where buckets are minutes."""
-
-    watched: WatchedSlo
-    indicator: int
-    slices: NDArray[np.int64]
-
-
 class BurnRate:
     """State of one shard, and the operator on it."""
 
     def __init__(
-        self, shard: int, sources: int, watched: Sequence[WatchedSlo], indicators: Sequence[Indicator] = INDICATORS
+        self,
+        shard: int,
+        sources: int,
+        watched: Sequence[WatchedSlo],
+        patience: Patience = LIVE,
+        indicators: Sequence[Indicator] = INDICATORS,
     ) -> None:
         self.shard = shard
         self.decided_ms = 0
         self._watched = tuple(watched)
         self._indicators = tuple(indicators)
-        self._ledger = Ledger(TURNS, keep_ms(TURNS), sources)
+        self._ledger = Ledger(TURNS, keep_ms(TURNS), sources, patience)
         self._history = History(len(indicators), max((watch.slo.period_s for watch in watched), default=30 * 86_400))
         self._numbers: dict[str, int] = {}
         self._first_seen_ms: list[int] = []
         self._by_minute: list[bool] = []
         self._saved_slices = 0
         self._saved_decided_ms = 0
-        self._watches: tuple[int, list[_Watch]] = (-1, [])
+        self._watches: tuple[int, list[Watch]] = (-1, [])
         self._measure_cuts = {cut.name: cut.partition for cut in TURNS.cuts}
 
     # -- taking in -----------------------------------------------------------------------------------------------------
@@ -179,12 +153,12 @@ class BurnRate:
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
-    def decide(self, grace_from_ms: int) -> Iterator[Decided]:
+    def decide(self, now_ms: int) -> Iterator[Decided]:
         """Decisions for every bucket end that has become decidable, in order.
 
-        `grace_from_ms` is now less the grace, in event time; buckets that ended by then are decided on what has come.
+        `now_ms` is the shell's clock; a bucket whose grace is over by then is decided on what has come.
         """
-        until_ms = self._ledger.decidable_until_ms(OPERATIONAL, grace_from_ms)
+        until_ms = self._ledger.decidable_until_ms(OPERATIONAL, now_ms)
         if until_ms <= self.decided_ms or not self._numbers:
             return
         first_ms = self.decided_ms + BUCKET_MS if self.decided_ms else until_ms
@@ -195,7 +169,7 @@ class BurnRate:
 
     def _decide_at(self, end_ms: int) -> Decided:
         completeness = self._ledger.completeness(OPERATIONAL.name, end_ms)
-        windows = _Windows(self._history, end_ms, self._audience_end_ms(end_ms), np.array(self._by_minute, dtype=bool))
+        windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), np.array(self._by_minute, dtype=bool))
         burns = [found for watch in self._watching() for found in self._burns(watch, windows)]
         rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else None
         return Decided(
@@ -211,13 +185,13 @@ class BurnRate:
         ]
         return min(end_ms // MINUTE_MS * MINUTE_MS, max(reported, default=end_ms))
 
-    def _watching(self) -> list[_Watch]:
+    def _watching(self) -> list[Watch]:
         """Which slices each SLO watches; told again when slices have been added."""
         if self._watches[0] != len(self._numbers):
             self._watches = (len(self._numbers), [self._watch(watched) for watched in self._watched])
         return self._watches[1]
 
-    def _watch(self, watched: WatchedSlo) -> _Watch:
+    def _watch(self, watched: WatchedSlo) -> Watch:
         slo = watched.slo
         names = [indicator.name for indicator in self._indicators]
         wanted = [
@@ -225,9 +199,9 @@ class BurnRate:
             for text, number in self._numbers.items()
             if cut_of(text) in slo.cuts and slice_dimensions(text).get("pool") == slo.pool
         ]
-        return _Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64))
+        return Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64))
 
-    def _burns(self, watch: _Watch, windows: _Windows) -> Iterator[Burn]:
+    def _burns(self, watch: Watch, windows: Windows) -> Iterator[Burn]:
         for row in watch.watched.rows:
             long = windows.of(row.long_s)[watch.slices, watch.indicator]
             short = windows.of(row.short_s)[watch.slices, watch.indicator]
@@ -239,14 +213,12 @@ class BurnRate:
                         yield found
 
     def _burn(
-        self, watch: _Watch, row: PolicyRow, number: int, long: Counts, short: Counts, windows: _Windows
+        self, watch: Watch, row: PolicyRow, number: int, long: Counts, short: Counts, windows: Windows
     ) -> Burn | None:
         slo = watch.watched.slo
         period = windows.of(slo.period_s)[number, watch.indicator]
         expected = self._expected_budget(number, int(period[1]), windows.end_ms, watch.watched)
-        if row.severity == "page" and not evidence_is_enough(
-            int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic
-        ):
+        if not evidence_is_enough(int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic):
             return None
         left, long_burn = (
             budget_left(int(period[0]), int(period[1]), slo.objective),
@@ -283,45 +255,10 @@ class BurnRate:
     def _bucket_ms(self, number: int) -> int:
         return MINUTE_MS if self._by_minute[number] else BUCKET_MS
 
-    def _window_rows(self, windows: _Windows, completeness: float) -> pa.Table | None:
-        """Windows of every watched slice of the coarsest cut, and of any other slice that spends faster than allowed."""
-        parts = [part for watch in self._watching() for part in self._window_parts(watch, windows, completeness)]
+    def _window_rows(self, windows: Windows, completeness: float) -> pa.Table | None:
+        texts = list(self._numbers)
+        parts = [part for watch in self._watching() for part in window_rows(watch, windows, texts, completeness)]
         return to_table(pl.concat(parts), "burn_windows") if parts else None
-
-    def _window_parts(self, watch: _Watch, windows: _Windows, completeness: float) -> Iterator[pl.DataFrame]:
-        slo, texts = watch.watched.slo, list(self._numbers)
-        lengths = sorted(
-            {length for row in watch.watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s}
-        )
-        period = windows.of(slo.period_s)[watch.slices, watch.indicator]
-        rate, period_s = float(slo.budget_rate), float(slo.period_s)
-        of_length = {length: windows.of(length)[watch.slices, watch.indicator] for length in lengths}
-        burns = {length: _ratio(counts[:, 0], counts[:, 1]) / rate for length, counts in of_length.items()}
-        coarse = np.array([len(slice_dimensions(texts[number])) == 1 for number in watch.slices], dtype=bool)
-        shown = coarse | (np.max(np.stack(list(burns.values())), axis=0) > 1) if len(watch.slices) else coarse
-        left = 1 - _ratio(period[:, 0], period[:, 1]) / rate
-        chosen = np.flatnonzero(shown)
-        for length in lengths:
-            counts, speed = of_length[length][chosen], burns[length][chosen]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                spent_in = np.where(speed > 0, np.maximum(left[chosen], 0) * period_s / speed, np.nan)
-            yield pl.DataFrame(
-                {
-                    "slo": slo.name,
-                    "slice": [texts[number] for number in watch.slices[chosen]],
-                    "decided_ms": windows.end_ms,
-                    "window": window_name(length),
-                    "window_s": length,
-                    "bad": counts[:, 0],
-                    "total": counts[:, 1],
-                    "burn": speed,
-                    "budget_left": left[chosen],
-                    "exhausted_in_s": spent_in,
-                    "completeness": completeness,
-                    "version": windows.end_ms,
-                },
-                schema_overrides={"slice": pl.String},
-            ).with_columns(timestamp("decided_ms").alias("decided_at"), pl.col("exhausted_in_s").fill_nan(None))
 
     # -- saving and recovering -----------------------------------------------------------------------------------------
 
@@ -361,37 +298,9 @@ class BurnRate:
         self.decided_ms = unpack_json(body(stored[b"decided"])) if b"decided" in stored else 0
 
     @property
-    def newest_ms(self) -> int:
-        """The newest instant that any producer has reported."""
-        return self._ledger.newest_ms(OPERATIONAL.name)
-
-    @property
     def slices(self) -> int:
         return len(self._numbers)
 
     @property
     def history_bytes(self) -> int:
         return self._history.nbytes
-
-
-class _Windows:
-    """Window sums at one instant, each computed once."""
-
-    def __init__(self, history: History, end_ms: int, minute_end_ms: int, by_minute: NDArray[np.bool_]) -> None:
-        self.end_ms = end_ms
-        self._history, self._minute_end_ms, self._by_minute = history, minute_end_ms, by_minute
-        self._sums: dict[int, Counts] = {}
-
-    def of(self, length_s: int) -> Counts:
-        """Shape (slices, indicators, 2)."""
-        if length_s not in self._sums:
-            sums = self._history.window(length_s * 1_000, self.end_ms)
-            if self._by_minute.any():
-                coarse = self._history.window(length_s * 1_000, self._minute_end_ms, finest=1)
-                sums[self._by_minute] = coarse[self._by_minute]
-            self._sums[length_s] = sums
-        return self._sums[length_s]
-
-
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)

@@ -14,7 +14,7 @@ import polars as pl
 from schemas.families import Family, PrivacyPartition
 from schemas.partials import Partial, Reach
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, pack_json, stamped, unpack_json, unpack_rows
-from stream_jobs.operators.reach import completeness, decidable_until_ms
+from stream_jobs.operators.reach import LIVE, Patience, completeness, decidable_until_ms
 
 LAG_MAX_MS = 3_600_000
 """How far one source partition may lag behind another, in event time, before its rows come too late for a total.
@@ -34,8 +34,9 @@ class Ledger:
     that has not been heard of counts as lagging, since its rows may be on their way.
     """
 
-    def __init__(self, family: Family, keep_ms: int, sources: int) -> None:
+    def __init__(self, family: Family, keep_ms: int, sources: int, patience: Patience = LIVE) -> None:
         self.family = family
+        self._patience = patience
         self._sources = sources
         self._keep_ms = keep_ms
         self._identity = ["slice", *family.key_names]
@@ -92,10 +93,11 @@ class Ledger:
         return sorted({start_ms for name, start_ms, _ in self._pieces if name == partition})
 
     def completeness(self, partition: str, bucket_end_ms: int) -> float:
-        return completeness(self._known_reaches(partition), bucket_end_ms)
+        return completeness(self._known_reaches(partition), bucket_end_ms, self._patience.silent_after_ms)
 
-    def decidable_until_ms(self, partition: PrivacyPartition, grace_from_ms: int) -> int:
-        return decidable_until_ms(self._known_reaches(partition.name), grace_from_ms, partition.k_window_s * 1_000)
+    def decidable_until_ms(self, partition: PrivacyPartition, now_ms: int) -> int:
+        reaches = self._known_reaches(partition.name)
+        return decidable_until_ms(reaches, now_ms, partition.k_window_s * 1_000, self._patience)
 
     def newest_ms(self, partition: str) -> int:
         """The newest instant that any producer has reported."""

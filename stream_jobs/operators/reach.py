@@ -14,6 +14,7 @@ from typing import Any
 from schemas.partials import Reach
 
 SILENT_AFTER_MS = 60_000
+"""In live traffic. A replay runs ahead unevenly, and waits longer (`Patience`)."""
 DECIDING_SHARE = 0.95
 _RECENT_WEIGHT = 0.2
 
@@ -45,7 +46,7 @@ class SourceReach:
         known.window_end_ms = max(known.window_end_ms, window_end_ms)
 
     def forget_silent(self) -> None:
-        oldest_ms = self.newest_ms - max(SILENT_AFTER_MS, 0)
+        oldest_ms = self.newest_ms - SILENT_AFTER_MS
         self.producers = {name: reach for name, reach in self.producers.items() if reach.window_end_ms >= oldest_ms}
 
     def summary(self) -> Reach:
@@ -62,33 +63,53 @@ class SourceReach:
         return cls({name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in stored.items()})
 
 
-def completeness(reaches: Iterable[Reach], bucket_end_ms: int) -> float:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a shard waits, in event time: for a silent producer, and for the rest of a bucket (`grace_ms`).
+
+    With `follows_wall_clock` the grace counts from now, otherwise from the newest report: in accelerated or replayed
+    event time the wall clock says nothing.
+    """
+
+    silent_after_ms: int = SILENT_AFTER_MS
+    grace_ms: int = 2_000
+    follows_wall_clock: bool = True
+
+
+LIVE = Patience()
+REPLAYED = Patience(silent_after_ms=600_000, grace_ms=600_000, follows_wall_clock=False)
+
+
+def completeness(reaches: Iterable[Reach], bucket_end_ms: int, silent_after_ms: int = SILENT_AFTER_MS) -> float:
     """Which share of recent volume has reported `bucket_end_ms`; 0 where nothing is known.
 
     >>> completeness([((10_000, 30),), ((20_000, 70),)], bucket_end_ms=20_000)
     0.7
     """
-    pairs = [pair for reach in _without_silent(reaches) for pair in reach]
+    pairs = [pair for reach in _without_silent(reaches, silent_after_ms) for pair in reach]
     volume = sum(volume for _, volume in pairs)
     return sum(volume for end_ms, volume in pairs if end_ms >= bucket_end_ms) / volume if volume else 0.0
 
 
-def decidable_until_ms(reaches: Iterable[Reach], grace_from_ms: int, bucket_ms: int) -> int:
+def decidable_until_ms(reaches: Iterable[Reach], now_ms: int, bucket_ms: int, patience: Patience = LIVE) -> int:
     """The newest bucket end that may be decided.
 
     That is the newest one that producers with 95 % of recent volume have reported; or, when later, the newest that
-    some producer reported and that ended by `grace_from_ms` (now less the grace).
+    some producer reported and whose grace is over.
     """
-    known = list(_without_silent(reaches))
+    known = list(_without_silent(reaches, patience.silent_after_ms))
     ends = sorted({end_ms for reach in known for end_ms, _ in reach}, reverse=True)
     if not ends:
         return 0
-    agreed = next((end_ms for end_ms in ends if completeness(known, end_ms) >= DECIDING_SHARE), 0)
+    agreed = next(
+        (end_ms for end_ms in ends if completeness(known, end_ms, patience.silent_after_ms) >= DECIDING_SHARE), 0
+    )
+    grace_from_ms = (now_ms if patience.follows_wall_clock else ends[0]) - patience.grace_ms
     graced = min(ends[0], grace_from_ms // bucket_ms * bucket_ms)
     return max(agreed, graced)
 
 
-def _without_silent(reaches: Iterable[Reach]) -> Iterable[Reach]:
+def _without_silent(reaches: Iterable[Reach], silent_after_ms: int) -> Iterable[Reach]:
     known = list(reaches)
     newest_ms = max((end_ms for reach in known for end_ms, _ in reach), default=0)
-    return [tuple(pair for pair in reach if pair[0] >= newest_ms - SILENT_AFTER_MS) for reach in known]
+    return [tuple(pair for pair in reach if pair[0] >= newest_ms - silent_after_ms) for reach in known]

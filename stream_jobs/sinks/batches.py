@@ -61,15 +61,15 @@ def batch_of(messages: Sequence[Message]) -> Batch:
             name, rows = decoded
             read.setdefault(name, []).append(rows)
     together = {name: pa.concat_tables(parts) for name, parts in read.items()}
-    tables = tuple(TableRows(name, newest(TABLES[name], rows), rows.num_rows) for name, rows in together.items() if rows.num_rows)
-    return Batch(tables, tuple(refused))
+    tables = [TableRows(name, newest(TABLES[name], rows), rows.num_rows) for name, rows in together.items()]
+    return Batch(tuple(table for table in tables if table.covered), tuple(refused))
 
 
 def newest(table: Table, rows: pa.Table) -> pa.Table:
     """The rows with the largest version of their key; of equal versions the last one, as ClickHouse does."""
     keys = list(table.order_by)
-    columns = list(dict.fromkeys([*keys, "version"]))
-    ordered = pl.DataFrame(pl.from_arrow(rows.select(columns))).with_row_index("place").sort("version", maintain_order=True)
+    versions = rows.select(list(dict.fromkeys([*keys, "version"])))
+    ordered = pl.DataFrame(pl.from_arrow(versions)).with_row_index("place").sort("version", maintain_order=True)
     places = ordered.unique(keys, keep="last")["place"].sort()
     return rows if len(places) == rows.num_rows else rows.take(places.to_arrow())
 
@@ -82,8 +82,10 @@ def _decoded(message: Message) -> tuple[str, pa.Table] | Rejected:
     try:
         rows.validate(full=True)
     except (pa.ArrowException, ValueError):
-        return Rejected(Reason.MALFORMED_PAYLOAD, f"The message for table {name} holds Arrow data that contradicts itself.")
+        return Rejected(Reason.MALFORMED_PAYLOAD, f"The message for table {name} holds broken Arrow data.")
     for column in TABLES[name].columns:
         if rows[column.name].null_count and not column.type.startswith("Nullable"):
-            return Rejected(Reason.WRONG_TYPE, f"Column {column.name} of table {name} holds empty values, which it does not take.")
+            return Rejected(
+                Reason.WRONG_TYPE, f"Column {column.name} of table {name} holds nulls, which it does not take."
+            )
     return decoded

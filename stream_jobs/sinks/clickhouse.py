@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import ssl
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -24,11 +25,17 @@ LANDED = {"async_insert": 0, "distributed_foreground_insert": 1, "throw_on_max_p
 """Settings of a write: its acknowledgement means that the rows are there, however many days they are spread over."""
 
 UNKNOWN_DATABASE = 81
-_NO_SUCH_TABLE_OR_COLUMN = {10, 16, 20, 47, 60, 1_002}
-_NOT_ALLOWED_IN = {192, 193, 194, 516}
+_NO_SUCH_TABLE_OR_COLUMN = {16, 60}
+_NOT_LET_IN = {192, 193, 194, 516}
 _READ_ONLY = 164
+_NOT_THE_STATEMENT = {UNKNOWN_DATABASE, *_NOT_LET_IN, 159, 202, 209, 210, 241, 252, 999}
+"""Codes that say nothing about the statement: the account, and what time heals (time-outs, load, memory, Keeper)."""
 
-_EXCEPTION = re.compile(r"DB::Exception: (?P<message>.*?)(?: \((?P<name>[A-Z][A-Z0-9_]+)\))?(?: \(version [^\n]*)?$", re.MULTILINE)
+_EXCEPTION = re.compile(
+    r"DB::Exception: (?P<message>.*?)(?: \((?P<name>[A-Z][A-Z0-9_]+)\))?"
+    r"(?: \(version [^\n]*?\))?(?: \(for url [^\n]*\))?\.?$",
+    re.MULTILINE,
+)
 
 # The client logs what it also raises; who calls it says it better.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -90,15 +97,23 @@ def explained(error: BaseException, address: ClickHouseAddress) -> WarehouseErro
         return WarehouseError(_away(error, address))
     message, name = _first_line(str(error))
     said = f"(code {code}{f', {name}' if name else ''}): {message}"
+    where = f"ClickHouse at {address.place}"
     if code == UNKNOWN_DATABASE:
-        return WarehouseError(f"ClickHouse at {address.place} has no database {address.database}; run `turnwatch prepare`.", code)
-    if code in _NOT_ALLOWED_IN:
-        return WarehouseError(f"ClickHouse at {address.place} does not let user {address.username} in; correct the user or the password {said}", code)
+        return WarehouseError(f"{where} has no database {address.database}; run `turnwatch prepare`.", code)
+    if code in _NOT_LET_IN:
+        return WarehouseError(
+            f"{where} does not let user {address.username} in; correct the user or the password.", code
+        )
     if code in _NO_SUCH_TABLE_OR_COLUMN:
-        return WarehouseError(f"ClickHouse at {address.place} does not know a name {said} If it is one of turnwatch's, run `turnwatch prepare`.", code)
+        return WarehouseError(f"{where} refused {said} If it is one of turnwatch's, run `turnwatch prepare`.", code)
     if code == _READ_ONLY:
-        return WarehouseError(f"ClickHouse at {address.place} takes this as a change, and only reading is allowed {said}", code)
-    return WarehouseError(f"ClickHouse at {address.place} refused {said}", code)
+        return WarehouseError(f"{where} takes this for a change, and only reading is allowed {said}", code)
+    return WarehouseError(f"{where} refused {said}", code)
+
+
+def is_about_the_statement(error: WarehouseError) -> bool:
+    """Whether ClickHouse answered, and what it refused is what it was asked."""
+    return error.code is not None and error.code not in _NOT_THE_STATEMENT
 
 
 def _options(address: ClickHouseAddress, read_timeout_s: float | None = None) -> dict[str, Any]:
@@ -120,17 +135,20 @@ def _options(address: ClickHouseAddress, read_timeout_s: float | None = None) ->
 
 
 def _away(error: BaseException, address: ClickHouseAddress) -> str:
-    causes = " ".join(str(cause) for cause in _chain(error))
-    if "CERTIFICATE" in causes.upper():
-        return f"ClickHouse at {address.place} shows a TLS certificate that is not trusted here; give the CA file that signed it."
-    if "SSL" in causes and address.is_tls and "ssl:default" not in causes:
-        return f"ClickHouse at {address.place} does not speak TLS on this port; use its HTTPS port, or http:// in the URL."
-    if any(isinstance(cause, TimeoutError) for cause in _chain(error)) or "timed out" in causes:
-        return f"ClickHouse at {address.place} did not answer in time."
-    if "Connect" in causes or "resolve" in causes:
-        return f"ClickHouse at {address.place} cannot be reached; start it (`turnwatch up`), or correct its URL (TURNWATCH_CLICKHOUSE__URL)."
+    """The sentence for a failure without an answer of ClickHouse; its two clients word theirs differently."""
+    causes = _chain(error)
+    words = " ".join(str(cause) for cause in causes)
+    where = f"ClickHouse at {address.place}"
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        return f"{where} shows a TLS certificate that is not trusted here; give the CA file that signed it."
+    if "SSLError" in words or any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return f"{where} does not speak TLS on this port; use its HTTPS port, or http:// in the URL."
+    if any(isinstance(cause, TimeoutError) for cause in causes) or "timed out" in words:
+        return f"{where} did not answer in time."
+    if "Cannot connect" in words or "Failed to establish" in words or "resolve" in words:
+        return f"{where} cannot be reached; start it (`turnwatch up`), or correct TURNWATCH_CLICKHOUSE__URL."
     first_line = str(error).partition("\n")[0][:200]
-    return f"ClickHouse at {address.place} broke off or gave no answer of ClickHouse's HTTP protocol ({first_line})."
+    return f"{where} broke off, or what answers there is no ClickHouse ({first_line})."
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -59,7 +59,7 @@ class Delivery:
             except WarehouseError as error:
                 self._metrics.sink_retries.labels(rows.table).inc()
                 self._say_lost(rows.table, error)
-                if await _is_set_within(self._stop, pause_s):
+                if await is_set_within(self._stop, pause_s):
                     return False
             else:
                 self._say_regained()
@@ -96,7 +96,8 @@ class Delivery:
         self._trouble = None
 
 
-async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Waits for the event, `seconds` at most; whether it was set."""
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()

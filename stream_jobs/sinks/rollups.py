@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # aiokafka ships no types
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # aiokafka ships no types
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
 
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
@@ -22,12 +23,13 @@ from schemas.topics import ROLLUPS
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.batches import DeadLetter, Message, batch_of
 from stream_jobs.sinks.clickhouse import ClickHouseWarehouse, Warehouse
-from stream_jobs.sinks.delivery import Delivery, Patience
+from stream_jobs.sinks.delivery import Delivery, Patience, is_set_within
 
 log = logging.getLogger("turnwatch.sink")
 
 GROUP = "turnwatch-sink"
 POLL_MS = 200
+POLL_MESSAGES_MAX = 100
 FOREVER_MS = 2**31 - 1
 
 SendDeadLetter = Callable[[DeadLetter], Awaitable[None]]
@@ -73,29 +75,28 @@ class Sink:
         self._kafka, self._metrics, self._stop, self._settings = kafka, metrics, stop, settings
         self._send_dead_letter = send_dead_letter
         self._delivery = Delivery(warehouse, metrics, stop, settings.patience)
+        self._pauses_s = settings.patience.pauses_s()
         self._has_kafka = True
 
     async def run(self) -> None:
-        pauses_s = self._settings.patience.pauses_s()
         while not self._stop.is_set():
             try:
-                async with _consumer(self._kafka, self._settings.group) as consumer:
-                    await self._consume(consumer)
+                async with _consumer(self._kafka, self._settings.group) as (consumer, positions):
+                    await self._consume(consumer, positions)
             except KafkaError as error:
                 if self._has_kafka:
                     log.warning("kafka_lost: the sink cannot read %s (%s); trying again.", ROLLUPS, error)
                 self._has_kafka = False
-                await _until(self._stop, next(pauses_s))
+                await is_set_within(self._stop, next(self._pauses_s))
 
-    async def _consume(self, consumer: AIOKafkaConsumer) -> None:
-        expected: dict[TopicPartition, int] = {}
+    async def _consume(self, consumer: AIOKafkaConsumer, positions: Positions) -> None:
         due = 0.0
         while not self._stop.is_set():
             messages = await self._gather(consumer, due)
-            self._say_read()
+            self._say_kafka_answers()
             if not messages:
                 continue
-            await _say_gaps(consumer, messages, expected)
+            await positions.follow(messages)
             if not await self._land(messages):
                 return
             due = asyncio.get_running_loop().time() + self._settings.linger_s
@@ -103,38 +104,72 @@ class Sink:
 
     async def _gather(self, consumer: AIOKafkaConsumer, due: float) -> list[Message]:
         """What there is to read until `due`, or until a batch is full; at least one poll's worth."""
-        clock = asyncio.get_running_loop().time
+        settings, clock = self._settings, asyncio.get_running_loop().time
         gathered: list[Message] = []
         size_bytes = 0
         while not self._stop.is_set():
-            records = await consumer.getmany(timeout_ms=POLL_MS, max_records=100)
-            for partition, found in records.items():
-                gathered += [
-                    Message(partition.topic, partition.partition, record.offset, dict(record.headers), record.value or b"") for record in found
-                ]
-                size_bytes += sum(len(record.value or b"") for record in found)
-            if clock() >= due or len(gathered) >= self._settings.batch_messages_max or size_bytes >= self._settings.batch_bytes_max:
+            polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_MESSAGES_MAX)
+            found = [_message(record) for records in polled.values() for record in records]
+            gathered += found
+            size_bytes += sum(len(message.payload) for message in found)
+            is_full = len(gathered) >= settings.batch_messages_max or size_bytes >= settings.batch_bytes_max
+            if is_full or clock() >= due:
                 break
         return gathered
 
     async def _land(self, messages: list[Message]) -> bool:
+        """Whether all of them landed, or were refused and said so; decoding leaves the event loop to the others."""
         batch = await asyncio.to_thread(batch_of, messages)
         for letter in batch.refused:
             await self._send_dead_letter(letter)
             self._metrics.rollups_refused.inc()
-            log.warning("rollup_refused: %s partition %s offset %s: %s", letter.topic, letter.partition, letter.offset, letter.rejected.detail)
+            position = f"{letter.topic} partition {letter.partition} offset {letter.offset}"
+            log.warning("rollup_refused: %s: %s", position, letter.rejected.detail)
         return await self._delivery.land(batch)
 
-    def _say_read(self) -> None:
+    def _say_kafka_answers(self) -> None:
         if not self._has_kafka:
             log.info("kafka_regained: the sink reads %s again.", ROLLUPS)
+            self._pauses_s = self._settings.patience.pauses_s()
         self._has_kafka = True
 
 
+class Positions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
+    """Which offset comes next. This topic's have no gaps: where one shows, Kafka deleted rows that never landed."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self._next: dict[TopicPartition, int] = {}
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._next.clear()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._next.clear()
+
+    async def follow(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            partition = TopicPartition(message.topic, message.partition)
+            if partition not in self._next:
+                self._next[partition] = await self._begun_at(partition, message.offset)
+            missing = message.offset - self._next[partition]
+            if missing > 0:
+                place = f"partition {message.partition} before offset {message.offset}"
+                log.error(
+                    "rollups_lost: Kafka deleted %s messages of %s that had not landed, %s.", missing, ROLLUPS, place
+                )
+            self._next[partition] = message.offset + 1
+
+    async def _begun_at(self, partition: TopicPartition, first_offset: int) -> int:
+        if partition not in self._consumer.assignment():
+            return first_offset
+        committed: int | None = await self._consumer.committed(partition)
+        return first_offset if committed is None else committed
+
+
 @asynccontextmanager
-async def _consumer(kafka: KafkaAddress, group: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def _consumer(kafka: KafkaAddress, group: str) -> AsyncIterator[tuple[AIOKafkaConsumer, Positions]]:
     consumer = AIOKafkaConsumer(
-        ROLLUPS,
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -144,9 +179,11 @@ async def _consumer(kafka: KafkaAddress, group: str) -> AsyncIterator[AIOKafkaCo
         max_poll_interval_ms=FOREVER_MS,  # Waiting for ClickHouse is no reason to lose one's partitions.
         **kafka.aiokafka_options(),
     )
+    positions = Positions(consumer)
+    consumer.subscribe([ROLLUPS], listener=positions)
     try:
         await consumer.start()
-        yield consumer
+        yield consumer, positions
     finally:
         await consumer.stop()
 
@@ -163,17 +200,5 @@ async def _commit(consumer: AIOKafkaConsumer, messages: list[Message]) -> None:
         log.info("commit_refused: rows have landed and will be read once more (%s).", error)
 
 
-async def _say_gaps(consumer: AIOKafkaConsumer, messages: list[Message], expected: dict[TopicPartition, int]) -> None:
-    """Offsets of this topic have no gaps: where one shows, Kafka has deleted rows that never landed."""
-    for message in messages:
-        partition = TopicPartition(message.topic, message.partition)
-        if partition not in expected and partition in consumer.assignment():
-            expected[partition] = await consumer.committed(partition) or 0
-        wanted = expected.get(partition, message.offset)
-        if message.offset > wanted:
-            log.error("rollups_lost: %s messages of %s partition %s before offset %s were deleted unread.", message.offset - wanted, *partition, message.offset)
-        expected[partition] = message.offset + 1
-
-
-async def _until(event: asyncio.Event, seconds: float) -> None:
-    await asyncio.wait({asyncio.ensure_future(event.wait())}, timeout=seconds)
+def _message(record: Any) -> Message:
+    return Message(record.topic, record.partition, record.offset, dict(record.headers), record.value or b"")

@@ -1,0 +1,21 @@
+"""SQL of the boards as named values, a module per question; `selection` is how variables and range restrict it.
+
+Queries use only what both Grafana's ClickHouse plugin and a few lines of substitution understand: `$__fromTime`,
+`$__toTime`, `$__interval_s` and `${variable:percentencode}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Shape = Literal["time_series", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement. A `time_series` has columns `time`, `series` and `value`; a `table` is shown as it is."""
+
+    name: str
+    sql: str
+    shape: Shape = "table"

@@ -1,0 +1,323 @@
+"""What burns now, what is left, and which slice spends it: the queries over `burn_windows`, `burn_rate` and `pages`.
+
+Objectives and policy rows are written into the statements from the SLO files, so a board judges by the same figures as
+the pages do. *Nearness* is how near a slice is to a policy row: the smaller of its two windows' burns over the row's
+factor. Above 1 both windows exceed it (what low traffic additionally asks of a page is the alert's business).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from dashboards.queries import Query
+from dashboards.queries.selection import SLICE_VARIABLES, STEP, given, largest, matches, rollup, selected, step_of
+from schemas.families import OPERATIONAL, TURNS
+from schemas.slos import WatchedSlo
+
+NEWEST_WITHIN_MIN = 10
+"""A slice that was not decided for this long before the newest decision is no longer shown as burning now."""
+
+_SERIES_MAX = 8
+_SLICES_MAX = 50
+
+_SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
+_SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
+_DECIDED_IN_RANGE = "decided_at >= $__fromTime AND decided_at <= $__toTime"
+
+Watched = tuple[WatchedSlo, ...]
+
+
+def window_text(seconds: int) -> str:
+    """A window's usual name.
+
+    >>> [window_text(seconds) for seconds in (60, 1800, 21600, 259200)]
+    ['1m', '30m', '6h', '3d']
+    """
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def windows(watched: Watched) -> tuple[int, ...]:
+    """Lengths in seconds of every window that some policy row looks at."""
+    return tuple(sorted({seconds for each in watched for row in each.rows for seconds in (row.long_s, row.short_s)}))
+
+
+def _listed(names: tuple[str, ...], rows: Iterable[tuple[str | int | Decimal, ...]]) -> str:
+    """Rows as a subquery of constants, which needs no more than the right to read."""
+    tuples = ", ".join("(" + ", ".join(_literal(value) for value in row) + ")" for row in rows)
+    columns = ", ".join(f"entry.{place} AS {name}" for place, name in enumerate(names, start=1))
+    return f"(SELECT {columns} FROM (SELECT arrayJoin([{tuples}]) AS entry))"
+
+
+def _literal(value: str | int | Decimal) -> str:
+    match value:
+        case str():
+            return f"'{value}'"
+        case Decimal():
+            return f"toFloat64({value:f})"
+        case int():
+            return str(value)
+
+
+def slos_clause(watched: Watched) -> str:
+    rows = ((each.slo.name, each.slo.indicator.name, each.slo.pool, each.slo.objective) for each in watched)
+    return f"slos AS {_listed(('slo', 'indicator', 'pool', 'objective'), rows)}"
+
+
+def policy_clause(watched: Watched) -> str:
+    rows = (
+        (each.slo.name, row.name, row.severity, row.long_s, row.short_s, row.factor)
+        for each in watched
+        for row in each.rows
+    )
+    return f"policy AS {_listed(('slo', 'row', 'severity', 'long_s', 'short_s', 'factor'), rows)}"
+
+
+_NEWEST = f"""newest AS (
+    SELECT slo, cut, slice, {_SLICE_COLUMNS}, window_s,
+      argMax(burn, decided_at) AS burn, argMax(budget_left, decided_at) AS budget_left,
+      argMax(tuple(exhausted_in_s), decided_at).1 AS exhausted_in_s, argMax(completeness, decided_at) AS completeness,
+      max(decided_at) AS decided
+    FROM burn_windows FINAL
+    WHERE decided_at <= $__toTime AND {matches("slo")} AND {_SLICE_MATCHES}
+      AND decided_at > (SELECT max(decided_at) FROM burn_windows WHERE {_DECIDED_IN_RANGE})
+        - INTERVAL {NEWEST_WITHIN_MIN} MINUTE
+      AND {_DECIDED_IN_RANGE}
+    GROUP BY slo, cut, slice, {_SLICE_COLUMNS}, window_s)"""
+
+_NEAREST = """nearest AS (
+    SELECT slo, slice, max((severity = 'page' AND near > 1, near, policy_row)) AS worst
+    FROM (
+      SELECT policy.slo AS slo, long.slice AS slice, policy.row AS policy_row, policy.severity AS severity,
+        least(long.burn, short.burn) / policy.factor AS near
+      FROM policy
+      INNER JOIN newest AS long ON long.slo = policy.slo AND long.window_s = policy.long_s
+      INNER JOIN newest AS short
+        ON short.slo = policy.slo AND short.window_s = policy.short_s AND short.slice = long.slice)
+    GROUP BY slo, slice)"""
+
+_OPEN_PAGES = """open AS (
+    SELECT slo, slice, arrayStringConcat(arraySort(groupUniqArrayIf(severity, state = 'firing')), ', ') AS alert
+    FROM (
+      SELECT slo, slice, severity, argMax(state, (decided_event, version)) AS state
+      FROM pages FINAL WHERE decided_event <= $__toTime GROUP BY slo, slice, severity)
+    GROUP BY slo, slice)"""
+
+NAMED_WINDOW_S = 3_600
+"""The window whose burn tells the time to exhaustion where one figure has to do."""
+
+
+def burning_now(watched: Watched) -> Query:
+    """Worst first: what is nearest to a page, its burn in each window, what is left and when it is spent."""
+    pivot = ",\n  ".join(
+        f"maxIf(toNullable(newest.burn), newest.window_s = {seconds}) AS `burn {window_text(seconds)}`"
+        for seconds in windows(watched)
+    )
+    return Query(
+        "burning_now",
+        f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _NEAREST, _OPEN_PAGES)}
+SELECT
+  any(open.alert) AS alert,
+  multiIf(any(nearest.worst).1, 'above page', any(nearest.worst).2 > 1, 'above ticket', 'below') AS threshold,
+  newest.slo AS slo, newest.slice AS slice,
+  any(nearest.worst).2 AS nearness, any(nearest.worst).3 AS row,
+  {pivot},
+  argMax(newest.budget_left, newest.decided) AS budget_left,
+  anyIf(newest.exhausted_in_s, newest.window_s = {NAMED_WINDOW_S}) AS `spent in`,
+  min(newest.completeness) AS completeness, max(newest.decided) AS decided_at,
+  {", ".join(f"any(newest.{name}) AS {name}" for name in SLICE_VARIABLES)}
+FROM newest
+LEFT JOIN nearest ON nearest.slo = newest.slo AND nearest.slice = newest.slice
+LEFT JOIN open ON open.slo = newest.slo AND open.slice = newest.slice
+GROUP BY slo, slice
+ORDER BY startsWith(alert, 'page') DESC, any(nearest.worst) DESC, slo, slice
+LIMIT {_SLICES_MAX}""",
+    )
+
+
+def worst_now(watched: Watched) -> Query:
+    """One row: alerts firing, the worst nearness, the least budget left, and how complete the data under it is."""
+    return Query(
+        "worst_now",
+        f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _NEAREST, _OPEN_PAGES)}
+SELECT
+  (SELECT countIf(alert != '') FROM open WHERE {matches("slo")}) AS `slices alerting`,
+  (SELECT max(worst).2 FROM nearest) AS `nearest to a threshold`,
+  (SELECT min(budget_left) FROM newest) AS `least budget left`,
+  (SELECT min(completeness) FROM newest) AS completeness""",
+    )
+
+
+def _stepwise(value: str, where: str) -> str:
+    """Newest value of each step, as rows (time, slo, slice, window_s, value)."""
+    return f"""SELECT {step_of("decided_at")} AS time, slo, slice, window_s, argMax({value}, decided_at) AS value
+    FROM burn_windows FINAL WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {_SLICE_MATCHES} AND {where}
+    GROUP BY time, slo, slice, window_s"""
+
+
+def nearness_over_time(watched: Watched) -> Query:
+    """How near each of the worst slices came to its nearest policy row; 1 is the threshold."""
+    return Query(
+        "nearness_over_time",
+        f"""{given(selected("slo"), policy_clause(watched), f"stepwise AS ({_stepwise('burn', 'true')})")}
+SELECT time, series, value FROM (
+  SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak FROM (
+    SELECT long.time AS time, concat(long.slo, ' · ', long.slice) AS series,
+      max(least(long.value, short.value) / policy.factor) AS value
+    FROM policy
+    INNER JOIN stepwise AS long ON long.slo = policy.slo AND long.window_s = policy.long_s
+    INNER JOIN stepwise AS short
+      ON short.slo = policy.slo AND short.window_s = policy.short_s
+        AND short.slice = long.slice AND short.time = long.time
+    GROUP BY time, series))
+QUALIFY {largest(_SERIES_MAX)}
+ORDER BY time, series""",
+        "time_series",
+    )
+
+
+def burn_over_time(watched: Watched) -> Query:
+    """Burn in the chosen window for the worst slices, and lines where a policy row of that window fires."""
+    names = [f"'{window_text(seconds)}'" for seconds in windows(watched)]
+    lengths = f"[{', '.join(names)}], {list(windows(watched))}, {NAMED_WINDOW_S}"
+    chosen = f"transform(decodeURLComponent('${{window:percentencode}}'), {lengths}) AS chosen_s"
+    return Query(
+        "burn_over_time",
+        f"""{given(chosen, selected("slo"), policy_clause(watched))}
+SELECT time, series, value FROM (
+  SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak
+  FROM (SELECT time, concat(slo, ' · ', slice) AS series, value FROM ({_stepwise("burn", "window_s = chosen_s")})))
+QUALIFY {largest(_SERIES_MAX)}
+UNION ALL
+SELECT DISTINCT arrayJoin([range_from, {step_of("$__toTime")}]) AS time,
+  concat(severity, ' at ', toString(round(factor, 2))) AS series, factor AS value
+FROM policy WHERE (long_s = chosen_s OR short_s = chosen_s) AND {matches("slo")}
+ORDER BY time, series""",
+        "time_series",
+    )
+
+
+def budget_left_over_time() -> Query:
+    """What is left of each SLO's budget, for the slices of the shown cut."""
+    return Query(
+        "budget_left_over_time",
+        f"""{given(selected("slo"))}
+SELECT time, series, value FROM (
+  SELECT time, series, value, max(1 - value) OVER (PARTITION BY series) AS peak FROM (
+    SELECT {step_of("decided_at")} AS time, concat(slo, ' · ', slice) AS series,
+      argMax(budget_left, decided_at) AS value
+    FROM burn_windows FINAL WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {_SLICE_MATCHES} AND cut = shown_cut
+    GROUP BY time, series))
+QUALIFY {largest(_SERIES_MAX)}
+ORDER BY time, series""",
+        "time_series",
+    )
+
+
+def exhaustion_columns(watched: Watched) -> dict[str, int]:
+    """Names of the columns that tell the time to exhaustion, each with the window in seconds whose burn it assumes."""
+    longs = sorted({row.long_s for each in watched for row in each.rows if row.long_s >= NAMED_WINDOW_S})
+    return {f"spent in, at {window_text(seconds)} burn": seconds for seconds in longs}
+
+
+def exhaustion(watched: Watched) -> Query:
+    """What is left of each budget, and when it is spent at the burn of each long window."""
+    pivot = ", ".join(
+        f"anyIf(newest.exhausted_in_s, newest.window_s = {seconds}) AS `{name}`"
+        for name, seconds in exhaustion_columns(watched).items()
+    )
+    return Query(
+        "exhaustion",
+        f"""{given(selected("slo"), slos_clause(watched), _NEWEST)}
+SELECT newest.slo AS slo, newest.slice AS slice, any(slos.objective) AS objective,
+  argMax(newest.budget_left, newest.decided) AS budget_left,
+  {pivot},
+  {", ".join(f"any(newest.{name}) AS {name}" for name in SLICE_VARIABLES)}
+FROM newest LEFT JOIN slos ON slos.slo = newest.slo
+WHERE newest.cut = shown_cut
+GROUP BY slo, slice
+ORDER BY budget_left, slo, slice
+LIMIT {_SLICES_MAX}""",
+    )
+
+
+def bad_share_by(dimension: str, watched: Watched) -> Query:
+    """Which values of a dimension miss the objective, and what part of all bad turns and of all turns is theirs."""
+    return Query(
+        f"bad_share_by_{dimension}",
+        f"""{given(selected("slo"), slos_clause(watched), required=(dimension,))}
+SELECT slo, pool, value AS {dimension}, bad, bad / total AS bad_share, bad_share / (1 - objective) AS burn,
+  bad / nullIf(sum(bad) OVER (PARTITION BY slo), 0) AS share_of_bad,
+  total / sum(total) OVER (PARTITION BY slo) AS share_of_turns
+FROM (
+  SELECT indicator, pool, {dimension} AS value, sum(bad) AS bad, sum(total) AS total
+  FROM {rollup("burn_rate", f"indicator, {_SLICE_COLUMNS}, bad, total")}
+  GROUP BY indicator, pool, value) AS counted
+INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
+WHERE total > 0 AND {matches("slo")}
+ORDER BY burn DESC, slo, value
+LIMIT {_SLICES_MAX}""",
+    )
+
+
+BREAKDOWNS = tuple(cut.dimensions[1] for cut in TURNS.cuts if len(cut.dimensions) == 2 and cut.dimensions[0] == "pool")
+"""Dimensions that have a cut of their own beside the pool; a chart can be broken down by each."""
+
+
+def bad_share_over_time(watched: Watched) -> Query:
+    """The share of bad turns of the slices of one breakdown, those with the highest peak."""
+    chosen = "decodeURLComponent('${by:percentencode}')"
+    # Identifying dimensions are seen in 60 s windows only, so 10 s steps would be empty five times out of six.
+    audience = ", ".join(f"'{name}'" for name in BREAKDOWNS if name not in OPERATIONAL.dimensions)
+    broken_down_by = f"if({chosen} = '', '{BREAKDOWNS[0]}', {chosen}) AS broken_down_by"
+    counted = rollup(
+        "burn_rate", "indicator, pool, slice, bucket_start, bad, total", cut="concat('pool,', broken_down_by)"
+    )
+    return Query(
+        "bad_share_over_time",
+        f"""{given(broken_down_by, selected("slo"), slos_clause(watched), fine_when=f"{chosen} NOT IN ({audience})")}
+SELECT time, series, value FROM (
+  SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak FROM (
+    SELECT {STEP} AS time, concat(slos.slo, ' · ', counted.slice) AS series, sum(bad) / sum(total) AS value
+    FROM {counted} AS counted
+    INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
+    WHERE total > 0 AND {matches("slo")}
+    GROUP BY time, series))
+QUALIFY {largest(_SERIES_MAX)}
+ORDER BY time, series""",
+        "time_series",
+    )
+
+
+_PAGED_IN_RANGE = f"starts_event <= $__toTime AND decided_event >= $__fromTime AND {matches('slo')}"
+
+PAGES_HISTORY = Query(
+    "pages_history",
+    f"""WITH {selected("slo")}
+SELECT state, severity, slo, slice, starts_event, if(state = 'resolved', toNullable(last_event), NULL) AS ends_event,
+  dateDiff('second', starts_event, last_event) AS lasted_s, policy_row, long_burn, short_burn, budget_left, summary
+FROM (
+  SELECT slo, slice, severity, starts_event, max(decided_event) AS last_event,
+    argMax(state, version) AS state, argMax(policy_row, version) AS policy_row,
+    max(long_burn) AS long_burn, max(short_burn) AS short_burn, argMax(budget_left, version) AS budget_left,
+    argMax(summary, version) AS summary
+  FROM pages FINAL WHERE {_PAGED_IN_RANGE}
+  GROUP BY slo, slice, severity, starts_event)
+ORDER BY state = 'firing' DESC, starts_event DESC, slo, slice
+LIMIT 200""",
+)
+
+PAGES_ANNOTATION = Query(
+    "pages_annotation",
+    f"""WITH {selected("slo")}
+SELECT starts_event AS time,
+  if(argMax(state, version) = 'firing', toDateTime64($__toTime, 3, 'UTC'), max(decided_event)) AS timeEnd,
+  concat(severity, ': ', slo) AS title, argMax(summary, version) AS text, concat(severity, ',', slo) AS tags
+FROM pages FINAL WHERE {_PAGED_IN_RANGE}
+GROUP BY slo, slice, severity, starts_event
+ORDER BY time
+LIMIT 500""",
+)

@@ -1,0 +1,89 @@
+"""Can the board be trusted: what it shows, how complete and how old that is, and what producers dropped or held."""
+
+from __future__ import annotations
+
+from dashboards.queries import Query
+from dashboards.queries.selection import IN_RANGE, SLICE_VARIABLES, STEP_COVERED_S, given, matches, selected, step_of
+
+_APPLIED = ", ".join(
+    f"if(empty(selected_{name}), '', concat('{name} = ', arrayStringConcat(selected_{name}, ' or ')))"
+    for name in SLICE_VARIABLES
+)
+
+SHOWN = Query(
+    "shown",
+    f"""{given()},
+  arrayFilter(s -> s.2 != '', arrayZip({list(SLICE_VARIABLES)}, [{_APPLIED}])) AS selections,
+  splitByChar(',', shown_cut) AS named
+SELECT shown_cut AS `grouped by`,
+  arrayStringConcat(arrayFilter((said, name) -> has(named, name), selections.2, selections.1), ', ') AS applied,
+  arrayStringConcat(
+    arrayFilter((said, name) -> NOT has(named, name), selections.2, selections.1), ', ') AS `not applied`,
+  if(is_short, '10 s', '1 min') AS `rollup`, step_s AS `seconds a point`""",
+)
+
+COMPLETENESS = Query(
+    "completeness",
+    f"""{given(selected("slo"))}
+SELECT {step_of("decided_at")} AS time, toString(slo) AS series, min(completeness) AS value
+FROM burn_windows FINAL WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")}
+GROUP BY time, series
+ORDER BY time, series""",
+    "time_series",
+)
+
+_TABLES = ("traffic_1m", "burn_rate_1m", "stage_latency_1m", "concurrency_1m", "heartbeats_1m")
+
+
+def _newest(table: str, column: str) -> str:
+    in_range = f"{column} >= $__fromTime AND {column} <= $__toTime"
+    return f"SELECT '{table}' AS table, maxOrNull({column}) AS newest FROM {table} WHERE {in_range}"
+
+
+def _age_s(time: str) -> str:
+    """Seconds from `time` to the range's end, or to now where that is earlier."""
+    return f"dateDiff('second', {time}, toDateTime64(least(now(), $__toTime), 3, 'UTC'))"
+
+
+AGE = Query(
+    "age",
+    f"""SELECT table, newest, {_age_s("newest")} AS age_s FROM (
+  {" UNION ALL ".join(_newest(table, "bucket_start") for table in _TABLES)}
+  UNION ALL {_newest("burn_windows", "decided_at")})
+ORDER BY newest IS NOT NULL, age_s DESC, table""",
+)
+
+
+def _heartbeats(suffix: str, when: str) -> str:
+    return f"""SELECT region, reported_family, bucket_start, observations_seen, observations_dropped, observations_held
+    FROM heartbeats_{suffix} FINAL WHERE {when} AND {IN_RANGE} AND {matches("region")}"""
+
+
+_REPORTED = f"({_heartbeats('10s', 'is_short')}\n  UNION ALL\n  {_heartbeats('1m', 'NOT is_short')})"
+
+PRODUCERS = Query(
+    "producers",
+    f"""{given()}
+SELECT region, reported_family AS family, max(bucket_start) AS newest_heartbeat,
+  {_age_s("newest_heartbeat")} AS age_s, sum(observations_seen) AS seen, sum(observations_dropped) AS dropped,
+  dropped / nullIf(seen, 0) AS dropped_share, argMax(held, bucket_start) AS held_now
+FROM (
+  SELECT region, reported_family, bucket_start, sum(observations_seen) AS observations_seen,
+    sum(observations_dropped) AS observations_dropped, sum(observations_held) AS held
+  FROM {_REPORTED} GROUP BY region, reported_family, bucket_start)
+GROUP BY region, family
+ORDER BY age_s DESC, dropped_share DESC, region, family
+LIMIT 100""",
+)
+
+DROPPED = Query(
+    "dropped",
+    f"""{given()}
+SELECT time, concat(region, ' ', fate.1) AS series, fate.2 / covered_s AS value FROM (
+  SELECT {step_of("bucket_start")} AS time, region, {STEP_COVERED_S} AS covered_s,
+    arrayJoin([('dropped', toFloat64(sum(observations_dropped))), ('held', toFloat64(sum(observations_held)))]) AS fate
+  FROM {_REPORTED}
+  GROUP BY time, region)
+ORDER BY time, series""",
+    "time_series",
+)

@@ -1,0 +1,123 @@
+"""How a board's variables, time range and resolution restrict a query.
+
+Nothing selected means everything. A selection reaches SQL percent-encoded and is decoded by ClickHouse, so that no
+value, with whatever quotes or backslashes, can leave its string. A slice is read from the one *cut* of the contract
+that names the selected dimensions; where no cut names them all, the widest part of the selection that some cut does
+name is applied and the board says which part was not (`pipeline.SHOWN`). Ranges up to three hours read 10 s rollups
+while those are kept, longer ones 1 min rollups; a step of a chart is a whole number of buckets, so rates don't flicker.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from schemas.families import OPERATIONAL, TURNS, Cut
+from schemas.tables import RETENTION_10S_D
+
+SLICE_VARIABLES = OPERATIONAL.dimensions
+"""The dimensions that a board's variables restrict: those that identify nobody."""
+
+EVERYTHING = "{}"
+"""What "All" sends: an empty selection, in the braces that Grafana puts around several values."""
+
+SHORT_RANGE_S = 3 * 3600
+_KEPT_10S_D = RETENTION_10S_D - 1  # a day's margin, because the server drops old parts in its own time
+
+_OPTIONAL = tuple(name for name in SLICE_VARIABLES if name != "pool")
+"""Dimensions beside the pool, which every cut of the operational partition names."""
+
+
+def selected(variable: str) -> str:
+    """The values selected in `variable`, as an array; empty where nothing or everything is."""
+    values = f"splitByChar(',', trim(BOTH '{{}}' FROM decodeURLComponent('${{{variable}:percentencode}}')))"
+    return f"arrayFilter(value -> value != '', {values}) AS selected_{variable}"
+
+
+def matches(column: str) -> str:
+    """Whether a row lies in what is selected for `column`; a row whose cut does not name it contains it."""
+    return f"({column} = '' OR empty(selected_{column}) OR has(selected_{column}, {column}))"
+
+
+def operational_cuts() -> tuple[Cut, ...]:
+    return tuple(cut for cut in TURNS.cuts if cut.partition == OPERATIONAL.name and "pool" in cut.dimensions)
+
+
+def best_cut(wanted: frozenset[str], required: frozenset[str] = frozenset()) -> Cut:
+    """The smallest cut that names `required` and as much of `wanted` as any does.
+
+    >>> best_cut(frozenset({"region", "bundle"})).name
+    'pool,region,bundle'
+    >>> best_cut(frozenset({"region"}), required=frozenset({"bundle"})).name
+    'pool,region,bundle'
+    """
+    candidates = [cut for cut in operational_cuts() if required <= set(cut.dimensions)]
+    return max(candidates, key=lambda cut: (len(wanted & set(cut.dimensions)), -len(cut.dimensions)))
+
+
+def chosen_cut(*required: str) -> str:
+    """The expression that chooses the cut for what is selected; of constants only, so it is folded before reading."""
+    choices = []
+    for size in range(len(_OPTIONAL), 0, -1):
+        for names in combinations(_OPTIONAL, size):
+            condition = " AND ".join(f"notEmpty(selected_{name})" for name in names)
+            choices.append(f"{condition}, '{best_cut(frozenset(names), frozenset(required)).name}'")
+    fallback = best_cut(frozenset(), frozenset(required)).name
+    return f"multiIf({', '.join(choices)}, '{fallback}')"
+
+
+def given(*more: str, required: tuple[str, ...] = (), fine_when: str = "true") -> str:
+    """The WITH clause that every sliced query opens with, followed by `more` clauses of its own.
+
+    10 s rollups are read where the range allows it and `fine_when` holds.
+    """
+    is_recent = f"$__fromTime >= now() - INTERVAL {_KEPT_10S_D} DAY"
+    clauses = (
+        *(selected(name) for name in SLICE_VARIABLES),
+        f"{chosen_cut(*required)} AS shown_cut",
+        f"(dateDiff('second', $__fromTime, $__toTime) <= {SHORT_RANGE_S} AND {is_recent} AND {fine_when}) AS is_short",
+        "if(is_short, 10, 60) AS bucket_s",
+        "toUInt32(greatest(bucket_s, intDiv($__interval_s + bucket_s - 1, bucket_s) * bucket_s)) AS step_s",
+        f"{step_of('$__fromTime')} AS range_from",
+        *more,
+    )
+    return "WITH\n  " + ",\n  ".join(clauses)
+
+
+def step_of(time: str) -> str:
+    """The start of the chart's step that `time` belongs to."""
+    return f"toStartOfInterval(toDateTime64({time}, 3, 'UTC'), toIntervalSecond(step_s))"
+
+
+STEP = step_of("bucket_start")
+
+STEP_COVERED_S = (
+    "least(step_s, greatest(bucket_s, dateDiff('second', time, max(max(bucket_start)) OVER ()) + bucket_s))"
+)
+"""Seconds of a step that hold data: all of them but for the newest, so that the last point of a rate does not drop."""
+
+IN_RANGE = "bucket_start >= range_from AND bucket_start < $__toTime"
+
+
+def rollup(table: str, columns: str, *, cut: str = "shown_cut") -> str:
+    """The rows of a rollup inside range and selection, from the resolution that suits the range, as a subquery."""
+
+    def rows(suffix: str, when: str) -> str:
+        slices = " AND ".join(matches(name) for name in SLICE_VARIABLES)
+        return f"""SELECT {columns} FROM {table}_{suffix} FINAL
+    WHERE {when} AND cut = {cut} AND {IN_RANGE} AND {slices}"""
+
+    return f"({rows('10s', 'is_short')}\n   UNION ALL\n   {rows('1m', 'NOT is_short')})"
+
+
+def largest(series_max: int) -> str:
+    """The condition that keeps the `series_max` series with the highest peak, on rows with `peak` and `series`."""
+    return f"dense_rank() OVER (ORDER BY peak DESC, series) <= {series_max}"
+
+
+def option_query(dimension: str) -> str:
+    """The values of a dimension seen within the range, for a variable's list."""
+    cut = best_cut(frozenset(), frozenset({dimension}) - {"pool"}).name
+    return (
+        f"SELECT DISTINCT {dimension} FROM traffic_1m WHERE cut = '{cut}' AND {dimension} != '' "
+        f"AND bucket_start >= toStartOfMinute($__fromTime) AND bucket_start < $__toTime ORDER BY {dimension}"
+    )

@@ -1,0 +1,65 @@
+"""Where a turn's time goes: quantiles of each stage, out of the exponential histograms.
+
+A quantile is the weighted quantile over buckets, each standing where `schemas.views` puts it, which keeps the relative
+error within 0.55 % at scale 6 and 1.1 % at scale 5. Histograms of different scales mix, because each bucket brings its
+own bounds.
+"""
+
+from __future__ import annotations
+
+from dashboards.queries import Query
+from dashboards.queries.selection import STEP, given, rollup
+from schemas.views import LATENCY_MS
+
+_HISTOGRAMS = rollup("stage_latency", "stage, scale, bucket_index, bucket_start, observations, latency_ms_sum")
+
+
+def quantile_over_time(quantile: float) -> Query:
+    """A quantile of each stage's latency in ms, step by step."""
+    return Query(
+        f"stage_p{quantile * 100:g}_over_time",
+        f"""{given()}
+SELECT {STEP} AS time, toString(stage) AS series, quantileExactWeighted({quantile})({LATENCY_MS}, observations) AS value
+FROM {_HISTOGRAMS}
+GROUP BY time, series
+ORDER BY time, series""",
+        "time_series",
+    )
+
+
+def _measured(half: str, when: str) -> str:
+    """Figures of one part of the range; empty, not zero, where nothing was seen in it."""
+    seen = f"sumIf(observations, {when})"
+
+    def figure(name: str, value: str) -> str:
+        return f"if({seen} = 0, NULL, {value}) AS {name}_ms_{half}"
+
+    return ",\n    ".join(
+        (
+            figure("p50", f"quantileExactWeightedIf(0.5)(latency_ms, observations, {when})"),
+            figure("p99", f"quantileExactWeightedIf(0.99)(latency_ms, observations, {when})"),
+            figure("mean", f"sumIf(latency_ms_sum, {when}) / {seen}"),
+        )
+    )
+
+
+_HALVES = (
+    "dateDiff('second', $__fromTime, $__toTime) AS range_s",
+    "$__fromTime + intDiv(range_s, 2) AS middle",
+    "$__toTime - intDiv(range_s, 4) AS last_quarter",
+)
+
+
+GROWTH = Query(
+    "stage_growth",
+    f"""{given(*_HALVES)}
+SELECT stage, p99_ms_before, p99_ms_now, p99_ms_now - p99_ms_before AS p99_added_ms,
+  p99_ms_now / nullIf(p99_ms_before, 0) AS p99_growth, p50_ms_before, p50_ms_now, mean_ms_before, mean_ms_now
+FROM (
+  SELECT stage,
+    {_measured("before", "bucket_start < middle")},
+    {_measured("now", "bucket_start >= last_quarter")}
+  FROM (SELECT stage, bucket_start, {LATENCY_MS} AS latency_ms, observations, latency_ms_sum FROM {_HISTOGRAMS})
+  GROUP BY stage)
+ORDER BY p99_added_ms DESC NULLS LAST, stage""",
+)

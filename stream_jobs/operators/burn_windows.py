@@ -1,0 +1,99 @@
+"""Windows of burn: sums at one decided instant, each computed once, and their rows for the table `burn_windows`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from schemas.slices import slice_dimensions
+from schemas.slos import WatchedSlo
+from stream_jobs.operators.history import Counts, History
+from stream_jobs.operators.rollup_rows import timestamp
+
+_WINDOW_NAMES = {60: "1m", 300: "5m", 600: "10m", 1_800: "30m", 3_600: "1h", 7_200: "2h", 21_600: "6h", 86_400: "1d"}
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+
+
+def window_name(length_s: int) -> str:
+    """`5m`, `6h`, `30d`; seconds where nothing rounder fits.
+
+    >>> [window_name(length) for length in (300, 21_600, 259_200, 90)]
+    ['5m', '6h', '3d', '90s']
+    """
+    if length_s in _WINDOW_NAMES:
+        return _WINDOW_NAMES[length_s]
+    return next(f"{length_s // unit}{name}" for unit, name in _UNITS if length_s % unit == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """An SLO with the numbers of its indicator and of the slices it watches."""
+
+    watched: WatchedSlo
+    indicator: int
+    slices: NDArray[np.int64]
+
+
+class Windows:
+    """Window sums at one instant. Slices whose buckets are a minute wide end at `minute_end_ms`."""
+
+    def __init__(self, history: History, end_ms: int, minute_end_ms: int, by_minute: NDArray[np.bool_]) -> None:
+        self.end_ms = end_ms
+        self._history, self._minute_end_ms, self._by_minute = history, minute_end_ms, by_minute
+        self._sums: dict[int, Counts] = {}
+
+    def of(self, length_s: int) -> Counts:
+        """Shape (slices, indicators, 2): bad and total."""
+        if length_s not in self._sums:
+            sums = self._history.window(length_s * 1_000, self.end_ms)
+            if self._by_minute.any():
+                coarse = self._history.window(length_s * 1_000, self._minute_end_ms, finest=1)
+                sums[self._by_minute] = coarse[self._by_minute]
+            self._sums[length_s] = sums
+        return self._sums[length_s]
+
+
+def window_rows(watch: Watch, windows: Windows, texts: Sequence[str], completeness: float) -> Iterator[pl.DataFrame]:
+    """Windows of every slice of the coarsest cut, and of any other slice that spends faster than allowed."""
+    slo = watch.watched.slo
+    lengths = sorted({length for row in watch.watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s})
+    rate, period_s = float(slo.budget_rate), float(slo.period_s)
+    counts = {length: windows.of(length)[watch.slices, watch.indicator] for length in lengths}
+    burns = {length: _ratio(of_length) / rate for length, of_length in counts.items()}
+    chosen = np.flatnonzero(_coarse(watch, texts) | (np.max(np.stack(list(burns.values())), axis=0) > 1))
+    if len(chosen) == 0:
+        return
+    left = (1 - burns[slo.period_s])[chosen]
+    for length in lengths:
+        burn = burns[length][chosen]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            exhausted_in_s = np.where(burn > 0, np.maximum(left, 0) * period_s / burn, np.nan)
+        yield pl.DataFrame(
+            {
+                "slo": slo.name,
+                "slice": [texts[number] for number in watch.slices[chosen]],
+                "decided_ms": windows.end_ms,
+                "window": window_name(length),
+                "window_s": length,
+                "bad": counts[length][chosen, 0],
+                "total": counts[length][chosen, 1],
+                "burn": burn,
+                "budget_left": left,
+                "exhausted_in_s": exhausted_in_s,
+                "completeness": completeness,
+                "version": windows.end_ms,
+            }
+        ).with_columns(timestamp("decided_ms").alias("decided_at"), pl.col("exhausted_in_s").fill_nan(None))
+
+
+def _coarse(watch: Watch, texts: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([len(slice_dimensions(texts[number])) == 1 for number in watch.slices], dtype=bool)
+
+
+def _ratio(counts: Counts) -> NDArray[np.float64]:
+    bad, total = counts[:, 0], counts[:, 1]
+    return np.divide(bad, total, out=np.zeros(len(counts)), where=total > 0)

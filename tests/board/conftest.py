@@ -1,0 +1,63 @@
+"""The board's world: a seeded incident in the tables of the contract, on the embedded engine behind HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import clickhouse_connect
+import polars as pl
+import pytest
+
+from alerts.openslo import load_slos
+from alerts.policies import policy_for
+from schemas.ddl import contract
+from schemas.slos import WatchedSlo
+from tests.board.substitution import Range, Value, substituted
+from tests.board.world import LENGTH_S, World, incident
+
+SEED = 7
+NOTHING: dict[str, Value] = dict.fromkeys(("slo", "region", "pool", "route", "bundle", "by", "window"), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Boards:
+    """The world, and what a query of a board answers about it."""
+
+    world: World
+    watched: tuple[WatchedSlo, ...]
+    client: Any
+
+    @property
+    def range(self) -> Range:
+        return Range(self.world.start_ms // 1000, self.world.end_ms // 1000)
+
+    def rows(
+        self, sql: str, during: Range | None = None, selection: Mapping[str, Value] | None = None, **selected: Value
+    ) -> pl.DataFrame:
+        """The answer in the whole range or `during` another; what is not selected is empty."""
+        variables = {**NOTHING, **(selection or {}), **selected}
+        return pl.DataFrame(
+            self.client.query_arrow(substituted(sql, during or self.range, variables), use_strings=True)
+        )
+
+
+@pytest.fixture(scope="session")
+def boards(clickhouse_server: Any) -> Iterator[Boards]:
+    watched = tuple(policy_for(slo) for slo in load_slos() if slo.indicator.name in ("turn_4000ms", "turn_error"))
+    # Ends an hour ago on a full minute: 10 s rollups are read for a range as recent as that.
+    world = incident(SEED, (int(time.time()) // 60 * 60 - 3_600 - LENGTH_S) * 1000, watched)
+    admin = clickhouse_connect.get_client(dsn=clickhouse_server.url)
+    admin.command("CREATE DATABASE IF NOT EXISTS boards")
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database="boards")
+    for statement in contract().split(";\n"):
+        if statement.strip():
+            client.command(statement)
+    for table, rows in world.rows.items():
+        client.insert_arrow(table, rows)
+    yield Boards(world, watched, client)
+    client.close()
+    admin.command("DROP DATABASE boards")
+    admin.close()

@@ -1,0 +1,35 @@
+"""What Grafana and its ClickHouse plugin make of a query before it reaches the server.
+
+Variables are formatted as Grafana's `percentencode` does (a list in braces, everything but letters, digits and `-_.~`
+encoded); the macros are those of the plugin's `pkg/macros`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+Value = str | list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    from_s: int
+    to_s: int
+    interval_s: int = 30
+
+
+def substituted(sql: str, during: Range, variables: Mapping[str, Value]) -> str:
+    def variable(match: re.Match[str]) -> str:
+        value = variables[match[1]]
+        return quote("{" + ",".join(value) + "}" if isinstance(value, list) else value, safe="~")
+
+    macros = {
+        "fromTime": f"toDateTime({during.from_s})",
+        "toTime": f"toDateTime({during.to_s})",
+        "interval_s": str(during.interval_s),
+    }
+    with_variables = re.sub(r"\$\{(\w+):percentencode\}", variable, sql)
+    return re.sub(r"\$__(\w+)", lambda match: macros[match[1]], with_variables)

@@ -1,0 +1,233 @@
+"""Provisioning against a Grafana that answers as recorded, and against a real one where `GRAFANA_URL` names it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alerts.openslo import load_slos
+from alerts.policies import policy_for
+from dashboards.data_source import UID, ClickHouseSource, source_at
+from dashboards.grafana import ATTEMPTS_MAX, GrafanaAddress, ProvisioningRefused
+from dashboards.provisioning import Change, provision
+from dashboards.render import COMPOSE_SOURCE, FOLDER_UID, boards
+from dashboards.variables import OVERVIEW_UID
+from schemas.warehouse import ClickHouseAddress
+from tests.board.recorded_grafana import RecordedGrafana, recorded, serving
+
+SOURCE = ClickHouseSource("clickhouse", 8123, database="turnwatch", username="reader", password="first-secret")
+BOARDS = boards(tuple(policy_for(slo) for slo in load_slos()))
+
+
+@pytest.fixture
+def grafana() -> Iterator[RecordedGrafana]:
+    data = Path(os.environ.get("TURNWATCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    with serving(recorded(data / "grafana")) as served:
+        yield served
+
+
+def _run(
+    grafana: RecordedGrafana, source: ClickHouseSource = SOURCE, *, password: str = "right", is_dry_run: bool = False
+) -> list[Change]:
+    address = GrafanaAddress(grafana.url, username="admin", password=password)
+    return provision(address, source, BOARDS, is_dry_run=is_dry_run, pause=lambda _: None)
+
+
+def _refusal(grafana: RecordedGrafana, **options: str) -> str:
+    with pytest.raises(ProvisioningRefused) as refused:
+        _run(grafana, **options)  # type: ignore[arg-type]  # the only option passed here is the password
+    sentence = str(refused.value)
+    assert "\n" not in sentence and "secret" not in sentence
+    return sentence
+
+
+@pytest.mark.recorded
+def test_an_empty_grafana_gets_folder_source_and_board(grafana: RecordedGrafana) -> None:
+    changes = _run(grafana)
+    assert [(change.kind, change.action) for change in changes] == [
+        ("folder", "created"),
+        ("data source", "created"),
+        ("dashboard", "created"),
+    ]
+    assert grafana.boards[OVERVIEW_UID]["meta"]["folderUid"] == FOLDER_UID
+    assert grafana.secrets[UID] == {"password": "first-secret"}
+    assert "first-secret" not in json.dumps(grafana.sources)
+
+
+@pytest.mark.recorded
+def test_a_second_run_writes_nothing_and_says_so(grafana: RecordedGrafana) -> None:
+    _run(grafana)
+    grafana.writes.clear()
+    assert {change.action for change in _run(grafana)} == {"unchanged"}
+    assert grafana.writes == []
+
+
+@pytest.mark.recorded
+def test_a_dry_run_says_what_it_would_do_and_does_not(grafana: RecordedGrafana) -> None:
+    assert [change.action for change in _run(grafana, is_dry_run=True)] == ["created"] * 3
+    assert grafana.writes == []
+
+
+@pytest.mark.recorded
+def test_what_was_changed_by_hand_is_put_back_and_nothing_else(grafana: RecordedGrafana) -> None:
+    _run(grafana)
+    grafana.folders[FOLDER_UID]["title"] = "renamed"
+    grafana.boards[OVERVIEW_UID]["dashboard"]["panels"].pop()
+    grafana.writes.clear()
+    assert [change.action for change in _run(grafana)] == ["updated", "unchanged", "updated"]
+    assert [path for _, path, _ in grafana.writes] == [f"/api/folders/{FOLDER_UID}", "/api/dashboards/db"]
+    assert {change.action for change in _run(grafana)} == {"unchanged"}
+
+
+@pytest.mark.recorded
+def test_a_changed_password_is_sent_again_once_clickhouse_refuses_the_old_one(grafana: RecordedGrafana) -> None:
+    _run(grafana)
+    changed = ClickHouseSource("clickhouse", 8123, database="turnwatch", username="reader", password="second-secret")
+    grafana.health = (400, {"message": "code: 516, message: reader: Authentication failed", "status": "ERROR"})
+    assert _run(grafana, changed)[1].action == "updated"
+    assert grafana.secrets[UID]["password"] == "second-secret"
+
+
+@pytest.mark.recorded
+def test_a_certificate_that_is_no_longer_given_is_cleared(grafana: RecordedGrafana) -> None:
+    tls = ClickHouseSource(
+        "clickhouse",
+        8443,
+        database="turnwatch",
+        username="reader",
+        password="first-secret",
+        is_tls=True,
+        ca_certificate="PEM",
+    )
+    _run(grafana, tls)
+    assert grafana.sources[UID]["secureJsonFields"] == {"password": True, "tlsCACert": True}
+    assert _run(grafana)[1].action == "updated"
+    assert grafana.sources[UID]["secureJsonFields"] == {"password": True}
+
+
+@pytest.mark.recorded
+def test_an_absent_clickhouse_is_a_note_and_changes_nothing(grafana: RecordedGrafana) -> None:
+    _run(grafana)
+    grafana.health = grafana._recorded("datasource health, server away")
+    source = _run(grafana)[1]
+    assert source.action == "unchanged"
+    assert (
+        source.note
+        == "Grafana can't read ClickHouse at http://clickhouse:8123 yet: failed to create ClickHouse client."
+    )
+
+
+@pytest.mark.recorded
+def test_wrong_credentials_are_noticed_although_anonymous_access_reads(grafana: RecordedGrafana) -> None:
+    assert "doesn't know the user 'admin'" in _refusal(grafana, password="wrong")
+    assert grafana.writes == []
+
+
+@pytest.mark.recorded
+def test_a_viewer_is_told_what_is_missing_before_anything_is_changed(grafana: RecordedGrafana) -> None:
+    grafana.permissions = ("folders:create", "datasources:create", "datasources:write")
+    sentence = _refusal(grafana)
+    assert "create dashboards, change dashboards" in sentence and "role Admin" in sentence
+    assert grafana.writes == []
+
+
+@pytest.mark.recorded
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        ({"version": "10.3.1"}, "is version 10.3.1; the boards need 10.4 or later"),
+        ({"database": "failing"}, "is half up, its database is 'failing'"),
+        ({"has_plugin": False}, "lacks the plugin grafana-clickhouse-datasource: install it"),
+        ({"starting": ATTEMPTS_MAX}, "answers 503: it is starting"),
+    ],
+)
+def test_a_grafana_that_cannot_take_the_boards_says_why(
+    grafana: RecordedGrafana, behaviour: dict[str, object], said: str
+) -> None:
+    for name, value in behaviour.items():
+        setattr(grafana, name, value)
+    assert said in _refusal(grafana)
+    assert grafana.writes == []
+
+
+@pytest.mark.recorded
+def test_a_grafana_that_is_starting_is_waited_for(grafana: RecordedGrafana) -> None:
+    grafana.starting = ATTEMPTS_MAX - 1
+    assert {change.action for change in _run(grafana)} == {"created"}
+
+
+@pytest.mark.recorded
+def test_what_a_file_provisions_is_refused(grafana: RecordedGrafana) -> None:
+    _run(grafana)
+    grafana.boards[OVERVIEW_UID]["meta"]["provisioned"] = True
+    grafana.boards[OVERVIEW_UID]["dashboard"]["title"] = "from a file"
+    assert "is provisioned from a file" in _refusal(grafana)
+    grafana.sources[UID] |= {"readOnly": True, "name": "from a file"}
+    assert "The data source 'turnwatch ClickHouse' is provisioned from a file" in _refusal(grafana)
+
+
+@pytest.mark.recorded
+def test_a_namesake_that_is_not_ours_is_left_alone(grafana: RecordedGrafana) -> None:
+    _run(grafana)
+    grafana.sources["theirs"] = grafana.sources.pop(UID) | {"uid": "theirs"}
+    sentence = _refusal(grafana)
+    assert (
+        "refused to create the data source 'turnwatch ClickHouse' (409): data source with the same name already exists"
+        in sentence
+    )
+    assert grafana.sources["theirs"]["uid"] == "theirs"
+
+
+@pytest.mark.recorded
+def test_requests_fit_the_api_document(grafana: RecordedGrafana) -> None:
+    """The server holds each write to the document; this holds the server to doing so."""
+    with pytest.raises(AssertionError, match="does not know"):
+        grafana.answer("POST", "/api/folders", {}, {"uid": "x", "title": "x", "colour": "blue"})
+
+
+def test_a_grafana_that_is_away_is_a_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ProvisioningRefused, match="can't be reached: check the address"):
+            provision(GrafanaAddress(url), SOURCE, BOARDS, pause=lambda _: None)
+
+
+@pytest.mark.parametrize("url", ["localhost:3000", "ftp://grafana", "http://"])
+def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
+    with pytest.raises(ProvisioningRefused, match="is no address of a Grafana"):
+        provision(GrafanaAddress(url), SOURCE, BOARDS)
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "secret" not in repr(SOURCE)
+    assert "secret" not in repr(GrafanaAddress("http://grafana", token="secret", username="admin", password="secret"))
+
+
+def test_a_source_carries_the_address_that_we_use_ourselves(tmp_path: Path) -> None:
+    authority = tmp_path / "authority.pem"
+    authority.write_text("PEM")
+    address = ClickHouseAddress("https://ana@warehouse.example/boards", password="first-secret", cafile=str(authority))
+    source = source_at(address)
+    assert source.endpoint == "https://warehouse.example:8443"
+    settings = source.definition()["jsonData"]
+    assert isinstance(settings, dict)
+    assert (settings["secure"], settings["tlsAuthWithCACert"], settings["defaultDatabase"]) == (True, True, "boards")
+    assert source.secrets() == {"password": "first-secret", "tlsCACert": "PEM"}
+
+
+@pytest.mark.grafana
+def test_a_real_grafana_takes_the_boards_and_needs_them_once() -> None:
+    """Who we are there comes from `GRAFANA_TOKEN`, or `GRAFANA_CREDENTIALS` as user:password."""
+    url = os.environ.get("GRAFANA_URL")
+    if not url:
+        pytest.skip("GRAFANA_URL names no Grafana: docker compose up grafana, then GRAFANA_URL=http://127.0.0.1:3000")
+    credentials = os.environ.get("GRAFANA_CREDENTIALS", "admin:admin").partition(":")
+    address = GrafanaAddress(url, os.environ.get("GRAFANA_TOKEN", ""), credentials[0], credentials[2])
+    provision(address, COMPOSE_SOURCE, BOARDS)
+    assert {change.action for change in provision(address, COMPOSE_SOURCE, BOARDS)} == {"unchanged"}

@@ -1,0 +1,258 @@
+"""What the panels' SQL answers about a world that is known, in every selection a reader can make."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from alerts.openslo import load_slos
+from alerts.policies import policy_for
+from dashboards import render
+from dashboards.queries import burn_rate, pipeline, stage_latency, traffic
+from dashboards.queries.selection import EVERYTHING, SLICE_VARIABLES
+from dashboards.variables import OVERVIEW_UID
+from schemas.families import STAGES
+from tests.board.conftest import Boards
+from tests.board.substitution import Range, Value
+from tests.board.world import BUNDLES, REGIONS, ROUTES
+
+DAY_S = 86_400
+
+
+def _statements() -> dict[str, str]:
+    """Every statement on the rendered board: of panels, annotations and variables."""
+    board: Any = render.boards(tuple(policy_for(slo) for slo in load_slos()))[OVERVIEW_UID]
+    panels = {panel["title"]: target["rawSql"] for panel in board["panels"] for target in panel.get("targets") or []}
+    annotations = {each["name"]: each["target"]["rawSql"] for each in board["annotations"]["list"]}
+    options = {
+        f"options of {each['name']}": each["query"] for each in board["templating"]["list"] if each["type"] == "query"
+    }
+    return panels | annotations | options
+
+
+STATEMENTS = _statements()
+
+HOSTILE = (
+    "x' OR 1=1 --",
+    'x" OR 1=1',
+    "x\\' OR 1=1 -- ",
+    "') OR (1=1",
+    "{}",
+    "$__fromTime",
+    "${pool}",
+    "ünïcødé 語",
+    "%27",
+    "a\nb",
+    "\\",
+)
+
+SELECTIONS: dict[str, dict[str, Value]] = {
+    "nothing": {},
+    "empty lists": {name: [] for name in ("slo", *SLICE_VARIABLES)},
+    "all": {name: EVERYTHING for name in ("slo", *SLICE_VARIABLES)},
+    "one slice": {
+        "slo": ["turn-4000ms-realtime"],
+        "pool": ["realtime"],
+        "region": [REGIONS[0]],
+        "bundle": [BUNDLES[1]],
+        "by": "language",
+        "window": "5m",
+    },
+    "several of each": {"pool": ["realtime", "batch"], "route": list(ROUTES), "region": list(REGIONS), "by": "region"},
+}
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize("title", STATEMENTS)
+def test_every_statement_of_the_board_answers(boards: Boards, title: str, selection: str) -> None:
+    assert boards.rows(STATEMENTS[title], selection=SELECTIONS[selection]).height > 0
+
+
+@pytest.mark.parametrize("title", STATEMENTS)
+def test_every_statement_answers_over_a_day_and_over_a_month(boards: Boards, title: str) -> None:
+    end_s = boards.world.end_ms // 1000
+    for days in (1, 30):
+        assert boards.rows(STATEMENTS[title], Range(end_s - days * DAY_S, end_s, days * 60)).height > 0
+
+
+@pytest.mark.parametrize("title", STATEMENTS)
+def test_every_statement_bears_a_range_without_data(boards: Boards, title: str) -> None:
+    begin_s = boards.world.start_ms // 1000
+    boards.rows(STATEMENTS[title], Range(begin_s - 400 * DAY_S, begin_s - 399 * DAY_S))
+
+
+@pytest.mark.parametrize("title", STATEMENTS)
+def test_no_value_leaves_its_string(boards: Boards, title: str) -> None:
+    """Alone and together with others, in lists and in single choices."""
+    for values in (HOSTILE[:1], HOSTILE[-1:], HOSTILE):
+        several: dict[str, Value] = {name: list(values) for name in ("slo", *SLICE_VARIABLES)}
+        boards.rows(STATEMENTS[title], selection=several | {"by": values[0], "window": values[0]})
+
+
+@pytest.mark.parametrize("value", [value for value in HOSTILE if value != EVERYTHING])
+def test_a_value_that_nothing_has_selects_nothing(boards: Boards, value: str) -> None:
+    assert boards.rows(traffic.TURNS_PER_SECOND.sql, bundle=[value]).height == 0
+
+
+def test_nothing_all_and_every_value_select_the_same(boards: Boards) -> None:
+    nothing = boards.rows(traffic.TURNS_PER_SECOND.sql)
+    assert nothing.equals(boards.rows(traffic.TURNS_PER_SECOND.sql, region=EVERYTHING, bundle=EVERYTHING))
+    assert nothing.equals(boards.rows(traffic.TURNS_PER_SECOND.sql, region=list(REGIONS), bundle=list(BUNDLES)))
+
+
+@pytest.mark.parametrize("interval_s", [1, 10, 37, 300])
+@pytest.mark.parametrize("days_before", [0, 1])
+def test_rates_times_their_seconds_are_the_turns(boards: Boards, interval_s: int, days_before: int) -> None:
+    """In 10 s and in 1 min rollups, whatever the step; the newest step counts as far as there is data."""
+    bucket_s = 60 if days_before else 10
+    step_s = math.ceil(interval_s / bucket_s) * bucket_s
+    during = Range(boards.range.from_s - days_before * DAY_S, boards.range.to_s, interval_s)
+    rates = boards.rows(traffic.TURNS_PER_SECOND.sql, during).with_columns(pl.col("time").cast(pl.Int64).alias("s"))
+    end_s = boards.world.end_ms // 1000
+    served = rates.with_columns(
+        (pl.col("value") * pl.min_horizontal(pl.lit(step_s), end_s - pl.col("s"))).alias("turns")
+    )
+    happened = boards.world.turns.group_by("pool").agg(pl.col("turns").sum()).sort("pool")
+    assert served.group_by("series").agg(pl.col("turns").sum().round()).sort("series").rows() == happened.rows()
+
+
+def test_a_selection_narrows_traffic_to_exactly_its_slices(boards: Boards) -> None:
+    rates = boards.rows(traffic.TOKENS_PER_SECOND.sql, region=[REGIONS[1]], bundle=[BUNDLES[0]], pool=["realtime"])
+    happened = boards.world.turns.filter(
+        (pl.col("region") == REGIONS[1]) & (pl.col("bundle") == BUNDLES[0]) & (pl.col("pool") == "realtime")
+    )
+    generated = rates.filter(pl.col("series") == "realtime generated")["value"].sum() * 30
+    assert rates["series"].unique().sort().to_list() == ["realtime generated", "realtime prompt"]
+    assert round(generated) == happened["tokens_out"].sum()
+
+
+def test_what_no_cut_holds_together_is_said(boards: Boards) -> None:
+    shown = boards.rows(pipeline.SHOWN.sql, route=[ROUTES[0]], region=[REGIONS[0]], bundle=[BUNDLES[0]]).row(
+        0, named=True
+    )
+    assert shown["grouped by"] == "pool,region,bundle"
+    assert shown["applied"] == f"region = {REGIONS[0]}, bundle = {BUNDLES[0]}"
+    assert shown["not applied"] == f"route = {ROUTES[0]}"
+
+
+def test_bounds_of_the_peak_hold_what_each_slice_had(boards: Boards) -> None:
+    bounds = boards.rows(traffic.PEAK_STREAMS.sql, region=list(REGIONS)).pivot("series", index="time", values="value")
+    assert (bounds["realtime at least"] <= bounds["realtime at most"]).all()
+    whole = boards.rows(traffic.PEAK_STREAMS.sql).pivot("series", index="time", values="value")
+    assert (bounds["realtime at least"] <= whole["realtime at least"]).all()
+    assert (bounds["realtime at most"] >= whole["realtime at most"]).all()
+
+
+@pytest.mark.parametrize("dimension", ["bundle", "region", "route"])
+def test_bad_shares_are_those_that_happened(boards: Boards, dimension: str) -> None:
+    answer = boards.rows(burn_rate.bad_share_by(dimension, boards.watched).sql, slo=["turn-4000ms-realtime"])
+    happened = (
+        boards.world.turns.filter(pl.col("pool") == "realtime")
+        .group_by(dimension)
+        .agg(pl.col("turn_4000ms_bad").sum().alias("bad"), pl.col("turn_4000ms_total").sum().alias("total"))
+        .sort(pl.col("bad") / pl.col("total"), descending=True)
+    )
+    assert answer[dimension].to_list() == happened[dimension].to_list()
+    assert answer["bad"].to_list() == happened["bad"].to_list()
+    np.testing.assert_allclose(answer["bad_share"], happened["bad"] / happened["total"])
+    np.testing.assert_allclose(answer["share_of_bad"], happened["bad"] / happened["bad"].sum())
+    np.testing.assert_allclose(answer["share_of_turns"], happened["total"] / happened["total"].sum())
+    np.testing.assert_allclose(answer["burn"], happened["bad"] / happened["total"] / 0.01)
+
+
+def test_the_alerting_slice_is_first_and_judged_by_its_nearest_row(boards: Boards) -> None:
+    worst = boards.rows(burn_rate.burning_now(boards.watched).sql).row(0, named=True)
+    assert (worst["alert"], worst["threshold"]) == ("page", "above page")
+    assert worst["slice"] == "pool=realtime,bundle=v2-canary"
+    watched = next(each for each in boards.watched if each.slo.name == worst["slo"])
+    burns = _newest_burns(boards, worst["slo"], worst["slice"])
+    nearness = {
+        row.name: min(burns[row.long_s], burns[row.short_s]) / float(row.factor)
+        for row in watched.rows
+        if row.severity == "page"
+    }
+    assert worst["row"] == max(nearness, key=lambda name: nearness[name])
+    assert worst["nearness"] == pytest.approx(max(nearness.values()))
+    assert worst["burn 5m"] == pytest.approx(burns[300])
+
+
+def _newest_burns(boards: Boards, slo: str, slice_: str) -> dict[int, float]:
+    rows = pl.DataFrame(boards.world.rows["burn_windows"])
+    newest = rows.filter((pl.col("slo") == slo) & (pl.col("slice") == slice_)).filter(
+        pl.col("decided_at") == pl.col("decided_at").max()
+    )
+    return dict(newest.select("window_s", "burn").iter_rows())
+
+
+def test_a_board_judges_by_the_policy_it_was_rendered_for(boards: Boards) -> None:
+    """With factors a hundred times higher, nothing is above a threshold any more."""
+    lenient = tuple(
+        replace(each, rows=tuple(replace(row, factor=row.factor * 100) for row in each.rows)) for each in boards.watched
+    )
+    assert set(boards.rows(burn_rate.burning_now(lenient).sql)["threshold"]) == {"below"}
+    assert "above page" in set(boards.rows(burn_rate.burning_now(boards.watched).sql)["threshold"])
+
+
+def test_the_burn_chart_draws_the_factors_of_its_window(boards: Boards) -> None:
+    series = set(boards.rows(burn_rate.burn_over_time(boards.watched).sql, window="5m")["series"])
+    factors = {f"page at {float(row.factor):g}" for each in boards.watched for row in each.rows if row.short_s == 300}
+    assert factors and factors <= series
+
+
+def test_charts_of_slices_keep_the_eight_worst(boards: Boards) -> None:
+    shown = boards.rows(burn_rate.nearness_over_time(boards.watched).sql)
+    assert shown["series"].n_unique() == 8
+    everything = boards.rows(burn_rate.nearness_over_time(boards.watched).sql.replace("<= 8", "<= 100000"))
+    peaks = everything.group_by("series").agg(pl.col("value").max()).sort("value", descending=True)
+    assert shown["value"].max() == peaks["value"][0]
+
+
+@pytest.mark.parametrize("quantile", [0.5, 0.99])
+@pytest.mark.parametrize("stage", STAGES)
+def test_quantiles_are_within_the_histogram_s_error(boards: Boards, stage: str, quantile: float) -> None:
+    """Over the whole range in one step, against the latencies themselves; inverted-CDF, as weights are counted."""
+    during = Range(boards.range.from_s // 1800 * 1800, boards.range.from_s // 1800 * 1800 + 3_600, 3_600)
+    answer = boards.rows(stage_latency.quantile_over_time(quantile).sql, during, pool=["realtime"])
+    bound = 0.0055 if stage in ("turn", "first_audio") else 0.0109
+    for at, value in answer.filter(pl.col("series") == stage).select("time", "value").iter_rows():
+        begin_ms = at * 1000
+        latencies = boards.world.latencies.filter(
+            (pl.col("stage") == stage)
+            & (pl.col("pool") == "realtime")
+            & pl.col("bucket_ms").is_between(begin_ms, begin_ms + 3_600_000, closed="left")
+        )["latency_ms"].to_numpy()
+        assert value == pytest.approx(np.quantile(latencies, quantile, method="inverted_cdf"), rel=bound)
+
+
+def test_the_stage_that_grew_is_named_first(boards: Boards) -> None:
+    grown = boards.rows(stage_latency.GROWTH.sql, pool=["realtime"], bundle=[BUNDLES[1]])
+    assert set(grown["stage"][:2]) == {"turn", "llm_first_token"}
+    assert grown["p99_growth"][0] > 2
+    calm = boards.rows(stage_latency.GROWTH.sql, pool=["realtime"], bundle=[BUNDLES[0]])
+    assert max(calm["p99_growth"].to_list()) < 1.3
+
+
+def test_pages_and_their_annotations_tell_what_is_open(boards: Boards) -> None:
+    pages = boards.rows(burn_rate.PAGES_HISTORY.sql)
+    assert pages.select("state", "severity").rows() == [("firing", "page"), ("resolved", "ticket")]
+    assert pages["ends_event"].is_null().to_list() == [True, False]
+    drawn = boards.rows(burn_rate.PAGES_ANNOTATION.sql)
+    assert (drawn["timeEnd"] >= drawn["time"]).all()
+
+
+def test_silence_is_shown_as_silence(boards: Boards) -> None:
+    begin_s = boards.world.start_ms // 1000
+    ages = boards.rows(pipeline.AGE.sql, Range(begin_s - 7_200, begin_s - 3_600))
+    assert ages.height > 0 and ages["newest"].is_null().all()
+
+
+def test_what_producers_dropped_is_counted(boards: Boards) -> None:
+    reported = boards.rows(pipeline.PRODUCERS.sql)
+    happened = pl.DataFrame(boards.world.rows["heartbeats_10s"])
+    assert reported["dropped"].sum() == happened["observations_dropped"].sum() > 0
+    assert reported["seen"].sum() == happened["observations_seen"].sum()

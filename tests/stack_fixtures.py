@@ -1,0 +1,50 @@
+"""The servers of the local stack for tests that want the real thing: each starts once per session, on free ports.
+
+Tests share them, so they name their topics, tables and databases uniquely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from stack.alertmanager import HOW_TO_GET_IT, Alertmanager, start_alertmanager
+from stack.clickhouse import ClickHouseServer, start_clickhouse
+from stack.kafka import KafkaBroker, start_kafka
+from stack.local import ALERTMANAGER_CONFIGURATION
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A real broker; topics are not created by themselves."""
+    broker = start_kafka(tmp_path_factory.mktemp("kafka"))
+    try:
+        broker.wait_until_healthy()
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """The real engine behind ClickHouse's HTTP protocol."""
+    server = start_clickhouse(tmp_path_factory.mktemp("clickhouse"))
+    try:
+        server.wait_until_healthy()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def alertmanager_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    """A real Alertmanager with the repository's configuration. Mark its tests `needs("prometheus-alertmanager")`."""
+    server = start_alertmanager(tmp_path_factory.mktemp("alertmanager"), ALERTMANAGER_CONFIGURATION)
+    if server is None:
+        pytest.fail(HOW_TO_GET_IT)
+    try:
+        server.wait_until_healthy()
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,82 @@
+"""Addresses of ClickHouse: checked before anybody connects, and never giving a password away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.warehouse import AddressError, ClickHouseAddress
+from stack.clickhouse import ClickHouseServer
+from stream_jobs.sinks.clickhouse import WarehouseError, connect
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "username", "database"),
+    [
+        ("http://127.0.0.1:8123", "127.0.0.1", 8123, "default", "default"),
+        ("http://127.0.0.1/", "127.0.0.1", 8123, "default", "default"),
+        ("https://ana@warehouse.example/turnwatch", "warehouse.example", 8443, "ana", "turnwatch"),
+        ("https://a%40b@warehouse.example:443/turn%20watch/", "warehouse.example", 443, "a@b", "turn watch"),
+        ("http://[::1]:8123/x", "::1", 8123, "default", "x"),
+    ],
+)
+def test_a_url_says_everything(url: str, host: str, port: int, username: str, database: str) -> None:
+    address = ClickHouseAddress(url)
+    assert (address.host, address.port, address.username, address.database) == (host, port, username, database)
+    assert address.is_tls == url.startswith("https")
+
+
+def test_a_password_in_the_url_is_used_and_never_shown() -> None:
+    address = ClickHouseAddress("http://ana:s%3Acret@localhost:8123/x")
+    assert address.password == "s:cret"
+    assert "cret" not in repr(address) and "cret" not in address.url and "cret" not in address.place
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("localhost:8123", "begin with http"),
+        ("", "begin with http"),
+        ("clickhouse://localhost:9000/x", "begin with http"),
+        ("http:/localhost", "begin with http"),
+        ("http://:8123/x", "names no host"),
+        ("http://localhost:http/x", "port"),
+        ("http://localhost:99999/x", "port"),
+        ("http://localhost:0/x", "names no port"),
+        ("http://[::1/x", "cannot be read"),
+        ("http://localhost/x?secure=1", "settings after"),
+        ("http://localhost/x/y", "one database name"),
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused_with_what_to_write(url: str, named: str) -> None:
+    with pytest.raises(AddressError, match=named) as refused:
+        ClickHouseAddress(url)
+    assert str(refused.value).endswith("write http://user@host:8123/database, or https:// for TLS.")
+
+
+def test_contradictions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AddressError, match="leave it out of the URL"):
+        ClickHouseAddress("http://ana:one@localhost/x", password="two")
+    with pytest.raises(AddressError, match="write https"):
+        ClickHouseAddress("http://localhost/x", cafile=str(tmp_path))
+    with pytest.raises(AddressError, match="does not exist"):
+        ClickHouseAddress("https://localhost/x", cafile=str(tmp_path / "ca.pem"))
+    with pytest.raises(AddressError, match="above 0"):
+        ClickHouseAddress("http://localhost/x", read_timeout_s=0)
+
+
+def test_nobody_there_is_a_sentence(unused_tcp_port: int) -> None:
+    with pytest.raises(WarehouseError, match="cannot be reached; start it") as refused:
+        connect(ClickHouseAddress(f"http://ana:secret@127.0.0.1:{unused_tcp_port}/x"))
+    assert refused.value.code is None and "secret" not in str(refused.value)
+
+
+def test_a_database_that_is_not_there_is_a_sentence(clickhouse_server: ClickHouseServer) -> None:
+    with pytest.raises(WarehouseError, match="has no database no_such_one; run `turnwatch prepare`"):
+        connect(ClickHouseAddress(f"{clickhouse_server.url}/no_such_one"))
+
+
+def test_plain_http_behind_a_tls_url_is_a_sentence(clickhouse_server: ClickHouseServer) -> None:
+    with pytest.raises(WarehouseError, match="does not speak TLS on this port"):
+        connect(ClickHouseAddress(clickhouse_server.url.replace("http://", "https://")))

@@ -1,0 +1,283 @@
+"""The sink between a real Kafka and a real ClickHouse: rows are late at worst, never lost, and never counted twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from prometheus_client import CollectorRegistry
+
+from schemas.kafka import KafkaAddress
+from schemas.metrics import WorkerMetrics
+from schemas.rollups import encode
+from schemas.tables import TABLES
+from schemas.topics import ROLLUPS
+from schemas.warehouse import ClickHouseAddress
+from stack.clickhouse import start_clickhouse
+from stack.kafka import KafkaBroker
+from stream_jobs.sinks.batches import DeadLetter
+from stream_jobs.sinks.delivery import Patience
+from stream_jobs.sinks.migrate import migrate
+from stream_jobs.sinks.rollups import SinkSettings, run_sink
+from tests.warehouse.rows import Row, arrow_of, expected, final_rows, rows_of
+
+PARTITIONS = 3
+TABLE = TABLES["burn_rate_1m"]
+GROUP = "test-sink"
+SETTINGS = SinkSettings(GROUP, linger_s=0.05, patience=Patience(first_s=0.05, longest_s=0.2))
+
+
+@dataclass
+class Running:
+    """A sink that runs, what it refused, and how to end it as a worker does."""
+
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+    registry: CollectorRegistry
+    letters: list[DeadLetter] = field(default_factory=list)
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.task
+
+    def counted(self, name: str) -> float:
+        return sum(
+            sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == f"turnwatch_{name}"
+        )
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Waits for what the sink says of itself; the test's own time limit bounds it."""
+        while not is_so():
+            assert not self.task.done(), "the sink has ended"
+            await asyncio.sleep(0.02)
+
+
+Start = Callable[[ClickHouseAddress], Running]
+
+
+@pytest_asyncio.fixture
+async def kafka(kafka_broker: KafkaBroker) -> AsyncIterator[KafkaAddress]:
+    """A rollups topic without messages, and nobody's offsets in it."""
+    address = KafkaAddress(kafka_broker.bootstrap)
+    admin = AIOKafkaAdminClient(**address.aiokafka_options())
+    await admin.start()
+    await _gone(admin)
+    await admin.create_topics([NewTopic(ROLLUPS, PARTITIONS, 1)])
+    yield address
+    await _gone(admin)
+    await admin.close()
+
+
+async def _gone(admin: AIOKafkaAdminClient) -> None:
+    if ROLLUPS in await admin.list_topics():
+        await admin.delete_topics([ROLLUPS])
+    while ROLLUPS in await admin.list_topics():  # noqa: ASYNC110  # Kafka deletes in the background and tells nobody.
+        await asyncio.sleep(0.02)
+
+
+@pytest_asyncio.fixture
+async def start(kafka: KafkaAddress) -> AsyncIterator[Start]:
+    started: list[Running] = []
+
+    def start_sink(clickhouse: ClickHouseAddress) -> Running:
+        stop, registry, letters = asyncio.Event(), CollectorRegistry(), list[DeadLetter]()
+
+        async def keep(letter: DeadLetter) -> None:
+            letters.append(letter)
+
+        work = run_sink(kafka, clickhouse, WorkerMetrics(registry), stop, keep, SETTINGS)
+        started.append(Running(asyncio.create_task(work), stop, registry, letters))
+        return started[-1]
+
+    yield start_sink
+    for running in started:
+        await running.end()
+
+
+Send = Callable[[list[Row]], Awaitable[int]]
+
+
+@pytest_asyncio.fixture
+async def send(kafka: KafkaAddress) -> AsyncIterator[Send]:
+    """Sends rows of `TABLE` in messages of five, over all partitions; returns how many rows those were."""
+    producer = AIOKafkaProducer(acks="all", **kafka.aiokafka_options())
+    await producer.start()
+
+    async def send_rows(rows: list[Row]) -> int:
+        for place in range(0, len(rows), 5):
+            headers, payload = encode(TABLE.name, arrow_of(TABLE, rows[place : place + 5]))
+            await producer.send_and_wait(ROLLUPS, payload, headers=headers, partition=place // 5 % PARTITIONS)
+        return len(rows)
+
+    yield send_rows
+    await producer.stop()
+
+
+async def offsets(kafka: KafkaAddress) -> tuple[int, int]:
+    """How many messages the topic has, and how many of them the group has committed."""
+    consumer = AIOKafkaConsumer(group_id=GROUP, enable_auto_commit=False, **kafka.aiokafka_options())
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(ROLLUPS, number) for number in range(PARTITIONS)]
+        ends = await consumer.end_offsets(partitions)
+        return sum(ends.values()), sum([await consumer.committed(partition) or 0 for partition in partitions])
+    finally:
+        await consumer.stop()
+
+
+async def test_rows_land_and_offsets_follow(
+    kafka: KafkaAddress, address: ClickHouseAddress, start: Start, send: Send
+) -> None:
+    rows = rows_of(TABLE, seed=1, count=200)
+    sink = start(address)
+    count = await send(rows)
+    await sink.until(lambda: sink.counted("rollup_rows_landed_total") == count)
+    await sink.end()
+    assert final_rows(address, TABLE.name) == expected(TABLE, rows)
+    sent, committed = await offsets(kafka)
+    assert committed == sent
+
+
+async def test_what_is_read_again_changes_nothing(
+    kafka: KafkaAddress, address: ClickHouseAddress, start: Start, send: Send
+) -> None:
+    """A crash between landing and committing: the next sink starts from the beginning and lands everything once more."""
+    rows = rows_of(TABLE, seed=2, count=100)
+    count = await send(rows)
+    first = start(address)
+    await first.until(lambda: first.counted("rollup_rows_landed_total") == count)
+    await first.end()
+    await _rewind(kafka)
+    second = start(address)
+    await second.until(lambda: second.counted("rollup_rows_landed_total") == count)
+    assert final_rows(address, TABLE.name) == expected(TABLE, rows)
+
+
+async def test_two_sinks_share_the_work_and_one_that_leaves_loses_nothing(
+    address: ClickHouseAddress, start: Start, send: Send
+) -> None:
+    rows = rows_of(TABLE, seed=3, count=300)
+    first, second = start(address), start(address)
+    half = await send(rows[:150])
+    await first.until(
+        lambda: first.counted("rollup_rows_landed_total") + second.counted("rollup_rows_landed_total") >= half
+    )
+    await first.end()
+    last = rows_of(TABLE, seed=4, count=100)
+    await send([*rows[150:], *last])
+    landed_by_first = first.counted("rollup_rows_landed_total")
+    await second.until(
+        lambda: (
+            landed_by_first + second.counted("rollup_rows_landed_total") >= len(rows) + len(last)
+            and final_rows(address, TABLE.name) == expected(TABLE, [*rows, *last])
+        )
+    )
+
+
+async def test_an_outage_of_clickhouse_delays_rows_and_loses_none(
+    kafka: KafkaAddress, start: Start, send: Send, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_clickhouse(tmp_path)
+    server.wait_until_healthy()
+    address = ClickHouseAddress(f"{server.url}/outage")
+    migrate(address)
+    rows = rows_of(TABLE, seed=5, count=200)
+    sink = start(address)
+    before = await send(rows[:60])
+    await sink.until(lambda: sink.counted("rollup_rows_landed_total") == before)
+    server.stop()
+    with caplog.at_level(logging.INFO, "turnwatch.sink"):
+        await send(rows[60:])
+        await sink.until(lambda: sink.counted("sink_retries_total") >= 3)
+        sent, committed = await offsets(kafka)
+        assert committed < sent, "nothing is committed that has not landed"
+        server = start_clickhouse(tmp_path, port=server.port)
+        try:
+            server.wait_until_healthy()
+            await sink.until(lambda: sink.counted("rollup_rows_landed_total") == len(rows))
+            assert final_rows(address, TABLE.name) == expected(TABLE, rows)
+            await sink.end()
+        finally:
+            server.stop()
+    events = [record.getMessage().partition(":")[0] for record in caplog.records if record.name == "turnwatch.sink"]
+    assert events.count("warehouse_regained") == 1
+    assert await offsets(kafka) == (sent, sent)
+
+
+async def test_a_database_without_tables_is_waited_for_with_the_command_that_helps(
+    no_database: ClickHouseAddress, start: Start, send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = rows_of(TABLE, seed=6, count=20)
+    sink = start(no_database)
+    count = await send(rows)
+    await sink.until(lambda: sink.counted("sink_retries_total") >= 1)
+    assert "has no database" in caplog.text and "turnwatch prepare" in caplog.text
+    migrate(no_database)
+    await sink.until(lambda: sink.counted("rollup_rows_landed_total") == count)
+    assert final_rows(no_database, TABLE.name) == expected(TABLE, rows)
+
+
+async def test_a_message_that_does_not_fit_is_counted_and_set_aside(
+    kafka: KafkaAddress, address: ClickHouseAddress, start: Start, send: Send
+) -> None:
+    producer = AIOKafkaProducer(**kafka.aiokafka_options())
+    await producer.start()
+    await producer.send_and_wait(ROLLUPS, b"private words", headers=[("tw-table", TABLE.name.encode())], partition=1)
+    await producer.stop()
+    rows = rows_of(TABLE, seed=7, count=30)
+    count = await send(rows)
+    sink = start(address)
+    await sink.until(lambda: sink.counted("rollup_rows_landed_total") == count)
+    assert sink.counted("rollups_refused_total") == 1
+    assert [(letter.topic, letter.partition, letter.offset) for letter in sink.letters] == [(ROLLUPS, 1, 0)]
+    assert "private" not in sink.letters[0].rejected.detail
+    assert final_rows(address, TABLE.name) == expected(TABLE, rows)
+
+
+async def test_a_sink_whose_clickhouse_is_away_ends_when_asked(start: Start, send: Send, unused_tcp_port: int) -> None:
+    sink = start(ClickHouseAddress(f"http://127.0.0.1:{unused_tcp_port}"))
+    await send(rows_of(TABLE, seed=8, count=10))
+    await sink.until(lambda: sink.counted("sink_retries_total") >= 1)
+    await sink.end()
+    assert sink.counted("rollup_rows_landed_total") == 0
+
+
+async def test_messages_that_kafka_deleted_before_they_landed_are_told(
+    kafka: KafkaAddress, address: ClickHouseAddress, start: Start, send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = rows_of(TABLE, seed=9, count=200)[:45]  # Three messages for each of three partitions.
+    first = start(address)
+    count = await send(rows[:15])
+    await first.until(lambda: first.counted("rollup_rows_landed_total") == count)
+    await first.end()
+    await send(rows[15:30])
+    admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
+    await admin.start()
+    await admin.delete_records({TopicPartition(ROLLUPS, 0): RecordsToDelete(-1)})
+    await admin.close()
+    await send(rows[30:45])
+    second = start(address)
+    await second.until(lambda: second.counted("rollup_rows_landed_total") == len(rows[15:]) - 5)
+    assert (
+        "rollups_lost: Kafka deleted 1 messages of rollups that had not landed, partition 0 before offset 2."
+        in caplog.text
+    )
+
+
+async def _rewind(kafka: KafkaAddress) -> None:
+    consumer = AIOKafkaConsumer(group_id=GROUP, enable_auto_commit=False, **kafka.aiokafka_options())
+    partitions = [TopicPartition(ROLLUPS, number) for number in range(PARTITIONS)]
+    consumer.assign(partitions)
+    await consumer.start()
+    await consumer.commit(dict.fromkeys(partitions, 0))
+    await consumer.stop()

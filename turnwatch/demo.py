@@ -1,0 +1,203 @@
+"""`turnwatch demo`: the whole flow on this machine, with an incident, and the page that arithmetic says it must cause.
+
+Real servers, the shipped SLOs and policy unchanged, event time that runs faster than the clock. What is predicted from
+the scenario's distributions is stated first; the demo succeeds when the page comes within one bucket of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from rich.console import Console
+from rich.live import Live
+
+from alerts.openslo import load_slos
+from alerts.pager import Pager
+from alerts.policies import policy_for
+from producers.drive import Progress, WallClock
+from producers.prediction import Prediction, predict_page
+from producers.scenarios import Truth, canary
+from producers.simulation import Plan, planned, simulate
+from schemas.burns import AlertState
+from schemas.kafka import KafkaAddress
+from schemas.slos import Slo
+from schemas.topics import ALERTS
+from schemas.warehouse import ClickHouseAddress
+from stack.alertmanager import HOW_TO_GET_IT
+from stack.local import Ports
+from stack.processes import Running, last_words
+from stream_jobs.sinks.clickhouse import connect, explained
+from turnwatch.demo_view import View, draw, verdict
+from turnwatch.places import DEMO
+from turnwatch.surroundings import Surroundings, counters, surroundings
+
+BUCKET_MS = 10_000
+HEALTHY_S = 300
+MARGIN_S = 360
+PAGE_WAIT_S = 60.0
+INDICATOR, POOL = "turn_4000ms", "realtime"
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What will happen, and what must follow from it."""
+
+    plan: Plan
+    slo: Slo
+    truth: Truth
+    predicted: Prediction
+
+
+def run_demo(once: bool, seed: int, speed: float, ports: tuple[int | None, int | None, int | None]) -> int:
+    return asyncio.run(_demo(Console(), once, seed, speed, Ports(*(port or 0 for port in ports))))
+
+
+async def _demo(console: Console, once: bool, seed: int, speed: float, ports: Ports) -> int:
+    async with Pager() as pager, surroundings(console, ports, pager.url) as around:
+        if around.stack.alertmanager is None:
+            console.print(HOW_TO_GET_IT, "Until then the demo shows the page itself.", highlight=False)
+        return await _watch(console, once, _foreseen(seed, speed), around, pager)
+
+
+def _foreseen(seed: int, speed: float) -> Foreseen:
+    """The scenario from now on, and the first page that the shipped policy must send for it."""
+    scenario = canary(healthy_s=HEALTHY_S)
+    slo = next(slo for slo in load_slos() if slo.indicator.name == INDICATOR and slo.pool == POOL)
+    duration_s = 3_600
+    for is_last in (False, True):  # The day curve depends a little on the start, and the start on the length.
+        plan = planned(scenario, seed, speed, duration_s, WallClock().now_ms())
+        truth = plan.truth
+        predicted = predict_page(truth, policy_for(slo).rows, plan.start_ms + 6 * 3_600_000) if truth else None
+        if truth is None or predicted is None:
+            break
+        if is_last:
+            return Foreseen(plan, slo, truth, predicted)
+        duration_s = (predicted.page_ms - plan.start_ms) // 1_000 + MARGIN_S
+    raise DemoError("The scenario causes no page under the shipped policy; was a policy or an SLO file changed?")
+
+
+async def _watch(console: Console, once: bool, foreseen: Foreseen, at: Surroundings, pager: Pager) -> int:
+    """Drives traffic and shows what becomes of it, until the page has come (once) or the user has seen enough."""
+    plan = foreseen.plan
+    view = View(foreseen.slo, foreseen.truth, foreseen.predicted, plan.start_ms, plan.speed)
+    paged = asyncio.Event()
+    with Live(draw(view), console=console, refresh_per_second=4, transient=False) as live:
+        tasks = [
+            asyncio.create_task(task)
+            for task in (
+                _drive(plan, at.kafka, view),
+                _follow_alerts(at.kafka, view, paged, is_enough=at.stack.alertmanager is None),
+                _follow_notifications(pager, view, paged),
+                _follow_worker(at.metrics_url, at.worker, view),
+                _follow_burn(at.clickhouse, view),
+                _redraw(live, view),
+            )
+        ]
+        try:
+            await _until_paged(tasks, paged, plan)
+            if not once:
+                await _until_interrupted(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            live.update(draw(view))
+    sentence, is_right = verdict(view, BUCKET_MS)
+    console.print(sentence)
+    return 0 if is_right else 1
+
+
+async def _until_paged(tasks: list[asyncio.Task[None]], paged: asyncio.Event, plan: Plan) -> None:
+    """Returns when the page has come; raises when a part has failed, or when it should have come long ago."""
+    waiting = asyncio.create_task(paged.wait())
+    patience_s = plan.duration_ms / 1_000 / plan.speed + PAGE_WAIT_S
+    deadline = time.monotonic() + patience_s
+    pending = {waiting, *tasks}
+    while not waiting.done():
+        done, pending = await asyncio.wait(pending, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiting}:
+            task.result()
+        if time.monotonic() > deadline and not waiting.done():
+            waiting.cancel()
+            raise DemoError(
+                f"No page came within {patience_s:.0f} s; the worker's log says why: {DEMO}/worker.log in the run folder."
+            )
+
+
+async def _until_interrupted(tasks: list[asyncio.Task[None]]) -> None:
+    """Shows on until Ctrl-C."""
+    try:
+        for task in asyncio.as_completed(tasks):
+            await task
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        return
+
+
+async def _drive(plan: Plan, kafka: KafkaAddress, view: View) -> None:
+    def note(progress: Progress) -> None:
+        view.produced = progress
+
+    await simulate(plan, kafka, note)
+
+
+async def _follow_alerts(kafka: KafkaAddress, view: View, paged: asyncio.Event, is_enough: bool) -> None:
+    """The compacted topic says what fires and since when in event time; without Alertmanager it is the page itself."""
+    consumer = AIOKafkaConsumer(ALERTS, auto_offset_reset="earliest", **kafka.aiokafka_options())
+    await consumer.start()
+    try:
+        async for record in consumer:
+            alert = AlertState.model_validate_json(record.value)
+            view.alerts[alert.alert] = alert
+            if is_enough and view.the_page is not None:
+                paged.set()
+    finally:
+        await consumer.stop()
+
+
+async def _follow_notifications(pager: Pager, view: View, paged: asyncio.Event) -> None:
+    async for notification in pager:
+        for alert in notification.alerts:
+            view.notified[alert.labels["slo"], alert.labels["slice"], alert.labels["severity"]] = alert
+        if (view.slo.name, view.truth.slice, "page") in view.notified and view.the_page is not None:
+            paged.set()
+
+
+async def _follow_worker(url: str, worker: Running, view: View) -> None:
+    while True:
+        view.counters = await counters(url)
+        if worker.process() is None:
+            raise DemoError(f"The worker ended: {last_words(worker.log)}")
+        await asyncio.sleep(0.5)
+
+
+async def _follow_burn(clickhouse: ClickHouseAddress, view: View) -> None:
+    """The newest burn per window, as an analyst would ask for it."""
+    client = await asyncio.to_thread(connect, clickhouse)
+    sql = """
+        SELECT slice, window, burn, budget_left FROM burn_windows FINAL
+        WHERE slo = {slo:String} AND slice IN {slices:Array(String)}
+        ORDER BY decided_at DESC, window_s LIMIT 1 BY slice, window
+    """
+    while True:
+        asked = {"slo": view.slo.name, "slices": [view.truth.slice, f"pool={view.slo.pool}"]}
+        try:
+            rows = (await asyncio.to_thread(client.query, sql, asked)).result_rows
+        except (ClickHouseError, OSError) as error:
+            raise DemoError(str(explained(error, clickhouse))) from None
+        view.burns = {(piece, window): (burn, left) for piece, window, burn, left in rows}
+        await asyncio.sleep(1)
+
+
+async def _redraw(live: Live, view: View) -> None:
+    while True:
+        live.update(draw(view))
+        await asyncio.sleep(0.25)

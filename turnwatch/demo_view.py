@@ -1,0 +1,149 @@
+"""What the demo shows: the flow's counts, the burn in every window, and the page when it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from alerts.pager import NotifiedAlert
+from producers.drive import Progress
+from producers.prediction import Prediction
+from producers.scenarios import Truth
+from schemas.burns import AlertState
+from schemas.slos import Slo
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(slots=True)
+class View:
+    """Everything on the screen; who learns something writes it here."""
+
+    slo: Slo
+    truth: Truth
+    predicted: Prediction
+    start_ms: int
+    speed: float
+    produced: Progress = field(default_factory=Progress)
+    counters: dict[str, float] = field(default_factory=dict)
+    burns: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    alerts: dict[str, AlertState] = field(default_factory=dict)
+    notified: dict[tuple[str, str, str], NotifiedAlert] = field(default_factory=dict)
+
+    @property
+    def the_page(self) -> AlertState | None:
+        """The page for the slice that the incident is in."""
+        return self.alerts.get(f"{self.slo.name}|{self.truth.slice}|page")
+
+    def since_start(self, event_ms: int) -> str:
+        seconds = max(0, event_ms - self.start_ms) // 1_000
+        return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def draw(view: View) -> Group:
+    parts: list[RenderableType] = [_story(view), _flow(view), _burns(view)]
+    page = view.the_page
+    if page is not None:
+        parts.append(_page(view, page))
+    return Group(*parts)
+
+
+def verdict(view: View, bucket_ms: int) -> tuple[str, bool]:
+    """Whether the page came when arithmetic says it must, in a sentence."""
+    page = view.the_page
+    if page is None:
+        return "No page has come yet.", False
+    off_s = (page.starts_event_ms - view.predicted.page_ms) / 1_000
+    is_right = abs(off_s) * 1_000 <= bucket_ms
+    how = "as predicted" if off_s == 0 else f"{abs(off_s):.0f} s {'after' if off_s > 0 else 'before'} the prediction"
+    limit = "within" if is_right else "NOT within"
+    return (
+        f"The page came at {view.since_start(page.starts_event_ms)} of event time, {how}: {limit} one bucket of {bucket_ms // 1_000} s.",
+        is_right,
+    )
+
+
+def _story(view: View) -> Panel:
+    truth, predicted = view.truth, view.predicted
+    lines = [
+        f"Event time {view.since_start(view.produced.event_ms)}, running {view.speed:g} times as fast as the clock.",
+        f"At {view.since_start(truth.incident_ms)} the canary ({truth.slice}) goes from p99 {truth.p99_ms_before / 1_000:.1f} s "
+        f"to {truth.p99_ms_after / 1_000:.1f} s; its mean stays at {truth.mean_ms_after / 1_000:.2f} s, its errors at {truth.error_share:.2%}.",
+        f"Its share of turns outside of {view.slo.name} goes from {truth.bad_share_before:.2%} to {truth.bad_share_after:.2%}; "
+        f"row {predicted.row.name} pages above {predicted.row.threshold:.2%}.",
+        f"Arithmetic predicts the page at {view.since_start(predicted.page_ms)} of event time.",
+    ]
+    return Panel("\n".join(lines), title="a canary in a fleet of about 10,000 concurrent calls", title_align="left")
+
+
+def _flow(view: View) -> Table:
+    frames, counters = view.produced.frames, view.counters
+    table = Table(title="what flows", title_justify="left", expand=True)
+    for column in (
+        "turns",
+        "frames produced",
+        "by family",
+        "frames consumed",
+        "refused",
+        "decisions",
+        "rows landed in ClickHouse",
+    ):
+        table.add_column(column, justify="right" if column != "by family" else "left")
+    table.add_row(
+        f"{view.produced.turns:,}",
+        f"{sum(frames.values()):,}",
+        ", ".join(f"{name} {count:,}" for name, count in sorted(frames.items())),
+        f"{counters.get('turnwatch_frames_applied_total', 0):,.0f}",
+        f"{counters.get('turnwatch_frames_refused_total', 0):,.0f}",
+        f"{counters.get('turnwatch_decisions_total', 0):,.0f}",
+        f"{counters.get('turnwatch_rollup_rows_landed_total', 0):,.0f}",
+    )
+    return table
+
+
+def _burns(view: View) -> Table:
+    windows = list(dict.fromkeys(window for _, window in view.burns))
+    table = Table(
+        title=f"burn of {view.slo.name} per window (1 is exactly what the budget allows)",
+        title_justify="left",
+        expand=True,
+    )
+    table.add_column("slice")
+    for window in windows:
+        table.add_column(window, justify="right")
+    table.add_column("budget left", justify="right")
+    for piece in sorted({piece for piece, _ in view.burns}):
+        cells = [view.burns.get((piece, window)) for window in windows]
+        left = next((cell[1] for cell in cells if cell), None)
+        shown = [_burn(cell[0]) if cell else Text("") for cell in cells]
+        table.add_row(piece, *shown, f"{left:.1%}" if left is not None else "")
+    return table
+
+
+def _burn(burn: float) -> Text:
+    bar = _BARS[min(int(burn / 2), len(_BARS) - 1)]
+    return Text(f"{burn:.2f} {bar}", style="bold" if burn > 6 else "")
+
+
+def _page(view: View, page: AlertState) -> Panel:
+    notified = view.notified.get((view.slo.name, view.truth.slice, "page"))
+    annotations = notified.annotations if notified else page.annotations
+    how = "notified by Alertmanager" if notified else "published; Alertmanager has not notified yet"
+    wanted = ("summary", "description", "runbook_url", "dashboard_url")
+    lines = [annotations[name] for name in wanted if annotations.get(name)]
+    facts = f"burn {page.burn.long_burn:.2f} over {page.burn.long_s // 60} min and {page.burn.short_burn:.2f} over {page.burn.short_s // 60} min; budget left {page.burn.budget_left:.1%}"
+    others = sorted(
+        alert.burn.slice for alert in view.alerts.values() if alert.state == "firing" and alert.alert != page.alert
+    )
+    also = [f"also firing: {'; '.join(dict.fromkeys(others))}"] if others else []
+    text = "\n".join([f"slice {page.burn.slice}: {facts}", *lines, *also])
+    return Panel(
+        text,
+        title=f"PAGE at {view.since_start(page.starts_event_ms)} of event time, {how}",
+        title_align="left",
+        border_style="bold",
+    )

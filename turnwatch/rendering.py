@@ -1,0 +1,62 @@
+"""`turnwatch render`: writes the files that are derived from code, or shows where they are stale."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from alerts.openslo import load_slos
+from alerts.policies import policy_for
+from dashboards.render import render_all
+from schemas import ddl
+from turnwatch.dictionary import data_dictionary
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_DIFFERENCE_LINES_MAX = 40
+
+
+def rendered() -> dict[str, str]:
+    """Path in the repository and text of every derived file."""
+    watched = tuple(policy_for(slo) for slo in load_slos())
+    migrations = {f"schemas/clickhouse/{path}": text for path, text in ddl.render().items()}
+    return {**render_all(watched), **migrations, "docs/data-dictionary.md": data_dictionary()}
+
+
+def stale_files(repository: Path = REPOSITORY) -> list[str]:
+    """A sentence for each derived file that is not what the code says."""
+    return [
+        f"{path} is stale; run `turnwatch render`."
+        for path, text in rendered().items()
+        if _current(repository, path) != text
+    ]
+
+
+def run_render(is_check: bool, repository: Path = REPOSITORY) -> int:
+    stale = {path: text for path, text in rendered().items() if _current(repository, path) != text}
+    for path, text in stale.items():
+        if is_check:
+            print("\n".join(_difference(_current(repository, path), text, path)))
+        else:
+            (repository / path).parent.mkdir(parents=True, exist_ok=True)
+            (repository / path).write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+    if not stale:
+        print("Every derived file is up to date.")
+    return 1 if is_check and stale else 0
+
+
+def _current(repository: Path, path: str) -> str:
+    try:
+        return (repository / path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _difference(before: str, after: str, path: str) -> list[str]:
+    lines = list(
+        difflib.unified_diff(
+            before.splitlines(), after.splitlines(), f"{path} (committed)", f"{path} (rendered)", lineterm=""
+        )
+    )
+    more = [f"… and {len(lines) - _DIFFERENCE_LINES_MAX} more lines"] if len(lines) > _DIFFERENCE_LINES_MAX else []
+    return lines[:_DIFFERENCE_LINES_MAX] + more

@@ -1,0 +1,91 @@
+"""`turnwatch replay` and `turnwatch simulate`: traffic into a running stack, or into one that lives as long as the command."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from producers import replay as replays
+from producers import simulation
+from producers.drive import OnProgress, WallClock
+from producers.drive import Progress as Sent
+from producers.scenarios import scenario as scenario_named
+from producers.traces import read_trace
+from schemas.kafka import KafkaAddress
+from schemas.warehouse import ClickHouseAddress
+from stream_jobs.sinks.clickhouse import connect
+from turnwatch.places import places
+from turnwatch.settings import SettingsError, load
+from turnwatch.surroundings import surroundings
+
+ENDLESS_MINUTES = 30 * 24 * 60
+LANDING_S = 120.0
+
+Send = Callable[[KafkaAddress, OnProgress], Awaitable[Sent]]
+
+
+def run_replay(trace: Path, speed: float, seed: int) -> int:
+    read_trace(trace)  # A trace that cannot be read is told before anything starts.
+
+    async def send(kafka: KafkaAddress, on_progress: OnProgress) -> Sent:
+        return await replays.replay(trace, speed, seed, kafka, on_progress)
+
+    return asyncio.run(_send(send, f"replaying {trace.name}"))
+
+
+def run_simulation(name: str, minutes: float | None, speed: float, seed: int) -> int:
+    chosen = scenario_named(name)
+
+    async def send(kafka: KafkaAddress, on_progress: OnProgress) -> Sent:
+        duration_s = round((minutes or ENDLESS_MINUTES) * 60)
+        plan = simulation.planned(chosen, seed, speed, duration_s, WallClock().now_ms())
+        return await simulation.simulate(plan, kafka, on_progress)
+
+    return asyncio.run(_send(send, f"simulating {name}"))
+
+
+async def _send(send: Send, title: str) -> int:
+    console = Console()
+    try:
+        known = places(load())
+    except SettingsError:
+        async with surroundings(console) as around:
+            sent = await _with_progress(console, send, around.kafka, title)
+            return await _landed(console, around.clickhouse, sent.turns)
+    sent = await _with_progress(console, send, known.kafka, title)
+    console.print(f"Sent {sent.turns:,} turns in {sum(sent.frames.values()):,} frames to {known.kafka.bootstrap}.")
+    return 0
+
+
+async def _with_progress(console: Console, send: Send, kafka: KafkaAddress, title: str) -> Sent:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=None)
+
+        def note(sent: Sent) -> None:
+            reached = time.strftime("%H:%M:%S", time.gmtime(sent.event_ms / 1_000))
+            told = f"{sent.turns:,} turns, {sum(sent.frames.values()):,} frames, {sent.rows:,} rows, event time {reached} UTC"
+            bar.update(task, description=f"{title}: {told}")
+
+        return await send(kafka, note)
+
+
+async def _landed(console: Console, clickhouse: ClickHouseAddress, sent_turns: int) -> int:
+    """Waits until as many turns are in ClickHouse as were sent; 1 if that does not come."""
+    client = await asyncio.to_thread(connect, clickhouse)
+    deadline = time.monotonic() + LANDING_S
+    landed = 0
+    with console.status("waiting for the rows to land …"):
+        while time.monotonic() < deadline and landed != sent_turns:
+            sql = "SELECT sum(turns) FROM traffic_1m FINAL WHERE cut = 'pool'"
+            landed = int((await asyncio.to_thread(client.query, sql)).result_rows[0][0])
+            await asyncio.sleep(0.5)
+    console.print(
+        f"{sent_turns:,} turns sent, {landed:,} turns in ClickHouse: {'equal' if landed == sent_turns else 'NOT equal'}."
+    )
+    return 0 if landed == sent_turns else 1
