@@ -40,7 +40,7 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy alerts dashboards producers schemas stack stream_jobs turnwatch tests
 
 clean:
 	@if [ -x $(BIN)/turnwatch ]; then $(BIN)/turnwatch down; fi

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from schemas.burns import AlertState
+from schemas.failures import BadInput
 
 ALERTS_PATH = "/api/v2/alerts"
 BATCH_ALERTS_MAX = 256
@@ -41,11 +42,11 @@ class Destination:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("An Alertmanager's address has to begin with http:// or https:// and name a host.")
+            raise BadInput("An Alertmanager's address has to begin with http:// or https:// and name a host.")
         if "@" in parts.netloc:
-            raise ValueError("An Alertmanager's address must not hold credentials: give username and password apart.")
+            raise BadInput("An Alertmanager's address must not hold credentials: give username and password apart.")
         if self.bearer_token and self.username:
-            raise ValueError(f"{self.url}: give either a username and password or a bearer token, not both.")
+            raise BadInput(f"{self.url}: give either a username and password or a bearer token, not both.")
 
     @property
     def headers(self) -> dict[str, str]:

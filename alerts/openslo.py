@@ -16,13 +16,14 @@ from pydantic import ValidationError
 
 from alerts.located_yaml import Document, Mistake, field_text, read_documents
 from alerts.slo_document import CUTS, SloDocument, ended, nearest, sentence_for
+from schemas.failures import BadInput
 from schemas.families import FAMILIES, Family
 from schemas.slos import Slo
 
 SHIPPED_SLOS = Path(__file__).parent / "slos"
 
 
-class SloFileError(Exception):
+class SloFileError(BadInput):
     """Everything that is wrong in a directory of SLO files; a problem is a line, `file:line: field: sentence`."""
 
     def __init__(self, problems: Iterable[str]) -> None:

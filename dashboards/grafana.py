@@ -19,6 +19,7 @@ from grafana_client.api import GrafanaApi
 from grafana_client.client import GrafanaClientError, GrafanaException, GrafanaServerError, GrafanaTimeoutError
 
 from dashboards.data_source import PLUGIN
+from schemas.failures import Foreseen
 
 VERSION_MIN = (10, 4)
 PLUGIN_VERSION_MIN = (4,)
@@ -55,7 +56,7 @@ class GrafanaAddress:
         return bool(self.token or self.username)
 
 
-class ProvisioningRefused(Exception):
+class ProvisioningRefused(Foreseen):
     """Why nothing more was changed, as one sentence for the user."""
 
 

@@ -175,7 +175,7 @@ def grid(query: Query, title: str, description: str, place: Place, columns: Mapp
         .span(place.width)
         .height(place.height)
         .cell_height(common.TableCellHeight.SM)
-        .no_value("–")  # noqa: RUF001 -- an en dash is what an empty cell shows
+        .no_value("–")
         .color_scheme(dashboard_builders.FieldColor().mode(dashboard.FieldColorModeId.FIXED).fixed_color("text"))
     )
     for name, properties in columns.items():

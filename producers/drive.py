@@ -17,6 +17,7 @@ from typing import Protocol
 from producers.collector import Collector, Frame
 from producers.simulator import ALIGNMENT_MS, Chunk
 from producers.transport import Transport
+from schemas.failures import BadInput
 
 
 class Clock(Protocol):
@@ -67,7 +68,7 @@ def start_ms_of(now_ms: int, duration_ms: int, speed: float) -> int:
     3060000
     """
     if not speed > 0:
-        raise ValueError(f"The speed has to be above 0; {speed:g} is not.")
+        raise BadInput(f"The speed has to be above 0; {speed:g} is not.")
     start_ms = int(now_ms + duration_ms / speed - duration_ms)
     return start_ms // ALIGNMENT_MS * ALIGNMENT_MS
 

@@ -21,6 +21,7 @@ from producers.simulator import ALIGNMENT_MS, Chunk
 from producers.traces import Trace, read_trace
 from producers.transport import KafkaTransport, Transport
 from schemas.dimensions import GENERALISED
+from schemas.failures import BadInput
 from schemas.frames import ARROW, ContentType
 from schemas.kafka import KafkaAddress
 
@@ -161,7 +162,7 @@ def replay_start_ms(now_ms: int, duration_ms: int, speed: float) -> int:
     3639999
     """
     if not speed > 0:
-        raise ValueError(f"The speed has to be above 0; {speed:g} is not.")
+        raise BadInput(f"The speed has to be above 0; {speed:g} is not.")
     last_minute_ms = int(now_ms + duration_ms / speed) // ALIGNMENT_MS * ALIGNMENT_MS
     return last_minute_ms - duration_ms - 1
 

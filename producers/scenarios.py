@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import cos, exp, log, pi, sqrt
 from statistics import NormalDist
 
+from schemas.failures import BadInput
 from schemas.families import INDICATORS
 
 _NORMAL = NormalDist()
@@ -79,7 +80,7 @@ def slow_tail(before: Latency, p99_ms: float, tail_weight: float, tail_spread: f
     # Beyond this median the tail alone would weigh more than the whole mean.
     highest_ms = before.mean_ms / tail_weight / exp(tail_spread**2 / 2) * (1 - 1e-9)
     if with_tail(highest_ms).share_from(p99_ms) < 0.01:
-        raise ValueError(f"No tail of weight {tail_weight} reaches a p99 of {p99_ms} ms while the mean stays equal.")
+        raise BadInput(f"No tail of weight {tail_weight} reaches a p99 of {p99_ms} ms while the mean stays equal.")
     return with_tail(_root(lambda ms: with_tail(ms).share_from(p99_ms) - 0.01, 1.0, highest_ms))
 
 
@@ -263,5 +264,5 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {"canary": canary, "quiet": quiet
 def scenario(name: str) -> Scenario:
     """The scenario of that name, as shipped."""
     if name not in SCENARIOS:
-        raise ValueError(f"There is no scenario {name!r}; known are {', '.join(sorted(SCENARIOS))}.")
+        raise BadInput(f"There is no scenario {name!r}; known are {', '.join(sorted(SCENARIOS))}.")
     return SCENARIOS[name]()

@@ -10,6 +10,7 @@ from producers.scenarios import Scenario, Truth
 from producers.simulator import ALIGNMENT_MS, hosts
 from producers.simulator import simulate as chunks_of
 from producers.transport import KafkaTransport, Transport
+from schemas.failures import BadInput
 from schemas.frames import ARROW, ContentType
 from schemas.kafka import KafkaAddress
 
@@ -32,7 +33,7 @@ class Plan:
 def planned(scenario: Scenario, seed: int, speed: float, duration_s: int, now_ms: int) -> Plan:
     """The scenario so that its last whole minute ends at the present."""
     if duration_s <= 0:
-        raise ValueError(f"A simulation has to last at least a minute of event time; {duration_s} s is none.")
+        raise BadInput(f"A simulation has to last at least a minute of event time; {duration_s} s is none.")
     duration_ms = -(-duration_s * 1_000 // ALIGNMENT_MS) * ALIGNMENT_MS
     return Plan(scenario, seed, start_ms_of(now_ms, duration_ms, speed), duration_ms, speed)
 

@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 import numpy as np
 import polars as pl
 
+from schemas.failures import BadInput
+
 REQUEST_COLUMNS: dict[str, pl.DataType] = {
     "arrived_ms": pl.Float64(),
     "tokens_in": pl.Int64(),
@@ -34,7 +36,7 @@ RUN_GAP_MS = 60_000.0
 """Silence between two runs of a load test that are replayed one after the other."""
 
 
-class MalformedTrace(Exception):
+class MalformedTrace(BadInput):
     """The trace cannot be read. The message is a sentence for the user."""
 
 
@@ -64,6 +66,7 @@ def read_trace(path: Path) -> Trace:
     if first.startswith("{"):
         return Trace("mooncake", "conversation", _read_mooncake(path, text))
     _refuse(path, 1, "is not the beginning of any known trace (azure_llm_2023, mooncake, vllm_load_test)")
+    return None
 
 
 def scale_of(path: Path) -> int:

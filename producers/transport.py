@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from producers.collector import Frame
+from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.topics import aggregates
 
@@ -24,7 +25,7 @@ DELIVERY_TIMEOUT_S = 60
 MESSAGE_BYTES_MAX = 1_000_000
 
 
-class NotDelivered(Exception):
+class NotDelivered(Foreseen):
     """Kafka could not be reached, or did not take a frame. The message is a sentence for the user."""
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
+from schemas.failures import BadInput
+
 _PORTS = {"http": 8123, "https": 8443}
 
 
-class AddressError(ValueError):
+class AddressError(BadInput):
     """A ClickHouse address that cannot be meant; the message says what to write instead."""
 
 

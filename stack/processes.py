@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own, not locked here
+import psutil
 
 from stack.failures import StackFailure
 

@@ -23,6 +23,7 @@ from producers.prediction import Prediction, predict_page
 from producers.scenarios import Truth, canary
 from producers.simulation import Plan, planned, simulate
 from schemas.burns import AlertState
+from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.slos import Slo
 from schemas.topics import ALERTS
@@ -42,12 +43,12 @@ PAGE_WAIT_S = 60.0
 INDICATOR, POOL = "turn_4000ms", "realtime"
 
 
-class DemoError(Exception):
+class DemoError(Foreseen):
     """The demo cannot go on; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
+class Expected:
     """What will happen, and what must follow from it."""
 
     plan: Plan
@@ -64,10 +65,10 @@ async def _demo(console: Console, once: bool, seed: int, speed: float, ports: Po
     async with Pager() as pager, surroundings(console, ports, pager.url) as around:
         if around.stack.alertmanager is None:
             console.print(HOW_TO_GET_IT, "Until then the demo shows the page itself.", highlight=False)
-        return await _watch(console, once, _foreseen(seed, speed), around, pager)
+        return await _watch(console, once, _expected(seed, speed), around, pager)
 
 
-def _foreseen(seed: int, speed: float) -> Foreseen:
+def _expected(seed: int, speed: float) -> Expected:
     """The scenario from now on, and the first page that the shipped policy must send for it."""
     scenario = canary(healthy_s=HEALTHY_S)
     slo = next(slo for slo in load_slos() if slo.indicator.name == INDICATOR and slo.pool == POOL)
@@ -79,15 +80,15 @@ def _foreseen(seed: int, speed: float) -> Foreseen:
         if truth is None or predicted is None:
             break
         if is_last:
-            return Foreseen(plan, slo, truth, predicted)
+            return Expected(plan, slo, truth, predicted)
         duration_s = (predicted.page_ms - plan.start_ms) // 1_000 + MARGIN_S
     raise DemoError("The scenario causes no page under the shipped policy; was a policy or an SLO file changed?")
 
 
-async def _watch(console: Console, once: bool, foreseen: Foreseen, at: Surroundings, pager: Pager) -> int:
+async def _watch(console: Console, once: bool, expected: Expected, at: Surroundings, pager: Pager) -> int:
     """Drives traffic and shows what becomes of it, until the page has come (once) or the user has seen enough."""
-    plan = foreseen.plan
-    view = View(foreseen.slo, foreseen.truth, foreseen.predicted, plan.start_ms, plan.speed)
+    plan = expected.plan
+    view = View(expected.slo, expected.truth, expected.predicted, plan.start_ms, plan.speed)
     paged = asyncio.Event()
     with Live(draw(view), console=console, refresh_per_second=4, transient=False) as live:
         tasks = [

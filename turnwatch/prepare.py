@@ -7,6 +7,7 @@ import asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
+from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.topics import TOPICS
 from stream_jobs.sinks.migrate import migrate
@@ -14,7 +15,7 @@ from turnwatch.places import places
 from turnwatch.settings import Settings, load
 
 
-class PrepareError(Exception):
+class PrepareError(Foreseen):
     """Something that is needed could not be created; the message says what, where and what to do."""
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.failures import BadInput
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect, explained, is_about_the_statement
 from turnwatch.places import clickhouse
@@ -47,7 +48,7 @@ _TOKEN = re.compile(
 )
 
 
-class QueryRefused(ValueError):
+class QueryRefused(BadInput):
     """A statement that is not run, or that ClickHouse did not take; the message is a sentence."""
 
 

@@ -13,11 +13,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress, SecurityProtocol
 from schemas.topics import PARTITIONS_DEFAULT
 
 
-class SettingsError(Exception):
+class SettingsError(BadInput):
     """Settings that cannot be used; the message names the variable and what it has to be."""
 
 

@@ -30,6 +30,7 @@ from faust.stores import memory
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 
+from schemas.failures import Foreseen
 from stream_jobs.operators.blocks import Block, applied_offset
 
 Event = EventT[Any]
@@ -59,7 +60,7 @@ class StageSettings:
     accept_gaps: bool = False
 
 
-class StageFailure(Exception):
+class StageFailure(Foreseen):
     """Something that must not happen did; the process ends and begins again from what is saved."""
 
 

@@ -11,6 +11,7 @@ import logging
 import re
 import ssl
 from contextlib import suppress
+from functools import cache
 from typing import Any, Protocol
 
 import clickhouse_connect
@@ -18,7 +19,9 @@ import pyarrow as pa
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.httputil import get_pool_manager
 
+from schemas.failures import Foreseen
 from schemas.warehouse import ClickHouseAddress
 
 LANDED = {"async_insert": 0, "distributed_foreground_insert": 1, "throw_on_max_partitions_per_insert_block": 0}
@@ -41,7 +44,7 @@ _EXCEPTION = re.compile(
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
-class WarehouseError(Exception):
+class WarehouseError(Foreseen):
     """ClickHouse is away or refused something; the message is a sentence. `code` is ClickHouse's, if it answered."""
 
     def __init__(self, sentence: str, code: int | None = None) -> None:
@@ -71,7 +74,9 @@ class ClickHouseWarehouse:
         try:
             async with asyncio.timeout(address.connect_timeout_s + address.read_timeout_s):
                 if self._client is None:
-                    self._client = await clickhouse_connect.get_async_client(**_options(address), query_retries=0)
+                    self._client = await clickhouse_connect.get_async_client(
+                        **_options(address), ca_cert=address.cafile
+                    )
                 await self._client.insert_arrow(table, rows, settings=LANDED)
         except (ClickHouseError, OSError) as error:
             raise explained(error, address) from error
@@ -85,7 +90,7 @@ class ClickHouseWarehouse:
 def connect(address: ClickHouseAddress, *, read_timeout_s: float | None = None) -> Client:
     """A client of ClickHouse that has answered once; raises `WarehouseError`."""
     try:
-        return clickhouse_connect.get_client(**_options(address, read_timeout_s), query_retries=0)
+        return clickhouse_connect.get_client(**_options(address, read_timeout_s), pool_mgr=_connections(address.cafile))
     except (ClickHouseError, OSError) as error:
         raise explained(error, address) from error
 
@@ -124,14 +129,21 @@ def _options(address: ClickHouseAddress, read_timeout_s: float | None = None) ->
         "username": address.username,
         "password": address.password,
         "database": address.database,
-        "ca_cert": address.cafile,
         "connect_timeout": address.connect_timeout_s,
         "send_receive_timeout": read_timeout_s or address.read_timeout_s,
         "compress": "lz4",
         "client_name": "turnwatch",
+        "query_retries": 0,
         "autogenerate_session_id": False,  # Sessions forbid two statements at once.
         "show_clickhouse_errors": True,
     }
+
+
+@cache
+def _connections(cafile: str | None) -> Any:
+    """Pooled connections of the synchronous client; one pool per CA file, kept, for the client cannot close its own
+    where urllib3-future stands in for urllib3."""
+    return get_pool_manager(ca_cert=cafile)
 
 
 def _away(error: BaseException, address: ClickHouseAddress) -> str:

@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 import schemas
+from schemas.failures import Foreseen
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import UNKNOWN_DATABASE, WarehouseError, connect, explained
 
@@ -26,7 +27,7 @@ STATEMENT_TIMEOUT_S = 600.0
 _FILE = re.compile(r"^(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql$")
 
 
-class MigrationError(Exception):
+class MigrationError(Foreseen):
     """The database and the files do not belong together; the message says how and what to do."""
 
 

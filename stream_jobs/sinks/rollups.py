@@ -39,6 +39,7 @@ SendDeadLetter = Callable[[DeadLetter], Awaitable[None]]
 class SinkSettings:
     """A batch ends `linger_s` after the one before (ClickHouse likes few and large inserts), or when it is full."""
 
+    topic: str = ROLLUPS
     group: str = GROUP
     linger_s: float = 1.0
     batch_messages_max: int = 2_000
@@ -81,11 +82,11 @@ class Sink:
     async def run(self) -> None:
         while not self._stop.is_set():
             try:
-                async with _consumer(self._kafka, self._settings.group) as (consumer, positions):
+                async with _consumer(self._kafka, self._settings) as (consumer, positions):
                     await self._consume(consumer, positions)
             except KafkaError as error:
                 if self._has_kafka:
-                    log.warning("kafka_lost: the sink cannot read %s (%s); trying again.", ROLLUPS, error)
+                    log.warning("kafka_lost: the sink cannot read %s (%s); trying again.", self._settings.topic, error)
                 self._has_kafka = False
                 await is_set_within(self._stop, next(self._pauses_s))
 
@@ -129,7 +130,7 @@ class Sink:
 
     def _say_kafka_answers(self) -> None:
         if not self._has_kafka:
-            log.info("kafka_regained: the sink reads %s again.", ROLLUPS)
+            log.info("kafka_regained: the sink reads %s again.", self._settings.topic)
             self._pauses_s = self._settings.patience.pauses_s()
         self._has_kafka = True
 
@@ -154,10 +155,8 @@ class Positions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pu
                 self._next[partition] = await self._begun_at(partition, message.offset)
             missing = message.offset - self._next[partition]
             if missing > 0:
-                place = f"partition {message.partition} before offset {message.offset}"
-                log.error(
-                    "rollups_lost: Kafka deleted %s messages of %s that had not landed, %s.", missing, ROLLUPS, place
-                )
+                place = f"{message.topic} partition {message.partition}, before offset {message.offset}"
+                log.error("rollups_lost: Kafka deleted %s messages that had not landed, of %s.", missing, place)
             self._next[partition] = message.offset + 1
 
     async def _begun_at(self, partition: TopicPartition, first_offset: int) -> int:
@@ -168,9 +167,9 @@ class Positions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pu
 
 
 @asynccontextmanager
-async def _consumer(kafka: KafkaAddress, group: str) -> AsyncIterator[tuple[AIOKafkaConsumer, Positions]]:
+async def _consumer(kafka: KafkaAddress, settings: SinkSettings) -> AsyncIterator[tuple[AIOKafkaConsumer, Positions]]:
     consumer = AIOKafkaConsumer(
-        group_id=group,
+        group_id=settings.group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=1_048_576,
@@ -180,7 +179,7 @@ async def _consumer(kafka: KafkaAddress, group: str) -> AsyncIterator[tuple[AIOK
         **kafka.aiokafka_options(),
     )
     positions = Positions(consumer)
-    consumer.subscribe([ROLLUPS], listener=positions)
+    consumer.subscribe([settings.topic], listener=positions)
     try:
         await consumer.start()
         yield consumer, positions

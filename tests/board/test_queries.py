@@ -54,7 +54,7 @@ HOSTILE = (
 SELECTIONS: dict[str, dict[str, Value]] = {
     "nothing": {},
     "empty lists": {name: [] for name in ("slo", *SLICE_VARIABLES)},
-    "all": {name: EVERYTHING for name in ("slo", *SLICE_VARIABLES)},
+    "all": dict.fromkeys(("slo", *SLICE_VARIABLES), EVERYTHING),
     "one slice": {
         "slo": ["turn-4000ms-realtime"],
         "pool": ["realtime"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -45,7 +46,7 @@ def world(seed: int, windows: int = 5, producers: int = 3, rows_per_frame: int =
 
 
 def _rows(rng: np.random.Generator, count: int) -> pa.Table:
-    columns: dict[str, object] = {name: [None] * count for name in TURNS.dimensions}
+    columns: dict[str, Any] = {name: [None] * count for name in TURNS.dimensions}
     columns |= {
         "region": rng.choice(["eu-west-1", "us-east-1"], count).tolist(),
         "pool": rng.choice(["realtime", "batch"], count).tolist(),

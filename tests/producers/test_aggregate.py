@@ -72,7 +72,9 @@ def test_each_latency_lies_in_its_bucket_and_is_counted_once(seed: int) -> None:
                 key = tuple(turn[name] for name in OPERATIONAL.dimensions)
                 expected[(*key, stage, str(_bucket(turn[column], SCALE_OF_STAGE[stage])))] += 1
     names = [*OPERATIONAL.dimensions, "stage", "bucket_index"]
-    found = {tuple(str(value) for value in row[:-1]): row[-1] for row in rows.select(*names, "observations").iter_rows()}
+    found = {
+        tuple(str(value) for value in row[:-1]): row[-1] for row in rows.select(*names, "observations").iter_rows()
+    }
     assert found == dict(expected)
 
 

@@ -31,13 +31,18 @@ def audience(*groups: tuple[str, str, int], first_session: int = 0) -> pl.DataFr
             session += 1
     said = {"ended_at_ms": START_MS, "region": "eu-west-1", "pool": "realtime", "route": "support", "bundle": "v1"}
     zeros = dict.fromkeys(("audio_in_ms", "audio_out_ms", "tokens_in", "tokens_out"), 0)
-    turns = pl.DataFrame([{**said, **zeros, "turn_ms": 1.0, "is_error": False, "is_abandoned": False, **row} for row in rows])
+    turns = pl.DataFrame(
+        [{**said, **zeros, "turn_ms": 1.0, "is_error": False, "is_abandoned": False, **row} for row in rows]
+    )
     absent = [pl.lit(None).alias(name) for name in TURN_COLUMNS if name not in turns.columns]
     return turns.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in TURN_COLUMNS.items())
 
 
 def released(gated: Gated) -> dict[tuple[str, str], int]:
-    return {(language, device): turns for language, device, turns in gated.released.select("language", "device_class", "turns").rows()}
+    return {
+        (language, device): turns
+        for language, device, turns in gated.released.select("language", "device_class", "turns").rows()
+    }
 
 
 def test_dimensions_give_way_in_the_declared_order() -> None:
@@ -87,7 +92,11 @@ def test_sessions_are_united_not_added() -> None:
 def test_totals_are_unchanged_and_no_released_cell_is_below_k(seed: int, count: int, sessions: int) -> None:
     """Over three windows with holds carried on: what was released and what is still held is what went in."""
     windows = [turns_world(seed + number, count, sessions) for number in range(3)]
-    held, out, carried = Cells(turn_rows(windows[0].clear(), AUDIENCE), sessions_of(windows[0].clear(), AUDIENCE)), [], {}
+    held, out, carried = (
+        Cells(turn_rows(windows[0].clear(), AUDIENCE), sessions_of(windows[0].clear(), AUDIENCE)),
+        [],
+        {},
+    )
     for turns in windows:
         cells = held.joined_by(cells_of(turns), tuple(DIMENSIONS))
         gated = gate(cells, AUDIENCE, K)

@@ -19,7 +19,9 @@ START_MS = 1_700_000_040_000 // 60_000 * 60_000
 DATA = Path(environ.get("TURNWATCH_DATA", "../shared/data"))
 
 
-def turns_world(seed: int, count: int = 400, sessions: int = 120, span_ms: int = 60_000, start_ms: int = START_MS) -> pl.DataFrame:
+def turns_world(
+    seed: int, count: int = 400, sessions: int = 120, span_ms: int = 60_000, start_ms: int = START_MS
+) -> pl.DataFrame:
     """Turns whose latencies lie on and around thresholds, with stages that did not happen and skewed audiences."""
     rng = np.random.default_rng(seed)
 
@@ -54,7 +56,9 @@ def turns_world(seed: int, count: int = 400, sessions: int = 120, span_ms: int =
 def stream_changes(changes: Iterable[tuple[int, int, bool]], start_ms: int = START_MS) -> pl.DataFrame:
     """Changes as (ms after the start, session, is_start), all of one cell."""
     cell = {"region": "eu-west-1", "pool": "realtime", "route": "support", "bundle": "v1"}
-    rows = [{"at_ms": start_ms + at, "session": session, "is_start": is_start, **cell} for at, session, is_start in changes]
+    rows = [
+        {"at_ms": start_ms + at, "session": session, "is_start": is_start, **cell} for at, session, is_start in changes
+    ]
     return pl.DataFrame(rows, schema=STREAM_COLUMNS)
 
 

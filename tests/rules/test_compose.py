@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
 import re
 import subprocess
 from importlib.resources import files
@@ -152,7 +151,7 @@ def test_the_env_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> Non
     made = tmp_path / ".env"
     first = made.read_text(encoding="utf-8")
     subprocess.run(["sh", str(script)], check=True, capture_output=True)
-    assert made.read_text(encoding="utf-8") == first and os.stat(made).st_mode & 0o077 == 0
+    assert made.read_text(encoding="utf-8") == first and made.stat().st_mode & 0o077 == 0
     asked = set(re.findall(r"\$\{([A-Z_]+):\?", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
     values = dict(line.split("=") for line in first.splitlines())
     assert set(values) == asked and len(set(values.values())) == len(asked) and all(map(len, values.values()))

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own, not locked here
+import psutil
 import pytest
 
 from stack import processes

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from schemas.tables import TABLES
 from schemas.warehouse import AddressError, ClickHouseAddress
-from stack.clickhouse import ClickHouseServer
-from stream_jobs.sinks.clickhouse import WarehouseError, connect
+from stack.clickhouse import ClickHouseServer, start_clickhouse
+from stream_jobs.sinks.clickhouse import ClickHouseWarehouse, WarehouseError, connect
+from stream_jobs.sinks.migrate import migrate
+from tests.warehouse.rows import arrow_of, expected, final_rows, rows_of
+from tests.warehouse.tls import self_signed, terminated
+
+
+@pytest.fixture(scope="module")
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A ClickHouse that wants TLS, user and password; its URL, and the CA file of its certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    directory = tmp_path_factory.mktemp("tls")
+    certificate, key = self_signed(directory)
+    server = start_clickhouse(directory, user="ana", password="s3cret")
+    try:
+        server.wait_until_healthy()
+        with terminated(server.port, certificate, key) as port:
+            yield f"https://ana@127.0.0.1:{port}", certificate
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize(
@@ -80,3 +104,31 @@ def test_a_database_that_is_not_there_is_a_sentence(clickhouse_server: ClickHous
 def test_plain_http_behind_a_tls_url_is_a_sentence(clickhouse_server: ClickHouseServer) -> None:
     with pytest.raises(WarehouseError, match="does not speak TLS on this port"):
         connect(ClickHouseAddress(clickhouse_server.url.replace("http://", "https://")))
+
+
+def test_credentials_and_tls_are_a_changed_url(tls_server: tuple[str, Path], tmp_path: Path) -> None:
+    """User, password and the CA that signed the server's certificate: nothing else changes, and each is checked."""
+    url, cafile = tls_server
+    client = connect(ClickHouseAddress(f"{url}/default", password="s3cret", cafile=str(cafile)))
+    assert client.query("SELECT 1").result_rows == [(1,)]
+    client.close()
+    with pytest.raises(WarehouseError, match="does not let user ana in; correct the user or the password"):
+        connect(ClickHouseAddress(f"{url}/default", password="wrong", cafile=str(cafile)))
+    with pytest.raises(WarehouseError, match="TLS certificate that is not trusted here; give the CA file"):
+        connect(ClickHouseAddress(f"{url}/default", password="s3cret"))
+
+
+async def test_rows_are_written_over_tls_too(tls_server: tuple[str, Path]) -> None:
+    url, cafile = tls_server
+    address = ClickHouseAddress(f"{url}/over_tls", password="s3cret", cafile=str(cafile))
+    table = TABLES["traffic_1m"]
+    rows = rows_of(table, seed=1)
+    await asyncio.to_thread(migrate, address)
+    warehouse = ClickHouseWarehouse(address)
+    await warehouse.write(table.name, arrow_of(table, rows))
+    await warehouse.close()
+    assert await asyncio.to_thread(final_rows, address, table.name) == expected(table, rows)
+    untrusting = ClickHouseWarehouse(replace(address, cafile=None))
+    with pytest.raises(WarehouseError, match="TLS certificate that is not trusted here"):
+        await untrusting.write(table.name, arrow_of(table, rows))
+    await untrusting.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,7 @@ from tests.warehouse.rows import Row, arrow_of, expected, final_rows, rows_of
 
 PARTITIONS = 3
 TABLE = TABLES["burn_rate_1m"]
-GROUP = "test-sink"
-SETTINGS = SinkSettings(GROUP, linger_s=0.05, patience=Patience(first_s=0.05, longest_s=0.2))
+PATIENCE = Patience(first_s=0.05, longest_s=0.2)
 
 
 @dataclass
@@ -62,31 +62,29 @@ class Running:
             await asyncio.sleep(0.02)
 
 
+@pytest.fixture
+def settings() -> SinkSettings:
+    name = f"{ROLLUPS}-{uuid.uuid4().hex[:12]}"
+    return SinkSettings(topic=name, group=name, linger_s=0.05, patience=PATIENCE)
+
+
 Start = Callable[[ClickHouseAddress], Running]
 
 
 @pytest_asyncio.fixture
-async def kafka(kafka_broker: KafkaBroker) -> AsyncIterator[KafkaAddress]:
-    """A rollups topic without messages, and nobody's offsets in it."""
+async def kafka(kafka_broker: KafkaBroker, settings: SinkSettings) -> AsyncIterator[KafkaAddress]:
+    """Kafka with a topic of rollups that is this test's own."""
     address = KafkaAddress(kafka_broker.bootstrap)
     admin = AIOKafkaAdminClient(**address.aiokafka_options())
     await admin.start()
-    await _gone(admin)
-    await admin.create_topics([NewTopic(ROLLUPS, PARTITIONS, 1)])
+    await admin.create_topics([NewTopic(settings.topic, PARTITIONS, 1)])
     yield address
-    await _gone(admin)
+    await admin.delete_topics([settings.topic])
     await admin.close()
 
 
-async def _gone(admin: AIOKafkaAdminClient) -> None:
-    if ROLLUPS in await admin.list_topics():
-        await admin.delete_topics([ROLLUPS])
-    while ROLLUPS in await admin.list_topics():  # noqa: ASYNC110  # Kafka deletes in the background and tells nobody.
-        await asyncio.sleep(0.02)
-
-
 @pytest_asyncio.fixture
-async def start(kafka: KafkaAddress) -> AsyncIterator[Start]:
+async def start(kafka: KafkaAddress, settings: SinkSettings) -> AsyncIterator[Start]:
     started: list[Running] = []
 
     def start_sink(clickhouse: ClickHouseAddress) -> Running:
@@ -95,7 +93,7 @@ async def start(kafka: KafkaAddress) -> AsyncIterator[Start]:
         async def keep(letter: DeadLetter) -> None:
             letters.append(letter)
 
-        work = run_sink(kafka, clickhouse, WorkerMetrics(registry), stop, keep, SETTINGS)
+        work = run_sink(kafka, clickhouse, WorkerMetrics(registry), stop, keep, settings)
         started.append(Running(asyncio.create_task(work), stop, registry, letters))
         return started[-1]
 
@@ -108,7 +106,7 @@ Send = Callable[[list[Row]], Awaitable[int]]
 
 
 @pytest_asyncio.fixture
-async def send(kafka: KafkaAddress) -> AsyncIterator[Send]:
+async def send(kafka: KafkaAddress, settings: SinkSettings) -> AsyncIterator[Send]:
     """Sends rows of `TABLE` in messages of five, over all partitions; returns how many rows those were."""
     producer = AIOKafkaProducer(acks="all", **kafka.aiokafka_options())
     await producer.start()
@@ -116,19 +114,19 @@ async def send(kafka: KafkaAddress) -> AsyncIterator[Send]:
     async def send_rows(rows: list[Row]) -> int:
         for place in range(0, len(rows), 5):
             headers, payload = encode(TABLE.name, arrow_of(TABLE, rows[place : place + 5]))
-            await producer.send_and_wait(ROLLUPS, payload, headers=headers, partition=place // 5 % PARTITIONS)
+            await producer.send_and_wait(settings.topic, payload, headers=headers, partition=place // 5 % PARTITIONS)
         return len(rows)
 
     yield send_rows
     await producer.stop()
 
 
-async def offsets(kafka: KafkaAddress) -> tuple[int, int]:
+async def offsets(kafka: KafkaAddress, settings: SinkSettings) -> tuple[int, int]:
     """How many messages the topic has, and how many of them the group has committed."""
-    consumer = AIOKafkaConsumer(group_id=GROUP, enable_auto_commit=False, **kafka.aiokafka_options())
+    consumer = AIOKafkaConsumer(group_id=settings.group, enable_auto_commit=False, **kafka.aiokafka_options())
     await consumer.start()
     try:
-        partitions = [TopicPartition(ROLLUPS, number) for number in range(PARTITIONS)]
+        partitions = [TopicPartition(settings.topic, number) for number in range(PARTITIONS)]
         ends = await consumer.end_offsets(partitions)
         return sum(ends.values()), sum([await consumer.committed(partition) or 0 for partition in partitions])
     finally:
@@ -136,7 +134,7 @@ async def offsets(kafka: KafkaAddress) -> tuple[int, int]:
 
 
 async def test_rows_land_and_offsets_follow(
-    kafka: KafkaAddress, address: ClickHouseAddress, start: Start, send: Send
+    kafka: KafkaAddress, settings: SinkSettings, address: ClickHouseAddress, start: Start, send: Send
 ) -> None:
     rows = rows_of(TABLE, seed=1, count=200)
     sink = start(address)
@@ -144,12 +142,12 @@ async def test_rows_land_and_offsets_follow(
     await sink.until(lambda: sink.counted("rollup_rows_landed_total") == count)
     await sink.end()
     assert final_rows(address, TABLE.name) == expected(TABLE, rows)
-    sent, committed = await offsets(kafka)
+    sent, committed = await offsets(kafka, settings)
     assert committed == sent
 
 
 async def test_what_is_read_again_changes_nothing(
-    kafka: KafkaAddress, address: ClickHouseAddress, start: Start, send: Send
+    kafka: KafkaAddress, settings: SinkSettings, address: ClickHouseAddress, start: Start, send: Send
 ) -> None:
     """A crash between landing and committing: the next sink starts from the beginning and lands everything once more."""
     rows = rows_of(TABLE, seed=2, count=100)
@@ -157,7 +155,7 @@ async def test_what_is_read_again_changes_nothing(
     first = start(address)
     await first.until(lambda: first.counted("rollup_rows_landed_total") == count)
     await first.end()
-    await _rewind(kafka)
+    await _rewind(kafka, settings)
     second = start(address)
     await second.until(lambda: second.counted("rollup_rows_landed_total") == count)
     assert final_rows(address, TABLE.name) == expected(TABLE, rows)
@@ -185,7 +183,12 @@ async def test_two_sinks_share_the_work_and_one_that_leaves_loses_nothing(
 
 
 async def test_an_outage_of_clickhouse_delays_rows_and_loses_none(
-    kafka: KafkaAddress, start: Start, send: Send, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kafka: KafkaAddress,
+    settings: SinkSettings,
+    start: Start,
+    send: Send,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = start_clickhouse(tmp_path)
     server.wait_until_healthy()
@@ -199,7 +202,7 @@ async def test_an_outage_of_clickhouse_delays_rows_and_loses_none(
     with caplog.at_level(logging.INFO, "turnwatch.sink"):
         await send(rows[60:])
         await sink.until(lambda: sink.counted("sink_retries_total") >= 3)
-        sent, committed = await offsets(kafka)
+        sent, committed = await offsets(kafka, settings)
         assert committed < sent, "nothing is committed that has not landed"
         server = start_clickhouse(tmp_path, port=server.port)
         try:
@@ -211,7 +214,7 @@ async def test_an_outage_of_clickhouse_delays_rows_and_loses_none(
             server.stop()
     events = [record.getMessage().partition(":")[0] for record in caplog.records if record.name == "turnwatch.sink"]
     assert events.count("warehouse_regained") == 1
-    assert await offsets(kafka) == (sent, sent)
+    assert await offsets(kafka, settings) == (sent, sent)
 
 
 async def test_a_database_without_tables_is_waited_for_with_the_command_that_helps(
@@ -228,18 +231,20 @@ async def test_a_database_without_tables_is_waited_for_with_the_command_that_hel
 
 
 async def test_a_message_that_does_not_fit_is_counted_and_set_aside(
-    kafka: KafkaAddress, address: ClickHouseAddress, start: Start, send: Send
+    kafka: KafkaAddress, settings: SinkSettings, address: ClickHouseAddress, start: Start, send: Send
 ) -> None:
     producer = AIOKafkaProducer(**kafka.aiokafka_options())
     await producer.start()
-    await producer.send_and_wait(ROLLUPS, b"private words", headers=[("tw-table", TABLE.name.encode())], partition=1)
+    await producer.send_and_wait(
+        settings.topic, b"private words", headers=[("tw-table", TABLE.name.encode())], partition=1
+    )
     await producer.stop()
     rows = rows_of(TABLE, seed=7, count=30)
     count = await send(rows)
     sink = start(address)
     await sink.until(lambda: sink.counted("rollup_rows_landed_total") == count)
     assert sink.counted("rollups_refused_total") == 1
-    assert [(letter.topic, letter.partition, letter.offset) for letter in sink.letters] == [(ROLLUPS, 1, 0)]
+    assert [(letter.topic, letter.partition, letter.offset) for letter in sink.letters] == [(settings.topic, 1, 0)]
     assert "private" not in sink.letters[0].rejected.detail
     assert final_rows(address, TABLE.name) == expected(TABLE, rows)
 
@@ -253,7 +258,12 @@ async def test_a_sink_whose_clickhouse_is_away_ends_when_asked(start: Start, sen
 
 
 async def test_messages_that_kafka_deleted_before_they_landed_are_told(
-    kafka: KafkaAddress, address: ClickHouseAddress, start: Start, send: Send, caplog: pytest.LogCaptureFixture
+    kafka: KafkaAddress,
+    settings: SinkSettings,
+    address: ClickHouseAddress,
+    start: Start,
+    send: Send,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     rows = rows_of(TABLE, seed=9, count=200)[:45]  # Three messages for each of three partitions.
     first = start(address)
@@ -263,20 +273,18 @@ async def test_messages_that_kafka_deleted_before_they_landed_are_told(
     await send(rows[15:30])
     admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
     await admin.start()
-    await admin.delete_records({TopicPartition(ROLLUPS, 0): RecordsToDelete(-1)})
+    await admin.delete_records({TopicPartition(settings.topic, 0): RecordsToDelete(-1)})
     await admin.close()
     await send(rows[30:45])
     second = start(address)
     await second.until(lambda: second.counted("rollup_rows_landed_total") == len(rows[15:]) - 5)
-    assert (
-        "rollups_lost: Kafka deleted 1 messages of rollups that had not landed, partition 0 before offset 2."
-        in caplog.text
-    )
+    place = f"{settings.topic} partition 0, before offset 2"
+    assert f"rollups_lost: Kafka deleted 1 messages that had not landed, of {place}." in caplog.text
 
 
-async def _rewind(kafka: KafkaAddress) -> None:
-    consumer = AIOKafkaConsumer(group_id=GROUP, enable_auto_commit=False, **kafka.aiokafka_options())
-    partitions = [TopicPartition(ROLLUPS, number) for number in range(PARTITIONS)]
+async def _rewind(kafka: KafkaAddress, settings: SinkSettings) -> None:
+    consumer = AIOKafkaConsumer(group_id=settings.group, enable_auto_commit=False, **kafka.aiokafka_options())
+    partitions = [TopicPartition(settings.topic, number) for number in range(PARTITIONS)]
     consumer.assign(partitions)
     await consumer.start()
     await consumer.commit(dict.fromkeys(partitions, 0))

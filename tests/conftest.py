@@ -1,0 +1,123 @@
+"""What all tests share: the servers, what may be missing on a machine, and what no run may leave behind.
+
+A test that needs a Debian package skips where it is absent, and says how to get it; in CI (`CI=true`) it fails instead,
+and so does the whole run if anything skipped there. Tests on recorded data and on a real Grafana are deselected, not
+skipped, where those are absent; how many is printed at the end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import psutil
+import pytest
+
+pytest_plugins = ["tests.stack_fixtures"]
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RECORDED_DATA = Path(os.environ.get("TURNWATCH_DATA") or REPOSITORY.parent / "shared" / "data").absolute()
+IS_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+PROGRAMS_OF = {
+    "prometheus-alertmanager": ("prometheus-alertmanager", "amtool"),
+    "prometheus": ("prometheus", "promtool"),
+    "chromium": ("chromium",),
+}
+"""The programs that tests use of each Debian package."""
+
+DESELECTED = pytest.StashKey[list[str]]()
+SKIPPED_IN_CI = pytest.StashKey[list[str]]()
+LEFT_BEHIND = pytest.StashKey[list[str]]()
+
+PR_SET_CHILD_SUBREAPER = 36
+
+hypothesis.settings.register_profile(
+    "turnwatch",
+    deadline=None,  # How fast an example runs on a busy machine is no property of the code.
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=False,  # Also in CI: every run looks elsewhere, and a failure prints how to see it again.
+    print_blob=True,
+)
+hypothesis.settings.load_profile("turnwatch")
+
+
+@pytest.fixture(scope="session")
+def recorded_data() -> Path:
+    """The folder of recorded data. Mark its tests `recorded`."""
+    return RECORDED_DATA
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Orphans of what tests start become ours, so that none escapes the check at the end."""
+    config.stash[DESELECTED] = []
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    absent = dict(_absent())
+    kept = [item for item in items if not any(item.get_closest_marker(marker) for marker in absent)]
+    for marker, reason in absent.items():
+        count = sum(item.get_closest_marker(marker) is not None for item in items)
+        if count:
+            tests = "1 test" if count == 1 else f"{count} tests"
+            config.stash[DESELECTED].append(f"{tests} marked {marker} deselected: {reason}")
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
+
+
+def _absent() -> Iterator[tuple[str, str]]:
+    """Markers whose tests cannot run here, and why."""
+    if not RECORDED_DATA.is_dir():
+        yield "recorded", f"there is no recorded data in {RECORDED_DATA} (TURNWATCH_DATA)."
+    if not os.environ.get("GRAFANA_URL"):
+        yield "grafana", "GRAFANA_URL names no Grafana."
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        (package,) = marker.args
+        missing = [program for program in PROGRAMS_OF[package] if shutil.which(program) is None]
+        if missing:
+            sentence = f"{' and '.join(missing)} not installed: `apt-get install {package}`"
+            pytest.fail(sentence, pytrace=False) if IS_CI else pytest.skip(sentence)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = [report.nodeid for report in reporter.stats.get("skipped", [])] if reporter else []
+    session.config.stash[SKIPPED_IN_CI] = skipped if IS_CI else []
+    session.config.stash[LEFT_BEHIND] = _ended_children()
+    is_unclean = session.config.stash[SKIPPED_IN_CI] or session.config.stash[LEFT_BEHIND]
+    if is_unclean and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _ended_children() -> list[str]:
+    """What tests started and left running; it is ended here."""
+    left = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if child.status() != psutil.STATUS_ZOMBIE:
+                left.append(f"{child.pid}: {' '.join(child.cmdline())[:200]}")
+                child.kill()
+        except psutil.NoSuchProcess:
+            continue
+    return left
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[DESELECTED]:
+        terminalreporter.write_line(line)
+    if skipped := config.stash.get(SKIPPED_IN_CI, []):
+        terminalreporter.write_line(f"In CI nothing may be skipped, but these were: {', '.join(skipped)}.", red=True)
+    if left := config.stash.get(LEFT_BEHIND, []):
+        terminalreporter.write_line(f"Tests left processes running: {'; '.join(left)}.", red=True)
