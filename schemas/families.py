@@ -58,7 +58,7 @@ class Cut:
         return ",".join(self.dimensions) or "all"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # One object each: compared and hashed as such, on every frame.
 class Family:
     name: str
     meaning: str

@@ -16,6 +16,7 @@ from functools import cache
 import pyarrow as pa
 
 from schemas.families import Family, PrivacyPartition
+from schemas.frames import READ_OPTIONS
 
 PARTIALS_VERSION = 1
 
@@ -65,7 +66,7 @@ def decode(family: Family, headers: Mapping[str, bytes], payload: bytes) -> Part
         raise ValueError(
             f"A partial of format {about['format']} was read by a worker that knows {PARTIALS_VERSION}: deploy the newer worker."
         )
-    with pa.ipc.open_stream(payload) as reader:
+    with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
         rows = reader.read_all()
     return Partial(
         family,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from schemas.frames import READ_OPTIONS
 from schemas.rejections import Reason, Rejected
 from schemas.tables import TABLES
 
@@ -29,7 +30,7 @@ def decode(headers: Mapping[str, bytes], payload: bytes) -> tuple[str, pa.Table]
             Reason.UNKNOWN_FAMILY, "The message names no table of this version; deploy the sink of the newer version."
         )
     try:
-        with pa.ipc.open_stream(payload) as reader:
+        with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
             if not reader.schema.equals(table.arrow_schema):
                 return Rejected(Reason.WRONG_TYPE, f"The message's columns are not those of table {name}.")
             return name, reader.read_all()

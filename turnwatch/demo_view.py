@@ -82,45 +82,35 @@ def _story(view: View) -> Panel:
 
 def _flow(view: View) -> Table:
     frames, counters = view.produced.frames, view.counters
-    table = Table(title="what flows", title_justify="left", expand=True)
-    for column in (
-        "turns",
-        "frames produced",
-        "by family",
-        "frames consumed",
-        "refused",
-        "decisions",
-        "rows landed in ClickHouse",
+    by_family = ", ".join(f"{count:,} {name}" for name, count in sorted(frames.items()))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
+    table.add_column()
+    for figure, meaning in (
+        (view.produced.turns, "turns served"),
+        (sum(frames.values()), f"frames produced ({by_family})"),
+        (counters.get("turnwatch_frames_applied_total", 0), "frames consumed"),
+        (counters.get("turnwatch_frames_refused_total", 0), "frames refused"),
+        (counters.get("turnwatch_decisions_total", 0), "decisions by the shards"),
+        (counters.get("turnwatch_rollup_rows_landed_total", 0), "rows landed in ClickHouse"),
     ):
-        table.add_column(column, justify="right" if column != "by family" else "left")
-    table.add_row(
-        f"{view.produced.turns:,}",
-        f"{sum(frames.values()):,}",
-        ", ".join(f"{name} {count:,}" for name, count in sorted(frames.items())),
-        f"{counters.get('turnwatch_frames_applied_total', 0):,.0f}",
-        f"{counters.get('turnwatch_frames_refused_total', 0):,.0f}",
-        f"{counters.get('turnwatch_decisions_total', 0):,.0f}",
-        f"{counters.get('turnwatch_rollup_rows_landed_total', 0):,.0f}",
-    )
+        table.add_row(f"{figure:,.0f}", meaning)
     return table
 
 
 def _burns(view: View) -> Table:
-    windows = list(dict.fromkeys(window for _, window in view.burns))
-    table = Table(
-        title=f"burn of {view.slo.name} per window (1 is exactly what the budget allows)",
-        title_justify="left",
-        expand=True,
-    )
-    table.add_column("slice")
-    for window in windows:
-        table.add_column(window, justify="right")
-    table.add_column("budget left", justify="right")
-    for piece in sorted({piece for piece, _ in view.burns}):
-        cells = [view.burns.get((piece, window)) for window in windows]
-        left = next((cell[1] for cell in cells if cell), None)
-        shown = [_burn(cell[0]) if cell else Text("") for cell in cells]
-        table.add_row(piece, *shown, f"{left:.1%}" if left is not None else "")
+    """Windows down, slices across: it fits a narrow terminal."""
+    pieces = sorted({piece for piece, _ in view.burns})
+    table = Table(title=f"burn of {view.slo.name} (1 is what the budget allows)", title_justify="left")
+    table.add_column("window", justify="right")
+    for piece in pieces:
+        table.add_column(piece.removeprefix(f"pool={view.slo.pool},"), justify="right")
+    for window in dict.fromkeys(window for _, window in view.burns):
+        cells = [view.burns.get((piece, window)) for piece in pieces]
+        table.add_row(window, *[_burn(cell[0]) if cell else Text("") for cell in cells])
+    left = {piece: budget_left for (piece, _), (_, budget_left) in view.burns.items()}
+    table.add_section()
+    table.add_row("budget left", *[f"{left[piece]:.1%}" for piece in pieces])
     return table
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from prometheus_client import start_http_server
 
 from alerts.alertmanager import Alertmanagers, Destination
@@ -28,6 +29,7 @@ from stream_jobs.operators.traffic import Capacity
 from stream_jobs.sinks.batches import DeadLetter
 from stream_jobs.sinks.rollups import run_sink
 from turnwatch.places import Places, places
+from turnwatch.prepare import PrepareError
 from turnwatch.settings import CapacitySettings, Settings, SettingsError, load
 
 Sink = Literal["with", "without", "only"]
@@ -104,7 +106,12 @@ async def _dead_letters(kafka: KafkaAddress) -> AsyncIterator[Callable[[DeadLett
         record = dead_letter(rejected, None, letter.topic, letter.partition, letter.offset)
         await producer.send_and_wait(DEAD_LETTERS, record.value, key=record.key)
 
-    await producer.start()
+    try:
+        await producer.start()
+    except KafkaError as error:
+        raise PrepareError(
+            f"Kafka at {kafka.bootstrap} cannot be reached ({type(error).__name__}): is it running there?"
+        ) from None
     try:
         yield send
     finally:

@@ -215,10 +215,10 @@ class Stage(ABC):
         if len(self._pending) >= BATCH_EVENTS:
             self._wake.set()
 
-    async def run(self) -> None:
-        """Applies and saves until cancelled; any exception is the end of the process."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Applies and saves until `stop` is set, and once more then; any exception is the end of the process."""
         saved_at = beat = time.monotonic()
-        while True:
+        while not stop.is_set():
             await self._nap()
             now = time.monotonic()
             if now - beat > self._settings.stall_max_s:
@@ -230,9 +230,6 @@ class Stage(ABC):
             if now - saved_at >= self._settings.save_interval_s and self._owned:
                 await self._save()
                 beat = saved_at = time.monotonic()
-
-    async def drain(self) -> None:
-        """Applies and saves what has been accepted, once, before the worker leaves."""
         if self._owned:
             self._apply_pending()
             await self._save()

@@ -80,15 +80,18 @@ class IncidentsStage(Stage):
         self._pages = Pages()
         self._offset = NOTHING_APPLIED
         self._published: list[AlertState] = []
+        self._saved: set[str] = set()
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
         self._pages = restore((AlertState.model_validate_json(body(value)) for value in stored.values()), self._shards)
         self._offset = max(map(applied_offset, stored.values()), default=NOTHING_APPLIED)
+        self._saved = {key.decode() for key in stored}
         self._pager.tell(self._pages, is_news=True)
 
     def forget(self) -> None:
         self._pages, self._offset = Pages(), NOTHING_APPLIED
         self._published.clear()
+        self._saved.clear()
         self._pager.tell(self._pages, is_news=False)
 
     def marked(self, topic: str, partition: int) -> int:
@@ -114,7 +117,15 @@ class IncidentsStage(Stage):
             sent.append((0, Block(name.encode(), stamped(self._offset, told))))
             sent.append(Outgoing(ALERTS, told, [], key=name.encode(), partition=0))
         sent += rollup_messages(0, "pages", _rows(published), self._metrics)
+        sent += self._forgotten(set(newest))
         yield sent
+
+    def _forgotten(self, published: set[str]) -> list[tuple[int, Block]]:
+        """Alerts that ended long ago leave the changelog."""
+        known = {alert.alert for alert in self._pages.alerts}
+        gone = self._saved - known
+        self._saved = (self._saved & known) | published
+        return [(0, Block(name.encode(), None)) for name in sorted(gone)]
 
 
 def _rows(alerts: list[AlertState]) -> pa.Table:

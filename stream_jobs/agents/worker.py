@@ -27,6 +27,9 @@ from stream_jobs.operators.traffic import Capacity
 
 log = logging.getLogger("turnwatch.worker")
 
+DRAIN_S = 30.0
+"""How long a worker that was asked to stop may take to save; what is not saved is read again by whoever comes next."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -58,14 +61,12 @@ async def run(
         await _until_first(stop, [asyncio.create_task(app.start(), name="start")], ready=True)
         log.info("worker_started")
         metrics.worker_ready.set(1)
-        running = [asyncio.create_task(stage.run(), name=stage.name) for stage in stages]
+        running = [asyncio.create_task(stage.run(stop), name=stage.name) for stage in stages]
         watching = asyncio.create_task(_watch_faust(app), name="faust")
         tasks += [*running, watching, asyncio.create_task(settings.pager.run(stop), name="pager")]
         await _until_first(stop, tasks)
-        for task in running:
-            task.cancel()
-        for stage in stages:
-            await stage.drain()
+        # Never cancelled: between two phases of a save, blocks are on their way that the marker must not overtake.
+        await asyncio.wait(running, timeout=DRAIN_S)
     finally:
         stop.set()
         await _end(app, tasks)

@@ -15,6 +15,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from schemas.frames import READ_OPTIONS
+
 BLOCK_BYTES_MAX = 512_000
 NOTHING_APPLIED = -1
 _OFFSET_BYTES = 8
@@ -56,7 +58,7 @@ def pack_rows(rows: pl.DataFrame) -> bytes:
 
 
 def unpack_rows(packed: bytes) -> pl.DataFrame:
-    with pa.ipc.open_stream(packed) as reader:
+    with pa.ipc.open_stream(packed, options=READ_OPTIONS) as reader:
         rows = pl.from_arrow(reader.read_all())
     assert isinstance(rows, pl.DataFrame)
     return rows

@@ -32,12 +32,10 @@ class SourceReach:
     """The producers of one source partition, for one privacy partition."""
 
     producers: dict[str, ProducerReach] = field(default_factory=dict)
-
-    @property
-    def newest_ms(self) -> int:
-        return max((producer.window_end_ms for producer in self.producers.values()), default=0)
+    newest_ms: int = 0
 
     def report(self, producer: str, window_end_ms: int, volume: int) -> None:
+        self.newest_ms = max(self.newest_ms, window_end_ms)
         known = self.producers.get(producer)
         if known is None:
             self.producers[producer] = ProducerReach(window_end_ms, float(volume))
@@ -60,7 +58,8 @@ class SourceReach:
 
     @classmethod
     def restored(cls, stored: Any) -> SourceReach:
-        return cls({name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in stored.items()})
+        producers = {name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in stored.items()}
+        return cls(producers, max((producer.window_end_ms for producer in producers.values()), default=0))
 
 
 @dataclass(frozen=True, slots=True)

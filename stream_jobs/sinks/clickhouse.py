@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Protocol
 
+import aiohttp
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -78,7 +79,7 @@ class ClickHouseWarehouse:
                         **_options(address), ca_cert=address.cafile
                     )
                 await self._client.insert_arrow(table, rows, settings=LANDED)
-        except (ClickHouseError, OSError) as error:
+        except (ClickHouseError, aiohttp.ClientError, OSError) as error:
             raise explained(error, address) from error
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "producers": {"schemas", "producers"},
     "alerts": {"schemas", "alerts"},
     "dashboards": {"schemas", "dashboards"},
-    "stack": {"stack"},
+    "stack": {"schemas", "stack"},
     "stream_jobs.operators": {"schemas", "stream_jobs.operators"},
     "stream_jobs.sinks": {"schemas", "stream_jobs.sinks"},
     "stream_jobs.agents": {"schemas", "alerts", "stream_jobs"},
