@@ -39,6 +39,7 @@ class WorkerMetrics:
         self.rollup_rows_sent = counter("rollup_rows_sent", "rows sent on their way to ClickHouse", "table")
         self.rollup_rows_landed = counter("rollup_rows_landed", "rows that ClickHouse acknowledged", "table")
         self.sink_retries = counter("sink_retries", "inserts that had to be tried again", "table")
+        self.rollups_lost = counter("rollups_lost", "messages that Kafka deleted before they had landed")
         self.rollups_refused = counter(
             "rollups_refused", "messages of the rollups topic that name no table or do not fit it"
         )

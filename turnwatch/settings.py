@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     capacity: CapacitySettings = CapacitySettings()
     clock: Literal["wall", "watermark"] = "wall"
+    instance: str | None = None
+    """A worker's own stable name: killed and started anew, it goes on at once instead of after its old session."""
     run_dir: Path = Path(".turnwatch")
     runbook_base_url: str = "https://github.com/turnwatch/turnwatch/blob/main/"
 

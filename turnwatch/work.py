@@ -77,6 +77,7 @@ def worker_settings(settings: Settings, known: Places, metrics: WorkerMetrics, a
             known.kafka,
             settings.kafka.partitions,
             settings.kafka.replication_factor,
+            settings.instance,
             data_dir=settings.run_dir / "faust",
         ),
         stages=StageSettings(accept_gaps=accept_gap),

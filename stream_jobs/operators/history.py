@@ -2,7 +2,7 @@
 
 Counts are kept at four resolutions, 10 s for the short windows up to 1 h for the period. A coarse bucket is always told
 from the finer ones (assigned, never incremented), while those are kept far longer than they can change; so late data and
-replays after a crash leave no trace of how they came. Arrays are 32 bits wide and widened where a count needs it.
+replays after a crash leave no trace of how they came. Arrays are 32 bits wide and widened to 64 where a count needs it.
 
 Memory: slices x indicators x 2 counts x 4 bytes x buckets (90 of 10 s, 370 of 1 min, 450 of 10 min, 745 of 1 h for a
 30-day period), 13 KB per slice and indicator.
@@ -52,7 +52,7 @@ class History:
     def __init__(self, indicators: int, period_s: int) -> None:
         self.resolutions = resolutions(period_s)
         self._indicators = indicators
-        self._buckets: list[dict[int, NDArray[np.unsignedinteger]]] = [{} for _ in self.resolutions]
+        self._buckets: list[dict[int, NDArray[np.integer]]] = [{} for _ in self.resolutions]
         self._unsaved: set[tuple[int, int]] = set()
         self._forgotten: list[bytes] = []
         self.slices = 0
@@ -121,7 +121,7 @@ class History:
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         for level, start_ms in sorted(self._unsaved):
-            bucket = self._buckets[level][start_ms]
+            bucket = self._buckets[level][start_ms][: self.slices]
             for chunk in range(-(-len(bucket) // _CHUNK_SLICES)):
                 part = bucket[chunk * _CHUNK_SLICES : (chunk + 1) * _CHUNK_SLICES]
                 yield Block(_key(level, start_ms, chunk), stamped(applied_offset, _pack(part)))
@@ -140,15 +140,15 @@ class History:
         longest_ms = (600_000, 6 * 3_600_000, 3 * 86_400_000)
         return next((level for level, longest in enumerate(longest_ms) if length_ms <= longest), 3)
 
-    def _bucket(self, level: int, start_ms: int, wide: bool) -> NDArray[np.unsignedinteger]:
+    def _bucket(self, level: int, start_ms: int, wide: bool) -> NDArray[np.integer]:
         bucket = self._buckets[level].get(start_ms)
         rows = -(-self.slices // _SLICES_STEP) * _SLICES_STEP
         if bucket is None:
-            bucket = np.zeros((rows, self._indicators, 2), dtype=np.uint64 if wide else np.uint32)
+            bucket = np.zeros((rows, self._indicators, 2), dtype=np.int64 if wide else np.uint32)
         elif len(bucket) < self.slices:
             bucket = np.concatenate([bucket, np.zeros((rows - len(bucket), self._indicators, 2), dtype=bucket.dtype)])
         if wide and bucket.dtype == np.uint32:
-            bucket = bucket.astype(np.uint64)
+            bucket = bucket.astype(np.int64)
         self._buckets[level][start_ms] = bucket
         return bucket
 
@@ -157,7 +157,7 @@ def _key(level: int, start_ms: int, chunk: int) -> bytes:
     return f"history|{level}|{start_ms}|{chunk}".encode()
 
 
-def _pack(part: NDArray[np.unsignedinteger]) -> bytes:
+def _pack(part: NDArray[np.integer]) -> bytes:
     raw = np.ascontiguousarray(part).tobytes()
     compressed: bytes = pa.compress(raw, codec="zstd", asbytes=True)
     return bytes([part.itemsize]) + len(raw).to_bytes(8, "big") + compressed

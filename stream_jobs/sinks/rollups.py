@@ -82,7 +82,7 @@ class Sink:
     async def run(self) -> None:
         while not self._stop.is_set():
             try:
-                async with _consumer(self._kafka, self._settings) as (consumer, positions):
+                async with _consumer(self._kafka, self._settings, self._metrics) as (consumer, positions):
                     await self._consume(consumer, positions)
             except KafkaError as error:
                 if self._has_kafka:
@@ -138,8 +138,8 @@ class Sink:
 class Positions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
     """Which offset comes next. This topic's have no gaps: where one shows, Kafka deleted rows that never landed."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: AIOKafkaConsumer, metrics: WorkerMetrics) -> None:
+        self._consumer, self._metrics = consumer, metrics
         self._next: dict[TopicPartition, int] = {}
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -155,6 +155,7 @@ class Positions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pu
                 self._next[partition] = await self._begun_at(partition, message.offset)
             missing = message.offset - self._next[partition]
             if missing > 0:
+                self._metrics.rollups_lost.inc(missing)
                 place = f"{message.topic} partition {message.partition}, before offset {message.offset}"
                 log.error("rollups_lost: Kafka deleted %s messages that had not landed, of %s.", missing, place)
             self._next[partition] = message.offset + 1
@@ -167,7 +168,9 @@ class Positions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pu
 
 
 @asynccontextmanager
-async def _consumer(kafka: KafkaAddress, settings: SinkSettings) -> AsyncIterator[tuple[AIOKafkaConsumer, Positions]]:
+async def _consumer(
+    kafka: KafkaAddress, settings: SinkSettings, metrics: WorkerMetrics
+) -> AsyncIterator[tuple[AIOKafkaConsumer, Positions]]:
     consumer = AIOKafkaConsumer(
         group_id=settings.group,
         enable_auto_commit=False,
@@ -178,7 +181,7 @@ async def _consumer(kafka: KafkaAddress, settings: SinkSettings) -> AsyncIterato
         max_poll_interval_ms=FOREVER_MS,  # Waiting for ClickHouse is no reason to lose one's partitions.
         **kafka.aiokafka_options(),
     )
-    positions = Positions(consumer)
+    positions = Positions(consumer, metrics)
     consumer.subscribe([settings.topic], listener=positions)
     try:
         await consumer.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from producers.collector import Frame
 from producers.scenarios import Scenario, canary
 from producers.simulation import Plan
+from producers.transport import Transport
 from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
 from schemas.topics import BURNS, ROLLUPS, aggregates, partials
@@ -150,15 +151,18 @@ def small_fleet() -> Scenario:
 class Altering:
     """A transport that lets somebody change what is sent, batch by batch."""
 
-    onward: object
-    alter: Callable[[list[Frame]], list[Frame]]
+    onward: Transport
+    alter: Callable[[int, list[Frame]], Awaitable[list[Frame]]]
+    batch: int = 0
 
     async def send(self, frames: Iterable[Frame]) -> None:
-        await self.onward.send(self.alter(list(frames)))  # type: ignore[attr-defined]  # any transport
+        altered = await self.alter(self.batch, list(frames))
+        self.batch += 1
+        await self.onward.send(altered)
 
 
 @asynccontextmanager
-async def _offsets(kafka: KafkaAddress) -> AsyncIterator[Callable[..., object]]:
+async def _offsets(kafka: KafkaAddress) -> AsyncIterator[Callable[[str, list[str]], Awaitable[int]]]:
     consumer = AIOKafkaConsumer(**kafka.aiokafka_options())
     admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
     await consumer.start()

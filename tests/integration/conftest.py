@@ -1,0 +1,49 @@
+"""One plant for all tests of a module, and a seed that a failure prints."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from schemas.kafka import KafkaAddress
+from schemas.topics import PARTITIONS_DEFAULT
+from schemas.warehouse import ClickHouseAddress
+from stack.local import start_stack
+from stream_jobs.sinks.migrate import migrate
+from tests.integration.plant import Plant
+from turnwatch.prepare import create_topics
+from turnwatch.surroundings import start_worker
+
+BEGINS_BEFORE_NOW_MS = 6 * 3_600_000
+
+
+@pytest.fixture
+def seed() -> int:
+    """Another world in every run; `TURNWATCH_SEED` brings one back."""
+    given = os.environ.get("TURNWATCH_SEED")
+    seed = int(given) if given else random.SystemRandom().randrange(10**6)
+    print(f"TURNWATCH_SEED={seed} repeats this world.")
+    return seed
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    with pytest.MonkeyPatch.context() as environment:
+        # A killed worker comes back under its own name, so that nobody waits for its session to end.
+        environment.setenv("TURNWATCH_INSTANCE", "only-worker")
+        stack = start_stack(tmp_path_factory.mktemp("plant"))
+        with stack:
+            asyncio.run(create_topics(KafkaAddress(stack.kafka.bootstrap), PARTITIONS_DEFAULT))
+            migrate(ClickHouseAddress(stack.clickhouse.url))
+            worker, metrics_url = asyncio.run(start_worker(stack))
+            begins_ms = (int(time.time() * 1_000) - BEGINS_BEFORE_NOW_MS) // 60_000 * 60_000
+            plant = Plant(stack, stack.clickhouse.running, worker, metrics_url, begins_ms)
+            try:
+                yield plant
+            finally:
+                plant.close()
