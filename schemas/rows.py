@@ -66,13 +66,15 @@ def rules(family: Family, partition: PrivacyPartition) -> tuple[tuple[Reason, st
     return tuple(broken)
 
 
-def violations(rows: pl.DataFrame, family: Family, partition: PrivacyPartition) -> dict[int, tuple[Reason, str]]:
+def violations(
+    rows: pl.DataFrame, cells: pl.DataFrame, family: Family, partition: PrivacyPartition
+) -> dict[int, tuple[Reason, str]]:
     """The first rule that each broken frame breaks, by frame number; empty when all rows are sound.
 
-    Nearly always all are. So extremes and distinct values of whole columns are looked at first, and rows one by one
-    only where those show that something is wrong.
+    Nearly always all are. So extremes of whole columns and the dimensions of `cells` (the rows grouped by all of them)
+    are looked at first, and rows one by one only where those show that something is wrong.
     """
-    suspects = _suspects(rows, family, partition)
+    suspects = _suspects(rows, cells, family, partition)
     found: dict[int, tuple[Reason, str]] = {}
     for reason, column, broken in rules(family, partition) if suspects else ():
         if column in suspects:
@@ -81,7 +83,7 @@ def violations(rows: pl.DataFrame, family: Family, partition: PrivacyPartition) 
     return found
 
 
-def _suspects(rows: pl.DataFrame, family: Family, partition: PrivacyPartition) -> set[str]:
+def _suspects(rows: pl.DataFrame, cells: pl.DataFrame, family: Family, partition: PrivacyPartition) -> set[str]:
     """Columns in which some row breaks a rule."""
     facts = rows.select(_facts(family)).row(0, named=True)
     suspects = {name for name in family.measure_names if not _is_within(facts, name, 0, COUNT_MAX)}
@@ -93,7 +95,7 @@ def _suspects(rows: pl.DataFrame, family: Family, partition: PrivacyPartition) -
     }
     for name in family.dimensions:
         absent, nulls = name not in partition.dimensions, facts[f"{name}|nulls"]
-        if (absent and nulls < len(rows)) or (not absent and (nulls or not _all_fit(rows, name))):
+        if (absent and nulls < len(rows)) or (not absent and (nulls or not _all_fit(cells, name))):
             suspects.add(name)
     return suspects | {key.name for key in family.keys if key.vocabulary and rows.select(_outside(key).any()).item()}
 

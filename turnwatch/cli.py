@@ -168,7 +168,7 @@ app.add_typer(bench, name="bench")
 
 @bench.command("pipeline", epilog="Example: turnwatch bench pipeline --frames 20000")
 def bench_pipeline(
-    frames: Annotated[int, typer.Option(min=100, help="Frames of 200 rows to send through.")] = 15_000,
+    frames: Annotated[int, typer.Option(min=100, help="Frames of 200 rows to send through.")] = 30_000,
     slices: Annotated[int, typer.Option(min=10, help="Distinct slices of the finest cut.")] = 200,
 ) -> None:
     """Rows per second through Kafka, intake, burn_rate and the ClickHouse sink, next to the limit of this machine."""

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from schemas.families import Family, PrivacyPartition
 from schemas.frames import FrameHeader, decode_header, decode_rows
@@ -130,7 +131,7 @@ class Intake:
         for partition in self.family.partitions:
             of_partition = [frame for frame in opened if frame.header.partition is partition]
             if of_partition:
-                self._apply_frames(partition, self._sound(partition, of_partition, outcome), outcome)
+                self._apply_frames(partition, of_partition, outcome)
         if records:
             self.marked = max(self.marked, records[-1].offset)
         outcome.refusals.sort(key=lambda refusal: refusal.offset)
@@ -151,27 +152,33 @@ class Intake:
             outcome.columns_dropped += dropped
             yield _Opened(record.offset, header, rows)
 
-    def _sound(self, partition: PrivacyPartition, frames: list[_Opened], outcome: Intaken) -> pl.DataFrame:
-        """The rows of all frames whose values keep the contract and that pass fence and lateness, in offset order."""
+    def _apply_frames(self, partition: PrivacyPartition, frames: list[_Opened], outcome: Intaken) -> None:
+        """Adds the rows of all frames whose values keep the contract and that pass fence and lateness."""
         rows = _joined(frames)
-        broken = violations(rows, self.family, partition)
+        by_offset = self._is_replayed(partition, frames[0].offset)
+        cells = self._cells(partition, rows, by_offset)
+        passing = self._passing(frames, violations(rows, cells, self.family, partition), outcome)
+        outcome.frames_applied += len(passing)
+        if len(passing) < len(frames):
+            rows = rows.filter(pl.col(FRAME).is_in(passing))
+            cells = self._cells(partition, rows, by_offset)
+        outcome.rows_applied += len(rows)
+        if passing:
+            self._add_cells(partition, cells, frames[passing[-1]].offset, outcome)
+
+    def _passing(self, frames: list[_Opened], broken: dict[int, tuple[Reason, str]], outcome: Intaken) -> list[int]:
+        """Places of the frames that are taken in, in offset order; the others are refused or passed over, and counted."""
         passing: list[int] = []
         for place, frame in enumerate(frames):
             if place in broken:
                 reason, column = broken[place]
-                refused: Rejected | None = Rejected(
-                    reason, f"Column {column} of family {self.family.name} breaks the contract ({reason.value})."
-                )
+                sentence = f"Column {column} of family {self.family.name} breaks the contract ({reason.value})."
+                refused: Rejected | None = Rejected(reason, sentence)
             else:
                 refused = self._admit(frame, outcome, passing, place)
             if refused:
                 outcome.refusals.append(Refusal(frame.offset, refused, frame.header.producer))
-        outcome.frames_applied += len(passing)
-        kept = rows if len(passing) == len(frames) else rows.filter(pl.col(FRAME).is_in(passing))
-        outcome.rows_applied += len(kept)
-        starts = pl.Series("bucket_start_ms", [frame.header.window_start_ms for frame in frames], dtype=pl.Int64)
-        offsets = pl.Series("offset", [frame.offset for frame in frames], dtype=pl.Int64)
-        return kept.with_columns(starts.gather(kept[FRAME]), offsets.gather(kept[FRAME]))
+        return passing
 
     def _admit(self, frame: _Opened, outcome: Intaken, passing: list[int], place: int) -> Rejected | None:
         header = frame.header
@@ -200,19 +207,15 @@ class Intake:
         passing.append(place)
         return None
 
-    def _apply_frames(self, partition: PrivacyPartition, rows: pl.DataFrame, outcome: Intaken) -> None:
-        if rows.is_empty():
-            return
-        replayed = any(
-            key[0] == partition.name and totals.applied >= rows["offset"][0] for key, totals in self._blocks.items()
-        )
-        cells = self._cells(partition, rows, by_offset=replayed)
+    def _is_replayed(self, partition: PrivacyPartition, first_offset: int) -> bool:
+        """Whether some block has these records already: after a crash blocks may be ahead of the marker."""
+        return any(key[0] == partition.name and totals.applied >= first_offset for key, totals in self._blocks.items())
+
+    def _add_cells(self, partition: PrivacyPartition, cells: pl.DataFrame, newest: int, outcome: Intaken) -> None:
         sliced = pl.concat([self._cut(cells, dimensions) for dimensions in self._cuts(partition)])
         numbered = self._slices.numbered(sliced, outcome.overflowed)
-        newest = int(rows["offset"][-1])
-        for (start_ms, chunk), part in numbered.partition_by(
-            "bucket_start_ms", "chunk", as_dict=True, include_key=False
-        ).items():
+        chunks = numbered.partition_by("bucket_start_ms", "chunk", as_dict=True, include_key=False)
+        for (start_ms, chunk), part in chunks.items():
             self._add((partition.name, start_ms, chunk), part, newest)
 
     def _cells(self, partition: PrivacyPartition, rows: pl.DataFrame, by_offset: bool) -> pl.DataFrame:
@@ -390,10 +393,19 @@ def _misplaced(header: FrameHeader, record: Record) -> Rejected | None:
 
 
 def _joined(frames: list[_Opened]) -> pl.DataFrame:
+    """All rows in offset order, with the frame, offset and bucket that each came with."""
     rows = pl.from_arrow(pa.concat_tables([frame.rows for frame in frames]))
     assert isinstance(rows, pl.DataFrame)
     lengths = [frame.rows.num_rows for frame in frames]
-    return rows.with_columns(pl.Series(FRAME, np.repeat(np.arange(len(frames), dtype=np.uint32), lengths)))
+
+    def spread(values: Sequence[int]) -> NDArray[np.int64]:
+        return np.repeat(np.array(values, dtype=np.int64), lengths)
+
+    return rows.with_columns(
+        pl.Series(FRAME, spread(range(len(frames)))),
+        pl.Series("offset", spread([frame.offset for frame in frames])),
+        pl.Series("bucket_start_ms", spread([frame.header.window_start_ms for frame in frames])),
+    )
 
 
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:

@@ -37,13 +37,16 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         # A killed worker comes back under its own name, so that nobody waits for its session to end.
         environment.setenv("TURNWATCH_INSTANCE", "only-worker")
         stack = start_stack(tmp_path_factory.mktemp("plant"))
-        with stack:
+        try:
             asyncio.run(create_topics(KafkaAddress(stack.kafka.bootstrap), PARTITIONS_DEFAULT))
             migrate(ClickHouseAddress(stack.clickhouse.url))
             worker, metrics_url = asyncio.run(start_worker(stack))
-            begins_ms = (int(time.time() * 1_000) - BEGINS_BEFORE_NOW_MS) // 60_000 * 60_000
-            plant = Plant(stack, stack.clickhouse.running, worker, metrics_url, begins_ms)
-            try:
-                yield plant
-            finally:
-                plant.close()
+        except BaseException:
+            stack.close()
+            raise
+        begins_ms = (int(time.time() * 1_000) - BEGINS_BEFORE_NOW_MS) // 60_000 * 60_000
+        plant = Plant(stack, stack.clickhouse.running, worker, metrics_url, begins_ms)
+        try:
+            yield plant
+        finally:
+            plant.close()
