@@ -19,13 +19,18 @@ Merge = Literal["counter", "gauge"]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One non-negative integer that rows carry. `part_of` names the measure it can never exceed."""
+    """One non-negative integer that rows carry.
+
+    `part_of` names the measure it can never exceed. `since_minor`: the contract's minor version that declared it; a
+    frame of an older one does not have it, and counts as zero.
+    """
 
     name: str
     unit: str
     meaning: str
     merge: Merge = "counter"
     part_of: str | None = None
+    since_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

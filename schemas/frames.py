@@ -7,6 +7,7 @@ family, sequence), its Kafka key the producer. `docs/contract.md` states this pa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from re import compile as pattern
@@ -215,8 +216,8 @@ def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
             read = _bounded_read(reader)
             if isinstance(read, Rejected):
                 return read
-            unknown = len(reader.schema) - len(expected)
-            return read[0].select(expected.names).cast(expected), unknown
+            unknown = sum(name not in expected.names for name in reader.schema.names)
+            return _with_later_measures(header, read[0]).select(expected.names).cast(expected), unknown
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError):
         return Rejected(Reason.MALFORMED_PAYLOAD, "The payload is not a readable Arrow IPC stream.")
 
@@ -239,25 +240,45 @@ def _bounded_read(reader: pa.RecordBatchStreamReader) -> tuple[pa.Table, int] | 
 def _schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schema) -> Rejected | None:
     if len(set(schema.names)) != len(schema.names):
         return Rejected(Reason.MALFORMED_PAYLOAD, "The frame names one column twice.")
+    later = _later_measures(header)
     for field in expected:
+        if field.name not in schema.names and field.name in later:
+            continue
         if field.name not in schema.names:
             return Rejected(Reason.MISSING_COLUMN, f"Column {field.name} of family {header.family.name} is missing.")
         if schema.field(field.name).type != field.type:
             return Rejected(Reason.WRONG_TYPE, f"Column {field.name} has to be {field.type}.")
-    if len(schema) > len(expected) and header.minor <= SCHEMA_MINOR:
+    unknown = sum(name not in expected.names for name in schema.names)
+    if unknown and header.minor <= SCHEMA_MINOR:
         return Rejected(
             Reason.UNKNOWN_COLUMN,
-            f"The frame has {len(schema) - len(expected)} columns that version {SCHEMA_MAJOR}.{header.minor} of {header.family.name} does not declare.",
+            f"The frame has {unknown} columns that version {SCHEMA_MAJOR}.{header.minor} of {header.family.name} does not declare.",
         )
     return None
 
 
+def _later_measures(header: FrameHeader) -> set[str]:
+    """Measures that were declared after the version that the frame was written by."""
+    return {measure.name for measure in header.family.measures if measure.since_minor > header.minor}
+
+
+def _with_later_measures(header: FrameHeader, table: pa.Table) -> pa.Table:
+    for name in sorted(_later_measures(header) - set(table.column_names)):
+        table = table.append_column(name, pa.repeat(pa.scalar(0, pa.int64()), table.num_rows))
+    return table
+
+
 def _read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
     lines = [line for line in payload.splitlines() if line.strip()]
-    adapter = row_adapter(header.family, header.partition)
+    is_newer = header.minor > SCHEMA_MINOR
+    adapter = row_adapter(header.family, header.partition, min(header.minor, SCHEMA_MINOR), accepts_unknown=is_newer)
+    expected = arrow_schema(header.family)
     try:
         rows = adapter.validate_json(b"[" + b",".join(lines) + b"]")
-        return pa.Table.from_pylist(rows, schema=arrow_schema(header.family)), 0
+        unknown = len(json.loads(lines[0]).keys() - set(expected.names)) if is_newer and lines else 0
+        declared = pa.schema([field for field in expected if field.name not in _later_measures(header)])
+        table = pa.Table.from_pylist(rows, schema=declared)
+        return _with_later_measures(header, table).select(expected.names).cast(expected), unknown
     except ValidationError as error:
         return _json_rejection(header, error)
     except (pa.ArrowException, OverflowError, UnicodeError, ValueError):

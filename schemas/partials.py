@@ -15,6 +15,7 @@ from functools import cache
 
 import pyarrow as pa
 
+from schemas.failures import Foreseen
 from schemas.families import Family, PrivacyPartition
 from schemas.frames import READ_OPTIONS
 
@@ -63,7 +64,7 @@ def decode(family: Family, headers: Mapping[str, bytes], payload: bytes) -> Part
     """Reads what `encode` wrote. Intake is ours: anything else is a broken invariant, and raises."""
     about = json.loads(headers["tw-partial"])
     if about["format"] != PARTIALS_VERSION:
-        raise ValueError(
+        raise Foreseen(
             f"A partial of format {about['format']} was read by a worker that knows {PARTIALS_VERSION}: deploy the newer worker."
         )
     with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:

@@ -33,14 +33,19 @@ def arrow_schema(family: Family) -> pa.Schema:
 
 
 @cache
-def row_adapter(family: Family, partition: PrivacyPartition) -> TypeAdapter[list[dict[str, Any]]]:
-    """Reads JSON rows of one privacy partition; unknown or missing fields and wrong types are refused."""
+def row_adapter(
+    family: Family, partition: PrivacyPartition, minor: int, accepts_unknown: bool
+) -> TypeAdapter[list[dict[str, Any]]]:
+    """Reads JSON rows of one privacy partition as contract version `minor` declares them.
+
+    Missing fields and wrong types are refused, and so are unknown fields unless they are accepted (and dropped).
+    """
     fields: dict[str, Any] = {name: Annotated[str, StringConstraints(strict=True)] for name in partition.dimensions}
     fields |= {key.name: str if key.vocabulary else StrictInt for key in family.keys}
-    fields |= {measure.name: StrictInt for measure in family.measures}
+    fields |= {measure.name: StrictInt for measure in family.measures if measure.since_minor <= minor}
     typed_dict: Any = TypedDict  # The fields come from the contract, so no checker can know them.
     row: Any = typed_dict(f"{family.name}_{partition.name}_row", fields)
-    row.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    row.__pydantic_config__ = ConfigDict(extra="ignore" if accepts_unknown else "forbid", strict=True)
     rows: Any = list[row]
     return TypeAdapter(rows)
 

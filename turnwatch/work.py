@@ -27,7 +27,7 @@ from stream_jobs.agents.intake import dead_letter
 from stream_jobs.agents.worker import WorkerSettings, run
 from stream_jobs.operators.traffic import Capacity
 from stream_jobs.sinks.batches import DeadLetter
-from stream_jobs.sinks.rollups import run_sink
+from stream_jobs.sinks.rollups import SinkSettings, run_sink
 from turnwatch.places import Places, places
 from turnwatch.prepare import PrepareError
 from turnwatch.settings import CapacitySettings, Settings, SettingsError, load
@@ -56,7 +56,8 @@ async def _work(settings: Settings, known: Places, sink: Sink, accept_gap: bool)
     async with _dead_letters(known.kafka) as send_dead_letter:
 
         async def land(stopping: asyncio.Event) -> None:
-            await run_sink(known.kafka, known.clickhouse, metrics, stopping, send_dead_letter)
+            sink_settings = SinkSettings(instance=settings.instance)
+            await run_sink(known.kafka, known.clickhouse, metrics, stopping, send_dead_letter, sink_settings)
 
         if sink == "only":
             await land(stop)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import chain
 
 import faust
 
@@ -53,9 +52,9 @@ class IntakeStage(Stage):
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         intakes = list(self._intakes.items())
-        changed = [((partition, block) for block in intake.unsaved_blocks()) for (_, partition), intake in intakes]
         dead_letters, self._dead_letters = self._dead_letters, []
-        yield list(chain(dead_letters, *changed))
+        changed = [(partition, block) for (_, partition), intake in intakes for block in intake.unsaved_blocks()]
+        yield [*dead_letters, *changed]
         yield [(partition, block) for (_, partition), intake in intakes for block in intake.marker()]
         yield [
             Outgoing(partials(family), value, headers, partition=shard)

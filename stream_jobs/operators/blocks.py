@@ -8,18 +8,26 @@ counts only where its frame lies above its block's own offset (`faust.md`, rules
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
+from schemas.failures import Foreseen
 from schemas.frames import READ_OPTIONS
 
 BLOCK_BYTES_MAX = 512_000
 NOTHING_APPLIED = -1
+STATE_FORMAT = 1
+"""Grows when an older worker could not read what a newer one writes."""
 _OFFSET_BYTES = 8
+_HEADER_BYTES = 1 + _OFFSET_BYTES
+
+
+class NewerState(Foreseen):
+    """State was written by a newer version; reading it would be a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +44,21 @@ class Block:
 
 
 def stamped(applied_offset: int, body: bytes) -> bytes:
-    """The stored form of a block's body."""
-    return (applied_offset + 1).to_bytes(_OFFSET_BYTES, "big") + body
+    """The stored form of a block's body: state format, applied offset, body."""
+    return bytes([STATE_FORMAT]) + (applied_offset + 1).to_bytes(_OFFSET_BYTES, "big") + body
 
 
 def applied_offset(value: bytes) -> int:
-    return int.from_bytes(value[:_OFFSET_BYTES], "big") - 1
+    """The offset in a stored block; raises `NewerState` where a newer version wrote it."""
+    if value[0] > STATE_FORMAT:
+        raise NewerState(
+            f"The state in Kafka has format {value[0]} and this worker knows {STATE_FORMAT}: deploy the newer worker again."
+        )
+    return int.from_bytes(value[1:_HEADER_BYTES], "big") - 1
 
 
 def body(value: bytes) -> bytes:
-    return value[_OFFSET_BYTES:]
+    return value[_HEADER_BYTES:]
 
 
 def pack_rows(rows: pl.DataFrame) -> bytes:
@@ -57,17 +70,18 @@ def pack_rows(rows: pl.DataFrame) -> bytes:
     return packed
 
 
-def unpack_rows(packed: bytes) -> pl.DataFrame:
+def unpack_rows(packed: bytes, measures: Sequence[str]) -> pl.DataFrame:
+    """The rows, with a zero for each measure that was declared after they were written."""
     with pa.ipc.open_stream(packed, options=READ_OPTIONS) as reader:
         rows = pl.from_arrow(reader.read_all())
     assert isinstance(rows, pl.DataFrame)
-    return rows
+    return rows.with_columns(pl.lit(0, pl.Int64).alias(name) for name in measures if name not in rows.columns)
 
 
 def chunks_below_limit(rows: pl.DataFrame) -> Iterator[bytes]:
     """`rows` packed in as few pieces as stay below the limit; at least one."""
     packed = pack_rows(rows)
-    if len(packed) + _OFFSET_BYTES < BLOCK_BYTES_MAX or len(rows) <= 1:
+    if len(packed) + _HEADER_BYTES < BLOCK_BYTES_MAX or len(rows) <= 1:
         yield packed
         return
     half = len(rows) // 2

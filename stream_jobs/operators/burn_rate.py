@@ -80,36 +80,29 @@ class BurnRate:
         changed = self._ledger.changed()
         if not changed:
             return
-        fine = [key for key in changed if key[0] == OPERATIONAL.name]
         totals = self._ledger.totals(changed)
-        self._fold(totals, fine, changed)
-        if fine:
-            yield (
-                "burn_rate_10s",
-                self._rows(totals.filter(~pl.col("slice").is_in(self._minute_slices())), "burn_rate_10s"),
-            )
-        minutes = self._minute_buckets(changed)
-        yield (
-            "burn_rate_1m",
-            self._rows(per_minute(self._ledger.totals(minutes), ["slice"], TURNS.measure_names), "burn_rate_1m"),
-        )
+        minutes = per_minute(self._ledger.totals(self._whole_minutes(changed)), ["slice"], TURNS.measure_names)
+        self._number(minutes)
+        self._fold(totals, minutes)
+        fine = totals.filter(~pl.col("slice").is_in(self._minute_slices()))
+        if not fine.is_empty():
+            yield "burn_rate_10s", self._rows(fine, "burn_rate_10s")
+        yield "burn_rate_1m", self._rows(minutes, "burn_rate_1m")
         self._ledger.forget_old()
         self._history.forget_old(self._ledger.newest_ms(OPERATIONAL.name))
 
-    def _fold(self, totals: pl.DataFrame, fine: list[BucketKey], changed: list[BucketKey]) -> None:
-        self._number(totals)
-        for (start_ms,), part in totals.partition_by("bucket_start_ms", as_dict=True).items():
-            numbers = np.array([self._numbers[text] for text in part["slice"]], dtype=np.int64)
-            counts = self._counts(part)
-            by_minute = np.array(self._by_minute)[numbers]
-            self._history.assign(0, int(start_ms), numbers[~by_minute], counts[~by_minute])
-            self._history.assign(1, int(start_ms), numbers[by_minute], counts[by_minute])
-        fine_slices = np.flatnonzero(~np.array(self._by_minute, dtype=bool))
-        for minute_ms in minutes_of([start_ms for _, start_ms in fine]):
-            self._history.retell(1, minute_ms, 0, fine_slices)
+    def _fold(self, totals: pl.DataFrame, minutes: pl.DataFrame) -> None:
+        """Minutes come from the ledger, which keeps them whole for as long as a lagging source may change them."""
+        for level, rows in ((0, totals), (1, minutes)):
+            for (start_ms,), part in rows.partition_by("bucket_start_ms", as_dict=True).items():
+                numbers = np.array([self._numbers[text] for text in part["slice"]], dtype=np.int64)
+                has_level = np.full(len(part), True) if level else ~np.array(self._by_minute)[numbers]
+                self._history.assign(level, int(start_ms), numbers[has_level], self._counts(part)[has_level])
         everything = np.arange(len(self._numbers))
         for level in (2, 3):
-            for start_ms in sorted({self._history.resolutions[level].start(start_ms) for _, start_ms in changed}):
+            for start_ms in sorted(
+                {self._history.resolutions[level].start(start) for start in minutes["bucket_start_ms"]}
+            ):
                 self._history.retell(level, start_ms, 1, everything)
 
     def _number(self, totals: pl.DataFrame) -> None:
@@ -141,7 +134,7 @@ class BurnRate:
     def _minute_slices(self) -> list[str]:
         return [text for text, number in self._numbers.items() if self._by_minute[number]]
 
-    def _minute_buckets(self, changed: list[BucketKey]) -> list[BucketKey]:
+    def _whole_minutes(self, changed: list[BucketKey]) -> list[BucketKey]:
         minutes = {(name, minute) for name, start_ms in changed for minute in minutes_of([start_ms])}
         names = {name for name, _ in changed}
         return [

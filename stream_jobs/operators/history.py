@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stream_jobs.operators.blocks import Block, body, stamped
+from stream_jobs.operators.blocks import Block, NewerState, body, stamped
 
 Counts = NDArray[np.int64]
 """Shape (slices, indicators, 2): bad and total turns."""
@@ -160,10 +160,16 @@ def _key(level: int, start_ms: int, chunk: int) -> bytes:
 def _pack(part: NDArray[np.integer]) -> bytes:
     raw = np.ascontiguousarray(part).tobytes()
     compressed: bytes = pa.compress(raw, codec="zstd", asbytes=True)
-    return bytes([part.itemsize]) + len(raw).to_bytes(8, "big") + compressed
+    return bytes([part.itemsize, part.shape[1]]) + len(raw).to_bytes(8, "big") + compressed
 
 
 def _unpack(packed: bytes, indicators: int) -> Counts:
-    size = int.from_bytes(packed[1:9], "big")
-    raw = pa.decompress(packed[9:], decompressed_size=size, codec="zstd", asbytes=True)
+    """Counts by position; where the contract has other indicators now, positions mean something else."""
+    if packed[1] != indicators:
+        raise NewerState(
+            f"The history in Kafka counts {packed[1]} indicators and this worker {indicators}: "
+            "deploy the version that wrote it, or let the worker begin anew with an empty changelog."
+        )
+    size = int.from_bytes(packed[2:10], "big")
+    raw = pa.decompress(packed[10:], decompressed_size=size, codec="zstd", asbytes=True)
     return np.frombuffer(raw, dtype=f"u{packed[0]}").reshape(-1, indicators, 2).astype(np.int64)

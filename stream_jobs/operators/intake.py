@@ -357,7 +357,7 @@ class Intake:
             else:
                 partition, start_ms, chunk = rest
                 intake._blocks[(partition, int(start_ms), int(chunk))] = _Totals(
-                    unpack_rows(body(value)), applied_offset(value)
+                    _in_order(unpack_rows(body(value), family.measure_names), family), applied_offset(value)
                 )
         intake._slices.restore(pages)
         intake._unsent = set(intake._blocks)
@@ -406,6 +406,10 @@ def _joined(frames: list[_Opened]) -> pl.DataFrame:
         pl.Series("offset", spread([frame.offset for frame in frames])),
         pl.Series("bucket_start_ms", spread([frame.header.window_start_ms for frame in frames])),
     )
+
+
+def _in_order(rows: pl.DataFrame, family: Family) -> pl.DataFrame:
+    return rows.select("slice", *family.key_names, *family.measure_names)
 
 
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:

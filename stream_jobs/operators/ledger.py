@@ -62,6 +62,7 @@ class Ledger:
         kept = rows.filter(pl.col("bucket_start_ms") >= oldest_ms).with_columns(
             version=pl.lit(partial.version, pl.Int64)
         )
+        kept = kept.select("bucket_start_ms", *self._no_rows().columns)
         for (start_ms,), part in kept.partition_by("bucket_start_ms", as_dict=True, include_key=False).items():
             self._put((partial.partition.name, int(start_ms), partial.source_partition), part)
         return len(rows) - len(kept)
@@ -142,7 +143,9 @@ class Ledger:
             elif kind == "bucket":
                 bucket = (rest[0], int(rest[1]), int(rest[2]))
                 self._places[bucket] = max(self._places.get(bucket, 0), int(rest[3]) + 1)
-                pieces.setdefault(bucket, []).append(unpack_rows(body(value)))
+                pieces.setdefault(bucket, []).append(
+                    self._in_order(unpack_rows(body(value), self.family.measure_names))
+                )
         for bucket, parts in pieces.items():
             self._put(bucket, pl.concat(parts))
         self._unsaved.clear()
@@ -160,6 +163,9 @@ class Ledger:
         self._pieces[key] = joined.sort("version").unique(subset=self._identity, keep="last", maintain_order=False)
         self._changed.add((key[0], key[1]))
         self._unsaved.add(key)
+
+    def _in_order(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(self._no_rows().columns)
 
     def _known_reaches(self, partition: str) -> list[Reach]:
         return [reach for _, reach in self._reaches[partition].values()]

@@ -37,10 +37,14 @@ SendDeadLetter = Callable[[DeadLetter], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class SinkSettings:
-    """A batch ends `linger_s` after the one before (ClickHouse likes few and large inserts), or when it is full."""
+    """A batch ends `linger_s` after the one before (ClickHouse likes few and large inserts), or when it is full.
+
+    `instance`: a stable name of this process makes membership static, so that it goes on at once after a kill.
+    """
 
     topic: str = ROLLUPS
     group: str = GROUP
+    instance: str | None = None
     linger_s: float = 1.0
     batch_messages_max: int = 2_000
     batch_bytes_max: int = 8 * 1024 * 1024
@@ -173,6 +177,7 @@ async def _consumer(
 ) -> AsyncIterator[tuple[AIOKafkaConsumer, Positions]]:
     consumer = AIOKafkaConsumer(
         group_id=settings.group,
+        group_instance_id=settings.instance or None,  # An empty name would be one identity for all.
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=1_048_576,

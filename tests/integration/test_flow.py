@@ -247,12 +247,10 @@ async def partition_of(plant: Plant, frame: Frame) -> int:
 
 
 async def ends_of(plant: Plant, topic: str) -> dict[TopicPartition, int]:
-    consumer = AIOKafkaConsumer(**plant.kafka.aiokafka_options())
+    consumer = AIOKafkaConsumer(topic, **plant.kafka.aiokafka_options())
     await consumer.start()
     try:
-        await consumer.topics()
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        return dict(await consumer.end_offsets(partitions))
+        return dict(await consumer.end_offsets(consumer.assignment()))
     finally:
         await consumer.stop()
 

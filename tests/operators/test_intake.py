@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from schemas.families import OPERATIONAL, TURNS
 from schemas.frames import FRAME_BYTES_MAX, NDJSON, SCHEMA_MINOR, FrameHeader, encode, headers_of
 from schemas.rejections import Reason
 from schemas.rows import arrow_schema
+from stream_jobs.operators.blocks import STATE_FORMAT, NewerState
 from stream_jobs.operators.intake import FUTURE_MAX_MS, Intake, Record
 from tests.operators.worlds import START_MS, Crash, Plant, oracle, renumbered, world
 
@@ -202,3 +204,20 @@ def test_a_frame_later_than_the_lateness_is_refused_whatever_the_batches() -> No
         apart.apply([record]) for record in (at(0, 0), at(5, 1), replace(at(0, 2), append_ms=START_MS + 310_000))
     ]
     assert [refusal.rejected.reason for outcome in outcomes for refusal in outcome.refusals] == [Reason.LATE]
+
+
+def test_unknown_fields_of_a_newer_minor_version_are_dropped_from_ndjson_too() -> None:
+    fields = _sound_table().select([*OPERATIONAL.dimensions, *TURNS.measure_names]).to_pylist()[0]
+    payload = json.dumps(fields | {"invented_later": 7}).encode()
+    header = FrameHeader(TURNS, OPERATIONAL, "host-1", 1, 0, START_MS, content_type=NDJSON, minor=SCHEMA_MINOR + 1)
+    record = Record(0, START_MS + 10_500, dict(headers_of(header, payload)), payload)
+    outcome = Intake(TURNS, 0, 1).apply([record])
+    assert (outcome.frames_applied, outcome.columns_dropped, outcome.refusals) == (1, 1, [])
+
+
+def test_state_of_a_newer_format_is_not_guessed_at() -> None:
+    intake = Intake(TURNS, 0, 1)
+    intake.apply(renumbered(world(seed=5).records))
+    stored = {block.key: bytes([STATE_FORMAT + 1]) + (block.value or b"")[1:] for block in intake.unsaved_blocks()}
+    with pytest.raises(NewerState, match="deploy the newer worker"):
+        Intake.restored(TURNS, 0, 1, stored)
