@@ -134,13 +134,20 @@ def broker_settings(data_dir: Path, port: int, controller_port: int) -> str:
 
 def format_storage(jvm: list[str], settings: Path, log: Path) -> None:
     """Give the data folder its cluster id, once."""
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     quick = [jvm[0], "-XX:TieredStopAtLevel=1", *jvm[1:]]  # It ends before better code would pay.
-    command = [*quick, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(settings)]
+    command = [*quick, "kafka.tools.StorageTool", "format", "--cluster-id", new_cluster_id(), "--config", str(settings)]
     with log.open("ab") as output:
         formatted = subprocess.run(command, stdout=output, stderr=output, timeout=FORMAT_TIMEOUT_S, check=False)
     if formatted.returncode:
         raise StackFailure(f"Kafka's data folder could not be formatted: {last_words(log)}")
+
+
+def new_cluster_id() -> str:
+    """A random id as Kafka writes them; as in Kafka none begins with a dash, which would look like an option."""
+    while True:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster_id.startswith("-"):
+            return cluster_id
 
 
 def broker_answers(bootstrap: str) -> bool:

@@ -7,7 +7,7 @@ unexpected or different, so that an empty list means equal in all tables, rows a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,14 +81,14 @@ def differences(expected: dict[str, pl.DataFrame], found: dict[str, pl.DataFrame
     for name, wanted in expected.items():
         is_measure = [column for column in _measures(name) if column in wanted.columns]
         keys = [column for column in wanted.columns if column not in is_measure]
-        got = found[name].select(wanted.columns).cast(dict(wanted.schema))
+        got = found[name].select(wanted.columns).cast(wanted.schema)
         missing = wanted.join(got, on=keys, how="anti")
         surplus = got.join(wanted, on=keys, how="anti")
         twice = len(got) - got.n_unique(subset=keys)
         both = wanted.join(got, on=keys, suffix="_found")
         unlike = both.filter(pl.any_horizontal(pl.col(column) != pl.col(f"{column}_found") for column in is_measure))
         if len(missing) or len(surplus) or len(unlike) or twice:
-            shown = unlike.head(DIFFERENCES_SHOWN).to_dicts() or (missing.head(1).to_dicts(), surplus.head(1).to_dicts())
+            shown = [part.head(DIFFERENCES_SHOWN).to_dicts() for part in (unlike, missing, surplus)]
             lines.append(
                 f"{name}: of {len(wanted)} rows {len(missing)} missing, {len(surplus)} unexpected, {len(unlike)} different, "
                 f"{twice} twice: {shown}"
@@ -106,7 +106,10 @@ def _measures(table: str) -> tuple[str, ...]:
     }[kind]
 
 
-def _of_all_cuts(turns: pl.DataFrame, count: Any, dimensions: tuple[str, ...]) -> pl.DataFrame:
+Count = Callable[[pl.DataFrame, list[str]], pl.DataFrame]
+
+
+def _of_all_cuts(turns: pl.DataFrame, count: Count, dimensions: tuple[str, ...]) -> pl.DataFrame:
     parts = []
     for cut in CUTS:
         counted = count(turns, [*cut, "bucket_start_ms"])
@@ -127,7 +130,9 @@ def _traffic(turns: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 
 def _burn(turns: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    verdicts = {name: (pl.col(column) >= limit, pl.col(column)) for name, (column, limit) in LATENCY_ABOVE_OR_AT.items()}
+    verdicts = {
+        name: (pl.col(column) >= limit, pl.col(column)) for name, (column, limit) in LATENCY_ABOVE_OR_AT.items()
+    }
     verdicts["queue_wait_250ms"] = (pl.col("queue_wait_ms") > 250, pl.col("queue_wait_ms"))
     verdicts |= {name: (pl.col(column), pl.col(column)) for name, column in OUTCOMES.items()}
     parts = [

@@ -7,7 +7,8 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import aiohttp
 import polars as pl
@@ -52,7 +53,6 @@ class Plant:
     metrics_url: str
     next_start_ms: int
     """Event time of the next run: state is kept by bucket, so runs that share a plant follow one another in it."""
-    ended: list[Running] = field(default_factory=list)
 
     @property
     def kafka(self) -> KafkaAddress:
@@ -131,8 +131,8 @@ _SQL = """
 """
 
 
-def _frame(table: object) -> pl.DataFrame:
-    rows = pl.from_arrow(table)  # type: ignore[arg-type]  # clickhouse-connect publishes no types
+def _frame(table: Any) -> pl.DataFrame:
+    rows = pl.from_arrow(table)
     assert isinstance(rows, pl.DataFrame)
     return rows.with_columns(pl.col(pl.Categorical, pl.Binary).cast(pl.String))
 
@@ -171,7 +171,9 @@ async def _offsets(kafka: KafkaAddress) -> AsyncIterator[Callable[[str, list[str
     async def unread(group: str, topics: list[str]) -> int:
         described = await admin.describe_topics(topics)
         partitions = [
-            TopicPartition(topic["topic"], partition["partition"]) for topic in described for partition in topic["partitions"]
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
         ]
         ends = await consumer.end_offsets(partitions)
         committed = await admin.list_consumer_group_offsets(group, partitions=partitions)

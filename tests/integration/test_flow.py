@@ -71,7 +71,9 @@ async def test_every_table_equals_a_batch_over_all_observations(plant: Plant, se
     for cut in AUDIENCE_CUTS:
         sql = f"SELECT sum(turns) FROM traffic_1m FINAL WHERE cut = {{cut:String}} AND {within}"
         assert plant.value(sql, **at, cut=",".join(cut)) == progress.turns - progress.held_turns
-    sql = f"SELECT sum(observations_seen) FROM heartbeats_1m FINAL WHERE reported_family = {{family:String}} AND {within}"
+    sql = (
+        f"SELECT sum(observations_seen) FROM heartbeats_1m FINAL WHERE reported_family = {{family:String}} AND {within}"
+    )
     assert plant.value(sql, **at, family="turns") == len(world.turns)
     assert plant.value(sql, **at, family="streams") == len(world.streams)
 
@@ -141,12 +143,17 @@ async def test_bad_frames_are_told_apart_counted_and_harm_nobody(plant: Plant, s
     await send(plant, plan, intrude)
     await plant.settled()
     letters = await read_from(plant, DEAD_LETTERS, letters_begin)
-    told = {(letter["topic"], letter["partition"], letter["offset"]): letter["reason"] for letter in map(json.loads, letters)}
+    told = {
+        (letter["topic"], letter["partition"], letter["offset"]): letter["reason"]
+        for letter in map(json.loads, letters)
+    }
     assert told == sent
     assert len(letters) == len(sent)
     assert not any(SECRET.encode() in letter for letter in letters)
     refused = await plant.counted("turnwatch_frames_refused_total")
-    grown = {key: refused[key] - refused_before.get(key, 0) for key in refused if refused[key] != refused_before.get(key, 0)}
+    grown = {
+        key: refused[key] - refused_before.get(key, 0) for key in refused if refused[key] != refused_before.get(key, 0)
+    }
     assert grown == Counter((topic.removeprefix("aggregates."), reason.value) for (topic, _, _), reason in sent.items())
     assert compared(plant, plan) == []
 

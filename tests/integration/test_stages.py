@@ -1,0 +1,64 @@
+"""Stages address what they save: state of a source partition goes to that partition of the changelog and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from schemas.families import TURNS
+from schemas.kafka import KafkaAddress
+from schemas.metrics import WorkerMetrics
+from schemas.topics import aggregates
+from stream_jobs.agents.application import ApplicationSettings, build
+from stream_jobs.agents.exact import Outgoing, StageSettings
+from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.operators.blocks import Block, body, unpack_rows
+from stream_jobs.operators.intake import Intake, Record
+from tests.operators.worlds import world
+
+PARTITIONS = 3
+
+
+def event_of(record: Record) -> Any:
+    message = SimpleNamespace(
+        offset=record.offset,
+        timestamp=record.append_ms / 1_000,
+        headers=list(record.headers.items()),
+        value=record.payload,
+    )
+    return SimpleNamespace(message=message)
+
+
+def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_path: Path) -> None:
+    """What one partition has applied, another must never restore."""
+    app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), PARTITIONS, data_dir=tmp_path))
+    stage = IntakeStage(app, PARTITIONS, StageSettings(), WorkerMetrics(CollectorRegistry()))
+    stage.take_over({partition: {} for partition in range(PARTITIONS)})
+    wanted: dict[int, dict[bytes, bytes | None]] = {}
+    for partition in range(PARTITIONS):
+        records = world(seed=partition).records
+        stage.apply(aggregates(TURNS.name), partition, [event_of(record) for record in records])
+        alone = Intake(TURNS, partition, PARTITIONS)
+        alone.apply(records)
+        wanted[partition] = {block.key: block.value for block in (*alone.unsaved_blocks(), *alone.marker())}
+
+    sent = [item for phase in stage.phases() for item in phase if not isinstance(item, Outgoing)]
+    for partition in range(PARTITIONS):
+        of_turns = [block for to, block in sent if to == partition and block.key.startswith(b"turns|")]
+        assert {block.key for block in of_turns} == set(wanted[partition])
+        assert {block.key: rows_of(block) for block in of_turns if is_totals(block)} == {
+            key: rows_of(Block(key, value)) for key, value in wanted[partition].items() if is_totals(Block(key, value))
+        }
+
+
+def is_totals(block: Block) -> bool:
+    return b"|totals|" in block.key
+
+
+def rows_of(block: Block) -> list[tuple[Any, ...]]:
+    assert block.value is not None
+    rows = unpack_rows(body(block.value), TURNS.measure_names)
+    return sorted(rows.select(sorted(rows.columns)).rows())
