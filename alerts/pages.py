@@ -127,10 +127,12 @@ def _resolved(shard: Shard, decision: Decision, stated: set[str], now_ms: int) -
     """Alerts that fired, and that a later instant was decided without."""
     if decision.completeness < RESOLVE_COMPLETENESS_MIN:
         return []
+    quiet = {f"{each.slo}|{each.slice}|{each.severity}" for each in decision.quiet}
     over = [
         alert
         for name, alert in sorted(shard.alerts.items())
         if alert.state == "firing" and name not in stated and alert.decided_event_ms < decision.decided_ms
+        if name not in quiet
     ]
     return [_ended(alert, decision, now_ms) for alert in over]
 

@@ -38,8 +38,22 @@ class Burn(BaseModel):
     """Share of the period's expected error budget that one bad turn spends; what low traffic makes dear."""
 
 
+class Quiet(BaseModel):
+    """A (slo, slice) whose long window of some row is bad and whose short window has no traffic: nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slo: str
+    slice: str
+    severity: Severity
+
+
 class Decision(BaseModel):
-    """All that burns in one shard at `decided_ms`, with the share of recent volume it was decided on."""
+    """All that burns in one shard at `decided_ms`, with the share of recent volume it was decided on.
+
+    A large one comes in `parts` messages, `part` counting from 0; it holds once all have come. `quiet` keeps alerts
+    from resolving on silence.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,6 +61,9 @@ class Decision(BaseModel):
     decided_ms: int
     completeness: float
     burns: tuple[Burn, ...]
+    quiet: tuple[Quiet, ...] = ()
+    part: int = 0
+    parts: int = 1
 
 
 class AlertState(BaseModel):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 GENERALISED = "*"
 """The value of an identifying dimension that was generalised because fewer than k sessions shared the cell."""
 
-OTHER = "other"
-"""The value that stands for every slice above a cut's cap."""
+OTHER = "__other__"
+"""The value that stands for every slice above a cut's cap; no producer can send it, whatever its pattern."""
 
 SLUG = r"[a-z0-9][a-z0-9._-]{0,62}"
 

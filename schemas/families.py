@@ -14,7 +14,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from schemas.histograms import ZERO_INDEX
+
 Merge = Literal["counter", "gauge"]
+
+COUNT_MAX = 2**40
+"""Largest count or sum in one row."""
+SQUARES_MAX = 2**47
+"""Largest sum of squares in one row: 10,000 turns of a minute each are 2^45."""
+SCALE_MAX = 6
+"""Finest histogram that is taken in; a finer one is downscaled at the edge, exactly."""
+BUCKET_INDEX_MAX = 2_048
+"""At scale 6 this is from 0.2 ns to 50 days, in ms: anything outside is no latency. It bounds a histogram's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +43,24 @@ class Measure:
     part_of: str | None = None
     since_minor: int = 0
 
+    @property
+    def largest(self) -> int:
+        """Largest value in one row. Above it the producer is broken; below it 400 full frames still sum in 64 bits."""
+        return SQUARES_MAX if self.unit.endswith("^2") else COUNT_MAX
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An integer or vocabulary column that, with the dimensions, tells rows of one cell apart."""
+    """An integer or vocabulary column that, with the dimensions, tells rows of one cell apart.
+
+    `marker` is an integer outside of the range that is allowed besides.
+    """
 
     name: str
     meaning: str
     vocabulary: tuple[str, ...] = ()
     integer_range: tuple[int, int] = (0, 0)
+    marker: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +202,12 @@ STAGE_LATENCIES = Family(
     partitions=(OPERATIONAL,),
     keys=(
         Key("stage", "which part of the turn", vocabulary=STAGES),
-        Key("scale", "scale of the histogram that counted it", integer_range=(-10, 20)),
+        Key("scale", "scale of the histogram that counted it", integer_range=(-10, SCALE_MAX)),
         Key(
             "bucket_index",
             "bucket (base^index, base^(index+1)] in ms, base = 2^(2^-scale); -32768 is the zero bucket",
-            integer_range=(-32_768, 32_767),
+            integer_range=(-BUCKET_INDEX_MAX, BUCKET_INDEX_MAX),
+            marker=ZERO_INDEX,
         ),
     ),
     measures=(
@@ -235,6 +256,3 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (TURNS, STAGE_L
 
 K_SESSIONS_MIN = 20
 """Fewest distinct sessions that a cell with an identifying dimension may stand for."""
-
-COUNT_MAX = 2**50
-"""Largest value of one measure in one row; anything above is a broken producer, and sums stay exact in 64 bits."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ZERO_INDEX = -32_768
-"""The index that stands for values of exactly zero; `Key` `bucket_index` allows nothing below it."""
+"""The index that stands for values of exactly zero; `families.Key` allows it beside its range."""
 
 
 def bucket_indexes(values_ms: NDArray[np.float64], scale: int) -> NDArray[np.int32]:

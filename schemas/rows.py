@@ -16,7 +16,7 @@ from pydantic.types import StrictInt
 from typing_extensions import TypedDict
 
 from schemas.dimensions import DIMENSIONS
-from schemas.families import COUNT_MAX, FAMILIES, Family, Key, PrivacyPartition
+from schemas.families import FAMILIES, Family, Key, PrivacyPartition
 from schemas.rejections import Reason
 
 FRAME = "frame"
@@ -65,7 +65,7 @@ def rules(family: Family, partition: PrivacyPartition) -> tuple[tuple[Reason, st
     for measure in family.measures:
         column = pl.col(measure.name)
         broken.append((Reason.NEGATIVE_COUNT, measure.name, column.is_null() | (column < 0)))
-        broken.append((Reason.COUNT_TOO_LARGE, measure.name, column > COUNT_MAX))
+        broken.append((Reason.COUNT_TOO_LARGE, measure.name, column > measure.largest))
         if measure.part_of:
             broken.append((Reason.BAD_EXCEEDS_TOTAL, measure.name, column > pl.col(measure.part_of)))
     return tuple(broken)
@@ -91,7 +91,7 @@ def violations(
 def _suspects(rows: pl.DataFrame, cells: pl.DataFrame, family: Family, partition: PrivacyPartition) -> set[str]:
     """Columns in which some row breaks a rule."""
     facts = rows.select(_facts(family)).row(0, named=True)
-    suspects = {name for name in family.measure_names if not _is_within(facts, name, 0, COUNT_MAX)}
+    suspects = {each.name for each in family.measures if not _is_within(facts, each.name, 0, each.largest)}
     suspects |= {
         measure.name for measure in family.measures if measure.part_of and (facts[f"{measure.name}|over"] or 0) > 0
     }
@@ -108,12 +108,12 @@ def _suspects(rows: pl.DataFrame, cells: pl.DataFrame, family: Family, partition
 @cache
 def _facts(family: Family) -> tuple[pl.Expr, ...]:
     """Extremes of every number, how far a part exceeds its whole, and how many values are missing."""
-    numbers = [*family.measure_names, *(key.name for key in family.keys if not key.vocabulary)]
-    extremes = [
-        fact
-        for name in numbers
-        for fact in (pl.col(name).min().alias(f"{name}|min"), pl.col(name).max().alias(f"{name}|max"))
-    ]
+    markers = {key.name: key.marker for key in family.keys if not key.vocabulary}
+    numbers = [*family.measure_names, *markers]
+    extremes: list[pl.Expr] = []
+    for name in numbers:
+        values = pl.col(name) if markers.get(name) is None else pl.col(name).filter(pl.col(name) != markers[name])
+        extremes += [values.min().alias(f"{name}|min"), values.max().alias(f"{name}|max")]
     nulls = [pl.col(name).null_count().alias(f"{name}|nulls") for name in (*family.dimensions, *numbers)]
     over = [
         (pl.col(measure.name) - pl.col(measure.part_of)).max().alias(f"{measure.name}|over")
@@ -125,13 +125,9 @@ def _facts(family: Family) -> tuple[pl.Expr, ...]:
 
 def _is_within(facts: dict[str, int | None], name: str, low: int, high: int) -> bool:
     smallest, largest = facts[f"{name}|min"], facts[f"{name}|max"]
-    return (
-        not facts[f"{name}|nulls"]
-        and smallest is not None
-        and largest is not None
-        and low <= smallest
-        and largest <= high
-    )
+    if facts[f"{name}|nulls"]:
+        return False
+    return smallest is None or largest is None or (low <= smallest and largest <= high)
 
 
 def _all_fit(rows: pl.DataFrame, name: str) -> bool:
@@ -144,7 +140,8 @@ def _outside(key: Key) -> pl.Expr:
     if key.vocabulary:
         return column.is_null() | ~column.is_in(list(key.vocabulary))
     low, high = key.integer_range
-    return column.is_null() | ~column.is_between(low, high)
+    allowed = column.is_between(low, high) | (column == key.marker if key.marker is not None else pl.lit(False))
+    return column.is_null() | ~allowed
 
 
 ROW_SCHEMAS: dict[str, pa.Schema] = {name: arrow_schema(family) for name, family in FAMILIES.items()}

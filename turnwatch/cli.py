@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 what was asked for failed, or a check found something; 2 t
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -190,6 +191,8 @@ def bench_memory(
 
 def main() -> None:
     """Runs the command; what was foreseen to go wrong is told in a sentence, never as a traceback."""
+    # Without a handler of its own a client would write what it could not do beside our sentence about it.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         app()
     except KeyboardInterrupt:

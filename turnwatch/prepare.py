@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
@@ -34,13 +35,20 @@ async def create_topics(kafka: KafkaAddress, partitions: int, replication_factor
         missing = [spec for spec in TOPICS if spec.name not in known]
         for spec in missing:
             topic = NewTopic(spec.name, spec.partitions or partitions, replication_factor, topic_configs=spec.config())
-            try:
-                await admin.create_topics([topic])
-            except TopicAlreadyExistsError:
-                continue  # Somebody else prepares at the same time.
+            _refuse_errors(kafka, await admin.create_topics([topic]))
         return [spec.name for spec in missing]
     finally:
         await admin.close()
+
+
+def _refuse_errors(kafka: KafkaAddress, answer: Any) -> None:
+    """aiokafka hands errors back instead of raising them. A topic that somebody else made meanwhile is none."""
+    for topic, code, *message in answer.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):
+            reason = for_code(code).__name__ + (f": {message[0]}" if message and message[0] else "")
+            raise PrepareError(
+                f"Kafka at {kafka.bootstrap} did not create topic {topic} ({reason}); correct the settings or the broker."
+            )
 
 
 async def _refuse_other_partitions(admin: AIOKafkaAdminClient, known: set[str], partitions: int) -> None:

@@ -15,6 +15,9 @@ def exit_code_for(error: BaseException) -> int:
     if isinstance(error, BadInput):
         print(f"turnwatch: {error}", file=sys.stderr)
         return BAD_INPUT
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        print(f"turnwatch: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return FAILED
     if isinstance(error, Foreseen | OSError):
         print(f"turnwatch: {error}", file=sys.stderr)
         return FAILED

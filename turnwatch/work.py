@@ -30,7 +30,7 @@ from stream_jobs.sinks.batches import DeadLetter
 from stream_jobs.sinks.rollups import SinkSettings, run_sink
 from turnwatch.places import Places, places
 from turnwatch.prepare import PrepareError
-from turnwatch.settings import CapacitySettings, Settings, SettingsError, load
+from turnwatch.settings import CapacitySettings, MetricsSettings, Settings, SettingsError, load
 
 Sink = Literal["with", "without", "only"]
 
@@ -51,8 +51,8 @@ async def _work(settings: Settings, known: Places, sink: Sink, accept_gap: bool)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = WorkerMetrics()
-    if settings.metrics.port is not None:
-        start_http_server(settings.metrics.port, addr=settings.metrics.host)
+    stages = worker_settings(settings, known, metrics, accept_gap)
+    _show(settings.metrics)
     async with _dead_letters(known.kafka) as send_dead_letter:
 
         async def land(stopping: asyncio.Event) -> None:
@@ -62,9 +62,20 @@ async def _work(settings: Settings, known: Places, sink: Sink, accept_gap: bool)
         if sink == "only":
             await land(stop)
         else:
-            await run(
-                worker_settings(settings, known, metrics, accept_gap), stop, metrics, [land] if sink == "with" else []
-            )
+            await run(stages, stop, metrics, [land] if sink == "with" else [])
+
+
+def _show(metrics: MetricsSettings) -> None:
+    """Serves what the worker counts, where a port is given for it."""
+    if metrics.port is None:
+        return
+    try:
+        start_http_server(metrics.port, addr=metrics.host)
+    except OSError as error:
+        raise PrepareError(
+            f"Port {metrics.port} on {metrics.host} cannot be used for metrics ({error.strerror}): "
+            "stop what listens there, or set TURNWATCH_METRICS__PORT to another."
+        ) from None
 
 
 def worker_settings(settings: Settings, known: Places, metrics: WorkerMetrics, accept_gap: bool) -> WorkerSettings:
@@ -109,12 +120,12 @@ async def _dead_letters(kafka: KafkaAddress) -> AsyncIterator[Callable[[DeadLett
         await producer.send_and_wait(DEAD_LETTERS, record.value, key=record.key)
 
     try:
-        await producer.start()
-    except KafkaError as error:
-        raise PrepareError(
-            f"Kafka at {kafka.bootstrap} cannot be reached ({type(error).__name__}): is it running there?"
-        ) from None
-    try:
+        try:
+            await producer.start()
+        except KafkaError as error:
+            raise PrepareError(
+                f"Kafka at {kafka.bootstrap} cannot be reached ({type(error).__name__}): is it running there?"
+            ) from None
         yield send
     finally:
         await producer.stop()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import faust
 
+from schemas.burns import Decision
 from schemas.families import TURNS
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
@@ -17,6 +18,9 @@ from stream_jobs.agents.questions import partial_of, rollup_messages
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.burn_rate import BurnRate, Decided
 from stream_jobs.operators.reach import Patience
+
+PART_BURNS = 500
+"""Burns in one message: about 400 bytes each, and the limit is a megabyte."""
 
 
 class BurnRateStage(Stage):
@@ -65,12 +69,35 @@ class BurnRateStage(Stage):
             sent += [(shard, block) for block in burn_rate.unsaved_blocks(self._offsets[shard])]
             self._metrics.slices.labels(self.name, str(shard)).set(burn_rate.slices)
         yield sent
+        yield [
+            (shard, block)
+            for shard, burn_rate in self._shards.items()
+            for block in burn_rate.marker(self._offsets[shard])
+        ]
 
     def _tell(self, shard: int, decided: Decided) -> Iterable[Outgoing]:
         decision = decided.decision
         self._metrics.decisions.labels(self.name).inc()
         self._metrics.watermark_seconds.labels(self.name, str(shard)).set(decision.decided_ms / 1_000)
         self._metrics.completeness.labels(self.name, str(shard)).set(decision.completeness)
-        yield Outgoing(BURNS, decision.model_dump_json().encode(), [], key=str(shard).encode(), partition=0)
+        for part in in_parts(decision):
+            yield Outgoing(BURNS, part.model_dump_json().encode(), [], key=str(shard).encode(), partition=0)
         if decided.windows is not None:
             yield from rollup_messages(shard, "burn_windows", decided.windows, self._metrics)
+
+
+def in_parts(decision: Decision) -> list[Decision]:
+    """The decision in messages that stay below the broker's limit even when everything burns."""
+    size = max(len(decision.burns), len(decision.quiet))
+    parts = max(1, -(-size // PART_BURNS))
+    return [
+        decision.model_copy(
+            update={
+                "burns": decision.burns[part * PART_BURNS : (part + 1) * PART_BURNS],
+                "quiet": decision.quiet[part * PART_BURNS : (part + 1) * PART_BURNS],
+                "part": part,
+                "parts": parts,
+            }
+        )
+        for part in range(parts)
+    ]

@@ -22,7 +22,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import faust
@@ -37,6 +37,7 @@ Event = EventT[Any]
 
 BATCH_EVENTS = 500
 BATCH_S = 0.05
+PULSE_S = 0.2
 PENDING_EVENTS_MAX = 2_000
 BACKLOG_EVENTS = 300
 """So many events between two saves are more than live traffic brings to one stage of one worker."""
@@ -60,6 +61,25 @@ class StageSettings:
     save_interval_s: float = 0.5
     stall_max_s: float = 15.0
     accept_gaps: bool = False
+
+
+@dataclass(slots=True)
+class Pulse:
+    """Beats while the event loop runs. One that missed a beat for long has been stopped, or did too much at once."""
+
+    stall_max_s: float
+    beat: float = field(default_factory=time.monotonic)
+
+    async def run(self) -> None:
+        while True:
+            self.check()
+            self.beat = time.monotonic()
+            await asyncio.sleep(PULSE_S)
+
+    def check(self) -> None:
+        stood_s = time.monotonic() - self.beat
+        if stood_s > self.stall_max_s:
+            raise StageFailure(f"The worker stood still for {stood_s:.1f} s; its partitions may have been given away.")
 
 
 class StageFailure(Foreseen):
@@ -217,24 +237,19 @@ class Stage(ABC):
         if len(self._pending) >= BATCH_EVENTS:
             self._wake.set()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, pulse: Pulse) -> None:
         """Applies and saves until `stop` is set, and once more then; any exception is the end of the process."""
-        saved_at = beat = time.monotonic()
+        saved_at = time.monotonic()
         while not stop.is_set():
             await self._nap()
-            now = time.monotonic()
-            if now - beat > self._settings.stall_max_s:
-                raise StageFailure(
-                    f"The loop of {self.name} stood still for {now - beat:.1f} s; its partitions may have been given away."
-                )
-            beat = now
+            pulse.check()
             self._apply_pending()
-            if now - saved_at >= self._pace_s() and self._owned:
-                await self._save()
-                beat = saved_at = time.monotonic()
+            if time.monotonic() - saved_at >= self._pace_s() and self._owned:
+                await self._save(pulse)
+                saved_at = time.monotonic()
         if self._owned:
             self._apply_pending()
-            await self._save()
+            await self._save(pulse)
 
     def _pace_s(self) -> float:
         """While a backlog is worked off, saves are half as often: then throughput counts, and not the delay."""
@@ -258,11 +273,12 @@ class Stage(ABC):
             self.apply(topic, partition, of_source)
         self._applied += events
 
-    async def _save(self) -> None:
+    async def _save(self, pulse: Pulse) -> None:
         generation, events = self._generation, self._applied
         self._applied = []
         for phase in self.phases():
             await asyncio.gather(*[self._send(item) for item in phase])
+            pulse.check()
             if generation != self._generation:
                 return  # The partitions went elsewhere meanwhile; whoever has them reads these events again.
         for event in events:

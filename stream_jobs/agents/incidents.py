@@ -81,6 +81,7 @@ class IncidentsStage(Stage):
         self._offset = NOTHING_APPLIED
         self._published: list[AlertState] = []
         self._saved: set[str] = set()
+        self._parts: dict[int, list[Decision]] = {}
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
         self._pages = restore((AlertState.model_validate_json(body(value)) for value in stored.values()), self._shards)
@@ -92,6 +93,7 @@ class IncidentsStage(Stage):
         self._pages, self._offset = Pages(), NOTHING_APPLIED
         self._published.clear()
         self._saved.clear()
+        self._parts.clear()
         self._pager.tell(self._pages, is_news=False)
 
     def marked(self, topic: str, partition: int) -> int:
@@ -99,12 +101,28 @@ class IncidentsStage(Stage):
 
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
         for event in events:
-            decision = Decision.model_validate_json(event.message.value or b"")
+            decision = self._whole(Decision.model_validate_json(event.message.value or b""))
+            if decision is None:
+                continue
             stepped = step(self._pages, decision, self._pager.paging, int(time.time() * 1_000))
             self._pages = stepped.pages
             self._published += stepped.published
             self._pager.tell(self._pages, is_news=bool(stepped.news))
         self._offset = events[-1].message.offset
+
+    def _whole(self, part: Decision) -> Decision | None:
+        """The decision that this part completes, if it does; a newer one of the same shard supersedes what is open."""
+        if part.parts == 1:
+            return part
+        open_parts = self._parts.get(part.shard, [])
+        same = [each for each in open_parts if each.decided_ms == part.decided_ms and each.part != part.part]
+        self._parts[part.shard] = same = [*same, part]
+        if len(same) < part.parts:
+            return None
+        del self._parts[part.shard]
+        burns = tuple(burn for each in sorted(same, key=lambda each: each.part) for burn in each.burns)
+        quiet = tuple(silent for each in same for silent in each.quiet)
+        return part.model_copy(update={"burns": burns, "quiet": quiet, "part": 0, "parts": 1})
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         published, self._published = self._published, []

@@ -18,7 +18,7 @@ from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.burn_rate import BurnRateStage
-from stream_jobs.agents.exact import Stage, StageFailure, StageSettings
+from stream_jobs.agents.exact import Pulse, Stage, StageFailure, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.traffic import TrafficStage
@@ -61,9 +61,13 @@ async def run(
         await _until_first(stop, [asyncio.create_task(app.start(), name="start")], ready=True)
         log.info("worker_started")
         metrics.worker_ready.set(1)
-        running = [asyncio.create_task(stage.run(stop), name=stage.name) for stage in stages]
-        watching = asyncio.create_task(_watch_faust(app), name="faust")
-        tasks += [*running, watching, asyncio.create_task(settings.pager.run(stop), name="pager")]
+        pulse = Pulse(settings.stages.stall_max_s)
+        running = [asyncio.create_task(stage.run(stop, pulse), name=stage.name) for stage in stages]
+        watching = [
+            asyncio.create_task(_watch_faust(app), name="faust"),
+            asyncio.create_task(pulse.run(), name="pulse"),
+        ]
+        tasks += [*running, *watching, asyncio.create_task(settings.pager.run(stop), name="pager")]
         await _until_first(stop, tasks)
         # Never cancelled: between two phases of a save, blocks are on their way that the marker must not overtake.
         await asyncio.wait(running, timeout=DRAIN_S)

@@ -7,14 +7,14 @@ What exceeds is stated in full at each decision; what is not stated any more has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from schemas.burns import Burn, Decision
+from schemas.burns import Burn, Decision, Quiet
 from schemas.families import INDICATORS, OPERATIONAL, TURNS, Indicator
 from schemas.partials import Partial
 from schemas.slices import cut_of, slice_dimensions
@@ -31,6 +31,8 @@ from stream_jobs.operators.traffic import keep_ms
 BUCKET_MS = OPERATIONAL.k_window_s * 1_000
 DECISIONS_BEHIND_MAX = 360
 """After a longer pause decisions start again an hour back: older ones would page for what is long over."""
+DECISIONS_MAX = 12
+"""Decisions at one call. Each takes tens of milliseconds with thousands of slices, and others wait for the same loop."""
 HISTORY_KNOWN_MS = 3_600_000
 """How much history it takes before the period's expected traffic counts as known."""
 _PAGE_SLICES = 2_000
@@ -156,6 +158,7 @@ class BurnRate:
             return
         first_ms = self.decided_ms + BUCKET_MS if self.decided_ms else until_ms
         first_ms = max(first_ms, until_ms - DECISIONS_BEHIND_MAX * BUCKET_MS)
+        until_ms = min(until_ms, first_ms + (DECISIONS_MAX - 1) * BUCKET_MS)
         for end_ms in range(first_ms, until_ms + 1, BUCKET_MS):
             self.decided_ms = end_ms
             yield self._decide_at(end_ms)
@@ -163,11 +166,18 @@ class BurnRate:
     def _decide_at(self, end_ms: int) -> Decided:
         completeness = self._ledger.completeness(OPERATIONAL.name, end_ms)
         windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), np.array(self._by_minute, dtype=bool))
-        burns = [found for watch in self._watching() for found in self._burns(watch, windows)]
+        watching = self._watching()
+        burns = [burn for watch in watching for burn in _strongest(self._burns(watch, windows))]
+        quiet = {found for watch in watching for found in self._quiet(watch, windows)}
         rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else None
-        return Decided(
-            Decision(shard=self.shard, decided_ms=end_ms, completeness=completeness, burns=tuple(burns)), rows
+        decision = Decision(
+            shard=self.shard,
+            decided_ms=end_ms,
+            completeness=completeness,
+            burns=tuple(burns),
+            quiet=tuple(sorted(quiet, key=lambda each: (each.slo, each.slice, each.severity))),
         )
+        return Decided(decision, rows)
 
     def _audience_end_ms(self, end_ms: int) -> int:
         """Slices of wider buckets are judged up to the newest of their own that has come."""
@@ -204,6 +214,16 @@ class BurnRate:
                     found = self._burn(watch, row, number, long[place], short[place], windows)
                     if found:
                         yield found
+
+    def _quiet(self, watch: Watch, windows: Windows) -> Iterator[Quiet]:
+        """Slices that were bad and have gone silent: their silence is no good news."""
+        texts = list(self._numbers)
+        for row in watch.watched.rows:
+            long = windows.of(row.long_s)[watch.slices, watch.indicator]
+            short = windows.of(row.short_s)[watch.slices, watch.indicator]
+            for place in np.flatnonzero(exceeds(long, row.threshold) & (short[:, 1] == 0)):
+                text = texts[int(watch.slices[place])]
+                yield Quiet(slo=watch.watched.slo.name, slice=text, severity=row.severity)
 
     def _burn(
         self, watch: Watch, row: PolicyRow, number: int, long: Counts, short: Counts, windows: Windows
@@ -270,6 +290,9 @@ class BurnRate:
         self._saved_slices = len(texts)
         yield from self._history.unsaved_blocks(applied_offset)
         yield from self._ledger.unsaved_blocks(applied_offset)
+
+    def marker(self, applied_offset: int) -> Iterator[Block]:
+        """Up to where was decided. To be confirmed after the decisions themselves, or a crash would skip them."""
         if self.decided_ms != self._saved_decided_ms:
             yield Block(b"decided", stamped(applied_offset, pack_json(self.decided_ms)))
             self._saved_decided_ms = self.decided_ms
@@ -297,3 +320,11 @@ class BurnRate:
     @property
     def history_bytes(self) -> int:
         return self._history.nbytes
+
+
+def _strongest(burns: Iterable[Burn]) -> list[Burn]:
+    """Of each slice and severity the row that burns fastest; of equal ones the shortest window."""
+    best: dict[tuple[str, str], Burn] = {}
+    for each in sorted(burns, key=lambda each: (-each.long_burn, each.long_s, each.row)):
+        best.setdefault((each.slice, each.severity), each)
+    return list(best.values())

@@ -8,8 +8,12 @@ all.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import xxhash
 
 HOLES_MAX = 4_096
 """How far above its contiguous mark a fence remembers."""
@@ -69,3 +73,81 @@ class Fence:
             self.mark += 1
             self.above >>= 1
         self.above >>= 1
+
+
+FENCE_IDLE_MS = 24 * 3_600_000
+"""A fence that nothing passed for so long, in event time, is forgotten."""
+INCARNATIONS_MAX = 8
+"""Fences kept per producer: one that starts over and over must not fill the state."""
+PAGES = 64
+
+
+class Fences:
+    """The fences of one family in one source partition, by producer and incarnation; saved in pages of producers."""
+
+    def __init__(self) -> None:
+        self._of: defaultdict[str, dict[int, Fence]] = defaultdict(dict)
+        self._unsaved: set[int] = set()
+
+    def admit(self, producer: str, incarnation: int, sequence: int, window_end_ms: int) -> tuple[Passage, int]:
+        """How the frame passes, and how many numbers were given up as missing on the way.
+
+        An incarnation older than the newest `INCARNATIONS_MAX` is expired: its fence is gone, and a repeat could not
+        be told from news.
+        """
+        of_producer = self._of[producer]
+        if incarnation not in of_producer and len(of_producer) >= INCARNATIONS_MAX:
+            if incarnation < min(of_producer):
+                return "expired", 0
+            del of_producer[min(of_producer)]
+        fence = of_producer.setdefault(incarnation, Fence())
+        given_up = fence.given_up
+        passage = fence.admit(sequence)
+        fence.last_window_end_ms = max(fence.last_window_end_ms, window_end_ms)
+        self._unsaved.add(_page_of(producer))
+        return passage, fence.given_up - given_up
+
+    def forget_idle(self, newest_ms: int) -> None:
+        for producer in list(self._of):
+            kept = {
+                name: fence
+                for name, fence in self._of[producer].items()
+                if fence.last_window_end_ms >= newest_ms - FENCE_IDLE_MS
+            }
+            if len(kept) < len(self._of[producer]):
+                self._unsaved.add(_page_of(producer))
+                self._of[producer] = kept
+            if not kept:
+                del self._of[producer]
+
+    def unsaved_pages(self) -> Iterator[tuple[int, Any]]:
+        """(page number, what to store) of the pages that changed since the last call."""
+        pages: defaultdict[int, list[Any]] = defaultdict(list)
+        for producer, fences in self._of.items():
+            page = _page_of(producer)
+            if page in self._unsaved:
+                pages[page] += [[producer, incarnation, *_stored(fence)] for incarnation, fence in fences.items()]
+        yield from ((page, pages[page]) for page in sorted(self._unsaved))
+        self._unsaved.clear()
+
+    def restore(self, page: Any) -> None:
+        for producer, incarnation, mark, above, given_up, given_up_below, last_ms in page:
+            self._of[producer][incarnation] = Fence(mark, int(above, 36), given_up, given_up_below, last_ms)
+
+
+def _page_of(producer: str) -> int:
+    return xxhash.xxh3_64_intdigest(producer.encode()) % PAGES
+
+
+def _stored(fence: Fence) -> list[Any]:
+    return [fence.mark, _base_36(fence.above), fence.given_up, fence.given_up_below, fence.last_window_end_ms]
+
+
+def _base_36(number: int) -> str:
+    """Short text for a bitmap; `int(text, 36)` reads it."""
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = digits[digit] + text
+    return text or "0"

@@ -41,7 +41,7 @@ from stream_jobs.operators.blocks import (
     unpack_json,
     unpack_rows,
 )
-from stream_jobs.operators.fences import Fence
+from stream_jobs.operators.fences import Fences
 from stream_jobs.operators.reach import SourceReach
 from stream_jobs.operators.slice_register import SliceRegister
 
@@ -49,7 +49,6 @@ FUTURE_MAX_MS = 30_000
 """How far a window may end after the broker appended its frame: clocks differ, but not by more."""
 PAST_MAX_MS = 7 * 86_400_000
 """Older windows than this are a broken clock, not lateness."""
-FENCE_IDLE_MS = 24 * 3_600_000
 _BLOCK_ROWS = 3_000
 _PARTIAL_ROWS = 4_000
 
@@ -113,9 +112,9 @@ class Intake:
         self.shards = shards
         self.marked = NOTHING_APPLIED
         """Offset of the newest record judged: fences, slices and reach include it."""
-        self._fences: dict[tuple[str, int], Fence] = {}
+        self._fences = Fences()
         self._reach: dict[str, SourceReach] = {partition.name: SourceReach() for partition in family.partitions}
-        self._slices = SliceRegister(family, slices_max)
+        self._slices = {partition.name: SliceRegister(family, slices_max) for partition in family.partitions}
         self._blocks: dict[BlockKey, _Totals] = {}
         self._unsaved: set[BlockKey] = set()
         self._unsent: set[BlockKey] = set()
@@ -188,11 +187,10 @@ class Intake:
                 Reason.LATE,
                 f"The window ended more than {self.family.lateness_s} s before the newest one of this partition; redrive it into the late table.",
             )
-        fence = self._fences.setdefault((header.producer, header.incarnation), Fence())
-        missing_before = fence.given_up
-        passage = fence.admit(header.sequence)
-        outcome.frames_missing += fence.given_up - missing_before
-        fence.last_window_end_ms = max(fence.last_window_end_ms, header.window_end_ms)
+        passage, missing = self._fences.admit(
+            header.producer, header.incarnation, header.sequence, header.window_end_ms
+        )
+        outcome.frames_missing += missing
         if passage == "expired":
             return Rejected(
                 Reason.FENCE_EXPIRED,
@@ -213,10 +211,18 @@ class Intake:
 
     def _add_cells(self, partition: PrivacyPartition, cells: pl.DataFrame, newest: int, outcome: Intaken) -> None:
         sliced = pl.concat([self._cut(cells, dimensions) for dimensions in self._cuts(partition)])
-        numbered = self._slices.numbered(sliced, outcome.overflowed)
+        numbered = self._by_key(self._slices[partition.name].numbered(sliced, outcome.overflowed))
         chunks = numbered.partition_by("bucket_start_ms", "chunk", as_dict=True, include_key=False)
         for (start_ms, chunk), part in chunks.items():
             self._add((partition.name, start_ms, chunk), part, newest)
+
+    def _by_key(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Chunks split by a key of closed vocabulary (the stage): a histogram has thousands of rows a slice."""
+        key = next((key for key in self.family.keys if key.vocabulary), None)
+        if key is None:
+            return rows
+        place = pl.col(key.name).replace_strict(key.vocabulary, range(len(key.vocabulary)), return_dtype=pl.Int64)
+        return rows.with_columns(chunk=pl.col("chunk") * len(key.vocabulary) + place)
 
     def _cells(self, partition: PrivacyPartition, rows: pl.DataFrame, by_offset: bool) -> pl.DataFrame:
         """Rows summed to the finest cells, so that each cut groups few of them."""
@@ -262,9 +268,7 @@ class Intake:
                 del self._blocks[key]
             self._closed += closed
         newest_ms = max((reach.newest_ms for reach in self._reach.values()), default=0)
-        self._fences = {
-            name: fence for name, fence in self._fences.items() if fence.last_window_end_ms >= newest_ms - FENCE_IDLE_MS
-        }
+        self._fences.forget_idle(newest_ms)
 
     # -- saving and sending --------------------------------------------------------------------------------------------
 
@@ -279,19 +283,23 @@ class Intake:
         self._closed.clear()
 
     def marker(self) -> list[Block]:
-        """Fences, slices and reach as of the newest record judged. To be confirmed before partials are sent."""
-        content = {
-            "fences": [
-                [*name, fence.mark, hex(fence.above), fence.given_up, fence.given_up_below, fence.last_window_end_ms]
-                for name, fence in self._fences.items()
-            ],
-            "reach": {name: reach.stored() for name, reach in self._reach.items()},
-        }
-        blocks = [
-            Block(f"{self.family.name}|slices|{number}".encode(), stamped(self.marked, packed))
-            for number, packed in self._slices.unsaved_pages()
+        """Fences, slices and reach as of the newest record judged. To be confirmed before partials are sent.
+
+        The blocks of a bucket are saved before any of these, so whatever a fence here has let pass is in them; which
+        of these pages a crash leaves behind therefore does not matter.
+        """
+        name = self.family.name
+        pages = [
+            Block(f"{name}|slices|{partition}|{page}".encode(), stamped(self.marked, packed))
+            for partition, register in self._slices.items()
+            for page, packed in register.unsaved_pages()
         ]
-        return [*blocks, Block(f"{self.family.name}|marker".encode(), stamped(self.marked, pack_json(content)))]
+        pages += [
+            Block(f"{name}|fences|{page}".encode(), stamped(self.marked, pack_json(content)))
+            for page, content in self._fences.unsaved_pages()
+        ]
+        reach = {partition: reach.stored() for partition, reach in self._reach.items()}
+        return [*pages, Block(f"{name}|marker".encode(), stamped(self.marked, pack_json(reach)))]
 
     def unsent_partials(self) -> list[tuple[int, Partial]]:
         """(shard, partial) for everything that changed since the last call, and the reach to every shard."""
@@ -312,7 +320,7 @@ class Intake:
             if keys
             else None
         )
-        by_shard = {} if rows is None else self._slices.by_shard(rows, self.shards)
+        by_shard = {} if rows is None else self._slices[partition.name].by_shard(rows, self.shards)
         for shard in range(self.shards):
             of_shard = by_shard.get(shard)
             pieces = (
@@ -345,7 +353,7 @@ class Intake:
     ) -> Intake:
         """The state as of its marker, with blocks that may be ahead of it; everything open will be sent again."""
         intake = cls(family, source_partition, shards, slices_max)
-        pages: list[bytes] = []
+        pages: dict[str, list[bytes]] = {partition.name: [] for partition in family.partitions}
         for key, value in stored.items():
             name, kind, *rest = key.decode().split("|")
             if name != family.name:
@@ -353,26 +361,23 @@ class Intake:
             if kind == "marker":
                 intake._restore_marker(applied_offset(value), unpack_json(body(value)))
             elif kind == "slices":
-                pages.append(body(value))
+                pages[rest[0]].append(body(value))
+            elif kind == "fences":
+                intake._fences.restore(unpack_json(body(value)))
             else:
                 partition, start_ms, chunk = rest
                 intake._blocks[(partition, int(start_ms), int(chunk))] = _Totals(
                     _in_order(unpack_rows(body(value), family.measure_names), family), applied_offset(value)
                 )
-        intake._slices.restore(pages)
+        for partition_name, register in intake._slices.items():
+            register.restore(pages[partition_name])
         intake._unsent = set(intake._blocks)
         intake._close_buckets()
         return intake
 
-    def _restore_marker(self, applied: int, content: Any) -> None:
+    def _restore_marker(self, applied: int, stored: Any) -> None:
         self.marked = applied
-        self._fences = {
-            (producer, incarnation): Fence(mark, int(above, 16), given_up, given_up_below, last_ms)
-            for producer, incarnation, mark, above, given_up, given_up_below, last_ms in content["fences"]
-        }
-        self._reach |= {
-            name: SourceReach.restored(stored) for name, stored in content["reach"].items() if name in self._reach
-        }
+        self._reach |= {name: SourceReach.restored(reach) for name, reach in stored.items() if name in self._reach}
 
 
 def _misplaced(header: FrameHeader, record: Record) -> Rejected | None:

@@ -94,7 +94,7 @@ class Ledger:
         return sorted({start_ms for name, start_ms, _ in self._pieces if name == partition})
 
     def completeness(self, partition: str, bucket_end_ms: int) -> float:
-        return completeness(self._known_reaches(partition), bucket_end_ms, self._patience.silent_after_ms)
+        return completeness(self._known_reaches(partition), bucket_end_ms)
 
     def decidable_until_ms(self, partition: PrivacyPartition, now_ms: int) -> int:
         reaches = self._known_reaches(partition.name)

@@ -13,6 +13,8 @@ from typing import Any
 
 from schemas.partials import Reach
 
+REMEMBERED_MS = 15 * 60_000
+"""How long a producer that fell silent still counts as missing volume: until then nothing resolves on its silence."""
 SILENT_AFTER_MS = 60_000
 """In live traffic. A replay runs ahead unevenly, and waits longer (`Patience`)."""
 DECIDING_SHARE = 0.95
@@ -44,7 +46,7 @@ class SourceReach:
         known.window_end_ms = max(known.window_end_ms, window_end_ms)
 
     def forget_silent(self) -> None:
-        oldest_ms = self.newest_ms - SILENT_AFTER_MS
+        oldest_ms = self.newest_ms - REMEMBERED_MS
         self.producers = {name: reach for name, reach in self.producers.items() if reach.window_end_ms >= oldest_ms}
 
     def summary(self) -> Reach:
@@ -79,13 +81,15 @@ LIVE = Patience()
 REPLAYED = Patience(silent_after_ms=600_000, grace_ms=600_000, follows_wall_clock=False)
 
 
-def completeness(reaches: Iterable[Reach], bucket_end_ms: int, silent_after_ms: int = SILENT_AFTER_MS) -> float:
+def completeness(reaches: Iterable[Reach], bucket_end_ms: int) -> float:
     """Which share of recent volume has reported `bucket_end_ms`; 0 where nothing is known.
+
+    A producer that fell silent still counts (`REMEMBERED_MS`): what it would have sent is missing.
 
     >>> completeness([((10_000, 30),), ((20_000, 70),)], bucket_end_ms=20_000)
     0.7
     """
-    pairs = [pair for reach in _without_silent(reaches, silent_after_ms) for pair in reach]
+    pairs = [pair for reach in reaches for pair in reach]
     volume = sum(volume for _, volume in pairs)
     return sum(volume for end_ms, volume in pairs if end_ms >= bucket_end_ms) / volume if volume else 0.0
 
@@ -93,16 +97,15 @@ def completeness(reaches: Iterable[Reach], bucket_end_ms: int, silent_after_ms: 
 def decidable_until_ms(reaches: Iterable[Reach], now_ms: int, bucket_ms: int, patience: Patience = LIVE) -> int:
     """The newest bucket end that may be decided.
 
-    That is the newest one that producers with 95 % of recent volume have reported; or, when later, the newest that
+    That is the newest one that producers with 95 % of recent volume have reported, without those that are silent: one
+    dead host does not stop the fleet; or, when later, the newest that
     some producer reported and whose grace is over.
     """
     known = list(_without_silent(reaches, patience.silent_after_ms))
     ends = sorted({end_ms for reach in known for end_ms, _ in reach}, reverse=True)
     if not ends:
         return 0
-    agreed = next(
-        (end_ms for end_ms in ends if completeness(known, end_ms, patience.silent_after_ms) >= DECIDING_SHARE), 0
-    )
+    agreed = next((end_ms for end_ms in ends if completeness(known, end_ms) >= DECIDING_SHARE), 0)
     grace_from_ms = (now_ms if patience.follows_wall_clock else ends[0]) - patience.grace_ms
     graced = min(ends[0], grace_from_ms // bucket_ms * bucket_ms)
     return max(agreed, graced)

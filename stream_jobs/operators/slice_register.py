@@ -19,7 +19,7 @@ from schemas.slices import cut_of, shard_of, slice_dimensions
 from stream_jobs.operators.blocks import pack_json, unpack_json
 
 PAGE_SLICES = 2_000
-_CHUNK_SLICES = {"stages": 16, "streams": 128}
+_CHUNK_SLICES = {"stages": 8, "streams": 128}
 _CHUNK_SLICES_DEFAULT = 1_024
 
 

@@ -11,9 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.explanations import Paging
+from alerts.pages import Pages, step
+from schemas.burns import Decision
 from schemas.families import AUDIENCE, INDICATORS, OPERATIONAL, TURNS
 from schemas.partials import Partial, partial_schema
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
+from stream_jobs.agents.burn_rate import in_parts
 from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
 from stream_jobs.operators.burn_rate import BurnRate, Decided
 from stream_jobs.operators.history import History
@@ -215,3 +219,43 @@ def test_decisions_wait_for_producers_that_carry_most_of_the_volume() -> None:
     assert [each.decision.decided_ms for each in waiting.decide(now_ms=START_MS + 10_500)] == [START_MS]
     late = [each.decision for each in waiting.decide(now_ms=START_MS + 12_000)]
     assert [(each.decided_ms, each.completeness) for each in late] == [(START_MS + 10_000, 0.4)]
+
+
+# -- silence -------------------------------------------------------------------------------------------------------------
+
+
+def _pages_after(decided: list[Decided]) -> Pages:
+    pages = Pages()
+    for each in decided:
+        pages = step(pages, each.decision, Paging(), each.decision.decided_ms).pages
+    return pages
+
+
+def test_a_page_does_not_resolve_because_its_slice_fell_silent() -> None:
+    burning = operator(OUTAGE)
+    decided = told(burning, [(0, 500)] * 60 + [(500, 500)] * 40)
+    assert [alert.burn.slice for alert in _pages_after(decided).firing] == [FLEET]
+    for place in range(100, 130):  # Its host is dead; another one, without failures, goes on.
+        start_ms = START_MS + place * 10_000
+        burning.apply(partial(start_ms, 0, 500, place + 1, "pool=batch"))
+        list(burning.rollups())
+        decided += burning.decide(now_ms=0)
+    assert [alert.burn.slice for alert in _pages_after(decided).firing] == [FLEET]
+
+
+def test_a_page_resolves_when_its_slice_is_well_again() -> None:
+    decided = told(operator(OUTAGE), [(0, 500)] * 60 + [(500, 500)] * 40 + [(0, 500)] * 12)
+    assert _pages_after(decided).firing == ()
+
+
+def test_a_decision_in_which_everything_burns_goes_in_parts_below_the_limit() -> None:
+    burn_of_one = next(
+        each for each in told(operator(OUTAGE), [(500, 500)] * 60) if each.decision.burns
+    ).decision.burns[0]
+    burns = tuple(
+        burn_of_one.model_copy(update={"slice": f"pool=realtime,bundle=v{number}"}) for number in range(3_000)
+    )
+    whole = Decision(shard=0, decided_ms=START_MS, completeness=1.0, burns=burns)
+    parts = in_parts(whole)
+    assert all(len(part.model_dump_json()) < 500_000 for part in parts)
+    assert tuple(burn for part in parts for burn in part.burns) == burns

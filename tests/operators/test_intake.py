@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from schemas.families import OPERATIONAL, TURNS
 from schemas.frames import FRAME_BYTES_MAX, NDJSON, SCHEMA_MINOR, FrameHeader, encode, headers_of
 from schemas.rejections import Reason
 from schemas.rows import arrow_schema
+from stream_jobs.operators import slice_register
 from stream_jobs.operators.blocks import STATE_FORMAT, NewerState
 from stream_jobs.operators.intake import FUTURE_MAX_MS, Intake, Record
 from tests.operators.worlds import START_MS, Crash, Plant, oracle, renumbered, world
@@ -34,10 +36,18 @@ def test_disorder_duplicates_and_batch_borders_never_change_a_total(seed: int) -
     assert plant.totals() == oracle(made.rows)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small_chunks() -> Iterator[None]:
+    """Blocks of two slices, so that what belongs to which is tried in every world."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slice_register, "_CHUNK_SLICES_DEFAULT", 2)
+        yield
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=_SEEDS)
 def test_a_crash_between_any_two_effects_loses_and_doubles_nothing(seed: int) -> None:
-    made, dice = world(seed), random.Random(seed)
+    made, dice = world(seed, audience=True), random.Random(seed)
     lives = [5]
 
     def survive() -> None:
@@ -66,7 +76,7 @@ def test_slices_above_the_cap_count_under_other_and_are_counted() -> None:
         for _, partial in intake.unsent_partials()
         for place in range(partial.rows.num_rows)
     }
-    assert "pool=realtime,bundle=other" in rows
+    assert "pool=realtime,bundle=__other__" in rows
     assert outcome.overflowed["pool,region,bundle"] > 0
     totals = {key for key in rows if key.count("=") == 1}
     assert totals == {"pool=realtime", "pool=batch"}

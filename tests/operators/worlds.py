@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from schemas.families import OPERATIONAL, TURNS
+from schemas.families import AUDIENCE, OPERATIONAL, TURNS
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 from stream_jobs.operators.blocks import Block, applied_offset
@@ -30,7 +30,8 @@ class World:
     rows: pl.DataFrame
 
 
-def world(seed: int, windows: int = 5, producers: int = 3, rows_per_frame: int = 12) -> World:
+def world(seed: int, windows: int = 5, producers: int = 3, rows_per_frame: int = 12, audience: bool = False) -> World:
+    """`audience`: each producer also sends a frame of the other privacy partition, which the oracle does not count."""
     rng = np.random.default_rng(seed)
     records: list[Record] = []
     rows: list[pl.DataFrame] = []
@@ -42,7 +43,23 @@ def world(seed: int, windows: int = 5, producers: int = 3, rows_per_frame: int =
             headers, payload = encode(header, table)
             records.append(Record(len(records), start_ms + WINDOW_MS + 500, dict(headers), payload))
             rows.append(pl.DataFrame(pl.from_arrow(table)).with_columns(bucket_start_ms=pl.lit(start_ms)))
+    for producer in range(producers if audience else 0):
+        header = FrameHeader(TURNS, AUDIENCE, f"host-{producer}", 1, windows, START_MS)
+        headers, payload = encode(header, _audience_rows(rng, rows_per_frame))
+        place = int(rng.integers(0, len(records)))
+        records.insert(place, Record(place, START_MS + 61_000, dict(headers), payload))
     return World(tuple(records), pl.concat(rows))
+
+
+def _audience_rows(rng: np.random.Generator, count: int) -> pa.Table:
+    columns: dict[str, Any] = {name: [None] * count for name in TURNS.dimensions}
+    columns |= {
+        "pool": ["realtime"] * count,
+        "language": rng.choice(["de", "en", "fr", "es"], count).tolist(),
+        "device_class": rng.choice(["phone", "car"], count).tolist(),
+    }
+    columns |= {name: np.ones(count, dtype=np.int64) for name in TURNS.measure_names}
+    return pa.table(columns, schema=arrow_schema(TURNS))
 
 
 def _rows(rng: np.random.Generator, count: int) -> pa.Table:

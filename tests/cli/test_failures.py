@@ -1,0 +1,195 @@
+"""What goes wrong is told in one sentence on standard error, with the exit code that says whose it is to mend."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alerts.openslo import SHIPPED_SLOS
+from schemas.warehouse import ClickHouseAddress
+from stack.clickhouse import ClickHouseServer
+from tests.integration.commands import surrounded, turnwatch
+
+FAILED, BAD_INPUT = 1, 2
+NOBODY = "127.0.0.1:1"
+AWAY = {"TURNWATCH_KAFKA__BOOTSTRAP": NOBODY, "TURNWATCH_CLICKHOUSE__URL": f"http://{NOBODY}"}
+
+
+def sentence(ended: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one line that was said, after checking that it is one, and the code."""
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("turnwatch: ") and lines[0].endswith(".")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TURNWATCH_KAFKA__PARTITIONS", "zero"),
+        ("TURNWATCH_KAFKA__PARTITIONS", "0"),
+        ("TURNWATCH_KAFKA__BOOTSTRP", "kafka:9092"),
+        ("TURNWATCH_KAFKA__SECURITY_PROTOCOL", "TELNET"),
+        ("TURNWATCH_CLOCK", "sundial"),
+        ("TURNWATCH_METRICS__PORT", "99999"),
+        ("TURNWATCH_CAPACITY__TARGET_UTILIZATION", "much"),
+    ],
+)
+def test_a_bad_setting_is_named(tmp_path: Path, variable: str, value: str) -> None:
+    assert variable in sentence(turnwatch(tmp_path, "status", **{variable: value}), BAD_INPUT)
+
+
+def test_capacity_figures_that_cannot_be_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    setting = {"TURNWATCH_CAPACITY__GPU_SECONDS_PER_AUDIO_SECOND": "-1"}
+    assert "cannot be negative" in sentence(turnwatch(tmp_path, "worker", **AWAY, **setting), BAD_INPUT)
+
+
+@pytest.mark.parametrize("command", ["worker", "prepare"])
+def test_without_a_stack_or_settings_it_is_said_what_to_set(tmp_path: Path, command: str) -> None:
+    said = sentence(turnwatch(tmp_path, command), BAD_INPUT)
+    assert "TURNWATCH_KAFKA__BOOTSTRAP" in said and "turnwatch up" in said
+
+
+def test_a_query_without_clickhouse_says_what_to_set(tmp_path: Path) -> None:
+    said = sentence(turnwatch(tmp_path, "query", "SELECT 1"), BAD_INPUT)
+    assert "TURNWATCH_CLICKHOUSE__URL" in said and "turnwatch up" in said
+
+
+def test_status_and_down_of_nothing(tmp_path: Path) -> None:
+    status, down = turnwatch(tmp_path, "status"), turnwatch(tmp_path, "down")
+    assert (status.returncode, status.stderr) == (FAILED, "") and "turnwatch up" in status.stdout
+    assert (down.returncode, down.stderr) == (0, "") and "No local stack" in down.stdout
+
+
+@pytest.mark.parametrize("command", [["prepare"], ["simulate", "--minutes", "1"]])
+def test_a_kafka_that_is_away_is_named(tmp_path: Path, command: list[str]) -> None:
+    assert f"Kafka at {NOBODY}" in sentence(turnwatch(tmp_path, *command, **AWAY), FAILED)
+
+
+def test_a_worker_whose_kafka_is_away_ends_with_a_sentence(tmp_path: Path) -> None:
+    """Its standard error is its log; the sentence comes last."""
+    ended = turnwatch(tmp_path, "worker", **AWAY)
+    assert ended.returncode == FAILED
+    assert "Traceback" not in ended.stderr and "Unclosed" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(f"turnwatch: Kafka at {NOBODY} cannot be reached")
+
+
+def test_a_clickhouse_that_is_away_is_named(tmp_path: Path) -> None:
+    assert f"ClickHouse at http://{NOBODY}" in sentence(turnwatch(tmp_path, "query", "SELECT 1", **AWAY), FAILED)
+
+
+def test_a_url_that_cannot_be_meant_is_refused_without_its_password(tmp_path: Path) -> None:
+    away = AWAY | {"TURNWATCH_CLICKHOUSE__URL": "ftp://ana:open-sesame@warehouse"}
+    said = sentence(turnwatch(tmp_path, "query", "SELECT 1", **away), BAD_INPUT)
+    assert "http://" in said and "open-sesame" not in said
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        said = sentence(turnwatch(tmp_path, "up", "--kafka-port", port), FAILED)
+        assert port in said and "another port" in said
+        assert "No local stack" in turnwatch(tmp_path, "status").stdout
+        said = sentence(turnwatch(tmp_path, "worker", **AWAY, TURNWATCH_METRICS__PORT=port), FAILED)
+        assert port in said and "TURNWATCH_METRICS__PORT" in said
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "occupied").write_text("a file")
+    folder = str(tmp_path / "occupied" / "run")
+    assert str(tmp_path / "occupied") in sentence(turnwatch(tmp_path, "up", TURNWATCH_RUN_DIR=folder), FAILED)
+
+
+def test_an_unknown_scenario_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    said = sentence(turnwatch(tmp_path, "simulate", "--scenario", "rush-hour"), BAD_INPUT)
+    assert "rush-hour" in said and "canary" in said and "quiet" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "no such file"),
+        ("hello, world\n", "line 1"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,375,44\nyesterday,many,9\n", "line 3"),
+        ("", "line 1"),
+    ],
+    ids=["absent", "something else", "broken further down", "empty"],
+)
+def test_a_trace_that_cannot_be_read_is_told_by_file_and_line_before_anything_starts(
+    tmp_path: Path, content: str | None, told: str
+) -> None:
+    trace = tmp_path / "trace.csv"
+    if content is not None:
+        trace.write_text(content)
+    said = sentence(turnwatch(tmp_path, "replay", str(trace)), BAD_INPUT)
+    assert str(trace) in said and told in said
+    assert not (tmp_path / ".turnwatch").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--speed", "0"],
+        ["replay", "x", "--speed", "nan"],
+        ["up", "--kafka-port", "99999"],
+        ["query"],
+        ["dance"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_bad_input(tmp_path: Path, arguments: list[str]) -> None:
+    ended = turnwatch(tmp_path, *arguments)
+    assert ended.returncode == BAD_INPUT
+    assert "Traceback" not in ended.stderr and "--help" in ended.stderr
+
+
+def test_sql_that_clickhouse_refuses_is_told_in_its_words(tmp_path: Path, clickhouse_server: ClickHouseServer) -> None:
+    there = {"TURNWATCH_CLICKHOUSE__URL": ClickHouseAddress(clickhouse_server.url).url}
+    said = sentence(turnwatch(tmp_path, "query", "SELECT turns FROM no_such_table", **there), BAD_INPUT)
+    assert "no_such_table" in said
+    said = sentence(turnwatch(tmp_path, "query", "DROP TABLE traffic_1m", **there), BAD_INPUT)
+    assert "only reads" in said
+    answered = turnwatch(tmp_path, "query", "SELECT 6 * 7 AS answer", "--format", "json", **there)
+    assert (answered.returncode, answered.stdout, answered.stderr) == (0, '[\n{"answer":42}\n]\n', "")
+
+
+WITH_SLOS_IN = """
+import functools, sys
+from pathlib import Path
+import alerts.check, alerts.openslo
+here = Path(sys.argv.pop(1))
+alerts.openslo.load_slos.__defaults__ = (here,)
+from turnwatch.cli import main
+main()
+"""
+
+
+def with_slos(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command with the shipped SLO files swapped for those of `folder`."""
+    return subprocess.run(
+        [sys.executable, "-c", WITH_SLOS_IN, str(folder), *arguments],
+        cwd=folder,
+        env=surrounded(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["worker", "render"])
+def test_an_slo_file_with_a_typo_is_told_by_file_line_and_what_was_meant(tmp_path: Path, command: str) -> None:
+    slos = tmp_path / "slos"
+    shutil.copytree(SHIPPED_SLOS, slos)
+    broken = slos / "turn_4000ms.yaml"
+    broken.write_text(broken.read_text().replace("turn_4000ms_bad", "turn_4000ms_bda"))
+    said = sentence(with_slos(slos, command, **AWAY), BAD_INPUT)
+    assert "turn_4000ms.yaml:" in said and "turn_4000ms_bda" in said and "turn_4000ms_bad" in said

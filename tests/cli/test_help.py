@@ -1,0 +1,91 @@
+"""Help is there for every command, shows an example, and loads nothing that takes time."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from turnwatch.cli import app
+
+COMMANDS = ("", "up", "down", "status", "demo", "replay", "simulate", "worker", "prepare", "query", "check", "render")
+COMMANDS += ("provision", "bench", "bench pipeline", "bench memory")
+
+HEAVY = {
+    "aiohttp",
+    "aiokafka",
+    "chdb",
+    "clickhouse_connect",
+    "faust",
+    "numpy",
+    "polars",
+    "pyarrow",
+    "pydantic",
+    "scipy",
+}
+
+LOADED = """
+import sys
+from turnwatch.cli import main
+try:
+    main()
+finally:
+    print("LOADED", *sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def helped(command: str) -> tuple[str, set[str]]:
+    """What `turnwatch COMMAND --help` prints, and the packages that it loaded."""
+    asked = [sys.executable, "-c", LOADED, *command.split(), "--help"]
+    ended = subprocess.run(asked, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
+    assert ended.returncode == 0, ended.stderr
+    text, _, loaded = ended.stdout.rpartition("LOADED")
+    return text, set(loaded.split())
+
+
+def registered(group: typer.Typer, prefix: str = "") -> set[str]:
+    """The commands of the program, with those of its groups."""
+    names = {f"{prefix}{each.name or each.callback.__name__}" for each in group.registered_commands if each.callback}
+    for nested in group.registered_groups:
+        assert nested.name and nested.typer_instance
+        names |= {nested.name} | registered(nested.typer_instance, f"{nested.name} ")
+    return names
+
+
+def test_every_command_is_looked_at() -> None:
+    assert registered(app) == set(COMMANDS) - {""}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_loads_nothing_heavy(command: str) -> None:
+    text, loaded = helped(command)
+    assert text.startswith(f"Usage: -c {command}".rstrip())
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("", "bench")])
+def test_help_shows_an_example_that_the_command_itself_would_take(command: str) -> None:
+    text, _ = helped(command)
+    example = re.search(r"Example: .*?turnwatch (.+)", text)
+    assert example, f"{command} has no example"
+    assert example[1].startswith(command)
+    options = {word for word in example[1].split() if word.startswith("--")}
+    assert options <= set(re.findall(r"--[a-z-]+", text.replace(example[0], "")))
+
+
+def test_the_exit_codes_are_told() -> None:
+    text, _ = helped("")
+    assert re.search(r"Exit codes: 0 .*1 .*2 ", text)
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "turnwatch", "status"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "turnwatch up" in ended.stdout
