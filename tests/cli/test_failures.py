@@ -26,7 +26,7 @@ def sentence(ended: subprocess.CompletedProcess[str], code: int) -> str:
     assert "Traceback" not in ended.stdout + ended.stderr
     lines = ended.stderr.splitlines()
     assert len(lines) == 1, ended.stderr
-    assert lines[0].startswith("turnwatch: ") and lines[0].endswith(".")
+    assert lines[0].startswith("turnwatch: ") and lines[0].endswith((".", "?"))
     return lines[0]
 
 
@@ -120,7 +120,7 @@ def test_an_unknown_scenario_is_answered_with_those_there_are(tmp_path: Path) ->
         (None, "no such file"),
         ("hello, world\n", "line 1"),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,375,44\nyesterday,many,9\n", "line 3"),
-        ("", "line 1"),
+        ("", "empty"),
     ],
     ids=["absent", "something else", "broken further down", "empty"],
 )
@@ -163,11 +163,12 @@ def test_sql_that_clickhouse_refuses_is_told_in_its_words(tmp_path: Path, clickh
 
 
 WITH_SLOS_IN = """
-import functools, sys
+import sys
 from pathlib import Path
-import alerts.check, alerts.openslo
+from alerts import check, openslo
 here = Path(sys.argv.pop(1))
-alerts.openslo.load_slos.__defaults__ = (here,)
+for reading in (openslo.load_slos, check.check, check.notes):
+    reading.__defaults__ = (here, *reading.__defaults__[1:])
 from turnwatch.cli import main
 main()
 """
@@ -193,3 +194,13 @@ def test_an_slo_file_with_a_typo_is_told_by_file_line_and_what_was_meant(tmp_pat
     broken.write_text(broken.read_text().replace("turn_4000ms_bad", "turn_4000ms_bda"))
     said = sentence(with_slos(slos, command, **AWAY), BAD_INPUT)
     assert "turn_4000ms.yaml:" in said and "turn_4000ms_bda" in said and "turn_4000ms_bad" in said
+
+
+def test_check_finds_the_same_typo(tmp_path: Path) -> None:
+    slos = tmp_path / "slos"
+    shutil.copytree(SHIPPED_SLOS, slos)
+    broken = slos / "abandonment.yaml"
+    broken.write_text(broken.read_text().replace("objectives:", "objectivs:"))
+    ended = with_slos(slos, "check")
+    assert ended.returncode == FAILED and ended.stderr == ""
+    assert "abandonment.yaml:" in ended.stdout and "objectivs" in ended.stdout and "`objectives`" in ended.stdout

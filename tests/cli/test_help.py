@@ -13,8 +13,8 @@ import typer
 
 from turnwatch.cli import app
 
-COMMANDS = ("", "up", "down", "status", "demo", "replay", "simulate", "worker", "prepare", "query", "check", "render")
-COMMANDS += ("provision", "bench", "bench pipeline", "bench memory")
+_PLAIN = "up down status demo replay simulate worker prepare query check render provision bench"
+COMMANDS = ("", *_PLAIN.split(), "bench pipeline", "bench memory")
 
 HEAVY = {
     "aiohttp",
@@ -25,7 +25,6 @@ HEAVY = {
     "numpy",
     "polars",
     "pyarrow",
-    "pydantic",
     "scipy",
 }
 

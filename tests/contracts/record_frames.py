@@ -50,7 +50,10 @@ def _first_frames() -> dict[str, Frame]:
 
 
 def _encodings(frame: Frame, rows: pa.Table) -> dict[str, tuple[list[tuple[str, bytes]], bytes]]:
-    return {"arrow": encode(frame.header, rows), "ndjson": ndjson.encode(replace(frame.header, content_type=NDJSON), rows)}
+    return {
+        "arrow": encode(frame.header, rows),
+        "ndjson": ndjson.encode(replace(frame.header, content_type=NDJSON), rows),
+    }
 
 
 def _json(content: object) -> bytes:

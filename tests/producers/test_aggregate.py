@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from math import floor
 from typing import Any
 
@@ -17,7 +18,7 @@ from schemas.families import AUDIENCE, OPERATIONAL, SCALE_OF_STAGE, TURNS, Priva
 from schemas.histograms import ZERO_INDEX, upper_bounds_ms
 from tests.producers.worlds import START_MS, stream_changes, turns_world
 
-_THRESHOLDS = {
+_THRESHOLDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "first_partial_500ms": ("asr_first_partial_ms", lambda ms: ms >= 500),
     "first_audio_1800ms": ("first_audio_ms", lambda ms: ms >= 1_800),
     "turn_4000ms": ("turn_ms", lambda ms: ms >= 4_000),

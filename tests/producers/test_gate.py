@@ -75,7 +75,9 @@ def test_what_has_nothing_left_to_give_up_is_held_and_joins_the_next_window() ->
     first = gate(cells_of(audience(("en", "phone", 50), ("de", "car", 15))), AUDIENCE)
     assert released(first) == {("en", "phone"): 50}
     assert first.held.measures["turns"].to_list() == [15]
-    second = gate(first.held.joined_by(cells_of(audience(("fr", "car", 5), first_session=100)), DIMENSIONS), AUDIENCE)
+    second = gate(
+        first.held.joined_by(cells_of(audience(("fr", "car", 5), first_session=100)), tuple(DIMENSIONS)), AUDIENCE
+    )
     assert released(second) == {("*", "*"): 20}
 
 
@@ -92,11 +94,8 @@ def test_sessions_are_united_not_added() -> None:
 def test_totals_are_unchanged_and_no_released_cell_is_below_k(seed: int, count: int, sessions: int) -> None:
     """Over three windows with holds carried on: what was released and what is still held is what went in."""
     windows = [turns_world(seed + number, count, sessions) for number in range(3)]
-    held, out, carried = (
-        Cells(turn_rows(windows[0].clear(), AUDIENCE), sessions_of(windows[0].clear(), AUDIENCE)),
-        [],
-        {},
-    )
+    held = Cells(turn_rows(windows[0].clear(), AUDIENCE), sessions_of(windows[0].clear(), AUDIENCE))
+    out: list[pl.DataFrame] = []
     for turns in windows:
         cells = held.joined_by(cells_of(turns), tuple(DIMENSIONS))
         gated = gate(cells, AUDIENCE, K)
@@ -118,7 +117,7 @@ def assert_k_sessions(cells: Cells, gated: Gated) -> None:
     Sessions are assigned again by hand: a cell's people are those whose own cell is it, or was generalised into it; what
     was generalised is what is not released under its own name.
     """
-    own = {tuple(row[:3]): set() for row in cells.measures.select(DIMENSIONS).rows()}
+    own: dict[tuple[str, ...], set[int]] = {tuple(row[:3]): set() for row in cells.measures.select(DIMENSIONS).rows()}
     people: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for *cell, session in cells.sessions.select(*DIMENSIONS, "session").rows():
         people[tuple(cell)].add(session)

@@ -26,7 +26,7 @@ def turns_world(
     rng = np.random.default_rng(seed)
 
     def some(values: list[str], weights: list[float] | None = None) -> list[str]:
-        return rng.choice(values, count, p=weights).tolist()
+        return [str(value) for value in rng.choice(values, count, p=weights)]
 
     turn_ms = rng.choice([0.0, 1.0, 3_999.4, 3_999.5, 4_000.0, 4_000.5, 8_192.0], count)
     turn_ms = np.where(rng.random(count) < 0.5, turn_ms, rng.lognormal(7.5, 0.6, count))
@@ -79,7 +79,7 @@ def _read(frame: Frame) -> pl.DataFrame:
     decoded = decode_rows(header, dict(frame.headers), frame.payload)
     assert not isinstance(decoded, Rejected), decoded
     rows = pl.DataFrame(pl.from_arrow(decoded[0]))
-    assert violations(rows.with_columns(frame=pl.lit(0)), header.family, header.partition) == {}
+    assert violations(rows.with_columns(frame=pl.lit(0)), rows, header.family, header.partition) == {}
     return rows.with_columns(producer=pl.lit(header.producer), window_start_ms=pl.lit(header.window_start_ms))
 
 
