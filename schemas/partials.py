@@ -2,8 +2,9 @@
 
 A partial message carries, for one source partition and one shard, the total so far of every (slice, bucket) that changed,
 as of a *version*: the number of source records applied (last applied offset + 1). Reading it twice, or an older one after
-a newer, changes nothing. It also carries the *reach* of the source partition's producers: how much recent volume has
-reported up to which instant, from which every shard tells how complete a bucket is.
+a newer, changes nothing. The last message of a version also carries the *reach* of the source partition's producers: how
+much recent volume has reported up to which instant, from which every shard tells how complete a bucket is; those before
+it carry none, for more rows of that version follow.
 """
 
 from __future__ import annotations

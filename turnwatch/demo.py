@@ -39,7 +39,7 @@ from turnwatch.surroundings import Surroundings, counters, surroundings
 BUCKET_MS = 10_000
 HEALTHY_S = 300
 MARGIN_S = 360
-PAGE_WAIT_S = 60.0
+PAGE_WAIT_S = 180.0
 INDICATOR, POOL = "turn_4000ms", "realtime"
 
 

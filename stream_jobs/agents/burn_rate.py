@@ -60,15 +60,19 @@ class BurnRateStage(Stage):
         self._metrics.partials_applied.labels(self.name, TURNS.name).inc(len(events))
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
-        sent: list[Outgoing | tuple[int, Block]] = []
+        told: list[Outgoing] = []
         for shard, burn_rate in self._shards.items():
             for table, rows in burn_rate.rollups():
-                sent += rollup_messages(shard, table, rows, self._metrics)
+                told += rollup_messages(shard, table, rows, self._metrics)
             for decided in burn_rate.decide(int(time.time() * 1_000)):
-                sent += self._tell(shard, decided)
-            sent += [(shard, block) for block in burn_rate.unsaved_blocks(self._offsets[shard])]
+                told += self._tell(shard, decided)
             self._metrics.slices.labels(self.name, str(shard)).set(burn_rate.slices)
-        yield sent
+        yield told  # Before state lets go of what it was told from: after a crash it is told again.
+        yield [
+            (shard, block)
+            for shard, burn_rate in self._shards.items()
+            for block in burn_rate.unsaved_blocks(self._offsets[shard])
+        ]
         yield [
             (shard, block)
             for shard, burn_rate in self._shards.items()

@@ -129,14 +129,12 @@ class IncidentsStage(Stage):
         if not published:
             return
         newest = {alert.alert: alert for alert in published}
-        sent: list[Outgoing | tuple[int, Block]] = []
-        for name, alert in newest.items():
-            told = alert.model_dump_json().encode()
-            sent.append((0, Block(name.encode(), stamped(self._offset, told))))
-            sent.append(Outgoing(ALERTS, told, [], key=name.encode(), partition=0))
-        sent += rollup_messages(0, "pages", _rows(published), self._metrics)
-        sent += self._forgotten(set(newest))
-        yield sent
+        texts = {name: alert.model_dump_json().encode() for name, alert in newest.items()}
+        alerts = [Outgoing(ALERTS, text, [], key=name.encode(), partition=0) for name, text in texts.items()]
+        yield [*alerts, *rollup_messages(0, "pages", _rows(published), self._metrics)]
+        # Saved last: after a crash in between it is told once more, not never.
+        blocks = [(0, Block(name.encode(), stamped(self._offset, text))) for name, text in texts.items()]
+        yield [*blocks, *self._forgotten(set(newest))]
 
     def _forgotten(self, published: set[str]) -> list[tuple[int, Block]]:
         """Alerts that ended long ago leave the changelog."""

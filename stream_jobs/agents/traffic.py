@@ -59,16 +59,15 @@ class TrafficStage(Stage):
         self._metrics.partials_applied.labels(self.name, family).inc(len(events))
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
-        rollups = [
+        yield [
             message
             for shard, traffic in self._shards.items()
             for table, rows in traffic.rollups()
             for message in rollup_messages(shard, table, rows, self._metrics)
-        ]
-        blocks = [
+        ]  # Before state lets go of what they were told from: after a crash they are told again.
+        yield [
             (shard, block)
             for shard, traffic in self._shards.items()
             for name, family in FAMILIES.items()
             for block in traffic.unsaved_blocks(family, self._offsets[name, shard])
         ]
-        yield [*rollups, *blocks]

@@ -328,19 +328,12 @@ class Intake:
                 if of_shard is not None
                 else [None]
             )
-            for piece in pieces:
+            for place, piece in enumerate(pieces, start=1):
                 table = schema.empty_table() if piece is None else _to_arrow(piece, schema)
-                yield (
-                    shard,
-                    Partial(
-                        self.family,
-                        partition,
-                        self.source_partition,
-                        self.marked + 1,
-                        self._reach[partition.name].summary(),
-                        table,
-                    ),
-                )
+                # The reach comes last: a shard that has heard it lets go of what it says is over.
+                reach = self._reach[partition.name].summary() if place == len(pieces) else ()
+                version = self.marked + 1
+                yield shard, Partial(self.family, partition, self.source_partition, version, reach, table)
 
     def _stored_key(self, key: BlockKey) -> bytes:
         return "|".join((self.family.name, "totals", *map(str, key))).encode()

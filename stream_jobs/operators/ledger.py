@@ -50,15 +50,12 @@ class Ledger:
 
     def apply(self, partial: Partial) -> int:
         """Takes in one partial; the number of rows that were for buckets already folded, and so passed over."""
-        reaches = self._reaches[partial.partition.name]
-        if partial.version >= reaches.get(partial.source_partition, (0, ()))[0]:
-            reaches[partial.source_partition] = (partial.version, partial.reach)
-            self._reach_unsaved = True
+        oldest_ms = self._oldest_kept_ms(partial.partition)  # Before the reach that comes with these very rows.
+        self._hear(partial)
         if not partial.rows.num_rows:
             return 0
         rows = pl.from_arrow(partial.rows)
         assert isinstance(rows, pl.DataFrame)
-        oldest_ms = self._oldest_kept_ms(partial.partition)
         kept = rows.filter(pl.col("bucket_start_ms") >= oldest_ms).with_columns(
             version=pl.lit(partial.version, pl.Int64)
         )
@@ -156,6 +153,13 @@ class Ledger:
                 self._reaches[name] = {
                     int(source): (version, tuple(map(tuple, reach))) for source, (version, reach) in sources.items()
                 }
+
+    def _hear(self, partial: Partial) -> None:
+        """Notes how far the source partition has come; without a reach there are more rows of this telling to come."""
+        reaches = self._reaches[partial.partition.name]
+        if partial.reach and partial.version >= reaches.get(partial.source_partition, (0, ()))[0]:
+            reaches[partial.source_partition] = (partial.version, partial.reach)
+            self._reach_unsaved = True
 
     def _put(self, key: tuple[str, int, int], part: pl.DataFrame) -> None:
         known = self._pieces.get(key)
