@@ -86,14 +86,14 @@ class Collector:
     k: int = K_SESSIONS_MIN
     observations_max: int = OBSERVATIONS_MAX
     _open_ms: int = field(init=False)
-    _turns: list[pl.DataFrame] = field(default_factory=list)
-    _turns_waiting: int = 0
-    _minute: list[pl.DataFrame] = field(default_factory=list)
-    _changes: list[pl.DataFrame] = field(default_factory=list)
-    _live: pl.DataFrame = field(default_factory=no_stream_changes)
-    _held: Cells = field(default_factory=_no_cells)
-    _reports: dict[str, _Report] = field(default_factory=_no_reports)
-    _sequences: Counter[str] = field(default_factory=Counter)
+    _turns: list[pl.DataFrame] = field(init=False, default_factory=list)
+    _turns_waiting: int = field(init=False, default=0)
+    _minute: list[pl.DataFrame] = field(init=False, default_factory=list)
+    _changes: list[pl.DataFrame] = field(init=False, default_factory=list)
+    _live: pl.DataFrame = field(init=False, default_factory=no_stream_changes)
+    _held: Cells = field(init=False, default_factory=_no_cells)
+    _reports: dict[str, _Report] = field(init=False, default_factory=_no_reports)
+    _sequences: Counter[str] = field(init=False, default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._open_ms = self.opens_at_ms // WINDOW_MS * WINDOW_MS
@@ -114,7 +114,7 @@ class Collector:
         """Takes in starts and ends of streams (`STREAM_COLUMNS`); starts before `opens_at_ms` are already active."""
         sifted = sift_stream_changes(changes)
         report = self._reports[STREAMS.name]
-        report.observations_seen += len(changes)
+        report.observations_seen += sifted.refused
         report.observations_dropped += sifted.refused
         self._changes.append(sifted.sound)
 
@@ -179,6 +179,8 @@ class Collector:
             .with_columns(at_ms=pl.max_horizontal("at_ms", "started_at_ms"))
             .select(changes.columns)
         )
+        # Seen with the window that judges them, so that no heartbeat says more dropped than seen.
+        self._reports[STREAMS.name].observations_seen += len(changes)
         self._reports[STREAMS.name].observations_dropped += len(changes) - len(starts) - len(ends)
         return starts, ends
 

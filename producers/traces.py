@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,6 +28,7 @@ REQUEST_COLUMNS: dict[str, pl.DataType] = {
 }
 """`arrived_ms` counts from the first arrival; latencies run from arrival, null where they were not recorded."""
 
+FORMATS = ("azure_llm_2023", "mooncake", "vllm_load_test")
 TOKENS_MAX = 10_000_000
 """More tokens than any model's context: a larger number is a broken file."""
 CACHE_BLOCK_TOKENS = 512
@@ -63,10 +63,9 @@ def read_trace(path: Path) -> Trace:
         return Trace("azure_llm_2023", _route(path), _read_azure(path, text))
     if re.match(r'\{\s*"\d+"\s*:', first):
         return Trace("vllm_load_test", "chat", _numbered(_read_detail_log(path, text)))
-    if first.startswith("{"):
-        return Trace("mooncake", "conversation", _read_mooncake(path, text))
-    _refuse(path, 1, "is not the beginning of any known trace (azure_llm_2023, mooncake, vllm_load_test)")
-    return None
+    if not first.startswith("{"):
+        _refuse(path, 1, f"is not the beginning of any known trace ({', '.join(FORMATS)})")
+    return Trace("mooncake", "conversation", _read_mooncake(path, text))
 
 
 def scale_of(path: Path) -> int:
@@ -155,10 +154,13 @@ def _read_detail_log(path: Path, text: str) -> pl.DataFrame:
     if not isinstance(records, dict) or not records or not all(isinstance(one, dict) for one in records.values()):
         _refuse(path, 1, "does not begin a detail log, an object of numbered requests")
     entries = list(records.items())
-    numbers: Callable[[str], list[float]] = lambda name: [_entry(path, key, one, name) for key, one in entries]  # noqa: E731
+
+    def numbers(name: str) -> list[float]:
+        return [_entry(path, key, one, name) for key, one in entries]
+
     run = pl.DataFrame(
         {
-            "event": [int(_entry(path, key, one, "event_id")) for key, one in entries],
+            "event": [int(value) for value in numbers("event_id")],
             "ended_s": numbers("record_time"),
             "first_token_ms": [1_000 * value for value in numbers("first_chunk_time")],
             "total_ms": [1_000 * value for value in numbers("total_chunk_time")],
@@ -241,8 +243,3 @@ def _entry(path: Path, key: str, record: dict[str, Any], name: str) -> float:
 
 def _refuse(path: Path, line: int, what: str) -> NoReturn:
     raise MalformedTrace(f"{path}, line {line}: {what}.")
-
-
-def formats() -> Iterable[str]:
-    """The formats that can be read, for help texts."""
-    return ("azure_llm_2023", "mooncake", "vllm_load_test")
