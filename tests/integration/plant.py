@@ -71,6 +71,9 @@ class Plant:
         os.kill(self.worker.pid, signal.SIGKILL)
         self.worker.stop()
 
+    def stop_worker(self) -> None:
+        self.worker.stop()
+
     async def start_worker(self) -> None:
         self.worker, self.metrics_url = await start_worker(self.stack)
 

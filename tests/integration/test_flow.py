@@ -159,7 +159,7 @@ async def test_bad_frames_are_told_apart_counted_and_harm_nobody(plant: Plant, s
 
 
 async def test_a_worker_killed_twice_loses_nothing_and_doubles_nothing(plant: Plant, seed: int) -> None:
-    plan = plant.plan(seed, minutes=6, speed=18)
+    plan = plant.plan(seed, minutes=5, speed=18)
     chance = Random(seed)
     shares = [chance.uniform(0.2, 0.4), chance.uniform(0.6, 0.8)]
     moments = {plan.start_ms + share * plan.duration_ms: asyncio.Event() for share in shares}
@@ -179,8 +179,25 @@ async def test_a_worker_killed_twice_loses_nothing_and_doubles_nothing(plant: Pl
     assert compared(plant, plan) == []
 
 
+async def test_a_worker_that_was_away_takes_in_its_backlog_whole_even_when_killed_over_it(
+    plant: Plant, seed: int
+) -> None:
+    """The backlog is longer than buckets are kept open, and comes in few large batches."""
+    plan = plant.plan(seed, minutes=5, speed=AT_ONCE)
+    plant.stop_worker()
+    progress = await send(plant, plan)
+    await plant.start_worker()
+    enough = Random(seed).uniform(0.1, 0.7) * sum(progress.frames.values())
+    while sum((await plant.counted("turnwatch_frames_applied_total")).values()) < enough:
+        await asyncio.sleep(0.02)
+    plant.kill_worker()
+    await plant.start_worker()
+    await plant.settled()
+    assert compared(plant, plan) == []
+
+
 async def test_decisions_go_on_without_clickhouse_and_its_rows_come_late_but_come(plant: Plant, seed: int) -> None:
-    plan = plant.plan(seed, minutes=4, speed=24)
+    plan = plant.plan(seed, minutes=3, speed=20)
     gone = asyncio.Event()
     halfway_ms = plan.start_ms + plan.duration_ms // 2
 
