@@ -33,7 +33,7 @@ from stream_jobs.sinks.rollups import GROUP as SINK_GROUP
 from tests.integration.oracle import CUTS
 from turnwatch.surroundings import start_worker
 
-SETTLED_WITHIN_S = 90.0
+SETTLED_WITHIN_S = 240.0
 POLL_S = 0.1
 
 FLOW = (
