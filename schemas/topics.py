@@ -15,6 +15,10 @@ from schemas.families import FAMILIES
 PARTITIONS_DEFAULT = 4
 
 
+STATE_SETTINGS = {"min.compaction.lag.ms": "600000", "segment.ms": "3600000", "compression.type": "producer"}
+"""Of changelogs: compaction waits for longer than a worker that believes itself alive could still write."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """One topic. `partitions` of `None` means the deployment's partition count."""
@@ -25,12 +29,13 @@ class TopicSpec:
     retention_h: int = 7 * 24
     cleanup: Literal["delete", "compact"] = "delete"
     timestamps: Literal["CreateTime", "LogAppendTime"] = "CreateTime"
+    is_state: bool = False
 
     def config(self) -> dict[str, str]:
         config: dict[str, str] = {"cleanup.policy": self.cleanup, "message.timestamp.type": self.timestamps}
         if self.cleanup == "delete":
             config["retention.ms"] = str(self.retention_h * 3_600_000)
-        return config
+        return config | STATE_SETTINGS if self.is_state else config
 
 
 def aggregates(family: str) -> str:
@@ -39,6 +44,10 @@ def aggregates(family: str) -> str:
 
 def partials(family: str) -> str:
     return f"partials.{family}"
+
+
+def changelog(stage: str) -> str:
+    return f"turnwatch-{stage}-changelog"
 
 
 ROLLUPS = "rollups"
@@ -65,3 +74,9 @@ TOPICS: tuple[TopicSpec, ...] = (
     ),
     TopicSpec(ALERTS, "the newest state of each alert", partitions=1, cleanup="compact"),
 )
+
+CHANGELOGS: tuple[TopicSpec, ...] = tuple(
+    TopicSpec(changelog(stage), f"state of {stage}, block by block", partitions, cleanup="compact", is_state=True)
+    for stage, partitions in {"intake": None, "traffic": None, "burn_rate": None, "incidents": 1}.items()
+)
+"""Made before a worker starts: the partitions of one that is not yet known would go to nobody, without a word."""

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
-from schemas.topics import TOPICS
+from schemas.topics import CHANGELOGS, TOPICS
 from stream_jobs.sinks.migrate import migrate
 from turnwatch.places import places
 from turnwatch.settings import Settings, load
@@ -32,7 +32,7 @@ async def create_topics(kafka: KafkaAddress, partitions: int, replication_factor
     try:
         known = set(await admin.list_topics())
         await _refuse_other_partitions(admin, known, partitions)
-        missing = [spec for spec in TOPICS if spec.name not in known]
+        missing = [spec for spec in (*TOPICS, *CHANGELOGS) if spec.name not in known]
         for spec in missing:
             topic = NewTopic(spec.name, spec.partitions or partitions, replication_factor, topic_configs=spec.config())
             _refuse_errors(kafka, await admin.create_topics([topic]))
@@ -52,7 +52,8 @@ def _refuse_errors(kafka: KafkaAddress, answer: Any) -> None:
 
 
 async def _refuse_other_partitions(admin: AIOKafkaAdminClient, known: set[str], partitions: int) -> None:
-    wanted = {spec.name: spec.partitions or partitions for spec in TOPICS if spec.name in known}
+    specs = (*TOPICS, *CHANGELOGS)
+    wanted = {spec.name: spec.partitions or partitions for spec in specs if spec.name in known}
     for described in await admin.describe_topics(list(wanted)) if wanted else []:
         found = len(described["partitions"])
         if found != wanted[described["topic"]]:

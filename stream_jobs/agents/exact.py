@@ -31,6 +31,7 @@ from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 
 from schemas.failures import Foreseen
+from schemas.topics import STATE_SETTINGS
 from stream_jobs.operators.blocks import Block, applied_offset
 
 Event = EventT[Any]
@@ -143,6 +144,7 @@ class Stage(ABC):
     def __init__(self, app: faust.App, topics: Sequence[str], partitions: int, settings: StageSettings) -> None:
         self._app = app
         self._settings = settings
+        self._source_topics = frozenset(topics)
         self._pending: list[Event] = []
         self._applied: list[Event] = []
         self._seen: dict[tuple[str, int], int] = {}
@@ -156,11 +158,7 @@ class Stage(ABC):
             key_type=bytes,
             value_type=bytes,
             partitions=partitions,
-            extra_topic_configs={
-                "min.compaction.lag.ms": "600000",
-                "segment.ms": "3600000",
-                "compression.type": "producer",
-            },
+            extra_topic_configs=STATE_SETTINGS,
         )
         assert isinstance(table, BlockTable)
         table.stage = self
@@ -210,6 +208,11 @@ class Stage(ABC):
     @property
     def owns_partitions(self) -> bool:
         return bool(self._owned)
+
+    def without_state(self, assigned: Iterable[TP]) -> list[str]:
+        """Source partitions that came without their state: their events are passed over, here and everywhere."""
+        ours = sorted(tp for tp in assigned if tp.topic in self._source_topics)
+        return [f"{tp.topic}[{tp.partition}]" for tp in ours if tp.partition not in self._owned]
 
     async def _listen(self, stream: StreamT[bytes]) -> None:
         assert isinstance(stream, Stream)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ log = logging.getLogger("turnwatch.worker")
 
 DRAIN_S = 30.0
 """How long a worker that was asked to stop may take to save; what is not saved is read again by whoever comes next."""
+SILENT_MAX_S = 30.0
+"""How long a partition may be ours without its state once nothing is being recovered any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ async def run(
         running = [asyncio.create_task(stage.run(stop, pulse), name=stage.name) for stage in stages]
         watching = [
             asyncio.create_task(_watch_faust(app), name="faust"),
+            asyncio.create_task(_watch_ownership(app, stages), name="ownership"),
             asyncio.create_task(pulse.run(), name="pulse"),
         ]
         tasks += [*running, *watching, asyncio.create_task(settings.pager.run(stop), name="pager")]
@@ -113,6 +117,22 @@ async def _watch_faust(app: faust.App) -> None:
             )
         if app.should_stop:
             raise StageFailure("Faust stopped by itself.")
+
+
+async def _watch_ownership(app: faust.App, stages: Sequence[Stage]) -> None:
+    """Partitions whose events nobody takes would be silent for good: that ends the process, and it begins anew."""
+    silent_since = time.monotonic()
+    while True:
+        await asyncio.sleep(1)
+        is_settled = not (app.rebalancing or app.in_recovery)
+        silent = [place for stage in stages for place in stage.without_state(app.consumer.assignment())]
+        if not (is_settled and silent):
+            silent_since = time.monotonic()
+        elif time.monotonic() - silent_since > SILENT_MAX_S:
+            raise StageFailure(
+                f"Partitions were assigned without their state for {SILENT_MAX_S:.0f} s ({', '.join(silent)}): "
+                "check that their changelog topics exist (`turnwatch prepare`); a new start asks for them again."
+            )
 
 
 async def _end(app: faust.App, tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -6,15 +6,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka import TopicPartition as TP
 from prometheus_client import CollectorRegistry
 
+from alerts.alertmanager import Alertmanagers
+from alerts.explanations import Links, Paging
 from schemas.families import TURNS
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
-from schemas.topics import aggregates
+from schemas.topics import CHANGELOGS, aggregates, partials
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.exact import Outgoing, StageSettings
+from stream_jobs.agents.incidents import Pager
 from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.worker import WorkerSettings, _stages
 from stream_jobs.operators.blocks import Block, body, unpack_rows
 from stream_jobs.operators.intake import Intake, Record
 from tests.operators.worlds import world
@@ -52,6 +57,27 @@ def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_pa
         assert {block.key: rows_of(block) for block in of_turns if is_totals(block)} == {
             key: rows_of(Block(key, value)) for key, value in wanted[partition].items() if is_totals(Block(key, value))
         }
+
+
+def test_partitions_that_came_without_their_state_are_named(tmp_path: Path) -> None:
+    app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), PARTITIONS, data_dir=tmp_path))
+    stage = IntakeStage(app, PARTITIONS, StageSettings(), WorkerMetrics(CollectorRegistry()))
+    stage.take_over({0: {}, 2: {}})
+    assigned = {TP(aggregates(TURNS.name), 0), TP(aggregates(TURNS.name), 1), TP(partials(TURNS.name), 1)}
+    assert stage.without_state(assigned) == [f"{aggregates(TURNS.name)}[1]"]
+
+
+def test_every_changelog_is_made_before_a_worker_starts(tmp_path: Path) -> None:
+    """A worker that meets Kafka before its changelogs do would own nothing, and say nothing."""
+    metrics = WorkerMetrics(CollectorRegistry())
+    pager = Pager(Alertmanagers([]), Paging({}, Links("https://runbooks.example/", "https://boards.example/")), metrics)
+    application = ApplicationSettings(KafkaAddress("127.0.0.1:1"), PARTITIONS, data_dir=tmp_path)
+    app = build(application)
+    _stages(app, WorkerSettings(application, StageSettings(), (), pager), metrics)
+    tables = {table.changelog_topic.get_topic_name(): table.partitions for table in app.tables.values()}
+    assert tables == {spec.name: spec.partitions or PARTITIONS for spec in CHANGELOGS}
+    for spec in CHANGELOGS:
+        assert spec.config()["cleanup.policy"] == "compact"
 
 
 def is_totals(block: Block) -> bool:
