@@ -6,6 +6,7 @@ Checks are polars expressions over many frames at once; `violations` says which 
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from pydantic.types import StrictInt
 from typing_extensions import TypedDict
 
 from schemas.dimensions import DIMENSIONS
-from schemas.families import FAMILIES, Family, Key, PrivacyPartition
+from schemas.families import Family, Key, PrivacyPartition
 from schemas.rejections import Reason
 
 FRAME = "frame"
@@ -131,8 +132,13 @@ def _is_within(facts: dict[str, int | None], name: str, low: int, high: int) -> 
 
 
 def _all_fit(rows: pl.DataFrame, name: str) -> bool:
-    values = rows.select(name).unique().select(pl.col(name).str.contains(DIMENSIONS[name].full_pattern).all())
-    return bool(values.item())
+    is_fit = _pattern(name).fullmatch
+    return all(is_fit(value) for value in rows[name].unique())
+
+
+@cache
+def _pattern(dimension: str) -> re.Pattern[str]:
+    return re.compile(DIMENSIONS[dimension].full_pattern)
 
 
 def _outside(key: Key) -> pl.Expr:
@@ -142,6 +148,3 @@ def _outside(key: Key) -> pl.Expr:
     low, high = key.integer_range
     allowed = column.is_between(low, high) | (column == key.marker if key.marker is not None else pl.lit(False))
     return column.is_null() | ~allowed
-
-
-ROW_SCHEMAS: dict[str, pa.Schema] = {name: arrow_schema(family) for name, family in FAMILIES.items()}

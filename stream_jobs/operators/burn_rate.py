@@ -21,11 +21,12 @@ from schemas.slices import cut_of, slice_dimensions
 from schemas.slos import PolicyRow, WatchedSlo
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
-from stream_jobs.operators.burn_windows import Watch, Windows, window_rows
+from stream_jobs.operators.burn_windows import Watch, Windows, is_coarse, window_rows
 from stream_jobs.operators.history import Counts, History
-from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
+from stream_jobs.operators.ledger import MINUTE_MS, Ledger
 from stream_jobs.operators.reach import LIVE, Patience
-from stream_jobs.operators.rollup_rows import minutes_of, per_minute, timestamp, to_table
+from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
+from stream_jobs.operators.slice_numbers import SliceNumbers
 from stream_jobs.operators.traffic import keep_ms
 
 BUCKET_MS = OPERATIONAL.k_window_s * 1_000
@@ -35,7 +36,6 @@ DECISIONS_MAX = 12
 """Decisions at one call. Each takes tens of milliseconds with thousands of slices, and others wait for the same loop."""
 HISTORY_KNOWN_MS = 3_600_000
 """How much history it takes before the period's expected traffic counts as known."""
-_PAGE_SLICES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,12 @@ class BurnRate:
         self.decided_ms = 0
         self._watched = tuple(watched)
         self._indicators = tuple(indicators)
-        self._ledger = Ledger(TURNS, keep_ms(TURNS), sources, patience)
+        self._measures = tuple(name for each in indicators for name in (each.bad, each.total))
+        self._ledger = Ledger(TURNS, keep_ms(TURNS), sources, patience, self._measures)
         self._history = History(len(indicators), max((watch.slo.period_s for watch in watched), default=30 * 86_400))
-        self._numbers: dict[str, int] = {}
-        self._first_seen_ms: list[int] = []
-        self._by_minute: list[bool] = []
-        self._saved_slices = 0
+        self._slices = SliceNumbers()
         self._saved_decided_ms = 0
         self._watches: tuple[int, list[Watch]] = (-1, [])
-        self._measure_cuts = {cut.name: cut.partition for cut in TURNS.cuts}
 
     # -- taking in -----------------------------------------------------------------------------------------------------
 
@@ -83,10 +80,10 @@ class BurnRate:
         if not changed:
             return
         totals = self._ledger.totals(changed)
-        minutes = per_minute(self._ledger.totals(self._whole_minutes(changed)), ["slice"], TURNS.measure_names)
+        minutes = per_minute(self._ledger.totals(self._ledger.minutes_whole(changed)), ["slice"], self._measures)
         self._number(minutes)
         self._fold(totals, minutes)
-        fine = totals.filter(~pl.col("slice").is_in(self._minute_slices()))
+        fine = totals.filter(self._slices.is_fine())
         if not fine.is_empty():
             yield "burn_rate_10s", self._rows(fine, "burn_rate_10s")
         yield "burn_rate_1m", self._rows(minutes, "burn_rate_1m")
@@ -97,10 +94,10 @@ class BurnRate:
         """Minutes come from the ledger, which keeps them whole for as long as a lagging source may change them."""
         for level, rows in ((0, totals), (1, minutes)):
             for (start_ms,), part in rows.partition_by("bucket_start_ms", as_dict=True).items():
-                numbers = np.array([self._numbers[text] for text in part["slice"]], dtype=np.int64)
-                has_level = np.full(len(part), True) if level else ~np.array(self._by_minute)[numbers]
+                numbers = self._slices.of(part["slice"])
+                has_level = np.full(len(part), True) if level else ~self._slices.by_minute[numbers]
                 self._history.assign(level, int(start_ms), numbers[has_level], self._counts(part)[has_level])
-        everything = np.arange(len(self._numbers))
+        everything = np.arange(len(self._slices))
         for level in (2, 3):
             for start_ms in sorted(
                 {self._history.resolutions[level].start(start) for start in minutes["bucket_start_ms"]}
@@ -110,13 +107,10 @@ class BurnRate:
     def _number(self, totals: pl.DataFrame) -> None:
         first = totals.group_by("slice").agg(pl.col("bucket_start_ms").min()).sort("slice")
         for text, start_ms in zip(first["slice"], first["bucket_start_ms"], strict=True):
-            if text not in self._numbers:
-                self._numbers[text] = len(self._numbers)
-                self._first_seen_ms.append(start_ms)
-                self._by_minute.append(self._measure_cuts.get(cut_of(text)) != OPERATIONAL.name)
+            self._slices.admit(text, start_ms)
 
     def _counts(self, part: pl.DataFrame) -> Counts:
-        columns = [part[name].to_numpy() for indicator in self._indicators for name in (indicator.bad, indicator.total)]
+        columns = [part[name].to_numpy() for name in self._measures]
         return np.stack(columns, axis=1).reshape(-1, len(self._indicators), 2)
 
     def _rows(self, totals: pl.DataFrame, table: str) -> pa.Table:
@@ -133,19 +127,6 @@ class BurnRate:
         ]
         return to_table(pl.concat(of_indicator), table)
 
-    def _minute_slices(self) -> list[str]:
-        return [text for text, number in self._numbers.items() if self._by_minute[number]]
-
-    def _whole_minutes(self, changed: list[BucketKey]) -> list[BucketKey]:
-        minutes = {(name, minute) for name, start_ms in changed for minute in minutes_of([start_ms])}
-        names = {name for name, _ in changed}
-        return [
-            (name, start)
-            for name in names
-            for start in self._ledger.buckets(name)
-            if (name, start // MINUTE_MS * MINUTE_MS) in minutes
-        ]
-
     # -- deciding ------------------------------------------------------------------------------------------------------
 
     def decide(self, now_ms: int) -> Iterator[Decided]:
@@ -154,7 +135,7 @@ class BurnRate:
         `now_ms` is the shell's clock; a bucket whose grace is over by then is decided on what has come.
         """
         until_ms = self._ledger.decidable_until_ms(OPERATIONAL, now_ms)
-        if until_ms <= self.decided_ms or not self._numbers:
+        if until_ms <= self.decided_ms or not len(self._slices):
             return
         first_ms = self.decided_ms + BUCKET_MS if self.decided_ms else until_ms
         first_ms = max(first_ms, until_ms - DECISIONS_BEHIND_MAX * BUCKET_MS)
@@ -165,7 +146,7 @@ class BurnRate:
 
     def _decide_at(self, end_ms: int) -> Decided:
         completeness = self._ledger.completeness(OPERATIONAL.name, end_ms)
-        windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), np.array(self._by_minute, dtype=bool))
+        windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), self._slices.by_minute)
         watching = self._watching()
         burns = [burn for watch in watching for burn in _strongest(self._burns(watch, windows))]
         quiet = {found for watch in watching for found in self._quiet(watch, windows)}
@@ -190,8 +171,8 @@ class BurnRate:
 
     def _watching(self) -> list[Watch]:
         """Which slices each SLO watches; told again when slices have been added."""
-        if self._watches[0] != len(self._numbers):
-            self._watches = (len(self._numbers), [self._watch(watched) for watched in self._watched])
+        if self._watches[0] != len(self._slices):
+            self._watches = (len(self._slices), [self._watch(watched) for watched in self._watched])
         return self._watches[1]
 
     def _watch(self, watched: WatchedSlo) -> Watch:
@@ -199,10 +180,11 @@ class BurnRate:
         names = [indicator.name for indicator in self._indicators]
         wanted = [
             number
-            for text, number in self._numbers.items()
+            for number, text in enumerate(self._slices.texts)
             if cut_of(text) in slo.cuts and slice_dimensions(text).get("pool") == slo.pool
         ]
-        return Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64))
+        coarse = np.array([is_coarse(self._slices.texts[number]) for number in wanted], dtype=bool)
+        return Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64), coarse)
 
     def _burns(self, watch: Watch, windows: Windows) -> Iterator[Burn]:
         for row in watch.watched.rows:
@@ -217,7 +199,7 @@ class BurnRate:
 
     def _quiet(self, watch: Watch, windows: Windows) -> Iterator[Quiet]:
         """Slices that were bad and have gone silent: their silence is no good news."""
-        texts = list(self._numbers)
+        texts = self._slices.texts
         for row in watch.watched.rows:
             long = windows.of(row.long_s)[watch.slices, watch.indicator]
             short = windows.of(row.short_s)[watch.slices, watch.indicator]
@@ -240,7 +222,7 @@ class BurnRate:
         known_budget = expected if expected is not None else float(period[1] * slo.budget_rate)
         return Burn(
             slo=slo.name,
-            slice=list(self._numbers)[number],
+            slice=self._slices.texts[number],
             row=row.name,
             severity=row.severity,
             factor=float(row.factor),
@@ -260,34 +242,25 @@ class BurnRate:
 
     def _expected_budget(self, number: int, period_total: int, end_ms: int, watched: WatchedSlo) -> float | None:
         """Bad turns that the period's expected traffic allows, from the trailing mean; `None` before an hour of history."""
-        history_ms = min(end_ms - self._first_seen_ms[number], watched.slo.period_s * 1_000)
+        history_ms = min(end_ms - self._slices.first_seen_ms[number], watched.slo.period_s * 1_000)
         if history_ms < HISTORY_KNOWN_MS:
             return None
         return period_total * (watched.slo.period_s * 1_000 / history_ms) * float(watched.slo.budget_rate)
 
     def _bucket_ms(self, number: int) -> int:
-        return MINUTE_MS if self._by_minute[number] else BUCKET_MS
+        return MINUTE_MS if self._slices.by_minute[number] else BUCKET_MS
 
     def _window_rows(self, windows: Windows, completeness: float) -> pa.Table | None:
-        texts = list(self._numbers)
-        parts = [part for watch in self._watching() for part in window_rows(watch, windows, texts, completeness)]
+        texts = self._slices.texts
+        told = [window_rows(watch, windows, texts, completeness) for watch in self._watching()]
+        parts = [part for part in told if part is not None]
         return to_table(pl.concat(parts), "burn_windows") if parts else None
 
     # -- saving and recovering -----------------------------------------------------------------------------------------
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """What changed since the last call: slices before the counts that name them by number."""
-        texts = list(self._numbers)
-        for page in range(
-            self._saved_slices // _PAGE_SLICES, -(-len(texts) // _PAGE_SLICES) if self._saved_slices < len(texts) else 0
-        ):
-            first = page * _PAGE_SLICES
-            pairs = [
-                [text, self._first_seen_ms[first + place]]
-                for place, text in enumerate(texts[first : first + _PAGE_SLICES])
-            ]
-            yield Block(f"slices|{page}".encode(), stamped(applied_offset, pack_json(pairs)))
-        self._saved_slices = len(texts)
+        yield from self._slices.unsaved_blocks(applied_offset)
         yield from self._history.unsaved_blocks(applied_offset)
         yield from self._ledger.unsaved_blocks(applied_offset)
 
@@ -298,15 +271,8 @@ class BurnRate:
             self._saved_decided_ms = self.decided_ms
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
-        pages = sorted(
-            (int(key.split(b"|")[1]), body(value)) for key, value in stored.items() if key.startswith(b"slices|")
-        )
-        for text, first_ms in (pair for _, page in pages for pair in unpack_json(page)):
-            self._numbers[text] = len(self._numbers)
-            self._first_seen_ms.append(first_ms)
-            self._by_minute.append(self._measure_cuts.get(cut_of(text)) != OPERATIONAL.name)
-        self._saved_slices = len(self._numbers)
-        self._history.slices = len(self._numbers)
+        self._slices.restore(stored)
+        self._history.slices = len(self._slices)
         for key, value in stored.items():
             if key.startswith(b"history|"):
                 self._history.restore(key, value)
@@ -315,7 +281,7 @@ class BurnRate:
 
     @property
     def slices(self) -> int:
-        return len(self._numbers)
+        return len(self._slices)
 
     @property
     def history_bytes(self) -> int:

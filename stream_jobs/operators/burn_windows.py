@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from schemas.slices import slice_dimensions
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.history import Counts, History
-from stream_jobs.operators.rollup_rows import timestamp
 
 _WINDOW_NAMES = {60: "1m", 300: "5m", 600: "10m", 1_800: "30m", 3_600: "1h", 7_200: "2h", 21_600: "6h", 86_400: "1d"}
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -31,11 +30,12 @@ def window_name(length_s: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """An SLO with the numbers of its indicator and of the slices it watches."""
+    """An SLO with the numbers of its indicator and of the slices it watches; `is_coarse` marks those of a one-dimensional cut."""
 
     watched: WatchedSlo
     indicator: int
     slices: NDArray[np.int64]
+    is_coarse: NDArray[np.bool_]
 
 
 class Windows:
@@ -57,43 +57,44 @@ class Windows:
         return self._sums[length_s]
 
 
-def window_rows(watch: Watch, windows: Windows, texts: Sequence[str], completeness: float) -> Iterator[pl.DataFrame]:
+def window_rows(watch: Watch, windows: Windows, texts: Sequence[str], completeness: float) -> pl.DataFrame | None:
     """Windows of every slice of the coarsest cut, and of any other slice that spends faster than allowed."""
     slo = watch.watched.slo
     lengths = sorted({length for row in watch.watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s})
-    rate, period_s = float(slo.budget_rate), float(slo.period_s)
-    counts = {length: windows.of(length)[watch.slices, watch.indicator] for length in lengths}
-    burns = {length: _ratio(of_length) / rate for length, of_length in counts.items()}
-    chosen = np.flatnonzero(_coarse(watch, texts) | (np.max(np.stack(list(burns.values())), axis=0) > 1))
+    counts = np.stack([windows.of(length)[watch.slices, watch.indicator] for length in lengths])
+    burns = _shares(counts) / float(slo.budget_rate)
+    chosen = np.flatnonzero(watch.is_coarse | (burns.max(axis=0) > 1))
     if len(chosen) == 0:
-        return
-    left = (1 - burns[slo.period_s])[chosen]
-    for length in lengths:
-        burn = burns[length][chosen]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            exhausted_in_s = np.where(burn > 0, np.maximum(left, 0) * period_s / burn, np.nan)
-        yield pl.DataFrame(
-            {
-                "slo": slo.name,
-                "slice": [texts[number] for number in watch.slices[chosen]],
-                "decided_ms": windows.end_ms,
-                "window": window_name(length),
-                "window_s": length,
-                "bad": counts[length][chosen, 0],
-                "total": counts[length][chosen, 1],
-                "burn": burn,
-                "budget_left": left,
-                "exhausted_in_s": exhausted_in_s,
-                "completeness": completeness,
-                "version": windows.end_ms,
-            }
-        ).with_columns(timestamp("decided_ms").alias("decided_at"), pl.col("exhausted_in_s").fill_nan(None))
+        return None
+    counts, burns = counts[:, chosen], burns[:, chosen]
+    left = np.broadcast_to(1 - burns[lengths.index(slo.period_s)], burns.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exhausted_in_s = np.where(burns > 0, np.maximum(left, 0) * float(slo.period_s) / burns, np.nan)
+    return pl.DataFrame(
+        {
+            "slice": [texts[number] for number in watch.slices[chosen]] * len(lengths),
+            "window": np.repeat([window_name(length) for length in lengths], len(chosen)),
+            "window_s": np.repeat(np.array(lengths, dtype=np.int64), len(chosen)),
+            "bad": counts[..., 0].ravel(),
+            "total": counts[..., 1].ravel(),
+            "burn": burns.ravel(),
+            "budget_left": left.ravel(),
+            "exhausted_in_s": exhausted_in_s.ravel(),
+        }
+    ).with_columns(
+        pl.col("exhausted_in_s").fill_nan(None),
+        slo=pl.lit(slo.name),
+        decided_ms=pl.lit(windows.end_ms, pl.Int64),
+        decided_at=pl.lit(windows.end_ms, pl.Int64).cast(pl.Datetime("ms", "UTC")),
+        completeness=pl.lit(completeness),
+        version=pl.lit(windows.end_ms, pl.Int64),
+    )
 
 
-def _coarse(watch: Watch, texts: Sequence[str]) -> NDArray[np.bool_]:
-    return np.array([len(slice_dimensions(texts[number])) == 1 for number in watch.slices], dtype=bool)
+def is_coarse(text: str) -> bool:
+    return len(slice_dimensions(text)) == 1
 
 
-def _ratio(counts: Counts) -> NDArray[np.float64]:
-    bad, total = counts[:, 0], counts[:, 1]
-    return np.divide(bad, total, out=np.zeros(len(counts)), where=total > 0)
+def _shares(counts: Counts) -> NDArray[np.float64]:
+    bad, total = counts[..., 0], counts[..., 1]
+    return np.divide(bad, total, out=np.zeros(total.shape), where=total > 0)

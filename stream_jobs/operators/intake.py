@@ -154,9 +154,10 @@ class Intake:
     def _apply_frames(self, partition: PrivacyPartition, frames: list[_Opened], outcome: Intaken) -> None:
         """Adds the rows of all frames whose values keep the contract and that pass fence and lateness."""
         rows = _joined(frames)
+        volumes = _volumes(rows, self.family)
         by_offset = self._is_replayed(partition, frames[0].offset)
         cells = self._cells(partition, rows, by_offset)
-        passing = self._passing(frames, violations(rows, cells, self.family, partition), outcome)
+        passing = self._passing(frames, volumes, violations(rows, cells, self.family, partition), outcome)
         outcome.frames_applied += len(passing)
         if len(passing) < len(frames):
             rows = rows.filter(pl.col(FRAME).is_in(passing))
@@ -165,22 +166,26 @@ class Intake:
         if passing:
             self._add_cells(partition, cells, frames[passing[-1]].offset, outcome)
 
-    def _passing(self, frames: list[_Opened], broken: dict[int, tuple[Reason, str]], outcome: Intaken) -> list[int]:
+    def _passing(
+        self, frames: list[_Opened], volumes: list[int], broken: dict[int, tuple[Reason, str]], outcome: Intaken
+    ) -> list[int]:
         """Places of the frames that are taken in, in offset order; the others are refused or passed over, and counted."""
         passing: list[int] = []
         for place, frame in enumerate(frames):
             if place in broken:
                 reason, column = broken[place]
                 sentence = f"Column {column} of family {self.family.name} breaks the contract ({reason.value})."
-                refused: Rejected | None = Rejected(reason, sentence)
+                admitted: Rejected | bool = Rejected(reason, sentence)
             else:
-                refused = self._admit(frame, outcome, passing, place)
-            if refused:
-                outcome.refusals.append(Refusal(frame.offset, refused, frame.header.producer))
+                admitted = self._admit(frame.header, volumes[place], outcome)
+            if isinstance(admitted, Rejected):
+                outcome.refusals.append(Refusal(frame.offset, admitted, frame.header.producer))
+            elif admitted:
+                passing.append(place)
         return passing
 
-    def _admit(self, frame: _Opened, outcome: Intaken, passing: list[int], place: int) -> Rejected | None:
-        header = frame.header
+    def _admit(self, header: FrameHeader, volume: int, outcome: Intaken) -> Rejected | bool:
+        """Whether a sound frame is taken in; a repeat is not, and is no fault."""
         reach = self._reach[header.partition.name]
         if header.window_end_ms + self.family.lateness_s * 1_000 < reach.newest_ms:
             return Rejected(
@@ -198,12 +203,10 @@ class Intake:
             )
         if passage == "repeated":
             outcome.frames_repeated += 1
-            return None
-        volume = int(np.sum(frame.rows.column(self.family.measure_names[0]).to_numpy()))
+            return False
         reach.report(header.producer, header.window_end_ms, volume)
         self._reach_changed = True
-        passing.append(place)
-        return None
+        return True
 
     def _is_replayed(self, partition: PrivacyPartition, first_offset: int) -> bool:
         """Whether some block has these records already: after a crash blocks may be ahead of the marker."""
@@ -392,7 +395,8 @@ def _misplaced(header: FrameHeader, record: Record) -> Rejected | None:
 
 def _joined(frames: list[_Opened]) -> pl.DataFrame:
     """All rows in offset order, with the frame, offset and bucket that each came with."""
-    rows = pl.from_arrow(pa.concat_tables([frame.rows for frame in frames]))
+    # Combined first: polars takes hundreds of small chunks over one by one, at five times the cost of the copy.
+    rows = pl.from_arrow(pa.concat_tables([frame.rows for frame in frames]).combine_chunks())
     assert isinstance(rows, pl.DataFrame)
     lengths = [frame.rows.num_rows for frame in frames]
 
@@ -404,6 +408,13 @@ def _joined(frames: list[_Opened]) -> pl.DataFrame:
         pl.Series("offset", spread([frame.offset for frame in frames])),
         pl.Series("bucket_start_ms", spread([frame.header.window_start_ms for frame in frames])),
     )
+
+
+def _volumes(rows: pl.DataFrame, family: Family) -> list[int]:
+    """How much each frame of the batch reports, by the family's first measure."""
+    begins = np.flatnonzero(np.diff(rows[FRAME].to_numpy(), prepend=-1))
+    volumes: list[int] = np.add.reduceat(rows[family.measure_names[0]].fill_null(0).to_numpy(), begins).tolist()
+    return volumes
 
 
 def _in_order(rows: pl.DataFrame, family: Family) -> pl.DataFrame:

@@ -7,7 +7,7 @@ and the same one twice, change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -31,11 +31,20 @@ class Ledger:
     """Open buckets of one family in one shard.
 
     `keep_ms`: how long after its end a bucket may still change. `sources`: how many source partitions there are; one
-    that has not been heard of counts as lagging, since its rows may be on their way.
+    that has not been heard of counts as lagging, since its rows may be on their way. `measures`: the ones to keep, all
+    unless given.
     """
 
-    def __init__(self, family: Family, keep_ms: int, sources: int, patience: Patience = LIVE) -> None:
+    def __init__(
+        self,
+        family: Family,
+        keep_ms: int,
+        sources: int,
+        patience: Patience = LIVE,
+        measures: Sequence[str] | None = None,
+    ) -> None:
         self.family = family
+        self._measures = tuple(measures or family.measure_names)
         self._patience = patience
         self._sources = sources
         self._keep_ms = keep_ms
@@ -81,14 +90,17 @@ class Ledger:
         if not pieces:
             return self._no_rows().with_columns(bucket_start_ms=pl.lit(0, pl.Int64))
         return (
-            pl.concat(pieces)
-            .group_by("bucket_start_ms", *self._identity)
-            .agg(pl.col(*self.family.measure_names, "version").sum())
+            pl.concat(pieces).group_by("bucket_start_ms", *self._identity).agg(pl.col(*self._measures, "version").sum())
         )
 
-    def buckets(self, partition: str) -> list[int]:
-        """Starts of the buckets that are kept, in ms."""
-        return sorted({start_ms for name, start_ms, _ in self._pieces if name == partition})
+    def kept(self) -> list[BucketKey]:
+        """Every bucket that may still change."""
+        return sorted({(name, start_ms) for name, start_ms, _ in self._pieces})
+
+    def minutes_whole(self, keys: list[BucketKey]) -> list[BucketKey]:
+        """All kept buckets of the minutes that `keys` lie in."""
+        minutes = {(name, start_ms // MINUTE_MS) for name, start_ms in keys}
+        return [(name, start_ms) for name, start_ms in self.kept() if (name, start_ms // MINUTE_MS) in minutes]
 
     def completeness(self, partition: str, bucket_end_ms: int) -> float:
         return completeness(self._known_reaches(partition), bucket_end_ms)
@@ -140,9 +152,7 @@ class Ledger:
             elif kind == "bucket":
                 bucket = (rest[0], int(rest[1]), int(rest[2]))
                 self._places[bucket] = max(self._places.get(bucket, 0), int(rest[3]) + 1)
-                pieces.setdefault(bucket, []).append(
-                    self._in_order(unpack_rows(body(value), self.family.measure_names))
-                )
+                pieces.setdefault(bucket, []).append(self._in_order(unpack_rows(body(value), self._measures)))
         for bucket, parts in pieces.items():
             self._put(bucket, pl.concat(parts))
         self._unsaved.clear()
@@ -188,7 +198,7 @@ class Ledger:
 
     def _no_rows(self) -> pl.DataFrame:
         keys = {key.name: pl.String if key.vocabulary else pl.Int32 for key in self.family.keys}
-        counts = dict.fromkeys((*self.family.measure_names, "version"), pl.Int64)
+        counts = dict.fromkeys((*self._measures, "version"), pl.Int64)
         return pl.DataFrame(schema={"slice": pl.String, **keys, **counts})
 
     def _stored_key(self, key: tuple[str, int, int], place: int) -> bytes:

@@ -37,11 +37,6 @@ def with_dimensions(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     return rows.join(pl.DataFrame(lookup, schema=dict.fromkeys(lookup, pl.String)), on="slice")
 
 
-def minutes_of(starts_ms: Sequence[int]) -> list[int]:
-    """The minutes that buckets with these starts lie in."""
-    return sorted({start_ms // MINUTE_MS * MINUTE_MS for start_ms in starts_ms})
-
-
 def per_minute(totals: pl.DataFrame, keys: Sequence[str], measures: Sequence[str]) -> pl.DataFrame:
     """Totals of all buckets of some minutes, summed minute by minute."""
     minute = (pl.col("bucket_start_ms") // MINUTE_MS * MINUTE_MS).alias("bucket_start_ms")

@@ -19,7 +19,7 @@ from schemas.partials import Partial
 from schemas.tables import TRAFFIC_MEASURES
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
-from stream_jobs.operators.rollup_rows import minutes_of, per_minute, timestamp, to_table
+from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
 
 KEEP_SLACK_MS = 60_000
 
@@ -110,7 +110,7 @@ class Traffic:
     def _concurrency(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         peaks = with_peaks(ledger.totals(changed))
         yield "concurrency_10s", to_table(self._with_replicas(peaks), "concurrency_10s")
-        peaks = with_peaks(ledger.totals(_minutes_whole(ledger, changed)))
+        peaks = with_peaks(ledger.totals(ledger.minutes_whole(changed)))
         minute = (pl.col("bucket_start_ms") // MINUTE_MS * MINUTE_MS).alias("bucket_start_ms")
         first = pl.col("active_at_start").sort_by("within_ms").first()
         by_minute = (
@@ -157,18 +157,5 @@ def _summed(ledger: Ledger, changed: list[BucketKey], name: str, measures: list[
     fine = [key for key in changed if ledger.family.partition(key[0]).k_window_s == 10]
     named = timestamp("bucket_start_ms").alias("bucket_start")
     yield f"{name}_10s", to_table(ledger.totals(fine).with_columns(named), f"{name}_10s")
-    by_minute = per_minute(ledger.totals(_minutes_whole(ledger, changed)), keys, measures)
+    by_minute = per_minute(ledger.totals(ledger.minutes_whole(changed)), keys, measures)
     yield f"{name}_1m", to_table(by_minute.with_columns(named), f"{name}_1m")
-
-
-def _minutes_whole(ledger: Ledger, changed: list[BucketKey]) -> list[BucketKey]:
-    """All kept buckets of the minutes that the changed ones lie in."""
-    whole: list[BucketKey] = []
-    for partition in ledger.family.partitions:
-        minutes = set(minutes_of([start_ms for name, start_ms in changed if name == partition.name]))
-        whole += [
-            (partition.name, start_ms)
-            for start_ms in ledger.buckets(partition.name)
-            if start_ms // MINUTE_MS * MINUTE_MS in minutes
-        ]
-    return whole

@@ -156,7 +156,7 @@ class Plant:
     def totals(self) -> dict[tuple[str, int], tuple[int, ...]]:
         found: dict[tuple[str, int], tuple[int, ...]] = {}
         for ledger in self.ledgers:
-            keys = [(OPERATIONAL.name, start_ms) for start_ms in ledger.buckets(OPERATIONAL.name)]
+            keys = [key for key in ledger.kept() if key[0] == OPERATIONAL.name]
             for row in ledger.totals(keys).iter_rows(named=True):
                 found[row["slice"], row["bucket_start_ms"]] = tuple(row[name] for name in TURNS.measure_names)
         return found

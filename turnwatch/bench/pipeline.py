@@ -154,7 +154,7 @@ def _group(records: list[tuple[dict[str, bytes], bytes]]) -> pl.DataFrame:
         read = decode_rows(header, headers, payload)
         assert not isinstance(read, Rejected)
         tables.append(read[0])
-    rows = pl.DataFrame(pl.from_arrow(pa.concat_tables(tables)))
+    rows = pl.DataFrame(pl.from_arrow(pa.concat_tables(tables).combine_chunks()))
     return rows.group_by(OPERATIONAL.dimensions).agg(pl.col(TURNS.measure_names).sum())
 
 
