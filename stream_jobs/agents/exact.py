@@ -21,7 +21,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,8 @@ from schemas.topics import STATE_SETTINGS
 from stream_jobs.operators.blocks import Block, applied_offset
 
 Event = EventT[Any]
+Source = tuple[str, int]
+"""Topic and partition."""
 
 BATCH_EVENTS = 500
 BATCH_S = 0.05
@@ -147,7 +149,7 @@ class Stage(ABC):
         self._source_topics = frozenset(topics)
         self._pending: list[Event] = []
         self._applied: list[Event] = []
-        self._seen: dict[tuple[str, int], int] = {}
+        self._seen: dict[Source, int] = {}
         self._owned: set[int] = set()
         self._generation = 0
         self._wake, self._room = asyncio.Event(), asyncio.Event()
@@ -179,6 +181,10 @@ class Stage(ABC):
     @abstractmethod
     def marked(self, topic: str, partition: int) -> int:
         """The newest offset that the saved state says was judged; -1 where it does not say."""
+
+    async def prepare(self, by_source: Mapping[Source, list[Event]]) -> None:
+        """What can be done with events beside the event loop, before they are applied. State must not change here."""
+        return
 
     @abstractmethod
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
@@ -246,12 +252,12 @@ class Stage(ABC):
         while not stop.is_set():
             await self._nap()
             pulse.check()
-            self._apply_pending()
+            await self._apply_pending()
             if time.monotonic() - saved_at >= self._pace_s() and self._owned:
                 await self._save(pulse)
                 saved_at = time.monotonic()
         if self._owned:
-            self._apply_pending()
+            await self._apply_pending()
             await self._save(pulse)
 
     def _pace_s(self) -> float:
@@ -266,12 +272,16 @@ class Stage(ABC):
             pass
         self._wake.clear()
 
-    def _apply_pending(self) -> None:
-        events, self._pending = self._pending, []
+    async def _apply_pending(self) -> None:
+        generation, events = self._generation, self._pending
+        self._pending = []
         self._room.set()
-        by_source: defaultdict[tuple[str, int], list[Event]] = defaultdict(list)
+        by_source: defaultdict[Source, list[Event]] = defaultdict(list)
         for event in events:
             by_source[event.message.topic, event.message.partition].append(event)
+        await self.prepare(by_source)
+        if generation != self._generation:
+            return  # The partitions went elsewhere meanwhile, with these events.
         for (topic, partition), of_source in by_source.items():
             self.apply(topic, partition, of_source)
         self._applied += events
@@ -302,7 +312,7 @@ class Stage(ABC):
         return topic.send_soon(key=item.key, value=item.value, partition=item.partition, headers=dict(item.headers))
 
 
-def _gap(source: tuple[str, int], seen: int, offset: int) -> str:
+def _gap(source: Source, seen: int, offset: int) -> str:
     topic, partition = source
     return (
         f"{topic}[{partition}] went from offset {seen} to {offset}: records between them are missing. "

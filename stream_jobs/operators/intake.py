@@ -15,20 +15,18 @@ the marker is never ahead of a block, so frames above it are judged anew, and ea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from schemas.families import Family, PrivacyPartition
-from schemas.frames import FrameHeader, decode_header, decode_rows
+from schemas.frames import FrameHeader
 from schemas.partials import Partial, partial_schema
 from schemas.rejections import Reason, Rejected
-from schemas.rows import FRAME, violations
+from schemas.rows import FRAME
 from schemas.slices import slice_text
 from stream_jobs.operators.blocks import (
     NOTHING_APPLIED,
@@ -42,37 +40,15 @@ from stream_jobs.operators.blocks import (
     unpack_rows,
 )
 from stream_jobs.operators.fences import Fences
+from stream_jobs.operators.opening import Opened, OpenedFrames, Record, Refusal, open_records, summed
 from stream_jobs.operators.reach import SourceReach
 from stream_jobs.operators.slice_register import SliceRegister
 
-FUTURE_MAX_MS = 30_000
-"""How far a window may end after the broker appended its frame: clocks differ, but not by more."""
-PAST_MAX_MS = 7 * 86_400_000
-"""Older windows than this are a broken clock, not lateness."""
 _BLOCK_ROWS = 3_000
 _PARTIAL_ROWS = 4_000
 
 BlockKey = tuple[str, int, int]
 """Privacy partition, bucket start in ms, chunk of slices."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record of an aggregates topic. `append_ms` is the broker's append time."""
-
-    offset: int
-    append_ms: int
-    headers: dict[str, bytes]
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A record that was not taken in, by position; its content stays where it is."""
-
-    offset: int
-    rejected: Rejected
-    producer: str | None
 
 
 @dataclass(slots=True)
@@ -86,13 +62,6 @@ class Intaken:
     rows_applied: int = 0
     columns_dropped: int = 0
     overflowed: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    offset: int
-    header: FrameHeader
-    rows: pa.Table
 
 
 @dataclass(slots=True)
@@ -125,59 +94,47 @@ class Intake:
 
     def apply(self, records: Sequence[Record]) -> Intaken:
         """Takes in records in offset order; those at or below the marker were judged before and are passed over."""
-        outcome = Intaken()
-        opened = list(self._opened((record for record in records if record.offset > self.marked), outcome))
-        for partition in self.family.partitions:
-            of_partition = [frame for frame in opened if frame.header.partition is partition]
-            if of_partition:
-                self._apply_frames(partition, of_partition, outcome)
-        if records:
-            self.marked = max(self.marked, records[-1].offset)
+        unjudged = self.unjudged(records)
+        return self.take_in(open_records(self.family, unjudged)) if unjudged else Intaken()
+
+    def unjudged(self, records: Sequence[Record]) -> list[Record]:
+        """Those above the marker."""
+        return [record for record in records if record.offset > self.marked]
+
+    def take_in(self, opened: Opened) -> Intaken:
+        """Takes in records that were opened elsewhere; all of them above the marker."""
+        outcome = Intaken(opened.refusals, columns_dropped=opened.columns_dropped)
+        for frames in opened.frames:
+            self._apply_frames(frames, outcome)
+        self.marked = opened.newest_offset
         outcome.refusals.sort(key=lambda refusal: refusal.offset)
         self._close_buckets()
         return outcome
 
-    def _opened(self, records: Iterable[Record], outcome: Intaken) -> Iterator[_Opened]:
-        for record in records:
-            header = decode_header(self.family.name, record.headers)
-            if isinstance(header, Rejected):
-                outcome.refusals.append(Refusal(record.offset, header, None))
-                continue
-            read = _misplaced(header, record) or decode_rows(header, record.headers, record.payload)
-            if isinstance(read, Rejected):
-                outcome.refusals.append(Refusal(record.offset, read, header.producer))
-                continue
-            rows, dropped = read
-            outcome.columns_dropped += dropped
-            yield _Opened(record.offset, header, rows)
-
-    def _apply_frames(self, partition: PrivacyPartition, frames: list[_Opened], outcome: Intaken) -> None:
+    def _apply_frames(self, opened: OpenedFrames, outcome: Intaken) -> None:
         """Adds the rows of all frames whose values keep the contract and that pass fence and lateness."""
-        rows = _joined(frames)
-        volumes = _volumes(rows, self.family)
-        by_offset = self._is_replayed(partition, frames[0].offset)
-        cells = self._cells(partition, rows, by_offset)
-        passing = self._passing(frames, volumes, violations(rows, cells, self.family, partition), outcome)
+        partition, rows, cells = opened.partition, opened.rows, opened.cells
+        passing = self._passing(opened, outcome)
         outcome.frames_applied += len(passing)
-        if len(passing) < len(frames):
+        by_offset = self._is_replayed(partition, opened.frames[0].offset)
+        if len(passing) < len(opened.frames):
             rows = rows.filter(pl.col(FRAME).is_in(passing))
-            cells = self._cells(partition, rows, by_offset)
+        if by_offset or len(passing) < len(opened.frames):
+            cells = summed(self.family, partition, rows, by_offset)
         outcome.rows_applied += len(rows)
         if passing:
-            self._add_cells(partition, cells, frames[passing[-1]].offset, outcome)
+            self._add_cells(partition, cells, opened.frames[passing[-1]].offset, outcome)
 
-    def _passing(
-        self, frames: list[_Opened], volumes: list[int], broken: dict[int, tuple[Reason, str]], outcome: Intaken
-    ) -> list[int]:
+    def _passing(self, opened: OpenedFrames, outcome: Intaken) -> list[int]:
         """Places of the frames that are taken in, in offset order; the others are refused or passed over, and counted."""
         passing: list[int] = []
-        for place, frame in enumerate(frames):
-            if place in broken:
-                reason, column = broken[place]
+        for place, frame in enumerate(opened.frames):
+            if place in opened.broken:
+                reason, column = opened.broken[place]
                 sentence = f"Column {column} of family {self.family.name} breaks the contract ({reason.value})."
                 admitted: Rejected | bool = Rejected(reason, sentence)
             else:
-                admitted = self._admit(frame.header, volumes[place], outcome)
+                admitted = self._admit(frame.header, frame.volume, outcome)
             if isinstance(admitted, Rejected):
                 outcome.refusals.append(Refusal(frame.offset, admitted, frame.header.producer))
             elif admitted:
@@ -226,12 +183,6 @@ class Intake:
             return rows
         place = pl.col(key.name).replace_strict(key.vocabulary, range(len(key.vocabulary)), return_dtype=pl.Int64)
         return rows.with_columns(chunk=pl.col("chunk") * len(key.vocabulary) + place)
-
-    def _cells(self, partition: PrivacyPartition, rows: pl.DataFrame, by_offset: bool) -> pl.DataFrame:
-        """Rows summed to the finest cells, so that each cut groups few of them."""
-        keys = [*partition.dimensions, *self.family.key_names, "bucket_start_ms", *(["offset"] if by_offset else [])]
-        first = [] if by_offset else [pl.col("offset").min()]
-        return rows.group_by(keys).agg(*first, pl.col(self.family.measure_names).sum())
 
     def _cuts(self, partition: PrivacyPartition) -> list[tuple[str, ...]]:
         return [cut.dimensions for cut in self.family.cuts if cut.partition == partition.name]
@@ -374,47 +325,6 @@ class Intake:
     def _restore_marker(self, applied: int, stored: Any) -> None:
         self.marked = applied
         self._reach |= {name: SourceReach.restored(reach) for name, reach in stored.items() if name in self._reach}
-
-
-def _misplaced(header: FrameHeader, record: Record) -> Rejected | None:
-    """A window that no working clock would send at the time the broker appended it."""
-    if header.window_end_ms > record.append_ms + FUTURE_MAX_MS:
-        ahead_s = (header.window_end_ms - record.append_ms) / 1_000
-        return Rejected(
-            Reason.WINDOW_FROM_FUTURE,
-            f"The window ends {ahead_s:.0f} s after the broker received it; set the clock of producer {header.producer}.",
-        )
-    if header.window_end_ms < record.append_ms - PAST_MAX_MS:
-        behind_d = (record.append_ms - header.window_end_ms) / 86_400_000
-        return Rejected(
-            Reason.WINDOW_TOO_OLD,
-            f"The window ended {behind_d:.0f} days before the broker received it; set the clock of producer {header.producer}.",
-        )
-    return None
-
-
-def _joined(frames: list[_Opened]) -> pl.DataFrame:
-    """All rows in offset order, with the frame, offset and bucket that each came with."""
-    # Combined first: polars takes hundreds of small chunks over one by one, at five times the cost of the copy.
-    rows = pl.from_arrow(pa.concat_tables([frame.rows for frame in frames]).combine_chunks())
-    assert isinstance(rows, pl.DataFrame)
-    lengths = [frame.rows.num_rows for frame in frames]
-
-    def spread(values: Sequence[int]) -> NDArray[np.int64]:
-        return np.repeat(np.array(values, dtype=np.int64), lengths)
-
-    return rows.with_columns(
-        pl.Series(FRAME, spread(range(len(frames)))),
-        pl.Series("offset", spread([frame.offset for frame in frames])),
-        pl.Series("bucket_start_ms", spread([frame.header.window_start_ms for frame in frames])),
-    )
-
-
-def _volumes(rows: pl.DataFrame, family: Family) -> list[int]:
-    """How much each frame of the batch reports, by the family's first measure."""
-    begins = np.flatnonzero(np.diff(rows[FRAME].to_numpy(), prepend=-1))
-    volumes: list[int] = np.add.reduceat(rows[family.measure_names[0]].fill_null(0).to_numpy(), begins).tolist()
-    return volumes
 
 
 def _in_order(rows: pl.DataFrame, family: Family) -> pl.DataFrame:

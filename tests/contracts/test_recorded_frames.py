@@ -10,7 +10,8 @@ import pytest
 from schemas.families import FAMILIES
 from schemas.frames import decode_header, decode_rows
 from schemas.rejections import Rejected
-from stream_jobs.operators.intake import Intake, Record
+from stream_jobs.operators.intake import Intake
+from stream_jobs.operators.opening import Record
 
 VERSIONS = sorted((Path(__file__).parent / "frames").glob("v*"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,8 @@ from stream_jobs.agents.incidents import Pager
 from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.worker import WorkerSettings, _stages
 from stream_jobs.operators.blocks import Block, body, unpack_rows
-from stream_jobs.operators.intake import Intake, Record
+from stream_jobs.operators.intake import Intake
+from stream_jobs.operators.opening import Record
 from tests.operators.worlds import world
 
 PARTITIONS = 3
@@ -45,7 +47,9 @@ def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_pa
     wanted: dict[int, dict[bytes, bytes | None]] = {}
     for partition in range(PARTITIONS):
         records = world(seed=partition).records
-        stage.apply(aggregates(TURNS.name), partition, [event_of(record) for record in records])
+        events = [event_of(record) for record in records]
+        asyncio.run(stage.prepare({(aggregates(TURNS.name), partition): events}))
+        stage.apply(aggregates(TURNS.name), partition, events)
         alone = Intake(TURNS, partition, PARTITIONS)
         alone.apply(records)
         wanted[partition] = {block.key: block.value for block in (*alone.unsaved_blocks(), *alone.marker())}

@@ -29,7 +29,7 @@ from schemas.partials import PARTIALS_VERSION
 from schemas.rejections import Reason
 from schemas.topics import PARTITIONS_DEFAULT, TOPICS
 from stream_jobs.operators.fences import HOLES_MAX
-from stream_jobs.operators.intake import FUTURE_MAX_MS, PAST_MAX_MS
+from stream_jobs.operators.opening import FUTURE_MAX_MS, PAST_MAX_MS
 from turnwatch.cli import app
 from turnwatch.settings import Settings
 
