@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -31,6 +32,8 @@ from stack.processes import Lifetime, Running
 
 RUN_DIR = Path(".turnwatch")
 ALERTMANAGER_CONFIGURATION = CHECKOUT / "alerts" / "alertmanager.yml"
+ENDING_S = 5.0
+"""How long the last of a killed owner's processes may take to let go of the run folder."""
 STATE, LOCK = "stack.json", "lock"
 
 Kind = Literal["kafka", "clickhouse", "alertmanager"]
@@ -136,15 +139,26 @@ def take_lock(run_dir: Path) -> int:
     """Take the run folder for this process and the servers it starts, or say who has it."""
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not is_locked_soon(lock, run_dir):
         os.close(lock)
         running = ", ".join(f"{server.running.name} at {server.address}" for server in recorded(run_dir))
         message = f"A local stack already runs in {run_dir} ({running or 'it is just starting'})."
-        raise StackFailure(f"{message} `turnwatch status` shows it, `turnwatch down` ends it.") from None
+        raise StackFailure(f"{message} `turnwatch status` shows it, `turnwatch down` ends it.")
     os.set_inheritable(lock, True)
     return lock
+
+
+def is_locked_soon(lock: int, run_dir: Path) -> bool:
+    """Whether the lock is ours now, or once those have let go who are just ending with a killed owner."""
+    deadline = time.monotonic() + ENDING_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if addresses(run_dir) or time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
 
 
 def stop_stack(run_dir: Path = RUN_DIR) -> list[str]:
