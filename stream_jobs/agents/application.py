@@ -40,7 +40,7 @@ def build(settings: ApplicationSettings) -> faust.App:
         consumer_group_instance_id=settings.instance or None,
         consumer_max_fetch_size=4 * 1024 * 1024,
         producer_acks=-1,
-        producer_compression_type="lz4",
+        producer_compression_type=None,  # What stages send is compressed already, block by block.
         producer_max_batch_size=256 * 1024,
         producer_max_request_size=1_000_000,
         stream_buffer_maxsize=4_096,
