@@ -6,45 +6,68 @@ no longer stated, by a shard that has decided a later instant, has stopped burni
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
+from schemas.failures import Foreseen, Undecodable
+from schemas.slices import SLICE_PATTERN
 from schemas.slos import Severity
+
+LAST_INSTANT_MS = 253_402_300_800_000
+"""The end of the year 9999, behind which nothing can be shown as a date."""
+PARTS_MAX = 10_000
+UNKNOWN_FIELDS_MAX = 100
+"""A newer version declares a few fields more; what has more of them than this is no version's."""
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+SliceText = Annotated[str, Field(pattern=SLICE_PATTERN, max_length=2_000)]
+Instant = Annotated[int, Field(ge=0, lt=LAST_INSTANT_MS)]
+WindowSeconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Total = Annotated[int, Field(gt=0, lt=2**63)]
+Amount = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Burn(BaseModel):
     """One (slo, slice) that exceeds a policy row at a decided instant. Shares are of turns, times in ms of event time."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    slo: str
-    slice: str
-    row: str
+    slo: Name
+    slice: SliceText
+    row: Name
     severity: Severity
-    factor: float
-    threshold: float
-    long_s: int
-    short_s: int
-    long_bad: int
-    long_total: int
-    short_bad: int
-    short_total: int
-    long_burn: float
-    short_burn: float
+    factor: Annotated[float, Field(gt=0)]
+    threshold: Share
+    long_s: WindowSeconds
+    short_s: WindowSeconds
+    long_bad: Count
+    long_total: Total
+    short_bad: Count
+    short_total: Total
+    long_burn: Amount
+    short_burn: Amount
     budget_left: float
-    exhausted_in_s: float | None
-    one_failure_costs: float
+    exhausted_in_s: Amount | None
+    one_failure_costs: Amount
     """Share of the period's expected error budget that one bad turn spends; what low traffic makes dear."""
+
+    @model_validator(mode="after")
+    def _parts_of_wholes(self) -> Burn:
+        if self.long_bad > self.long_total or self.short_bad > self.short_total:
+            raise ValueError("more turns are bad than there were")
+        return self
 
 
 class Quiet(BaseModel):
     """A (slo, slice) whose long window of some row is bad and whose short window has no traffic: nobody knows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    slo: str
-    slice: str
+    slo: Name
+    slice: SliceText
     severity: Severity
 
 
@@ -55,31 +78,61 @@ class Decision(BaseModel):
     from resolving on silence.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    shard: int
-    decided_ms: int
-    completeness: float
-    burns: tuple[Burn, ...]
-    quiet: tuple[Quiet, ...] = ()
-    part: int = 0
-    parts: int = 1
+    shard: Annotated[int, Field(ge=0)]
+    decided_ms: Instant
+    completeness: Share
+    burns: Annotated[tuple[Burn, ...], FailFast()]
+    quiet: Annotated[tuple[Quiet, ...], FailFast()] = ()
+    part: Annotated[int, Field(ge=0)] = 0
+    parts: Annotated[int, Field(ge=1, le=PARTS_MAX)] = 1
+
+    @model_validator(mode="after")
+    def _part_of_parts(self) -> Decision:
+        if self.part >= self.parts:
+            raise ValueError("a part is counted behind the last one")
+        return self
+
+
+def decode(payload: bytes) -> Decision:
+    """Reads a decision, or a part of one, that a shard stated; raises `Undecodable` where it is none."""
+    try:
+        return Decision.model_validate_json(payload)
+    except ValidationError as error:
+        if error.error_count() <= UNKNOWN_FIELDS_MAX and all(
+            each["type"] == "extra_forbidden" for each in error.errors(include_url=False, include_input=False)
+        ):
+            raise Foreseen("A decision has fields that this worker does not know: deploy the newer worker.") from None
+        raise Undecodable("The record is no decision of this version.") from None
 
 
 class AlertState(BaseModel):
-    """The newest state of one alert, as the compacted topic `alerts` and the table `pages` keep it."""
+    """The newest state of one alert, as the compacted topic `alerts` and the table `pages` keep it.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `decided_event_ms` and `completeness` are of the decision that confirmed or ended it.
+    """
 
-    alert: str
-    state: Literal["firing", "resolved"]
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    alert: Annotated[str, Field(min_length=1)]
+    state: Literal["firing", "frozen", "resolved"]
+    """`frozen`: it fired, and no data has come since that could confirm or end it."""
     burn: Burn
-    starts_event_ms: int
-    decided_event_ms: int
-    starts_ms: int
-    ends_ms: int | None
-    completeness: float
-    version: int
+    starts_event_ms: Instant
+    decided_event_ms: Instant
+    starts_ms: Instant
+    ends_ms: Instant | None
+    completeness: Share
+    version: Count
     """Grows with every statement about this alert."""
     labels: dict[str, str]
     annotations: dict[str, str]
+
+
+def decode_alert(payload: bytes) -> AlertState:
+    """Reads the state of an alert; raises `Undecodable` where it is none."""
+    try:
+        return AlertState.model_validate_json(payload)
+    except ValidationError:
+        raise Undecodable("The record is no state of an alert of this version.") from None

@@ -9,3 +9,7 @@ class Foreseen(Exception):
 
 class BadInput(Foreseen, ValueError):
     """What the user gave cannot be meant: a setting, a file, an argument. Exit code 2."""
+
+
+class Undecodable(Foreseen):
+    """Bytes that are no record of ours. The reader diverts them by position; the sentence repeats none of them."""

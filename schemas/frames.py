@@ -11,12 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from re import compile as pattern
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import xxhash
 from pydantic import ValidationError
 
+from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, Measured, measured
+from schemas.failures import Undecodable
 from schemas.families import FAMILIES, Family, PrivacyPartition
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
@@ -27,17 +29,21 @@ FRAME_BYTES_MAX = 900_000
 FRAME_ROWS_MAX = 20_000
 FRAME_DECODED_BYTES_MAX = 16_000_000
 """Largest payload after decompression: a small frame must not be able to fill a worker's memory."""
-
-READ_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
-"""A frame is small: handing its columns to threads takes six times as long as reading them (55 against 340 us)."""
+FRAME_BATCHES_MAX = 200
+"""Record batches in a frame: opening one costs as much as reading hundreds of rows."""
+FRAME_SCHEMA_BYTES_MAX = 64_000
+"""Largest description of a frame's columns: room for hundreds of them, and none for a cargo of metadata."""
+NDJSON_LINE_BYTES_MAX = 16_384
+"""Longest line: several times the longest row, and short enough that all that is wrong in one fits in memory."""
 
 ContentType = Literal["application/vnd.apache.arrow.stream", "application/x-ndjson"]
 ARROW: ContentType = "application/vnd.apache.arrow.stream"
 NDJSON: ContentType = "application/x-ndjson"
 
-_PRODUCER = pattern(r"^[a-z0-9][a-z0-9._-]{0,62}$")
-_NUMBER = pattern(r"^[0-9]{1,18}$")
-_VERSION = pattern(r"^([0-9]{1,4})\.([0-9]{1,4})$")
+# To be matched in full: `$` would let a line break pass behind the value.
+_PRODUCER = pattern(r"[a-z0-9][a-z0-9._-]{0,62}")
+_NUMBER = pattern(r"[0-9]{1,18}")
+_VERSION = pattern(r"([0-9]{1,4})\.([0-9]{1,4})")
 
 _HEADERS = (
     "tw-schema",
@@ -121,7 +127,7 @@ def decode_header(
         text = {name: raw[name].decode("ascii") for name in _HEADERS}
     except (UnicodeDecodeError, AttributeError):
         return Rejected(Reason.MALFORMED_HEADER, "A header of the frame is not ASCII text.")
-    version = _VERSION.match(text["tw-schema"])
+    version = _VERSION.fullmatch(text["tw-schema"])
     if version is None:
         return _malformed("tw-schema", "major.minor")
     if int(version[1]) != SCHEMA_MAJOR:
@@ -130,9 +136,9 @@ def decode_header(
             f"The frame's schema major version is not {SCHEMA_MAJOR}; deploy a worker of that version, then redrive.",
         )
     for name in ("tw-incarnation", "tw-sequence", "tw-window-start-ms", "tw-k-window-s"):
-        if not _NUMBER.match(text[name]):
+        if not _NUMBER.fullmatch(text[name]):
             return _malformed(name, "a non-negative integer below 10^18")
-    if not _PRODUCER.match(text["tw-producer"]):
+    if not _PRODUCER.fullmatch(text["tw-producer"]):
         return _malformed("tw-producer", "lower-case letters, digits, '.', '_' and '-', 63 at most")
     return _header(topic_family, text, minor=int(version[2]))
 
@@ -163,11 +169,6 @@ def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: byte
     if table.num_rows == 0:
         return Rejected(
             Reason.EMPTY_FRAME, "The frame has no rows; a producer with nothing to report sends a heartbeat only."
-        )
-    if table.num_rows > FRAME_ROWS_MAX:
-        return Rejected(
-            Reason.FRAME_TOO_LARGE,
-            f"The frame has {table.num_rows} rows, above {FRAME_ROWS_MAX}; split it into several frames.",
         )
     return table, dropped
 
@@ -207,34 +208,52 @@ def _header(topic_family: str, text: Mapping[str, str], minor: int) -> FrameHead
 def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
     expected = arrow_schema(header.family)
     try:
+        refused = _above_bounds(measured(payload))
+        if refused:
+            return refused
         with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
             if reader.schema.equals(expected):
-                return _bounded_read(reader)
-            refused = _schema_difference(header, reader.schema, expected)
-            if refused:
-                return refused
-            read = _bounded_read(reader)
-            if isinstance(read, Rejected):
-                return read
-            unknown = sum(name not in expected.names for name in reader.schema.names)
-            return _with_later_measures(header, read[0]).select(expected.names).cast(expected), unknown
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError):
+                return _sound(reader, expected), 0
+            sent = reader.schema
+        refused = _schema_difference(header, sent, expected)
+        return refused or _read_declared(header, payload, sent, expected)
+    except Undecodable as error:
+        return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
+    except UNREADABLE:
         return Rejected(Reason.MALFORMED_PAYLOAD, "The payload is not a readable Arrow IPC stream.")
 
 
-def _bounded_read(reader: pa.RecordBatchStreamReader) -> tuple[pa.Table, int] | Rejected:
-    batches: list[pa.RecordBatch] = []
-    size_bytes = 0
-    for batch in reader:
+def _above_bounds(stream: Measured) -> Rejected | None:
+    """Nothing has been unpacked yet: what a frame would become is judged by what it says of itself."""
+    if stream.codec not in ("none", "lz4"):
+        return Rejected(Reason.MALFORMED_PAYLOAD, "The frame is compressed by something other than lz4.")
+    if stream.decoded_bytes > FRAME_DECODED_BYTES_MAX:
+        return _too_large(f"decompresses to more than {FRAME_DECODED_BYTES_MAX} bytes; split it into several frames")
+    if stream.rows > FRAME_ROWS_MAX:
+        return _too_large(f"has {stream.rows} rows, above {FRAME_ROWS_MAX}; split it into several frames")
+    if stream.batches > FRAME_BATCHES_MAX:
+        return _too_large(f"has {stream.batches} record batches, above {FRAME_BATCHES_MAX}; write larger ones")
+    if stream.schema_bytes > FRAME_SCHEMA_BYTES_MAX:
+        return _too_large(f"describes its columns in more than {FRAME_SCHEMA_BYTES_MAX} bytes; leave metadata out")
+    return None
+
+
+def _read_declared(header: FrameHeader, payload: bytes, sent: pa.Schema, expected: pa.Schema) -> tuple[pa.Table, int]:
+    """The declared columns of a frame that has others, or has them in another order; what is unknown is not unpacked."""
+    declared = set(expected.names)
+    places = [place for place, name in enumerate(sent.names) if name in declared]
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
+    with pa.ipc.open_stream(payload, options=options) as reader:
+        rows = _sound(reader, pa.schema([sent.field(place) for place in places]))
+    return _with_later_measures(header, rows).select(expected.names).cast(expected), len(sent) - len(places)
+
+
+def _sound(reader: pa.RecordBatchStreamReader, schema: pa.Schema) -> pa.Table:
+    """All rows, once Arrow has found no contradiction in them."""
+    batches = list(reader)
+    for batch in batches:
         batch.validate(full=True)
-        size_bytes += batch.nbytes
-        if size_bytes > FRAME_DECODED_BYTES_MAX:
-            return Rejected(
-                Reason.FRAME_TOO_LARGE,
-                f"The frame decompresses to more than {FRAME_DECODED_BYTES_MAX} bytes; split it.",
-            )
-        batches.append(batch)
-    return pa.Table.from_batches(batches, reader.schema), 0
+    return pa.Table.from_batches(batches, schema)
 
 
 def _schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schema) -> Rejected | None:
@@ -248,7 +267,7 @@ def _schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Sche
             return Rejected(Reason.MISSING_COLUMN, f"Column {field.name} of family {header.family.name} is missing.")
         if schema.field(field.name).type != field.type:
             return Rejected(Reason.WRONG_TYPE, f"Column {field.name} has to be {field.type}.")
-    unknown = sum(name not in expected.names for name in schema.names)
+    unknown = len(set(schema.names) - set(expected.names))
     if unknown and header.minor <= SCHEMA_MINOR:
         return Rejected(
             Reason.UNKNOWN_COLUMN,
@@ -269,20 +288,58 @@ def _with_later_measures(header: FrameHeader, table: pa.Table) -> pa.Table:
 
 
 def _read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
-    lines = [line for line in payload.splitlines() if line.strip()]
+    lines = [line for each in payload.split(b"\n") if (line := each.strip(b" \t\r"))]
+    refused = _not_lines(lines)
+    if refused:
+        return refused
     is_newer = header.minor > SCHEMA_MINOR
     adapter = row_adapter(header.family, header.partition, min(header.minor, SCHEMA_MINOR), accepts_unknown=is_newer)
     expected = arrow_schema(header.family)
+    declared = pa.schema([field for field in expected if field.name not in _later_measures(header)])
     try:
-        rows = adapter.validate_json(b"[" + b",".join(lines) + b"]")
-        unknown = len(json.loads(lines[0]).keys() - set(expected.names)) if is_newer and lines else 0
-        declared = pa.schema([field for field in expected if field.name not in _later_measures(header)])
+        # No string can hold a line break, so none can go on from one line to the next.
+        rows = adapter.validate_json(b"[" + b",\n".join(lines) + b"]")
+        fields = len(header.partition.dimensions) + len(declared) - len(header.family.dimensions)
+        is_plain = not is_newer and len(rows) == len(lines) and payload.count(b":") == len(rows) * fields
+        unknown = set() if is_plain else _names(lines) - set(expected.names)
         table = pa.Table.from_pylist(rows, schema=declared)
-        return _with_later_measures(header, table).select(expected.names).cast(expected), unknown
+        return _with_later_measures(header, table).select(expected.names).cast(expected), len(unknown)
     except ValidationError as error:
         return _json_rejection(header, error)
-    except (pa.ArrowException, OverflowError, UnicodeError, ValueError):
+    except (Undecodable, json.JSONDecodeError):
+        return _NOT_NDJSON
+    except UNREADABLE:
         return Rejected(Reason.WRONG_TYPE, "A line of the frame holds a number that its column cannot.")
+
+
+_NOT_NDJSON = Rejected(
+    Reason.MALFORMED_PAYLOAD, "The payload is not NDJSON: one JSON object per line, which names each field once."
+)
+
+
+def _not_lines(lines: list[bytes]) -> Rejected | None:
+    if len(lines) > FRAME_ROWS_MAX:
+        return _too_large(f"has {len(lines)} lines, above {FRAME_ROWS_MAX}; split it into several frames")
+    if max(map(len, lines), default=0) > NDJSON_LINE_BYTES_MAX:
+        return _too_large(f"has a line of more than {NDJSON_LINE_BYTES_MAX} bytes, which no row takes")
+    if not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        return _NOT_NDJSON
+    return None
+
+
+def _names(lines: list[bytes]) -> set[str]:
+    """The fields that lines name, looked at one by one: raises `Undecodable` where one is named twice.
+
+    Only where there may be something wrong, or unknown. Otherwise each row has a colon for each of its fields, and no more.
+    """
+    return set().union(*(json.loads(line, object_pairs_hook=_named_once) for line in lines))
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise Undecodable("A line names one field twice.")
+    return named
 
 
 _JSON_REASONS = {
@@ -299,11 +356,15 @@ def _json_rejection(header: FrameHeader, error: ValidationError) -> Rejected:
     declared = {*header.partition.dimensions, *header.family.key_names, *header.family.measure_names}
     field = first["loc"][1] if len(first["loc"]) > 1 and first["loc"][1] in declared else "a field"
     if reason is Reason.MALFORMED_PAYLOAD:
-        return Rejected(reason, "The payload is not NDJSON: one JSON object per line.")
+        return _NOT_NDJSON
     return Rejected(
         reason,
         f"Line {line}: {field} is {'not declared' if reason is Reason.UNKNOWN_COLUMN else 'missing or of a wrong type'}.",
     )
+
+
+def _too_large(what: str) -> Rejected:
+    return Rejected(Reason.FRAME_TOO_LARGE, f"The frame {what}.")
 
 
 def _malformed(name: str, wanted: str) -> Rejected:

@@ -20,9 +20,15 @@ class WorkerMetrics:
 
         self.worker_ready = gauge("worker_ready", "1 once the worker owns partitions and has recovered their state")
         self.frames_applied = counter("frames_applied", "frames taken in, counted once", "family")
+        self.frames_late = counter(
+            "frames_late", "frames that came after their family's lateness, and landed apart", "family"
+        )
         self.frames_repeated = counter("frames_repeated", "frames that had been taken in before", "family")
         self.frames_missing = counter("frames_missing", "sequence numbers given up as lost", "family")
         self.frames_refused = counter("frames_refused", "frames sent to the dead letters", "family", "reason")
+        self.records_diverted = counter(
+            "records_diverted", "records of any topic that were sent to the dead letters", "topic", "reason"
+        )
         self.rows_applied = counter("rows_applied", "rows taken in", "family")
         self.columns_dropped = counter(
             "columns_dropped", "unknown columns of newer minor versions, dropped unread", "family"
@@ -39,12 +45,22 @@ class WorkerMetrics:
         self.rollup_rows_sent = counter("rollup_rows_sent", "rows sent on their way to ClickHouse", "table")
         self.rollup_rows_landed = counter("rollup_rows_landed", "rows that ClickHouse acknowledged", "table")
         self.sink_retries = counter("sink_retries", "inserts that had to be tried again", "table")
+        self.sink_waiting_seconds = gauge(
+            "sink_waiting_seconds", "how long rows have been waiting for ClickHouse to take them; 0 while it does"
+        )
+        self.kafka_waiting_seconds = gauge("kafka_waiting_seconds", "how long Kafka has not answered; 0 while it does")
         self.rollups_lost = counter("rollups_lost", "messages that Kafka deleted before they had landed")
         self.rollups_refused = counter(
             "rollups_refused", "messages of the rollups topic that name no table or do not fit it"
         )
         self.pages_sent = counter("pages_sent", "alerts delivered to an Alertmanager", "state")
+        self.pages_waiting_seconds = gauge(
+            "pages_waiting_seconds", "how long an Alertmanager has not taken alerts; 0 while it does", "alertmanager"
+        )
         self.pages_failed = counter("pages_failed", "deliveries to an Alertmanager that failed and will be repeated")
+        self.alerts = gauge("alerts", "alerts of objectives that are open, by state", "state")
+        self.silence_alerts = gauge("silence_alerts", "alerts of silent telemetry that fire", "severity")
+        self.producers_silent = gauge("producers_silent", "producers that have stopped reporting", "family")
         self.state_bytes = counter("state_changelog_bytes", "bytes of state written to a changelog", "stage")
         self.watermark_seconds = gauge(
             "watermark_timestamp_seconds", "newest decided instant, event time", "question", "shard"

@@ -13,12 +13,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from schemas.failures import Foreseen
+from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, read_table
+from schemas.failures import Foreseen, Undecodable
 from schemas.families import Family, PrivacyPartition
-from schemas.frames import READ_OPTIONS
+from schemas.slices import SLICE_PATTERN
 
 PARTIALS_VERSION = 1
 
@@ -35,6 +39,8 @@ class Partial:
     reach: Reach
     rows: pa.Table
     """Columns: slice, bucket_start_ms, the family's keys, its measures. May be empty: reach alone is news too."""
+    is_idle: bool = False
+    """The source partition was read to its end and nothing has come since for a while: nobody has to wait for it."""
 
 
 @cache
@@ -57,24 +63,86 @@ def encode(partial: Partial) -> tuple[list[tuple[str, bytes]], bytes]:
         "source_partition": partial.source_partition,
         "version": partial.version,
         "reach": partial.reach,
+        "idle": partial.is_idle,
     }
     return [("tw-partial", json.dumps(about).encode())], sink.getvalue().to_pybytes()
 
 
 def decode(family: Family, headers: Mapping[str, bytes], payload: bytes) -> Partial:
-    """Reads what `encode` wrote. Intake is ours: anything else is a broken invariant, and raises."""
-    about = json.loads(headers["tw-partial"])
-    if about["format"] != PARTIALS_VERSION:
-        raise Foreseen(
-            f"A partial of format {about['format']} was read by a worker that knows {PARTIALS_VERSION}: deploy the newer worker."
+    """Reads what `encode` wrote. Raises `Undecodable` for what intake cannot have sent, and stops at a newer format."""
+    about = _about(headers.get("tw-partial") or b"")
+    partition = next((known for known in family.partitions if known.name == about.partition), None)
+    if partition is None:
+        raise Undecodable(f"The partial is of a privacy partition that family {family.name} does not declare.")
+    rows = _declared(family, read_table(payload, MESSAGE_DECODED_BYTES_MAX))
+    if rows.num_rows and not _is_sound(family, partition, rows):
+        raise Undecodable(f"The partial holds rows that no total of family {family.name} can be.")
+    return Partial(family, partition, about.source_partition, about.version, about.reach, rows, about.idle)
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _About(BaseModel):
+    """The header `tw-partial`."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: int
+    partition: str
+    source_partition: Annotated[int, Field(ge=0, lt=2**31)]
+    version: Count
+    reach: Annotated[tuple[tuple[Count, Count], ...], FailFast()]
+    idle: bool = False
+
+
+class _Format(BaseModel):
+    """What headers of every format have."""
+
+    format: Annotated[int, Field(strict=True, ge=1)]
+
+
+def _about(header: bytes) -> _About:
+    try:
+        written = _Format.model_validate_json(header).format
+        if written != PARTIALS_VERSION:
+            raise Foreseen(
+                f"A partial of format {written} was read by a worker that knows {PARTIALS_VERSION}: deploy the newer worker."
+            )
+        return _About.model_validate_json(header)
+    except ValidationError:
+        raise Undecodable("The record has no header tw-partial as intake writes it.") from None
+
+
+def _declared(family: Family, rows: pa.Table) -> pa.Table:
+    """The declared columns; a measure that another minor version has declared is dropped, or counts as zero."""
+    expected, names = partial_schema(family), rows.column_names
+    if len(set(names)) < len(names):
+        raise Undecodable("The partial names one column twice.")
+    for field in expected:
+        if field.name not in names and field.name in family.measure_names:
+            rows = rows.append_column(field, pa.repeat(pa.scalar(0, field.type), rows.num_rows))
+        elif field.name not in names or rows.schema.field(field.name).type != field.type:
+            raise Undecodable(f"The partial's column {field.name} is missing or of another type than {field.type}.")
+    return rows if rows.schema.equals(expected) else rows.select(expected.names).cast(expected)
+
+
+def _is_sound(family: Family, partition: PrivacyPartition, rows: pa.Table) -> bool:
+    """Whether all rows can be totals: slices that read back, buckets that begin, counts that count.
+
+    Cuts and vocabularies are not asked after: a newer intake may declare more of them.
+    """
+    if any(column.null_count for column in rows.itercolumns()):
+        return False
+    slices = pc.match_substring_regex(pc.unique(rows["slice"]), SLICE_PATTERN)
+    starts_ms = rows["bucket_start_ms"].to_numpy()
+    counts = {name: rows[name].to_numpy() for name in family.measure_names}
+    return bool(
+        pc.all(slices).as_py()
+        and starts_ms.min() >= 0
+        and not (starts_ms % (partition.k_window_s * 1_000)).any()
+        and min(int(values.min()) for values in counts.values()) >= 0
+        and all(
+            (counts[measure.name] <= counts[measure.part_of]).all() for measure in family.measures if measure.part_of
         )
-    with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
-        rows = reader.read_all()
-    return Partial(
-        family,
-        family.partition(about["partition"]),
-        about["source_partition"],
-        about["version"],
-        tuple((end_ms, volume) for end_ms, volume in about["reach"]),
-        rows,
     )

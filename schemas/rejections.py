@@ -1,13 +1,22 @@
 """Why a message is not taken in. A bad message is data: it is answered with a `Rejected`, never with an exception.
 
 The sentence of a rejection says what was wrong and where, and never repeats a value, so that dead letters and logs
-cannot carry what the contract refused.
+cannot carry what the contract refused. A `DeadLetter` adds where the message lies: whoever needs its content reads it
+there, and puts it through again from there (`turnwatch redrive`). A `Halt` is the letter that a worker did not write,
+because it had written too many.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.failures import Undecodable
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Reason(StrEnum):
@@ -32,8 +41,9 @@ class Reason(StrEnum):
     WINDOW_MISALIGNED = "window_misaligned"
     WINDOW_FROM_FUTURE = "window_from_future"
     WINDOW_TOO_OLD = "window_too_old"
-    LATE = "late"
     FENCE_EXPIRED = "fence_expired"
+    UNDECODABLE = "undecodable"
+    REFUSED_BY_WAREHOUSE = "refused_by_warehouse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +52,78 @@ class Rejected:
 
     reason: Reason
     detail: str
+
+
+DIVERTED_PER_MINUTE_MAX = 300
+"""Dead letters of a minute that are data. A producer sends 25 frames a minute: these are twelve broken at once."""
+
+Position = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
+
+
+class DeadLetter(BaseModel):
+    """Reason and position of one refused record. `reason` is text: a newer worker may know more of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+    detail: str
+    producer: str | None
+    """Who sent it; none where its headers could not be read."""
+    topic: str
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+
+    @property
+    def position(self) -> Position:
+        return self.topic, self.partition, self.offset
+
+    @property
+    def key(self) -> bytes:
+        """Of one position always the same, so that a letter that is written twice can be told."""
+        return shown(self.position).encode()
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def decode(cls, payload: bytes | None) -> DeadLetter:
+        return _decoded(cls, payload)
+
+
+class Halt(BaseModel):
+    """Where a worker stopped because it had diverted too much: the record there was neither taken in nor diverted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    topic: str
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+    reason: str
+    why: str
+    """The sentence that the worker ended with."""
+    at_ms: int
+
+    @property
+    def position(self) -> Position:
+        return self.topic, self.partition, self.offset
+
+    @classmethod
+    def decode(cls, payload: bytes | None) -> Halt:
+        return _decoded(cls, payload)
+
+
+def shown(position: Position) -> str:
+    """A position as keys and headers write it.
+
+    >>> shown(("aggregates.turns", 2, 1034))
+    'aggregates.turns:2:1034'
+    """
+    return ":".join(map(str, position))
+
+
+def _decoded(model: type[_Model], payload: bytes | None) -> _Model:
+    try:
+        return model.model_validate_json(payload or b"")
+    except ValidationError:
+        raise Undecodable(f"The record is no {model.__name__} of this version.") from None

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from schemas.frames import READ_OPTIONS
+from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, read_table
+from schemas.failures import Undecodable
 from schemas.rejections import Reason, Rejected
 from schemas.tables import TABLES
 
@@ -23,16 +24,16 @@ def encode(table: str, rows: pa.Table) -> tuple[list[tuple[str, bytes]], bytes]:
 
 def decode(headers: Mapping[str, bytes], payload: bytes) -> tuple[str, pa.Table] | Rejected:
     """The table's name and rows; a message that names no table or does not fit it is refused."""
-    name = headers.get("tw-table", b"").decode("ascii", "replace")
+    name = (headers.get("tw-table") or b"").decode("ascii", "replace")
     table = TABLES.get(name)
     if table is None:
         return Rejected(
             Reason.UNKNOWN_FAMILY, "The message names no table of this version; deploy the sink of the newer version."
         )
     try:
-        with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
-            if not reader.schema.equals(table.arrow_schema):
-                return Rejected(Reason.WRONG_TYPE, f"The message's columns are not those of table {name}.")
-            return name, reader.read_all()
-    except (pa.ArrowException, OSError, ValueError):
-        return Rejected(Reason.MALFORMED_PAYLOAD, f"The message for table {name} is not a readable Arrow IPC stream.")
+        rows = read_table(payload, MESSAGE_DECODED_BYTES_MAX)
+    except Undecodable as error:
+        return Rejected(Reason.MALFORMED_PAYLOAD, f"The message for table {name} cannot be read. {error}")
+    if not rows.schema.equals(table.arrow_schema):
+        return Rejected(Reason.WRONG_TYPE, f"The message's columns are not those of table {name}.")
+    return name, rows

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import polars as pl
 import pyarrow as pa
-from pydantic import ConfigDict, StringConstraints, TypeAdapter
+from pydantic import ConfigDict, FailFast, StringConstraints, TypeAdapter
 from pydantic.types import StrictInt
 from typing_extensions import TypedDict
 
@@ -47,7 +47,9 @@ def row_adapter(
     typed_dict: Any = TypedDict  # The fields come from the contract, so no checker can know them.
     row: Any = typed_dict(f"{family.name}_{partition.name}_row", fields)
     row.__pydantic_config__ = ConfigDict(extra="ignore" if accepts_unknown else "forbid", strict=True)
-    rows: Any = list[row]
+    rows: Any = Annotated[
+        list[row], FailFast()
+    ]  # One broken row refuses the frame: what is wrong in others is no news.
     return TypeAdapter(rows)
 
 

@@ -12,6 +12,8 @@ import polars as pl
 import xxhash
 
 EVERYTHING = "all"
+SLICE_PATTERN = rf"^(?:{EVERYTHING}|[a-z_]+=[^=,]+(?:,[a-z_]+=[^=,]+)*)$"
+"""What every slice's text matches, whatever the cuts and vocabularies of the version that wrote it."""
 
 
 def slice_text(dimensions: tuple[str, ...]) -> pl.Expr:

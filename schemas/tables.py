@@ -219,7 +219,7 @@ _PAGES = Table(
         _text("slo", "the service level objective"),
         _text("slice", "the slice that burnt"),
         _text("severity", "page or ticket"),
-        _text("state", "firing or resolved"),
+        _text("state", "firing, frozen (no fresh data to judge it by) or resolved"),
         _text("policy_row", "the policy row that gave the numbers"),
         _time("starts_event", "decided instant at which it began, event time"),
         _time("decided_event", "decided instant of this statement, event time"),
@@ -238,7 +238,45 @@ _PAGES = Table(
     400,
 )
 
-TABLES: dict[str, Table] = {table.name: table for table in (*_TEN_SECONDS, *_ONE_MINUTE, _BURN_WINDOWS, _PAGES)}
+_KEY_COLUMNS = {
+    column.name: column
+    for table in (_STAGE_LATENCY, _HEARTBEAT)
+    for column in table.columns
+    if column.name != "version"
+} | {"second": Column("second", "UInt8", "second of the bucket, from 0", pa.uint8())}
+
+
+def late_table(family: Family) -> str:
+    """The name of the table that holds what came after the family's lateness."""
+    return f"{family.name}_late"
+
+
+def _late(family: Family) -> Table:
+    return Table(
+        late_table(family),
+        f"What came later than {family.lateness_s} s in {family.name}, and whose was it? The views add it; alerts do not look back.",
+        (
+            *slice_columns(family),
+            *(_KEY_COLUMNS[name] for name in family.key_names),
+            _BUCKET,
+            _text("origin_topic", "the topic it was read from"),
+            Column("origin_partition", "UInt32", "partition of that topic", pa.uint32()),
+            _count(
+                "origin_offset", "offset of the frame; 0 for rows of a source partition that lagged behind the others"
+            ),
+            _text("producer", "the producer that was late; empty for rows of a lagging partition"),
+            *_counters(family, family.measure_names),
+            _VERSION,
+        ),
+        ("cut", "slice", *family.key_names, "bucket_start", "origin_topic", "origin_partition", "origin_offset"),
+        "bucket_start",
+        RETENTION_1M_D,
+    )
+
+
+_LATE = tuple(_late(family) for family in FAMILIES.values())
+
+TABLES: dict[str, Table] = {table.name: table for table in (*_TEN_SECONDS, *_ONE_MINUTE, *_LATE, _BURN_WINDOWS, _PAGES)}
 
 FAMILY_TABLES: dict[str, tuple[str, ...]] = {
     "turns": ("traffic", "burn_rate"),

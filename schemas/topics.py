@@ -52,7 +52,10 @@ def changelog(stage: str) -> str:
 
 ROLLUPS = "rollups"
 DEAD_LETTERS = "dead_letters"
+REDRIVEN = "redriven"
+HALTS = "halts"
 BURNS = "burns"
+SILENCES = "silences"
 ALERTS = "alerts"
 
 TOPICS: tuple[TopicSpec, ...] = (
@@ -66,12 +69,15 @@ TOPICS: tuple[TopicSpec, ...] = (
     ),
     TopicSpec(ROLLUPS, "rows on their way to ClickHouse"),
     TopicSpec(DEAD_LETTERS, "reason and position of refused messages, never their content"),
+    TopicSpec(REDRIVEN, "positions of refused messages that were put through again", partitions=1),
+    TopicSpec(HALTS, "positions at which a worker stopped because it had diverted too much", partitions=1),
     TopicSpec(
         BURNS,
         "what burns now, from every shard, for the one agent that turns it into pages",
         partitions=1,
         retention_h=24,
     ),
+    TopicSpec(SILENCES, "which producers are silent, from every source partition", partitions=1, retention_h=24),
     TopicSpec(ALERTS, "the newest state of each alert", partitions=1, cleanup="compact"),
 )
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from schemas.failures import BadInput
+from schemas.addresses import AddressError, require_tls_for, verifying
 
 _PORTS = {"http": 8123, "https": 8443}
-
-
-class AddressError(BadInput):
-    """A ClickHouse address that cannot be meant; the message says what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClickHouseAddress:
     """`url` is http(s)://user@host:port/database; without a port 8123, or 8443 with TLS, without a database `default`.
 
-    A password in the URL is moved to `password`, which is never printed. `cluster` names a ClickHouse cluster: tables
-    are then replicated and distributed over it. `read_timeout_s` bounds one insert or statement.
+    A password in the URL is moved to `password`, which is never printed. With https:// the server's certificate and name
+    are verified, by the CAs in `cafile` or by the system's. `cluster` names a ClickHouse cluster: tables are then
+    replicated and distributed over it. `read_timeout_s` bounds one insert or statement.
 
     >>> ClickHouseAddress("https://ana:secret@warehouse.example/turnwatch").url
     'https://ana@warehouse.example:8443/turnwatch'
@@ -40,12 +36,9 @@ class ClickHouseAddress:
             raise AddressError(
                 "The ClickHouse URL holds a password, and another one is given beside it: leave it out of the URL."
             )
-        if self.cafile and parts.scheme != "https":
-            raise AddressError(
-                "A CA file is given, but the ClickHouse URL begins with http://: write https:// to use TLS."
-            )
-        if self.cafile and not Path(self.cafile).is_file():
-            raise AddressError(f"The CA file {self.cafile} for ClickHouse does not exist.")
+        require_tls_for(self.cafile, f"{parts.scheme}:", "ClickHouse")
+        if self.cafile:
+            verifying(self.cafile, "ClickHouse")
         if min(self.connect_timeout_s, self.read_timeout_s) <= 0:
             raise AddressError("The time-outs for ClickHouse have to be above 0 seconds.")
         object.__setattr__(self, "password", self.password or given)

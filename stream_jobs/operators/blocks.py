@@ -15,19 +15,25 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from schemas.failures import Foreseen
-from schemas.frames import READ_OPTIONS
+from schemas.arrow_streams import read_table
+from schemas.failures import Foreseen, Undecodable
 
 BLOCK_BYTES_MAX = 512_000
 NOTHING_APPLIED = -1
-STATE_FORMAT = 1
-"""Grows when an older worker could not read what a newer one writes."""
+BLOCK_DECODED_BYTES_MAX = 128_000_000
+"""Largest block once it is unpacked; rows that would be more are cut into several."""
+STATE_FORMAT = 2
+"""Grows when an older worker could not read what a newer one writes. 2: pages of slices say when each was last seen."""
 _OFFSET_BYTES = 8
 _HEADER_BYTES = 1 + _OFFSET_BYTES
 
 
 class NewerState(Foreseen):
     """State was written by a newer version; reading it would be a guess."""
+
+
+class UnreadableState(Foreseen):
+    """State is not what was written. It cannot be diverted as a record can: nobody else has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,18 @@ def stamped(applied_offset: int, body: bytes) -> bytes:
 
 def applied_offset(value: bytes) -> int:
     """The offset in a stored block; raises `NewerState` where a newer version wrote it."""
+    if len(value) < _HEADER_BYTES or value[0] == 0:
+        raise _no_block()
     if value[0] > STATE_FORMAT:
         raise NewerState(
             f"The state in Kafka has format {value[0]} and this worker knows {STATE_FORMAT}: deploy the newer worker again."
         )
     return int.from_bytes(value[1:_HEADER_BYTES], "big") - 1
+
+
+def state_format(value: bytes) -> int:
+    """The format in which a stored block was written."""
+    return value[0]
 
 
 def body(value: bytes) -> bytes:
@@ -72,16 +85,21 @@ def pack_rows(rows: pl.DataFrame) -> bytes:
 
 def unpack_rows(packed: bytes, measures: Sequence[str]) -> pl.DataFrame:
     """The rows, with a zero for each measure that was declared after they were written."""
-    with pa.ipc.open_stream(packed, options=READ_OPTIONS) as reader:
-        rows = pl.from_arrow(reader.read_all())
-    assert isinstance(rows, pl.DataFrame)
+    try:
+        table = read_table(packed, BLOCK_DECODED_BYTES_MAX)
+    except Undecodable as error:
+        raise _no_block(str(error)) from None
+    if not all(map(_is_kept, table.schema.types)) or len(set(table.schema.names)) < table.num_columns:
+        raise _no_block("It holds columns that no state has.")
+    rows = pl.DataFrame(pl.from_arrow(table))
     return rows.with_columns(pl.lit(0, pl.Int64).alias(name) for name in measures if name not in rows.columns)
 
 
 def chunks_below_limit(rows: pl.DataFrame) -> Iterator[bytes]:
     """`rows` packed in as few pieces as stay below the limit; at least one."""
     packed = pack_rows(rows)
-    if len(packed) + _HEADER_BYTES < BLOCK_BYTES_MAX or len(rows) <= 1:
+    fits = len(packed) + _HEADER_BYTES < BLOCK_BYTES_MAX and rows.estimated_size() < BLOCK_DECODED_BYTES_MAX // 2
+    if fits or len(rows) <= 1:
         yield packed
         return
     half = len(rows) // 2
@@ -94,4 +112,21 @@ def pack_json(content: Any) -> bytes:
 
 
 def unpack_json(packed: bytes) -> Any:
-    return json.loads(packed)
+    try:
+        return json.loads(packed)
+    except (ValueError, RecursionError):
+        raise _no_block("It holds no JSON.") from None
+
+
+def _is_kept(kind: pa.DataType) -> bool:
+    """Whether state has columns of this type."""
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return text or any(is_of(kind) for is_of in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean))
+
+
+def _no_block(why: str = "") -> UnreadableState:
+    sentence = (
+        "The state in Kafka holds a block that cannot be read: restore its changelog topic, or delete it and let the "
+        "worker begin anew."
+    )
+    return UnreadableState(f"{sentence} {why}".rstrip())

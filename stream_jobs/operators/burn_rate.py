@@ -26,7 +26,7 @@ from stream_jobs.operators.history import Counts, History
 from stream_jobs.operators.ledger import MINUTE_MS, Ledger
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
-from stream_jobs.operators.slice_numbers import SliceNumbers
+from stream_jobs.operators.slice_numbers import NO_NUMBER, SliceNumbers
 from stream_jobs.operators.traffic import keep_ms
 
 BUCKET_MS = OPERATIONAL.k_window_s * 1_000
@@ -34,6 +34,8 @@ DECISIONS_BEHIND_MAX = 360
 """After a longer pause decisions start again an hour back: older ones would page for what is long over."""
 DECISIONS_MAX = 12
 """Decisions at one call. Each takes tens of milliseconds with thousands of slices, and others wait for the same loop."""
+NUMBER_IDLE_MS = 2 * 86_400_000
+"""A slice's number is free so long after its last bucket left the period: the history lets go of it a day earlier."""
 HISTORY_KNOWN_MS = 3_600_000
 """How much history it takes before the period's expected traffic counts as known."""
 
@@ -63,16 +65,22 @@ class BurnRate:
         self._indicators = tuple(indicators)
         self._measures = tuple(name for each in indicators for name in (each.bad, each.total))
         self._ledger = Ledger(TURNS, keep_ms(TURNS), sources, patience, self._measures)
-        self._history = History(len(indicators), max((watch.slo.period_s for watch in watched), default=30 * 86_400))
-        self._slices = SliceNumbers()
-        self._saved_decided_ms = 0
+        period_s = max((watch.slo.period_s for watch in watched), default=30 * 86_400)
+        self._history = History(len(indicators), period_s)
+        self._slices = SliceNumbers(kept_ms=period_s * 1_000 + NUMBER_IDLE_MS)
+        self._decided_share = 1.0
+        self._saved_decided: tuple[int, float] = (0, 1.0)
+        self._minute: tuple[int, float] = (0, 1.0)
         self._watches: tuple[int, list[Watch]] = (-1, [])
 
     # -- taking in -----------------------------------------------------------------------------------------------------
 
     def apply(self, partial: Partial) -> int:
-        """Takes in one partial; how many of its rows came after their bucket was folded."""
-        return self._ledger.apply(partial)
+        """Takes in one partial; how many of its rows came after their bucket was folded: nothing is decided anew on them."""
+        if partial.rows.num_rows:
+            self._slices.hear(pl.DataFrame(pl.from_arrow(partial.rows.select(["slice", "bucket_start_ms"]))))
+            self._history.slices = len(self._slices)
+        return len(self._ledger.apply(partial))
 
     def rollups(self) -> Iterator[tuple[str, pa.Table]]:
         """(table, rows) of everything that changed since the last call; history is told anew on the way."""
@@ -81,9 +89,8 @@ class BurnRate:
             return
         totals = self._ledger.totals(changed)
         minutes = per_minute(self._ledger.totals(self._ledger.minutes_whole(changed)), ["slice"], self._measures)
-        self._number(minutes)
         self._fold(totals, minutes)
-        fine = totals.filter(self._slices.is_fine())
+        fine = totals.filter(self._slices.is_fine(totals))
         if not fine.is_empty():
             yield "burn_rate_10s", self._rows(fine, "burn_rate_10s")
         yield "burn_rate_1m", self._rows(minutes, "burn_rate_1m")
@@ -95,7 +102,8 @@ class BurnRate:
         for level, rows in ((0, totals), (1, minutes)):
             for (start_ms,), part in rows.partition_by("bucket_start_ms", as_dict=True).items():
                 numbers = self._slices.of(part["slice"])
-                has_level = np.full(len(part), True) if level else ~self._slices.by_minute[numbers]
+                # What was let go since has no number any more: its buckets lie beyond every window.
+                has_level = (numbers != NO_NUMBER) & (level > 0 or ~self._slices.by_minute[numbers])
                 self._history.assign(level, int(start_ms), numbers[has_level], self._counts(part)[has_level])
         everything = np.arange(len(self._slices))
         for level in (2, 3):
@@ -103,11 +111,6 @@ class BurnRate:
                 {self._history.resolutions[level].start(start) for start in minutes["bucket_start_ms"]}
             ):
                 self._history.retell(level, start_ms, 1, everything)
-
-    def _number(self, totals: pl.DataFrame) -> None:
-        first = totals.group_by("slice").agg(pl.col("bucket_start_ms").min()).sort("slice")
-        for text, start_ms in zip(first["slice"], first["bucket_start_ms"], strict=True):
-            self._slices.admit(text, start_ms)
 
     def _counts(self, part: pl.DataFrame) -> Counts:
         columns = [part[name].to_numpy() for name in self._measures]
@@ -132,10 +135,15 @@ class BurnRate:
     def decide(self, now_ms: int) -> Iterator[Decided]:
         """Decisions for every bucket end that has become decidable, in order.
 
-        `now_ms` is the shell's clock; a bucket whose grace is over by then is decided on what has come.
+        `now_ms` is the shell's clock; a bucket whose grace is over by then is decided on what has come. As more of it
+        comes, the newest one is decided again.
         """
         until_ms = self._ledger.decidable_until_ms(OPERATIONAL, now_ms)
-        if until_ms <= self.decided_ms or not len(self._slices):
+        if not len(self._slices):
+            return
+        if until_ms <= self.decided_ms:
+            if self._ledger.completeness(OPERATIONAL.name, self.decided_ms) > self._decided_share:
+                yield self._decide_at(self.decided_ms)
             return
         first_ms = self.decided_ms + BUCKET_MS if self.decided_ms else until_ms
         first_ms = max(first_ms, until_ms - DECISIONS_BEHIND_MAX * BUCKET_MS)
@@ -145,12 +153,12 @@ class BurnRate:
             yield self._decide_at(end_ms)
 
     def _decide_at(self, end_ms: int) -> Decided:
-        completeness = self._ledger.completeness(OPERATIONAL.name, end_ms)
+        completeness = self._decided_share = self._ledger.completeness(OPERATIONAL.name, end_ms)
         windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), self._slices.by_minute)
         watching = self._watching()
         burns = [burn for watch in watching for burn in _strongest(self._burns(watch, windows))]
         quiet = {found for watch in watching for found in self._quiet(watch, windows)}
-        rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else None
+        rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else self._minute_again()
         decision = Decision(
             shard=self.shard,
             decided_ms=end_ms,
@@ -170,9 +178,9 @@ class BurnRate:
         return min(end_ms // MINUTE_MS * MINUTE_MS, max(reported, default=end_ms))
 
     def _watching(self) -> list[Watch]:
-        """Which slices each SLO watches; told again when slices have been added."""
-        if self._watches[0] != len(self._slices):
-            self._watches = (len(self._slices), [self._watch(watched) for watched in self._watched])
+        """Which slices each SLO watches; told again when slices have come or gone."""
+        if self._watches[0] != self._slices.changes:
+            self._watches = (self._slices.changes, [self._watch(watched) for watched in self._watched])
         return self._watches[1]
 
     def _watch(self, watched: WatchedSlo) -> Watch:
@@ -181,7 +189,7 @@ class BurnRate:
         wanted = [
             number
             for number, text in enumerate(self._slices.texts)
-            if cut_of(text) in slo.cuts and slice_dimensions(text).get("pool") == slo.pool
+            if text and cut_of(text) in slo.cuts and slice_dimensions(text).get("pool") == slo.pool
         ]
         coarse = np.array([is_coarse(self._slices.texts[number]) for number in wanted], dtype=bool)
         return Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64), coarse)
@@ -250,7 +258,17 @@ class BurnRate:
     def _bucket_ms(self, number: int) -> int:
         return MINUTE_MS if self._slices.by_minute[number] else BUCKET_MS
 
+    def _minute_again(self) -> pa.Table | None:
+        """The rows of the last minute once more, where more of it has come than they were told on."""
+        end_ms, share = self._minute
+        completeness = self._ledger.completeness(OPERATIONAL.name, end_ms)
+        if completeness <= share:
+            return None
+        windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), self._slices.by_minute)
+        return self._window_rows(windows, completeness)
+
     def _window_rows(self, windows: Windows, completeness: float) -> pa.Table | None:
+        self._minute = (windows.end_ms, completeness)
         texts = self._slices.texts
         told = [window_rows(watch, windows, texts, completeness) for watch in self._watching()]
         parts = [part for part in told if part is not None]
@@ -265,23 +283,28 @@ class BurnRate:
         yield from self._ledger.unsaved_blocks(applied_offset)
 
     def marker(self, applied_offset: int) -> Iterator[Block]:
-        """Up to where was decided. To be confirmed after the decisions themselves, or a crash would skip them."""
-        if self.decided_ms != self._saved_decided_ms:
+        """Up to where was decided, and on what. To be confirmed after the decisions, or a crash would skip them."""
+        yield from self._ledger.marker(applied_offset)
+        decided = (self.decided_ms, self._decided_share)
+        if decided != self._saved_decided:
             yield Block(b"decided", stamped(applied_offset, pack_json(self.decided_ms)))
-            self._saved_decided_ms = self.decided_ms
+            yield Block(b"decided_share", stamped(applied_offset, pack_json(self._decided_share)))
+            self._saved_decided = decided
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
-        self._slices.restore(stored)
+        self._ledger.restore({key: value for key, value in stored.items() if key.startswith(b"turns|")})
+        self._slices.restore(stored, self._ledger.newest_ms(OPERATIONAL.name))
         self._history.slices = len(self._slices)
         for key, value in stored.items():
             if key.startswith(b"history|"):
                 self._history.restore(key, value)
-        self._ledger.restore({key: value for key, value in stored.items() if key.startswith(b"turns|")})
         self.decided_ms = unpack_json(body(stored[b"decided"])) if b"decided" in stored else 0
+        # State that was saved without it: as if on everything, so that nothing is decided twice.
+        self._decided_share = unpack_json(body(stored[b"decided_share"])) if b"decided_share" in stored else 1.0
 
     @property
     def slices(self) -> int:
-        return len(self._slices)
+        return self._slices.living
 
     @property
     def history_bytes(self) -> int:

@@ -14,6 +14,7 @@ from schemas.slos import WatchedSlo
 from stream_jobs.operators.history import Counts, History
 
 _WINDOW_NAMES = {60: "1m", 300: "5m", 600: "10m", 1_800: "30m", 3_600: "1h", 7_200: "2h", 21_600: "6h", 86_400: "1d"}
+_SHARE_STEPS = 10_000
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -87,8 +88,17 @@ def window_rows(watch: Watch, windows: Windows, texts: Sequence[str], completene
         decided_ms=pl.lit(windows.end_ms, pl.Int64),
         decided_at=pl.lit(windows.end_ms, pl.Int64).cast(pl.Datetime("ms", "UTC")),
         completeness=pl.lit(completeness),
-        version=pl.lit(windows.end_ms, pl.Int64),
+        version=pl.lit(windows_version(windows.end_ms, completeness), pl.Int64),
     )
+
+
+def windows_version(end_ms: int, completeness: float) -> int:
+    """Grows with the instant, and for one instant with the share of volume it is told on.
+
+    >>> windows_version(1_700_000_000_000, 1.0) > windows_version(1_700_000_000_000, 0.62)
+    True
+    """
+    return end_ms * _SHARE_STEPS + int(completeness * (_SHARE_STEPS - 1))
 
 
 def is_coarse(text: str) -> bool:

@@ -61,7 +61,9 @@ class Fence:
     def _give_up(self, new_mark: int) -> None:
         """Moves the mark up to `new_mark` or beyond, over numbers that have not come."""
         passed = new_mark - self.mark
-        came = (self.above & ((1 << (passed - 1)) - 1)).bit_count()
+        # The bitmap is short, but a broken producer's number may be anything: no mask is made as long as that.
+        known = min(passed - 1, self.above.bit_length())
+        came = (self.above & ((1 << known) - 1)).bit_count()
         self.given_up += passed - came
         self.above >>= passed - 1
         self.mark = self.given_up_below = new_mark
@@ -88,6 +90,7 @@ class Fences:
     def __init__(self) -> None:
         self._of: defaultdict[str, dict[int, Fence]] = defaultdict(dict)
         self._unsaved: set[int] = set()
+        self._judged_until: dict[int, int] = {}
 
     def admit(self, producer: str, incarnation: int, sequence: int, window_end_ms: int) -> tuple[Passage, int]:
         """How the frame passes, and how many numbers were given up as missing on the way.
@@ -130,7 +133,13 @@ class Fences:
         yield from ((page, pages[page]) for page in sorted(self._unsaved))
         self._unsaved.clear()
 
-    def restore(self, page: Any) -> None:
+    def have_judged(self, producer: str, offset: int) -> bool:
+        """Whether what was restored has judged this record: what followed from it was saved before the fences were."""
+        return offset <= self._judged_until.get(_page_of(producer), -1)
+
+    def restore(self, page: Any, judged_until: int) -> None:
+        """`judged_until`: the offset of the newest record that this page had judged when it was saved."""
+        self._judged_until |= {_page_of(producer): judged_until for producer, *_ in page}
         for producer, incarnation, mark, above, given_up, given_up_below, last_ms in page:
             self._of[producer][incarnation] = Fence(mark, int(above, 36), given_up, given_up_below, last_ms)
 

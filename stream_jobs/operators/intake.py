@@ -17,17 +17,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
 
 from schemas.families import Family, PrivacyPartition
-from schemas.frames import FrameHeader
 from schemas.partials import Partial, partial_schema
 from schemas.rejections import Reason, Rejected
 from schemas.rows import FRAME
 from schemas.slices import slice_text
+from schemas.tables import late_table
+from schemas.topics import aggregates
 from stream_jobs.operators.blocks import (
     NOTHING_APPLIED,
     Block,
@@ -40,7 +41,8 @@ from stream_jobs.operators.blocks import (
     unpack_rows,
 )
 from stream_jobs.operators.fences import Fences
-from stream_jobs.operators.opening import Opened, OpenedFrames, Record, Refusal, open_records, summed
+from stream_jobs.operators.late_rows import Origin, late_rows
+from stream_jobs.operators.opening import Opened, OpenedFrame, OpenedFrames, Record, Refusal, open_records, summed
 from stream_jobs.operators.reach import SourceReach
 from stream_jobs.operators.slice_register import SliceRegister
 
@@ -51,12 +53,16 @@ BlockKey = tuple[str, int, int]
 """Privacy partition, bucket start in ms, chunk of slices."""
 
 
+Admission = Literal["in time", "late", "repeated"]
+
+
 @dataclass(slots=True)
 class Intaken:
     """What became of a batch, in counts."""
 
     refusals: list[Refusal] = field(default_factory=list)
     frames_applied: int = 0
+    frames_late: int = 0
     frames_repeated: int = 0
     frames_missing: int = 0
     rows_applied: int = 0
@@ -89,6 +95,8 @@ class Intake:
         self._unsent: set[BlockKey] = set()
         self._closed: list[BlockKey] = []
         self._reach_changed = False
+        self._late: list[pl.DataFrame] = []
+        self._is_idle = False
 
     # -- applying ------------------------------------------------------------------------------------------------------
 
@@ -104,77 +112,113 @@ class Intake:
     def take_in(self, opened: Opened) -> Intaken:
         """Takes in records that were opened elsewhere; all of them above the marker."""
         outcome = Intaken(opened.refusals, columns_dropped=opened.columns_dropped)
+        self._is_idle = False
+        judged = self._judged(opened, outcome)
         for frames in opened.frames:
-            self._apply_frames(frames, outcome)
+            self._apply_frames(frames, judged, outcome)
         self.marked = opened.newest_offset
         outcome.refusals.sort(key=lambda refusal: refusal.offset)
         self._close_buckets()
         return outcome
 
-    def _apply_frames(self, opened: OpenedFrames, outcome: Intaken) -> None:
+    def rest(self) -> None:
+        """The partition was read to its end and nothing comes: shards are told that they need not wait for it."""
+        self._reach_changed = self._reach_changed or not self._is_idle
+        self._is_idle = True
+
+    def _apply_frames(self, opened: OpenedFrames, judged: dict[int, Admission], outcome: Intaken) -> None:
         """Adds the rows of all frames whose values keep the contract and that pass fence and lateness."""
         partition, rows, cells = opened.partition, opened.rows, opened.cells
-        passing = self._passing(opened, outcome)
+        passing = [place for place, frame in enumerate(opened.frames) if judged.get(frame.offset) == "in time"]
+        late = [place for place, frame in enumerate(opened.frames) if judged.get(frame.offset) == "late"]
+        taken = [*passing, *late]
         outcome.frames_applied += len(passing)
-        by_offset = self._is_replayed(partition, opened.frames[0].offset)
-        if len(passing) < len(opened.frames):
-            rows = rows.filter(pl.col(FRAME).is_in(passing))
-        if by_offset or len(passing) < len(opened.frames):
+        outcome.frames_late += len(late)
+        by_offset = bool(late) or self._is_replayed(partition, opened.frames[0].offset)
+        if len(taken) < len(opened.frames):
+            rows = rows.filter(pl.col(FRAME).is_in(taken))
+        if by_offset or len(taken) < len(opened.frames):
             cells = summed(self.family, partition, rows, by_offset)
         outcome.rows_applied += len(rows)
-        if passing:
-            self._add_cells(partition, cells, opened.frames[passing[-1]].offset, outcome)
+        if taken:
+            producers = {opened.frames[place].offset: opened.frames[place].header.producer for place in late}
+            self._add_cells(partition, cells, producers, opened.frames[max(taken)].offset, outcome)
 
-    def _passing(self, opened: OpenedFrames, outcome: Intaken) -> list[int]:
-        """Places of the frames that are taken in, in offset order; the others are refused or passed over, and counted."""
-        passing: list[int] = []
-        for place, frame in enumerate(opened.frames):
-            if place in opened.broken:
-                reason, column = opened.broken[place]
+    def _judged(self, opened: Opened, outcome: Intaken) -> dict[int, Admission]:
+        """What becomes of each frame, by offset; what is refused is noted.
+
+        In the order of the log: privacy partitions share their fences, and what a fence gives up must not depend on
+        which records came in one batch.
+        """
+        frames = [(frame, of.broken.get(place)) for of in opened.frames for place, frame in enumerate(of.frames)]
+        judged: dict[int, Admission] = {}
+        for frame, broken in sorted(frames, key=lambda each: each[0].offset):
+            if broken:
+                reason, column = broken
                 sentence = f"Column {column} of family {self.family.name} breaks the contract ({reason.value})."
-                admitted: Rejected | bool = Rejected(reason, sentence)
+                admitted: Rejected | Admission = Rejected(reason, sentence)
             else:
-                admitted = self._admit(frame.header, frame.volume, outcome)
+                admitted = self._admit(frame, outcome)
             if isinstance(admitted, Rejected):
                 outcome.refusals.append(Refusal(frame.offset, admitted, frame.header.producer))
-            elif admitted:
-                passing.append(place)
-        return passing
+            else:
+                judged[frame.offset] = admitted
+        return judged
 
-    def _admit(self, header: FrameHeader, volume: int, outcome: Intaken) -> Rejected | bool:
-        """Whether a sound frame is taken in; a repeat is not, and is no fault."""
-        reach = self._reach[header.partition.name]
-        if header.window_end_ms + self.family.lateness_s * 1_000 < reach.newest_ms:
-            return Rejected(
-                Reason.LATE,
-                f"The window ended more than {self.family.lateness_s} s before the newest one of this partition; redrive it into the late table.",
-            )
+    def _admit(self, frame: OpenedFrame, outcome: Intaken) -> Rejected | Admission:
+        """What becomes of a sound frame; a repeat is passed over, and is no fault.
+
+        After a crash fences may have been saved by which the marker was not: they know frames above it, of which the
+        reach has to hear all the same, or what is late would be judged otherwise than before the crash.
+        """
+        header = frame.header
         passage, missing = self._fences.admit(
             header.producer, header.incarnation, header.sequence, header.window_end_ms
         )
         outcome.frames_missing += missing
-        if passage == "expired":
+        if passage == "expired" and not self._fences.have_judged(header.producer, frame.offset):
             return Rejected(
                 Reason.FENCE_EXPIRED,
                 "The frame's sequence number was given up as lost long ago; it cannot be told from a repeat.",
             )
-        if passage == "repeated":
+        reach = self._reach[header.partition.name]
+        is_late = header.window_end_ms + self.family.lateness_s * 1_000 < reach.newest_ms
+        if passage != "fresh":
             outcome.frames_repeated += 1
-            return False
-        reach.report(header.producer, header.window_end_ms, volume)
+            may_be_news = passage == "repeated" and not is_late
+            if may_be_news and reach.hear_again(header.producer, header.window_end_ms, frame.volume):
+                self._reach_changed = True
+            return "repeated"
+        if is_late:
+            return "late"
+        reach.report(header.producer, header.window_end_ms, frame.volume)
         self._reach_changed = True
-        return True
+        return "in time"
 
     def _is_replayed(self, partition: PrivacyPartition, first_offset: int) -> bool:
         """Whether some block has these records already: after a crash blocks may be ahead of the marker."""
         return any(key[0] == partition.name and totals.applied >= first_offset for key, totals in self._blocks.items())
 
-    def _add_cells(self, partition: PrivacyPartition, cells: pl.DataFrame, newest: int, outcome: Intaken) -> None:
+    def _add_cells(
+        self, partition: PrivacyPartition, cells: pl.DataFrame, late: dict[int, str], newest: int, outcome: Intaken
+    ) -> None:
+        """Adds cells to the blocks of their slices, and sets those of `late` frames (producer by offset) aside."""
         sliced = pl.concat([self._cut(cells, dimensions) for dimensions in self._cuts(partition)])
         numbered = self._by_key(self._slices[partition.name].numbered(sliced, outcome.overflowed))
+        if late:
+            is_late = pl.col("offset").is_in(list(late))
+            self._set_aside(numbered.filter(is_late), late)
+            numbered = numbered.filter(~is_late)
         chunks = numbered.partition_by("bucket_start_ms", "chunk", as_dict=True, include_key=False)
         for (start_ms, chunk), part in chunks.items():
             self._add((partition.name, start_ms, chunk), part, newest)
+
+    def _set_aside(self, rows: pl.DataFrame, producers: dict[int, str]) -> None:
+        told = rows.group_by("slice", *self.family.key_names, "bucket_start_ms", "offset").agg(
+            pl.col(self.family.measure_names).sum()
+        )
+        producer = pl.col("offset").replace_strict(producers, return_dtype=pl.String)
+        self._late.append(told.with_columns(version=pl.col("offset") + 1, producer=producer))
 
     def _by_key(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Chunks split by a key of closed vocabulary (the stage): a histogram has thousands of rows a slice."""
@@ -224,7 +268,18 @@ class Intake:
         newest_ms = max((reach.newest_ms for reach in self._reach.values()), default=0)
         self._fences.forget_idle(newest_ms)
 
+    def reach_of(self, partition: str) -> SourceReach:
+        """How far the producers of a privacy partition have come."""
+        return self._reach[partition]
+
     # -- saving and sending --------------------------------------------------------------------------------------------
+
+    def unsent_late(self) -> Iterator[tuple[str, pa.Table]]:
+        """(table, rows) of late frames since the last call. To be confirmed before the marker, or a crash would lose them."""
+        if self._late:
+            rows, self._late = pl.concat(self._late), []
+            origin = Origin(aggregates(self.family.name), self.source_partition)
+            yield late_table(self.family), late_rows(self.family, rows, origin)
 
     def unsaved_blocks(self) -> Iterator[Block]:
         """Blocks that changed since the last call, and the keys of closed buckets. To be confirmed before the marker."""
@@ -244,9 +299,9 @@ class Intake:
         """
         name = self.family.name
         pages = [
-            Block(f"{name}|slices|{partition}|{page}".encode(), stamped(self.marked, packed))
+            Block(f"{name}|slices|{partition}|{page}".encode(), stamped(self.marked, packed) if packed else None)
             for partition, register in self._slices.items()
-            for page, packed in register.unsaved_pages()
+            for page, packed in register.unsaved_pages(self.marked)
         ]
         pages += [
             Block(f"{name}|fences|{page}".encode(), stamped(self.marked, pack_json(content)))
@@ -257,7 +312,7 @@ class Intake:
 
     def unsent_partials(self) -> list[tuple[int, Partial]]:
         """(shard, partial) for everything that changed since the last call, and the reach to every shard."""
-        if not (self._unsent or self._reach_changed):
+        if not (self._unsent or self._reach_changed) or self._is_catching_up():
             return []
         partials: list[tuple[int, Partial]] = []
         for partition in self.family.partitions:
@@ -266,6 +321,11 @@ class Intake:
         self._unsent.clear()
         self._reach_changed = False
         return partials
+
+    def _is_catching_up(self) -> bool:
+        """After a crash blocks may be ahead of the marker. What they hold has the version of records yet to be judged
+        again: until then nothing is told, nor a reach by which shards would let go of their buckets."""
+        return any(self._blocks[key].applied > self.marked for key in self._unsent)
 
     def _partials_of(self, partition: PrivacyPartition, keys: list[BlockKey]) -> Iterator[tuple[int, Partial]]:
         schema = partial_schema(self.family)
@@ -287,7 +347,10 @@ class Intake:
                 # The reach comes last: a shard that has heard it lets go of what it says is over.
                 reach = self._reach[partition.name].summary() if place == len(pieces) else ()
                 version = self.marked + 1
-                yield shard, Partial(self.family, partition, self.source_partition, version, reach, table)
+                yield (
+                    shard,
+                    Partial(self.family, partition, self.source_partition, version, reach, table, self._is_idle),
+                )
 
     def _stored_key(self, key: BlockKey) -> bytes:
         return "|".join((self.family.name, "totals", *map(str, key))).encode()
@@ -300,7 +363,7 @@ class Intake:
     ) -> Intake:
         """The state as of its marker, with blocks that may be ahead of it; everything open will be sent again."""
         intake = cls(family, source_partition, shards, slices_max)
-        pages: dict[str, list[bytes]] = {partition.name: [] for partition in family.partitions}
+        pages: dict[str, list[tuple[str, bytes]]] = {partition.name: [] for partition in family.partitions}
         for key, value in stored.items():
             name, kind, *rest = key.decode().split("|")
             if name != family.name:
@@ -308,16 +371,16 @@ class Intake:
             if kind == "marker":
                 intake._restore_marker(applied_offset(value), unpack_json(body(value)))
             elif kind == "slices":
-                pages[rest[0]].append(body(value))
+                pages[rest[0]].append((rest[1], value))
             elif kind == "fences":
-                intake._fences.restore(unpack_json(body(value)))
+                intake._fences.restore(unpack_json(body(value)), applied_offset(value))
             else:
                 partition, start_ms, chunk = rest
                 intake._blocks[(partition, int(start_ms), int(chunk))] = _Totals(
                     _in_order(unpack_rows(body(value), family.measure_names), family), applied_offset(value)
                 )
         for partition_name, register in intake._slices.items():
-            register.restore(pages[partition_name])
+            register.restore(pages[partition_name], intake._reach[partition_name].newest_ms)
         intake._unsent = set(intake._blocks)
         intake._close_buckets()
         return intake

@@ -8,23 +8,41 @@ and the same one twice, change nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
 from schemas.families import Family, PrivacyPartition
 from schemas.partials import Partial, Reach
+from schemas.silences import LAGGING_MAX_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, pack_json, stamped, unpack_json, unpack_rows
 from stream_jobs.operators.reach import LIVE, Patience, completeness, decidable_until_ms
 
-LAG_MAX_MS = 3_600_000
+LAG_MAX_MS = LAGGING_MAX_MS
 """How far one source partition may lag behind another, in event time, before its rows come too late for a total.
 
 While a backlog is worked off, partitions advance unevenly; one without any producer left must not hold memory for ever.
 """
 MINUTE_MS = 60_000
+BUCKET = "bucket_start_ms"
 
 BucketKey = tuple[str, int]
 """Privacy partition and bucket start in ms."""
+
+
+class _Heard(NamedTuple):
+    """What a source partition told last of how far it has come."""
+
+    version: int
+    reach: Reach
+    is_idle: bool
+
+    @property
+    def newest_ms(self) -> int:
+        return self.reach[-1][0] if self.reach else 0
+
+
+_NOTHING = _Heard(0, (), is_idle=False)
 
 
 class Ledger:
@@ -49,29 +67,33 @@ class Ledger:
         self._sources = sources
         self._keep_ms = keep_ms
         self._identity = ["slice", *family.key_names]
+        self._columns = [*self._identity, *self._measures, "version"]
         self._pieces: dict[tuple[str, int, int], pl.DataFrame] = {}
-        self._reaches: dict[str, dict[int, tuple[int, Reach]]] = {partition.name: {} for partition in family.partitions}
+        self._heard: dict[str, dict[int, _Heard]] = {partition.name: {} for partition in family.partitions}
         self._changed: set[BucketKey] = set()
         self._unsaved: set[tuple[str, int, int]] = set()
         self._reach_unsaved = False
         self._places: dict[tuple[str, int, int], int] = {}
         self._forgotten: list[bytes] = []
+        self._folded: dict[tuple[str, int, int], pl.DataFrame] = {}
 
-    def apply(self, partial: Partial) -> int:
-        """Takes in one partial; the number of rows that were for buckets already folded, and so passed over."""
+    def apply(self, partial: Partial) -> pl.DataFrame:
+        """Takes in one partial; what it tells beyond the totals of buckets that were already folded.
+
+        That is nothing, unless the source partition lagged by more than `LAG_MAX_MS`. Columns: bucket_start_ms, slice,
+        keys, measures, version; absolutes as everything, so that a later one of the same row replaces it.
+        """
         oldest_ms = self._oldest_kept_ms(partial.partition)  # Before the reach that comes with these very rows.
+        final_ms = self._final_before_ms(partial.partition, partial.source_partition)
         self._hear(partial)
-        if not partial.rows.num_rows:
-            return 0
-        rows = pl.from_arrow(partial.rows)
+        rows = pl.from_arrow(partial.rows) if partial.rows.num_rows else self._no_rows(BUCKET)
         assert isinstance(rows, pl.DataFrame)
-        kept = rows.filter(pl.col("bucket_start_ms") >= oldest_ms).with_columns(
-            version=pl.lit(partial.version, pl.Int64)
-        )
-        kept = kept.select("bucket_start_ms", *self._no_rows().columns)
-        for (start_ms,), part in kept.partition_by("bucket_start_ms", as_dict=True, include_key=False).items():
+        rows = rows.with_columns(version=pl.lit(partial.version, pl.Int64)).select(BUCKET, *self._columns)
+        is_late = pl.col(BUCKET) < oldest_ms
+        for (start_ms,), part in rows.filter(~is_late).partition_by(BUCKET, as_dict=True, include_key=False).items():
             self._put((partial.partition.name, int(start_ms), partial.source_partition), part)
-        return len(rows) - len(kept)
+        # A row of a final bucket was counted before it was folded, and is only sent again.
+        return self._beyond(partial, rows.filter(is_late & (pl.col(BUCKET) >= final_ms)))
 
     def changed(self) -> list[BucketKey]:
         """The buckets that changed since the last call."""
@@ -83,15 +105,13 @@ class Ledger:
         """Columns bucket_start_ms, slice, keys, measures, version: sums over source partitions for these buckets."""
         wanted = set(keys)
         pieces = [
-            piece.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64))
+            piece.with_columns(pl.lit(key[1], pl.Int64).alias(BUCKET))
             for key, piece in self._pieces.items()
             if (key[0], key[1]) in wanted
         ]
         if not pieces:
-            return self._no_rows().with_columns(bucket_start_ms=pl.lit(0, pl.Int64))
-        return (
-            pl.concat(pieces).group_by("bucket_start_ms", *self._identity).agg(pl.col(*self._measures, "version").sum())
-        )
+            return self._no_rows(BUCKET)
+        return pl.concat(pieces).group_by(BUCKET, *self._identity).agg(pl.col(*self._measures, "version").sum())
 
     def kept(self) -> list[BucketKey]:
         """Every bucket that may still change."""
@@ -114,29 +134,44 @@ class Ledger:
         return max((end_ms for reach in self._known_reaches(partition) for end_ms, _ in reach), default=0)
 
     def forget_old(self) -> None:
-        """Lets go of buckets that nothing can change any more."""
+        """Lets go of buckets that nothing can change any more.
+
+        Of one that is folded although a source partition lags behind it, that source's part is kept: what it tells
+        later counts only beyond this.
+        """
         for partition in self.family.partitions:
             oldest_ms = self._oldest_kept_ms(partition)
-            old = [
-                key
-                for key in self._pieces
-                if key[0] == partition.name and key[1] < oldest_ms and (key[0], key[1]) not in self._changed
-            ]
-            for key in old:
-                del self._pieces[key]
+            for key in [key for key in self._pieces if key[0] == partition.name and key[1] < oldest_ms]:
+                if (key[0], key[1]) in self._changed:
+                    continue
+                piece = self._pieces.pop(key)
                 self._unsaved.discard(key)
-                self._forgotten += [self._stored_key(key, place) for place in range(self._places.pop(key, 0))]
+                if key[1] >= self._final_before_ms(partition, key[2]):
+                    self._folded[key] = piece
+                else:
+                    self._forget(key)
+            for key in [key for key in self._folded if key[0] == partition.name]:
+                if key[1] < self._final_before_ms(partition, key[2]):
+                    del self._folded[key]
+                    self._forget(key)
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
-        """What changed since the last call, stamped with the newest offset applied."""
+        """What changed since the last call, stamped with the newest offset applied. To be confirmed before `marker`."""
         for key in sorted(self._unsaved):
             for place, packed in enumerate(chunks_below_limit(self._pieces[key])):
                 self._places[key] = max(self._places.get(key, 0), place + 1)
                 yield Block(self._stored_key(key, place), stamped(applied_offset, packed))
-        if self._reach_unsaved:
-            yield Block(f"{self.family.name}|reach".encode(), stamped(applied_offset, pack_json(self._reaches)))
-        yield from (Block(key, None) for key in self._forgotten)
         self._unsaved.clear()
+
+    def marker(self, applied_offset: int) -> Iterator[Block]:
+        """How far the sources have come, and the keys of folded buckets.
+
+        Last of all: what follows from a bucket has to be saved before it goes, and before rows for it are taken to be
+        sent again.
+        """
+        if self._reach_unsaved:
+            yield Block(f"{self.family.name}|reach".encode(), stamped(applied_offset, pack_json(self._heard)))
+        yield from (Block(key, None) for key in self._forgotten)
         self._forgotten.clear()
         self._reach_unsaved = False
 
@@ -154,21 +189,26 @@ class Ledger:
                 self._places[bucket] = max(self._places.get(bucket, 0), int(rest[3]) + 1)
                 pieces.setdefault(bucket, []).append(self._in_order(unpack_rows(body(value), self._measures)))
         for bucket, parts in pieces.items():
-            self._put(bucket, pl.concat(parts))
+            if bucket[1] < self._oldest_kept_ms(self.family.partition(bucket[0])):
+                self._folded[bucket] = pl.concat(parts)
+            else:
+                self._put(bucket, pl.concat(parts))
         self._unsaved.clear()
 
     def _restore_reaches(self, packed: bytes) -> None:
         for name, sources in unpack_json(packed).items():
-            if name in self._reaches:
-                self._reaches[name] = {
-                    int(source): (version, tuple(map(tuple, reach))) for source, (version, reach) in sources.items()
+            if name in self._heard:
+                self._heard[name] = {
+                    int(source): _Heard(version, tuple(map(tuple, reach)), bool(is_idle and is_idle[0]))
+                    for source, (version, reach, *is_idle) in sources.items()
                 }
 
     def _hear(self, partial: Partial) -> None:
         """Notes how far the source partition has come; without a reach there are more rows of this telling to come."""
-        reaches = self._reaches[partial.partition.name]
-        if partial.reach and partial.version >= reaches.get(partial.source_partition, (0, ()))[0]:
-            reaches[partial.source_partition] = (partial.version, partial.reach)
+        heard = self._heard[partial.partition.name]
+        is_news = partial.version >= heard.get(partial.source_partition, _NOTHING).version
+        if is_news and (partial.reach or partial.is_idle):
+            heard[partial.source_partition] = _Heard(partial.version, partial.reach, partial.is_idle)
             self._reach_unsaved = True
 
     def _put(self, key: tuple[str, int, int], part: pl.DataFrame) -> None:
@@ -178,28 +218,56 @@ class Ledger:
         self._changed.add((key[0], key[1]))
         self._unsaved.add(key)
 
+    def _beyond(self, partial: Partial, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows for folded buckets, without what of them was counted when those were folded."""
+        counted = [
+            piece.with_columns(pl.lit(key[1], pl.Int64).alias(BUCKET))
+            for key, piece in self._folded.items()
+            if (key[0], key[2]) == (partial.partition.name, partial.source_partition)
+        ]
+        if rows.is_empty() or not counted:
+            return rows
+        known = rows.join(pl.concat(counted), on=[BUCKET, *self._identity], how="left", suffix="|counted")
+        beyond = known.select(
+            BUCKET,
+            *self._identity,
+            *(pl.col(name) - pl.col(f"{name}|counted").fill_null(0) for name in self._measures),
+            "version",
+        )
+        return beyond.filter(pl.any_horizontal(pl.col(*self._measures) != 0))
+
+    def _forget(self, key: tuple[str, int, int]) -> None:
+        self._forgotten += [self._stored_key(key, place) for place in range(self._places.pop(key, 0))]
+
     def _in_order(self, rows: pl.DataFrame) -> pl.DataFrame:
-        return rows.select(self._no_rows().columns)
+        return rows.select(self._columns)
 
     def _known_reaches(self, partition: str) -> list[Reach]:
-        return [reach for _, reach in self._reaches[partition].values()]
+        return [heard.reach for heard in self._heard[partition].values()]
 
     def _oldest_kept_ms(self, partition: PrivacyPartition) -> int:
-        """A bucket is kept until every source partition is past it, but for one that lags by more than `LAG_MAX_MS`.
+        """A bucket is kept until every source partition is past it, but for idle ones and ones that lag by more than `LAG_MAX_MS`.
 
         A minute is kept whole, so that its rollup can be told again from its buckets.
         """
-        newest = [reach[-1][0] for reach in self._known_reaches(partition.name) if reach]
-        if not newest:
+        heard = self._heard[partition.name]
+        newest_ms = max((each.newest_ms for each in heard.values()), default=0)
+        if not newest_ms:
             return 0
-        lagging_ms = max(newest) - LAG_MAX_MS
-        slowest_ms = max(min(newest), lagging_ms) if len(newest) == self._sources else lagging_ms
+        slowest_ms = newest_ms - LAG_MAX_MS
+        if len(heard) == self._sources:
+            awaited_ms = [each.newest_ms for each in heard.values() if not each.is_idle]
+            slowest_ms = max(slowest_ms, min(awaited_ms, default=newest_ms))
         return (slowest_ms - self._keep_ms) // MINUTE_MS * MINUTE_MS
 
-    def _no_rows(self) -> pl.DataFrame:
-        keys = {key.name: pl.String if key.vocabulary else pl.Int32 for key in self.family.keys}
-        counts = dict.fromkeys((*self._measures, "version"), pl.Int64)
-        return pl.DataFrame(schema={"slice": pl.String, **keys, **counts})
+    def _final_before_ms(self, partition: PrivacyPartition, source: int) -> int:
+        """Buckets that start before this cannot change any more in this source partition: what comes for them is late there."""
+        newest_ms = self._heard[partition.name].get(source, _NOTHING).newest_ms
+        return newest_ms - (self.family.lateness_s + partition.k_window_s) * 1_000
+
+    def _no_rows(self, *more: str) -> pl.DataFrame:
+        types = {key.name: pl.String if key.vocabulary else pl.Int32 for key in self.family.keys} | {"slice": pl.String}
+        return pl.DataFrame(schema={name: types.get(name, pl.Int64) for name in (*more, *self._columns)})
 
     def _stored_key(self, key: tuple[str, int, int], place: int) -> bytes:
         return "|".join((self.family.name, "bucket", *map(str, key), str(place))).encode()

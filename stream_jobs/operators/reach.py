@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.partials import Reach
+from schemas.silences import LAGGING_MAX_MS, REMEMBERED_MS
 
-REMEMBERED_MS = 15 * 60_000
-"""How long a producer that fell silent still counts as missing volume: until then nothing resolves on its silence."""
 SILENT_AFTER_MS = 60_000
 """In live traffic. A replay runs ahead unevenly, and waits longer (`Patience`)."""
 DECIDING_SHARE = 0.95
@@ -44,6 +43,17 @@ class SourceReach:
             return
         known.volume += _RECENT_WEIGHT * (volume - known.volume)
         known.window_end_ms = max(known.window_end_ms, window_end_ms)
+
+    def hear_again(self, producer: str, window_end_ms: int, volume: int) -> bool:
+        """Takes in a report that may have been taken in before, volume and all; whether it was news."""
+        known = self.producers.get(producer)
+        if known is not None and known.window_end_ms >= window_end_ms:
+            return False
+        if known is None:
+            known = self.producers[producer] = ProducerReach(window_end_ms, float(volume))
+        known.window_end_ms = window_end_ms
+        self.newest_ms = max(self.newest_ms, window_end_ms)
+        return True
 
     def forget_silent(self) -> None:
         oldest_ms = self.newest_ms - REMEMBERED_MS
@@ -84,12 +94,13 @@ REPLAYED = Patience(silent_after_ms=600_000, grace_ms=600_000, follows_wall_cloc
 def completeness(reaches: Iterable[Reach], bucket_end_ms: int) -> float:
     """Which share of recent volume has reported `bucket_end_ms`; 0 where nothing is known.
 
-    A producer that fell silent still counts (`REMEMBERED_MS`): what it would have sent is missing.
+    A producer that fell silent still counts, for `REMEMBERED_MS` where others of its source partition go on and for
+    `LAGGING_MAX_MS` where none does: what it would have sent is missing.
 
     >>> completeness([((10_000, 30),), ((20_000, 70),)], bucket_end_ms=20_000)
     0.7
     """
-    pairs = [pair for reach in reaches for pair in reach]
+    pairs = [pair for reach in _not_older(reaches, LAGGING_MAX_MS) for pair in reach]
     volume = sum(volume for _, volume in pairs)
     return sum(volume for end_ms, volume in pairs if end_ms >= bucket_end_ms) / volume if volume else 0.0
 
@@ -101,7 +112,7 @@ def decidable_until_ms(reaches: Iterable[Reach], now_ms: int, bucket_ms: int, pa
     dead host does not stop the fleet; or, when later, the newest that
     some producer reported and whose grace is over.
     """
-    known = list(_without_silent(reaches, patience.silent_after_ms))
+    known = _not_older(reaches, patience.silent_after_ms)
     ends = sorted({end_ms for reach in known for end_ms, _ in reach}, reverse=True)
     if not ends:
         return 0
@@ -111,7 +122,8 @@ def decidable_until_ms(reaches: Iterable[Reach], now_ms: int, bucket_ms: int, pa
     return max(agreed, graced)
 
 
-def _without_silent(reaches: Iterable[Reach], silent_after_ms: int) -> Iterable[Reach]:
+def _not_older(reaches: Iterable[Reach], most_ms: int) -> list[Reach]:
+    """What has been reported no longer than `most_ms` before the newest of all."""
     known = list(reaches)
     newest_ms = max((end_ms for reach in known for end_ms, _ in reach), default=0)
-    return [tuple(pair for pair in reach if pair[0] >= newest_ms - silent_after_ms) for reach in known]
+    return [tuple(pair for pair in reach if pair[0] >= newest_ms - most_ms) for reach in known]

@@ -1,8 +1,15 @@
-"""The slices of a shard by number, in the order in which they were first seen: arrays of counts are addressed by it."""
+"""The slices of a shard by number: arrays of counts are addressed by it.
+
+Numbers are given in the order of the shard's log. When the history has let go of the last bucket that counted a slice,
+and of a day more, its number is free, and the lowest free one is given next. Stored counts are of a bucket: those of a
+number's former slice lie in buckets from before any window of the next one, whatever a crash leaves of the writes.
+"""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -10,64 +17,142 @@ from numpy.typing import NDArray
 
 from schemas.families import OPERATIONAL, TURNS
 from schemas.slices import cut_of
-from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
+from stream_jobs.operators.blocks import Block, body, pack_json, stamped, state_format, unpack_json
 
+NO_NUMBER = -1
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 _PAGE_SLICES = 2_000
 _PARTITION_OF_CUT = {cut.name: cut.partition for cut in TURNS.cuts}
 
 
 class SliceNumbers:
-    """Only ever grows. `texts[number]` and `first_seen_ms[number]` tell of a slice."""
+    """`texts[number]` and `first_seen_ms[number]` tell of a slice; a free number has an empty text.
 
-    def __init__(self) -> None:
+    `kept_ms`: for how long after its last bucket something is kept of a slice.
+    """
+
+    def __init__(self, kept_ms: int) -> None:
         self.texts: list[str] = []
         self.first_seen_ms: list[int] = []
+        self.changes = 0
+        """Grows whenever a number comes to mean something else."""
+        self._last_hours: list[int] = []
+        self._kept_hours = -(-kept_ms // HOUR_MS)
         self._numbers: dict[str, int] = {}
-        self._by_minute: list[bool] = []
-        self._by_minute_array = np.zeros(0, dtype=bool)
-        self._saved = 0
+        self._free: list[int] = []
+        self._hour = 0
+        self._unsaved: set[int] = set()
+        self._by_minute: tuple[int, NDArray[np.bool_]] = (0, np.zeros(0, dtype=bool))
 
     def __len__(self) -> int:
+        """How many numbers there are, free ones included."""
         return len(self.texts)
 
-    def admit(self, text: str, first_ms: int) -> None:
-        """Numbers a slice that has none yet."""
-        if text in self._numbers:
-            return
-        self._numbers[text] = len(self.texts)
-        self.texts.append(text)
-        self.first_seen_ms.append(first_ms)
-        self._by_minute.append(_PARTITION_OF_CUT.get(cut_of(text)) != OPERATIONAL.name)
+    @property
+    def living(self) -> int:
+        return len(self._numbers)
+
+    def hear(self, rows: pl.DataFrame) -> None:
+        """Numbers what these rows (slice and bucket_start_ms) name for the first time, and frees what is long gone."""
+        first = pl.col("bucket_start_ms").min() // MINUTE_MS * MINUTE_MS
+        last = pl.col("bucket_start_ms").max() // HOUR_MS
+        named = rows.group_by("slice").agg(first=first, last=last).sort("slice")
+        hour = max(named["last"], default=0)
+        if hour > self._hour:
+            self._hour = hour
+            self._free_old()
+        for text, first_ms, last_hour in named.iter_rows():
+            number = self._numbers.get(text)
+            if number is None:
+                number = self._admit(text, first_ms)
+            if last_hour > self._last_hours[number]:
+                self._last_hours[number] = last_hour
+                self._unsaved.add(number // _PAGE_SLICES)
 
     def of(self, texts: Iterable[str]) -> NDArray[np.int64]:
-        """The numbers of admitted slices."""
-        return np.array([self._numbers[text] for text in texts], dtype=np.int64)
+        """The numbers of these slices; `NO_NUMBER` for one that was let go."""
+        return np.array([self._numbers.get(text, NO_NUMBER) for text in texts], dtype=np.int64)
 
     @property
     def by_minute(self) -> NDArray[np.bool_]:
         """By number: whether the slice's buckets are a minute wide (its cut has an identifying dimension)."""
-        if len(self._by_minute_array) < len(self):
-            self._by_minute_array = np.array(self._by_minute, dtype=bool)
-        return self._by_minute_array
+        if self._by_minute[0] != self.changes:
+            wide = np.array([bool(text) and _is_wide(text) for text in self.texts], dtype=bool)
+            self._by_minute = (self.changes, wide)
+        return self._by_minute[1]
 
-    def is_fine(self) -> pl.Expr:
-        """True for rows whose slice has buckets of 10 s."""
-        wide = [text for text, is_wide in zip(self.texts, self._by_minute, strict=True) if is_wide]
-        return ~pl.col("slice").is_in(wide)
+    def is_fine(self, rows: pl.DataFrame) -> pl.Series:
+        """Which of these rows are of slices that have buckets of 10 s."""
+        wide = [text for text in rows["slice"].unique() if _is_wide(text)]
+        return ~rows["slice"].is_in(wide)
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
-        """The pages that grew since the last call."""
-        pages = range(self._saved // _PAGE_SLICES, -(-len(self) // _PAGE_SLICES)) if self._saved < len(self) else ()
-        for page in pages:
+        """The pages that changed since the last call."""
+        for page in sorted(self._unsaved):
             members = slice(page * _PAGE_SLICES, (page + 1) * _PAGE_SLICES)
-            pairs = list(zip(self.texts[members], self.first_seen_ms[members], strict=True))
-            yield Block(f"slices|{page}".encode(), stamped(applied_offset, pack_json(pairs)))
-        self._saved = len(self)
+            columns = (self.texts[members], self.first_seen_ms[members], self._last_hours[members])
+            rows = list(zip(*columns, strict=True))
+            yield Block(f"slices|{page}".encode(), stamped(applied_offset, pack_json(rows)))
+        self._unsaved.clear()
 
-    def restore(self, stored: dict[bytes, bytes]) -> None:
-        pages = sorted(
-            (int(key.split(b"|")[1]), body(value)) for key, value in stored.items() if key.startswith(b"slices|")
-        )
-        for text, first_ms in (pair for _, page in pages for pair in unpack_json(page)):
-            self.admit(text, first_ms)
-        self._saved = len(self)
+    def restore(self, stored: dict[bytes, bytes], newest_ms: int) -> None:
+        """Takes up the pages. Those of format 1 do not say when a slice was last seen: it counts as just seen."""
+        pages = {int(key.split(b"|")[1]): value for key, value in stored.items() if key.startswith(b"slices|")}
+        for page, value in sorted(pages.items()):
+            self._fill_up_to(page * _PAGE_SLICES)
+            for row in unpack_json(body(value)):
+                text, first_ms, last_hour = row if state_format(value) > 1 else (*row, newest_ms // HOUR_MS)
+                self._append(text, first_ms, last_hour)
+        self._numbers = {text: number for number, text in self._by_age() if text}
+        for number, text in enumerate(self.texts):
+            if text and self._numbers[text] != number:
+                self._forget(number)
+        self._free = [number for number, text in enumerate(self.texts) if not text]
+        self._hour = max(self._last_hours, default=0)
+        self.changes += 1
+
+    def _by_age(self) -> list[tuple[int, str]]:
+        """By when they were last seen. A crash between two pages can leave a slice under a number it had before, too."""
+        return sorted(enumerate(self.texts), key=lambda each: self._last_hours[each[0]])
+
+    def _forget(self, number: int) -> None:
+        self.texts[number] = ""
+        self._unsaved.add(number // _PAGE_SLICES)
+        self.changes += 1
+
+    def _admit(self, text: str, first_ms: int) -> int:
+        if self._free:
+            number = heapq.heappop(self._free)
+            self.texts[number], self.first_seen_ms[number], self._last_hours[number] = text, first_ms, 0
+        else:
+            number = len(self.texts)
+            self._append(text, first_ms, 0)
+        self._numbers[text] = number
+        self._unsaved.add(number // _PAGE_SLICES)
+        self.changes += 1
+        return number
+
+    def _append(self, text: str, first_ms: int, last_hour: int) -> None:
+        self.texts.append(text)
+        self.first_seen_ms.append(first_ms)
+        self._last_hours.append(last_hour)
+
+    def _fill_up_to(self, size: int) -> None:
+        """A page that a crash kept from landing: its numbers are given again as the log names their slices."""
+        while len(self.texts) < size:
+            self._append("", 0, 0)
+
+    def _free_old(self) -> None:
+        gone = np.flatnonzero(np.array(self._last_hours, dtype=np.int64) + 1 + self._kept_hours < self._hour)
+        for number in map(int, gone):
+            text = self.texts[number]
+            if not text:
+                continue
+            del self._numbers[text]
+            self._forget(number)
+            heapq.heappush(self._free, number)
+
+
+@lru_cache(maxsize=200_000)
+def _is_wide(text: str) -> bool:
+    return _PARTITION_OF_CUT.get(cut_of(text)) != OPERATIONAL.name

@@ -16,8 +16,10 @@ import pyarrow as pa
 
 from schemas.families import FAMILIES, HEARTBEATS, STAGE_LATENCIES, STREAMS, TURNS, Family
 from schemas.partials import Partial
-from schemas.tables import TRAFFIC_MEASURES
+from schemas.tables import TRAFFIC_MEASURES, late_table
+from schemas.topics import partials as partials_topic
 from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.late_rows import Origin, late_rows
 from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
 from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
 
@@ -72,13 +74,20 @@ class Traffic:
     def __init__(self, sources: int, capacity: Capacity | None = None) -> None:
         self._capacity = capacity
         self._ledgers = {name: Ledger(family, keep_ms(family), sources) for name, family in FAMILIES.items()}
+        self._late: list[tuple[str, pa.Table]] = []
 
     def apply(self, partial: Partial) -> int:
-        """Takes in one partial; how many of its rows came after their bucket was folded."""
-        return self._ledgers[partial.family.name].apply(partial)
+        """Takes in one partial; how many of its rows came after their bucket was folded, and will be told as late."""
+        late = self._ledgers[partial.family.name].apply(partial)
+        if len(late):
+            origin = Origin(partials_topic(partial.family.name), partial.source_partition)
+            self._late.append((late_table(partial.family), late_rows(partial.family, late, origin)))
+        return len(late)
 
     def rollups(self) -> Iterator[tuple[str, pa.Table]]:
         """(table, rows) of everything that changed since the last call."""
+        late, self._late = self._late, []
+        yield from late
         for family, tell in (
             (TURNS, self._traffic),
             (STREAMS, self._concurrency),
@@ -93,6 +102,10 @@ class Traffic:
 
     def unsaved_blocks(self, family: Family, applied_offset: int) -> Iterator[Block]:
         return self._ledgers[family.name].unsaved_blocks(applied_offset)
+
+    def marker(self, family: Family, applied_offset: int) -> Iterator[Block]:
+        """To be confirmed after the blocks of `unsaved_blocks`."""
+        return self._ledgers[family.name].marker(applied_offset)
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
         for ledger in self._ledgers.values():

@@ -26,3 +26,11 @@ def test_numbers_too_far_back_are_given_up_counted_and_refused() -> None:
     assert fence.admit(2) == "expired"
     assert fence.admit(HOLES_MAX + 10) == "repeated"
     assert fence.admit(10) == "fresh"
+
+
+def test_a_number_however_large_is_one_number() -> None:
+    fence = Fence()
+    assert fence.admit(1) == "fresh"
+    assert fence.admit(10**18 - 1) == "fresh"
+    assert fence.given_up == 10**18 - 1 - HOLES_MAX - 1
+    assert [fence.admit(number) for number in (0, 1, 10**18 - 1)] == ["expired", "expired", "repeated"]

@@ -71,9 +71,11 @@ def test_every_table_and_column_says_what_it_is(client: Client) -> None:
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_the_key_of_a_table_is_the_identity_of_its_rows(table: Table) -> None:
-    """Every name that is not read from the slice tells rows apart; a window is told by its length."""
+    """Every name that is not read from the slice tells rows apart; a window is told by its length, a producer by its frame."""
     assert set(table.order_by) <= set(table.column_names)
     told_by_slice = {"cut", *DIMENSIONS}
     names = {column.name for column in table.columns if column.type == "LowCardinality(String)"} - told_by_slice
-    beside_the_alert = {"slo", "slice", "severity", "state", "policy_row"} if table.name == "pages" else {"window"}
+    beside_the_alert = (
+        {"slo", "slice", "severity", "state", "policy_row"} if table.name == "pages" else {"window", "producer"}
+    )
     assert names - beside_the_alert <= set(table.order_by)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from schemas.families import SCALE_OF_STAGE
+from schemas.families import FAMILIES, INDICATORS, SCALE_OF_STAGE, STREAMS, TURNS, Family
 from schemas.histograms import bucket_indexes
-from schemas.tables import TABLES
+from schemas.tables import FAMILY_TABLES, TABLES, late_table
 from schemas.views import QUANTILES, VIEWS
 from tests.warehouse.rows import START, Row, arrow_of, rows_of
 
@@ -18,7 +18,7 @@ SEED = 7
 HISTOGRAM = TABLES["stage_latency_1m"]
 
 
-@pytest.mark.parametrize("name", [name for name in VIEWS if name != "stage_quantiles"])
+@pytest.mark.parametrize("name", [name for name in VIEWS if f"{name}_1m" in TABLES])
 def test_a_view_shows_each_row_once(client: Client, name: str) -> None:
     table = TABLES[f"{name}_1m"]
     rows = arrow_of(table, rows_of(table, SEED))
@@ -27,6 +27,63 @@ def test_a_view_shows_each_row_once(client: Client, name: str) -> None:
     columns = ", ".join(column for column in table.column_names if column != "version")
     final = client.query(f"SELECT {columns} FROM {table.name} FINAL ORDER BY {', '.join(table.order_by)}").result_rows
     assert client.query(f"SELECT * FROM {name} ORDER BY {', '.join(table.order_by)}").result_rows == final
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
+def test_views_add_what_came_late_once(client: Client, family: Family) -> None:
+    table = TABLES[late_table(family)]
+    late = arrow_of(table, rows_of(table, SEED))
+    for _ in range(2):
+        client.insert_arrow(table.name, late)
+    sums = ", ".join(f"sum({name})" for name in family.measure_names)
+    (wanted,) = client.query(f"SELECT {sums} FROM {table.name} FINAL").result_rows
+    assert any(wanted)
+    for name in set(FAMILY_TABLES[family.name]) - {"burn_rate", "concurrency"}:  # Those do not simply add: see below.
+        shown = [column for column in family.measure_names if column in TABLES[f"{name}_1m"].column_names]
+        (found,) = client.query(f"SELECT {', '.join(f'sum({column})' for column in shown)} FROM {name}").result_rows
+        assert found == tuple(wanted[family.measure_names.index(column)] for column in shown)
+
+
+def test_late_turns_count_in_every_indicator(client: Client) -> None:
+    table = TABLES[late_table(TURNS)]
+    client.insert_arrow(table.name, arrow_of(table, rows_of(table, SEED)))
+    for indicator in INDICATORS:
+        asked = (
+            f"SELECT sum({indicator.bad}), sum({indicator.total}) FROM {table.name} FINAL WHERE {indicator.total} > 0"
+        )
+        told = f"SELECT sum(bad), sum(total) FROM burn_rate WHERE indicator = '{indicator.name}'"
+        assert client.query(told).result_rows == client.query(asked).result_rows
+
+
+def test_a_peak_is_bounded_by_what_came_in_time_and_late_together(client: Client) -> None:
+    in_time, late = TABLES["concurrency_1m"], TABLES[late_table(STREAMS)]
+    row = rows_of(in_time, SEED, count=1)[0] | {
+        "bucket_start": START,
+        "peak_lower": 7,
+        "peak_upper": 9,
+        "active_at_start": 5,
+    }
+    of_late = rows_of(late, SEED, count=1)[0] | {
+        name: row[name] for name in ("cut", "slice", "pool", "region", "route", "bundle")
+    }
+    of_late |= {"bucket_start": START, "second": 0, "active_at_start": 2, "starts": 3, "ends": 1}
+    client.insert_arrow(in_time.name, arrow_of(in_time, [row]))
+    client.insert_arrow(late.name, arrow_of(late, [of_late]))
+    told = client.query(
+        "SELECT active_at_start, starts - {starts:UInt64}, peak_lower, peak_upper FROM concurrency",
+        {"starts": row["starts"]},
+    )
+    assert told.result_rows == [(7, 3, 7, 14)]
+
+
+def test_late_producers_are_named_and_their_frames_counted(client: Client) -> None:
+    table = TABLES[late_table(TURNS)]
+    rows = [
+        row | {"producer": "host-1", "origin_topic": "t", "origin_partition": 0, "origin_offset": place // 2}
+        for place, row in enumerate(rows_of(table, SEED, count=6))
+    ]
+    client.insert_arrow(table.name, arrow_of(table, rows))
+    assert client.query("SELECT family, producer, frames FROM late_producers").result_rows == [("turns", "host-1", 3)]
 
 
 @pytest.mark.parametrize("stage", ["turn", "asr_first_partial"])

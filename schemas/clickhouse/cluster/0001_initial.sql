@@ -279,6 +279,145 @@ CREATE TABLE IF NOT EXISTS burn_rate_1m ON CLUSTER '{cluster}' AS burn_rate_1m_l
 ENGINE = Distributed('{cluster}', '{database}', 'burn_rate_1m_local', cityHash64(slice))
 COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min.';
 
+-- What came later than 120 s in turns, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS turns_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    turns UInt64 COMMENT 'turns that ended in the window (turns)' CODEC(T64, ZSTD(1)),
+    audio_in_ms UInt64 COMMENT 'audio received from users (ms)' CODEC(T64, ZSTD(1)),
+    audio_out_ms UInt64 COMMENT 'audio synthesised for users (ms)' CODEC(T64, ZSTD(1)),
+    tokens_in UInt64 COMMENT 'prompt tokens (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_out UInt64 COMMENT 'generated tokens (tokens)' CODEC(T64, ZSTD(1)),
+    turn_latency_ms_sum UInt64 COMMENT 'sum of whole-turn latencies (ms)' CODEC(T64, ZSTD(1)),
+    turn_latency_ms_sumsq UInt64 COMMENT 'sum of squared whole-turn latencies, so that variances add (ms^2)' CODEC(T64, ZSTD(1)),
+    first_partial_500ms_total UInt64 COMMENT 'turns in which it could be judged: first partial transcript below 500 ms (turns)' CODEC(T64, ZSTD(1)),
+    first_partial_500ms_bad UInt64 COMMENT 'turns outside of: first partial transcript below 500 ms (turns)' CODEC(T64, ZSTD(1)),
+    first_audio_1800ms_total UInt64 COMMENT 'turns in which it could be judged: first synthesised audio below 1.8 s (turns)' CODEC(T64, ZSTD(1)),
+    first_audio_1800ms_bad UInt64 COMMENT 'turns outside of: first synthesised audio below 1.8 s (turns)' CODEC(T64, ZSTD(1)),
+    turn_4000ms_total UInt64 COMMENT 'turns in which it could be judged: whole turn below 4 s (turns)' CODEC(T64, ZSTD(1)),
+    turn_4000ms_bad UInt64 COMMENT 'turns outside of: whole turn below 4 s (turns)' CODEC(T64, ZSTD(1)),
+    queue_wait_250ms_total UInt64 COMMENT 'turns in which it could be judged: queue wait up to 250 ms (turns)' CODEC(T64, ZSTD(1)),
+    queue_wait_250ms_bad UInt64 COMMENT 'turns outside of: queue wait up to 250 ms (turns)' CODEC(T64, ZSTD(1)),
+    turn_error_total UInt64 COMMENT 'turns in which it could be judged: turn without error (turns)' CODEC(T64, ZSTD(1)),
+    turn_error_bad UInt64 COMMENT 'turns outside of: turn without error (turns)' CODEC(T64, ZSTD(1)),
+    abandonment_total UInt64 COMMENT 'turns in which it could be judged: turn not abandoned by the user (turns)' CODEC(T64, ZSTD(1)),
+    abandonment_bad UInt64 COMMENT 'turns outside of: turn not abandoned by the user (turns)' CODEC(T64, ZSTD(1)),
+    retrieval_stale_total UInt64 COMMENT 'turns in which it could be judged: retrieval answered from a fresh index (turns)' CODEC(T64, ZSTD(1)),
+    retrieval_stale_bad UInt64 COMMENT 'turns outside of: retrieval answered from a fresh index (turns)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in turns, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS turns_late ON CLUSTER '{cluster}' AS turns_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'turns_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in turns, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 120 s in stages, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS stages_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    stage LowCardinality(String) COMMENT 'which part of the turn',
+    scale Int8 COMMENT 'scale of the base-2 exponential histogram',
+    bucket_index Int32 COMMENT 'bucket (base^index, base^(index+1)] ms, base = 2^(2^-scale); -32768 holds zeros' CODEC(ZSTD(1)),
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    observations UInt64 COMMENT 'observations in this bucket (observations)' CODEC(T64, ZSTD(1)),
+    latency_ms_sum UInt64 COMMENT 'sum of the latencies in this bucket (ms)' CODEC(T64, ZSTD(1)),
+    latency_ms_sumsq UInt64 COMMENT 'sum of the squared latencies in this bucket (ms^2)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, stage, scale, bucket_index, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in stages, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS stages_late ON CLUSTER '{cluster}' AS stages_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'stages_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in stages, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 120 s in streams, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS streams_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    second UInt8 COMMENT 'second of the bucket, from 0',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    active_at_start UInt64 COMMENT 'streams active at the window\'s first instant (second 0 only) (streams)' CODEC(T64, ZSTD(1)),
+    starts UInt64 COMMENT 'streams that started in this second (streams)' CODEC(T64, ZSTD(1)),
+    ends UInt64 COMMENT 'streams that ended in this second (streams)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, second, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in streams, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS streams_late ON CLUSTER '{cluster}' AS streams_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'streams_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in streams, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 120 s in heartbeats, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS heartbeats_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    rows_sent UInt64 COMMENT 'rows of the reported family sent for the window (rows)' CODEC(T64, ZSTD(1)),
+    observations_seen UInt64 COMMENT 'observations of the reported family taken in (observations)' CODEC(T64, ZSTD(1)),
+    observations_dropped UInt64 COMMENT 'observations that a full buffer or a failed check dropped (observations)' CODEC(T64, ZSTD(1)),
+    observations_held UInt64 COMMENT 'observations held back below k, which join a later window (observations)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, reported_family, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in heartbeats, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS heartbeats_late ON CLUSTER '{cluster}' AS heartbeats_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'heartbeats_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in heartbeats, and whose was it? The views add it; alerts do not look back.';
+
 -- How fast does each SLO spend its budget in each window, what is left, and when is it spent?
 CREATE TABLE IF NOT EXISTS burn_windows_local ON CLUSTER '{cluster}' (
     slo LowCardinality(String) COMMENT 'the service level objective',
@@ -318,7 +457,7 @@ CREATE TABLE IF NOT EXISTS pages_local ON CLUSTER '{cluster}' (
     slo LowCardinality(String) COMMENT 'the service level objective',
     slice LowCardinality(String) COMMENT 'the slice that burnt',
     severity LowCardinality(String) COMMENT 'page or ticket',
-    state LowCardinality(String) COMMENT 'firing or resolved',
+    state LowCardinality(String) COMMENT 'firing, frozen (no fresh data to judge it by) or resolved',
     policy_row LowCardinality(String) COMMENT 'the policy row that gave the numbers',
     starts_event DateTime64(3, 'UTC') COMMENT 'decided instant at which it began, event time' CODEC(Delta, ZSTD(1)),
     decided_event DateTime64(3, 'UTC') COMMENT 'decided instant of this statement, event time' CODEC(Delta, ZSTD(1)),
@@ -343,35 +482,81 @@ CREATE TABLE IF NOT EXISTS pages ON CLUSTER '{cluster}' AS pages_local
 ENGINE = Distributed('{cluster}', '{database}', 'pages_local', cityHash64(slice))
 COMMENT 'What paged, when did it begin and end, and on what grounds?';
 
--- How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once.
+-- How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS traffic ON CLUSTER '{cluster}' AS
-SELECT cut, slice, pool, region, route, bundle, language, device_class, bucket_start, turns, audio_in_ms, audio_out_ms, tokens_in, tokens_out, turn_latency_ms_sum, turn_latency_ms_sumsq
-FROM traffic_1m FINAL
-COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once.';
+SELECT cut, slice, pool, region, route, bundle, language, device_class, bucket_start,
+    sum(turns) AS turns,
+    sum(audio_in_ms) AS audio_in_ms,
+    sum(audio_out_ms) AS audio_out_ms,
+    sum(tokens_in) AS tokens_in,
+    sum(tokens_out) AS tokens_out,
+    sum(turn_latency_ms_sum) AS turn_latency_ms_sum,
+    sum(turn_latency_ms_sumsq) AS turn_latency_ms_sumsq
+FROM (
+    SELECT cut, slice, pool, region, route, bundle, language, device_class, bucket_start, turns, audio_in_ms, audio_out_ms, tokens_in, tokens_out, turn_latency_ms_sum, turn_latency_ms_sumsq FROM traffic_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, language, device_class, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), turns, audio_in_ms, audio_out_ms, tokens_in, tokens_out, turn_latency_ms_sum, turn_latency_ms_sumsq FROM turns_late FINAL)
+GROUP BY cut, slice, pool, region, route, bundle, language, device_class, bucket_start
+COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once, with what came late.';
 
--- How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once.
+-- How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS burn_rate ON CLUSTER '{cluster}' AS
-SELECT cut, slice, pool, region, route, bundle, language, device_class, indicator, bucket_start, bad, total
-FROM burn_rate_1m FINAL
-COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once.';
+SELECT cut, slice, pool, region, route, bundle, language, device_class, indicator, bucket_start,
+    sum(bad) AS bad,
+    sum(total) AS total
+FROM (
+    SELECT cut, slice, pool, region, route, bundle, language, device_class, indicator, bucket_start, bad, total FROM burn_rate_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, language, device_class, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM turns_late FINAL ARRAY JOIN [('first_partial_500ms', first_partial_500ms_bad, first_partial_500ms_total), ('first_audio_1800ms', first_audio_1800ms_bad, first_audio_1800ms_total), ('turn_4000ms', turn_4000ms_bad, turn_4000ms_total), ('queue_wait_250ms', queue_wait_250ms_bad, queue_wait_250ms_total), ('turn_error', turn_error_bad, turn_error_total), ('abandonment', abandonment_bad, abandonment_total), ('retrieval_stale', retrieval_stale_bad, retrieval_stale_total)] AS counted WHERE counted.3 > 0)
+GROUP BY cut, slice, pool, region, route, bundle, language, device_class, indicator, bucket_start
+COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once, with what came late.';
 
--- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min. Each row once.
+-- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS concurrency ON CLUSTER '{cluster}' AS
-SELECT cut, slice, pool, region, route, bundle, bucket_start, active_at_start, starts, ends, peak_lower, peak_upper, replicas_needed
-FROM concurrency_1m FINAL
-COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min. Each row once.';
+SELECT cut, slice, pool, region, route, bundle, bucket_start,
+    sum(active_at_start) AS active_at_start,
+    sum(starts) AS starts,
+    sum(ends) AS ends,
+    max(peak_lower) AS peak_lower,
+    sum(peak_upper) AS peak_upper,
+    max(replicas_needed) AS replicas_needed
+FROM (
+    SELECT cut, slice, pool, region, route, bundle, bucket_start, active_at_start, starts, ends, peak_lower, peak_upper, replicas_needed FROM concurrency_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), if(bucket_start = toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), active, 0), started, ended, 0, active + started, 0
+    FROM (
+        SELECT cut, slice, pool, region, route, bundle, bucket_start, sum(active_at_start) AS active, sum(starts) AS started, sum(ends) AS ended
+        FROM streams_late FINAL
+        GROUP BY cut, slice, pool, region, route, bundle, bucket_start))
+GROUP BY cut, slice, pool, region, route, bundle, bucket_start
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min. Each row once, with what came late.';
 
--- Where did a turn's time go: the latency histogram of each stage? Buckets of 1 min. Each row once.
+-- Where did a turn's time go: the latency histogram of each stage? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS stage_latency ON CLUSTER '{cluster}' AS
-SELECT cut, slice, pool, region, route, bundle, stage, scale, bucket_index, bucket_start, observations, latency_ms_sum, latency_ms_sumsq
-FROM stage_latency_1m FINAL
-COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 1 min. Each row once.';
+SELECT cut, slice, pool, region, route, bundle, stage, scale, bucket_index, bucket_start,
+    sum(observations) AS observations,
+    sum(latency_ms_sum) AS latency_ms_sum,
+    sum(latency_ms_sumsq) AS latency_ms_sumsq
+FROM (
+    SELECT cut, slice, pool, region, route, bundle, stage, scale, bucket_index, bucket_start, observations, latency_ms_sum, latency_ms_sumsq FROM stage_latency_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, stage, scale, bucket_index, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), observations, latency_ms_sum, latency_ms_sumsq FROM stages_late FINAL)
+GROUP BY cut, slice, pool, region, route, bundle, stage, scale, bucket_index, bucket_start
+COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 1 min. Each row once, with what came late.';
 
--- What did producers see, send, drop and hold? Buckets of 1 min. Each row once.
+-- What did producers see, send, drop and hold? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS heartbeats ON CLUSTER '{cluster}' AS
-SELECT cut, slice, region, reported_family, bucket_start, rows_sent, observations_seen, observations_dropped, observations_held
-FROM heartbeats_1m FINAL
-COMMENT 'What did producers see, send, drop and hold? Buckets of 1 min. Each row once.';
+SELECT cut, slice, region, reported_family, bucket_start,
+    sum(rows_sent) AS rows_sent,
+    sum(observations_seen) AS observations_seen,
+    sum(observations_dropped) AS observations_dropped,
+    sum(observations_held) AS observations_held
+FROM (
+    SELECT cut, slice, region, reported_family, bucket_start, rows_sent, observations_seen, observations_dropped, observations_held FROM heartbeats_1m FINAL
+    UNION ALL
+    SELECT cut, slice, region, reported_family, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), rows_sent, observations_seen, observations_dropped, observations_held FROM heartbeats_late FINAL)
+GROUP BY cut, slice, region, reported_family, bucket_start
+COMMENT 'What did producers see, send, drop and hold? Buckets of 1 min. Each row once, with what came late.';
 
 -- How long did each stage take, at its median and in its tail? Buckets of 1 min.
 CREATE VIEW IF NOT EXISTS stage_quantiles ON CLUSTER '{cluster}' AS
@@ -382,7 +567,24 @@ SELECT cut, slice, pool, region, route, bundle, stage, bucket_start,
     quantiles_ms[1] AS p50_ms,
     quantiles_ms[2] AS p95_ms,
     quantiles_ms[3] AS p99_ms
-FROM stage_latency_1m FINAL
+FROM stage_latency
 WHERE observations > 0
 GROUP BY cut, slice, pool, region, route, bundle, stage, bucket_start
 COMMENT 'How long did each stage take, at its median and in its tail? Buckets of 1 min.';
+
+-- Whose frames came after the family's lateness, and how many?
+CREATE VIEW IF NOT EXISTS late_producers ON CLUSTER '{cluster}' AS
+SELECT family, producer,
+    uniqExact(origin_topic, origin_partition, origin_offset) AS frames,
+    min(bucket_start) AS oldest_bucket,
+    max(bucket_start) AS newest_bucket
+FROM (
+    SELECT 'turns' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM turns_late FINAL
+    UNION ALL
+    SELECT 'stages' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM stages_late FINAL
+    UNION ALL
+    SELECT 'streams' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM streams_late FINAL
+    UNION ALL
+    SELECT 'heartbeats' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM heartbeats_late FINAL)
+GROUP BY family, producer
+COMMENT 'Whose frames came after the family\'s lateness, and how many?';
