@@ -1,52 +1,56 @@
 """Telling Alertmanagers, over their v2 API.
 
 Each of several Alertmanagers gets every alert; they agree among themselves on who notifies. A firing alert carries an
-end a few re-send intervals ahead, so that it ends by itself if we fall silent for good, and stays as long as we
-re-send. Nothing here raises into the caller's loop and nothing is queued: the caller's state is the truth, what could
-not be delivered is simply part of the next re-send.
+end an hour ahead: it lasts as long as we re-send it, and outlives us by that hour, for that we are silent says nothing
+about the fleet. Nothing here raises into the caller's loop and nothing is queued: the caller's state is the truth
+(`telling.py` keeps one Alertmanager told of it).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from base64 import b64encode
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any, Protocol, Self
 
 import aiohttp
 
-from schemas.burns import AlertState
-from schemas.failures import BadInput
+from schemas.addresses import AddressError, require_tls_for, verifying, web_address
 
 ALERTS_PATH = "/api/v2/alerts"
 BATCH_ALERTS_MAX = 256
 """Alerts in one request; Prometheus sends as many."""
 
-RESENDS_UNTIL_ENDED = 4
-"""A firing alert outlives this many re-send intervals of silence."""
+OUTLIVES_US_MS = 3_600_000
+"""How long a firing alert goes on when nobody sends it any more (`docs/decisions`, "Pages outlive the worker")."""
+
+_ABOUT_ALERTS = (400, 413, 422)
+"""What Alertmanager or a proxy answers when something in the body is to blame: another body may be taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One Alertmanager. Credentials are optional and never shown."""
+    """One Alertmanager. Credentials are optional and never shown. An https:// one is verified by the CAs in `cafile`."""
 
     url: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     bearer_token: str | None = field(default=None, repr=False)
+    cafile: str | None = None
+    tls: ssl.SSLContext | bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInput("An Alertmanager's address has to begin with http:// or https:// and name a host.")
-        if "@" in parts.netloc:
-            raise BadInput("An Alertmanager's address must not hold credentials: give username and password apart.")
+        web_address(self.url, "An Alertmanager's address")
         if self.bearer_token and self.username:
-            raise BadInput(f"{self.url}: give either a username and password or a bearer token, not both.")
+            raise AddressError(f"{self.url}: give either a username and password or a bearer token, not both.", "token")
+        require_tls_for(self.cafile, self.url, "Alertmanager")
+        is_tls = self.url.startswith("https:")
+        object.__setattr__(self, "tls", verifying(self.cafile, "Alertmanager") if is_tls else True)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -56,6 +60,19 @@ class Destination:
             pair = f"{self.username}:{self.password or ''}".encode()
             return {"Authorization": f"Basic {b64encode(pair).decode()}"}
         return {}
+
+
+class Alert(Protocol):
+    """What an Alertmanager is told of an alert. One without an end fires for as long as it is sent again."""
+
+    @property
+    def labels(self) -> dict[str, str]: ...
+    @property
+    def annotations(self) -> dict[str, str]: ...
+    @property
+    def starts_ms(self) -> int: ...
+    @property
+    def ends_ms(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +93,10 @@ class Outcome:
     delivered: int
     undelivered: int = 0
     problem: str = ""
+    kept: tuple[Alert, ...] = field(default=(), compare=False, repr=False)
+    """The alerts that were not delivered."""
+    status: int | None = field(default=None, compare=False)
+    """What it answered, if it did."""
 
     @property
     def is_complete(self) -> bool:
@@ -89,7 +110,7 @@ class Alertmanagers:
         self, destinations: Sequence[Destination], resend_s: float = 30.0, patience: Patience | None = None
     ) -> None:
         self.resend_s = resend_s
-        self._destinations = tuple(destinations)
+        self.destinations = tuple(destinations)
         self._patience = patience or Patience()
         self._session: aiohttp.ClientSession | None = None
 
@@ -105,42 +126,52 @@ class Alertmanagers:
             await self._session.close()
             self._session = None
 
-    async def send(self, alerts: Sequence[AlertState], now_ms: int) -> tuple[Outcome, ...]:
+    async def send(self, alerts: Sequence[Alert], now_ms: int) -> tuple[Outcome, ...]:
         """Delivers to every Alertmanager at once, and says per address what became of it."""
-        assert self._session is not None, "use `async with Alertmanagers(...)`"
-        payload = [postable(alert, now_ms, self.resend_s) for alert in alerts]
-        batches = [payload[start : start + BATCH_ALERTS_MAX] for start in range(0, len(payload), BATCH_ALERTS_MAX)]
-        deliveries = (self._deliver(self._session, destination, batches) for destination in self._destinations)
-        return tuple(await asyncio.gather(*deliveries))
+        return tuple(await asyncio.gather(*(self.deliver(to, alerts, now_ms) for to in self.destinations)))
 
-    async def _deliver(self, session: aiohttp.ClientSession, to: Destination, batches: list[list[Any]]) -> Outcome:
-        """All batches to one Alertmanager; the bound is over all of them, and ends with the first it cuts short."""
-        delivered, problems = 0, []
+    async def deliver(self, to: Destination, alerts: Sequence[Alert], now_ms: int) -> Outcome:
+        """Delivers to one Alertmanager. The patience's bound is over all batches, and ends with the first it cuts short.
+
+        A batch that is refused for what is in it is sent in halves, so that one alert keeps no other from arriving.
+        """
         deadline = asyncio.get_running_loop().time() + self._patience.bound_s
-        for batch in batches:
-            problem = await self._persist(session, to, batch, deadline)
-            delivered += 0 if problem else len(batch)
-            problems += [problem] if problem else []
-        undelivered = sum(map(len, batches)) - delivered
-        return Outcome(to.url, delivered, undelivered, problems[0] if problems else "")
+        starts = range(0, len(alerts), BATCH_ALERTS_MAX)
+        waiting = deque(tuple(alerts[start : start + BATCH_ALERTS_MAX]) for start in starts)
+        kept: list[Alert] = []
+        refusals: list[_Refusal] = []
+        while waiting:
+            batch = waiting.popleft()
+            refusal = await self._persist(to, [postable(alert, now_ms) for alert in batch], deadline)
+            if refusal is None:
+                continue
+            if refusal.status in _ABOUT_ALERTS and len(batch) > 1:
+                middle = len(batch) // 2
+                waiting.extendleft((batch[middle:], batch[:middle]))
+                continue
+            kept += batch
+            refusals.append(refusal)
+        first = refusals[0] if refusals else _Refusal("")
+        return Outcome(to.url, len(alerts) - len(kept), len(kept), first.problem, tuple(kept), first.status)
 
-    async def _persist(self, session: aiohttp.ClientSession, to: Destination, batch: list[Any], deadline: float) -> str:
-        """Tries until it is delivered, refused for good, or out of time; returns the problem, empty when delivered."""
+    async def _persist(self, to: Destination, batch: list[Any], deadline: float) -> _Refusal | None:
+        """Tries until it is delivered, refused for good, or out of time; returns what went wrong, if anything."""
+        assert self._session is not None, "use `async with Alertmanagers(...)`"
         clock = asyncio.get_running_loop().time
         pause_s = self._patience.pause_first_s
-        problem = f"{to.url}: there was no time left to try."
+        refusal: _Refusal | None = _Refusal(f"{to.url}: there was no time left to try.")
         while clock() < deadline:
-            problem, is_final = await _attempt(session, to, batch, deadline - clock())
-            if is_final:
-                return problem
+            refusal = await _attempt(self._session, to, batch, deadline - clock())
+            if refusal is None or refusal.is_final:
+                break
             await asyncio.sleep(min(pause_s, max(0.0, deadline - clock())))
             pause_s = min(2 * pause_s, self._patience.pause_max_s)
-        return problem
+        return refusal
 
 
-def postable(alert: AlertState, now_ms: int, resend_s: float) -> dict[str, Any]:
+def postable(alert: Alert, now_ms: int) -> dict[str, Any]:
     """One alert as Alertmanager takes it: wall-clock times, and as generator the board it can be seen on."""
-    ends_ms = alert.ends_ms if alert.ends_ms is not None else now_ms + round(RESENDS_UNTIL_ENDED * resend_s * 1_000)
+    ends_ms = alert.ends_ms if alert.ends_ms is not None else now_ms + OUTLIVES_US_MS
     board = alert.annotations.get("dashboard_url", "")
     return {
         "labels": alert.labels,
@@ -151,22 +182,33 @@ def postable(alert: AlertState, now_ms: int, resend_s: float) -> dict[str, Any]:
     }
 
 
-async def _attempt(
-    session: aiohttp.ClientSession, to: Destination, batch: list[Any], left_s: float
-) -> tuple[str, bool]:
-    """One request: (problem, whether trying again is pointless). No problem is an empty sentence."""
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a request was not taken. `is_final`: trying the same again is pointless."""
+
+    problem: str
+    is_final: bool = False
+    status: int | None = None
+
+
+async def _attempt(session: aiohttp.ClientSession, to: Destination, batch: list[Any], left_s: float) -> _Refusal | None:
+    """One request; nothing when it was taken."""
     url = f"{to.url.rstrip('/')}{ALERTS_PATH}"
-    request = session.post(url, json=batch, headers=to.headers, allow_redirects=False)
+    request = session.post(url, json=batch, headers=to.headers, ssl=to.tls, allow_redirects=False)
     try:
         async with asyncio.timeout(left_s), request as response:
-            if 200 <= response.status < 300:
-                return "", True
+            status = response.status
+            if 200 <= status < 300:
+                return None
             said = " ".join((await response.content.read(300)).decode("utf-8", "replace").split())
-            return _refused(to.url, response.status, said), response.status < 500 and response.status not in (408, 429)
+            return _Refusal(_refused(to.url, status, said), status < 500 and status not in (408, 429), status)
     except TimeoutError:
-        return f"{to.url}: Alertmanager did not answer in time; the alerts are sent again at the next re-send.", False
+        return _Refusal(f"{to.url}: Alertmanager did not answer in time; the alerts are sent again.")
+    except aiohttp.ClientConnectorCertificateError:
+        where = "give its CA in TURNWATCH_ALERTMANAGER__CAFILE"
+        return _Refusal(f"{to.url}: its TLS certificate is not trusted here: {where}.")
     except (aiohttp.ClientError, OSError) as error:
-        return f"{to.url}: Alertmanager cannot be reached ({type(error).__name__}): is it running there?", False
+        return _Refusal(f"{to.url}: Alertmanager cannot be reached ({type(error).__name__}): is it running there?")
 
 
 def _refused(url: str, status: int, said: str) -> str:

@@ -16,6 +16,8 @@ from schemas.burns import Burn
 from schemas.slices import EVERYTHING, slice_dimensions
 from schemas.slos import Slo
 
+FROZEN = "state"
+"""The annotation that a frozen alert has besides."""
 ALERT_NAME = "SloBurnRateHigh"
 RUNBOOK_DEFAULT = "docs/runbooks/slo-burn-rate.md"
 BOARD_RANGE_MIN_MS = 3_600_000
@@ -72,6 +74,11 @@ def explain(burn: Burn, decided_ms: int, completeness: float, paging: Paging) ->
         "budget_left": percent(burn.budget_left),
         "policy_row": burn.row,
     }
+
+
+def frozen_since(since_ms: int, why: str) -> dict[str, str]:
+    """What a frozen alert says besides: it neither fires on nor resolves until there is data again."""
+    return {FROZEN: f"frozen since {event_time(since_ms)} (event time): {why}, so it neither fires on nor resolves"}
 
 
 def event_time(at_ms: int) -> str:

@@ -1,9 +1,13 @@
 """The life of an alert, from what the shards state to what is published.
 
 One alert per (objective, slice, severity). It fires when any policy row of that severity is stated for it, is stated
-anew at every decision while that lasts, and resolves when its shard has decided a later instant without it, on nearly
-all of the data: a decision that most producers are missing from freezes alerts, because silence is never good news.
-Decisions that arrive again, or after a newer one, change nothing.
+anew at every decision while that lasts, and resolves when its shard has decided without it: a later instant, or the
+same one on more of the volume, and in any case on nearly all of it, because silence is never good news. Decisions that
+arrive again, or after a newer one, change nothing.
+
+An alert that nothing has confirmed or ended for a minute is *frozen*: most producers are missing, its slice has no
+traffic, or its shard decides nothing any more. It is still told as firing, and says since when it is frozen; the next
+decision on enough data thaws it. What too few producers have reported makes no new alert either.
 
 Everything here is a value: the wall clock arrives as `now_ms`, event time inside the decisions.
 """
@@ -11,25 +15,33 @@ Everything here is a value: the wall clock arrives as `now_ms`, event time insid
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from alerts.explanations import Paging, event_time, explain, labels_of
+from alerts.explanations import FROZEN, Paging, event_time, explain, frozen_since, labels_of, percent
 from schemas.burns import AlertState, Burn, Decision
 from schemas.slices import shard_of
 
 RESOLVE_COMPLETENESS_MIN = 0.95
 """Share of recent volume that a decision has to be made on before it may end an alert."""
 
-RESOLVED_KEPT_MS = 15 * 60_000
-"""How long a resolved alert is still told to Alertmanager, so that one that was away hears of it."""
+FIRE_COMPLETENESS_MIN = 0.5
+"""Share of recent volume below which a decision says nothing, neither of what burns nor of what does not."""
+
+FROZEN_AFTER_MS = 60_000
+"""How long an alert stays as it is without being confirmed or ended: event time, and by the clock where that counts."""
+
+RESOLVED_KEPT_MS = 24 * 3_600_000
+"""How long a resolved alert is kept, so that an Alertmanager that was away hears of it (`telling.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """What one shard decided last, and its alerts by identity, firing or recently resolved."""
+    """What one shard decided last, on what and when by the clock, and its alerts by identity, open or just resolved."""
 
     decided_ms: int = 0
+    completeness: float = 0.0
+    heard_ms: int = 0
     alerts: Mapping[str, AlertState] = field(default_factory=dict)
 
 
@@ -60,29 +72,50 @@ class Stepped:
 def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepped:
     """Takes in one shard's decision."""
     shard = pages.shards.get(decision.shard, Shard())
-    if decision.decided_ms < shard.decided_ms:
+    if (decision.decided_ms, decision.completeness) < (shard.decided_ms, shard.completeness):
         return Stepped(pages)
     fired = _fired(shard, decision, paging, now_ms)
     resolved = _resolved(shard, decision, {alert.alert for alert in fired}, now_ms)
-    published = (*fired, *resolved)
+    frozen = _unconfirmed(shard, decision, {alert.alert for alert in (*fired, *resolved)}, now_ms)
+    published = (*fired, *resolved, *frozen)
     alerts = {**_remembered(shard.alerts, now_ms), **{alert.alert: alert for alert in published}}
-    news = tuple(alert for alert in published if not _was_firing(shard, alert.alert) or alert.state == "resolved")
-    return Stepped(Pages({**pages.shards, decision.shard: Shard(decision.decided_ms, alerts)}), published, news)
+    is_newer = decision.decided_ms > shard.decided_ms
+    heard = Shard(decision.decided_ms, decision.completeness, now_ms if is_newer else shard.heard_ms, alerts)
+    return Stepped(Pages({**pages.shards, decision.shard: heard}), published, _news(shard, published))
+
+
+def freeze(pages: Pages, now_ms: int) -> Stepped:
+    """Freezes what fires in shards that have decided nothing newer for too long by the clock.
+
+    Only where event time follows the clock: a replay that has ended is no silence.
+    """
+    shards = dict(pages.shards)
+    published: list[AlertState] = []
+    for name, shard in pages.shards.items():
+        unheard_ms = now_ms - shard.heard_ms
+        if unheard_ms < FROZEN_AFTER_MS:
+            continue
+        why = "nothing newer has been decided since"
+        frozen = [_frozen(alert, shard.decided_ms, why, now_ms) for alert in _firing_in(shard)]
+        published += frozen
+        shards[name] = replace(shard, alerts={**shard.alerts, **{alert.alert: alert for alert in frozen}})
+    return Stepped(Pages(shards), tuple(published), tuple(published)) if published else Stepped(pages)
 
 
 def to_send(pages: Pages, now_ms: int) -> tuple[AlertState, ...]:
-    """What Alertmanager is told again: all that fires, and what resolved recently."""
+    """What Alertmanagers have to know: all that fires, and what has resolved within a day."""
     return tuple(alert for alert in pages.alerts if _is_remembered(alert, now_ms))
 
 
-def restore(published: Iterable[AlertState], shards: int) -> Pages:
-    """The state that the newest statement of each alert gives back, after a restart."""
+def restore(published: Iterable[AlertState], shards: int, now_ms: int = 0) -> Pages:
+    """The state that the newest statement of each alert gives back, after a restart at `now_ms`."""
     newest: dict[str, AlertState] = {}
     for alert in published:
         if alert.alert not in newest or newest[alert.alert].version < alert.version:
             newest[alert.alert] = alert
     ordered = sorted(newest.values(), key=lambda alert: _owner(alert, shards))
-    return Pages({owner: _shard_of(list(alerts)) for owner, alerts in groupby(ordered, lambda a: _owner(a, shards))})
+    by_owner = groupby(ordered, lambda alert: _owner(alert, shards))
+    return Pages({owner: _shard_of(list(alerts), now_ms) for owner, alerts in by_owner})
 
 
 def alert_id(burn: Burn) -> str:
@@ -94,12 +127,15 @@ def _owner(alert: AlertState, shards: int) -> int:
     return shard_of(alert.burn.slice, shards)
 
 
-def _shard_of(alerts: list[AlertState]) -> Shard:
-    return Shard(max(alert.decided_event_ms for alert in alerts), {alert.alert: alert for alert in alerts})
+def _shard_of(alerts: list[AlertState], now_ms: int) -> Shard:
+    decided_ms, completeness = max((alert.decided_event_ms, alert.completeness) for alert in alerts)
+    return Shard(decided_ms, completeness, now_ms, {alert.alert: alert for alert in alerts})
 
 
 def _fired(shard: Shard, decision: Decision, paging: Paging, now_ms: int) -> list[AlertState]:
     """One statement per alert that burns; the row with the highest burn gives the numbers."""
+    if decision.completeness < FIRE_COMPLETENESS_MIN:
+        return []
     best: dict[str, Burn] = {}
     for burn in sorted(decision.burns, key=lambda burn: (-burn.long_burn, burn.long_s, burn.row)):
         best.setdefault(alert_id(burn), burn)
@@ -107,7 +143,7 @@ def _fired(shard: Shard, decision: Decision, paging: Paging, now_ms: int) -> lis
 
 
 def _firing(previous: AlertState | None, burn: Burn, decision: Decision, paging: Paging, now_ms: int) -> AlertState:
-    goes_on = previous is not None and previous.state == "firing"
+    goes_on = previous is not None and _is_open(previous)
     return AlertState(
         alert=alert_id(burn),
         state="firing",
@@ -124,21 +160,20 @@ def _firing(previous: AlertState | None, burn: Burn, decision: Decision, paging:
 
 
 def _resolved(shard: Shard, decision: Decision, stated: set[str], now_ms: int) -> list[AlertState]:
-    """Alerts that fired, and that a later instant was decided without."""
+    """Alerts that were open, and that a later instant was decided without, or the same one on more of the volume."""
     if decision.completeness < RESOLVE_COMPLETENESS_MIN:
         return []
-    quiet = {f"{each.slo}|{each.slice}|{each.severity}" for each in decision.quiet}
+    kept = stated | _quiet(decision)
     over = [
         alert
         for name, alert in sorted(shard.alerts.items())
-        if alert.state == "firing" and name not in stated and alert.decided_event_ms < decision.decided_ms
-        if name not in quiet
+        if _is_open(alert) and name not in kept and _confirmed(alert) < (decision.decided_ms, decision.completeness)
     ]
     return [_ended(alert, decision, now_ms) for alert in over]
 
 
 def _ended(alert: AlertState, decision: Decision, now_ms: int) -> AlertState:
-    resolved_at = {"resolved_event_time": event_time(decision.decided_ms)}
+    said = {name: text for name, text in alert.annotations.items() if name != FROZEN}
     return alert.model_copy(
         update={
             "state": "resolved",
@@ -146,9 +181,41 @@ def _ended(alert: AlertState, decision: Decision, now_ms: int) -> AlertState:
             "ends_ms": now_ms,
             "completeness": decision.completeness,
             "version": _next_version(alert, now_ms),
-            "annotations": alert.annotations | resolved_at,
+            "annotations": said | {"resolved_event_time": event_time(decision.decided_ms)},
         }
     )
+
+
+def _unconfirmed(shard: Shard, decision: Decision, settled: set[str], now_ms: int) -> list[AlertState]:
+    """Firing alerts that no decision has been able to confirm or end for too long, this one included."""
+    quiet, oldest_ms = _quiet(decision), decision.decided_ms - FROZEN_AFTER_MS
+    share = f"only {percent(decision.completeness)} of recent volume has reported"
+    return [
+        _frozen(alert, alert.decided_event_ms, _SLICE_IS_QUIET if alert.alert in quiet else share, now_ms)
+        for alert in _firing_in(shard)
+        if alert.alert not in settled and alert.decided_event_ms <= oldest_ms
+    ]
+
+
+def _frozen(alert: AlertState, since_ms: int, why: str, now_ms: int) -> AlertState:
+    return alert.model_copy(
+        update={
+            "state": "frozen",
+            "version": _next_version(alert, now_ms),
+            "annotations": alert.annotations | frozen_since(since_ms, why),
+        }
+    )
+
+
+_SLICE_IS_QUIET = "its slice has no traffic in the short window"
+
+
+def _quiet(decision: Decision) -> set[str]:
+    return {f"{each.slo}|{each.slice}|{each.severity}" for each in decision.quiet}
+
+
+def _confirmed(alert: AlertState) -> tuple[int, float]:
+    return alert.decided_event_ms, alert.completeness
 
 
 def _next_version(previous: AlertState | None, now_ms: int) -> int:
@@ -156,8 +223,18 @@ def _next_version(previous: AlertState | None, now_ms: int) -> int:
     return max(previous.version + 1, now_ms) if previous else now_ms
 
 
-def _was_firing(shard: Shard, name: str) -> bool:
-    return name in shard.alerts and shard.alerts[name].state == "firing"
+def _is_open(alert: AlertState) -> bool:
+    return alert.state in ("firing", "frozen")
+
+
+def _firing_in(shard: Shard) -> list[AlertState]:
+    return [alert for _, alert in sorted(shard.alerts.items()) if alert.state == "firing"]
+
+
+def _news(before: Shard, published: Iterable[AlertState]) -> tuple[AlertState, ...]:
+    """What is in another state than it was."""
+    states = {name: alert.state for name, alert in before.alerts.items()}
+    return tuple(alert for alert in published if states.get(alert.alert) != alert.state)
 
 
 def _remembered(alerts: Mapping[str, AlertState], now_ms: int) -> dict[str, AlertState]:

@@ -19,6 +19,7 @@ from grafana_client.api import GrafanaApi
 from grafana_client.client import GrafanaClientError, GrafanaException, GrafanaServerError, GrafanaTimeoutError
 
 from dashboards.data_source import PLUGIN
+from schemas.addresses import AddressError, require_tls_for, verifying
 from schemas.failures import Foreseen
 
 VERSION_MIN = (10, 4)
@@ -42,7 +43,10 @@ Call = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class GrafanaAddress:
-    """A Grafana and who we are there: a service account's token, or a user and password, or nobody."""
+    """A Grafana and who we are there: a service account's token, or a user and password, or nobody.
+
+    An https:// one is verified by the CAs in `ca_file`, or by the system's.
+    """
 
     url: str
     token: str = field(default="", repr=False)
@@ -50,6 +54,13 @@ class GrafanaAddress:
     password: str = field(default="", repr=False)
     ca_file: str = ""
     timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if "@" in self.url:
+            raise AddressError("Grafana's address must not hold credentials: give user name and password apart.")
+        require_tls_for(self.ca_file, self.url, "Grafana")
+        if self.ca_file:
+            verifying(self.ca_file, "Grafana")
 
     @property
     def has_credentials(self) -> bool:
@@ -70,7 +81,7 @@ class Grafana:
 
     def check(self) -> None:
         """That it is up, recent enough, has the plugin, and lets us write; otherwise `ProvisioningRefused`."""
-        self._check_version(self.ask("say how it is", lambda api: api.client.GET("/health")))
+        self._check_version(self.find("say how it is", lambda api: api.client.GET("/health")))
         self._check_credentials()
         self._check_plugin()
         self._check_permissions()
@@ -113,7 +124,7 @@ class Grafana:
         except GrafanaClientError as error:
             raise ProvisioningRefused(self._failed(what, error)) from error
 
-    def _check_version(self, health: Mapping[str, Any]) -> None:
+    def _check_version(self, health: Mapping[str, Any] | None) -> None:
         if not isinstance(health, Mapping) or "database" not in health:
             raise ProvisioningRefused(self._no_grafana())
         if health["database"] != "ok":
@@ -180,7 +191,8 @@ class Grafana:
 
     def _untrusted(self) -> str:
         return (
-            f"The certificate of Grafana at {self.address.url} is not trusted: name its authority's certificate file."
+            f"The certificate of Grafana at {self.address.url} is not trusted here: "
+            "give its CA in TURNWATCH_GRAFANA__CAFILE."
         )
 
 

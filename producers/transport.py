@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from producers.collector import Frame
+from producers.connection import why_unreachable
 from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.topics import aggregates
@@ -60,10 +61,7 @@ class KafkaTransport:
             await producer.start()
         except (KafkaError, OSError) as error:
             await producer.stop()
-            raise NotDelivered(
-                f"Kafka at {self._address.bootstrap} could not be reached ({_name(error)}): "
-                "start it with `turnwatch up`, or give the address of a running broker."
-            ) from error
+            raise NotDelivered(await why_unreachable(self._address)) from error
         self._producer = producer
         return self
 

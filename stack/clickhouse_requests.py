@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 import cramjam
 from aiohttp import BodyPartReader, web
@@ -52,7 +52,8 @@ OF_THE_PROTOCOL = frozenset(
 )
 """Parameters of a URL that are not handed to the engine as settings."""
 
-LOOPBACK_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
+OUR_NAMES = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
+"""What may stand in Host. Any port may: a tunnel's is not ours, and no page can choose the name that goes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ class Account:
 
 def refusal_of_strangers(request: web.Request) -> str | None:
     """Why a request is not from this machine's own programs, or `None`: a browser's page must not reach the engine."""
-    if (urlsplit(f"//{request.host}").hostname or "") not in LOOPBACK_NAMES:
+    if not OUR_NAMES.fullmatch(request.host):
         return f"Host {request.host!r} is not this server's: it answers to 127.0.0.1, localhost and [::1] only."
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is not None and origin.lower() != f"http://{request.host}".lower():
         return f"Requests from pages of {origin!r} are refused: use a client on this machine."
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return "Requests from other sites' pages are refused: use a client on this machine."

@@ -13,7 +13,7 @@ import base64
 import subprocess
 import threading
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,21 +70,31 @@ class KafkaBroker:
 
 
 def start_kafka(
-    run_dir: Path, port: int = 0, controller_port: int = 0, lifetime: Lifetime = "parent", heap_mib: int = HEAP_MIB
+    run_dir: Path,
+    port: int = 0,
+    controller_port: int = 0,
+    lifetime: Lifetime = "parent",
+    heap_mib: int = HEAP_MIB,
+    listeners: Mapping[str, object] | None = None,
+    users: Sequence[str] = (),
 ) -> KafkaBroker:
-    """Start a broker whose data, settings and log are in `run_dir`; 0 chooses a free port. It is not yet healthy."""
+    """Start a broker whose data, settings and log are in `run_dir`; 0 chooses a free port. It is not yet healthy.
+
+    `listeners` are settings of further listeners (`listener.security.protocol.map`, keys, …; see `broker_settings`);
+    `users` are SCRAM credentials as `kafka-storage format --add-scram` takes them, made with the data folder.
+    """
     classpath, java = locked_classpath(), find_java()
     require_disk_space(run_dir)
     port, controller_port = choose_ports((port, controller_port))
     data_dir, log = run_dir / "kafka", run_dir / "kafka.log"
     data_dir.mkdir(parents=True, exist_ok=True)
     settings, logging = run_dir / "kafka.properties", run_dir / "kafka-log4j2.properties"
-    settings.write_text(broker_settings(data_dir, port, controller_port), encoding="utf-8")
+    settings.write_text(broker_settings(data_dir, port, controller_port, listeners or {}), encoding="utf-8")
     logging.write_text(LOGGING, encoding="utf-8")
     joined = ":".join(str(jar) for jar in classpath)
     jvm = [str(java), *JVM_FLAGS, f"-Dlog4j2.configurationFile={logging}", "-cp", joined]
     if not (data_dir / "meta.properties").exists():
-        format_storage(jvm, settings, log)
+        format_storage(jvm, settings, log, users)
     running = start("Kafka", [*jvm[:1], f"-Xmx{heap_mib}m", *jvm[1:], "kafka.Kafka", str(settings)], log, lifetime)
     return KafkaBroker(f"{LOOPBACK}:{port}", data_dir, running)
 
@@ -100,8 +110,8 @@ def find_java() -> Path:
     return JAVA
 
 
-def broker_settings(data_dir: Path, port: int, controller_port: int) -> str:
-    """The broker's properties file."""
+def broker_settings(data_dir: Path, port: int, controller_port: int, listeners: Mapping[str, object]) -> str:
+    """The broker's properties file. Lists in `listeners` are appended to our own, everything else is set."""
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
@@ -129,13 +139,15 @@ def broker_settings(data_dir: Path, port: int, controller_port: int) -> str:
         # The demo runs in accelerated event time: a day ahead of the wall clock is not an error here.
         "log.message.timestamp.after.max.ms": 30 * DAY_MS,
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
+    further = {name: f"{settings[name]},{value}" if name in settings else value for name, value in listeners.items()}
+    return "".join(f"{name}={value}\n" for name, value in (settings | further).items())
 
 
-def format_storage(jvm: list[str], settings: Path, log: Path) -> None:
-    """Give the data folder its cluster id, once."""
+def format_storage(jvm: list[str], settings: Path, log: Path, users: Sequence[str] = ()) -> None:
+    """Give the data folder its cluster id and its first users, once."""
     quick = [jvm[0], "-XX:TieredStopAtLevel=1", *jvm[1:]]  # It ends before better code would pay.
     command = [*quick, "kafka.tools.StorageTool", "format", "--cluster-id", new_cluster_id(), "--config", str(settings)]
+    command += [argument for user in users for argument in ("--add-scram", user)]
     with log.open("ab") as output:
         formatted = subprocess.run(command, stdout=output, stderr=output, timeout=FORMAT_TIMEOUT_S, check=False)
     if formatted.returncode:

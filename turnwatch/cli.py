@@ -22,7 +22,14 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 it failed, or a check found something; 2 input or settings are wrong.",
 )
 
+SPEED_MAX = 100_000.0
+MINUTES_MAX = 30 * 24 * 60.0
+"""Infinity is a number to the parser, and no speed or length that anything can be sent at."""
+
 Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port; a free one unless given.")]
+Speed = Annotated[
+    float, typer.Option(min=0.01, max=SPEED_MAX, help="Event time runs this many times as fast as the clock.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same traffic.")]
 
 
@@ -54,7 +61,9 @@ def status() -> None:
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End with exit 0 when the page has arrived.")] = False,
     seed: Seed = 7,
-    speed: Annotated[float, typer.Option(min=1, help="Event time runs this many times as fast as the clock.")] = 20.0,
+    speed: Annotated[
+        float, typer.Option(min=1, max=SPEED_MAX, help="Event time runs this many times as fast as the clock.")
+    ] = 20.0,
     kafka_port: Port = None,
     clickhouse_port: Port = None,
     alertmanager_port: Port = None,
@@ -68,9 +77,7 @@ def demo(
 @app.command(epilog="Example: turnwatch replay AzureLLMInferenceTrace_conv.csv --speed 60")
 def replay(
     trace: Annotated[Path, typer.Argument(help="A recorded trace: azure_llm_2023, mooncake or vllm_load_test.")],
-    speed: Annotated[
-        float, typer.Option(min=0.01, help="Event time runs this many times as fast as the clock.")
-    ] = 60.0,
+    speed: Speed = 60.0,
     seed: Seed = 7,
 ) -> None:
     """Send a recorded trace, shifted to now, as turns of a fleet. Without a stack it starts one for the run."""
@@ -84,9 +91,11 @@ def simulate(
     scenario: Annotated[str, typer.Option(help="canary or quiet.")] = "quiet",
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Length in event time; the scenario's own unless given, endless for quiet."),
+        typer.Option(
+            min=0.1, max=MINUTES_MAX, help="Length in event time; the scenario's own unless given, endless for quiet."
+        ),
     ] = None,
-    speed: Annotated[float, typer.Option(min=0.01, help="Event time runs this many times as fast as the clock.")] = 1.0,
+    speed: Speed = 1.0,
     seed: Seed = 7,
 ) -> None:
     """Send the traffic of a simulated fleet."""
@@ -103,11 +112,45 @@ def worker(
     accept_gap: Annotated[
         bool, typer.Option("--accept-gap", help="Go on where retention removed records, this once.")
     ] = False,
+    accept_refused: Annotated[
+        bool, typer.Option("--accept-refused", help="Divert however many records are refused, this once.")
+    ] = False,
 ) -> None:
     """Run the stream jobs: intake, traffic, burn_rate, incidents, and the sink."""
     from turnwatch.work import run_worker
 
-    raise typer.Exit(run_worker(sink, accept_gap))
+    raise typer.Exit(run_worker(sink, accept_gap, accept_refused))
+
+
+Since = Annotated[str | None, typer.Option(help="Only what was refused in this last while, such as 30m, 6h or 2d.")]
+OfReason = Annotated[str | None, typer.Option(help="Only what was refused for this reason.")]
+
+
+@app.command("dead-letters", epilog="Example: turnwatch dead-letters --since 1h")
+def dead_letters(
+    since: Since = None,
+    reason: OfReason = None,
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
+) -> None:
+    """List what was refused: how often, for which reason, from which topic and producer, when, and where it lies."""
+    from turnwatch.dead_letters import run_dead_letters
+
+    raise typer.Exit(run_dead_letters(since, reason, output))
+
+
+@app.command(epilog="Example: turnwatch redrive --topic aggregates.turns --dry-run")
+def redrive(
+    since: Since = None,
+    reason: OfReason = None,
+    topic: Annotated[str | None, typer.Option(help="Only what was refused in this topic.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be put through, and send nothing.")
+    ] = False,
+) -> None:
+    """Put refused records through again, after what refused them was mended. Harmless to repeat."""
+    from turnwatch.redrive import run_redrive
+
+    raise typer.Exit(run_redrive(since, reason, topic, dry_run))
 
 
 @app.command(epilog="Example: turnwatch prepare")
@@ -189,10 +232,52 @@ def bench_memory(
     raise typer.Exit(run_memory(slices, slos))
 
 
+@bench.command("recovery", epilog="Example: turnwatch bench recovery --slices 5000 --slos 10 --days 3")
+def bench_recovery(
+    slices: Annotated[int, typer.Option(min=10)] = 5_000,
+    slos: Annotated[int, typer.Option(min=1)] = 10,
+    days: Annotated[int, typer.Option(min=1, max=30, help="How long the state was counted for.")] = 3,
+) -> None:
+    """Seconds until a worker has the state of days back from Kafka, next to the limit of 30 s. Exit 1 above it."""
+    from turnwatch.bench.recovery import run_recovery
+
+    raise typer.Exit(run_recovery(slices, slos, days))
+
+
+@bench.command("fuzz", epilog="Example: turnwatch bench fuzz --frames 1000000 --seed 7")
+def bench_fuzz(
+    frames: Annotated[int, typer.Option(min=1, help="Mutated frames to decode.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same mutants.")] = 7,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first mutant: shows a single one again.")] = 0,
+) -> None:
+    """Mutated frames through every decoder. Exit 1 if one crashes, or is accepted and by the contract invalid."""
+    from turnwatch.bench.fuzz.campaign import run_fuzz
+
+    raise typer.Exit(run_fuzz(frames, seed, first))
+
+
+@bench.command("faults", epilog="Example: turnwatch bench faults --rounds 20 --seed 7")
+def bench_faults(
+    rounds: Annotated[
+        int,
+        typer.Option(min=1, max=150, help="Rounds in the same servers, an hour of event time each; many are a soak."),
+    ] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Draws the same schedule and traffic again; any unless given.")
+    ] = None,
+    faults: Annotated[int, typer.Option(min=10, max=400, help="Faults a round; about a quarter on processes.")] = 100,
+) -> None:
+    """Kills, freezes, restarts and corrupts while traffic flows, then compares every row and page. Exit 1 if one is off."""
+    from turnwatch.bench.faults.play import run_faults
+
+    raise typer.Exit(run_faults(rounds, seed, faults))
+
+
 def main() -> None:
     """Runs the command; what was foreseen to go wrong is told in a sentence, never as a traceback."""
     # Without a handler of its own a client would write what it could not do beside our sentence about it.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    for client in ("aiokafka", "urllib3"):
+        logging.getLogger(client).addHandler(logging.NullHandler())
     try:
         app()
     except KeyboardInterrupt:

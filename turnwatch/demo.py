@@ -167,6 +167,8 @@ async def _follow_alerts(kafka: KafkaAddress, view: View, paged: asyncio.Event, 
 async def _follow_notifications(pager: Pager, view: View, paged: asyncio.Event) -> None:
     async for notification in pager:
         for alert in notification.alerts:
+            if "slo" not in alert.labels:
+                continue  # A page about telemetry, and not about an objective.
             view.notified[alert.labels["slo"], alert.labels["slice"], alert.labels["severity"]] = alert
         if (view.slo.name, view.truth.slice, "page") in view.notified and view.the_page is not None:
             paged.set()

@@ -1,12 +1,24 @@
-"""Where Kafka, ClickHouse and the Alertmanagers are: what the settings name, and otherwise the local stack of this folder."""
+"""Where Kafka, ClickHouse, the Alertmanagers and Grafana are: what the settings name, and otherwise the local stack of
+this folder. What cannot be meant is told by the variable that is wrong, and never by its value.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
+from alerts.alertmanager import Destination
+from schemas.addresses import AddressError, web_address
 from schemas.kafka import KafkaAddress
 from schemas.warehouse import ClickHouseAddress
-from turnwatch.settings import Settings, SettingsError
+from turnwatch.settings import PREFIX, NothingKnown, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from dashboards.grafana import GrafanaAddress
 
 DEMO = "demo"
 """The folder of a running demo's stack, inside the run folder."""
@@ -16,29 +28,71 @@ DEMO = "demo"
 class Places:
     kafka: KafkaAddress
     clickhouse: ClickHouseAddress
-    alertmanager_urls: tuple[str, ...]
+    alertmanagers: tuple[Destination, ...]
 
 
 def places(settings: Settings) -> Places:
     """All addresses, or `SettingsError` with the variable to set."""
-    urls = tuple(url.strip() for url in settings.alertmanager.urls.split(",") if url.strip())
-    local = _local(settings)
-    return Places(
-        settings.kafka.address(local.get("kafka")),
-        clickhouse(settings),
-        urls or ((local["alertmanager"],) if "alertmanager" in local else ()),
-    )
+    return Places(kafka(settings), clickhouse(settings), alertmanagers(settings))
+
+
+def kafka(settings: Settings) -> KafkaAddress:
+    section = settings.kafka
+    bootstrap = section.bootstrap or _local(settings).get("kafka")
+    if bootstrap is None:
+        raise _unknown("Kafka", "TURNWATCH_KAFKA__BOOTSTRAP")
+    with _naming("kafka"):
+        return KafkaAddress(
+            bootstrap,
+            section.security_protocol,
+            section.sasl_mechanism,
+            section.username,
+            _shown(section.password),
+            section.cafile,
+            section.certfile,
+            section.keyfile,
+            _shown(section.key_password),
+        )
 
 
 def clickhouse(settings: Settings) -> ClickHouseAddress:
     section = settings.clickhouse
     url = section.url or _local(settings).get("clickhouse")
     if url is None:
-        raise SettingsError(
-            "No ClickHouse is known: set TURNWATCH_CLICKHOUSE__URL, or start a local stack with `turnwatch up`."
-        )
-    password = section.password.get_secret_value() if section.password else ""
-    return ClickHouseAddress(url, password, section.cafile, section.cluster)
+        raise _unknown("ClickHouse", "TURNWATCH_CLICKHOUSE__URL")
+    with _naming("clickhouse"):
+        if section.url and ClickHouseAddress(section.url).password:
+            raise AddressError("It holds a password, which belongs into TURNWATCH_CLICKHOUSE__PASSWORD.")
+        return ClickHouseAddress(url, _shown(section.password), section.cafile, section.cluster)
+
+
+def alertmanagers(settings: Settings) -> tuple[Destination, ...]:
+    section = settings.alertmanager
+    given = [url.strip() for url in section.urls.split(",") if url.strip()]
+    local = [] if given else [url for kind, url in _local(settings).items() if kind == "alertmanager"]
+    password, token = _shown(section.password), _shown(section.token)
+    with _naming("alertmanager", url="urls"):
+        _require_whole(section.username, password, token)
+        return tuple(Destination(url, section.username, password, token, section.cafile) for url in (*given, *local))
+
+
+def grafana(settings: Settings) -> GrafanaAddress:
+    """The Grafana that boards are brought to."""
+    from dashboards.grafana import GrafanaAddress
+
+    section = settings.grafana
+    password, token = _shown(section.password), _shown(section.token)
+    with _naming("grafana"):
+        _require_whole(section.username, password, token)
+        web_address(section.url, "Grafana's address")
+        return GrafanaAddress(section.url, token, section.username or "", password, section.cafile or "")
+
+
+def board_url(settings: Settings, uid: str) -> str:
+    """Where people find a board. It stands in every page, so it must not hold a credential."""
+    with _naming("grafana", url="public_url"):
+        web_address(settings.grafana.public_url, "Grafana's address")
+    return f"{settings.grafana.public_url.rstrip('/')}/d/{uid}"
 
 
 def _local(settings: Settings) -> dict[str, str]:
@@ -46,3 +100,31 @@ def _local(settings: Settings) -> dict[str, str]:
     from stack.local import addresses
 
     return addresses(settings.run_dir) or addresses(settings.run_dir / DEMO)
+
+
+def _unknown(server: str, variable: str) -> NothingKnown:
+    return NothingKnown(f"No {server} is known: set {variable}, or start a local stack with `turnwatch up`.")
+
+
+@contextmanager
+def _naming(section: str, **renamed: str) -> Iterator[None]:
+    """Failures of an address, told by the variable that is wrong."""
+    try:
+        yield
+    except AddressError as error:
+        variable = f"{PREFIX}{section}__{renamed.get(error.setting, error.setting)}".upper()
+        raise SettingsError(f"{variable}: {error}") from None
+
+
+def _require_whole(username: str | None, password: str, token: str) -> None:
+    """Credentials are a user name and a password, or a token, or nothing."""
+    if token and (username or password):
+        raise AddressError("Give either a user name and a password, or a token.", "token")
+    if username and not password:
+        raise AddressError("A user name is given, and no password.", "password")
+    if password and not username:
+        raise AddressError("A password is given, and no user name.", "username")
+
+
+def _shown(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""

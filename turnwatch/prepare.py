@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from producers.connection import why_unreachable
 from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.topics import CHANGELOGS, TOPICS
@@ -26,9 +27,7 @@ async def create_topics(kafka: KafkaAddress, partitions: int, replication_factor
     try:
         await admin.start()
     except KafkaError as error:
-        raise PrepareError(
-            f"Kafka at {kafka.bootstrap} cannot be reached ({type(error).__name__}): is it running there?"
-        ) from None
+        raise PrepareError(await why_unreachable(kafka)) from error
     try:
         known = set(await admin.list_topics())
         await _refuse_other_partitions(admin, known, partitions)

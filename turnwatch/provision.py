@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from dashboards.data_source import source_at
-from dashboards.grafana import GrafanaAddress
 from dashboards.provisioning import provision
 from dashboards.render import boards
-from turnwatch.places import clickhouse
+from turnwatch.places import clickhouse, grafana
 from turnwatch.settings import load
 
 
 def run_provision(is_dry_run: bool = False) -> int:
     settings = load()
-    grafana = settings.grafana
-    address = GrafanaAddress(grafana.url, _shown(grafana.token), grafana.username or "", _shown(grafana.password))
     watched = tuple(policy_for(slo) for slo in load_slos())
-    changes = provision(address, source_at(clickhouse(settings)), boards(watched), is_dry_run=is_dry_run)
+    changes = provision(grafana(settings), source_at(clickhouse(settings)), boards(watched), is_dry_run=is_dry_run)
     table = Table("what", "name", "done", "note")
     for change in changes:
         table.add_row(change.kind, change.name, change.action, change.note)
     Console().print(table)
     return 0
-
-
-def _shown(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret else ""

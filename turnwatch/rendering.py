@@ -8,7 +8,8 @@ from pathlib import Path
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from dashboards.render import render_all
-from schemas import ddl
+from schemas import ddl, roles
+from turnwatch.bill_of_materials import BILL, LOCK, bill_of_materials
 from turnwatch.dictionary import data_dictionary
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -18,8 +19,13 @@ _DIFFERENCE_LINES_MAX = 40
 def rendered() -> dict[str, str]:
     """Path in the repository and text of every derived file."""
     watched = tuple(policy_for(slo) for slo in load_slos())
-    migrations = {f"schemas/clickhouse/{path}": text for path, text in ddl.render().items()}
-    return {**render_all(watched), **migrations, "docs/data-dictionary.md": data_dictionary()}
+    statements = {f"schemas/clickhouse/{path}": text for path, text in (ddl.render() | roles.render()).items()}
+    return {**render_all(watched), **statements, "docs/data-dictionary.md": data_dictionary(), **_bill()}
+
+
+def _bill() -> dict[str, str]:
+    """The bill of materials; none where the code stands without the lock of what it was built with."""
+    return {BILL: bill_of_materials(REPOSITORY)} if (REPOSITORY / LOCK).is_file() else {}
 
 
 def stale_files(repository: Path = REPOSITORY) -> list[str]:

@@ -1,12 +1,16 @@
 """Settings: where everything is, from environment variables `TURNWATCH_…` (nested with `__`) or a running local stack.
 
 `TURNWATCH_KAFKA__BOOTSTRAP=kafka:9092`, for instance. Secrets are never printed. Without settings the commands speak to
-the local stack that `turnwatch up` or `turnwatch demo` started in this folder.
+the local stack that `turnwatch up` or `turnwatch demo` started in this folder. A variable that nobody reads is refused:
+a misspelt one would otherwise be a protection that is not there.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,12 +18,21 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.failures import BadInput
-from schemas.kafka import KafkaAddress, SecurityProtocol
+from schemas.kafka import SaslMechanism, SecurityProtocol
+from schemas.rejections import DIVERTED_PER_MINUTE_MAX
 from schemas.topics import PARTITIONS_DEFAULT
+
+PREFIX = "TURNWATCH_"
+OF_TESTS = frozenset(("TURNWATCH_DATA", "TURNWATCH_SEED"))
+"""Variables that only tests read; they may stand in the environment of a command."""
 
 
 class SettingsError(BadInput):
     """Settings that cannot be used; the message names the variable and what it has to be."""
+
+
+class NothingKnown(SettingsError):
+    """Neither the settings nor a local stack say where a server is."""
 
 
 class _Section(BaseModel):
@@ -29,23 +42,15 @@ class _Section(BaseModel):
 class KafkaSettings(_Section):
     bootstrap: str | None = None
     security_protocol: SecurityProtocol = "PLAINTEXT"
-    sasl_mechanism: str | None = None
+    sasl_mechanism: SaslMechanism | None = None
     username: str | None = None
     password: SecretStr | None = None
     cafile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    key_password: SecretStr | None = None
     partitions: Annotated[int, Field(ge=1, le=1_024)] = PARTITIONS_DEFAULT
     replication_factor: Annotated[int, Field(ge=1, le=9)] = 1
-
-    def address(self, local_bootstrap: str | None) -> KafkaAddress:
-        bootstrap = self.bootstrap or local_bootstrap
-        if bootstrap is None:
-            raise SettingsError(
-                "No Kafka is known: set TURNWATCH_KAFKA__BOOTSTRAP, or start a local stack with `turnwatch up`."
-            )
-        password = self.password.get_secret_value() if self.password else None
-        return KafkaAddress(
-            bootstrap, self.security_protocol, self.sasl_mechanism, self.username, password, self.cafile
-        )
 
 
 class ClickHouseSettings(_Section):
@@ -60,6 +65,8 @@ class AlertmanagerSettings(_Section):
     """Comma-separated; all of them get every alert."""
     username: str | None = None
     password: SecretStr | None = None
+    token: SecretStr | None = None
+    cafile: str | None = None
 
 
 class GrafanaSettings(_Section):
@@ -69,6 +76,7 @@ class GrafanaSettings(_Section):
     username: str | None = None
     password: SecretStr | None = None
     token: SecretStr | None = None
+    cafile: str | None = None
 
 
 class MetricsSettings(_Section):
@@ -83,7 +91,7 @@ class CapacitySettings(_Section):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="TURNWATCH_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore")
 
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
@@ -94,15 +102,35 @@ class Settings(BaseSettings):
     clock: Literal["wall", "watermark"] = "wall"
     instance: str | None = None
     """A worker's own stable name: killed and started anew, it goes on at once instead of after its old session."""
+    diverted_per_minute_max: Annotated[int, Field(ge=1)] = DIVERTED_PER_MINUTE_MAX
+    """How many records a worker may send to the dead letters of one minute, or in a row, before it stops and pages."""
     run_dir: Path = Path(".turnwatch")
     runbook_base_url: str = "https://github.com/turnwatch/turnwatch/blob/main/"
 
 
 def load() -> Settings:
     """The settings, or `SettingsError` with the variable that is wrong."""
+    _refuse_unknown(os.environ)
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        variable = "TURNWATCH_" + "__".join(str(part).upper() for part in first["loc"])
+        variable = PREFIX + "__".join(str(part).upper() for part in first["loc"])
         raise SettingsError(f"{variable}: {first['msg']}.") from None
+
+
+def variables(section: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:
+    """Every environment variable that is read."""
+    for name, declared in section.model_fields.items():
+        if isinstance(declared.annotation, type) and issubclass(declared.annotation, BaseModel):
+            yield from variables(declared.annotation, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    known = sorted(variables())
+    for name in names:
+        if name.upper().startswith(PREFIX) and name.upper() not in OF_TESTS.union(known):
+            (nearest,) = get_close_matches(name.upper(), known, n=1, cutoff=0)
+            raise SettingsError(f"{name} is no setting of turnwatch: did you mean {nearest}?")

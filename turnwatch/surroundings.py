@@ -9,7 +9,7 @@ import asyncio
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,9 @@ def _fresh_stack(run_dir: Path, ports: Ports | None, pager_url: str | None) -> L
     return start_stack(run_dir, ports, pager_url=pager_url)
 
 
-async def start_worker(stack: LocalStack) -> tuple[Running, str]:
+async def start_worker(
+    stack: LocalStack, arguments: Sequence[str] = ("-m", "turnwatch", "worker")
+) -> tuple[Running, str]:
     """The worker as anybody runs it, but for its clock; its process, and where its counters are."""
     (port,) = choose_ports((0,))
     environment = {
@@ -82,7 +84,7 @@ async def start_worker(stack: LocalStack) -> tuple[Running, str]:
         "TURNWATCH_CLOCK": "watermark",
         "TURNWATCH_RUN_DIR": str(stack.run_dir),
     }
-    command = [sys.executable, "-m", "turnwatch", "worker"]
+    command = [sys.executable, *arguments]
     worker = start("worker", command, stack.run_dir / "worker.log", "parent", environment)
     deadline = time.monotonic() + WORKER_START_S
     url = f"http://127.0.0.1:{port}/metrics"

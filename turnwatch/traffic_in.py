@@ -19,8 +19,8 @@ from producers.traces import read_trace
 from schemas.kafka import KafkaAddress
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect
-from turnwatch.places import places
-from turnwatch.settings import SettingsError, load
+from turnwatch.places import kafka
+from turnwatch.settings import NothingKnown, load
 from turnwatch.surroundings import surroundings
 
 ENDLESS_MINUTES = 30 * 24 * 60
@@ -52,13 +52,13 @@ def run_simulation(name: str, minutes: float | None, speed: float, seed: int) ->
 async def _send(send: Send, title: str) -> int:
     console = Console()
     try:
-        known = places(load())
-    except SettingsError:
+        known = kafka(load())
+    except NothingKnown:
         async with surroundings(console) as around:
             sent = await _with_progress(console, send, around.kafka, title)
             return await _landed(console, around.clickhouse, sent.turns)
-    sent = await _with_progress(console, send, known.kafka, title)
-    console.print(f"Sent {sent.turns:,} turns in {sum(sent.frames.values()):,} frames to {known.kafka.bootstrap}.")
+    sent = await _with_progress(console, send, known, title)
+    console.print(f"Sent {sent.turns:,} turns in {sum(sent.frames.values()):,} frames to {known.bootstrap}.")
     return 0
 
 

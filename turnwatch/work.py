@@ -7,28 +7,32 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Literal
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import start_http_server
 
-from alerts.alertmanager import Alertmanagers, Destination
+from alerts.alertmanager import Alertmanagers
 from alerts.explanations import Links, Paging
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
+from producers.connection import why_unreachable
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
-from schemas.topics import DEAD_LETTERS
 from stream_jobs.agents.application import ApplicationSettings
+from stream_jobs.agents.diversion import Diversion, DiversionBound, Halted, dead_letter
 from stream_jobs.agents.exact import StageSettings
+from stream_jobs.agents.halts import halting
 from stream_jobs.agents.incidents import Pager
-from stream_jobs.agents.intake import dead_letter
-from stream_jobs.agents.worker import WorkerSettings, run
+from stream_jobs.agents.kafka_away import KafkaWatch
+from stream_jobs.agents.worker import Companion, WorkerSettings, run
 from stream_jobs.operators.traffic import Capacity
 from stream_jobs.sinks.batches import DeadLetter
 from stream_jobs.sinks.rollups import SinkSettings, run_sink
-from turnwatch.places import Places, places
+from turnwatch.client_chatter import ClientChatter
+from turnwatch.places import Places, board_url, places
 from turnwatch.prepare import PrepareError
 from turnwatch.settings import CapacitySettings, MetricsSettings, Settings, SettingsError, load
 
@@ -37,32 +41,61 @@ Sink = Literal["with", "without", "only"]
 log = logging.getLogger("turnwatch.worker")
 
 
-def run_worker(sink: Sink, accept_gap: bool) -> int:
+def run_worker(sink: Sink, accept_gap: bool = False, accept_refused: bool = False, is_fenced: bool = True) -> int:
+    """Works until it is asked to stop. `is_fenced`: see `StageSettings`; only a benchmark turns it off."""
     settings = load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("aiokafka", "faust", "mode", "stream_jobs.agents.exact"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    asyncio.run(_work(settings, places(settings), sink, accept_gap))
+    logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)  # It warns of a full buffer, which is normal.
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(ClientChatter())
+    exact = StageSettings(accept_gaps=accept_gap, is_fenced=is_fenced)
+    asyncio.run(_work(settings, places(settings), sink, exact, accept_refused))
     return 0
 
 
-async def _work(settings: Settings, known: Places, sink: Sink, accept_gap: bool) -> None:
+async def _work(settings: Settings, known: Places, sink: Sink, exact: StageSettings, accept_refused: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = WorkerMetrics()
-    stages = worker_settings(settings, known, metrics, accept_gap)
+    stages = worker_settings(settings, known, metrics, exact)
     _show(settings.metrics)
-    async with _dead_letters(known.kafka) as send_dead_letter:
+    async with (
+        _producer(known.kafka) as producer,
+        halting(known.kafka, Alertmanagers(known.alertmanagers), stages.pager.paging.links) as halts,
+    ):
+        bound = DiversionBound(None if accept_refused else settings.diverted_per_minute_max, await halts.by_topic())
+        send_dead_letter = _sending(producer, Diversion(bound, metrics))
 
         async def land(stopping: asyncio.Event) -> None:
             sink_settings = SinkSettings(instance=settings.instance)
             await run_sink(known.kafka, known.clickhouse, metrics, stopping, send_dead_letter, sink_settings)
 
-        if sink == "only":
-            await land(stop)
-        else:
-            await run(stages, stop, metrics, [land] if sink == "with" else [])
+        async def watch(stopping: asyncio.Event) -> None:
+            await halts.watch(stopping, bound)
+
+        kafka_watch = KafkaWatch(known.kafka, partial(why_unreachable, known.kafka), metrics)
+        companions = [kafka_watch.run, watch]
+        try:
+            if sink == "only":
+                await _land_watched(land, kafka_watch, stop)
+            else:
+                await run(stages, stop, metrics, [*companions, land] if sink == "with" else companions, bound)
+        except Halted as halted:
+            await halts.tell(halted.halt)
+            raise
+
+
+async def _land_watched(land: Companion, kafka_watch: KafkaWatch, stop: asyncio.Event) -> None:
+    """Lands rollups until `stop`, with nobody but the watch beside it."""
+    watching = asyncio.create_task(kafka_watch.run(stop))
+    try:
+        await land(stop)
+    finally:
+        stop.set()
+        await watching
 
 
 def _show(metrics: MetricsSettings) -> None:
@@ -78,11 +111,11 @@ def _show(metrics: MetricsSettings) -> None:
         ) from None
 
 
-def worker_settings(settings: Settings, known: Places, metrics: WorkerMetrics, accept_gap: bool) -> WorkerSettings:
+def worker_settings(
+    settings: Settings, known: Places, metrics: WorkerMetrics, exact: StageSettings | None = None
+) -> WorkerSettings:
     slos = load_slos()
-    links = Links(settings.runbook_base_url, f"{settings.grafana.public_url.rstrip('/')}/d/turnwatch-fleet-overview")
-    password = settings.alertmanager.password.get_secret_value() if settings.alertmanager.password else None
-    destinations = [Destination(url, settings.alertmanager.username, password) for url in known.alertmanager_urls]
+    links = Links(settings.runbook_base_url, board_url(settings, "turnwatch-fleet-overview"))
     paging = Paging({slo.name: slo for slo in slos}, links)
     return WorkerSettings(
         application=ApplicationSettings(
@@ -92,9 +125,9 @@ def worker_settings(settings: Settings, known: Places, metrics: WorkerMetrics, a
             settings.instance,
             data_dir=settings.run_dir / "faust",
         ),
-        stages=StageSettings(accept_gaps=accept_gap),
+        stages=exact or StageSettings(),
         watched=tuple(policy_for(slo) for slo in slos),
-        pager=Pager(Alertmanagers(destinations), paging, metrics),
+        pager=Pager(Alertmanagers(known.alertmanagers), paging, metrics),
         clock=settings.clock,
         capacity=_capacity(settings.capacity),
     )
@@ -110,22 +143,24 @@ def _capacity(figures: CapacitySettings) -> Capacity | None:
 
 
 @asynccontextmanager
-async def _dead_letters(kafka: KafkaAddress) -> AsyncIterator[Callable[[DeadLetter], Awaitable[None]]]:
-    """Sends the sink's dead letters: reason and position, never content."""
+async def _producer(kafka: KafkaAddress) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(**kafka.aiokafka_options(), acks="all", enable_idempotence=True)
-
-    async def send(letter: DeadLetter) -> None:
-        rejected = letter.rejected
-        record = dead_letter(rejected, None, letter.topic, letter.partition, letter.offset)
-        await producer.send_and_wait(DEAD_LETTERS, record.value, key=record.key)
-
     try:
         try:
             await producer.start()
         except KafkaError as error:
-            raise PrepareError(
-                f"Kafka at {kafka.bootstrap} cannot be reached ({type(error).__name__}): is it running there?"
-            ) from None
-        yield send
+            raise PrepareError(await why_unreachable(kafka)) from error
+        yield producer
     finally:
         await producer.stop()
+
+
+def _sending(producer: AIOKafkaProducer, diversion: Diversion) -> Callable[[DeadLetter], Awaitable[None]]:
+    """Sends the sink's dead letters: reason and position, never content; within the worker's bound."""
+
+    async def send(refused: DeadLetter) -> None:
+        diversion.divert(dead_letter(refused.rejected, None, refused.topic, refused.partition, refused.offset))
+        for record in diversion.letters():
+            await producer.send_and_wait(record.topic, record.value, key=record.key)
+
+    return send

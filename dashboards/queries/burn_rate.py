@@ -100,7 +100,7 @@ _NEAREST = """nearest AS (
     GROUP BY slo, slice)"""
 
 _OPEN_PAGES = """open AS (
-    SELECT slo, slice, arrayStringConcat(arraySort(groupUniqArrayIf(severity, state = 'firing')), ', ') AS alert
+    SELECT slo, slice, arrayStringConcat(arraySort(groupUniqArrayIf(severity, state != 'resolved')), ', ') AS alert
     FROM (
       SELECT slo, slice, severity, argMax(state, (decided_event, version)) AS state
       FROM pages FINAL WHERE decided_event <= $__toTime GROUP BY slo, slice, severity)
@@ -306,7 +306,7 @@ FROM (
     argMax(summary, version) AS summary
   FROM pages FINAL WHERE {_PAGED_IN_RANGE}
   GROUP BY slo, slice, severity, starts_event)
-ORDER BY state = 'firing' DESC, starts_event DESC, slo, slice
+ORDER BY state != 'resolved' DESC, starts_event DESC, slo, slice
 LIMIT 200""",
 )
 
@@ -314,7 +314,7 @@ PAGES_ANNOTATION = Query(
     "pages_annotation",
     f"""WITH {selected("slo")}
 SELECT starts_event AS time,
-  if(argMax(state, version) = 'firing', toDateTime64($__toTime, 3, 'UTC'), max(decided_event)) AS timeEnd,
+  if(argMax(state, version) != 'resolved', toDateTime64($__toTime, 3, 'UTC'), max(decided_event)) AS timeEnd,
   concat(severity, ': ', slo) AS title, argMax(summary, version) AS text, concat(severity, ',', slo) AS tags
 FROM pages FINAL WHERE {_PAGED_IN_RANGE}
 GROUP BY slo, slice, severity, starts_event

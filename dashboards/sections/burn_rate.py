@@ -30,7 +30,7 @@ from dashboards.variables import drill_down
 
 _WORDS = {"above page": PAGE, "above ticket": TICKET, "below": CALM}
 _SEVERITIES = {"page": PAGE, "page, ticket": PAGE, "ticket": TICKET}
-_STATES = {"firing": PAGE, "resolved": CALM}
+_STATES = {"firing": PAGE, "frozen": TICKET, "resolved": CALM}
 
 _SPENT = Steps(calm=0.0)
 """A budget below nothing is overspent."""
@@ -197,7 +197,7 @@ def pages() -> Panel:
         "summary": wide(480),
     }
     meaning = (
-        "Every page and ticket that was open in the range, firing ones first; times are event times, burns the "
-        "highest that was stated."
+        "Every page and ticket that was open in the range, open ones first; `frozen` is one that fired and that no data "
+        "has confirmed or ended since. Times are event times, burns the highest that was stated."
     )
     return grid(PAGES_HISTORY, "Pages and tickets", meaning, Place(24, 8), columns)

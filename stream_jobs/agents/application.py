@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import faust
 from schemas.kafka import KafkaAddress
 from schemas.topics import PARTITIONS_DEFAULT
 from stream_jobs.agents.exact import BlockTable
+from stream_jobs.agents.header_names import accept_any_header_name
+from stream_jobs.agents.positions import RewindingConsumer
 
 GROUP = "turnwatch"
 SESSION_TIMEOUT_S = 30.0
@@ -29,7 +30,8 @@ class ApplicationSettings:
 
 def build(settings: ApplicationSettings) -> faust.App:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return faust.App(
+    accept_any_header_name()
+    app = faust.App(
         GROUP,
         broker=[f"aiokafka://{address.strip()}" for address in settings.kafka.bootstrap.split(",")],
         broker_credentials=_credentials(settings.kafka),
@@ -57,13 +59,15 @@ def build(settings: ApplicationSettings) -> faust.App:
         logging_config={"version": 1, "disable_existing_loggers": False},
         autodiscover=False,
     )
+    app.transport.Consumer = RewindingConsumer  # type: ignore[misc]  # It is this application's alone.
+    return app
 
 
 def _credentials(kafka: KafkaAddress) -> faust.auth.Credentials | None:
-    if kafka.security_protocol == "PLAINTEXT":
+    if not (kafka.is_tls or kafka.is_sasl):
         return None
-    context = ssl.create_default_context(cafile=kafka.cafile) if "SSL" in kafka.security_protocol else None
-    if kafka.sasl_mechanism:
+    context = kafka.ssl_context()
+    if kafka.is_sasl:
         return faust.SASLCredentials(
             username=kafka.username, password=kafka.password, mechanism=kafka.sasl_mechanism, ssl_context=context
         )

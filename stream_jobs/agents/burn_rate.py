@@ -13,8 +13,9 @@ from schemas.families import TURNS
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
 from schemas.topics import BURNS, partials
+from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
-from stream_jobs.agents.questions import partial_of, rollup_messages
+from stream_jobs.agents.questions import read_partials, rollup_messages
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.burn_rate import BurnRate, Decided
 from stream_jobs.operators.reach import Patience
@@ -34,9 +35,11 @@ class BurnRateStage(Stage):
         metrics: WorkerMetrics,
         watched: Sequence[WatchedSlo],
         patience: Patience,
+        bound: DiversionBound | None = None,
     ) -> None:
         super().__init__(app, [partials(TURNS.name)], partitions, settings)
         self._sources, self._watched, self._patience, self._metrics = partitions, tuple(watched), patience, metrics
+        self._diversion = Diversion(bound or DiversionBound(), metrics)
         self._shards: dict[int, BurnRate] = {}
         self._offsets: defaultdict[int, int] = defaultdict(lambda: NOTHING_APPLIED)
 
@@ -47,20 +50,21 @@ class BurnRateStage(Stage):
 
     def forget(self) -> None:
         self._shards.clear()
+        self._diversion.forget()
         self._offsets.clear()
 
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED  # Partials are absolutes: reading one again is harmless, so none is passed over.
 
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
-        for event in events:
-            too_late = self._shards[partition].apply(partial_of(event))
+        for partial in read_partials(events, self._sources, self._diversion):
+            too_late = self._shards[partition].apply(partial)
             self._metrics.rows_too_late.labels(self.name, TURNS.name).inc(too_late)
         self._offsets[partition] = max(self._offsets[partition], events[-1].message.offset)
         self._metrics.partials_applied.labels(self.name, TURNS.name).inc(len(events))
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
-        told: list[Outgoing] = []
+        told = self._diversion.letters()
         for shard, burn_rate in self._shards.items():
             for table, rows in burn_rate.rollups():
                 told += rollup_messages(shard, table, rows, self._metrics)

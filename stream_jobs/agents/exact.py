@@ -32,6 +32,7 @@ from faust.types import TP, EventT, StreamT
 
 from schemas.failures import Foreseen
 from schemas.topics import STATE_SETTINGS
+from stream_jobs.agents.positions import RewindingConsumer
 from stream_jobs.operators.blocks import Block, applied_offset
 
 Event = EventT[Any]
@@ -59,11 +60,15 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class StageSettings:
-    """`stall_max_s`: half the session timeout. `accept_gaps`: go on where records are missing (once, by an operator)."""
+    """`stall_max_s`: half the session timeout. `accept_gaps`: go on where records are missing (once, by an operator).
+
+    Without `is_fenced` nothing waits for a confirmation: that is not exact, and is there to measure what exactness costs.
+    """
 
     save_interval_s: float = 0.5
     stall_max_s: float = 15.0
     accept_gaps: bool = False
+    is_fenced: bool = True
 
 
 @dataclass(slots=True)
@@ -235,9 +240,8 @@ class Stage(ABC):
         source = (message.topic, message.partition)
         seen = self._seen.get(source)
         if seen is None:
-            marked = self.marked(*source)
-            seen = marked if 0 <= marked < message.offset else message.offset - 1
-        if message.offset <= seen:
+            seen = self._seen_before(source, message.offset)
+        if seen is None or message.offset <= seen:
             return
         if message.offset > seen + 1 and not self._settings.accept_gaps:
             raise StageFailure(_gap(source, seen, message.offset))
@@ -245,6 +249,20 @@ class Stage(ABC):
         self._pending.append(event)
         if len(self._pending) >= BATCH_EVENTS:
             self._wake.set()
+
+    def _seen_before(self, source: Source, offset: int) -> int | None:
+        """The newest offset that need not come any more; nothing while what comes is from before the seek.
+
+        Such a record comes once more, after those that were dropped before it: taken now, it would pass over them.
+        """
+        consumer: Any = self._app.consumer
+        begins = consumer.begins(TP(*source)) if isinstance(consumer, RewindingConsumer) else offset
+        if begins is None:
+            if consumer.flow_active:
+                raise StageFailure(f"{source[0]}[{source[1]}] flows without having been sought to what comes next.")
+            return None
+        marked = self.marked(*source)
+        return marked if 0 <= marked < offset else min(begins, offset) - 1
 
     async def run(self, stop: asyncio.Event, pulse: Pulse) -> None:
         """Applies and saves until `stop` is set, and once more then; any exception is the end of the process."""
@@ -290,7 +308,9 @@ class Stage(ABC):
         generation, events = self._generation, self._applied
         self._applied = []
         for phase in self.phases():
-            await asyncio.gather(*[self._send(item) for item in phase])
+            sent = [self._send(item) for item in phase]
+            if self._settings.is_fenced:
+                await asyncio.gather(*sent)
             pulse.check()
             if generation != self._generation:
                 return  # The partitions went elsewhere meanwhile; whoever has them reads these events again.

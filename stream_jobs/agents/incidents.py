@@ -1,7 +1,8 @@
 """Incidents on Kafka: decisions of every shard in; alerts, their history, and pages out.
 
-One partition, so one worker sees what burns across all shards. Publishing is part of the exact loop; telling the
-Alertmanagers is not: the pager tells them again and again what fires, so it may fail, be late, or begin anew.
+One partition, so one worker sees what burns across all shards, and which producers are silent. Publishing is part of
+the exact loop; telling the Alertmanagers is not: the pager tells them again and again what fires, so it may fail, be
+late, or begin anew.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -17,14 +19,22 @@ import pyarrow as pa
 
 from alerts.alertmanager import Alertmanagers
 from alerts.explanations import Paging
-from alerts.pages import Pages, restore, step, to_send
-from schemas.burns import AlertState, Decision
+from alerts.pages import Pages, Stepped, freeze, restore, step, to_send
+from alerts.silences import Silences
+from alerts.silences import to_send as silences_to_send
+from alerts.telling import Telling
+from schemas.burns import AlertState, Decision, decode
+from schemas.failures import Undecodable
 from schemas.metrics import WorkerMetrics
+from schemas.silences import SilenceAlert
 from schemas.tables import TABLES
-from schemas.topics import ALERTS, BURNS
+from schemas.topics import ALERTS, BURNS, SILENCES
+from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
-from stream_jobs.agents.questions import rollup_messages
+from stream_jobs.agents.questions import divert, rollup_messages
+from stream_jobs.agents.telemetry import Telemetry
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped
+from stream_jobs.operators.reach import LIVE, Patience
 
 log = logging.getLogger("turnwatch.incidents")
 
@@ -37,85 +47,113 @@ class Pager:
     paging: Paging
     metrics: WorkerMetrics
     pages: Pages = field(default_factory=Pages)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    silences: Silences = field(default_factory=Silences)
+    _tellings: tuple[Telling, ...] = ()
 
-    def tell(self, pages: Pages, is_news: bool) -> None:
-        self.pages = pages
+    def __post_init__(self) -> None:
+        destinations = self.alertmanagers.destinations
+        self._tellings = tuple(Telling(self.alertmanagers, to, self._current, self.metrics) for to in destinations)
+
+    def tell(self, pages: Pages, silences: Silences, is_news: bool) -> None:
+        self.pages, self.silences = pages, silences
         if is_news:
-            self._news.set()
+            for telling in self._tellings:
+                telling.news.set()
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Each Alertmanager on its own: one that is away delays no other."""
         async with self.alertmanagers:
-            while not stop.is_set():
-                await self._send()
-                waits = [asyncio.create_task(self._news.wait()), asyncio.create_task(stop.wait())]
-                await asyncio.wait(waits, timeout=self.alertmanagers.resend_s, return_when=asyncio.FIRST_COMPLETED)
-                for wait in waits:
-                    wait.cancel()
-            await self._send()
+            await asyncio.gather(stop.wait(), *(telling.run(stop) for telling in self._tellings))
 
-    async def _send(self) -> None:
-        self._news.clear()
-        now_ms = int(time.time() * 1_000)
-        alerts = to_send(self.pages, now_ms)
-        if not alerts:
-            return
-        for outcome in await self.alertmanagers.send(alerts, now_ms):
-            if outcome.is_complete:
-                for alert in alerts:
-                    self.metrics.pages_sent.labels(alert.state).inc()
-            else:
-                self.metrics.pages_failed.inc(outcome.undelivered)
-                log.warning("pages_undelivered: %s", outcome.problem)
+    def _current(self, now_ms: int) -> list[AlertState | SilenceAlert]:
+        return [*to_send(self.pages, now_ms), *silences_to_send(self.silences, now_ms)]
 
 
 class IncidentsStage(Stage):
     name = "incidents"
 
     def __init__(
-        self, app: faust.App, shards: int, settings: StageSettings, pager: Pager, metrics: WorkerMetrics
+        self,
+        app: faust.App,
+        shards: int,
+        settings: StageSettings,
+        pager: Pager,
+        metrics: WorkerMetrics,
+        bound: DiversionBound | None = None,
+        patience: Patience = LIVE,
     ) -> None:
-        super().__init__(app, [BURNS], 1, settings)
+        super().__init__(app, [BURNS, SILENCES], 1, settings)
         self._shards, self._pager, self._metrics = shards, pager, metrics
-        self._pages = Pages()
+        self._diversion = Diversion(bound or DiversionBound(), metrics)
+        self._patience = patience
+        self._pages, self._telemetry = Pages(), Telemetry(pager.paging.links, metrics)
         self._offset = NOTHING_APPLIED
         self._published: list[AlertState] = []
         self._saved: set[str] = set()
         self._parts: dict[int, list[Decision]] = {}
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
-        self._pages = restore((AlertState.model_validate_json(body(value)) for value in stored.values()), self._shards)
-        self._offset = max(map(applied_offset, stored.values()), default=NOTHING_APPLIED)
-        self._saved = {key.decode() for key in stored}
-        self._pager.tell(self._pages, is_news=True)
+        self._telemetry.restore({key: value for key, value in stored.items() if self._telemetry.owns(key)})
+        alerts = {key: value for key, value in stored.items() if not self._telemetry.owns(key)}
+        published = (AlertState.model_validate_json(body(value)) for value in alerts.values())
+        self._pages = restore(published, self._shards, _now_ms())
+        self._offset = max(map(applied_offset, alerts.values()), default=NOTHING_APPLIED)
+        self._saved = {key.decode() for key in alerts}
+        self._tell(is_news=True)
 
     def forget(self) -> None:
         self._pages, self._offset = Pages(), NOTHING_APPLIED
+        self._telemetry.forget()
         self._published.clear()
         self._saved.clear()
         self._parts.clear()
-        self._pager.tell(self._pages, is_news=False)
+        self._diversion.forget()
+        self._tell(is_news=False)
 
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED  # Decisions are statements in full: an older one after a newer changes nothing.
 
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
+        take_in = self._take_in_silence if topic == SILENCES else self._take_in_decision
         for event in events:
-            decision = self._whole(Decision.model_validate_json(event.message.value or b""))
-            if decision is None:
-                continue
-            stepped = step(self._pages, decision, self._pager.paging, int(time.time() * 1_000))
-            self._pages = stepped.pages
-            self._published += stepped.published
-            self._pager.tell(self._pages, is_news=bool(stepped.news))
-        self._offset = events[-1].message.offset
+            try:
+                take_in(event)
+            except Undecodable as error:
+                divert(event, error, self._diversion)
+
+    def _take_in_decision(self, event: Event) -> None:
+        self._offset = event.message.offset
+        decision = self._whole(self._part_of(event))
+        if decision is not None:
+            self._go_on(step(self._pages, decision, self._pager.paging, _now_ms()))
+
+    def _take_in_silence(self, event: Event) -> None:
+        if self._telemetry.take_in(event):
+            self._tell(is_news=True)
+
+    def _go_on(self, stepped: Stepped) -> None:
+        self._pages = stepped.pages
+        self._published += stepped.published
+        self._tell(is_news=bool(stepped.news))
+
+    def _tell(self, is_news: bool) -> None:
+        self._pager.tell(self._pages, self._telemetry.silences, is_news)
+        states = Counter(alert.state for alert in self._pages.alerts)
+        for state in ("firing", "frozen"):
+            self._metrics.alerts.labels(state).set(states[state])
+
+    def _part_of(self, event: Event) -> Decision:
+        part = decode(event.message.value or b"")
+        if part.shard not in range(self._shards):
+            raise Undecodable(f"The decision is of a shard that is none of the {self._shards} there are.")
+        return part
 
     def _whole(self, part: Decision) -> Decision | None:
         """The decision that this part completes, if it does; a newer one of the same shard supersedes what is open."""
         if part.parts == 1:
             return part
         open_parts = self._parts.get(part.shard, [])
-        same = [each for each in open_parts if each.decided_ms == part.decided_ms and each.part != part.part]
+        same = [each for each in open_parts if _is_same_statement(each, part) and each.part != part.part]
         self._parts[part.shard] = same = [*same, part]
         if len(same) < part.parts:
             return None
@@ -125,6 +163,10 @@ class IncidentsStage(Stage):
         return part.model_copy(update={"burns": burns, "quiet": quiet, "part": 0, "parts": 1})
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
+        if self._patience.follows_wall_clock:
+            self._go_on(freeze(self._pages, _now_ms()))
+        yield self._diversion.letters()
+        yield [(0, block) for block in self._telemetry.unsaved_blocks()]
         published, self._published = self._published, []
         if not published:
             return
@@ -142,6 +184,15 @@ class IncidentsStage(Stage):
         gone = self._saved - known
         self._saved = (self._saved & known) | published
         return [(0, Block(name.encode(), None)) for name in sorted(gone)]
+
+
+def _is_same_statement(one: Decision, other: Decision) -> bool:
+    """Whether both are parts of one statement: the same instant may be decided again, on more of the volume."""
+    return (one.decided_ms, one.completeness, one.parts) == (other.decided_ms, other.completeness, other.parts)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1_000)
 
 
 def _rows(alerts: list[AlertState]) -> pa.Table:

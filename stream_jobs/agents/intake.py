@@ -1,22 +1,29 @@
-"""Intake on Kafka: aggregates in; partials and dead letters out."""
+"""Intake on Kafka: aggregates in; partials, silences and dead letters out."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import time
 from collections.abc import Iterable, Mapping
 
 import faust
+from faust.types import TP
 
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
 from schemas.partials import encode
-from schemas.rejections import Rejected
-from schemas.topics import DEAD_LETTERS, aggregates, partials
+from schemas.topics import SILENCES, aggregates, partials
+from stream_jobs.agents.diversion import Diversion, DiversionBound, dead_letter
 from stream_jobs.agents.exact import Event, Outgoing, Source, Stage, StageSettings
+from stream_jobs.agents.questions import rollup_messages
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.intake import Intake, Intaken
-from stream_jobs.operators.opening import Opened, Record, open_records
+from stream_jobs.operators.opening import Opened, Record, Refusal, open_records
+from stream_jobs.operators.reach import LIVE, Patience
+from stream_jobs.operators.silence import PARTITION_OF, Reported, SilenceWatch
+
+IDLE_AFTER_S = 30.0
+"""So long after the last record of a partition that was read to its end, nobody waits for it any more."""
 
 _FAMILY_OF = {aggregates(name): name for name in FAMILIES}
 
@@ -25,21 +32,34 @@ class IntakeStage(Stage):
     name = "intake"
 
     def __init__(
-        self, app: faust.App, partitions: int, settings: StageSettings, metrics: WorkerMetrics, slices_max: int = 5_000
+        self,
+        app: faust.App,
+        partitions: int,
+        settings: StageSettings,
+        metrics: WorkerMetrics,
+        slices_max: int = 5_000,
+        bound: DiversionBound | None = None,
+        patience: Patience = LIVE,
     ) -> None:
         super().__init__(app, list(_FAMILY_OF), partitions, settings)
         self._shards, self._slices_max, self._metrics = partitions, slices_max, metrics
         self._intakes: dict[tuple[str, int], Intake] = {}
-        self._dead_letters: list[Outgoing] = []
+        self._diversion = Diversion(bound or DiversionBound(), metrics)
         self._opened: dict[Source, Opened] = {}
+        self._taken_in_s: dict[tuple[str, int], float] = {}
+        self._patience = patience
+        self._watches: dict[int, SilenceWatch] = {}
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
         for name, family in FAMILIES.items():
             self._intakes[name, partition] = Intake.restored(family, partition, self._shards, stored, self._slices_max)
+        self._watches[partition] = SilenceWatch(partition, self._patience)
 
     def forget(self) -> None:
         self._intakes.clear()
-        self._dead_letters.clear()
+        self._taken_in_s.clear()
+        self._watches.clear()
+        self._diversion.forget()
 
     def marked(self, topic: str, partition: int) -> int:
         return self._intakes[_FAMILY_OF[topic], partition].marked
@@ -65,28 +85,74 @@ class IntakeStage(Stage):
             return  # All of them were judged before.
         family = _FAMILY_OF[topic]
         outcome = self._intakes[family, partition].take_in(opened)
-        self._dead_letters += [
-            dead_letter(refusal.rejected, refusal.producer, topic, partition, refusal.offset)
-            for refusal in outcome.refusals
-        ]
+        self._taken_in_s[family, partition] = time.monotonic()
         self._count(family, outcome)
+        if outcome.refusals:
+            self._divert(topic, partition, events, outcome.refusals)
+
+    def _rest_where_idle(self) -> None:
+        """Tells shards of partitions that were read to their end a while ago, or never had anything."""
+        now_s = time.monotonic()
+        for (family, partition), intake in self._intakes.items():
+            quiet_s = now_s - self._taken_in_s.setdefault((family, partition), now_s)
+            if quiet_s > IDLE_AFTER_S and self._is_at_end(TP(aggregates(family), partition), intake.marked + 1):
+                intake.rest()
+
+    def _is_at_end(self, partition: TP, next_offset: int) -> bool:
+        consumer = self._app.consumer
+        if partition not in consumer.assignment():
+            return False
+        highwater = consumer.highwater(partition)
+        return highwater is not None and next_offset >= highwater
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
+        self._rest_where_idle()
         intakes = list(self._intakes.items())
-        dead_letters, self._dead_letters = self._dead_letters, []
         changed = [(partition, block) for (_, partition), intake in intakes for block in intake.unsaved_blocks()]
-        yield [*dead_letters, *changed]
-        yield [(partition, block) for (_, partition), intake in intakes for block in intake.marker()]
+        late = [
+            message
+            for (_, partition), intake in intakes
+            for table, rows in intake.unsent_late()
+            for message in rollup_messages(partition, table, rows, self._metrics)
+        ]
+        yield [*self._diversion.letters(), *late, *changed]
+        # The marker comes last in a phase of its own: without the pages it stands for, a repeat would be taken for news.
+        markers = [(partition, intake.marker()) for (_, partition), intake in intakes]
+        yield [(partition, block) for partition, blocks in markers for block in blocks[:-1]]
+        yield [(partition, blocks[-1]) for partition, blocks in markers]
         yield [
             Outgoing(partials(family), value, headers, partition=shard)
             for (family, _), intake in intakes
             for shard, partial in intake.unsent_partials()
             for headers, value in (encode(partial),)
         ]
+        yield self._silences(int(time.time() * 1_000))
+
+    def _silences(self, now_ms: int) -> list[Outgoing]:
+        """Who is silent, as of a reach that is saved: after a crash the same is found again."""
+        return [
+            Outgoing(SILENCES, silence.model_dump_json().encode(), [], key=str(partition).encode(), partition=0)
+            for partition, watch in self._watches.items()
+            for silence in watch.look(self._reported(partition), now_ms)
+        ]
+
+    def _reported(self, partition: int) -> dict[str, Reported]:
+        of_partition = {family: intake for (family, at), intake in self._intakes.items() if at == partition}
+        return {
+            family: Reported(intake.marked + 1, intake.reach_of(PARTITION_OF[family]))
+            for family, intake in of_partition.items()
+        }
+
+    def _divert(self, topic: str, partition: int, events: list[Event], refusals: list[Refusal]) -> None:
+        append_ms = {event.message.offset: round(event.message.timestamp * 1_000) for event in events}
+        for refusal in refusals:
+            letter = dead_letter(refusal.rejected, refusal.producer, topic, partition, refusal.offset)
+            self._diversion.divert(letter, append_ms[refusal.offset])
 
     def _count(self, family: str, outcome: Intaken) -> None:
         metrics = self._metrics
         metrics.frames_applied.labels(family).inc(outcome.frames_applied)
+        metrics.frames_late.labels(family).inc(outcome.frames_late)
         metrics.frames_repeated.labels(family).inc(outcome.frames_repeated)
         metrics.frames_missing.labels(family).inc(outcome.frames_missing)
         metrics.rows_applied.labels(family).inc(outcome.rows_applied)
@@ -100,16 +166,3 @@ class IntakeStage(Stage):
 def _record(event: Event) -> Record:
     message = event.message
     return Record(message.offset, round(message.timestamp * 1_000), dict(message.headers or ()), message.value or b"")
-
-
-def dead_letter(rejected: Rejected, producer: str | None, topic: str, partition: int, offset: int) -> Outgoing:
-    """Reason and position of a refused record; whoever needs its content reads it there."""
-    letter = {
-        "reason": rejected.reason.value,
-        "detail": rejected.detail,
-        "producer": producer,
-        "topic": topic,
-        "partition": partition,
-        "offset": offset,
-    }
-    return Outgoing(DEAD_LETTERS, json.dumps(letter).encode(), [], key=f"{topic}:{partition}:{offset}".encode())

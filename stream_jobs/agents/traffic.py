@@ -10,8 +10,9 @@ import faust
 
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
+from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
-from stream_jobs.agents.questions import FAMILY_OF, partial_of, rollup_messages
+from stream_jobs.agents.questions import FAMILY_OF, read_partials, rollup_messages
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.traffic import Capacity, Traffic
 
@@ -29,10 +30,12 @@ class TrafficStage(Stage):
         settings: StageSettings,
         metrics: WorkerMetrics,
         capacity: Capacity | None,
+        bound: DiversionBound | None = None,
     ) -> None:
         told = replace(settings, save_interval_s=max(settings.save_interval_s, TELL_INTERVAL_S))
         super().__init__(app, list(FAMILY_OF), partitions, told)
         self._sources, self._capacity, self._metrics = partitions, capacity, metrics
+        self._diversion = Diversion(bound or DiversionBound(), metrics)
         self._shards: dict[int, Traffic] = {}
         self._offsets: defaultdict[tuple[str, int], int] = defaultdict(lambda: NOTHING_APPLIED)
 
@@ -45,6 +48,7 @@ class TrafficStage(Stage):
 
     def forget(self) -> None:
         self._shards.clear()
+        self._diversion.forget()
         self._offsets.clear()
 
     def marked(self, topic: str, partition: int) -> int:
@@ -52,22 +56,32 @@ class TrafficStage(Stage):
 
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
         family = FAMILY_OF[topic]
-        for event in events:
-            too_late = self._shards[partition].apply(partial_of(event))
+        for partial in read_partials(events, self._sources, self._diversion):
+            too_late = self._shards[partition].apply(partial)
             self._metrics.rows_too_late.labels(self.name, family).inc(too_late)
         self._offsets[family, partition] = max(self._offsets[family, partition], events[-1].message.offset)
         self._metrics.partials_applied.labels(self.name, family).inc(len(events))
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
-        yield [
+        told = [
             message
             for shard, traffic in self._shards.items()
             for table, rows in traffic.rollups()
             for message in rollup_messages(shard, table, rows, self._metrics)
+        ]
+        yield [
+            *self._diversion.letters(),
+            *told,
         ]  # Before state lets go of what they were told from: after a crash they are told again.
         yield [
             (shard, block)
             for shard, traffic in self._shards.items()
             for name, family in FAMILIES.items()
             for block in traffic.unsaved_blocks(family, self._offsets[name, shard])
+        ]
+        yield [
+            (shard, block)
+            for shard, traffic in self._shards.items()
+            for name, family in FAMILIES.items()
+            for block in traffic.marker(family, self._offsets[name, shard])
         ]

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.burn_rate import BurnRateStage
+from stream_jobs.agents.diversion import DiversionBound
 from stream_jobs.agents.exact import Pulse, Stage, StageFailure, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.agents.intake import IntakeStage
@@ -52,11 +54,15 @@ Companion = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 async def run(
-    settings: WorkerSettings, stop: asyncio.Event, metrics: WorkerMetrics, companions: Sequence[Companion] = ()
+    settings: WorkerSettings,
+    stop: asyncio.Event,
+    metrics: WorkerMetrics,
+    companions: Sequence[Companion] = (),
+    bound: DiversionBound | None = None,
 ) -> None:
-    """Works until `stop` is set, or raises `StageFailure`."""
+    """Works until `stop` is set, or raises `StageFailure`. The stages and whoever shares `bound` divert within it."""
     app = build(settings.application)
-    stages = _stages(app, settings, metrics)
+    stages = _stages(app, settings, metrics, bound)
     tasks = [
         asyncio.create_task(companion(stop), name=f"companion-{place}") for place, companion in enumerate(companions)
     ]
@@ -80,14 +86,17 @@ async def run(
         await _end(app, tasks)
 
 
-def _stages(app: faust.App, settings: WorkerSettings, metrics: WorkerMetrics) -> list[Stage]:
+def _stages(
+    app: faust.App, settings: WorkerSettings, metrics: WorkerMetrics, bound: DiversionBound | None = None
+) -> list[Stage]:
     partitions = settings.application.partitions
+    bound = bound or DiversionBound()
     patience = LIVE if settings.clock == "wall" else REPLAYED
     return [
-        IntakeStage(app, partitions, settings.stages, metrics, settings.slices_max),
-        TrafficStage(app, partitions, settings.stages, metrics, settings.capacity),
-        BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience),
-        IncidentsStage(app, partitions, settings.stages, settings.pager, metrics),
+        IntakeStage(app, partitions, settings.stages, metrics, settings.slices_max, bound, patience),
+        TrafficStage(app, partitions, settings.stages, metrics, settings.capacity, bound),
+        BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience, bound),
+        IncidentsStage(app, partitions, settings.stages, settings.pager, metrics, bound, patience),
     ]
 
 
@@ -98,6 +107,11 @@ async def _until_first(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]],
     stopping.cancel()
     for task in done - {stopping}:
         error = task.exception()
+        if isinstance(error, KafkaError):  # Weather, not a defect.
+            raise StageFailure(
+                f"Kafka went away while the worker was busy ({task.get_name()}: {type(error).__name__}): "
+                "start the worker anew once Kafka is there; it goes on from what is saved."
+            ) from error
         if error is not None:
             raise error
         if not ready and not stop.is_set():
@@ -146,6 +160,8 @@ async def _end(app: faust.App, tasks: Sequence[asyncio.Task[None]]) -> None:
         await asyncio.wait_for(app.stop(), timeout=20)
     except (TimeoutError, asyncio.CancelledError):
         log.warning("faust_stop_timed_out")
+    except Exception as error:  # Whatever a broken Faust says of its end must not hide why we end.
+        log.warning("faust_stop_failed: %s", error)
 
 
 async def _quietly(task: asyncio.Task[None]) -> None:

@@ -1,4 +1,7 @@
-"""A batch: what the sink has read and not yet landed, table by table, newest version of each row only."""
+"""A batch: what the sink has read and not yet landed, table by table, newest version of each row only.
+
+Every row remembers the message it came with, so that one message that ClickHouse refuses can be told from its neighbours.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +38,43 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """The rows of one message, and where it lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    payload_bytes: int
+    rows: pa.Table
+
+    def refused(self, reason: Reason, detail: str) -> DeadLetter:
+        return DeadLetter(Rejected(reason, detail), self.topic, self.partition, self.offset)
+
+
+@dataclass(frozen=True, slots=True)
 class TableRows:
-    """Rows for one table, each key once. `covered` counts those that were read, superseded versions included."""
+    """Rows for one table, each key once, and the messages that told them."""
 
     table: str
+    told: tuple[Told, ...]
     rows: pa.Table
-    covered: int
+
+    @classmethod
+    def of(cls, table: str, told: Sequence[Told]) -> TableRows:
+        rows = newest(TABLES[table], pa.concat_tables([each.rows for each in told]))
+        return cls(table, tuple(told), rows)
+
+    @property
+    def covered(self) -> int:
+        """How many rows were read, superseded versions included."""
+        return sum(each.rows.num_rows for each in self.told)
+
+    def cut(self, messages_max: int) -> list[TableRows]:
+        """The same in pieces of so many messages at the most."""
+        if len(self.told) <= messages_max:
+            return [self]
+        starts = range(0, len(self.told), messages_max)
+        return [TableRows.of(self.table, self.told[start : start + messages_max]) for start in starts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +83,20 @@ class Batch:
     refused: tuple[DeadLetter, ...]
 
 
-def batch_of(messages: Sequence[Message]) -> Batch:
-    """Messages in log order, decoded and reduced to what has to land."""
-    read: dict[str, list[pa.Table]] = {}
+def batch_of(messages: Sequence[Message], left: Sequence[TableRows] = ()) -> Batch:
+    """What an earlier batch left and then messages in log order, decoded and reduced to what has to land."""
+    told = {rows.table: list(rows.told) for rows in left}
     refused: list[DeadLetter] = []
     for message in messages:
         decoded = _decoded(message)
         if isinstance(decoded, Rejected):
             refused.append(DeadLetter(decoded, message.topic, message.partition, message.offset))
-        else:
-            name, rows = decoded
-            read.setdefault(name, []).append(rows)
-    together = {name: pa.concat_tables(parts) for name, parts in read.items()}
-    tables = [TableRows(name, newest(TABLES[name], rows), rows.num_rows) for name, rows in together.items()]
-    return Batch(tuple(table for table in tables if table.covered), tuple(refused))
+            continue
+        name, rows = decoded
+        if rows.num_rows:
+            place = (message.topic, message.partition, message.offset)
+            told.setdefault(name, []).append(Told(*place, len(message.payload), rows))
+    return Batch(tuple(TableRows.of(name, each) for name, each in told.items()), tuple(refused))
 
 
 def newest(table: Table, rows: pa.Table) -> pa.Table:
@@ -79,10 +113,6 @@ def _decoded(message: Message) -> tuple[str, pa.Table] | Rejected:
     if isinstance(decoded, Rejected):
         return decoded
     name, rows = decoded
-    try:
-        rows.validate(full=True)
-    except (pa.ArrowException, ValueError):
-        return Rejected(Reason.MALFORMED_PAYLOAD, f"The message for table {name} holds broken Arrow data.")
     for column in TABLES[name].columns:
         if rows[column.name].null_count and not column.type.startswith("Nullable"):
             return Rejected(

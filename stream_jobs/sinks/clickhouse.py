@@ -35,6 +35,17 @@ _READ_ONLY = 164
 _NOT_THE_STATEMENT = {UNKNOWN_DATABASE, *_NOT_LET_IN, 159, 202, 209, 210, 241, 252, 999}
 """Codes that say nothing about the statement: the account, and what time heals (time-outs, load, memory, Keeper)."""
 
+_ABOUT_ROWS = {
+    *(6, 25, 26, 27, 32, 33, 38, 41, 72, 117, 467, 636),  # They cannot be read,
+    *(53, 69, 70, 153, 321, 349, 407),  # or not be converted,
+    *(128, 131, 158, 190),  # are too large,
+    *(395, 469),  # or break a rule that somebody gave the table.
+}
+"""Codes that may say something about the rows of a write: what cannot be read or converted, ranges, sizes, constraints."""
+
+_ASKS_FOR_LESS = {159, 160, 209, 241}
+"""Codes that a smaller write may escape: time-outs, and the memory limit."""
+
 _EXCEPTION = re.compile(
     r"DB::Exception: (?P<message>.*?)(?: \((?P<name>[A-Z][A-Z0-9_]+)\))?"
     r"(?: \(version [^\n]*?\))?(?: \(for url [^\n]*\))?\.?$",
@@ -46,11 +57,29 @@ logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
 class WarehouseError(Foreseen):
-    """ClickHouse is away or refused something; the message is a sentence. `code` is ClickHouse's, if it answered."""
+    """ClickHouse is away or refused something; the message is a sentence.
 
-    def __init__(self, sentence: str, code: int | None = None) -> None:
+    `code` and `name` are ClickHouse's, if it answered; `is_overdue` says that it took a connection and did not answer.
+    """
+
+    def __init__(self, sentence: str, code: int | None = None, name: str = "", is_overdue: bool = False) -> None:
         super().__init__(sentence)
-        self.code = code
+        self.code, self.name, self.is_overdue = code, name, is_overdue
+
+    @property
+    def is_about_rows(self) -> bool:
+        """Whether the rows of a write may be to blame. Whoever says so has to see others of that table land."""
+        return self.code in _ABOUT_ROWS
+
+    @property
+    def asks_for_less(self) -> bool:
+        """Whether fewer rows at once may land where these did not."""
+        return self.is_overdue or self.code in _ASKS_FOR_LESS
+
+    @property
+    def answer(self) -> str:
+        """What ClickHouse said, without its sentence, which may repeat values."""
+        return f"code {self.code}{f', {self.name}' if self.name else ''}"
 
 
 class Warehouse(Protocol):
@@ -79,7 +108,7 @@ class ClickHouseWarehouse:
                         **_options(address), ca_cert=address.cafile
                     )
                 await self._client.insert_arrow(table, rows, settings=LANDED)
-        except (ClickHouseError, aiohttp.ClientError, OSError) as error:
+        except Exception as error:  # Also what a client raises over an answer that is none of ClickHouse's.
             raise explained(error, address) from error
 
     async def close(self) -> None:
@@ -88,10 +117,11 @@ class ClickHouseWarehouse:
                 await self._client.close()
 
 
-def connect(address: ClickHouseAddress, *, read_timeout_s: float | None = None) -> Client:
-    """A client of ClickHouse that has answered once; raises `WarehouseError`."""
+def connect(address: ClickHouseAddress, *, read_timeout_s: float | None = None, in_database: bool = True) -> Client:
+    """A client of ClickHouse that has answered once; raises `WarehouseError`. Without `in_database` it names none."""
+    options = _options(address, read_timeout_s) | ({} if in_database else {"database": None})
     try:
-        return clickhouse_connect.get_client(**_options(address, read_timeout_s), pool_mgr=_connections(address.cafile))
+        return clickhouse_connect.get_client(**options, pool_mgr=_connections(address.cafile))
     except (ClickHouseError, OSError) as error:
         raise explained(error, address) from error
 
@@ -99,22 +129,22 @@ def connect(address: ClickHouseAddress, *, read_timeout_s: float | None = None) 
 def explained(error: BaseException, address: ClickHouseAddress) -> WarehouseError:
     """The sentence for a failure of the client: what was wrong, where, and what to do."""
     code = getattr(error, "code", None)
-    if code is None:
-        return WarehouseError(_away(error, address))
+    if not isinstance(code, int):
+        return WarehouseError(_away(error, address), is_overdue=_is_overdue(error))
     message, name = _first_line(str(error))
     said = f"(code {code}{f', {name}' if name else ''}): {message}"
     where = f"ClickHouse at {address.place}"
     if code == UNKNOWN_DATABASE:
-        return WarehouseError(f"{where} has no database {address.database}; run `turnwatch prepare`.", code)
-    if code in _NOT_LET_IN:
-        return WarehouseError(
-            f"{where} does not let user {address.username} in; correct the user or the password.", code
-        )
-    if code in _NO_SUCH_TABLE_OR_COLUMN:
-        return WarehouseError(f"{where} refused {said} If it is one of turnwatch's, run `turnwatch prepare`.", code)
-    if code == _READ_ONLY:
-        return WarehouseError(f"{where} takes this for a change, and only reading is allowed {said}", code)
-    return WarehouseError(f"{where} refused {said}", code)
+        sentence = f"{where} has no database {address.database}; run `turnwatch prepare`."
+    elif code in _NOT_LET_IN:
+        sentence = f"{where} does not let user {address.username} in; correct the user or the password."
+    elif code in _NO_SUCH_TABLE_OR_COLUMN:
+        sentence = f"{where} refused {said} If it is one of turnwatch's, run `turnwatch prepare`."
+    elif code == _READ_ONLY:
+        sentence = f"{where} takes this for a change, and only reading is allowed {said}"
+    else:
+        sentence = f"{where} refused {said}"
+    return WarehouseError(sentence, code, name)
 
 
 def is_about_the_statement(error: WarehouseError) -> bool:
@@ -153,7 +183,7 @@ def _away(error: BaseException, address: ClickHouseAddress) -> str:
     words = " ".join(str(cause) for cause in causes)
     where = f"ClickHouse at {address.place}"
     if "CERTIFICATE_VERIFY_FAILED" in words:
-        return f"{where} shows a TLS certificate that is not trusted here; give the CA file that signed it."
+        return f"{where} shows a TLS certificate that is not trusted here; give its CA in TURNWATCH_CLICKHOUSE__CAFILE."
     if "SSLError" in words or any(isinstance(cause, ssl.SSLError) for cause in causes):
         return f"{where} does not speak TLS on this port; use its HTTPS port, or http:// in the URL."
     if any(isinstance(cause, TimeoutError) for cause in causes) or "timed out" in words:
@@ -162,6 +192,13 @@ def _away(error: BaseException, address: ClickHouseAddress) -> str:
         return f"{where} cannot be reached; start it (`turnwatch up`), or correct TURNWATCH_CLICKHOUSE__URL."
     first_line = str(error).partition("\n")[0][:200]
     return f"{where} broke off, or what answers there is no ClickHouse ({first_line})."
+
+
+def _is_overdue(error: BaseException) -> bool:
+    """Whether there was a connection, and no answer on it in time."""
+    causes = _chain(error)
+    is_late = any(isinstance(cause, TimeoutError) for cause in causes)
+    return is_late and not any(isinstance(cause, aiohttp.ConnectionTimeoutError) for cause in causes)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

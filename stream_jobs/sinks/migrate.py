@@ -2,7 +2,7 @@
 
 What was applied is recorded with its checksum in `schema_migrations`. A file that has been applied never changes, and
 code never works on a database newer than itself. Statements can be run twice, so two that migrate at once, or one that
-died half-way, do no harm.
+died half-way, do no harm; and where a table was dropped since, all are applied again.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 import schemas
+from schemas import roles
 from schemas.failures import Foreseen
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import UNKNOWN_DATABASE, WarehouseError, connect, explained
@@ -24,6 +25,7 @@ from stream_jobs.sinks.clickhouse import UNKNOWN_DATABASE, WarehouseError, conne
 DIRECTORY = Path(schemas.__file__).parent / "clickhouse"
 STATEMENT_TIMEOUT_S = 600.0
 
+_MADE = re.compile(r"^(?P<how>CREATE|DROP) (?:TABLE|VIEW) IF (?:NOT )?EXISTS (?P<name>\w+)")
 _FILE = re.compile(r"^(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql$")
 
 
@@ -56,7 +58,10 @@ def migrate(address: ClickHouseAddress, directory: Path = DIRECTORY) -> tuple[Mi
     client = _connect(address)
     try:
         client.command(_bookkeeping(address))
-        waiting = pending(known, applied_in(client))
+        applied = applied_in(client)
+        waiting = pending(known, applied)
+        if missing_in(client, [migration for migration in known if migration.number in applied]):
+            waiting = known
         for migration in waiting:
             for statement in statements_of(migration.text):
                 client.command(_placed(statement, address))
@@ -71,7 +76,7 @@ def migrate(address: ClickHouseAddress, directory: Path = DIRECTORY) -> tuple[Mi
 def migrations_in(directory: Path) -> tuple[Migration, ...]:
     """The numbered files of `directory` in order; numbers run from 1 without a gap."""
     found: list[Migration] = []
-    for path in sorted(directory.glob("*.sql")):
+    for path in sorted(path for path in directory.glob("*.sql") if path.name != roles.FILE_NAME):
         named = _FILE.match(path.name)
         if named is None:
             raise MigrationError(f"Migration {path.name} is not named like 0001_what_it_does.sql.")
@@ -86,6 +91,16 @@ def applied_in(client: Client) -> dict[int, frozenset[str]]:
     """Number → checksum of every migration that the database has; more than one where two versions met."""
     rows = client.query("SELECT number, groupUniqArray(checksum) FROM schema_migrations GROUP BY number").result_rows
     return {number: frozenset(checksums) for number, checksums in rows}
+
+
+def missing_in(client: Client, applied: Sequence[Migration]) -> set[str]:
+    """Tables and views that these migrations made and that the database does not have any more."""
+    made: dict[str, str] = {}
+    for statement in (statement for migration in applied for statement in statements_of(migration.text)):
+        if named := _MADE.match(statement):
+            made[named["name"]] = named["how"]
+    rows = client.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows
+    return {name for name, how in made.items() if how == "CREATE"} - {name for (name,) in rows}
 
 
 def pending(known: Sequence[Migration], applied: Mapping[int, frozenset[str]]) -> tuple[Migration, ...]:
@@ -142,7 +157,8 @@ def _connect(address: ClickHouseAddress) -> Client:
     except WarehouseError as error:
         if error.code != UNKNOWN_DATABASE:
             raise
-    with_none = connect(replace(address, url=address.url.rpartition("/")[0]), read_timeout_s=STATEMENT_TIMEOUT_S)
+    # Naming no other database instead: whoever may do no more than make ours may not even see `default`.
+    with_none = connect(address, read_timeout_s=STATEMENT_TIMEOUT_S, in_database=False)
     try:
         on_cluster = _placed(" ON CLUSTER '{cluster}'", address) if address.cluster else ""
         with_none.command(f"CREATE DATABASE IF NOT EXISTS {_identifier(address.database)}{on_cluster}")

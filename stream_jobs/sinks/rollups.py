@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.topics import ROLLUPS
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.sinks.batches import DeadLetter, Message, batch_of
+from stream_jobs.sinks.batches import DeadLetter, Message, TableRows, batch_of
 from stream_jobs.sinks.clickhouse import ClickHouseWarehouse, Warehouse
 from stream_jobs.sinks.delivery import Delivery, Patience, is_set_within
 
@@ -90,51 +90,63 @@ class Sink:
                     await self._consume(consumer, positions)
             except KafkaError as error:
                 if self._has_kafka:
-                    log.warning("kafka_lost: the sink cannot read %s (%s); trying again.", self._settings.topic, error)
+                    log.warning(
+                        "rollups_unread: the sink cannot read %s (%s); trying again.", self._settings.topic, error
+                    )
                 self._has_kafka = False
                 await is_set_within(self._stop, next(self._pauses_s))
 
     async def _consume(self, consumer: AIOKafkaConsumer, positions: Positions) -> None:
         due = 0.0
+        left: tuple[TableRows, ...] = ()
+        reached: dict[TopicPartition, int] = {}
         while not self._stop.is_set():
-            messages = await self._gather(consumer, due)
+            messages = await self._gather(consumer, due, left)
             self._say_kafka_answers()
-            if not messages:
+            if not (messages or left):
                 continue
             await positions.follow(messages)
-            if not await self._land(messages):
-                return
+            reached |= {TopicPartition(message.topic, message.partition): message.offset + 1 for message in messages}
+            left = await self._land(messages, left)
             due = asyncio.get_running_loop().time() + self._settings.linger_s
-            await _commit(consumer, messages)
+            if not left:
+                await _commit(consumer, reached)
+                reached = {}
 
-    async def _gather(self, consumer: AIOKafkaConsumer, due: float) -> list[Message]:
-        """What there is to read until `due`, or until a batch is full; at least one poll's worth."""
+    async def _gather(self, consumer: AIOKafkaConsumer, due: float, left: Sequence[TableRows]) -> list[Message]:
+        """What there is to read until `due`, or until a batch is full; at least one poll's worth, if there is room."""
         settings, clock = self._settings, asyncio.get_running_loop().time
         gathered: list[Message] = []
-        size_bytes = 0
-        while not self._stop.is_set():
+        held = [told for rows in left for told in rows.told]
+        count, size_bytes = len(held), sum(told.payload_bytes for told in held)
+        while count < settings.batch_messages_max and size_bytes < settings.batch_bytes_max:
             polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_MESSAGES_MAX)
             found = [_message(record) for records in polled.values() for record in records]
             gathered += found
-            size_bytes += sum(len(message.payload) for message in found)
-            is_full = len(gathered) >= settings.batch_messages_max or size_bytes >= settings.batch_bytes_max
-            if is_full or clock() >= due:
+            count, size_bytes = count + len(found), size_bytes + sum(len(message.payload) for message in found)
+            if clock() >= due or self._stop.is_set():
                 break
         return gathered
 
-    async def _land(self, messages: list[Message]) -> bool:
-        """Whether all of them landed, or were refused and said so; decoding leaves the event loop to the others."""
-        batch = await asyncio.to_thread(batch_of, messages)
-        for letter in batch.refused:
+    async def _land(self, messages: list[Message], left: Sequence[TableRows]) -> tuple[TableRows, ...]:
+        """What is left of them when the others landed, or were refused and said so; decoding leaves the event loop to
+        the others."""
+        batch = await asyncio.to_thread(batch_of, messages, left)
+        await self._set_aside(batch.refused)
+        landing = await self._delivery.land(batch.tables)
+        await self._set_aside(landing.refused)
+        return landing.left
+
+    async def _set_aside(self, letters: Iterable[DeadLetter]) -> None:
+        for letter in letters:
             await self._send_dead_letter(letter)
             self._metrics.rollups_refused.inc()
             position = f"{letter.topic} partition {letter.partition} offset {letter.offset}"
             log.warning("rollup_refused: %s: %s", position, letter.rejected.detail)
-        return await self._delivery.land(batch)
 
     def _say_kafka_answers(self) -> None:
         if not self._has_kafka:
-            log.info("kafka_regained: the sink reads %s again.", self._settings.topic)
+            log.info("rollups_read_again: the sink reads %s again.", self._settings.topic)
             self._pauses_s = self._settings.patience.pauses_s()
         self._has_kafka = True
 
@@ -195,9 +207,8 @@ async def _consumer(
         await consumer.stop()
 
 
-async def _commit(consumer: AIOKafkaConsumer, messages: list[Message]) -> None:
+async def _commit(consumer: AIOKafkaConsumer, reached: Mapping[TopicPartition, int]) -> None:
     """Commits what landed, where it is still ours; a rebalance in between means that some will be read again."""
-    reached = {TopicPartition(message.topic, message.partition): message.offset + 1 for message in messages}
     ours = {partition: offset for partition, offset in reached.items() if partition in consumer.assignment()}
     if not ours:
         return

@@ -1,0 +1,132 @@
+"""Keeping one Alertmanager told, however long it is away and whatever happens to the others.
+
+It is told at once when there is news, and again while something fires, so that one that lost its memory has it back
+within a re-send. What has ended is told until it took it, and for a quarter of an hour after the end in any case: an
+Alertmanager that ends between taking and notifying would otherwise page for ever. Nothing is queued: what is sent is
+always the newest state, and what is remembered here is only which ends were taken. After a restart they are told once
+more, which Alertmanager passes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from alerts.alertmanager import Alert, Alertmanagers, Destination, Outcome
+from schemas.metrics import WorkerMetrics
+
+log = logging.getLogger("turnwatch.pager")
+
+ENDS_RESENT_MS = 15 * 60_000
+"""How long ends are told again although they were taken; Prometheus does the same."""
+
+RETRY_S = 2.0
+"""Between two deliveries to an Alertmanager that is away; each is several tries (`alertmanager.Patience`)."""
+
+
+class StatedAlert(Alert, Protocol):
+    """An alert that also says how it is: `firing`, `frozen`, `resolved`."""
+
+    @property
+    def state(self) -> str: ...
+
+
+Current = Callable[[int], Sequence[StatedAlert]]
+"""From now to everything that is open, and what has ended within a day or so."""
+
+End = tuple[frozenset[tuple[str, str]], int]
+"""An alert's labels, and when it ended."""
+
+
+@dataclass(slots=True)
+class Telling:
+    """One Alertmanager and what it has taken."""
+
+    alertmanagers: Alertmanagers
+    to: Destination
+    current: Current
+    metrics: WorkerMetrics
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    _taken: set[End] = field(default_factory=set)
+    _trouble: Trouble | None = None
+
+    def __post_init__(self) -> None:
+        self.metrics.pages_waiting_seconds.labels(self.to.url).set_function(self.waiting_s)
+
+    def waiting_s(self) -> float:
+        """For how long it has not taken what it was told."""
+        return time.monotonic() - self._trouble.since_s if self._trouble else 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, and once more then."""
+        while not stop.is_set():
+            await self.tell()
+            await self._rest(stop)
+        await self.tell()
+
+    async def tell(self) -> None:
+        """Delivers what it has to know now, and takes note of what it took."""
+        self.news.clear()
+        now_ms = int(time.time() * 1_000)
+        alerts = self.due(now_ms)
+        if not alerts:
+            self._say_regained()  # What it did not take has been taken back.
+            return
+        outcome = await self.alertmanagers.deliver(self.to, alerts, now_ms)
+        kept = {id(alert) for alert in outcome.kept}
+        taken = [alert for alert in alerts if id(alert) not in kept]
+        self._taken.update(_ends_of(taken))
+        for alert in taken:
+            self.metrics.pages_sent.labels(alert.state).inc()
+        self.metrics.pages_failed.inc(outcome.undelivered)
+        if outcome.is_complete:
+            self._say_regained()
+        else:
+            self._say_lost(outcome)
+
+    def due(self, now_ms: int) -> list[StatedAlert]:
+        """What is open, and the ends that it has not taken or that are recent."""
+        alerts = self.current(now_ms)
+        self._taken.intersection_update(_ends_of(alerts))
+        return [alert for alert in alerts if self._is_due(alert, now_ms)]
+
+    def _is_due(self, alert: StatedAlert, now_ms: int) -> bool:
+        if alert.ends_ms is None or now_ms - alert.ends_ms < ENDS_RESENT_MS:
+            return True
+        return self._taken.isdisjoint(_ends_of([alert]))
+
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Until there is news, or it is time to tell again."""
+        rest_s = min(RETRY_S, self.alertmanagers.resend_s) if self._trouble else self.alertmanagers.resend_s
+        waits = [asyncio.create_task(self.news.wait()), asyncio.create_task(stop.wait())]
+        await asyncio.wait(waits, timeout=rest_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    def _say_lost(self, outcome: Outcome) -> None:
+        """Once, and again when it answers otherwise than before."""
+        before = self._trouble
+        self._trouble = Trouble(outcome.status, before.since_s if before else time.monotonic())
+        if before is None or before.status != outcome.status:
+            log.warning("alertmanager_lost: %s Alerts are kept and sent again.", outcome.problem)
+
+    def _say_regained(self) -> None:
+        if self._trouble is not None:
+            log.info("alertmanager_regained: %s, after %.0f s.", self.to.url, self.waiting_s())
+        self._trouble = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What an Alertmanager answers instead of taking alerts, and since when. It is away without a status."""
+
+    status: int | None
+    since_s: float
+
+
+def _ends_of(alerts: Iterable[Alert]) -> set[End]:
+    return {(frozenset(alert.labels.items()), alert.ends_ms) for alert in alerts if alert.ends_ms is not None}

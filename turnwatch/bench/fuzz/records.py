@@ -1,0 +1,166 @@
+"""Records of our own: partials, rollups, decisions, alerts and blocks of state, with other bytes in them.
+
+Nobody but a stage of ours writes them, so no judge says which mutants are valid: what they must not do is end a worker
+with anything but a sentence. What passes the decoder goes on to whoever would take it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from alerts.explanations import Paging
+from alerts.pages import Pages, step
+from schemas import burns, partials, rollups
+from schemas.failures import Foreseen
+from schemas.families import FAMILIES, TURNS, Family
+from schemas.tables import TABLES, Table
+from stream_jobs.operators.blocks import applied_offset, body, pack_json, pack_rows, stamped, unpack_json, unpack_rows
+from stream_jobs.operators.ledger import Ledger
+from stream_jobs.sinks.batches import Message, batch_of
+from turnwatch.bench.fuzz.mutations import BYTE_MUTATIONS
+from turnwatch.bench.fuzz.specimens import WINDOW_START_MS
+from turnwatch.bench.fuzz.trial import Tally, crash_of
+
+ROWS = 5
+SLICE = "pool=realtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as one of our own stages writes it. `read` takes it in, and says whether it did."""
+
+    surface: str
+    headers: Mapping[str, bytes]
+    payload: bytes
+    read: Callable[[Mapping[str, bytes], bytes], bool]
+
+
+@cache
+def records() -> tuple[Record, ...]:
+    """One of each kind."""
+    return (
+        *(_partial(family) for family in FAMILIES.values()),
+        *(_rollup(table) for table in TABLES.values()),
+        Record("burns", {}, _decision().model_dump_json().encode(), _read_decision),
+        Record("alerts", {}, _alert(), _read_alert),
+        Record("state rows", {}, stamped(7, pack_rows(_rows_of_state())), _read_rows),
+        Record("state JSON", {}, stamped(7, pack_json({"operational": [[1, 2], ["a"]]})), _read_json),
+    )
+
+
+def try_records(seed: int, numbers: range, tally: Tally) -> None:
+    """Mutants of these numbers; only a crash is told."""
+    for number in numbers:
+        chance = Random(seed << 40 | 1 << 39 | number)
+        record = chance.choice(records())
+        headers, payload = _mutated(chance, record)
+        try:
+            accepted = record.read(headers, payload)
+        except Foreseen:
+            accepted = False
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # What polars panics with is no Exception.
+            tally.crashes.append(f"record {number} ({record.surface}): {crash_of(error)}")
+            continue
+        tally.records[record.surface, "accepted" if accepted else "refused"] += 1
+
+
+def _mutated(chance: Random, record: Record) -> tuple[dict[str, bytes], bytes]:
+    headers, kind = dict(record.headers), chance.random()
+    if kind < 0.1:
+        return headers, chance.randbytes(chance.randint(0, 200))
+    if kind < 0.2:
+        return headers, chance.choice(records()).payload
+    if headers and kind < 0.4:
+        name = chance.choice(sorted(headers))
+        headers[name] = chance.choice((b"", b"null", b"[]", b'{"format":2}', _changed(chance, headers[name])))
+        return headers, record.payload
+    return headers, _changed(chance, record.payload)
+
+
+def _changed(chance: Random, content: bytes) -> bytes:
+    return chance.choice(BYTE_MUTATIONS)(chance, content)
+
+
+def _partial(family: Family) -> Record:
+    partition = family.partitions[0]
+    dimensions = next(cut.dimensions for cut in family.cuts if cut.partition == partition.name)
+    known: dict[str, Any] = {"slice": ",".join(f"{name}=x" for name in dimensions), "bucket_start_ms": WINDOW_START_MS}
+    known |= {key.name: key.vocabulary[0] if key.vocabulary else key.integer_range[0] for key in family.keys}
+    known |= dict.fromkeys(family.measure_names, 3)
+    rows = pa.Table.from_pylist([known] * ROWS, schema=partials.partial_schema(family))
+    partial = partials.Partial(family, partition, 0, 7, ((WINDOW_START_MS, 30),), rows)
+    headers, payload = partials.encode(partial)
+
+    def read(headers: Mapping[str, bytes], payload: bytes) -> bool:
+        ledger = Ledger(family, keep_ms=120_000, sources=1)
+        ledger.apply(partials.decode(family, headers, payload))
+        ledger.totals(ledger.changed())
+        return True
+
+    return Record("partials", dict(headers), payload, read)
+
+
+def _rollup(table: Table) -> Record:
+    rows = pa.table([_column(field) for field in table.arrow_schema], schema=table.arrow_schema)
+    headers, payload = rollups.encode(table.name, rows)
+    return Record("rollups", dict(headers), payload, _read_rollup)
+
+
+def _column(field: pa.Field) -> pa.Array:
+    values: Sequence[Any] = [f"{SLICE}{place}" for place in range(ROWS)] if field.type == pa.string() else range(ROWS)
+    return pa.array(values, pa.int64() if pa.types.is_timestamp(field.type) else None).cast(field.type)
+
+
+def _read_rollup(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    return not batch_of([Message("rollups", 0, 0, headers, payload)]).refused
+
+
+def _decision() -> burns.Decision:
+    burn = burns.Burn(
+        slo="turn_latency", slice=SLICE, row="page_1h_5m", severity="page", factor=14.4, threshold=0.144, long_s=3_600,
+        short_s=300, long_bad=40, long_total=100, short_bad=4, short_total=10, long_burn=40.0, short_burn=40.0,
+        budget_left=0.5, exhausted_in_s=36_000.0, one_failure_costs=0.001,
+    )  # fmt: skip
+    quiet = burns.Quiet(slo="turn_latency", slice=SLICE, severity="ticket")
+    return burns.Decision(shard=0, decided_ms=WINDOW_START_MS, completeness=1.0, burns=(burn,), quiet=(quiet,))
+
+
+def _read_decision(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    step(Pages(), burns.decode(payload), Paging(), WINDOW_START_MS)
+    return True
+
+
+def _alert() -> bytes:
+    published = step(Pages(), _decision(), Paging(), WINDOW_START_MS).published
+    return published[0].model_dump_json().encode()
+
+
+def _read_alert(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    burns.decode_alert(payload)
+    return True
+
+
+def _rows_of_state() -> pl.DataFrame:
+    columns: dict[str, Any] = {"slice": [SLICE] * ROWS}
+    return pl.DataFrame(columns | {name: range(ROWS) for name in TURNS.measure_names})
+
+
+def _read_rows(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    applied_offset(payload)
+    unpack_rows(body(payload), TURNS.measure_names)
+    return True
+
+
+def _read_json(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    applied_offset(payload)
+    unpack_json(body(payload))
+    return True

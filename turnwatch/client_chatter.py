@@ -1,0 +1,58 @@
+"""What Kafka's clients log, made readable.
+
+While a broker is away they say so a hundred and more times a second, each in its own words. `KafkaWatch` says it once
+and says why, so that is left out here. Whatever else they repeat is said once a minute, with how often it was left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+CLIENTS = ("aiokafka", "faust", "mode", "kafka")
+SAID_AGAIN_S = 60.0
+KINDS_MAX = 1_000
+
+_OF_AN_OUTAGE = re.compile(
+    "Unable connect to node|Unable to update metadata|Unable to request metadata|KafkaConnectionError|NodeNotReadyError"
+    "|Connect call failed|coordinator dead|GroupCoordinatorNotAvailable|Heartbeat|RequestTimedOut|NotLeaderForPartition"
+)
+
+
+@dataclass(slots=True)
+class _Said:
+    at_s: float
+    left_out: int = 0
+
+
+@dataclass(slots=True)
+class ClientChatter(logging.Filter):
+    """A filter for a handler: what is not from a client passes as it is."""
+
+    clock_s: Callable[[], float] = time.monotonic
+    _said: dict[tuple[str, str], _Said] = field(default_factory=dict)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] not in CLIENTS or record.levelno >= logging.CRITICAL:
+            return True
+        text = record.getMessage()
+        if _OF_AN_OUTAGE.search(text):
+            return False
+        return self._is_due(record, text)
+
+    def _is_due(self, record: logging.LogRecord, text: str) -> bool:
+        """Whether it was not said lately; then with a note of how often it was left out."""
+        kind = (record.name, re.sub(r"\d+", "#", text))
+        said, now_s = self._said.get(kind), self.clock_s()
+        if said is not None and now_s - said.at_s < SAID_AGAIN_S:
+            said.left_out += 1
+            return False
+        if len(self._said) >= KINDS_MAX:
+            self._said.clear()
+        self._said[kind] = _Said(now_s)
+        if said is not None and said.left_out:
+            record.msg, record.args = f"{text} (and {said.left_out} times before that)", ()
+        return True
