@@ -28,6 +28,7 @@ PROGRAMS_OF = {
     "prometheus-alertmanager": ("prometheus-alertmanager", "amtool"),
     "prometheus": ("prometheus", "promtool"),
     "chromium": ("chromium",),
+    "openssl": ("openssl",),
 }
 """The programs that tests use of each Debian package."""
 

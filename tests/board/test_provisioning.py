@@ -19,6 +19,7 @@ from dashboards.render import COMPOSE_SOURCE, FOLDER_UID, boards
 from dashboards.variables import OVERVIEW_UID
 from schemas.warehouse import ClickHouseAddress
 from tests.board.recorded_grafana import RecordedGrafana, recorded, serving
+from tests.warehouse.tls import self_signed
 
 SOURCE = ClickHouseSource("clickhouse", 8123, database="turnwatch", username="reader", password="first-secret")
 BOARDS = boards(tuple(policy_for(slo) for slo in load_slos()))
@@ -209,16 +210,16 @@ def test_secrets_are_not_shown() -> None:
     assert "secret" not in repr(GrafanaAddress("http://grafana", token="secret", username="admin", password="secret"))
 
 
+@pytest.mark.needs("openssl")
 def test_a_source_carries_the_address_that_we_use_ourselves(tmp_path: Path) -> None:
-    authority = tmp_path / "authority.pem"
-    authority.write_text("PEM")
+    authority, _ = self_signed(tmp_path)
     address = ClickHouseAddress("https://ana@warehouse.example/boards", password="first-secret", cafile=str(authority))
     source = source_at(address)
     assert source.endpoint == "https://warehouse.example:8443"
     settings = source.definition()["jsonData"]
     assert isinstance(settings, dict)
     assert (settings["secure"], settings["tlsAuthWithCACert"], settings["defaultDatabase"]) == (True, True, "boards")
-    assert source.secrets() == {"password": "first-secret", "tlsCACert": "PEM"}
+    assert source.secrets() == {"password": "first-secret", "tlsCACert": authority.read_text()}
 
 
 @pytest.mark.grafana

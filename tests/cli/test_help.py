@@ -13,8 +13,8 @@ import typer
 
 from turnwatch.cli import app
 
-_PLAIN = "up down status demo replay simulate worker prepare query check render provision bench"
-COMMANDS = ("", *_PLAIN.split(), "bench pipeline", "bench memory")
+_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision bench"
+COMMANDS = ("", *_PLAIN.split(), "bench pipeline", "bench memory", "bench faults", "bench fuzz", "bench recovery")
 
 HEAVY = {
     "aiohttp",

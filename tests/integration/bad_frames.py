@@ -83,7 +83,6 @@ def _of_windows(header: FrameHeader) -> Iterator[BadFrame]:
 
     yield at("a year ahead", Reason.WINDOW_FROM_FUTURE, header.window_start_ms + YEAR_MS)
     yield at("a year behind", Reason.WINDOW_TOO_OLD, header.window_start_ms - YEAR_MS)
-    yield at("an hour late", Reason.LATE, header.window_start_ms - 3_600_000)
 
 
 def _of_values(header: FrameHeader) -> Iterator[BadFrame]:

@@ -22,7 +22,7 @@ from producers.simulation import Plan
 from producers.transport import Transport
 from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
-from schemas.topics import BURNS, ROLLUPS, aggregates, partials
+from schemas.topics import BURNS, ROLLUPS, SILENCES, aggregates, partials
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import start_clickhouse
 from stack.local import LocalStack
@@ -39,7 +39,7 @@ POLL_S = 0.1
 FLOW = (
     (WORKER_GROUP, [aggregates(name) for name in FAMILIES]),
     (WORKER_GROUP, [partials(name) for name in FAMILIES]),
-    (WORKER_GROUP, [BURNS]),
+    (WORKER_GROUP, [BURNS, SILENCES]),
     (SINK_GROUP, [ROLLUPS]),
 )
 """Who reads what, upstream first."""
@@ -74,8 +74,9 @@ class Plant:
     def stop_worker(self) -> None:
         self.worker.stop()
 
-    async def start_worker(self) -> None:
-        self.worker, self.metrics_url = await start_worker(self.stack)
+    async def start_worker(self, *arguments: str) -> None:
+        """Starts it as anybody would, or with other arguments for Python."""
+        self.worker, self.metrics_url = await start_worker(self.stack, arguments or ("-m", "turnwatch", "worker"))
 
     def stop_clickhouse(self) -> None:
         self.clickhouse_server.stop()

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition as TP
 from prometheus_client import CollectorRegistry
 
@@ -16,8 +17,9 @@ from schemas.families import TURNS
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.topics import CHANGELOGS, aggregates, partials
+from stream_jobs.agents import worker as workers
 from stream_jobs.agents.application import ApplicationSettings, build
-from stream_jobs.agents.exact import Outgoing, StageSettings
+from stream_jobs.agents.exact import Outgoing, StageFailure, StageSettings
 from stream_jobs.agents.incidents import Pager
 from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.worker import WorkerSettings, _stages
@@ -92,3 +94,15 @@ def rows_of(block: Block) -> list[tuple[Any, ...]]:
     assert block.value is not None
     rows = unpack_rows(body(block.value), TURNS.measure_names)
     return sorted(rows.select(sorted(rows.columns)).rows())
+
+
+async def test_a_worker_that_owns_nothing_of_what_it_was_assigned_ends_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SILENT_MAX_S", 0.0)
+    app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), PARTITIONS, data_dir=tmp_path))
+    stage = IntakeStage(app, PARTITIONS, StageSettings(), WorkerMetrics(CollectorRegistry()))
+    assigned = SimpleNamespace(assignment=lambda: {TP(aggregates(TURNS.name), 1)})
+    settled: Any = SimpleNamespace(rebalancing=False, in_recovery=False, consumer=assigned)
+    with pytest.raises(StageFailure, match=rf"without their state.*{aggregates(TURNS.name)}\[1\].*turnwatch prepare"):
+        await asyncio.wait_for(workers._watch_ownership(settled, [stage]), timeout=30)

@@ -72,6 +72,6 @@ async def test_a_broker_that_is_not_there_is_one_sentence() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = KafkaAddress(f"127.0.0.1:{taken.getsockname()[1]}")
-        with pytest.raises(NotDelivered, match=rf"^Kafka at {address.bootstrap} could not be reached .*turnwatch up"):
+        with pytest.raises(NotDelivered, match=rf"^Kafka at {address.bootstrap} cannot be reached .*turnwatch up"):
             async with KafkaTransport(address):
                 pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from alerts.policies import policy_for
-from schemas.burns import Burn, Decision
+from schemas.burns import Burn, Decision, Quiet
 from schemas.families import INDICATORS
 from schemas.slos import PolicyRow, Slo
 
@@ -56,6 +56,9 @@ def burning(
     )
 
 
-def decided(at_s: int, *burns: Burn, shard: int = 0, completeness: float = 1.0) -> Decision:
+def decided(
+    at_s: int, *burns: Burn, shard: int = 0, completeness: float = 1.0, quiet: tuple[Quiet, ...] = ()
+) -> Decision:
     """One shard's decision, `at_s` seconds into the tests' event time."""
-    return Decision(shard=shard, decided_ms=1_700_000_000_000 + at_s * 1_000, completeness=completeness, burns=burns)
+    decided_ms = 1_700_000_000_000 + at_s * 1_000
+    return Decision(shard=shard, decided_ms=decided_ms, completeness=completeness, burns=burns, quiet=quiet)

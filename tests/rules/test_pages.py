@@ -1,4 +1,7 @@
-"""The life of an alert: it fires once, goes on while stated, ends on evidence, and survives disorder and restarts."""
+"""The life of an alert: it fires once, goes on while stated, ends on evidence, and survives disorder and restarts.
+
+Where there is no evidence it freezes, which everybody can see, and thaws with the next decision on enough data.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.alertmanager import postable
 from alerts.explanations import Paging
-from alerts.pages import RESOLVED_KEPT_MS, Pages, Stepped, restore, step, to_send
-from schemas.burns import AlertState, Decision
+from alerts.pages import FROZEN_AFTER_MS, RESOLVED_KEPT_MS, Pages, Stepped, freeze, restore, step, to_send
+from schemas.burns import AlertState, Decision, Quiet
 from schemas.slices import shard_of
 from tests.rules.burning import CANARY, TURN_SLO, burning, decided
 
@@ -79,10 +83,83 @@ def test_an_alert_goes_on_when_another_row_takes_over() -> None:
     assert steps[1].news == ()
 
 
-def test_silence_freezes_an_alert() -> None:
+def test_silence_ends_nothing() -> None:
     """A decision that most producers are missing from ends nothing; the next complete one does."""
     steps = run([decided(10, burning()), decided(20, completeness=0.4), decided(30)])
     assert states(steps) == [["firing"], [], ["resolved"]]
+
+
+@pytest.mark.parametrize("completeness", [0.4, 0.94])
+def test_silence_that_lasts_freezes_an_alert_until_there_is_data_again(completeness: float) -> None:
+    silent = [decided(at_s, completeness=completeness) for at_s in (20, 69, 70, 80)]
+    steps = run([decided(10, burning()), *silent, decided(90, burning()), decided(100)])
+    assert states(steps) == [["firing"], [], [], ["frozen"], [], ["firing"], ["resolved"]]
+    assert [len(each.news) for each in steps] == [1, 0, 0, 1, 0, 1, 1]
+    assert steps[-2].published[0].starts_ms == steps[0].published[0].starts_ms, "it went on, it did not fire anew"
+
+
+def test_an_alert_whose_slice_has_no_traffic_freezes_too() -> None:
+    quiet = Quiet(slo=TURN_SLO.name, slice=CANARY, severity="page")
+    steps = run([decided(10, burning()), *(decided(at_s, quiet=(quiet,)) for at_s in (20, 70))])
+    assert states(steps) == [["firing"], [], ["frozen"]]
+    assert "no traffic" in steps[-1].published[0].annotations["state"]
+
+
+def test_a_frozen_alert_resolves_as_soon_as_enough_data_says_so() -> None:
+    frozen, over = run([decided(10, burning()), decided(70, completeness=0.4), decided(80)])[1:]
+    assert [alert.state for alert in frozen.published] == ["frozen"]
+    assert [alert.state for alert in over.published] == ["resolved"]
+    assert "state" not in over.published[0].annotations
+
+
+def test_nothing_begins_to_fire_on_less_than_half_of_recent_volume() -> None:
+    steps = run([decided(10, burning(), completeness=0.49), decided(20, burning(), completeness=0.5)])
+    assert states(steps) == [[], ["firing"]]
+
+
+def test_an_alert_that_only_too_few_producers_confirm_freezes() -> None:
+    steps = run([decided(10, burning()), decided(70, burning(), completeness=0.3)])
+    assert states(steps) == [["firing"], ["frozen"]]
+
+
+def test_a_frozen_alert_goes_on_in_alertmanager_and_says_since_when_it_is_frozen_and_why() -> None:
+    pages = run([decided(10, burning()), decided(70, completeness=0.4)])[-1].pages
+    (told,) = to_send(pages, NOW_MS + 3_600_000)
+    assert told.annotations["state"] == (
+        "frozen since 2023-11-14T22:13:30Z (event time): only 40 % of recent volume has reported, "
+        "so it neither fires on nor resolves"
+    )
+    assert told.labels == pages.alerts[0].labels
+    sent = postable(told, NOW_MS + 3_600_000)
+    assert sent["endsAt"] > sent["startsAt"]
+    assert told.ends_ms is None
+
+
+def test_a_shard_that_decides_nothing_any_more_freezes_its_alerts_by_the_clock_once() -> None:
+    fired = run([decided(10, burning(), shard=0), decided(10, shard=1)])[0]
+    assert freeze(fired.pages, NOW_MS + FROZEN_AFTER_MS - 1).published == ()
+    frozen = freeze(fired.pages, NOW_MS + FROZEN_AFTER_MS)
+    assert [alert.state for alert in frozen.published] == ["frozen"]
+    assert frozen.news == frozen.published
+    assert freeze(frozen.pages, NOW_MS + 2 * FROZEN_AFTER_MS).published == ()
+    thawed = step(frozen.pages, decided(20, burning()), PAGING, NOW_MS + 3 * FROZEN_AFTER_MS)
+    assert [alert.state for alert in thawed.published] == ["firing"]
+    assert freeze(thawed.pages, NOW_MS + 3 * FROZEN_AFTER_MS + 1).published == ()
+
+
+def test_a_decision_that_comes_again_keeps_nothing_from_freezing() -> None:
+    pages = run([decided(10, burning())])[-1].pages
+    again = step(pages, decided(10, burning()), PAGING, NOW_MS + FROZEN_AFTER_MS)
+    assert [alert.state for alert in freeze(again.pages, NOW_MS + FROZEN_AFTER_MS).published] == ["frozen"]
+
+
+def test_after_a_restart_the_clock_begins_anew_and_what_was_frozen_is_frozen() -> None:
+    frozen = run([decided(10, burning()), decided(70, completeness=0.4)])[-1].pages
+    firing = run([decided(10, burning())])[-1].pages
+    again, anew = (restore(each.alerts, shards=4, now_ms=NOW_MS) for each in (frozen, firing))
+    assert [alert.state for alert in again.alerts] == ["frozen"]
+    assert freeze(anew, NOW_MS + FROZEN_AFTER_MS - 1).published == ()
+    assert len(freeze(anew, NOW_MS + FROZEN_AFTER_MS).published) == 1
 
 
 def test_another_shards_decision_ends_nothing() -> None:
@@ -98,6 +175,13 @@ def test_an_older_decision_changes_nothing() -> None:
 
 def test_the_same_instant_decided_again_without_it_does_not_end_it() -> None:
     assert states(run([decided(10, burning()), decided(10)])) == [["firing"], []]
+
+
+def test_the_same_instant_decided_on_more_of_the_volume_corrects_the_alert() -> None:
+    early, late = decided(10, burning(), completeness=0.6), decided(10)
+    assert states(run([early, late])) == [["firing"], ["resolved"]]
+    assert states(run([early, late, early])) == [["firing"], ["resolved"], []], "and is not corrected back"
+    assert states(run([decided(10, completeness=0.6), decided(10, burning())])) == [[], ["firing"]]
 
 
 def test_what_burns_again_is_a_new_alert_of_the_same_identity() -> None:
@@ -139,6 +223,13 @@ def test_a_restart_goes_on_where_it_was_without_a_second_page() -> None:
     assert after[0].news == ()
     assert after[0].published[0].starts_ms == published[0].starts_ms
     assert states(after) == [["firing"], ["resolved"]]
+
+
+def test_a_restart_keeps_what_a_later_telling_of_the_same_instant_said() -> None:
+    shard = shard_of(CANARY, 4)
+    early, late = decided(10, burning(), shard=shard, completeness=0.6), decided(10, shard=shard)
+    restored = restore([alert for each in run([early, late]) for alert in each.published], shards=4)
+    assert states(run([early], restored)) == [[]]
 
 
 def test_a_restart_with_a_published_state_read_back_as_json_is_the_same() -> None:

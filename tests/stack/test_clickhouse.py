@@ -86,6 +86,18 @@ def test_an_insert_lands_as_one_part_and_a_broken_one_as_none(clickhouse_server:
     assert counted[2] == b"100000\t1\n"
 
 
+def test_rows_that_the_table_refuses_are_never_acknowledged(clickhouse_server: ClickHouseServer, table: str) -> None:
+    """Also where the refusal comes after the data has been read, as with a constraint."""
+    ask(clickhouse_server, f"ALTER TABLE {table} ADD CONSTRAINT small CHECK n < 10".encode())
+    _, headers, body = ask(clickhouse_server, b"1\n10\n", query=f"INSERT INTO {table} (n) FORMAT CSV")
+    assert headers["X-ClickHouse-Exception-Code"] == "469"
+    assert b"violated at row 2" in body and b"/proc" not in body
+    insert = f"INSERT INTO {table} (n) SETTINGS max_insert_threads = 1 FORMAT CSV"
+    _, headers, _ = ask(clickhouse_server, b"1\n9\n", query=insert)
+    assert json.loads(headers["X-ClickHouse-Summary"])["written_rows"] == "2"
+    assert ask(clickhouse_server, query=f"SELECT groupArray(n) FROM {table}")[2] == b"[1,9]\n"
+
+
 def test_values_and_data_behind_the_statement_are_both_read(clickhouse_server: ClickHouseServer, table: str) -> None:
     assert ask(clickhouse_server, f"INSERT INTO {table} (n) VALUES (1), (1 + 1)".encode())[0] == 200
     assert ask(clickhouse_server, f'INSERT INTO {table} (n) FORMAT JSONEachRow\n{{"n": 3}}'.encode())[0] == 200
@@ -212,16 +224,45 @@ def test_a_slow_query_keeps_nobody_waiting(clickhouse_server: ClickHouseServer) 
     "headers",
     [
         {"Host": "rebound.example"},
+        {"Host": "127.0.0.1.rebound.example"},
+        {"Host": "rebound.example@127.0.0.1"},
+        {"Host": "localhost.rebound.example:80"},
+        {"Host": "[::2]:8123"},
+        {"Host": ""},
         {"Origin": "https://page.example"},
         {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://localhost"},
         {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
     ],
 )
 def test_a_page_in_a_browser_cannot_reach_the_engine(
     clickhouse_server: ClickHouseServer, headers: dict[str, str]
 ) -> None:
-    status, _, body = ask(clickhouse_server, b"SELECT 1", headers)
-    assert (status, body.count(b"1\n")) == (403, 0)
+    status, _, body = ask(clickhouse_server, b"SELECT 1 + 1", headers)
+    assert (status, b"2\n" in body) == (403, False)
+    assert body.decode().rstrip("\n").endswith(".")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
+def test_programs_on_this_machine_reach_the_engine_under_each_of_its_names(
+    clickhouse_server: ClickHouseServer, host: str
+) -> None:
+    """With its own port or a tunnel's, and from a page that it served itself."""
+    for name in (host, f"{host}:{clickhouse_server.port}", f"{host}:9000"):
+        own_page = {"Origin": f"http://{name.lower()}", "Sec-Fetch-Site": "same-origin"}
+        for headers in ({"Host": name}, {"Host": name, **own_page}):
+            assert ask(clickhouse_server, b"SELECT 1 + 1", headers)[::2] == (200, b"2\n")
+
+
+def test_a_page_may_not_even_ask_how_the_engine_is(clickhouse_server: ClickHouseServer) -> None:
+    """Every path is closed to it, also those that need no account and those that do not exist."""
+    for path in ("/ping", "/", "/nothing"):
+        connection = http.client.HTTPConnection("127.0.0.1", clickhouse_server.port)
+        connection.request("GET", path, headers={"Sec-Fetch-Site": "cross-site"})
+        assert connection.getresponse().status == 403
+        connection.close()
 
 
 def test_only_the_account_it_was_started_with_gets_in(tmp_path: Path) -> None:

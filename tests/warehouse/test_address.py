@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.addresses import AddressError
 from schemas.tables import TABLES
-from schemas.warehouse import AddressError, ClickHouseAddress
+from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer, start_clickhouse
 from stream_jobs.sinks.clickhouse import ClickHouseWarehouse, WarehouseError, connect
 from stream_jobs.sinks.migrate import migrate
@@ -114,7 +115,7 @@ def test_credentials_and_tls_are_a_changed_url(tls_server: tuple[str, Path], tmp
     client.close()
     with pytest.raises(WarehouseError, match="does not let user ana in; correct the user or the password"):
         connect(ClickHouseAddress(f"{url}/default", password="wrong", cafile=str(cafile)))
-    with pytest.raises(WarehouseError, match="TLS certificate that is not trusted here; give the CA file"):
+    with pytest.raises(WarehouseError, match="TLS certificate that is not trusted here; give its CA in"):
         connect(ClickHouseAddress(f"{url}/default", password="s3cret"))
 
 

@@ -83,6 +83,18 @@ def test_a_database_moves_forward_by_number(no_database: ClickHouseAddress, dire
     assert columns_of(no_database, "first") == ["a", "b", "c"]
 
 
+def test_a_table_that_somebody_dropped_is_made_again(no_database: ClickHouseAddress) -> None:
+    migrate(no_database)
+    client = connect(no_database)
+    before = definitions(client)
+    client.command("DROP TABLE burn_rate_1m")
+    client.command("DROP VIEW burn_rate")
+    assert migrate(no_database) == migrations_in(DIRECTORY)
+    assert definitions(client) == before
+    assert migrate(no_database) == ()
+    client.close()
+
+
 def test_two_that_migrate_at_once_do_no_harm(no_database: ClickHouseAddress) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: migrate(no_database), range(4)))

@@ -2,143 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from prometheus_client import CollectorRegistry
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from schemas.kafka import KafkaAddress
-from schemas.metrics import WorkerMetrics
-from schemas.rollups import encode
-from schemas.tables import TABLES
-from schemas.topics import ROLLUPS
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import start_clickhouse
-from stack.kafka import KafkaBroker
-from stream_jobs.sinks.batches import DeadLetter
-from stream_jobs.sinks.delivery import Patience
 from stream_jobs.sinks.migrate import migrate
-from stream_jobs.sinks.rollups import SinkSettings, run_sink
-from tests.warehouse.rows import Row, arrow_of, expected, final_rows, rows_of
-
-PARTITIONS = 3
-TABLE = TABLES["burn_rate_1m"]
-PATIENCE = Patience(first_s=0.05, longest_s=0.2)
-
-
-@dataclass
-class Running:
-    """A sink that runs, what it refused, and how to end it as a worker does."""
-
-    task: asyncio.Task[None]
-    stop: asyncio.Event
-    registry: CollectorRegistry
-    letters: list[DeadLetter] = field(default_factory=list)
-
-    async def end(self) -> None:
-        self.stop.set()
-        await self.task
-
-    def counted(self, name: str) -> float:
-        return sum(
-            sample.value
-            for metric in self.registry.collect()
-            for sample in metric.samples
-            if sample.name == f"turnwatch_{name}"
-        )
-
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        """Waits for what the sink says of itself; the test's own time limit bounds it."""
-        while not is_so():
-            assert not self.task.done(), "the sink has ended"
-            await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-def settings() -> SinkSettings:
-    name = f"{ROLLUPS}-{uuid.uuid4().hex[:12]}"
-    return SinkSettings(topic=name, group=name, linger_s=0.05, patience=PATIENCE)
-
-
-Start = Callable[[ClickHouseAddress], Running]
-
-
-@pytest_asyncio.fixture
-async def kafka(kafka_broker: KafkaBroker, settings: SinkSettings) -> AsyncIterator[KafkaAddress]:
-    """Kafka with a topic of rollups that is this test's own."""
-    address = KafkaAddress(kafka_broker.bootstrap)
-    admin = AIOKafkaAdminClient(**address.aiokafka_options())
-    await admin.start()
-    await admin.create_topics([NewTopic(settings.topic, PARTITIONS, 1)])
-    yield address
-    await admin.delete_topics([settings.topic])
-    await admin.close()
-
-
-@pytest_asyncio.fixture
-async def start(kafka: KafkaAddress, settings: SinkSettings) -> AsyncIterator[Start]:
-    started: list[Running] = []
-
-    def start_sink(clickhouse: ClickHouseAddress) -> Running:
-        stop, registry, letters = asyncio.Event(), CollectorRegistry(), list[DeadLetter]()
-
-        async def keep(letter: DeadLetter) -> None:
-            letters.append(letter)
-
-        work = run_sink(kafka, clickhouse, WorkerMetrics(registry), stop, keep, settings)
-        started.append(Running(asyncio.create_task(work), stop, registry, letters))
-        return started[-1]
-
-    yield start_sink
-    for running in started:
-        await running.end()
-
-
-Send = Callable[[list[Row]], Awaitable[int]]
-
-
-@pytest_asyncio.fixture
-async def send(kafka: KafkaAddress, settings: SinkSettings) -> AsyncIterator[Send]:
-    """Sends rows of `TABLE` in messages of five, over all partitions; returns how many rows those were."""
-    producer = AIOKafkaProducer(acks="all", **kafka.aiokafka_options())
-    await producer.start()
-
-    async def send_rows(rows: list[Row]) -> int:
-        for place in range(0, len(rows), 5):
-            headers, payload = encode(TABLE.name, arrow_of(TABLE, rows[place : place + 5]))
-            await producer.send_and_wait(settings.topic, payload, headers=headers, partition=place // 5 % PARTITIONS)
-        return len(rows)
-
-    yield send_rows
-    await producer.stop()
-
-
-async def offsets(kafka: KafkaAddress, settings: SinkSettings) -> tuple[int, int]:
-    """How many messages the topic has, and how many of them the group has committed."""
-    consumer = AIOKafkaConsumer(group_id=settings.group, enable_auto_commit=False, **kafka.aiokafka_options())
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(settings.topic, number) for number in range(PARTITIONS)]
-        ends = await consumer.end_offsets(partitions)
-        return sum(ends.values()), sum([await consumer.committed(partition) or 0 for partition in partitions])
-    finally:
-        await consumer.stop()
-
-
-async def committed_all(kafka: KafkaAddress, settings: SinkSettings) -> int:
-    """Waits until every message is committed; how many those are."""
-    while True:
-        sent, committed = await offsets(kafka, settings)
-        if committed == sent:
-            return sent
+from stream_jobs.sinks.rollups import SinkSettings
+from tests.warehouse.rows import expected, final_rows, rows_of
+from tests.warehouse.sinks import PARTITIONS, TABLE, Send, Start, committed_all, offsets
 
 
 async def test_rows_land_and_offsets_follow(

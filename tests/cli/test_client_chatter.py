@@ -1,0 +1,43 @@
+"""What Kafka's clients log is left out where we say it ourselves, and otherwise not repeated."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from turnwatch.client_chatter import SAID_AGAIN_S, ClientChatter
+
+
+def record(name: str, text: str, level: int = logging.ERROR) -> logging.LogRecord:
+    return logging.LogRecord(name, level, __file__, 1, text, (), None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Unable connect to node with id 1: [Errno 111] Connect call failed ('127.0.0.1', 9092)",
+        "Failed fetch messages from 1: NodeNotReadyError: Attempt to send a request to node which is not ready",
+        "Heartbeat session expired - marking coordinator dead",
+        "Got error produce response: KafkaConnectionError: Connection at 127.0.0.1:9092 closed",
+    ],
+)
+def test_what_an_outage_makes_clients_say_is_left_out(text: str) -> None:
+    assert not ClientChatter().filter(record("aiokafka.client", text))
+
+
+def test_what_others_say_is_never_left_out() -> None:
+    chatter = ClientChatter()
+    assert all(chatter.filter(record("turnwatch.sink", "Heartbeat: the same again")) for _ in range(5))
+
+
+def test_whatever_else_clients_repeat_is_said_once_a_minute_with_how_often() -> None:
+    now_s = 1_000.0
+    chatter = ClientChatter(lambda: now_s)
+    said = [record("aiokafka.consumer", f"Topic rollups is not authorized, attempt {number}") for number in range(10)]
+    assert [chatter.filter(each) for each in said] == [True] + [False] * 9
+    assert chatter.filter(record("aiokafka.consumer", "Something else"))
+    now_s += SAID_AGAIN_S
+    last = record("aiokafka.consumer", "Topic rollups is not authorized, attempt 11")
+    assert chatter.filter(last)
+    assert last.getMessage() == "Topic rollups is not authorized, attempt 11 (and 9 times before that)"

@@ -1,0 +1,112 @@
+"""After a rebalance reading begins where it has to, also where nobody has committed; a gap right there is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from schemas.families import TURNS
+from schemas.kafka import KafkaAddress
+from schemas.metrics import WorkerMetrics
+from schemas.topics import partials
+from stream_jobs.agents.application import ApplicationSettings, build
+from stream_jobs.agents.exact import StageFailure, StageSettings
+from stream_jobs.agents.positions import RewindingConsumer
+from stream_jobs.agents.traffic import TrafficStage
+
+TOPIC = partials(TURNS.name)
+COMMITTED, NEW, TRUNCATED = TP(TOPIC, 0), TP(TOPIC, 1), TP(TOPIC, 2)
+CHANGELOG = TP("turnwatch-traffic-changelog", 0)
+
+
+class Broker:
+    """What the consumer's thread would ask of Kafka, and what it was told to seek."""
+
+    def __init__(self) -> None:
+        self.sought: dict[TP, int] = {}
+
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:
+        return {COMMITTED: 40, NEW: None, TRUNCATED: 5, CHANGELOG: None}
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        return {tp: 9 if tp is TRUNCATED else 0 for tp in partitions}
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        self.sought |= partitions
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> TrafficStage:
+    app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), 3, data_dir=tmp_path))
+    stage = TrafficStage(app, 3, StageSettings(), WorkerMetrics(CollectorRegistry()), capacity=None)
+    app.consumer._thread = Broker()  # type: ignore[attr-defined]  # Faust's own name
+    app.consumer.stop_flow()
+    stage.take_over({0: {}, 1: {}, 2: {}})
+    return stage
+
+
+def consumer_of(stage: TrafficStage) -> RewindingConsumer:
+    consumer = stage._app.consumer
+    assert isinstance(consumer, RewindingConsumer)
+    return consumer
+
+
+def hear(stage: TrafficStage, tp: TP, offset: int) -> None:
+    generation = stage._app.consumer_generation_id
+    message = SimpleNamespace(topic=tp.topic, partition=tp.partition, offset=offset, generation_id=generation)
+    event: Any = SimpleNamespace(message=message)
+    stage._accept(event)
+
+
+def heard(stage: TrafficStage) -> list[tuple[int, int]]:
+    return [(event.message.partition, event.message.offset) for event in stage._pending]
+
+
+async def test_a_partition_that_nobody_has_committed_is_read_from_its_beginning(stage: TrafficStage) -> None:
+    """Faust would go on from wherever it was when it dropped what it had fetched."""
+    consumer = consumer_of(stage)
+    await consumer.seek_to_committed()
+    thread: Any = consumer._thread
+    assert thread.sought == {NEW: 0}
+    assert [consumer.begins(tp) for tp in (COMMITTED, NEW, TRUNCATED)] == [40, 0, 9]
+
+
+async def test_what_comes_before_the_seek_is_left_for_after_it(stage: TrafficStage) -> None:
+    hear(stage, COMMITTED, 43)
+    assert heard(stage) == []
+    await consumer_of(stage).seek_to_committed()
+    for offset in (40, 41, 42, 43):
+        hear(stage, COMMITTED, offset)
+    assert heard(stage) == [(0, offset) for offset in (40, 41, 42, 43)]
+
+
+@pytest.mark.parametrize(("tp", "first"), [(COMMITTED, 41), (NEW, 1), (TRUNCATED, 10)])
+async def test_a_gap_right_at_the_beginning_ends_the_worker(stage: TrafficStage, tp: TP, first: int) -> None:
+    await consumer_of(stage).seek_to_committed()
+    with pytest.raises(StageFailure, match=f"went from offset {first - 2} to {first}"):
+        hear(stage, tp, first)
+
+
+async def test_what_retention_removed_before_reading_began_is_no_gap(stage: TrafficStage) -> None:
+    """These are absolutes: what follows states them anew."""
+    await consumer_of(stage).seek_to_committed()
+    hear(stage, TRUNCATED, 9)
+    assert heard(stage) == [(2, 9)]
+
+
+async def test_a_seek_of_an_earlier_generation_says_nothing(stage: TrafficStage) -> None:
+    await consumer_of(stage).seek_to_committed()
+    stage._app.consumer_generation_id += 1
+    assert consumer_of(stage).begins(COMMITTED) is None
+
+
+async def test_records_that_flow_without_a_seek_end_the_worker(stage: TrafficStage) -> None:
+    consumer_of(stage).resume_flow()
+    with pytest.raises(StageFailure, match=f"{TOPIC}.0. flows without having been sought"):
+        hear(stage, COMMITTED, 40)

@@ -1,0 +1,198 @@
+"""A producer that dies raises `TelemetrySilent`, through real Kafka, a real worker and a real Alertmanager; alerts freeze.
+
+The freezing by the clock is shown on the stage as it is, with the clock in our hand: nobody waits a minute for a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from alerts.alertmanager import Alertmanagers
+from alerts.explanations import Paging
+from alerts.pages import FROZEN_AFTER_MS
+from producers.collector import Frame
+from schemas.burns import AlertState, Decision
+from schemas.families import FAMILIES
+from schemas.kafka import KafkaAddress
+from schemas.metrics import WorkerMetrics
+from schemas.silences import Silence, SilentProducer
+from schemas.topics import ALERTS, BURNS, SILENCES
+from stream_jobs.agents import incidents
+from stream_jobs.agents.application import ApplicationSettings, build
+from stream_jobs.agents.exact import Outgoing, StageSettings
+from stream_jobs.agents.incidents import IncidentsStage, Pager
+from stream_jobs.operators.reach import LIVE, REPLAYED, Patience
+from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant
+from tests.integration.test_flow import AT_ONCE, send
+from tests.rules.burning import burning, decided
+
+DEAD = "eu-west-1-collector-0"
+"""Shares its source partition with another collector, which goes on."""
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.mark.needs("prometheus-alertmanager")
+async def test_a_dead_producer_pages_outlives_a_kill_and_resolves_when_it_reports_again(
+    plant: Plant, seed: int
+) -> None:
+    silent_s = REPLAYED.silent_after_ms // 1_000
+    dies = plant.plan(seed, minutes=silent_s // 60 + 4, speed=AT_ONCE)
+    died_ms = dies.start_ms + 120_000
+
+    async def without_the_dead(_: int, frames: list[Frame]) -> list[Frame]:
+        return [each for each in frames if each.header.producer != DEAD or each.header.window_end_ms <= died_ms]
+
+    await send(plant, dies, without_the_dead)
+    await plant.settled()
+    found = await silences_of(plant, len(FAMILIES))
+    assert {alert["labels"]["family"] for alert in found} == set(FAMILIES), "a dead host is silent in every family"
+    assert {alert["labels"]["producer"] for alert in found} == {DEAD}
+    assert {alert["labels"]["severity"] for alert in found} == {"page"}, "it carried far more than 5 % of the volume"
+    assert await silent_in(plant) == dict.fromkeys(FAMILIES, 1)
+
+    plant.kill_worker()
+    await plant.start_worker()
+    assert await silent_in(plant) == dict.fromkeys(FAMILIES, 1), "what is known of silence is state like any other"
+
+    await send(plant, plant.plan(seed, minutes=2, speed=AT_ONCE))
+    await plant.settled()
+    assert await silences_of(plant, 0) == []
+    assert await silent_in(plant) == dict.fromkeys(FAMILIES, 0)
+
+
+async def silences_of(plant: Plant, count: int) -> list[dict[str, Any]]:
+    """The alerts of silence that Alertmanager knows to be active, once there are so many; the worker tells it at once."""
+    assert plant.stack.alertmanager is not None
+    url = f"{plant.stack.alertmanager.url}/api/v2/alerts?active=true&filter=alertname%3DTelemetrySilent"
+    async with asyncio.timeout(SETTLED_WITHIN_S), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(url) as answer:
+                found: list[dict[str, Any]] = await answer.json()
+            if len(found) == count:
+                return found
+            await asyncio.sleep(POLL_S)
+
+
+async def silent_in(plant: Plant) -> dict[str, float]:
+    return {family: count for (family,), count in (await plant.counted("turnwatch_producers_silent")).items()}
+
+
+# -- the stage, with the clock in our hand -------------------------------------------------------------------------------
+
+
+class Desk:
+    """The incidents stage on an application that leads nowhere, its clock, and its changelog as somebody would find it."""
+
+    def __init__(self, folder: Path, patience: Patience) -> None:
+        self.folder, self.patience = folder, patience
+        self.changelog: dict[bytes, bytes] = {}
+        self.published: list[AlertState] = []
+        self.offset = 0
+        self.start()
+
+    def start(self) -> None:
+        """A process that takes over what is saved."""
+        self.registry = CollectorRegistry()
+        metrics = WorkerMetrics(self.registry)
+        self.pager = Pager(Alertmanagers([]), Paging(), metrics)
+        app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), 1, data_dir=self.folder))
+        self.stage = IncidentsStage(app, 1, StageSettings(), self.pager, metrics, patience=self.patience)
+        self.stage.take_over({0: dict(self.changelog)})
+
+    def hear(self, said: Decision | Silence) -> None:
+        topic = BURNS if isinstance(said, Decision) else SILENCES
+        message = SimpleNamespace(topic=topic, partition=0, offset=self.offset, value=said.model_dump_json().encode())
+        self.offset += 1
+        event: Any = SimpleNamespace(message=message)
+        self.stage.apply(topic, 0, [event])
+
+    def save(self) -> list[str]:
+        """One save; the states that it published."""
+        before = len(self.published)
+        for phase in self.stage.phases():
+            for item in phase:
+                if isinstance(item, Outgoing):
+                    if item.topic == ALERTS:
+                        self.published.append(AlertState.model_validate_json(item.value))
+                elif item[1].value is None:
+                    self.changelog.pop(item[1].key, None)
+                else:
+                    self.changelog[item[1].key] = item[1].value
+        return [alert.state for alert in self.published[before:]]
+
+    def gauge(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+class HeldClock:
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> HeldClock:
+    held = HeldClock()
+    monkeypatch.setattr(incidents, "_now_ms", lambda: held.now_ms)
+    return held
+
+
+def test_a_page_freezes_when_nothing_is_decided_any_more_and_thaws_with_the_next_decision(
+    tmp_path: Path, clock: HeldClock
+) -> None:
+    desk = Desk(tmp_path, LIVE)
+    desk.hear(decided(10, burning()))
+    assert desk.save() == ["firing"]
+    clock.now_ms += FROZEN_AFTER_MS
+    assert desk.save() == ["frozen"]
+    assert desk.save() == []
+    assert desk.gauge("turnwatch_alerts", state="frozen") == 1
+    assert desk.gauge("turnwatch_alerts", state="firing") == 0
+    desk.hear(decided(20, burning()))
+    assert desk.save() == ["firing"]
+    assert desk.gauge("turnwatch_alerts", state="frozen") == 0
+
+
+def test_a_frozen_page_is_frozen_after_a_kill_and_still_ends_on_evidence(tmp_path: Path, clock: HeldClock) -> None:
+    desk = Desk(tmp_path, LIVE)
+    desk.hear(decided(10, burning()))
+    desk.save()
+    clock.now_ms += FROZEN_AFTER_MS
+    desk.save()
+    desk.start()
+    assert [alert.state for alert in desk.pager.pages.alerts] == ["frozen"]
+    desk.hear(decided(20))
+    assert desk.save() == ["resolved"]
+
+
+def test_in_a_replay_that_has_ended_nothing_freezes(tmp_path: Path, clock: HeldClock) -> None:
+    desk = Desk(tmp_path, REPLAYED)
+    desk.hear(decided(10, burning()))
+    desk.save()
+    clock.now_ms += 24 * 3_600_000
+    assert desk.save() == []
+
+
+def test_pages_and_silences_share_a_changelog_and_find_their_own(tmp_path: Path, clock: HeldClock) -> None:
+    desk = Desk(tmp_path, REPLAYED)
+    gone = SilentProducer(producer=DEAD, since_ms=1_700_000_000_000, volume=500)
+    silence = Silence(
+        family="turns", source_partition=0, version=7, newest_ms=1_700_000_700_000, volume=1_000, silent=(gone,)
+    )
+    desk.hear(silence)
+    desk.hear(decided(10, burning()))
+    desk.save()
+    desk.start()
+    assert [alert.producer for alert in desk.pager.silences.firing] == [DEAD]
+    assert [alert.state for alert in desk.pager.pages.alerts] == ["firing"]
+    assert desk.gauge("turnwatch_producers_silent", family="turns") == 1
+    desk.hear(silence.model_copy(update={"version": 8, "silent": ()}))
+    desk.save()
+    assert desk.pager.silences.firing == ()
+    assert desk.gauge("turnwatch_silence_alerts", severity="page") == 0

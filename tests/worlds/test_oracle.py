@@ -1,0 +1,128 @@
+"""The comparison can fail: one frame more or less, on either side, and a recipe with one step missing, are noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stream_jobs.agents.exact import BlockStore, Stage
+from stream_jobs.agents.intake import IntakeStage
+from tests.worlds.landed import differences
+from tests.worlds.oracle import truth
+from tests.worlds.plant import run
+from tests.worlds.sendings import Disturbance, Fault, FaultKind, Sending, World, sendings
+
+WORLD = World(
+    seed=8,
+    partitions=2,
+    producers=3,
+    gaps_s=(10, 150, 10),
+    disturbances=(Disturbance("repeated", 2), Disturbance("delayed", 1, 11), Disturbance("corrupted", 5)),
+)
+SENT = sendings(WORLD)
+CLOSING = 9
+"""Reports of zero: three producers tell of two privacy partitions, and once more of one."""
+
+Sent = tuple[Sending, ...]
+
+
+def without(place: int) -> Sent:
+    return (*SENT[:place], *SENT[place + 1 :])
+
+
+def with_twice(place: int) -> Sent:
+    """The same rows once more, under a number of their own: no fence can tell."""
+    double = replace(SENT[place], sequence=SENT[place].sequence + 2_000)
+    return (*SENT[: place + 1], double, *SENT[place + 1 :])
+
+
+def counted() -> Iterator[int]:
+    """Places of sendings that count, in time or late."""
+    lengths: dict[tuple[str, int], int] = {}
+    fates = truth(SENT, WORLD.slices_max).fates
+    for place, sending in enumerate(SENT[:-CLOSING]):
+        log = (sending.family, sending.source)
+        offset = lengths[log] = lengths.get(log, -1) + 1
+        if fates[(*log, offset)] in ("taken", "late"):
+            yield place
+
+
+def of_tables(found: Iterable[str]) -> list[str]:
+    """What was said of rows; positions alone would give a shift away, too."""
+    return [line for line in found if line.split(":")[0].endswith(("_10s", "_1m", "_late"))]
+
+
+def test_the_world_has_frames_of_every_family_repeats_late_ones_and_broken_ones() -> None:
+    assert {SENT[place].family for place in counted()} == {"turns", "stages", "streams", "heartbeats"}
+    assert set(truth(SENT, WORLD.slices_max).fates.values()) == {"taken", "repeated", "late", "broken"}
+    assert differences(WORLD, run(WORLD)) == []
+
+
+@pytest.mark.parametrize("changed", [without, with_twice])
+def test_an_oracle_that_drops_or_doubles_any_one_frame_disagrees(changed: Callable[[int], Sent]) -> None:
+    ran = run(WORLD)
+    for place in counted():
+        assert of_tables(differences(WORLD, ran, changed(place))), SENT[place]
+
+
+@pytest.mark.parametrize("changed", [without, with_twice])
+def test_a_plant_that_drops_or_doubles_any_one_frame_is_noticed(changed: Callable[[int], Sent]) -> None:
+    for place in list(counted())[::4]:
+        assert of_tables(differences(WORLD, run(WORLD, changed(place)), SENT)), SENT[place]
+
+
+# -- the recipe with one step missing ----------------------------------------------------------------------------------
+
+
+def is_caught(worlds: int = 60) -> bool:
+    """Whether killed and frozen workers bring it to light."""
+    return any(differences(world, run(world)) for world in map(_troubled, range(worlds)))
+
+
+def _troubled(seed: int) -> World:
+    kinds: tuple[FaultKind, ...] = ("kill", "stall", "kill", "rebalance", "stall", "kill")
+    faults = tuple(Fault(kind, 12 + 45 * place + 7 * seed % 45, seed + place) for place, kind in enumerate(kinds))
+    return World(seed=seed, partitions=2, producers=2, gaps_s=(10, 10, 20, 10), faults=faults, workers=2)
+
+
+def test_the_recipe_itself_passes() -> None:
+    assert not is_caught(worlds=12)
+
+
+def test_a_marker_that_is_saved_before_its_blocks_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = IntakeStage.phases
+
+    def marker_first(stage: IntakeStage) -> Any:
+        blocks, marker, *others = [list(phase) for phase in whole(stage)]
+        return [marker, blocks, *others]
+
+    monkeypatch.setattr(IntakeStage, "phases", marker_first)
+    assert is_caught()
+
+
+def test_acknowledging_before_saving_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole: Any = Stage.__dict__["_save"]
+
+    async def acknowledges_first(stage: Any, pulse: Any) -> None:
+        for event in stage._applied:
+            event.ack()
+        stage._applied = []
+        await whole(stage, pulse)
+
+    monkeypatch.setattr(Stage, "_save", acknowledges_first)
+    assert is_caught()
+
+
+def test_a_store_that_keeps_the_last_write_and_not_the_newest_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keeps_the_last(store: Any, batch: Any, to_key: Any, to_value: Any) -> None:
+        for event in batch:
+            blocks = store._blocks[event.message.partition]
+            blocks.pop(event.message.key, None)
+            if event.message.value is not None:
+                blocks[event.message.key] = event.message.value
+
+    monkeypatch.setattr(BlockStore, "apply_changelog_batch", keeps_the_last)
+    assert is_caught(worlds=400)
