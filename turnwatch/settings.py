@@ -23,7 +23,7 @@ from schemas.rejections import DIVERTED_PER_MINUTE_MAX
 from schemas.topics import PARTITIONS_DEFAULT
 
 PREFIX = "TURNWATCH_"
-OF_TESTS = frozenset(("TURNWATCH_DATA", "TURNWATCH_SEED"))
+OF_TESTS = frozenset(("TURNWATCH_BACKLOG_MB", "TURNWATCH_DATA", "TURNWATCH_SEED", "TURNWATCH_WORLDS"))
 """Variables that only tests read; they may stand in the environment of a command."""
 
 

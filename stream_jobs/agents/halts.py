@@ -73,7 +73,12 @@ class Halts:
 
     async def by_topic(self) -> dict[str, Halt]:
         """The oldest halt that stands in each topic."""
-        return {topic: halts[0] for topic, halts in (await self.standing()).items()}
+        try:
+            return {topic: halts[0] for topic, halts in (await self.standing()).items()}
+        except KafkaError as error:
+            raise ReadFailure(
+                f"Kafka did not say where workers have halted ({type(error).__name__}): it may be restarting, try again."
+            ) from error
 
     async def tell(self, halt: Halt) -> None:
         """The last words of a worker: the halt to Kafka, the page to every Alertmanager. What fails is logged."""

@@ -10,6 +10,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 
 from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
@@ -18,6 +23,8 @@ from stream_jobs.agents.header_names import accept_any_header_name
 POLL_MS = 500
 SILENT_MAX_S = 60.0
 """So long nothing may come while something is known to be there; then Kafka is not answering."""
+COORDINATOR_S, COORDINATOR_PAUSE_S = 20.0, 0.2
+"""How long, and how often, a group's offsets are asked for while nobody answers for the group."""
 FETCH_WAIT_MS = 20
 """Short: what is asked next waits behind a fetch that waits for records to come."""
 FETCH_BYTES_MAX = 4 * 1024 * 1024
@@ -85,9 +92,18 @@ class Reader:
         return {partition.partition: offset for partition, offset in begins.items()}
 
     async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """What the group has read up to; 0 where it has committed nothing."""
-        found = await self._admin.list_consumer_group_offsets(group, partitions=list(partitions))
-        return {partition: max(0, about.offset) for partition, about in found.items()}
+        """What the group has read up to; 0 where it has committed nothing. A broker that has just started takes a while."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + COORDINATOR_S
+        while True:
+            try:
+                found = await self._admin.list_consumer_group_offsets(group, partitions=list(partitions))
+            except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, GroupLoadInProgressError):
+                if clock() > deadline:
+                    raise
+                await asyncio.sleep(COORDINATOR_PAUSE_S)
+                continue
+            return {partition: max(0, about.offset) for partition, about in found.items()}
 
     async def _begins(self, partitions: list[TopicPartition], since_ms: int | None) -> dict[TopicPartition, int]:
         if since_ms is None:

@@ -25,6 +25,8 @@ While a backlog is worked off, partitions advance unevenly; one without any prod
 """
 MINUTE_MS = 60_000
 BUCKET = "bucket_start_ms"
+_FLOOR = "|floor"
+"""No privacy partition has this name."""
 
 BucketKey = tuple[str, int]
 """Privacy partition and bucket start in ms."""
@@ -76,6 +78,8 @@ class Ledger:
         self._places: dict[tuple[str, int, int], int] = {}
         self._forgotten: list[bytes] = []
         self._folded: dict[tuple[str, int, int], pl.DataFrame] = {}
+        self._floor_ms = dict.fromkeys(self._heard, 0)
+        """Buckets from before were folded, by privacy partition. Never less than it was: what was folded stays folded."""
 
     def apply(self, partial: Partial) -> pl.DataFrame:
         """Takes in one partial; what it tells beyond the totals of buckets that were already folded.
@@ -170,7 +174,10 @@ class Ledger:
         sent again.
         """
         if self._reach_unsaved:
-            yield Block(f"{self.family.name}|reach".encode(), stamped(applied_offset, pack_json(self._heard)))
+            yield Block(
+                f"{self.family.name}|reach".encode(),
+                stamped(applied_offset, pack_json(self._heard | {_FLOOR: self._floor_ms})),
+            )
         yield from (Block(key, None) for key in self._forgotten)
         self._forgotten.clear()
         self._reach_unsaved = False
@@ -196,7 +203,9 @@ class Ledger:
         self._unsaved.clear()
 
     def _restore_reaches(self, packed: bytes) -> None:
-        for name, sources in unpack_json(packed).items():
+        stored = unpack_json(packed)
+        self._floor_ms |= stored.pop(_FLOOR, {})
+        for name, sources in stored.items():
             if name in self._heard:
                 self._heard[name] = {
                     int(source): _Heard(version, tuple(map(tuple, reach)), bool(is_idle and is_idle[0]))
@@ -253,12 +262,14 @@ class Ledger:
         heard = self._heard[partition.name]
         newest_ms = max((each.newest_ms for each in heard.values()), default=0)
         if not newest_ms:
-            return 0
+            return self._floor_ms[partition.name]
         slowest_ms = newest_ms - LAG_MAX_MS
         if len(heard) == self._sources:
             awaited_ms = [each.newest_ms for each in heard.values() if not each.is_idle]
             slowest_ms = max(slowest_ms, min(awaited_ms, default=newest_ms))
-        return (slowest_ms - self._keep_ms) // MINUTE_MS * MINUTE_MS
+        floor_ms = (slowest_ms - self._keep_ms) // MINUTE_MS * MINUTE_MS
+        self._floor_ms[partition.name] = max(floor_ms, self._floor_ms[partition.name])
+        return self._floor_ms[partition.name]
 
     def _final_before_ms(self, partition: PrivacyPartition, source: int) -> int:
         """Buckets that start before this cannot change any more in this source partition: what comes for them is late there."""

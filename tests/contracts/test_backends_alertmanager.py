@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest_asyncio
 from alerts.alertmanager import Alertmanagers, Destination, Outcome, Patience
 from alerts.explanations import Paging
 from alerts.pages import Pages, step
-from tests.contracts.alertmanagers import Alert, Api, Start, alert, in_memory, instant, real
+from tests.contracts.alertmanagers import Alert, Api, Start, alert, in_memory, instant, real, written
 from tests.rules.burning import TURN_SLO, burning, decided
 from tests.rules.test_pager import message
 
@@ -167,7 +168,12 @@ NEVER = "0001-01-01T00:00:00Z"
 
 
 def states(heard: Any) -> list[tuple[str, str, str]]:
-    return [(each["status"], each["startsAt"], each["endsAt"]) for each in heard["alerts"]]
+    """Status, start and end of each alert. A notification's times drop zeros at their end, which a list's keep."""
+    return [(each["status"], in_full(each["startsAt"]), in_full(each["endsAt"])) for each in heard["alerts"]]
+
+
+def in_full(time_text: str) -> str:
+    return time_text if time_text == NEVER else written(datetime.fromisoformat(time_text).astimezone(UTC))
 
 
 def burns(heard: Any) -> list[str]:

@@ -282,6 +282,12 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def as_go_writes(at: datetime) -> str:
+    """Without zeros at the end of its fraction."""
+    whole, _, fraction = rfc3339(at).removesuffix("Z").partition(".")
+    return f"{whole}.{fraction.rstrip('0')}".rstrip(".") + "Z"
+
+
 def shown(alert: Held) -> dict[str, Any]:
     """An alert as the API lists it."""
     return {
@@ -301,8 +307,8 @@ def notification(group: Labels, alerts: Sequence[Held], now: datetime) -> dict[s
             "status": "resolved" if alert.is_resolved(now) else "firing",
             "labels": alert.labels,
             "annotations": alert.annotations,
-            "startsAt": rfc3339(alert.starts),
-            "endsAt": rfc3339(alert.ends) if alert.is_resolved(now) else NEVER,
+            "startsAt": as_go_writes(alert.starts),
+            "endsAt": as_go_writes(alert.ends) if alert.is_resolved(now) else NEVER,
             "generatorURL": alert.generator,
             "fingerprint": shown(alert)["fingerprint"],
         }

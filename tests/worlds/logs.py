@@ -48,6 +48,9 @@ class Cluster:
     strays: list[deque[InTheAir]] = field(default_factory=list)
     """What dead workers have in the air, in the order of each Kafka partition."""
 
+    def now_s(self) -> float:
+        return self.now_ms / 1_000
+
     def append(
         self, place: Place, key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...]
     ) -> None:

@@ -189,7 +189,7 @@ class Truth:
         coarse: dict[BucketKey, Row] = {}
         for privacy, bucket_ms in privacies.items():
             for (*key, start_ms), row in self.buckets[family, privacy].items() if bucket_ms <= width_ms else ():
-                _add(coarse, (*key, start_ms // width_ms * width_ms), row)
+                add(coarse, (*key, start_ms // width_ms * width_ms), row)
         return coarse
 
 
@@ -215,10 +215,10 @@ def truth(sent: Iterable[Sending], slices_max: int) -> Truth:
             key = (text, *(row[name] for name in KEYS[sending.family]), sending.window_start_ms)
             counts = {name: value for name, value in row.items() if name not in _NO_MEASURES}
             if fate == "taken":
-                _add(found.buckets[sending.family, sending.privacy], key, counts)
+                add(found.buckets[sending.family, sending.privacy], key, counts)
             else:
                 origin = (f"aggregates.{sending.family}", *position[1:], sending.producer)
-                _add(found.late[sending.family], (*key, *origin), counts)
+                add(found.late[sending.family], (*key, *origin), counts)
     return found
 
 
@@ -227,7 +227,7 @@ _NO_MEASURES = {"pool", "region", "route", "bundle", "language", "device_class"}
 }
 
 
-def _add(rows: dict[BucketKey, Row], key: BucketKey, row: Row) -> None:
+def add(rows: dict[BucketKey, Row], key: BucketKey, row: Row) -> None:
     known = rows.setdefault(key, dict.fromkeys(row, 0))
     for name, value in row.items():
         known[name] += value

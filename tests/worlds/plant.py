@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from schemas.topics import aggregates
 from stream_jobs.agents import burn_rate as burn_rate_agent
+from stream_jobs.agents import intake as intake_agent
 from stream_jobs.operators import history, intake, slice_numbers, slice_register
 from tests.worlds.logs import Cluster, InTheAir, Place
 from tests.worlds.sendings import Fault, Sending, World, sendings
@@ -52,9 +53,10 @@ SMALL_PIECES: tuple[tuple[ModuleType, str, object], ...] = (
 def run(world: World, sent: Sequence[Sending] | None = None) -> Ran:
     """Runs a world to its end. `sent`: something else than what its producers send."""
     plant = Plant(world, sendings(world) if sent is None else sent)
-    clock = SimpleNamespace(time=lambda: plant.cluster.now_ms / 1_000)
+    clock = SimpleNamespace(time=plant.cluster.now_s, monotonic=plant.cluster.now_s)
     with ExitStack() as stack:
-        stack.enter_context(patch.object(burn_rate_agent, "time", clock))
+        for agent in (intake_agent, burn_rate_agent):
+            stack.enter_context(patch.object(agent, "time", clock))
         stack.enter_context(patch.object(asyncio, "to_thread", to_thread))
         for module, name, size in SMALL_PIECES if world.is_split else ():
             stack.enter_context(patch.object(module, name, size))
@@ -133,9 +135,9 @@ class Plant:
         if self._is_orphaned():
             yield self._rebalance, 0.3
         for worker in self._workers:
-            yield from self._possible_for(worker)
+            yield from self._possible_for(worker, may_idle=may_arrive)
 
-    def _possible_for(self, worker: Worker) -> Iterator[tuple[Step, float]]:
+    def _possible_for(self, worker: Worker, may_idle: bool) -> Iterator[tuple[Step, float]]:
         if worker.life == "frozen":
             if worker.air:
                 yield lambda: self._land(worker), 1
@@ -157,6 +159,8 @@ class Plant:
             yield lambda: self._fetch(worker), 4
         if any(worker.is_idle(name) for name in self._dirty[worker]):
             yield lambda: self._save(worker), 1.5
+        if may_idle and any(worker.is_idle(name) for name in worker.stages):
+            yield lambda: self._save_anyhow(worker), 0.15
         yield lambda: self._commit(worker), 0.5
 
     # -- what happens --------------------------------------------------------------------------------------------------
@@ -195,7 +199,14 @@ class Plant:
             await self._go_on(worker)
 
     async def _save(self, worker: Worker) -> None:
-        name = self._dice.choice(sorted(name for name in self._dirty[worker] if worker.is_idle(name)))
+        await self._save_one_of(worker, self._dirty[worker])
+
+    async def _save_anyhow(self, worker: Worker) -> None:
+        """Saves go on when nothing comes: that is when a partition is found to be idle."""
+        await self._save_one_of(worker, worker.stages)
+
+    async def _save_one_of(self, worker: Worker, names: Iterable[str]) -> None:
+        name = self._dice.choice(sorted(name for name in names if worker.is_idle(name)))
         self._dirty[worker].discard(name)
         worker.begin(name, saves=True)
         await self._go_on(worker)

@@ -135,6 +135,12 @@ class MemoryApp:
     def stop_flow(self) -> None:
         """Nothing flows but what the scheduler hands over."""
 
+    def assignment(self) -> set[TP]:
+        return {TP(*place) for positions in self.worker.position.values() for place in positions}
+
+    def highwater(self, partition: TP) -> int:
+        return len(self.worker.cluster.logs[partition.topic, partition.partition])
+
     def Table(self, name: str, **_: object) -> MemoryTable:
         return MemoryTable(self, name)
 
@@ -170,9 +176,9 @@ class Worker:
         settings, bound = StageSettings(), DiversionBound(per_minute_max=None)
         size, patience = self.world.partitions, LIVE if self.world.is_live else REPLAYED
         stages: tuple[Stage, ...] = (
-            IntakeStage(app, size, settings, METRICS, self.world.slices_max, bound),
-            TrafficStage(app, size, settings, METRICS, CAPACITY, bound),
-            BurnRateStage(app, size, settings, METRICS, WATCHED, patience, bound),
+            IntakeStage(app, size, settings, METRICS, self.world.slices_max, bound=bound, patience=patience),
+            TrafficStage(app, size, settings, METRICS, CAPACITY, bound=bound),
+            BurnRateStage(app, size, settings, METRICS, WATCHED, patience, bound=bound),
         )
         self.stages = {stage.name: stage for stage in stages}
         self.stores = {name: _store(app, stage) for name, stage in self.stages.items()}
