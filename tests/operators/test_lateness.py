@@ -169,3 +169,25 @@ def test_an_idle_partition_holds_no_bucket_open_and_what_it_sends_after_all_land
     assert empty.unsent_partials() == []
     late = pl.concat(telling(ledger, empty, renumbered(made.records)))
     assert totals(late.sort("version").unique(["slice", "bucket_start_ms"], keep="last")) == oracle(made.rows)
+
+
+def test_what_was_folded_stays_folded_after_a_restart() -> None:
+    """Its source speaks up again, older than what was folded while it was idle: that is late, now as before."""
+    made = world(seed=6)
+    ledger = Ledger(TURNS, keep_ms(TURNS), sources=2)
+    busy, quiet = Intake(TURNS, 0, 1), Intake(TURNS, 1, 1)
+    far = START_MS + HOUR_MS // 2
+    headers, payload = encode(FrameHeader(TURNS, OPERATIONAL, "host-9", 1, 0, far), _one_row())
+    telling(ledger, busy, renumbered([*made.records, Record(0, far + WINDOW_MS, dict(headers), payload)]))
+    quiet.rest()
+    for _, partial in quiet.unsent_partials():
+        ledger.apply(partial)
+    ledger.forget_old()
+    changelog = Changelog()
+    for block in (*ledger.unsaved_blocks(0), *ledger.marker(0)):
+        changelog.write(block)
+    again = Ledger(TURNS, keep_ms(TURNS), sources=2)
+    again.restore(changelog.stored)
+    again.changed()
+    late = pl.concat(telling(again, quiet, renumbered(made.records)))
+    assert totals(late.sort("version").unique(["slice", "bucket_start_ms"], keep="last")) == oracle(made.rows)
