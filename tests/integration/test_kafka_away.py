@@ -64,8 +64,8 @@ async def test_a_worker_waits_for_kafka_says_so_once_and_is_exact_afterwards(
     await send(plant, plan)
     while sum((await plant.counted("turnwatch_frames_applied_total")).values()) == before:
         await asyncio.sleep(0.01)
-    broker.stop()
     said_before = lines_of(worker)
+    broker.stop()
     await away_for(plant, SESSION_TIMEOUT_S + 2)
     said = lines_of(worker)[len(said_before) :]
     assert len(said) <= LINES_MAX, said
