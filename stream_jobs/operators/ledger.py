@@ -149,9 +149,8 @@ class Ledger:
                 if (key[0], key[1]) in self._changed:
                     continue
                 piece = self._pieces.pop(key)
-                self._unsaved.discard(key)
                 if key[1] >= self._final_before_ms(partition, key[2]):
-                    self._folded[key] = piece
+                    self._folded[key] = piece  # What of it is unsaved is saved yet: the next start counts from there.
                 else:
                     self._forget(key)
             for key in [key for key in self._folded if key[0] == partition.name]:
@@ -162,7 +161,8 @@ class Ledger:
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """What changed since the last call, stamped with the newest offset applied. To be confirmed before `marker`."""
         for key in sorted(self._unsaved):
-            for place, packed in enumerate(chunks_below_limit(self._pieces[key])):
+            piece = self._pieces[key] if key in self._pieces else self._folded[key]
+            for place, packed in enumerate(chunks_below_limit(piece)):
                 self._places[key] = max(self._places.get(key, 0), place + 1)
                 yield Block(self._stored_key(key, place), stamped(applied_offset, packed))
         self._unsaved.clear()
@@ -229,12 +229,17 @@ class Ledger:
 
     def _beyond(self, partial: Partial, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows for folded buckets, without what of them was counted when those were folded."""
+        if rows.is_empty():
+            return rows
         counted = [
             piece.with_columns(pl.lit(key[1], pl.Int64).alias(BUCKET))
-            for key, piece in self._folded.items()
+            for key, piece in (
+                *self._folded.items(),
+                *self._pieces.items(),
+            )  # The latter until `forget_old` folds them.
             if (key[0], key[2]) == (partial.partition.name, partial.source_partition)
         ]
-        if rows.is_empty() or not counted:
+        if not counted:
             return rows
         known = rows.join(pl.concat(counted), on=[BUCKET, *self._identity], how="left", suffix="|counted")
         beyond = known.select(
@@ -246,6 +251,7 @@ class Ledger:
         return beyond.filter(pl.any_horizontal(pl.col(*self._measures) != 0))
 
     def _forget(self, key: tuple[str, int, int]) -> None:
+        self._unsaved.discard(key)
         self._forgotten += [self._stored_key(key, place) for place in range(self._places.pop(key, 0))]
 
     def _in_order(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -191,3 +191,51 @@ def test_what_was_folded_stays_folded_after_a_restart() -> None:
     again.changed()
     late = pl.concat(telling(again, quiet, renumbered(made.records)))
     assert totals(late.sort("version").unique(["slice", "bucket_start_ms"], keep="last")) == oracle(made.rows)
+
+
+def _lagging_and_folded(log: Sequence[Record]) -> tuple[Ledger, Intake]:
+    """A lagging source tells its first frame, and another one, far ahead, folds its bucket before anything is saved."""
+    ledger = Ledger(TURNS, keep_ms(TURNS), sources=2)
+    lagging, ahead = Intake(TURNS, 0, 1), Intake(TURNS, 1, 1)
+    far = START_MS + LAG_MAX_MS + 2 * HOUR_MS
+    headers, payload = encode(FrameHeader(TURNS, OPERATIONAL, "host-9", 1, 0, far), _one_row())
+    assert telling(ledger, lagging, log[:1]) == []
+    assert telling(ledger, ahead, [Record(0, far + WINDOW_MS, dict(headers), payload)]) == []
+    return ledger, lagging
+
+
+def test_what_is_folded_before_it_was_saved_is_counted_once_after_a_restart() -> None:
+    log = renumbered(world(seed=7).records)
+    ledger, lagging = _lagging_and_folded(log)
+    changelog = Changelog()
+    for block in (*ledger.unsaved_blocks(0), *ledger.marker(0)):
+        changelog.write(block)
+    again = Ledger(TURNS, keep_ms(TURNS), sources=2)
+    again.restore(changelog.stored)
+    late = [pl.concat(telling(each, intake, log[1:])) for each, intake in ((ledger, lagging), (again, _heard(log[:1])))]
+    assert totals(late[1]) == totals(late[0])
+
+
+def _heard(log: Sequence[Record]) -> Intake:
+    intake = Intake(TURNS, 0, 1)
+    intake.apply(log)
+    intake.unsent_partials()
+    return intake
+
+
+def test_what_is_sent_again_before_its_bucket_was_folded_is_not_told_late() -> None:
+    """The floor has passed it, and nothing has been let go of yet."""
+    log = renumbered(world(seed=8).records)
+    ledger = Ledger(TURNS, keep_ms(TURNS), sources=2)
+    busy, quiet = Intake(TURNS, 0, 1), Intake(TURNS, 1, 1)
+    far = START_MS + HOUR_MS // 2
+    headers, payload = encode(FrameHeader(TURNS, OPERATIONAL, "host-9", 1, 0, far), _one_row())
+    busy.apply([Record(0, far + WINDOW_MS, dict(headers), payload)])
+    quiet.apply(log)
+    told = [partial for _, partial in quiet.unsent_partials()]
+    for partial in told:
+        assert ledger.apply(partial).is_empty()
+    quiet.rest()
+    for _, partial in (*busy.unsent_partials(), *quiet.unsent_partials()):
+        assert ledger.apply(partial).is_empty()
+    assert all(ledger.apply(partial).is_empty() for partial in told)
