@@ -117,6 +117,22 @@ async def test_telling_it_again_notifies_nobody_again(api: Api) -> None:
     assert api.receiver.heard.empty()
 
 
+async def test_telling_its_end_again_notifies_nobody_again(api: Api) -> None:
+    """As we do for a while, in case that somebody has not heard of it."""
+    starts, ends = instant(-60), instant(-1)
+    await api.post(alert(starts, instant(60)))
+    await api.receiver.next()
+    await api.post(alert(starts, ends))
+    assert states(await api.receiver.next()) == [("resolved", starts, ends)]
+    for other_ends, said in ((instant(60), "firing"), (instant(-1), "resolved"), (instant(60), "firing")):
+        assert await api.post(alert(starts, ends)) == 200
+        await api.post(alert(starts, other_ends, alertname="Other"))
+        heard = await api.receiver.next()
+        assert (heard["groupLabels"]["alertname"], heard["status"]) == ("Other", said)
+    assert [each["labels"]["alertname"] for each in await api.listed()] == ["Other"]
+    assert api.receiver.heard.empty()
+
+
 async def test_after_the_repeat_interval_it_is_told_again_with_its_newest_words(start: Start) -> None:
     async with start(repeat_interval_s=0.5) as api:
         starts = instant(-60)

@@ -26,6 +26,9 @@ from tests.worlds.workers import TOPICS_OF, Worker, to_thread
 STRAYS_LAND_WITHIN_MS = 30_000
 """What dead or frozen workers have in the air lands or is lost before the time moves on by more."""
 
+BATCHES = (1, 2, 5, 20, 20)
+"""How many records are read, or heard, at once."""
+
 SETTLES_WITHIN_TURNS = 20_000
 
 Step = Callable[[], Awaitable[None]]
@@ -158,7 +161,7 @@ class Plant:
         if next(worker.unread_places(), None):
             yield lambda: self._fetch(worker), 4
         if any(worker.is_idle(name) for name in self._dirty[worker]):
-            yield lambda: self._save(worker), 1.5
+            yield lambda: self._save(worker), 0.8
         if may_idle and any(worker.is_idle(name) for name in worker.stages):
             yield lambda: self._save_anyhow(worker), 0.15
         yield lambda: self._commit(worker), 0.5
@@ -187,14 +190,14 @@ class Plant:
 
     async def _fetch(self, worker: Worker) -> None:
         name, place = self._dice.choice(list(worker.unread_places()))
-        worker.fetch(name, place, self._dice.randint(1, 8))
+        worker.fetch(name, place, self._dice.choice(BATCHES))
 
     async def _hear(self, worker: Worker) -> None:
         name = self._dice.choice([name for name, waiting in worker.fetched.items() if waiting])
-        worker.hear(name, self._dice.randint(1, 8))
+        worker.hear(name, self._dice.choice(BATCHES))
         if worker.owned:
             self._dirty[worker].add(name)
-        if worker.is_idle(name) and not self._dice.randrange(3):
+        if worker.is_idle(name) and not self._dice.randrange(6):
             worker.begin(name, saves=False)
             await self._go_on(worker)
 

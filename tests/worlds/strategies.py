@@ -24,7 +24,7 @@ def _gaps_s(draw: st.DrawFn) -> tuple[int, ...]:
     return tuple(gaps_s)
 
 
-def worlds(faults_max: int = 6, compacts: bool = False) -> SearchStrategy[World]:
+def worlds(faults_max: int = 6) -> SearchStrategy[World]:
     return st.builds(
         World,
         seed=_SEEDS,
@@ -35,7 +35,7 @@ def worlds(faults_max: int = 6, compacts: bool = False) -> SearchStrategy[World]
         faults=st.lists(_FAULTS, max_size=faults_max).map(tuple),
         workers=st.integers(1, 2 if faults_max else 1),
         slices_max=_FEW_SLICES,
-        compacts=st.just(compacts),
+        compacts=st.booleans(),
         is_live=st.booleans(),
         is_split=st.booleans(),
     )
