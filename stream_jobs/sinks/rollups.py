@@ -29,7 +29,7 @@ log = logging.getLogger("turnwatch.sink")
 
 GROUP = "turnwatch-sink"
 POLL_MS = 200
-POLL_MESSAGES_MAX = 100
+MESSAGE_BYTES_MAX = 1_048_576
 FOREVER_MS = 2**31 - 1
 
 SendDeadLetter = Callable[[DeadLetter], Awaitable[None]]
@@ -114,13 +114,19 @@ class Sink:
                 reached = {}
 
     async def _gather(self, consumer: AIOKafkaConsumer, due: float, left: Sequence[TableRows]) -> list[Message]:
-        """What there is to read until `due`, or until a batch is full; at least one poll's worth, if there is room."""
+        """What there is to read until `due`, or until a batch is full; at least one poll's worth, if there is room.
+
+        A poll counts messages, not bytes: it asks for as many as fit if each is as large as Kafka takes.
+        """
         settings, clock = self._settings, asyncio.get_running_loop().time
         gathered: list[Message] = []
         held = [told for rows in left for told in rows.told]
         count, size_bytes = len(held), sum(told.payload_bytes for told in held)
         while count < settings.batch_messages_max and size_bytes < settings.batch_bytes_max:
-            polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_MESSAGES_MAX)
+            room = min(
+                settings.batch_messages_max - count, (settings.batch_bytes_max - size_bytes) // MESSAGE_BYTES_MAX
+            )
+            polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=max(1, room))
             found = [_message(record) for records in polled.values() for record in records]
             gathered += found
             count, size_bytes = count + len(found), size_bytes + sum(len(message.payload) for message in found)
@@ -192,8 +198,8 @@ async def _consumer(
         group_instance_id=settings.instance or None,  # An empty name would be one identity for all.
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        max_partition_fetch_bytes=1_048_576,
-        fetch_max_bytes=8 * 1_048_576,
+        max_partition_fetch_bytes=MESSAGE_BYTES_MAX,
+        fetch_max_bytes=8 * MESSAGE_BYTES_MAX,
         session_timeout_ms=30_000,
         max_poll_interval_ms=FOREVER_MS,  # Waiting for ClickHouse is no reason to lose one's partitions.
         **kafka.aiokafka_options(),
