@@ -3,6 +3,9 @@
 A test that needs a Debian package skips where it is absent, and says how to get it; in CI (`CI=true`) it fails instead,
 and so does the whole run if anything skipped there. Tests on recorded data and on a real Grafana are deselected, not
 skipped, where those are absent; how many is printed at the end.
+
+`make test` runs files side by side (pytest-xdist), and beside them, one after the other, the tests that watch whole
+systems by the clock; `pytest` alone runs everything one after the other.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psutil
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.stack_fixtures"]
 
@@ -38,6 +43,11 @@ LEFT_BEHIND = pytest.StashKey[list[str]]()
 
 PR_SET_CHILD_SUBREAPER = 36
 
+BY_THE_CLOCK = "tests/integration"
+"""Tests of whole systems, which need a processor for themselves: never two at once."""
+LONG = (BY_THE_CLOCK, "tests/worlds", "tests/faults", "tests/contracts")
+"""Whose files take minutes; they start first, so that nobody waits for one of them at the end."""
+
 hypothesis.settings.register_profile(
     "turnwatch",
     deadline=None,  # How fast an example runs on a busy machine is no property of the code.
@@ -57,6 +67,7 @@ def recorded_data() -> Path:
 def pytest_configure(config: pytest.Config) -> None:
     """Orphans of what tests start become ours, so that none escapes the check at the end."""
     config.stash[DESELECTED] = []
+    config.stash[LEFT_BEHIND] = []
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -71,7 +82,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.stash[DESELECTED].append(f"{tests} marked {marker} deselected: {reason}")
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-        items[:] = kept
+    items[:] = sorted(kept, key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    return next((turn for turn, folder in enumerate(LONG) if item.nodeid.startswith(folder)), len(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return FileByFile(config, log)
+
+
+class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist's schedulers are untyped.
+    """Tests of one file run in one process, and all that go by the clock in one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return BY_THE_CLOCK if nodeid.startswith(BY_THE_CLOCK) else nodeid.partition("::")[0]
 
 
 def _absent() -> Iterator[tuple[str, str]]:
@@ -96,10 +123,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = [report.nodeid for report in reporter.stats.get("skipped", [])] if reporter else []
     session.config.stash[SKIPPED_IN_CI] = skipped if IS_CI else []
-    session.config.stash[LEFT_BEHIND] = _ended_children()
+    session.config.stash[LEFT_BEHIND] += _ended_children()
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["deselected"] = session.config.stash[DESELECTED]
+        told["left_behind"] = session.config.stash[LEFT_BEHIND]
+        return
     is_unclean = session.config.stash[SKIPPED_IN_CI] or session.config.stash[LEFT_BEHIND]
     if is_unclean and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of several processes that ran tests has ended: all of them deselected the same, each left its own behind."""
+    told = getattr(node, "workeroutput", {})
+    node.config.stash[DESELECTED] = told.get("deselected", node.config.stash[DESELECTED])
+    node.config.stash[LEFT_BEHIND] += told.get("left_behind", [])
 
 
 def _ended_children() -> list[str]:
