@@ -45,7 +45,7 @@ class Running:
         try:
             process = psutil.Process(self.pid)
             is_ours = abs(process.create_time() - self.started_s) < START_TIME_TOLERANCE_S
-            return process if is_ours and process.status() != psutil.STATUS_ZOMBIE else None
+            return process if is_ours and not _has_ended(process) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -68,6 +68,11 @@ class Running:
         while self.process() and time.monotonic() < deadline:
             time.sleep(POLL_S)
         return self.process() is None
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether all of it has: while one thread still ends, its ports and locks are taken."""
+    return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
 
 
 def reap(pid: int) -> None:
