@@ -5,14 +5,15 @@ Every row remembers the message it came with, so that one message that ClickHous
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 import pyarrow as pa
 
 from schemas.rejections import Reason, Rejected
-from schemas.rollups import decode
+from schemas.rollups import Rollup, decode
 from schemas.tables import TABLES, Table
 
 
@@ -79,24 +80,32 @@ class TableRows:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
+    """`dropped`: how many columns that only a newer version declares, by table."""
+
     tables: tuple[TableRows, ...]
     refused: tuple[DeadLetter, ...]
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 def batch_of(messages: Sequence[Message], left: Sequence[TableRows] = ()) -> Batch:
-    """What an earlier batch left and then messages in log order, decoded and reduced to what has to land."""
+    """What an earlier batch left and then messages in log order, decoded and reduced to what has to land.
+
+    A message that only a newer version can land ends the sink; it is read again, with what lies around it.
+    """
     told = {rows.table: list(rows.told) for rows in left}
     refused: list[DeadLetter] = []
+    dropped: Counter[str] = Counter()
     for message in messages:
         decoded = _decoded(message)
         if isinstance(decoded, Rejected):
             refused.append(DeadLetter(decoded, message.topic, message.partition, message.offset))
             continue
-        name, rows = decoded
+        name, rows, unknown = decoded
+        dropped += Counter({name: unknown})
         if rows.num_rows:
             place = (message.topic, message.partition, message.offset)
             told.setdefault(name, []).append(Told(*place, len(message.payload), rows))
-    return Batch(tuple(TableRows.of(name, each) for name, each in told.items()), tuple(refused))
+    return Batch(tuple(TableRows.of(name, each) for name, each in told.items()), tuple(refused), dropped)
 
 
 def newest(table: Table, rows: pa.Table) -> pa.Table:
@@ -108,11 +117,11 @@ def newest(table: Table, rows: pa.Table) -> pa.Table:
     return rows if len(places) == rows.num_rows else rows.take(places.to_arrow())
 
 
-def _decoded(message: Message) -> tuple[str, pa.Table] | Rejected:
+def _decoded(message: Message) -> Rollup | Rejected:
     decoded = decode(message.headers, message.payload)
     if isinstance(decoded, Rejected):
         return decoded
-    name, rows = decoded
+    name, rows, _ = decoded
     for column in TABLES[name].columns:
         if rows[column.name].null_count and not column.type.startswith("Nullable"):
             return Rejected(

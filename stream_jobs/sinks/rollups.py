@@ -47,7 +47,7 @@ class SinkSettings:
     instance: str | None = None
     linger_s: float = 1.0
     batch_messages_max: int = 2_000
-    batch_bytes_max: int = 8 * 1024 * 1024
+    batch_bytes_max: int = 4 * 1024 * 1024
     patience: Patience = field(default_factory=Patience)
 
 
@@ -138,6 +138,8 @@ class Sink:
         """What is left of them when the others landed, or were refused and said so; decoding leaves the event loop to
         the others."""
         batch = await asyncio.to_thread(batch_of, messages, left)
+        for table, count in batch.dropped.items():
+            self._metrics.columns_dropped.labels(table).inc(count)
         await self._set_aside(batch.refused)
         landing = await self._delivery.land(batch.tables)
         await self._set_aside(landing.refused)

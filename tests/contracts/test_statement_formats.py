@@ -1,0 +1,72 @@
+"""Decisions and silences say their format: a newer one stops the worker, an older one without a number is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from schemas import burns, silences
+from schemas.failures import Foreseen, Undecodable
+from schemas.silences import Silence, SilentProducer
+from tests.rules.burning import burning, decided
+
+DECISION = json.loads(decided(10, burning()).model_dump_json())
+SILENCE = json.loads(
+    Silence(
+        family="turns", source_partition=0, version=7, newest_ms=1_700_000_700_000, volume=1_000,
+        silent=(SilentProducer(producer="host", since_ms=1_700_000_000_000, volume=500),),
+    ).model_dump_json()
+)  # fmt: skip
+KINDS = [
+    pytest.param(burns.decode, DECISION, burns.DECISION_FORMAT, id="decision"),
+    pytest.param(silences.decode, SILENCE, silences.SILENCE_FORMAT, id="silence"),
+]
+Decode = Callable[[bytes], Any]
+
+
+def changed(statement: dict[str, Any], **changes: Any) -> bytes:
+    return json.dumps(statement | changes).encode()
+
+
+@pytest.mark.parametrize(("decode", "statement", "known"), KINDS)
+def test_what_is_stated_says_its_format(decode: Decode, statement: dict[str, Any], known: int) -> None:
+    assert statement["format"] == known
+
+
+@pytest.mark.parametrize(("decode", "statement", "known"), KINDS)
+def test_what_was_stated_before_there_was_a_number_is_read(
+    decode: Decode, statement: dict[str, Any], known: int
+) -> None:
+    older = {name: value for name, value in statement.items() if name != "format"}
+    assert decode(json.dumps(older).encode()) == decode(json.dumps(statement | {"format": 1}).encode())
+
+
+@pytest.mark.parametrize("changes", [{}, {"new": 1}, {"gone": None}, {"burns": 7, "silent": 7}])
+@pytest.mark.parametrize(("decode", "statement", "known"), KINDS)
+def test_a_newer_format_stops_the_worker_whatever_else_it_says(
+    decode: Decode, statement: dict[str, Any], known: int, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(Foreseen, match=f"format {known + 1} was read by a worker that knows {known}: deploy") as raised:
+        decode(changed(statement, format=known + 1, **changes))
+    assert not isinstance(raised.value, Undecodable)
+
+
+def test_a_severity_that_came_later_is_no_bad_record() -> None:
+    burn = DECISION["burns"][0] | {"severity": "wake_everybody"}
+    with pytest.raises(Foreseen, match="deploy the newer worker") as raised:
+        burns.decode(changed(DECISION, format=2, burns=[burn]))
+    assert not isinstance(raised.value, Undecodable)
+    with pytest.raises(Undecodable):
+        burns.decode(changed(DECISION, burns=[burn]))
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "2", None, True, [2]])
+@pytest.mark.parametrize(("decode", "statement", "known"), KINDS)
+def test_what_is_no_number_of_a_format_is_a_bad_record(
+    decode: Decode, statement: dict[str, Any], known: int, number: Any
+) -> None:
+    with pytest.raises(Undecodable):
+        decode(changed(statement, format=number, version="x", shard="x"))
