@@ -3,16 +3,18 @@
 Each of several Alertmanagers gets every alert; they agree among themselves on who notifies. A firing alert carries an
 end an hour ahead: it lasts as long as we re-send it, and outlives us by that hour, for that we are silent says nothing
 about the fleet. Nothing here raises into the caller's loop and nothing is queued: the caller's state is the truth
-(`telling.py` keeps one Alertmanager told of it).
+(`telling.py` keeps one Alertmanager told of it). A caller who may have been overruled meanwhile gives a `check`, which is
+asked right before each delivery: what it had begun to say before it stood still is then never said.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from base64 import b64encode
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -28,6 +30,9 @@ BATCH_ALERTS_MAX = 256
 
 OUTLIVES_US_MS = 3_600_000
 """How long a firing alert goes on when nobody sends it any more (`docs/decisions`, "Pages outlive the worker")."""
+
+Check = Callable[[], None]
+"""Raises where the alerts may not be told any more, for somebody else may have decided otherwise."""
 
 _ABOUT_ALERTS = (400, 413, 422)
 """What Alertmanager or a proxy answers when something in the body is to blame: another body may be taken."""
@@ -60,6 +65,10 @@ class Destination:
             pair = f"{self.username}:{self.password or ''}".encode()
             return {"Authorization": f"Basic {b64encode(pair).decode()}"}
         return {}
+
+
+def always() -> None:
+    """The check of alerts that nobody else decides on."""
 
 
 class Alert(Protocol):
@@ -126,14 +135,15 @@ class Alertmanagers:
             await self._session.close()
             self._session = None
 
-    async def send(self, alerts: Sequence[Alert], now_ms: int) -> tuple[Outcome, ...]:
+    async def send(self, alerts: Sequence[Alert], now_ms: int, check: Check = always) -> tuple[Outcome, ...]:
         """Delivers to every Alertmanager at once, and says per address what became of it."""
-        return tuple(await asyncio.gather(*(self.deliver(to, alerts, now_ms) for to in self.destinations)))
+        return tuple(await asyncio.gather(*(self.deliver(to, alerts, now_ms, check) for to in self.destinations)))
 
-    async def deliver(self, to: Destination, alerts: Sequence[Alert], now_ms: int) -> Outcome:
+    async def deliver(self, to: Destination, alerts: Sequence[Alert], now_ms: int, check: Check = always) -> Outcome:
         """Delivers to one Alertmanager. The patience's bound is over all batches, and ends with the first it cuts short.
 
         A batch that is refused for what is in it is sent in halves, so that one alert keeps no other from arriving.
+        What `check` raises ends it; nothing is posted after that.
         """
         deadline = asyncio.get_running_loop().time() + self._patience.bound_s
         starts = range(0, len(alerts), BATCH_ALERTS_MAX)
@@ -142,7 +152,7 @@ class Alertmanagers:
         refusals: list[_Refusal] = []
         while waiting:
             batch = waiting.popleft()
-            refusal = await self._persist(to, [postable(alert, now_ms) for alert in batch], deadline)
+            refusal = await self._persist(to, [postable(alert, now_ms) for alert in batch], deadline, check)
             if refusal is None:
                 continue
             if refusal.status in _ABOUT_ALERTS and len(batch) > 1:
@@ -154,14 +164,16 @@ class Alertmanagers:
         first = refusals[0] if refusals else _Refusal("")
         return Outcome(to.url, len(alerts) - len(kept), len(kept), first.problem, tuple(kept), first.status)
 
-    async def _persist(self, to: Destination, batch: list[Any], deadline: float) -> _Refusal | None:
+    async def _persist(self, to: Destination, batch: list[Any], deadline: float, check: Check) -> _Refusal | None:
         """Tries until it is delivered, refused for good, or out of time; returns what went wrong, if anything."""
         assert self._session is not None, "use `async with Alertmanagers(...)`"
         clock = asyncio.get_running_loop().time
         pause_s = self._patience.pause_first_s
         refusal: _Refusal | None = _Refusal(f"{to.url}: there was no time left to try.")
         while clock() < deadline:
-            refusal = await _attempt(self._session, to, batch, deadline - clock())
+            check()
+            refusal = await _attempt(self._session, to, batch, deadline - clock(), check)
+            check()  # What it raised while the request was written is a broken connection there.
             if refusal is None or refusal.is_final:
                 break
             await asyncio.sleep(min(pause_s, max(0.0, deadline - clock())))
@@ -191,10 +203,14 @@ class _Refusal:
     status: int | None = None
 
 
-async def _attempt(session: aiohttp.ClientSession, to: Destination, batch: list[Any], left_s: float) -> _Refusal | None:
+async def _attempt(
+    session: aiohttp.ClientSession, to: Destination, batch: list[Any], left_s: float, check: Check
+) -> _Refusal | None:
     """One request; nothing when it was taken."""
     url = f"{to.url.rstrip('/')}{ALERTS_PATH}"
-    request = session.post(url, json=batch, headers=to.headers, ssl=to.tls, allow_redirects=False)
+    body = json.dumps(batch).encode()
+    headers = to.headers | {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    request = session.post(url, data=_checked(body, check), headers=headers, ssl=to.tls, allow_redirects=False)
     try:
         async with asyncio.timeout(left_s), request as response:
             status = response.status
@@ -209,6 +225,12 @@ async def _attempt(session: aiohttp.ClientSession, to: Destination, batch: list[
         return _Refusal(f"{to.url}: its TLS certificate is not trusted here: {where}.")
     except (aiohttp.ClientError, OSError) as error:
         return _Refusal(f"{to.url}: Alertmanager cannot be reached ({type(error).__name__}): is it running there?")
+
+
+async def _checked(body: bytes, check: Check) -> AsyncIterator[bytes]:
+    """`body`, unless `check` objects when there is a connection for it: getting one may have taken long."""
+    check()
+    yield body
 
 
 def _refused(url: str, status: int, said: str) -> str:

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 PAGE_PATH = "/page"
+WATCHDOG_PATH = "/watchdog"
+"""Where a dead man's switch would listen. What comes there is counted, not handed out: it says the same every minute."""
 UNREAD_MAX = 1_000
 _BODY_BYTES_MAX = 16 * 2**20
 
@@ -49,12 +51,14 @@ class Pager:
 
     def __init__(self, port: int = 0) -> None:
         self._port = port
+        self.signs_of_life = 0
         self._unread: asyncio.Queue[Notification] = asyncio.Queue(maxsize=UNREAD_MAX)
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         application = web.Application(client_max_size=_BODY_BYTES_MAX)
         application.router.add_post(PAGE_PATH, self._take)
+        application.router.add_post(WATCHDOG_PATH, self._count)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         try:
@@ -94,4 +98,8 @@ class Pager:
             self._unread.put_nowait(notification)
         except asyncio.QueueFull:
             return web.Response(status=503, text=f"{UNREAD_MAX} notifications are unread: try again later.\n")
+        return web.Response()
+
+    async def _count(self, _request: web.Request) -> web.Response:
+        self.signs_of_life += 1
         return web.Response()

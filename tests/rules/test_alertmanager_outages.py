@@ -17,15 +17,17 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from alerts.alertmanager import OUTLIVES_US_MS, Alertmanagers, Destination, Patience
+from alerts.durations import duration_ms
 from alerts.explanations import Paging
 from alerts.pager import Pager
 from alerts.pages import Pages, step
-from alerts.telling import ENDS_RESENT_MS, Telling
+from alerts.telling import ENDS_RESENT_MS, OPEN_AT_LEAST_MS, Telling
 from schemas.burns import AlertState
 from schemas.metrics import WorkerMetrics
 from stack.alertmanager import Alertmanager, start_alertmanager
+from stack.local import ALERTMANAGER_CONFIGURATION
 from tests.rules.burning import TURN_SLO, burning, decided
-from tests.rules.conftest import SHIPPED_CONFIG, hasty
+from tests.rules.conftest import hasty
 from tests.rules.test_alertmanager import listed, notified, now_ms
 
 pytestmark = pytest.mark.needs("prometheus-alertmanager")
@@ -86,11 +88,15 @@ class Told:
 
 
 @asynccontextmanager
-async def telling(*urls: str, resend_s: float = 0.2, patience: Patience = HASTY) -> AsyncIterator[Told]:
+async def telling(
+    *urls: str, resend_s: float = 0.2, patience: Patience = HASTY, open_at_least_ms: int = 0
+) -> AsyncIterator[Told]:
     told, stop = Told(), asyncio.Event()
     metrics = WorkerMetrics(told.registry)
     async with Alertmanagers([Destination(url) for url in urls], resend_s, patience) as known:
-        told.tellings = [Telling(known, to, lambda _: told.alerts, metrics) for to in known.destinations]
+        told.tellings = [
+            Telling(known, to, lambda _: told.alerts, metrics, open_at_least_ms) for to in known.destinations
+        ]
         tasks = [asyncio.create_task(each.run(stop)) for each in told.tellings]
         try:
             yield told
@@ -109,7 +115,7 @@ def hosts(tmp_path: Path) -> Iterator[Callable[[str], Host]]:
         folder = tmp_path / f"host-{len(made)}"
         folder.mkdir()
         configuration = folder / "given.yml"
-        configuration.write_text(yaml.safe_dump(hasty(yaml.safe_load(SHIPPED_CONFIG.read_text()), webhook_url)))
+        configuration.write_text(hasty(webhook_url))
         made.append(Host(folder, configuration))
         return made[-1]
 
@@ -193,6 +199,26 @@ async def test_a_recent_end_is_told_again_although_it_was_taken(hosts: Hosts) ->
             (telling_it,) = told.tellings
             assert telling_it.due(over.ends_ms + ENDS_RESENT_MS - 1) == [over]
             assert telling_it.due(over.ends_ms + ENDS_RESENT_MS) == []
+
+
+async def test_what_began_and_ended_within_a_moment_is_notified_and_then_resolved(hosts: Hosts) -> None:
+    """As where a backlog is worked off: Alertmanager alone would never notify of what it first hears of as ended."""
+    async with Pager() as pager:
+        url = hosts(pager.url).start()
+        async with telling(url, open_at_least_ms=1_500) as told:
+            over = ended(fired())
+            told.tell(over)
+            assert (await pager.next()).status == "firing"
+            assert (await pager.next()).status == "resolved"
+            assert told.tellings[0].due(now_ms()) == [over]
+
+
+def test_an_end_waits_longer_than_any_group_of_pages() -> None:
+    configuration = yaml.safe_load(ALERTMANAGER_CONFIGURATION.read_text())
+    routes = [configuration["route"], *configuration["route"]["routes"]]
+    of_pages = [each for each in routes if each["receiver"] != "tickets" and "group_interval" in each]
+    assert of_pages
+    assert all((duration_ms(each["group_interval"]) or OPEN_AT_LEAST_MS) < OPEN_AT_LEAST_MS for each in of_pages)
 
 
 async def test_an_alertmanager_that_hangs_keeps_no_other_waiting(hosts: Hosts) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urljoin
 
 import aiohttp
 import pytest
 
-from alerts.pager import UNREAD_MAX, Pager
+from alerts.pager import UNREAD_MAX, WATCHDOG_PATH, Pager
 
 
 def message(number: int = 0) -> dict[str, Any]:
@@ -67,6 +68,17 @@ async def test_a_pager_that_nobody_reads_asks_to_be_tried_again() -> None:
         assert (await post(pager, json=message()))[0] == 503
         await pager.next()
         assert (await post(pager, json=message()))[0] == 200
+
+
+@pytest.mark.asyncio
+async def test_signs_of_life_are_counted_and_not_handed_out() -> None:
+    async with Pager() as pager, aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.post(urljoin(pager.url, WATCHDOG_PATH), json=message()) as response:
+                assert response.status == 200
+        assert await post(pager, json=message(7)) == (200, "")
+        assert (await pager.next()).alerts[0].annotations["summary"] == "page 7"
+        assert pager.signs_of_life == 2
 
 
 @pytest.mark.asyncio
