@@ -25,12 +25,6 @@ from schemas.families import (
 )
 from schemas.histograms import bucket_indexes
 
-_LATENCY_JUDGED = {
-    "first_partial_500ms": "asr_first_partial",
-    "first_audio_1800ms": "first_audio",
-    "turn_4000ms": "turn",
-    "queue_wait_250ms": "queue_wait",
-}
 _OUTCOME_JUDGED = {
     "turn_error": "is_error",
     "abandonment": "is_abandoned",
@@ -115,11 +109,11 @@ def _whole_ms(column: str) -> pl.Expr:
 
 
 def _judged(indicator: Indicator) -> tuple[pl.Expr, pl.Expr]:
-    if indicator.threshold_ms is None:
+    if indicator.stage is None or indicator.threshold_ms is None:
         judged = pl.col(_OUTCOME_JUDGED[indicator.name])
         is_bad = judged
     else:
-        judged = pl.col(LATENCIES[_LATENCY_JUDGED[indicator.name]])
+        judged = pl.col(LATENCIES[indicator.stage])
         is_bad = (
             judged >= indicator.threshold_ms if indicator.bad_when == "at_or_above" else judged > indicator.threshold_ms
         )

@@ -24,14 +24,24 @@ class WorkerMetrics:
             "frames_late", "frames that came after their family's lateness, and landed apart", "family"
         )
         self.frames_repeated = counter("frames_repeated", "frames that had been taken in before", "family")
-        self.frames_missing = counter("frames_missing", "sequence numbers given up as lost", "family")
+        self.frames_missing = counter(
+            "frames_missing", "sequence numbers that had not come when many later ones had", "family"
+        )
+        self.frames_given_up = counter(
+            "frames_given_up", "missing sequence numbers that are refused should they come after all", "family"
+        )
         self.frames_refused = counter("frames_refused", "frames sent to the dead letters", "family", "reason")
         self.records_diverted = counter(
             "records_diverted", "records of any topic that were sent to the dead letters", "topic", "reason"
         )
+        self.records_gone = counter(
+            "records_gone", "records that were passed over because Kafka had them no more", "stage", "topic"
+        )
         self.rows_applied = counter("rows_applied", "rows taken in", "family")
         self.columns_dropped = counter(
-            "columns_dropped", "unknown columns of newer minor versions, dropped unread", "family"
+            "columns_dropped",
+            "unknown columns of newer minor versions, dropped unread: of frames by family, of rollups by table",
+            "family",
         )
         self.slices_overflowed = counter(
             "slices_overflowed", "slices counted under `other` because their cut was full", "family", "cut"

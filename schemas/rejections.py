@@ -42,6 +42,7 @@ class Reason(StrEnum):
     WINDOW_FROM_FUTURE = "window_from_future"
     WINDOW_TOO_OLD = "window_too_old"
     FENCE_EXPIRED = "fence_expired"
+    TOO_MANY_PRODUCERS = "too_many_producers"
     UNDECODABLE = "undecodable"
     REFUSED_BY_WAREHOUSE = "refused_by_warehouse"
 
@@ -56,6 +57,9 @@ class Rejected:
 
 DIVERTED_PER_MINUTE_MAX = 300
 """Dead letters of a minute that are data. A producer sends 25 frames a minute: these are twelve broken at once."""
+
+PRODUCERS_MAX = 50_000
+"""Lives of producers that intake knows at most, in one family and Kafka partition: so many fit into its blocks of state."""
 
 Position = tuple[str, int, int]
 """Topic, partition and offset of a record."""

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
-from schemas.burns import UNKNOWN_FIELDS_MAX, Amount, Count, Instant, Name
-from schemas.failures import Foreseen, Undecodable
+from schemas.burns import Amount, Count, Instant, Name, no_statement
 from schemas.slos import Severity
 
 REMEMBERED_MS = 15 * 60_000
@@ -20,6 +19,8 @@ partition go on: until then nothing resolves on its silence."""
 LAGGING_MAX_MS = 3_600_000
 """The same for a whole source partition that is behind the others. It may only be lagging, so it is given as long as
 the ledger waits for its rows."""
+SILENCE_FORMAT = 1
+"""Grows when an older worker could not read what a newer one states. What was stated before there was a number is 1."""
 LISTED_MAX = 500
 """Silent producers named in one statement: about 100 bytes each. The others are counted."""
 
@@ -51,6 +52,7 @@ class Silence(BaseModel):
     unlisted: Count = 0
     """Further silent producers."""
     unlisted_volume: Amount = 0.0
+    format: Annotated[int, Field(ge=1, le=SILENCE_FORMAT)] = 1
 
     @model_validator(mode="after")
     def _names_once(self) -> Silence:
@@ -81,8 +83,4 @@ def decode(payload: bytes) -> Silence:
     try:
         return Silence.model_validate_json(payload)
     except ValidationError as error:
-        if error.error_count() <= UNKNOWN_FIELDS_MAX and all(
-            each["type"] == "extra_forbidden" for each in error.errors(include_url=False, include_input=False)
-        ):
-            raise Foreseen("A silence has fields that this worker does not know: deploy the newer worker.") from None
-        raise Undecodable("The record is no silence of this version.") from None
+        raise no_statement("silence", SILENCE_FORMAT, payload, error) from None

@@ -1,8 +1,8 @@
 """`turnwatch redrive`: refused records once more, after what refused them was mended.
 
 Each is read at its position and appended, as it is, to the partition that it came from, with a header that says from
-where. A frame that was refused has passed no fence, so it is taken in then, and once: what is put through twice, by two
-runs or a crash between, is a repeat. Partials, decisions and rollups are absolutes, so a repeat of those is harmless.
+where. A frame that was refused has passed no fence, which remembers for a week that its number is missing, so it is taken
+in then, and once: what is put through twice, by two runs or a crash between, is a repeat. Partials, decisions and rollups are absolutes, so a repeat of those is harmless.
 Topic `redriven` keeps what was put through, so that the next run leaves it out; what is refused again has a letter of its
 own, at its new position.
 """

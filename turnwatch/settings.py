@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.failures import BadInput
 from schemas.kafka import SaslMechanism, SecurityProtocol
-from schemas.rejections import DIVERTED_PER_MINUTE_MAX
+from schemas.rejections import DIVERTED_PER_MINUTE_MAX, PRODUCERS_MAX
 from schemas.topics import PARTITIONS_DEFAULT
 
 PREFIX = "TURNWATCH_"
@@ -104,6 +104,12 @@ class Settings(BaseSettings):
     """A worker's own stable name: killed and started anew, it goes on at once instead of after its old session."""
     diverted_per_minute_max: Annotated[int, Field(ge=1)] = DIVERTED_PER_MINUTE_MAX
     """How many records a worker may send to the dead letters of one minute, or in a row, before it stops and pages."""
+    stop_within_s: Annotated[float, Field(ge=5, le=600)] = 25.0
+    """How long a worker may take to end once it is asked to; less than what its supervisor waits before it kills."""
+    pending_mb: Annotated[int, Field(ge=16, le=65_536)] = 256
+    """MiB of records, read and not yet saved, that a worker holds before it reads on."""
+    producers_max: Annotated[int, Field(ge=1_000, le=PRODUCERS_MAX)] = PRODUCERS_MAX
+    """How many lives of producers intake knows, for 7 days, in one family and Kafka partition; others are refused."""
     run_dir: Path = Path(".turnwatch")
     runbook_base_url: str = "https://github.com/turnwatch/turnwatch/blob/main/"
 

@@ -1,11 +1,16 @@
-"""`turnwatch worker`: puts stages, pager and sink together from the settings, and runs them until SIGTERM or SIGINT."""
+"""`turnwatch worker`: puts stages, pager and sink together from the settings, and runs them until SIGTERM or SIGINT.
+
+It ends within a bound then, whatever still hangs: what is in Kafka is right at any time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Literal
@@ -50,7 +55,8 @@ def run_worker(sink: Sink, accept_gap: bool = False, accept_refused: bool = Fals
     logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)  # It warns of a full buffer, which is normal.
     for handler in logging.getLogger().handlers:
         handler.addFilter(ClientChatter())
-    exact = StageSettings(accept_gaps=accept_gap, is_fenced=is_fenced)
+    held = _held_by_a_stage(settings) - _queued_for_a_stage(settings)
+    exact = StageSettings(accept_gaps=accept_gap, is_fenced=is_fenced, pending_bytes_max=held)
     asyncio.run(_work(settings, places(settings), sink, exact, accept_refused))
     return 0
 
@@ -58,7 +64,7 @@ def run_worker(sink: Sink, accept_gap: bool = False, accept_refused: bool = Fals
 async def _work(settings: Settings, known: Places, sink: Sink, exact: StageSettings, accept_refused: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, _ask_to_stop, stop, settings.stop_within_s)
     metrics = WorkerMetrics()
     stages = worker_settings(settings, known, metrics, exact)
     _show(settings.metrics)
@@ -80,7 +86,7 @@ async def _work(settings: Settings, known: Places, sink: Sink, exact: StageSetti
         companions = [kafka_watch.run, watch]
         try:
             if sink == "only":
-                await _land_watched(land, kafka_watch, stop)
+                await _land_watched(land, companions, stop)
             else:
                 await run(stages, stop, metrics, [*companions, land] if sink == "with" else companions, bound)
         except Halted as halted:
@@ -88,14 +94,28 @@ async def _work(settings: Settings, known: Places, sink: Sink, exact: StageSetti
             raise
 
 
-async def _land_watched(land: Companion, kafka_watch: KafkaWatch, stop: asyncio.Event) -> None:
-    """Lands rollups until `stop`, with nobody but the watch beside it."""
-    watching = asyncio.create_task(kafka_watch.run(stop))
-    try:
-        await land(stop)
-    finally:
-        stop.set()
-        await watching
+def _ask_to_stop(stop: asyncio.Event, within_s: float) -> None:
+    """Sets `stop`, and ends the process `within_s` from now should it still be there."""
+    if not stop.is_set():
+        last = threading.Timer(within_s, _end_at_once, (within_s,))
+        last.daemon = True
+        last.start()
+    stop.set()
+
+
+def _end_at_once(within_s: float) -> None:
+    log.error("stop_overdue: asked to stop, it did not end within %.0f s; what is not saved is read again.", within_s)
+    os._exit(1)
+
+
+async def _land_watched(land: Companion, watches: Sequence[Companion], stop: asyncio.Event) -> None:
+    """Lands rollups until `stop`, with nobody but the watches beside it; the first that fails ends the others."""
+    tasks = [asyncio.create_task(each(stop)) for each in (land, *watches)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        task.result()
 
 
 def _show(metrics: MetricsSettings) -> None:
@@ -124,13 +144,26 @@ def worker_settings(
             settings.kafka.replication_factor,
             settings.instance,
             data_dir=settings.run_dir / "faust",
+            queued_bytes_max=_queued_for_a_stage(settings),
         ),
         stages=exact or StageSettings(),
         watched=tuple(policy_for(slo) for slo in slos),
         pager=Pager(Alertmanagers(known.alertmanagers), paging, metrics),
         clock=settings.clock,
         capacity=_capacity(settings.capacity),
+        producers_max=settings.producers_max,
+        stop_within_s=settings.stop_within_s,
     )
+
+
+def _held_by_a_stage(settings: Settings) -> int:
+    """Bytes of records that one of the four stages may hold."""
+    return settings.pending_mb * 1024 * 1024 // 4
+
+
+def _queued_for_a_stage(settings: Settings) -> int:
+    """Those of them that the stage has not looked at yet."""
+    return _held_by_a_stage(settings) * 3 // 4
 
 
 def _capacity(figures: CapacitySettings) -> Capacity | None:

@@ -1,11 +1,18 @@
-"""The Faust application: one consumer group, the stages as agents, settings that were found to matter."""
+"""The Faust application: one consumer group, the stages as agents, settings that were found to matter.
+
+Between the fetcher and an agent Faust queues events, and bounds them by number. A record may have a megabyte, so here a
+queue is bounded by bytes, too: by whichever it is fuller.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import faust
+from faust.app import base
+from mode.utils.queues import ThrowableQueue
 
 from schemas.kafka import KafkaAddress
 from schemas.topics import PARTITIONS_DEFAULT
@@ -15,23 +22,79 @@ from stream_jobs.agents.positions import RewindingConsumer
 
 GROUP = "turnwatch"
 SESSION_TIMEOUT_S = 30.0
+QUEUED_EVENTS_MAX = 4_096
+QUEUED_BYTES_MAX = 48 * 1024 * 1024
+"""Of the events that wait for one agent. Fetching pauses at four fifths of it and goes on at half: one fetch (4 MB of each
+of 4 partitions) still fits then, and what is left lasts until the next has come."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApplicationSettings:
-    """`instance`: a stable name makes membership static, so that a quick restart does not rebalance the others."""
+    """`instance`: a stable name makes membership static, so that a quick restart does not rebalance the others.
+
+    `queued_bytes_max`: of events that wait for one agent, or while state is recovered for its table.
+    """
 
     kafka: KafkaAddress
     partitions: int = PARTITIONS_DEFAULT
     replication_factor: int = 1
     instance: str | None = None
     data_dir: Path = field(default_factory=lambda: Path(".turnwatch/faust"))
+    queued_bytes_max: int = QUEUED_BYTES_MAX
 
 
-def build(settings: ApplicationSettings) -> faust.App:
+class BoundedQueue(ThrowableQueue[Any]):
+    """A queue of events whose size is how full it is: by their number or by their bytes, whichever is more."""
+
+    pressure_drop_ratio = 0.5
+
+    def __init__(self, maxsize: int, bytes_max: int, **named: Any) -> None:
+        super().__init__(maxsize, **named)
+        self._bytes, self._bytes_max = 0, bytes_max
+
+    def qsize(self) -> int:
+        return max(super().qsize(), self._bytes * self.maxsize // self._bytes_max)
+
+    def clear(self) -> None:
+        super().clear()
+        self._bytes = 0
+
+    def _put(self, item: Any) -> None:
+        super()._put(item)
+        self._bytes += _bytes_of(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self._bytes -= _bytes_of(item)
+        return item
+
+
+def _bytes_of(item: Any) -> int:
+    message = getattr(item, "message", None)
+    return 0 if message is None else len(message.value or b"")
+
+
+class Application(faust.App):
+    """A Faust application whose queues are bounded by bytes."""
+
+    queued_bytes_max = QUEUED_BYTES_MAX
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> ThrowableQueue[Any]:
+        return BoundedQueue(
+            maxsize or QUEUED_EVENTS_MAX,
+            self.queued_bytes_max,
+            flow_control=self.flow_control,
+            clear_on_resume=clear_on_resume,
+        )
+
+
+Application.logger = base.logger  # What it says stays where Faust says it; the class itself would have its own.
+
+
+def build(settings: ApplicationSettings) -> Application:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     accept_any_header_name()
-    app = faust.App(
+    app = Application(
         GROUP,
         broker=[f"aiokafka://{address.strip()}" for address in settings.kafka.bootstrap.split(",")],
         broker_credentials=_credentials(settings.kafka),
@@ -45,7 +108,7 @@ def build(settings: ApplicationSettings) -> faust.App:
         producer_compression_type=None,  # What stages send is compressed already, block by block.
         producer_max_batch_size=256 * 1024,
         producer_max_request_size=1_000_000,
-        stream_buffer_maxsize=4_096,
+        stream_buffer_maxsize=QUEUED_EVENTS_MAX,
         stream_wait_empty=False,
         table_standby_replicas=0,
         topic_partitions=settings.partitions,
@@ -59,6 +122,7 @@ def build(settings: ApplicationSettings) -> faust.App:
         logging_config={"version": 1, "disable_existing_loggers": False},
         autodiscover=False,
     )
+    app.queued_bytes_max = settings.queued_bytes_max
     app.transport.Consumer = RewindingConsumer  # type: ignore[misc]  # It is this application's alone.
     return app
 

@@ -4,13 +4,13 @@ A stage takes events in batches, changes its state in memory, and saves once or 
 changelog of a Faust table, then its marker, then what follows from them, and only when the broker has confirmed all of
 it are the events acknowledged. After a crash or a rebalance everything in memory is thrown away and read again from the
 changelog, and events above the acknowledged offset come once more. Any surprise ends the process: a supervisor starts it
-anew, and what is on disk is right.
+anew, and what is on disk is right. That includes state that cannot be read, here or yet (`surprises.py`).
 
 The recipe was found by killing workers (`docs/decisions/0001-exactness-on-faust.md`); what each line below is for:
 
 - `BlockStore` keeps, while recovering, the write with the highest embedded offset, not the last one (a zombie may write late).
 - the flow is stopped before partitions resume, or the last event of a partition can come twice or one can be skipped.
-- offsets already seen are passed over, and a gap stops the process.
+- offsets already seen are passed over, and a gap stops the process; so does state that has judged more than there is.
 - events of another generation, or of a partition not owned, are dropped: whoever owns it gets them.
 - a worker whose loop stood still for half the session timeout ends itself: its partitions may be somebody else's by now.
 """
@@ -18,12 +18,14 @@ The recipe was found by killing workers (`docs/decisions/0001-exactness-on-faust
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from time import clock_gettime
+from typing import Any, ClassVar
 
 import faust
 from faust.stores import memory
@@ -31,9 +33,13 @@ from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 
 from schemas.failures import Foreseen
-from schemas.topics import STATE_SETTINGS
-from stream_jobs.agents.positions import RewindingConsumer
-from stream_jobs.operators.blocks import Block, applied_offset
+from schemas.metrics import WorkerMetrics
+from schemas.topics import STATE_SETTINGS, changelog
+from stream_jobs.agents.positions import Beginning, RewindingConsumer
+from stream_jobs.agents.surprises import NOT_OURS, Surprise
+from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, key_kind, unreadable_state
+
+log = logging.getLogger("turnwatch.stages")
 
 Event = EventT[Any]
 Source = tuple[str, int]
@@ -43,6 +49,8 @@ BATCH_EVENTS = 500
 BATCH_S = 0.05
 PULSE_S = 0.2
 PENDING_EVENTS_MAX = 2_000
+PENDING_BYTES_MAX = 16 * 1024 * 1024
+"""So many bytes of events one stage holds, and one event more, until they are applied, or saved where two stages read them."""
 BACKLOG_EVENTS = 300
 """So many events between two saves are more than live traffic brings to one stage of one worker."""
 
@@ -62,13 +70,24 @@ class Outgoing:
 class StageSettings:
     """`stall_max_s`: half the session timeout. `accept_gaps`: go on where records are missing (once, by an operator).
 
+    `pending_bytes_max`: of events that one stage holds; before it takes more it applies and saves these.
+
     Without `is_fenced` nothing waits for a confirmation: that is not exact, and is there to measure what exactness costs.
     """
 
     save_interval_s: float = 0.5
     stall_max_s: float = 15.0
     accept_gaps: bool = False
+    pending_bytes_max: int = PENDING_BYTES_MAX
     is_fenced: bool = True
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine sleeps, where the system has such a clock: partitions are given away then, too."""
+
+
+def _asleep_or_not_s() -> float:
+    return clock_gettime(_CLOCK)
 
 
 @dataclass(slots=True)
@@ -76,16 +95,17 @@ class Pulse:
     """Beats while the event loop runs. One that missed a beat for long has been stopped, or did too much at once."""
 
     stall_max_s: float
-    beat: float = field(default_factory=time.monotonic)
+    beat: float = field(default_factory=_asleep_or_not_s)
 
     async def run(self) -> None:
         while True:
             self.check()
-            self.beat = time.monotonic()
+            self.beat = _asleep_or_not_s()
             await asyncio.sleep(PULSE_S)
 
     def check(self) -> None:
-        stood_s = time.monotonic() - self.beat
+        """Raises for good once a beat was missed for too long."""
+        stood_s = _asleep_or_not_s() - self.beat
         if stood_s > self.stall_max_s:
             raise StageFailure(f"The worker stood still for {stood_s:.1f} s; its partitions may have been given away.")
 
@@ -107,14 +127,22 @@ class BlockStore(memory.Store[bytes, bytes]):
         return self.table.stage
 
     def apply_changelog_batch(self, batch: Iterable[Event], to_key: Any, to_value: Any) -> None:
-        for event in batch:
-            message = event.message
-            assert message.key is not None, "a changelog keeps blocks by key"
-            blocks = self._blocks[message.partition]
-            if message.value is None:
-                blocks.pop(message.key, None)
-            elif message.key not in blocks or applied_offset(message.value) >= applied_offset(blocks[message.key]):
-                blocks[message.key] = message.value
+        with self._stage.surprise.kept():
+            for event in batch:
+                message = event.message
+                try:
+                    self._keep(message.partition, message.key, message.value)
+                except Foreseen as error:
+                    raise self._stage.refused(message.partition, message.key, error) from None
+
+    def _keep(self, partition: int, key: bytes | None, value: bytes | None) -> None:
+        if key is None:
+            raise unreadable_state("It has no key.")
+        blocks = self._blocks[partition]
+        if value is None:
+            blocks.pop(key, None)
+        elif applied_offset(value) >= (applied_offset(blocks[key]) if key in blocks else NOTHING_APPLIED):
+            blocks[key] = value
 
     def persisted_offset(self, tp: TP) -> int | None:
         return -1  # Nothing is kept across a rebalance: every recovery reads the whole changelog.
@@ -129,7 +157,10 @@ class BlockStore(memory.Store[bytes, bytes]):
         self.app.consumer.stop_flow()
         owned = {tp.partition: self._blocks.pop(tp.partition, {}) for tp in active_tps}
         self._blocks.clear()
-        self._stage.take_over(owned)
+        with self._stage.surprise.kept():
+            self._stage.surprise.check()  # What was read is not whole then, and nothing may be made of it.
+            self._stage.take_over(owned)
+            await self._stage.check_judged()
 
 
 class BlockTable(faust.Table[bytes, bytes]):
@@ -147,19 +178,23 @@ class Stage(ABC):
     """One stage of the flow: topics in, state in a table, records out."""
 
     name: str
+    is_told_anew: ClassVar[bool] = False
+    """Whether all that its topics say is said again soon, so that nobody needs what retention removed unread."""
+    _metrics: WorkerMetrics
 
     def __init__(self, app: faust.App, topics: Sequence[str], partitions: int, settings: StageSettings) -> None:
         self._app = app
         self._settings = settings
         self._source_topics = frozenset(topics)
         self._pending: list[Event] = []
+        self._pending_bytes = self._applied_bytes = 0
         self._applied: list[Event] = []
         self._seen: dict[Source, int] = {}
         self._owned: set[int] = set()
         self._generation = 0
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._topics: dict[str, faust.TopicT] = {}
-        self.saved_bytes = 0
+        self.surprise = Surprise()
         table = app.Table(
             self.name,
             key_type=bytes,
@@ -205,6 +240,7 @@ class Stage(ABC):
         self._generation += 1
         self._owned.clear()
         self._pending.clear()
+        self._pending_bytes = self._applied_bytes = 0
         self._applied.clear()
         self._seen.clear()
         self._room.set()
@@ -213,8 +249,61 @@ class Stage(ABC):
     def take_over(self, owned: dict[int, dict[bytes, bytes]]) -> None:
         self.let_go()
         for partition, stored in sorted(owned.items()):
-            self.restore(partition, stored)
+            self._take_up(partition, stored)
         self._owned = set(owned)
+
+    def _take_up(self, partition: int, stored: dict[bytes, bytes]) -> None:
+        """Restores a partition; raises `NewerState` or `UnreadableState`, which say in which of its blocks."""
+        try:
+            self.restore(partition, stored)
+        except NOT_OURS:
+            raise
+        except AssertionError:
+            raise  # A defect of ours, which needs its traceback.
+        except BaseException as error:
+            raise self.refused(partition, self._refused_key(partition, stored), error) from error
+
+    def _refused_key(self, partition: int, stored: dict[bytes, bytes]) -> bytes | None:
+        """The block that cannot be taken up, found by halving; none where each of them can be."""
+        while len(stored) > 1 and self._is_refused(partition, stored):
+            keys = sorted(stored)
+            halves = (keys[: len(keys) // 2], keys[len(keys) // 2 :])
+            parts = [{key: stored[key] for key in half} for half in halves]
+            stored = next((part for part in parts if self._is_refused(partition, part)), {})
+        is_found = len(stored) == 1 and self._is_refused(partition, stored)
+        self.forget()
+        return next(iter(stored)) if is_found else None
+
+    def _is_refused(self, partition: int, stored: dict[bytes, bytes]) -> bool:
+        self.forget()
+        try:
+            self.restore(partition, stored)
+        except NOT_OURS:
+            raise
+        except BaseException:
+            return True
+        return False
+
+    def refused(self, partition: int, key: bytes | None, error: BaseException) -> Foreseen:
+        """`error` as one sentence that says where the state is that cannot be taken up."""
+        where = f"{changelog(self.name)}[{partition}], block of kind {key_kind(key)}"
+        if isinstance(error, Foreseen):
+            return type(error)(f"{where}: {error}")
+        return unreadable_state(f"It is in {where} ({type(error).__name__}).")
+
+    async def check_judged(self) -> None:
+        """Raises where the state has judged records that Kafka does not have: others would be taken for them."""
+        generation = self._generation
+        places = [TP(topic, partition) for topic in sorted(self._source_topics) for partition in sorted(self._owned)]
+        judged = {tp: marked for tp in places if (marked := self.marked(tp.topic, tp.partition)) >= 0}
+        if not (judged and isinstance(self._app.consumer, RewindingConsumer)):
+            return
+        ends = await self._app.consumer.highwaters(*judged)
+        if generation != self._generation:
+            return  # The partitions went elsewhere meanwhile, and so did their state.
+        for tp, marked in judged.items():
+            if marked >= (ends[tp] or 0):
+                raise StageFailure(_made_anew((tp.topic, tp.partition), marked, ends[tp] or 0))
 
     @property
     def owns_partitions(self) -> bool:
@@ -229,9 +318,13 @@ class Stage(ABC):
         assert isinstance(stream, Stream)
         async for event in stream.noack().events():
             self._accept(event)
-            while len(self._pending) >= PENDING_EVENTS_MAX:
+            while self._is_full():
                 self._room.clear()
                 await self._room.wait()
+
+    def _is_full(self) -> bool:
+        held_bytes = self._pending_bytes + self._applied_bytes
+        return len(self._pending) >= PENDING_EVENTS_MAX or held_bytes >= self._settings.pending_bytes_max
 
     def _accept(self, event: Event) -> None:
         message = event.message
@@ -243,12 +336,24 @@ class Stage(ABC):
             seen = self._seen_before(source, message.offset)
         if seen is None or message.offset <= seen:
             return
-        if message.offset > seen + 1 and not self._settings.accept_gaps:
-            raise StageFailure(_gap(source, seen, message.offset))
+        if message.offset > seen + 1:
+            if not self._settings.accept_gaps:
+                raise StageFailure(_gap(source, seen, message.offset))
+            self._pass_over(source, seen + 1, message.offset)
         self._seen[source] = message.offset
         self._pending.append(event)
-        if len(self._pending) >= BATCH_EVENTS:
+        self._pending_bytes += _bytes_of(event)
+        if len(self._pending) >= BATCH_EVENTS or self._is_full():
             self._wake.set()
+
+    def _pass_over(self, source: Source, first: int, next_offset: int) -> None:
+        """Says and counts that records are gone which were never read."""
+        topic, partition = source
+        self._metrics.records_gone.labels(self.name, topic).inc(next_offset - first)
+        log.warning(
+            "records_gone: %s goes on at %s[%d] offset %d without the %d before it, which were never read.",
+            self.name, topic, partition, next_offset, next_offset - first,
+        )  # fmt: skip
 
     def _seen_before(self, source: Source, offset: int) -> int | None:
         """The newest offset that need not come any more; nothing while what comes is from before the seek.
@@ -256,13 +361,19 @@ class Stage(ABC):
         Such a record comes once more, after those that were dropped before it: taken now, it would pass over them.
         """
         consumer: Any = self._app.consumer
-        begins = consumer.begins(TP(*source)) if isinstance(consumer, RewindingConsumer) else offset
+        is_ours = isinstance(consumer, RewindingConsumer)
+        begins = consumer.begins(TP(*source)) if is_ours else Beginning(offset, offset)
         if begins is None:
             if consumer.flow_active:
                 raise StageFailure(f"{source[0]}[{source[1]}] flows without having been sought to what comes next.")
             return None
         marked = self.marked(*source)
-        return marked if 0 <= marked < offset else min(begins, offset) - 1
+        if 0 <= marked < offset:
+            return marked
+        if self.is_told_anew and begins.removed:
+            self._pass_over(source, begins.offset, begins.kept_from)
+            return min(begins.kept_from, offset) - 1
+        return min(begins.offset, offset) - 1
 
     async def run(self, stop: asyncio.Event, pulse: Pulse) -> None:
         """Applies and saves until `stop` is set, and once more then; any exception is the end of the process."""
@@ -279,7 +390,12 @@ class Stage(ABC):
             await self._save(pulse)
 
     def _pace_s(self) -> float:
-        """While a backlog is worked off, saves are half as often: then throughput counts, and not the delay."""
+        """While a backlog is worked off, saves are half as often: then throughput counts, and not the delay.
+
+        One that fills the stage up with what only a save lets go of is saved at once.
+        """
+        if self._applied_bytes >= self._settings.pending_bytes_max // 2:
+            return 0.0
         is_behind = len(self._applied) >= BACKLOG_EVENTS
         return self._settings.save_interval_s * (2 if is_behind else 1)
 
@@ -303,6 +419,18 @@ class Stage(ABC):
         for (topic, partition), of_source in by_source.items():
             self.apply(topic, partition, of_source)
         self._applied += events
+        self._let_go_of_payloads(events)
+
+    def _let_go_of_payloads(self, events: list[Event]) -> None:
+        """What is applied is kept only to be acknowledged, unless another stage, which has not yet, reads it as well."""
+        for event in events:
+            size = _bytes_of(event)
+            self._pending_bytes -= size
+            if isinstance(event, faust.Event) and event.message.refcount <= 1:
+                event.value = event.message.value = None
+            else:
+                self._applied_bytes += size
+        self._room.set()
 
     async def _save(self, pulse: Pulse) -> None:
         generation, events = self._generation, self._applied
@@ -316,11 +444,13 @@ class Stage(ABC):
                 return  # The partitions went elsewhere meanwhile; whoever has them reads these events again.
         for event in events:
             event.ack()
+        self._applied_bytes = 0
+        self._room.set()
 
     def _send(self, item: Outgoing | tuple[int, Block]) -> asyncio.Future[Any]:
         if isinstance(item, tuple):
             partition, block = item
-            self.saved_bytes += len(block.value or b"")
+            self._metrics.state_bytes.labels(self.name).inc(len(block.value or b""))
             return self._table.send_changelog(
                 partition, block.key, block.value, key_serializer="raw", value_serializer="raw"
             )
@@ -332,9 +462,22 @@ class Stage(ABC):
         return topic.send_soon(key=item.key, value=item.value, partition=item.partition, headers=dict(item.headers))
 
 
+def _bytes_of(event: Event) -> int:
+    return len(event.message.value or b"")
+
+
 def _gap(source: Source, seen: int, offset: int) -> str:
     topic, partition = source
     return (
         f"{topic}[{partition}] went from offset {seen} to {offset}: records between them are missing. "
         "If retention removed them while the worker was away, run `turnwatch worker --accept-gap` once; otherwise restart it."
+    )
+
+
+def _made_anew(source: Source, marked: int, end: int) -> str:
+    topic, partition = source
+    return (
+        f"{topic}[{partition}] ends before offset {end}, and its state has judged records up to {marked}: the topic was "
+        "made anew or lost its end, and what comes would be taken for known. Restore the topic, or begin anew: stop all "
+        "workers, delete the topics partials.* and turnwatch-*-changelog, run `turnwatch prepare`, start the workers."
     )

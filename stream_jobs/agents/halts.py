@@ -29,6 +29,7 @@ from schemas.rejections import Halt, Position, shown
 from schemas.topics import HALTS, ROLLUPS
 from stream_jobs.agents.application import GROUP
 from stream_jobs.agents.diversion import DiversionBound
+from stream_jobs.agents.exact import Pulse, StageFailure
 from stream_jobs.agents.reading import Reader, ReadFailure, reading
 from stream_jobs.sinks.rollups import GROUP as SINK_GROUP
 
@@ -38,6 +39,9 @@ LOOK_S = 10.0
 """How often a worker looks whether halts have come or are over."""
 TELL_S = 30.0
 """How long the last words of a worker may take."""
+STALE_S = 300.0
+"""What was read from Kafka longer ago is not told: the worker stood still, and another may have told the end since. Ends
+are told for three times as long."""
 
 
 @dataclass(slots=True)
@@ -83,6 +87,7 @@ class Halts:
     async def tell(self, halt: Halt) -> None:
         """The last words of a worker: the halt to Kafka, the page to every Alertmanager. What fails is logged."""
         log.error("worker_halted: %s", halt.why)
+        looked = Pulse(STALE_S)
         try:
             async with asyncio.timeout(TELL_S):
                 standing = (await self.standing()).get(halt.topic, [])
@@ -91,7 +96,7 @@ class Halts:
         except (KafkaError, OSError, TimeoutError, ReadFailure) as error:
             standing = []
             log.error("halt_not_kept: %s (%s); a restart may divert again.", shown(halt.position), error)
-        await self._page([firing([*standing, halt], self._links, _now_ms())])
+        await self._page([firing([*standing, halt], self._links, _now_ms())], looked)
 
     async def watch(self, stop: asyncio.Event, bound: DiversionBound) -> None:
         """Until `stop`: tells again what stands, resolves what is over, and lifts it from `bound`."""
@@ -107,6 +112,7 @@ class Halts:
                 await asyncio.wait_for(stop.wait(), LOOK_S)
 
     async def _look(self, bound: DiversionBound) -> None:
+        looked = Pulse(STALE_S)
         standing = await self.standing()
         bound.halted = {topic: halt for topic, halt in bound.halted.items() if topic in standing}
         now_ms = _now_ms()
@@ -114,7 +120,7 @@ class Halts:
         self._ended |= {topic: resolved(alert, now_ms) for topic, alert in over.items()}
         self._told = {topic: firing(halts, self._links, now_ms) for topic, halts in standing.items()}
         ended = [alert for topic, alert in self._ended.items() if topic not in standing]
-        is_heard = await self._page([*self._told.values(), *ended])
+        is_heard = await self._page([*self._told.values(), *ended], looked)
         self._ended = {
             alert.labels["topic"]: alert
             for alert in ended
@@ -149,9 +155,13 @@ class Halts:
         finally:
             await producer.stop()
 
-    async def _page(self, alerts: Sequence[DivertingAlert]) -> bool:
-        """Whether every Alertmanager took all of them."""
-        outcomes = await self._alertmanagers.send(alerts, _now_ms()) if alerts else ()
+    async def _page(self, alerts: Sequence[DivertingAlert], looked: Pulse) -> bool:
+        """Whether every Alertmanager took all of them; nothing is told once it is too long since we `looked`."""
+        try:
+            outcomes = await self._alertmanagers.send(alerts, _now_ms(), looked.check) if alerts else ()
+        except StageFailure:
+            log.warning("page_stale: the worker stood still; what it knew of halts is not told, it looks again.")
+            return False
         problems = [outcome.problem for outcome in outcomes if not outcome.is_complete]
         if problems and problems != self._problems:
             log.warning("page_undelivered: %s", "; ".join(problems))

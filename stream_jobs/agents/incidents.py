@@ -2,7 +2,8 @@
 
 One partition, so one worker sees what burns across all shards, and which producers are silent. Publishing is part of
 the exact loop; telling the Alertmanagers is not: the pager tells them again and again what fires, so it may fail, be
-late, or begin anew.
+late, or begin anew. What fires is told at once. An end is told once it is saved: after a crash in between it would be
+told as firing again.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import faust
 import pyarrow as pa
 
-from alerts.alertmanager import Alertmanagers
+from alerts.alertmanager import Alertmanagers, Check, always
 from alerts.explanations import Paging
 from alerts.pages import Pages, Stepped, freeze, restore, step, to_send
 from alerts.silences import Silences
 from alerts.silences import to_send as silences_to_send
-from alerts.telling import Telling
+from alerts.telling import StatedAlert, Telling
+from alerts.watchdog import watchdog
 from schemas.burns import AlertState, Decision, decode
 from schemas.failures import Undecodable
 from schemas.metrics import WorkerMetrics
@@ -33,21 +36,30 @@ from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import divert, rollup_messages
 from stream_jobs.agents.telemetry import Telemetry
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped
+from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
 from stream_jobs.operators.reach import LIVE, Patience
 
 log = logging.getLogger("turnwatch.incidents")
 
+PARTS_BYTES_MAX = 32 * 1024 * 1024
+"""Of decisions of which parts are missing. One that names 20,000 slices that burn has 8 MB."""
+
 
 @dataclass(slots=True)
 class Pager:
-    """Keeps the Alertmanagers told: at once when there is news, and again while it lasts."""
+    """Keeps the Alertmanagers told: at once when there is news, and again while it lasts.
+
+    It speaks for whoever owns the state. A worker that may have lost it, because it stood still or because something failed,
+    tells nothing more: by then another one may have decided otherwise, and nobody would take back what is told now.
+    """
 
     alertmanagers: Alertmanagers
     paging: Paging
     metrics: WorkerMetrics
     pages: Pages = field(default_factory=Pages)
     silences: Silences = field(default_factory=Silences)
+    holds_since_ms: int | None = None
+    """Since when, by the clock, this worker owns the state: as long as it does, the Watchdog says so."""
     _tellings: tuple[Telling, ...] = ()
 
     def __post_init__(self) -> None:
@@ -60,17 +72,20 @@ class Pager:
             for telling in self._tellings:
                 telling.news.set()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Each Alertmanager on its own: one that is away delays no other."""
+    async def run(self, stop: asyncio.Event, check: Check = always) -> None:
+        """Each Alertmanager on its own: one that is away delays no other. `check` is asked right before each delivery."""
         async with self.alertmanagers:
-            await asyncio.gather(stop.wait(), *(telling.run(stop) for telling in self._tellings))
+            await asyncio.gather(stop.wait(), *(telling.run(stop, check) for telling in self._tellings))
 
-    def _current(self, now_ms: int) -> list[AlertState | SilenceAlert]:
-        return [*to_send(self.pages, now_ms), *silences_to_send(self.silences, now_ms)]
+    def _current(self, now_ms: int) -> list[StatedAlert]:
+        since_ms, links = self.holds_since_ms, self.paging.links
+        watching = [] if since_ms is None else [watchdog(since_ms, now_ms, links)]
+        return [*watching, *to_send(self.pages, now_ms), *silences_to_send(self.silences, now_ms)]
 
 
 class IncidentsStage(Stage):
     name = "incidents"
+    is_told_anew = True  # Statements in full, repeated while they hold.
 
     def __init__(
         self,
@@ -90,15 +105,19 @@ class IncidentsStage(Stage):
         self._offset = NOTHING_APPLIED
         self._published: list[AlertState] = []
         self._saved: set[str] = set()
-        self._parts: dict[int, list[Decision]] = {}
+        self._ending: dict[str, AlertState] = {}
+        self._ending_silences: dict[str, SilenceAlert] = {}
+        """What has ended and is not saved so yet, as it was before."""
+        self._parts = Parts()
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
         self._telemetry.restore({key: value for key, value in stored.items() if self._telemetry.owns(key)})
         alerts = {key: value for key, value in stored.items() if not self._telemetry.owns(key)}
-        published = (AlertState.model_validate_json(body(value)) for value in alerts.values())
+        published = [unpack_model(body(value), AlertState) for value in alerts.values()]
         self._pages = restore(published, self._shards, _now_ms())
         self._offset = max(map(applied_offset, alerts.values()), default=NOTHING_APPLIED)
         self._saved = {key.decode() for key in alerts}
+        self._pager.holds_since_ms = _now_ms()
         self._tell(is_news=True)
 
     def forget(self) -> None:
@@ -106,8 +125,11 @@ class IncidentsStage(Stage):
         self._telemetry.forget()
         self._published.clear()
         self._saved.clear()
-        self._parts.clear()
+        self._ending.clear()
+        self._ending_silences.clear()
+        self._parts = Parts()
         self._diversion.forget()
+        self._pager.holds_since_ms = None
         self._tell(is_news=False)
 
     def marked(self, topic: str, partition: int) -> int:
@@ -123,21 +145,30 @@ class IncidentsStage(Stage):
 
     def _take_in_decision(self, event: Event) -> None:
         self._offset = event.message.offset
-        decision = self._whole(self._part_of(event))
+        decision = self._parts.whole(self._part_of(event), len(event.message.value or b""))
         if decision is not None:
             self._go_on(step(self._pages, decision, self._pager.paging, _now_ms()))
 
     def _take_in_silence(self, event: Event) -> None:
+        before = self._telemetry.silences.alerts
         if self._telemetry.take_in(event):
+            after = self._telemetry.silences.alerts
+            ended = {name for name, alert in after.items() if alert.state == "resolved" and name in before}
+            self._ending_silences |= {name: before[name] for name in ended if before[name].state != "resolved"}
             self._tell(is_news=True)
 
     def _go_on(self, stepped: Stepped) -> None:
+        if ended := {alert.alert for alert in stepped.news if alert.state == "resolved"}:
+            self._ending |= {alert.alert: alert for alert in self._pages.alerts if alert.alert in ended}
         self._pages = stepped.pages
         self._published += stepped.published
         self._tell(is_news=bool(stepped.news))
 
     def _tell(self, is_news: bool) -> None:
-        self._pager.tell(self._pages, self._telemetry.silences, is_news)
+        """Tells what is, but of what has ended and is not saved so yet what was."""
+        silences = self._telemetry.silences
+        alerts = {**silences.alerts, **_still(silences.alerts, self._ending_silences)}
+        self._pager.tell(_as_told(self._pages, self._ending), replace(silences, alerts=alerts), is_news)
         states = Counter(alert.state for alert in self._pages.alerts)
         for state in ("firing", "frozen"):
             self._metrics.alerts.labels(state).set(states[state])
@@ -148,28 +179,20 @@ class IncidentsStage(Stage):
             raise Undecodable(f"The decision is of a shard that is none of the {self._shards} there are.")
         return part
 
-    def _whole(self, part: Decision) -> Decision | None:
-        """The decision that this part completes, if it does; a newer one of the same shard supersedes what is open."""
-        if part.parts == 1:
-            return part
-        open_parts = self._parts.get(part.shard, [])
-        same = [each for each in open_parts if _is_same_statement(each, part) and each.part != part.part]
-        self._parts[part.shard] = same = [*same, part]
-        if len(same) < part.parts:
-            return None
-        del self._parts[part.shard]
-        burns = tuple(burn for each in sorted(same, key=lambda each: each.part) for burn in each.burns)
-        quiet = tuple(silent for each in same for silent in each.quiet)
-        return part.model_copy(update={"burns": burns, "quiet": quiet, "part": 0, "parts": 1})
-
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         if self._patience.follows_wall_clock:
             self._go_on(freeze(self._pages, _now_ms()))
         yield self._diversion.letters()
         yield [(0, block) for block in self._telemetry.unsaved_blocks()]
         published, self._published = self._published, []
-        if not published:
-            return
+        if published:
+            yield from self._statements(published)
+        if self._ending or self._ending_silences:
+            self._ending.clear()
+            self._ending_silences.clear()
+            self._tell(is_news=True)
+
+    def _statements(self, published: list[AlertState]) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         newest = {alert.alert: alert for alert in published}
         texts = {name: alert.model_dump_json().encode() for name, alert in newest.items()}
         alerts = [Outgoing(ALERTS, text, [], key=name.encode(), partition=0) for name, text in texts.items()]
@@ -184,6 +207,63 @@ class IncidentsStage(Stage):
         gone = self._saved - known
         self._saved = (self._saved & known) | published
         return [(0, Block(name.encode(), None)) for name in sorted(gone)]
+
+
+@dataclass(slots=True)
+class Parts:
+    """Parts of decisions that came in several, until they are whole; never more than `bytes_max` of them."""
+
+    bytes_max: int = PARTS_BYTES_MAX
+    _of: dict[int, dict[int, Decision]] = field(default_factory=dict)
+    """By shard and place."""
+    _bytes: Counter[int] = field(default_factory=Counter)
+    """By shard, as they came."""
+
+    def whole(self, part: Decision, size: int) -> Decision | None:
+        """The decision that this part completes, if it does; a newer one of the same shard supersedes what is open.
+
+        Raises `Undecodable` where there is no room for the part: its decision will not be whole.
+        """
+        if part.parts == 1:
+            return part
+        known = self._of.setdefault(part.shard, {})
+        if known and not _is_same_statement(next(iter(known.values())), part):
+            self._let_go(part.shard)
+            known = self._of[part.shard] = {}
+        if part.part not in known:
+            self._bytes[part.shard] += size
+        known[part.part] = part
+        if self._bytes.total() > self.bytes_max:
+            self._let_go(part.shard)
+            raise Undecodable(f"The parts of decisions that are not whole are more than {self.bytes_max} bytes.")
+        if len(known) < part.parts:
+            return None
+        self._let_go(part.shard)
+        parts = [known[place] for place in sorted(known)]
+        burns = tuple(burn for each in parts for burn in each.burns)
+        quiet = tuple(silent for each in parts for silent in each.quiet)
+        return part.model_copy(update={"burns": burns, "quiet": quiet, "part": 0, "parts": 1})
+
+    def _let_go(self, shard: int) -> None:
+        del self._of[shard], self._bytes[shard]
+
+
+def _as_told(pages: Pages, ending: Mapping[str, AlertState]) -> Pages:
+    if not ending:
+        return pages
+    shards = {
+        name: replace(shard, alerts={**shard.alerts, **_still(shard.alerts, ending)})
+        for name, shard in pages.shards.items()
+    }
+    return Pages(shards)
+
+
+Ended = TypeVar("Ended", AlertState, SilenceAlert)
+
+
+def _still(alerts: Mapping[str, Ended], ending: Mapping[str, Ended]) -> dict[str, Ended]:
+    """Those of `alerts` that have ended, as they were before."""
+    return {name: was for name, was in ending.items() if name in alerts and alerts[name].state == "resolved"}
 
 
 def _is_same_statement(one: Decision, other: Decision) -> bool:

@@ -12,6 +12,7 @@ from faust.types import TP
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
 from schemas.partials import encode
+from schemas.rejections import PRODUCERS_MAX
 from schemas.topics import SILENCES, aggregates, partials
 from stream_jobs.agents.diversion import Diversion, DiversionBound, dead_letter
 from stream_jobs.agents.exact import Event, Outgoing, Source, Stage, StageSettings
@@ -40,9 +41,11 @@ class IntakeStage(Stage):
         slices_max: int = 5_000,
         bound: DiversionBound | None = None,
         patience: Patience = LIVE,
+        producers_max: int = PRODUCERS_MAX,
     ) -> None:
         super().__init__(app, list(_FAMILY_OF), partitions, settings)
-        self._shards, self._slices_max, self._metrics = partitions, slices_max, metrics
+        self._shards, self._metrics = partitions, metrics
+        self._slices_max, self._producers_max = slices_max, producers_max
         self._intakes: dict[tuple[str, int], Intake] = {}
         self._diversion = Diversion(bound or DiversionBound(), metrics)
         self._opened: dict[Source, Opened] = {}
@@ -52,7 +55,9 @@ class IntakeStage(Stage):
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
         for name, family in FAMILIES.items():
-            self._intakes[name, partition] = Intake.restored(family, partition, self._shards, stored, self._slices_max)
+            self._intakes[name, partition] = Intake.restored(
+                family, partition, self._shards, stored, self._slices_max, self._producers_max
+            )
         self._watches[partition] = SilenceWatch(partition, self._patience)
 
     def forget(self) -> None:
@@ -117,9 +122,10 @@ class IntakeStage(Stage):
         ]
         yield [*self._diversion.letters(), *late, *changed]
         # The marker comes last in a phase of its own: without the pages it stands for, a repeat would be taken for news.
-        markers = [(partition, intake.marker()) for (_, partition), intake in intakes]
-        yield [(partition, block) for partition, blocks in markers for block in blocks[:-1]]
-        yield [(partition, blocks[-1]) for partition, blocks in markers]
+        # What is missing comes before the pages: they say only that it lies below their marks.
+        marking = [(partition, list(intake.marking())) for (_, partition), intake in intakes]
+        for phase in zip(*(phases for _, phases in marking), strict=True):
+            yield [(at, block) for (at, _), blocks in zip(marking, phase, strict=True) for block in blocks]
         yield [
             Outgoing(partials(family), value, headers, partition=shard)
             for (family, _), intake in intakes
@@ -129,10 +135,12 @@ class IntakeStage(Stage):
         yield self._silences(int(time.time() * 1_000))
 
     def _silences(self, now_ms: int) -> list[Outgoing]:
-        """Who is silent, as of a reach that is saved: after a crash the same is found again."""
+        """Who is silent, as of a reach that is saved: after a crash the same is found again, once all is judged again."""
+        behind = {partition for (_, partition), intake in self._intakes.items() if intake.is_catching_up}
         return [
             Outgoing(SILENCES, silence.model_dump_json().encode(), [], key=str(partition).encode(), partition=0)
             for partition, watch in self._watches.items()
+            if partition not in behind
             for silence in watch.look(self._reported(partition), now_ms)
         ]
 
@@ -155,6 +163,7 @@ class IntakeStage(Stage):
         metrics.frames_late.labels(family).inc(outcome.frames_late)
         metrics.frames_repeated.labels(family).inc(outcome.frames_repeated)
         metrics.frames_missing.labels(family).inc(outcome.frames_missing)
+        metrics.frames_given_up.labels(family).inc(outcome.frames_given_up)
         metrics.rows_applied.labels(family).inc(outcome.rows_applied)
         metrics.columns_dropped.labels(family).inc(outcome.columns_dropped)
         for refusal in outcome.refusals:

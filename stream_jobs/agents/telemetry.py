@@ -12,7 +12,7 @@ from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
 from schemas.silences import Silence, SilenceAlert, decode
 from stream_jobs.agents.exact import Event
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped
+from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
 
 _STATEMENT, _ALERT = b"|silence|", b"|silent|"
 """Beginnings of block keys. That of an SLO's alert begins with the SLO's name, so with no `|`."""
@@ -34,12 +34,8 @@ class Telemetry:
         return key.startswith((_STATEMENT, _ALERT))
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
-        statements = [
-            Silence.model_validate_json(body(value)) for key, value in stored.items() if key.startswith(_STATEMENT)
-        ]
-        alerts = [
-            SilenceAlert.model_validate_json(body(value)) for key, value in stored.items() if key.startswith(_ALERT)
-        ]
+        statements = [unpack_model(body(value), Silence) for key, value in stored.items() if key.startswith(_STATEMENT)]
+        alerts = [unpack_model(body(value), SilenceAlert) for key, value in stored.items() if key.startswith(_ALERT)]
         self.silences = Silences(
             {(each.family, each.source_partition): each for each in statements}, {each.alert: each for each in alerts}
         )

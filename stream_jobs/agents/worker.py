@@ -1,7 +1,8 @@
 """A worker: every stage of one consumer group, the sink and the pager, in one process and one event loop.
 
 It ends with a sentence when something must not go on (a gap, a stalled loop, a crashed fetcher); a supervisor starts it
-anew, and it begins again from what is saved.
+anew, and it begins again from what is saved. Its pages are then left to whoever goes on with their state. One that is
+asked to stop saves, commits and tells first (`stopping.py`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import faust
-from aiokafka.errors import KafkaError
 
 from schemas.metrics import WorkerMetrics
+from schemas.rejections import PRODUCERS_MAX
 from schemas.slos import WatchedSlo
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.burn_rate import BurnRateStage
@@ -24,21 +25,23 @@ from stream_jobs.agents.diversion import DiversionBound
 from stream_jobs.agents.exact import Pulse, Stage, StageFailure, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.stopping import LEFT_BY, STOP_WITHIN_S, TOLD_BY, Deadline, Ending, raise_failure
 from stream_jobs.agents.traffic import TrafficStage
 from stream_jobs.operators.reach import LIVE, REPLAYED
 from stream_jobs.operators.traffic import Capacity
 
 log = logging.getLogger("turnwatch.worker")
 
-DRAIN_S = 30.0
-"""How long a worker that was asked to stop may take to save; what is not saved is read again by whoever comes next."""
 SILENT_MAX_S = 30.0
 """How long a partition may be ours without its state once nothing is being recovered any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """`clock`: `wall` decides a bucket 2 s after its end at the latest; `watermark` follows the producers alone, for replays."""
+    """`clock`: `wall` decides a bucket 2 s after its end at the latest; `watermark` follows the producers alone, for replays.
+
+    `stop_within_s`: how long the worker may take to end once it is asked to.
+    """
 
     application: ApplicationSettings
     stages: StageSettings
@@ -47,6 +50,8 @@ class WorkerSettings:
     clock: str = "wall"
     capacity: Capacity | None = None
     slices_max: int = 5_000
+    producers_max: int = PRODUCERS_MAX
+    stop_within_s: float = STOP_WITHIN_S
 
 
 Companion = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -63,27 +68,37 @@ async def run(
     """Works until `stop` is set, or raises `StageFailure`. The stages and whoever shares `bound` divert within it."""
     app = build(settings.application)
     stages = _stages(app, settings, metrics, bound)
-    tasks = [
+    beside = [
         asyncio.create_task(companion(stop), name=f"companion-{place}") for place, companion in enumerate(companions)
     ]
+    tasks = list(beside)
+    deadline: Deadline | None = None
     try:
-        await _until_first(stop, [asyncio.create_task(app.start(), name="start")], ready=True)
+        # What a store of a stage keeps while Faust starts would otherwise leave it starting for ever.
+        surprises = [asyncio.create_task(stage.surprise.raised(), name=f"{stage.name} state") for stage in stages]
+        starting = asyncio.create_task(app.start(), name="start")
+        tasks += [*surprises, starting]
+        await _until_first(stop, [starting, *surprises], ready=True)
+        if stop.is_set():
+            return
         log.info("worker_started")
         metrics.worker_ready.set(1)
-        pulse = Pulse(settings.stages.stall_max_s)
+        pulse, stop_pager = Pulse(settings.stages.stall_max_s), asyncio.Event()
         running = [asyncio.create_task(stage.run(stop, pulse), name=stage.name) for stage in stages]
         watching = [
             asyncio.create_task(_watch_faust(app), name="faust"),
             asyncio.create_task(_watch_ownership(app, stages), name="ownership"),
             asyncio.create_task(pulse.run(), name="pulse"),
+            *surprises,
         ]
-        tasks += [*running, *watching, asyncio.create_task(settings.pager.run(stop), name="pager")]
-        await _until_first(stop, tasks)
-        # Never cancelled: between two phases of a save, blocks are on their way that the marker must not overtake.
-        await asyncio.wait(running, timeout=DRAIN_S)
+        pager = asyncio.create_task(settings.pager.run(stop_pager, pulse.check), name="pager")
+        tasks += [*running, *watching, pager]
+        await _until_first(stop, [*beside, *running, *watching, pager])
+        deadline = Deadline(settings.stop_within_s)
+        await Ending(running, beside, watching, lambda: _commit(app), pager, stop_pager).drain(deadline)
     finally:
         stop.set()
-        await _end(app, tasks)
+        await _end(app, tasks, deadline or Deadline(settings.stop_within_s))
 
 
 def _stages(
@@ -93,7 +108,9 @@ def _stages(
     bound = bound or DiversionBound()
     patience = LIVE if settings.clock == "wall" else REPLAYED
     return [
-        IntakeStage(app, partitions, settings.stages, metrics, settings.slices_max, bound, patience),
+        IntakeStage(
+            app, partitions, settings.stages, metrics, settings.slices_max, bound, patience, settings.producers_max
+        ),
         TrafficStage(app, partitions, settings.stages, metrics, settings.capacity, bound),
         BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience, bound),
         IncidentsStage(app, partitions, settings.stages, settings.pager, metrics, bound, patience),
@@ -106,14 +123,7 @@ async def _until_first(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]],
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     for task in done - {stopping}:
-        error = task.exception()
-        if isinstance(error, KafkaError):  # Weather, not a defect.
-            raise StageFailure(
-                f"Kafka went away while the worker was busy ({task.get_name()}: {type(error).__name__}): "
-                "start the worker anew once Kafka is there; it goes on from what is saved."
-            ) from error
-        if error is not None:
-            raise error
+        raise_failure(task)
         if not ready and not stop.is_set():
             raise StageFailure(f"Task {task.get_name()} ended although nobody asked it to.")
 
@@ -122,15 +132,24 @@ async def _watch_faust(app: faust.App) -> None:
     """Faust keeps a process alive whose fetcher has crashed; this does not."""
     while True:
         await asyncio.sleep(1)
-        services: tuple[Any, ...] = (app, app.consumer, app._fetcher, app.producer, app.tables)
-        crashed = [service for service in services if service.crashed]
-        if crashed:
-            reasons = {str(service.crash_reason) for service in crashed if service.crash_reason}
-            raise StageFailure(
-                f"Faust's {type(crashed[0]).__name__} crashed: {'; '.join(reasons) or 'no reason given'}."
-            )
-        if app.should_stop:
-            raise StageFailure("Faust stopped by itself.")
+        _require_whole(app)
+
+
+def _require_whole(app: faust.App) -> None:
+    services: tuple[Any, ...] = (app, app.consumer, app._fetcher, app.producer, app.tables)
+    crashed = [service for service in services if service.crashed]
+    if crashed:
+        reasons = {str(service.crash_reason) for service in crashed if service.crash_reason}
+        raise StageFailure(f"Faust's {type(crashed[0]).__name__} crashed: {'; '.join(reasons) or 'no reason given'}.")
+    if app.should_stop:
+        raise StageFailure("Faust stopped by itself.")
+
+
+async def _commit(app: faust.App) -> None:
+    """Commits what is acknowledged; twice, for where another one is under way Faust only waits for that."""
+    await app.consumer.commit()
+    await app.consumer.commit()
+    _require_whole(app)
 
 
 async def _watch_ownership(app: faust.App, stages: Sequence[Stage]) -> None:
@@ -149,15 +168,21 @@ async def _watch_ownership(app: faust.App, stages: Sequence[Stage]) -> None:
             )
 
 
-async def _end(app: faust.App, tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _end(app: faust.App, tasks: Sequence[asyncio.Task[None]], deadline: Deadline) -> None:
+    """Ends what still runs. Companions have heard of it, and may end by themselves.
+
+    A pager that still runs is cut off: why the worker ends may be why its pages are not its own any more.
+    """
+    companions = [task for task in tasks if task.get_name().startswith("companion")]
     for task in tasks:
-        if task.get_name() not in ("pager",) and not task.get_name().startswith("companion"):
+        if task not in companions:
             task.cancel()
-    await asyncio.wait(
-        [asyncio.create_task(_quietly(task)) for task in tasks] or [asyncio.create_task(asyncio.sleep(0))], timeout=10
-    )
+    if tasks:
+        await asyncio.wait([asyncio.create_task(_quietly(task)) for task in tasks], timeout=deadline.left_s(TOLD_BY))
+    for companion in companions:
+        companion.cancel()
     try:
-        await asyncio.wait_for(app.stop(), timeout=20)
+        await asyncio.wait_for(app.stop(), timeout=max(1.0, deadline.left_s(LEFT_BY)))
     except (TimeoutError, asyncio.CancelledError):
         log.warning("faust_stop_timed_out")
     except Exception as error:  # Whatever a broken Faust says of its end must not hide why we end.

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
+from pydantic import BaseModel, ValidationError
 
 from schemas.arrow_streams import read_table
 from schemas.failures import Foreseen, Undecodable
@@ -22,8 +23,14 @@ BLOCK_BYTES_MAX = 512_000
 NOTHING_APPLIED = -1
 BLOCK_DECODED_BYTES_MAX = 128_000_000
 """Largest block once it is unpacked; rows that would be more are cut into several."""
-STATE_FORMAT = 2
-"""Grows when an older worker could not read what a newer one writes. 2: pages of slices say when each was last seen."""
+STATE_FORMAT = 3
+"""Grows when an older worker could not read what a newer one writes. 2: pages of slices say when each was last seen.
+3: fences know what is missing for a week, intake's reach lies in pages, and its totals in pieces."""
+KINDS = (
+    "marker", "reach", "slices", "fences", "gaps", "totals", "bucket", "history", "decided", "decided_share", "silence", "silent",
+)  # fmt: skip
+"""Words in block keys that say what a block holds."""
+Model = TypeVar("Model", bound=BaseModel)
 _OFFSET_BYTES = 8
 _HEADER_BYTES = 1 + _OFFSET_BYTES
 
@@ -57,7 +64,7 @@ def stamped(applied_offset: int, body: bytes) -> bytes:
 def applied_offset(value: bytes) -> int:
     """The offset in a stored block; raises `NewerState` where a newer version wrote it."""
     if len(value) < _HEADER_BYTES or value[0] == 0:
-        raise _no_block()
+        raise unreadable_state()
     if value[0] > STATE_FORMAT:
         raise NewerState(
             f"The state in Kafka has format {value[0]} and this worker knows {STATE_FORMAT}: deploy the newer worker again."
@@ -88,9 +95,9 @@ def unpack_rows(packed: bytes, measures: Sequence[str]) -> pl.DataFrame:
     try:
         table = read_table(packed, BLOCK_DECODED_BYTES_MAX)
     except Undecodable as error:
-        raise _no_block(str(error)) from None
+        raise unreadable_state(str(error)) from None
     if not all(map(_is_kept, table.schema.types)) or len(set(table.schema.names)) < table.num_columns:
-        raise _no_block("It holds columns that no state has.")
+        raise unreadable_state("It holds columns that no state has.")
     rows = pl.DataFrame(pl.from_arrow(table))
     return rows.with_columns(pl.lit(0, pl.Int64).alias(name) for name in measures if name not in rows.columns)
 
@@ -107,6 +114,18 @@ def chunks_below_limit(rows: pl.DataFrame) -> Iterator[bytes]:
     yield from chunks_below_limit(rows[half:])
 
 
+def key_kind(key: bytes | None) -> str:
+    """What the block of this key holds, in our own words only: a key that nobody of us wrote may hold anything.
+
+    >>> key_kind(b"turns|marker"), key_kind(b"turn_latency|pool=realtime|page"), key_kind(b"x")
+    ('marker', 'alert', 'unknown')
+    """
+    words = (key or b"").decode(errors="replace").split("|")
+    if len(words) == 3 and words[2] in ("page", "ticket"):
+        return "alert"
+    return next((word for word in words if word in KINDS), "unknown")
+
+
 def pack_json(content: Any) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode()
 
@@ -115,7 +134,20 @@ def unpack_json(packed: bytes) -> Any:
     try:
         return json.loads(packed)
     except (ValueError, RecursionError):
-        raise _no_block("It holds no JSON.") from None
+        raise unreadable_state("It holds no JSON.") from None
+
+
+def unpack_model(packed: bytes, model: type[Model]) -> Model:
+    """The model that a block holds as JSON. One with a state or a field that nobody here knows is of a newer version."""
+    try:
+        return model.model_validate_json(packed)
+    except ValidationError as error:
+        if any(each["type"] == "json_invalid" for each in error.errors(include_url=False, include_input=False)):
+            raise unreadable_state("It holds no JSON.") from None
+    raise NewerState(
+        f"The state in Kafka has fields or words in {model.__name__} that this worker does not know: deploy the newer worker again, "
+        "or restore the changelog topic if no newer one has run."
+    )
 
 
 def _is_kept(kind: pa.DataType) -> bool:
@@ -124,7 +156,8 @@ def _is_kept(kind: pa.DataType) -> bool:
     return text or any(is_of(kind) for is_of in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean))
 
 
-def _no_block(why: str = "") -> UnreadableState:
+def unreadable_state(why: str = "") -> UnreadableState:
+    """To be raised. `why` is a sentence, and repeats nothing of what was read."""
     sentence = (
         "The state in Kafka holds a block that cannot be read: restore its changelog topic, or delete it and let the "
         "worker begin anew."

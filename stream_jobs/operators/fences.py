@@ -1,32 +1,67 @@
 """Fences: has this frame been applied already?
 
-A producer numbers its frames from 0 in each incarnation. A fence keeps the contiguous mark (everything below it came)
-and a bitmap of what came above it, so that repeats and reorderings are harmless. The bitmap is bounded: a frame too far
-above the mark moves it up, and the numbers passed over are given up as missing, counted, and refused if they come after
-all.
+A producer numbers its frames from 0 in each incarnation. A fence keeps the contiguous mark (everything below it came, or
+was passed over) and a bitmap of what came above it, so that repeats and reorderings are harmless. A frame too far above
+the mark moves it up. What it passes over is remembered as missing, in gaps of `GAP_NUMBERS` numbers each: a frame that was
+refused can be put through again for as long as windows that old are taken in at all, and counts once then. So do fences
+last: a window that is older than `FENCE_KEPT_MS` is refused for its age, so nobody has to know its number.
+
+All is bounded. A page takes `page_max` fences and refuses further producers; one of a producer's many incarnations makes
+room for a newer one; and of more than `GAPS_MAX` gaps the oldest is given up, counted, and refused if it comes after all.
+
+Everything that a verdict depends on lies in the page of its producer, which is one block; gaps are saved before it. What a
+restored page says is as of the record in its stamp: up to there a record was judged, and is not judged again.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import xxhash
 
-HOLES_MAX = 4_096
-"""How far above its contiguous mark a fence remembers."""
+from schemas.rejections import PRODUCERS_MAX
+from stream_jobs.operators.opening import PAST_MAX_MS
 
-Passage = Literal["fresh", "repeated", "expired"]
+AHEAD_MAX = 1_024
+"""How far above its mark a fence remembers what came."""
+GAP_NUMBERS = 4_096
+NUMBERS_KEPT = 131_072
+"""How far below its mark a fence remembers what is missing: at 13 frames a minute these are 7 days; `turns` sends 7."""
+NUMBERS_KEPT_AT_FIRST = 4_096
+"""The same below the first number that came at all: a fence begun anew would else miss a week of each producer."""
+GAPS_MAX = 65_536
+"""Gaps remembered for one family and Kafka partition: 0.9 KB each, 60 MB. A fence has 33 at most."""
+FENCE_KEPT_MS = PAST_MAX_MS + 3_600_000
+"""A fence that nothing passed for so long, in event time, is forgotten: what it knows is too old to be taken in, with an
+hour for brokers whose clocks differ."""
+INCARNATIONS_MAX = 32
+"""Fences kept per producer: one that starts over and over must not fill the state."""
+PAGES = 64
+_SWEEP_MS = 60_000
+
+Passage = Literal["fresh", "repeated", "expired", "crowded", "judged"]
+"""`crowded`: of a producer for whom there is no room. `judged`: refused when it was judged, before a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """How a frame passes, and how many numbers were passed over and given up on the way."""
+
+    passage: Passage
+    missing: int = 0
+    given_up: int = 0
 
 
 @dataclass(slots=True)
 class Fence:
     """What came of one (producer, incarnation, family).
 
-    `mark`: the lowest number that has not come. `above`: bit i is set when mark + 1 + i came. `given_up`: numbers below
-    the mark that never came.
+    `mark`: everything below it came, or is in `gaps`, or was given up. `above`: bit i is set when mark + 1 + i came.
+    `gaps`: by number // GAP_NUMBERS, which numbers below the mark are missing. `missing`: how many were ever passed over,
+    `given_up`: how many of these are forgotten; all of those are below `given_up_below`. `touched`: gaps that changed.
 
     >>> fence = Fence()
     >>> [fence.admit(number) for number in (0, 2, 2, 1, 0)]
@@ -37,19 +72,22 @@ class Fence:
 
     mark: int = 0
     above: int = 0
+    missing: int = 0
     given_up: int = 0
     given_up_below: int = 0
     last_window_end_ms: int = 0
+    gaps: dict[int, int] = field(default_factory=dict)
+    touched: tuple[int, ...] = ()
 
     def admit(self, sequence: int) -> Passage:
         """Notes that `sequence` came, and says whether it was news."""
         if sequence < self.mark:
-            return "expired" if sequence < self.given_up_below else "repeated"
+            return self._admit_below(sequence)
         place = sequence - self.mark - 1
         if place >= 0 and self.above >> place & 1:
             return "repeated"
-        if place >= HOLES_MAX:
-            self._give_up(sequence - HOLES_MAX)
+        if place >= AHEAD_MAX:
+            self._pass_over(sequence - AHEAD_MAX // 2)
             place = sequence - self.mark - 1
         if place < 0:
             self.mark += 1
@@ -58,16 +96,74 @@ class Fence:
             self.above |= 1 << place
         return "fresh"
 
-    def _give_up(self, new_mark: int) -> None:
+    def came(self, sequence: int) -> bool:
+        if sequence < self.mark:
+            gap, place = divmod(sequence, GAP_NUMBERS)
+            return sequence >= self.given_up_below and not self.gaps.get(gap, 0) >> place & 1
+        return sequence > self.mark and bool(self.above >> (sequence - self.mark - 1) & 1)
+
+    def give_up_below(self, number: int) -> None:
+        """Forgets which numbers are missing in all gaps that begin below `number`."""
+        number = min(number, self.mark)
+        for gap in [gap for gap in self.gaps if gap * GAP_NUMBERS < number]:
+            self.given_up += self.gaps.pop(gap).bit_count()
+            self.touched += (gap,)
+        self.given_up_below = max(self.given_up_below, number)
+
+    def shorten(self) -> None:
+        """Lets a bitmap that an older version kept be as short as it is now."""
+        if self.above.bit_length() > AHEAD_MAX:
+            self._pass_over(self.mark + self.above.bit_length() - AHEAD_MAX // 2)
+
+    def restore_gap(self, gap: int, missing: int) -> None:
+        """Takes up a saved gap, which may know more than this fence: of what is not below the mark it says nothing yet."""
+        begins = gap * GAP_NUMBERS
+        missing &= (1 << max(0, min(GAP_NUMBERS, self.mark - begins))) - 1
+        given_up = max(0, min(GAP_NUMBERS, self.given_up_below - begins))
+        missing = missing >> given_up << given_up
+        if missing:
+            self.gaps[gap] = missing
+
+    def _admit_below(self, sequence: int) -> Passage:
+        gap, place = divmod(sequence, GAP_NUMBERS)
+        missing = self.gaps.get(gap, 0)
+        if missing >> place & 1:
+            self.gaps[gap] = missing ^ 1 << place
+            self.touched += (gap,)
+            return "fresh"
+        return "expired" if sequence < self.given_up_below else "repeated"
+
+    def _pass_over(self, new_mark: int) -> None:
         """Moves the mark up to `new_mark` or beyond, over numbers that have not come."""
-        passed = new_mark - self.mark
-        # The bitmap is short, but a broken producer's number may be anything: no mask is made as long as that.
-        known = min(passed - 1, self.above.bit_length())
-        came = (self.above & ((1 << known) - 1)).bit_count()
-        self.given_up += passed - came
-        self.above >>= passed - 1
-        self.mark = self.given_up_below = new_mark
+        is_first = not (self.mark or self.above)
+        kept = NUMBERS_KEPT_AT_FIRST if is_first else NUMBERS_KEPT
+        floor = max(0, new_mark - kept) // GAP_NUMBERS * GAP_NUMBERS
+        begins = max(self.mark, floor)
+        passed = self._missing_up_to(new_mark)
+        self.missing += passed
+        if begins > self.mark:
+            self.given_up += self._missing_up_to(begins)
+        for gap in range(begins // GAP_NUMBERS, (new_mark - 1) // GAP_NUMBERS + 1):
+            self._open_gap(gap, max(begins, gap * GAP_NUMBERS), min(new_mark, (gap + 1) * GAP_NUMBERS))
+        self.above >>= new_mark - self.mark - 1
+        self.mark = new_mark
+        self.give_up_below(floor)
         self._settle()
+
+    def _missing_up_to(self, number: int) -> int:
+        """How many from the mark to below `number` have not come."""
+        between = number - self.mark - 1
+        # The bitmap is short, but a broken producer's number may be anything: no mask is made as long as that.
+        known = min(between, self.above.bit_length())
+        return between + 1 - (self.above & ((1 << known) - 1)).bit_count()
+
+    def _open_gap(self, gap: int, first: int, end: int) -> None:
+        """Notes which numbers from `first` to below `end`, all in one gap, have not come."""
+        came = self.above << 1 if first == self.mark else self.above >> (first - self.mark - 1)
+        missing = ~came & ((1 << (end - first)) - 1)
+        if missing:
+            self.gaps[gap] = self.gaps.get(gap, 0) | missing << (first - gap * GAP_NUMBERS)
+            self.touched += (gap,)
 
     def _settle(self) -> None:
         """Moves a mark that bit 0 stands for past everything that came, and lets bit 0 stand for what follows it."""
@@ -77,86 +173,245 @@ class Fence:
         self.above >>= 1
 
 
-FENCE_IDLE_MS = 24 * 3_600_000
-"""A fence that nothing passed for so long, in event time, is forgotten."""
-INCARNATIONS_MAX = 8
-"""Fences kept per producer: one that starts over and over must not fill the state."""
-PAGES = 64
+@dataclass(slots=True)
+class _Producer:
+    """Fences by incarnation; what is below `floor` had to make room. `stored`: as it was saved last, while it is like that.
+
+    Most producers of a page are gone, with the deploys of a week, and are saved again and again with those that live.
+    """
+
+    floor: int = 0
+    fences: dict[int, Fence] = field(default_factory=dict)
+    stored: str = ""
+
+
+_GapKey = tuple[str, int, int]
+"""Producer, incarnation, gap."""
 
 
 class Fences:
     """The fences of one family in one source partition, by producer and incarnation; saved in pages of producers."""
 
-    def __init__(self) -> None:
-        self._of: defaultdict[str, dict[int, Fence]] = defaultdict(dict)
+    def __init__(self, producers_max: int = PRODUCERS_MAX) -> None:
+        assert producers_max <= PRODUCERS_MAX, "a page of more might not fit into a block"
+        self._page_max = -(-producers_max * 5 // 4 // PAGES)
+        self._pages: list[dict[str, _Producer]] = [{} for _ in range(PAGES)]
+        self._sizes = [0] * PAGES
+        self.newest_ms = 0
+        """Newest window end that was judged."""
+        self._swept_ms = [0] * PAGES
         self._unsaved: set[int] = set()
         self._judged_until: dict[int, int] = {}
+        self._gaps: dict[_GapKey, None] = {}
+        self._unsaved_gaps: set[_GapKey] = set()
+        self._filled: list[_GapKey] = []
+        self._given_up = 0
 
-    def admit(self, producer: str, incarnation: int, sequence: int, window_end_ms: int) -> tuple[Passage, int]:
-        """How the frame passes, and how many numbers were given up as missing on the way.
+    def __len__(self) -> int:
+        return sum(self._sizes)
 
-        An incarnation older than the newest `INCARNATIONS_MAX` is expired: its fence is gone, and a repeat could not
-        be told from news.
-        """
-        of_producer = self._of[producer]
-        if incarnation not in of_producer and len(of_producer) >= INCARNATIONS_MAX:
-            if incarnation < min(of_producer):
-                return "expired", 0
-            del of_producer[min(of_producer)]
-        fence = of_producer.setdefault(incarnation, Fence())
-        given_up = fence.given_up
+    # -- judging -------------------------------------------------------------------------------------------------------
+
+    def admit(self, producer: str, incarnation: int, sequence: int, window_end_ms: int, offset: int) -> Admitted:
+        """How the frame at `offset` passes; one that a restored page has judged already changes nothing."""
+        self.newest_ms = max(self.newest_ms, window_end_ms)
+        page = page_of(producer)
+        known = self._pages[page].get(producer)
+        fence = known.fences.get(incarnation) if known else None
+        if self._judged_until and offset <= self._judged_until.get(page, -1):
+            return Admitted("repeated" if fence and fence.came(sequence) else "judged")
+        self._given_up = 0
+        if fence is None:
+            begun = self._begun(page, producer, incarnation)
+            if not isinstance(begun, Fence):
+                return Admitted(begun)
+            fence = begun
+        missing, given_up = fence.missing, fence.given_up
         passage = fence.admit(sequence)
         fence.last_window_end_ms = max(fence.last_window_end_ms, window_end_ms)
-        self._unsaved.add(_page_of(producer))
-        return passage, fence.given_up - given_up
+        self._change(page, self._pages[page][producer])
+        self._given_up += fence.given_up - given_up
+        if fence.touched:
+            self._note_gaps(producer, incarnation, fence)
+            self._bound_gaps()
+        return Admitted(passage, fence.missing - missing, self._given_up)
 
-    def forget_idle(self, newest_ms: int) -> None:
-        for producer in list(self._of):
-            kept = {
-                name: fence
-                for name, fence in self._of[producer].items()
-                if fence.last_window_end_ms >= newest_ms - FENCE_IDLE_MS
-            }
-            if len(kept) < len(self._of[producer]):
-                self._unsaved.add(_page_of(producer))
-                self._of[producer] = kept
-            if not kept:
-                del self._of[producer]
+    def _begun(self, page: int, producer: str, incarnation: int) -> Fence | Passage:
+        """A fence for an incarnation that has none.
 
-    def unsaved_pages(self) -> Iterator[tuple[int, Any]]:
-        """(page number, what to store) of the pages that changed since the last call."""
-        pages: defaultdict[int, list[Any]] = defaultdict(list)
-        for producer, fences in self._of.items():
-            page = _page_of(producer)
-            if page in self._unsaved:
-                pages[page] += [[producer, incarnation, *_stored(fence)] for incarnation, fence in fences.items()]
-        yield from ((page, pages[page]) for page in sorted(self._unsaved))
-        self._unsaved.clear()
+        One that is older than those that had to make room is expired: a repeat of it could not be told from news.
+        """
+        is_crowded = self._is_crowded(page)
+        known = self._pages[page].get(producer)
+        lasts_ms = 0
+        if known is None:
+            if is_crowded:
+                return "crowded"
+            known = self._pages[page][producer] = _Producer()
+        elif incarnation < known.floor:
+            return "expired"
+        elif is_crowded or len(known.fences) >= INCARNATIONS_MAX:
+            if incarnation < min(known.fences):
+                return "expired"
+            lasts_ms = self._make_room(page, producer, known)
+        self._sizes[page] += 1
+        fence = known.fences[incarnation] = Fence(last_window_end_ms=lasts_ms)
+        return fence
 
-    def have_judged(self, producer: str, offset: int) -> bool:
-        """Whether what was restored has judged this record: what followed from it was saved before the fences were."""
-        return offset <= self._judged_until.get(_page_of(producer), -1)
+    def _is_crowded(self, page: int) -> bool:
+        """Whether the page has no room, even without what has been idle for so long that it could be forgotten."""
+        if self._sizes[page] >= self._page_max and self.newest_ms > self._swept_ms[page]:
+            self._sweep(page)
+        return self._sizes[page] >= self._page_max
 
-    def restore(self, page: Any, judged_until: int) -> None:
+    def _make_room(self, page: int, producer: str, known: _Producer) -> int:
+        """Lets go of the oldest incarnation; until when the next one has to last, so that the floor does as well."""
+        oldest = min(known.fences)
+        known.floor = oldest + 1
+        return self._drop(page, producer, known, oldest).last_window_end_ms
+
+    def _drop(self, page: int, producer: str, known: _Producer, incarnation: int) -> Fence:
+        fence = known.fences.pop(incarnation)
+        self._sizes[page] -= 1
+        self._give_up(producer, incarnation, fence, fence.mark)
+        self._change(page, known)
+        return fence
+
+    def _give_up(self, producer: str, incarnation: int, fence: Fence, below: int) -> None:
+        before = fence.given_up
+        fence.give_up_below(below)
+        self._given_up += fence.given_up - before
+        self._note_gaps(producer, incarnation, fence)
+
+    def _change(self, page: int, known: _Producer) -> None:
+        known.stored = ""
+        self._unsaved.add(page)
+
+    def forget_idle(self) -> int:
+        """Forgets fences that were idle for long, now and then; how many numbers were given up with them."""
+        self._given_up = 0
+        for page in range(PAGES):
+            if self.newest_ms >= self._swept_ms[page] + _SWEEP_MS:
+                self._sweep(page)
+        return self._given_up
+
+    def _sweep(self, page: int) -> None:
+        """When it is done changes nothing: only what was to be refused for its age loses its fence."""
+        self._swept_ms[page] = self.newest_ms
+        oldest_ms = self.newest_ms - FENCE_KEPT_MS
+        for producer, known in list(self._pages[page].items()):
+            idle = [each for each, fence in known.fences.items() if fence.last_window_end_ms < oldest_ms]
+            for incarnation in idle:
+                self._drop(page, producer, known, incarnation)
+            if not known.fences:
+                del self._pages[page][producer]
+
+    # -- gaps ----------------------------------------------------------------------------------------------------------
+
+    def _note_gaps(self, producer: str, incarnation: int, fence: Fence) -> None:
+        for gap in fence.touched:
+            key = (producer, incarnation, gap)
+            self._unsaved_gaps.add(key)
+            if gap in fence.gaps:
+                self._gaps.setdefault(key)
+            else:
+                self._gaps.pop(key, None)
+        fence.touched = ()
+
+    def _bound_gaps(self) -> None:
+        while len(self._gaps) > GAPS_MAX:
+            producer, incarnation, gap = next(iter(self._gaps))
+            page = page_of(producer)
+            known = self._pages[page][producer]
+            self._give_up(producer, incarnation, known.fences[incarnation], (gap + 1) * GAP_NUMBERS)
+            self._change(page, known)
+
+    # -- saving and recovering -----------------------------------------------------------------------------------------
+
+    def filled_gaps(self) -> Iterator[str]:
+        """Keys of gaps that are to be forgotten: in what was saved last nothing of them is missing, or it is given up."""
+        yield from (_gap_key(key) for key in self._filled if key not in self._gaps)
+        self._filled.clear()
+
+    def unsaved_gaps(self) -> Iterator[tuple[str, Any]]:
+        """(key, what to store) of gaps that changed since the last call. To be confirmed before the pages are saved.
+
+        One that was given up stays as it is until the page that says so is saved.
+        """
+        for key in sorted(self._unsaved_gaps):
+            producer, incarnation, gap = key
+            known = self._pages[page_of(producer)].get(producer)
+            fence = known.fences.get(incarnation) if known else None
+            missing = fence.gaps.get(gap) if fence else None
+            if fence is not None and missing is not None:
+                yield _gap_key(key), f"{missing:x}"
+            if not missing:
+                self._filled.append(key)
+                self._gaps.pop(key, None)
+                if fence is not None:
+                    fence.gaps.pop(gap, None)
+        self._unsaved_gaps.clear()
+
+    def unsaved_pages(self, marked: int) -> Iterator[tuple[int, bytes]]:
+        """(page number, JSON to store) of the pages that changed since the last call.
+
+        One that was restored ahead of the marker waits for it, or its stamp would say less than it has judged.
+        """
+        ahead = {page for page in self._unsaved if self._judged_until.get(page, marked) > marked}
+        for page in sorted(self._unsaved - ahead):
+            for producer, known in self._pages[page].items():
+                known.stored = known.stored or _stored(producer, known)
+            yield page, f"[{','.join(known.stored for known in self._pages[page].values())}]".encode()
+        self._unsaved = ahead
+
+    def restore(self, page: int, content: Any, judged_until: int) -> None:
         """`judged_until`: the offset of the newest record that this page had judged when it was saved."""
-        self._judged_until |= {_page_of(producer): judged_until for producer, *_ in page}
-        for producer, incarnation, mark, above, given_up, given_up_below, last_ms in page:
-            self._of[producer][incarnation] = Fence(mark, int(above, 36), given_up, given_up_below, last_ms)
+        self._judged_until[page] = judged_until
+        for producer, floor, *fences in content:
+            known = self._pages[page][producer] = _Producer(floor)
+            for incarnation, mark, above, *others in fences:
+                known.fences[incarnation] = Fence(mark, int(above, 16), *others)
+            self._sizes[page] += len(fences)
+
+    def restore_older(self, page: int, content: Any, judged_until: int) -> None:
+        """The same for a page of format 1 or 2, which knows of no missing numbers below the mark."""
+        self._judged_until[page] = judged_until
+        for producer, incarnation, mark, above, given_up, given_up_below, last_ms in content:
+            known = self._pages[page].setdefault(producer, _Producer())
+            fence = known.fences[incarnation] = Fence(mark, int(above, 36), given_up, given_up, given_up_below, last_ms)
+            fence.shorten()
+            self._note_gaps(producer, incarnation, fence)
+            self._sizes[page] += 1
+        self._unsaved.add(page)
+
+    def restore_gap(self, key: str, content: Any) -> None:
+        """To be called when all pages are restored, for the gaps in the order of their writing."""
+        producer, incarnation, gap = key.split("|")
+        at = (producer, int(incarnation), int(gap))
+        known = self._pages[page_of(producer)].get(producer)
+        fence = known.fences.get(at[1]) if known else None
+        if fence is not None:
+            fence.restore_gap(at[2], int(content, 16))
+        if fence is not None and at[2] in fence.gaps:
+            self._gaps.setdefault(at)
+        else:
+            self._unsaved_gaps.add(at)
 
 
-def _page_of(producer: str) -> int:
+@lru_cache(maxsize=100_000)
+def page_of(producer: str) -> int:
     return xxhash.xxh3_64_intdigest(producer.encode()) % PAGES
 
 
-def _stored(fence: Fence) -> list[Any]:
-    return [fence.mark, _base_36(fence.above), fence.given_up, fence.given_up_below, fence.last_window_end_ms]
+def _gap_key(key: _GapKey) -> str:
+    return "|".join(map(str, key))
 
 
-def _base_36(number: int) -> str:
-    """Short text for a bitmap; `int(text, 36)` reads it."""
-    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-    text = ""
-    while number:
-        number, digit = divmod(number, 36)
-        text = digits[digit] + text
-    return text or "0"
+def _stored(producer: str, known: _Producer) -> str:
+    """As JSON. A producer's name has no character that would have to be escaped."""
+    fences = ",".join(
+        f'[{incarnation},{fence.mark},"{fence.above:x}",{fence.missing},{fence.given_up},{fence.given_up_below},'
+        f"{fence.last_window_end_ms}]"
+        for incarnation, fence in known.fences.items()
+    )
+    return f'["{producer}",{known.floor},{fences}]'

@@ -8,8 +8,9 @@ Everything here is a function of the log: lateness and "from the future" are jud
 windows seen before, in offset order. A record that is read again after a crash therefore meets the same fate, and a row
 counts only in blocks whose own applied offset lies below its frame's.
 
-Order of saving: blocks first, then the marker (fences, slices, reach), then partials, then acknowledgement. On recovery
-the marker is never ahead of a block, so frames above it are judged anew, and each block takes only what it lacks.
+Order of saving: blocks first, then what is missing, then pages (fences, slices, reach), then the marker, then partials, then
+acknowledgement. On recovery the marker is never ahead of a block, so frames above it are judged anew, and each block and
+each page takes only what it lacks. Until all that had been judged before is judged again, nothing is told.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 import pyarrow as pa
 
 from schemas.families import Family, PrivacyPartition
 from schemas.partials import Partial, partial_schema
-from schemas.rejections import Reason, Rejected
+from schemas.rejections import PRODUCERS_MAX, Reason, Rejected
 from schemas.rows import FRAME
 from schemas.slices import slice_text
 from schemas.tables import late_table
@@ -35,23 +36,18 @@ from stream_jobs.operators.blocks import (
     applied_offset,
     body,
     pack_json,
-    pack_rows,
     stamped,
+    state_format,
     unpack_json,
-    unpack_rows,
 )
 from stream_jobs.operators.fences import Fences
 from stream_jobs.operators.late_rows import Origin, late_rows
+from stream_jobs.operators.open_totals import BlockKey, OpenTotals
 from stream_jobs.operators.opening import Opened, OpenedFrame, OpenedFrames, Record, Refusal, open_records, summed
 from stream_jobs.operators.reach import SourceReach
 from stream_jobs.operators.slice_register import SliceRegister
 
-_BLOCK_ROWS = 3_000
 _PARTIAL_ROWS = 4_000
-
-BlockKey = tuple[str, int, int]
-"""Privacy partition, bucket start in ms, chunk of slices."""
-
 
 Admission = Literal["in time", "late", "repeated"]
 
@@ -65,35 +61,33 @@ class Intaken:
     frames_late: int = 0
     frames_repeated: int = 0
     frames_missing: int = 0
+    frames_given_up: int = 0
     rows_applied: int = 0
     columns_dropped: int = 0
     overflowed: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(slots=True)
-class _Totals:
-    """One block: totals so far of a chunk of slices in one bucket."""
-
-    rows: pl.DataFrame
-    applied: int
-
-
 class Intake:
     """State of one family in one source partition, and the operator on it."""
 
-    def __init__(self, family: Family, source_partition: int, shards: int, slices_max: int = 5_000) -> None:
+    def __init__(
+        self,
+        family: Family,
+        source_partition: int,
+        shards: int,
+        slices_max: int = 5_000,
+        producers_max: int = PRODUCERS_MAX,
+    ) -> None:
         self.family = family
         self.source_partition = source_partition
         self.shards = shards
         self.marked = NOTHING_APPLIED
         """Offset of the newest record judged: fences, slices and reach include it."""
-        self._fences = Fences()
+        self._fences = Fences(producers_max)
         self._reach: dict[str, SourceReach] = {partition.name: SourceReach() for partition in family.partitions}
         self._slices = {partition.name: SliceRegister(family, slices_max) for partition in family.partitions}
-        self._blocks: dict[BlockKey, _Totals] = {}
-        self._unsaved: set[BlockKey] = set()
-        self._unsent: set[BlockKey] = set()
-        self._closed: list[BlockKey] = []
+        self._totals = OpenTotals(family)
+        self._judged_until = NOTHING_APPLIED
         self._reach_changed = False
         self._late: list[pl.DataFrame] = []
         self._is_idle = False
@@ -119,6 +113,7 @@ class Intake:
         self.marked = opened.newest_offset
         outcome.refusals.sort(key=lambda refusal: refusal.offset)
         self._close_buckets()
+        outcome.frames_given_up += self._fences.forget_idle()
         return outcome
 
     def rest(self) -> None:
@@ -134,7 +129,7 @@ class Intake:
         taken = [*passing, *late]
         outcome.frames_applied += len(passing)
         outcome.frames_late += len(late)
-        by_offset = bool(late) or self._is_replayed(partition, opened.frames[0].offset)
+        by_offset = bool(late) or self._totals.is_ahead_of(partition.name, opened.frames[0].offset)
         if len(taken) < len(opened.frames):
             rows = rows.filter(pl.col(FRAME).is_in(taken))
         if by_offset or len(taken) < len(opened.frames):
@@ -172,32 +167,27 @@ class Intake:
         reach has to hear all the same, or what is late would be judged otherwise than before the crash.
         """
         header = frame.header
-        passage, missing = self._fences.admit(
-            header.producer, header.incarnation, header.sequence, header.window_end_ms
+        admitted = self._fences.admit(
+            header.producer, header.incarnation, header.sequence, header.window_end_ms, frame.offset
         )
-        outcome.frames_missing += missing
-        if passage == "expired" and not self._fences.have_judged(header.producer, frame.offset):
-            return Rejected(
-                Reason.FENCE_EXPIRED,
-                "The frame's sequence number was given up as lost long ago; it cannot be told from a repeat.",
-            )
+        outcome.frames_missing += admitted.missing
+        outcome.frames_given_up += admitted.given_up
+        if admitted.passage in _REFUSALS:
+            return _REFUSALS[admitted.passage]
         reach = self._reach[header.partition.name]
         is_late = header.window_end_ms + self.family.lateness_s * 1_000 < reach.newest_ms
-        if passage != "fresh":
+        report = (header.producer, header.window_end_ms, frame.volume, frame.offset)
+        if admitted.passage != "fresh":
             outcome.frames_repeated += 1
-            may_be_news = passage == "repeated" and not is_late
-            if may_be_news and reach.hear_again(header.producer, header.window_end_ms, frame.volume):
+            may_be_news = admitted.passage == "repeated" and not is_late
+            if may_be_news and reach.hear_again(*report):
                 self._reach_changed = True
             return "repeated"
         if is_late:
             return "late"
-        reach.report(header.producer, header.window_end_ms, frame.volume)
+        reach.report(*report)
         self._reach_changed = True
         return "in time"
-
-    def _is_replayed(self, partition: PrivacyPartition, first_offset: int) -> bool:
-        """Whether some block has these records already: after a crash blocks may be ahead of the marker."""
-        return any(key[0] == partition.name and totals.applied >= first_offset for key, totals in self._blocks.items())
 
     def _add_cells(
         self, partition: PrivacyPartition, cells: pl.DataFrame, late: dict[int, str], newest: int, outcome: Intaken
@@ -211,7 +201,7 @@ class Intake:
             numbered = numbered.filter(~is_late)
         chunks = numbered.partition_by("bucket_start_ms", "chunk", as_dict=True, include_key=False)
         for (start_ms, chunk), part in chunks.items():
-            self._add((partition.name, start_ms, chunk), part, newest)
+            self._totals.add((partition.name, start_ms, chunk), part, newest)
 
     def _set_aside(self, rows: pl.DataFrame, producers: dict[int, str]) -> None:
         told = rows.group_by("slice", *self.family.key_names, "bucket_start_ms", "offset").agg(
@@ -235,38 +225,12 @@ class Intake:
         keys: list[str | pl.Expr] = [slice_text(dimensions), *self.family.key_names, "bucket_start_ms", "offset"]
         return cells.select(*keys, *self.family.measure_names)
 
-    def _add(self, key: BlockKey, part: pl.DataFrame, newest: int) -> None:
-        totals = self._blocks.get(key)
-        identity = ["slice", *self.family.key_names]
-        measures = pl.col(self.family.measure_names).sum()
-        if totals is not None:
-            part = part.filter(pl.col("offset") > totals.applied)
-        added = part.select(*identity, *self.family.measure_names)
-        joined = added if totals is None else pl.concat([totals.rows, added])
-        applied = newest if totals is None else max(newest, totals.applied)
-        self._blocks[key] = _Totals(joined.group_by(identity).agg(measures), applied)
-        self._unsaved.add(key)
-        self._unsent.add(key)
-
     def _close_buckets(self) -> None:
         for partition in self.family.partitions:
             reach = self._reach[partition.name]
             reach.forget_silent()
-            oldest_end_ms = reach.newest_ms - self.family.lateness_s * 1_000
-            width_ms = partition.k_window_s * 1_000
-            closed = [
-                key
-                for key in self._blocks
-                if key[0] == partition.name
-                and key[1] + width_ms < oldest_end_ms
-                and key not in self._unsent
-                and key not in self._unsaved
-            ]
-            for key in closed:
-                del self._blocks[key]
-            self._closed += closed
-        newest_ms = max((reach.newest_ms for reach in self._reach.values()), default=0)
-        self._fences.forget_idle(newest_ms)
+            open_ms = self.family.lateness_s * 1_000 + partition.k_window_s * 1_000
+            self._totals.close(partition.name, reach.newest_ms - open_ms)
 
     def reach_of(self, partition: str) -> SourceReach:
         """How far the producers of a privacy partition have come."""
@@ -282,55 +246,68 @@ class Intake:
             yield late_table(self.family), late_rows(self.family, rows, origin)
 
     def unsaved_blocks(self) -> Iterator[Block]:
-        """Blocks that changed since the last call, and the keys of closed buckets. To be confirmed before the marker."""
-        for key in sorted(self._unsaved):
-            totals = self._blocks[key]
-            yield Block(self._stored_key(key), stamped(totals.applied, pack_rows(totals.rows)))
-        for key in self._closed:
-            yield Block(self._stored_key(key), None)
-        self._unsaved.clear()
-        self._closed.clear()
+        """Blocks that changed since the last call, and keys of what is over. To be confirmed before the marker."""
+        yield from self._totals.unsaved_blocks()
+        for gap in self._fences.filled_gaps():
+            yield Block(f"{self.family.name}|gaps|{gap}".encode(), None)
 
     def marker(self) -> list[Block]:
-        """Fences, slices and reach as of the newest record judged. To be confirmed before partials are sent.
+        """All that says what was judged, in the order in which it has to be confirmed; see `marking`."""
+        return [block for phase in self.marking() for block in phase]
 
-        The blocks of a bucket are saved before any of these, so whatever a fence here has let pass is in them; which
-        of these pages a crash leaves behind therefore does not matter.
+    def marking(self) -> Iterator[list[Block]]:
+        """What is missing, then pages, then the marker, as of the newest record judged: each to be confirmed before the
+        next, and all before partials are sent.
+
+        The blocks of a bucket are saved before any of these, so whatever a fence here has let pass is in them. A page says
+        up to where it has judged; which of them a crash leaves behind therefore does not matter.
         """
         name = self.family.name
-        pages = [
-            Block(f"{name}|slices|{partition}|{page}".encode(), stamped(self.marked, packed) if packed else None)
-            for partition, register in self._slices.items()
-            for page, packed in register.unsaved_pages(self.marked)
+
+        def block(kind: str, content: bytes | None) -> Block:
+            return Block(f"{name}|{kind}".encode(), stamped(self.marked, content) if content is not None else None)
+
+        yield [block(f"gaps|{key}", pack_json(missing)) for key, missing in self._fences.unsaved_gaps()]
+        yield [
+            *(
+                block(f"slices|{partition}|{page}", content or None)
+                for partition, register in self._slices.items()
+                for page, content in register.unsaved_pages(self.marked)
+            ),
+            *(block(f"fences|{page}", content) for page, content in self._fences.unsaved_pages(self.marked)),
+            *(
+                block(f"reach|{partition}|{page}", pack_json(content))
+                for partition, reach in self._reach.items()
+                for page, content in reach.unsaved_pages(self.marked)
+            ),
         ]
-        pages += [
-            Block(f"{name}|fences|{page}".encode(), stamped(self.marked, pack_json(content)))
-            for page, content in self._fences.unsaved_pages()
-        ]
-        reach = {partition: reach.stored() for partition, reach in self._reach.items()}
-        return [*pages, Block(f"{name}|marker".encode(), stamped(self.marked, pack_json(reach)))]
+        newest_ms = {partition: reach.newest_ms for partition, reach in self._reach.items()}
+        yield [block("marker", pack_json({"newest_ms": self._fences.newest_ms, "reach": newest_ms}))]
 
     def unsent_partials(self) -> list[tuple[int, Partial]]:
         """(shard, partial) for everything that changed since the last call, and the reach to every shard."""
-        if not (self._unsent or self._reach_changed) or self._is_catching_up():
+        if not (self._totals.unsent or self._reach_changed) or self.is_catching_up:
             return []
         partials: list[tuple[int, Partial]] = []
         for partition in self.family.partitions:
-            keys = sorted(key for key in self._unsent if key[0] == partition.name)
+            keys = sorted(key for key in self._totals.unsent if key[0] == partition.name)
             partials += self._partials_of(partition, keys)
-        self._unsent.clear()
+        self._totals.unsent.clear()
         self._reach_changed = False
         return partials
 
-    def _is_catching_up(self) -> bool:
-        """After a crash blocks may be ahead of the marker. What they hold has the version of records yet to be judged
-        again: until then nothing is told, nor a reach by which shards would let go of their buckets."""
-        return any(self._blocks[key].applied > self.marked for key in self._unsent)
+    @property
+    def is_catching_up(self) -> bool:
+        """After a crash blocks and pages may be ahead of the marker. What they hold has the version of records yet to be
+        judged again: until then nothing is told, nor a reach by which shards would let go of their buckets."""
+        return self.marked < self._judged_until
 
     def _partials_of(self, partition: PrivacyPartition, keys: list[BlockKey]) -> Iterator[tuple[int, Partial]]:
         schema = partial_schema(self.family)
         rows = (
-            pl.concat([self._blocks[key].rows.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64)) for key in keys])
+            pl.concat(
+                [self._totals.blocks[key].rows.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64)) for key in keys]
+            )
             if keys
             else None
         )
@@ -352,46 +329,84 @@ class Intake:
                     Partial(self.family, partition, self.source_partition, version, reach, table, self._is_idle),
                 )
 
-    def _stored_key(self, key: BlockKey) -> bytes:
-        return "|".join((self.family.name, "totals", *map(str, key))).encode()
-
     # -- recovering ----------------------------------------------------------------------------------------------------
 
     @classmethod
     def restored(
-        cls, family: Family, source_partition: int, shards: int, stored: dict[bytes, bytes], slices_max: int = 5_000
+        cls,
+        family: Family,
+        source_partition: int,
+        shards: int,
+        stored: dict[bytes, bytes],
+        slices_max: int = 5_000,
+        producers_max: int = PRODUCERS_MAX,
     ) -> Intake:
-        """The state as of its marker, with blocks that may be ahead of it; everything open will be sent again."""
-        intake = cls(family, source_partition, shards, slices_max)
-        pages: dict[str, list[tuple[str, bytes]]] = {partition.name: [] for partition in family.partitions}
+        """The state as of its marker, with blocks and pages that may be ahead of it; everything open will be sent again."""
+        intake = cls(family, source_partition, shards, slices_max, producers_max)
+        kinds: dict[str, dict[str, bytes]] = {
+            kind: {} for kind in ("marker", "slices", "fences", "gaps", "reach", "totals")
+        }
         for key, value in stored.items():
             name, kind, *rest = key.decode().split("|")
-            if name != family.name:
-                continue
-            if kind == "marker":
-                intake._restore_marker(applied_offset(value), unpack_json(body(value)))
-            elif kind == "slices":
-                pages[rest[0]].append((rest[1], value))
-            elif kind == "fences":
-                intake._fences.restore(unpack_json(body(value)), applied_offset(value))
-            else:
-                partition, start_ms, chunk = rest
-                intake._blocks[(partition, int(start_ms), int(chunk))] = _Totals(
-                    _in_order(unpack_rows(body(value), family.measure_names), family), applied_offset(value)
-                )
-        for partition_name, register in intake._slices.items():
-            register.restore(pages[partition_name], intake._reach[partition_name].newest_ms)
-        intake._unsent = set(intake._blocks)
+            if name == family.name:
+                kinds[kind]["|".join(rest)] = value
+                intake._judged_until = max(intake._judged_until, applied_offset(value))
+        for value in kinds["marker"].values():
+            intake._restore_marker(value)
+        intake._restore_reach(kinds["reach"])
+        intake._restore_fences(kinds["fences"], kinds["gaps"])
+        intake._totals.restore(kinds["totals"])
+        for partition, register in intake._slices.items():
+            pages = [
+                (key.partition("|")[2], value)
+                for key, value in kinds["slices"].items()
+                if key.partition("|")[0] == partition
+            ]
+            register.restore(pages, intake._reach[partition].newest_ms)
         intake._close_buckets()
         return intake
 
-    def _restore_marker(self, applied: int, stored: Any) -> None:
-        self.marked = applied
-        self._reach |= {name: SourceReach.restored(reach) for name, reach in stored.items() if name in self._reach}
+    def _restore_marker(self, value: bytes) -> None:
+        self.marked = applied_offset(value)
+        content = unpack_json(body(value))
+        if state_format(value) < 3:
+            self._reach |= {
+                name: SourceReach.of_marker(reach) for name, reach in content.items() if name in self._reach
+            }
+            self._fences.newest_ms = max((reach.newest_ms for reach in self._reach.values()), default=0)
+            return
+        self._fences.newest_ms = content["newest_ms"]
+        for name, newest_ms in content["reach"].items():
+            if name in self._reach:
+                self._reach[name].newest_ms = newest_ms
+
+    def _restore_reach(self, pages: dict[str, bytes]) -> None:
+        for name, reach in self._reach.items():
+            found = {
+                int(page): (applied_offset(value), unpack_json(body(value)))
+                for partition, _, page, value in ((*key.partition("|"), value) for key, value in pages.items())
+                if partition == name
+            }
+            reach.restore(reach.newest_ms, found)
+
+    def _restore_fences(self, pages: dict[str, bytes], gaps: dict[str, bytes]) -> None:
+        for page, value in pages.items():
+            restore = self._fences.restore if state_format(value) >= 3 else self._fences.restore_older
+            restore(int(page), unpack_json(body(value)), applied_offset(value))
+        for key, value in sorted(gaps.items(), key=lambda each: (applied_offset(each[1]), each[0])):
+            self._fences.restore_gap(key, unpack_json(body(value)))
 
 
-def _in_order(rows: pl.DataFrame, family: Family) -> pl.DataFrame:
-    return rows.select("slice", *family.key_names, *family.measure_names)
+_REFUSALS: dict[str, Rejected] = {
+    "expired": Rejected(
+        Reason.FENCE_EXPIRED,
+        "The frame's sequence number was given up as lost long ago; it cannot be told from a repeat.",
+    ),
+    "crowded": Rejected(
+        Reason.TOO_MANY_PRODUCERS,
+        "More producers than a Kafka partition has room for were heard within 7 days; this one is new.",
+    ),
+}
 
 
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:

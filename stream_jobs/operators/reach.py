@@ -2,22 +2,29 @@
 
 From the reaches of all source partitions a shard tells how complete a bucket is, and so when it may be decided. A
 producer that has been silent for `SILENT_AFTER_MS` of event time no longer counts: one dead host does not stop the fleet.
+
+It is saved in pages of producers, before the marker. After a crash pages may be ahead of it: what such a page has heard is
+not heard again, and nothing is told before all of it has been judged again (`Intake`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.partials import Reach
 from schemas.silences import LAGGING_MAX_MS, REMEMBERED_MS
+from stream_jobs.operators.fences import page_of
 
 SILENT_AFTER_MS = 60_000
 """In live traffic. A replay runs ahead unevenly, and waits longer (`Patience`)."""
 DECIDING_SHARE = 0.95
 _RECENT_WEIGHT = 0.2
+_PAGES = 16
+_UNHEARD = 2**63
+"""An offset that no saved page has heard."""
 
 
 @dataclass(slots=True)
@@ -34,9 +41,15 @@ class SourceReach:
 
     producers: dict[str, ProducerReach] = field(default_factory=dict)
     newest_ms: int = 0
+    _unsaved: set[int] = field(default_factory=set)
+    _heard_until: dict[int, int] = field(default_factory=dict)
+    _swept_ms: int = 0
 
-    def report(self, producer: str, window_end_ms: int, volume: int) -> None:
+    def report(self, producer: str, window_end_ms: int, volume: int, offset: int = _UNHEARD) -> None:
         self.newest_ms = max(self.newest_ms, window_end_ms)
+        if self._was_heard(producer, offset):
+            return
+        self._unsaved.add(_page_of(producer))
         known = self.producers.get(producer)
         if known is None:
             self.producers[producer] = ProducerReach(window_end_ms, float(volume))
@@ -44,20 +57,32 @@ class SourceReach:
         known.volume += _RECENT_WEIGHT * (volume - known.volume)
         known.window_end_ms = max(known.window_end_ms, window_end_ms)
 
-    def hear_again(self, producer: str, window_end_ms: int, volume: int) -> bool:
+    def hear_again(self, producer: str, window_end_ms: int, volume: int, offset: int = _UNHEARD) -> bool:
         """Takes in a report that may have been taken in before, volume and all; whether it was news."""
         known = self.producers.get(producer)
+        if self._was_heard(producer, offset):
+            self.newest_ms = max(self.newest_ms, window_end_ms)
+            return False
         if known is not None and known.window_end_ms >= window_end_ms:
             return False
         if known is None:
             known = self.producers[producer] = ProducerReach(window_end_ms, float(volume))
         known.window_end_ms = window_end_ms
         self.newest_ms = max(self.newest_ms, window_end_ms)
+        self._unsaved.add(_page_of(producer))
         return True
 
     def forget_silent(self) -> None:
+        if self.newest_ms == self._swept_ms:
+            return
+        self._swept_ms = self.newest_ms
         oldest_ms = self.newest_ms - REMEMBERED_MS
-        self.producers = {name: reach for name, reach in self.producers.items() if reach.window_end_ms >= oldest_ms}
+        for name in [name for name, reach in self.producers.items() if reach.window_end_ms < oldest_ms]:
+            del self.producers[name]
+            self._unsaved.add(_page_of(name))
+
+    def _was_heard(self, producer: str, offset: int) -> bool:
+        return bool(self._heard_until) and offset <= self._heard_until.get(_page_of(producer), -1)
 
     def summary(self) -> Reach:
         volumes: defaultdict[int, float] = defaultdict(float)
@@ -65,13 +90,38 @@ class SourceReach:
             volumes[producer.window_end_ms] += producer.volume
         return tuple((end_ms, max(1, round(volume))) for end_ms, volume in sorted(volumes.items()))
 
-    def stored(self) -> Any:
-        return {name: [reach.window_end_ms, reach.volume] for name, reach in self.producers.items()}
+    def unsaved_pages(self, marked: int) -> Iterator[tuple[int, Any]]:
+        """(page number, what to store) of the pages that changed since the last call; those ahead of the marker wait."""
+        ahead = {page for page in self._unsaved if self._heard_until.get(page, marked) > marked}
+        pages: dict[int, dict[str, Any]] = {page: {} for page in sorted(self._unsaved - ahead)}
+        for name, reach in self.producers.items() if pages else ():
+            page = pages.get(_page_of(name))
+            if page is not None:
+                page[name] = [reach.window_end_ms, reach.volume]
+        self._unsaved = ahead
+        yield from pages.items()
+
+    def restore(self, newest_ms: int, pages: dict[int, tuple[int, Any]]) -> None:
+        """`pages`: by number, the offset of the newest record that each had heard when it was saved, and what it holds."""
+        self.newest_ms = newest_ms
+        for page, (heard_until, content) in pages.items():
+            for name in [name for name in self.producers if _page_of(name) == page]:
+                del self.producers[name]
+            self._unsaved.discard(page)
+            self._heard_until[page] = heard_until
+            self.producers |= {name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in content.items()}
 
     @classmethod
-    def restored(cls, stored: Any) -> SourceReach:
-        producers = {name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in stored.items()}
-        return cls(producers, max((producer.window_end_ms for producer in producers.values()), default=0))
+    def of_marker(cls, stored: Any) -> SourceReach:
+        """The whole reach as format 1 and 2 kept it in the marker; all of it is to be saved in pages."""
+        reach = cls({name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in stored.items()})
+        reach.newest_ms = max((producer.window_end_ms for producer in reach.producers.values()), default=0)
+        reach._unsaved = set(map(_page_of, reach.producers))
+        return reach
+
+
+def _page_of(producer: str) -> int:
+    return page_of(producer) % _PAGES
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,10 @@ def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_pa
         alone.apply(records)
         wanted[partition] = {block.key: block.value for block in (*alone.unsaved_blocks(), *alone.marker())}
 
-    sent = [item for phase in stage.phases() for item in phase if not isinstance(item, Outgoing)]
+    phases = [[item for item in phase if not isinstance(item, Outgoing)] for phase in stage.phases()]
+    sent = [item for phase in phases for item in phase]
+    kinds = [{block.key.split(b"|")[1] for _, block in phase} for phase in phases]
+    assert [each for each in kinds if each] == [{b"totals"}, {b"slices", b"fences", b"reach"}, {b"marker"}]
     for partition in range(PARTITIONS):
         of_turns = [block for to, block in sent if to == partition and block.key.startswith(b"turns|")]
         assert {block.key for block in of_turns} == set(wanted[partition])

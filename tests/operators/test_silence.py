@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from schemas.silences import LISTED_MAX, Silence, decode
 from stream_jobs.operators.reach import LIVE, REPLAYED, Patience, SourceReach
@@ -19,12 +20,16 @@ class Partition:
     def __init__(self, patience: Patience = LIVE) -> None:
         self.patience = patience
         self.reaches: dict[str, SourceReach] = {"turns": SourceReach(), "heartbeats": SourceReach()}
+        self.saved: dict[str, dict[int, tuple[int, Any]]] = {name: {} for name in self.reaches}
         self.version = 0
         self.watch = SilenceWatch(0, patience)
 
     def restart(self) -> None:
         """As after a crash: reaches come back from what was saved, nothing else does."""
-        self.reaches = {name: SourceReach.restored(reach.stored()) for name, reach in self.reaches.items()}
+        for name, reach in self.reaches.items():
+            self.saved[name] |= {page: (-1, content) for page, content in reach.unsaved_pages(0)}
+            again = self.reaches[name] = SourceReach()
+            again.restore(reach.newest_ms, self.saved[name])
         self.watch = SilenceWatch(0, self.patience)
 
     def report(self, at_s: int, *producers: str, family: str = "turns", volume: int = 100) -> None:

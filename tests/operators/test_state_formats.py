@@ -1,7 +1,7 @@
-"""State that the previous format wrote goes on exactly; a newer one stops the worker with a sentence.
+"""State that an older format wrote goes on exactly; a newer one stops the worker with a sentence.
 
-`recorded/state_format_1.jsonl` was written by the last version of format 1, halfway through a small world: its changelogs,
-the records that came then, and what that version itself made of them.
+`recorded/state_format_*.jsonl` were written by the last version of each format, halfway through a small world: its
+changelogs, the records that came then, and what that version itself made of them.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.opening import Record
 from tests.operators.worlds import Changelog
 
-RECORDED = Path(__file__).parent / "recorded" / "state_format_1.jsonl"
+RECORDED = Path(__file__).parent / "recorded"
+FORMATS = (1, 2)
 PAGE = PolicyRow("page_1h_5m", 3_600, 300, Decimal("0.144"), Decimal("14.4"), "page")
 SLO = Slo("turns", INDICATORS[4], "realtime", Decimal("0.99"), 30 * 86_400, ("pool",), "owner", "", "")
 
 
-def recorded(kind: str) -> list[dict[str, Any]]:
-    lines = map(json.loads, RECORDED.read_text(encoding="utf-8").splitlines())
+def recorded(written: int, kind: str) -> list[dict[str, Any]]:
+    path = RECORDED / f"state_format_{written}.jsonl"
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line["kind"] == kind]
 
 
-def stored(kind: str) -> dict[bytes, bytes]:
-    return {line["key"].encode(): b64decode(line["value"]) for line in recorded(kind)}
+def stored(written: int, kind: str) -> dict[bytes, bytes]:
+    return {line["key"].encode(): b64decode(line["value"]) for line in recorded(written, kind)}
 
 
-def records() -> list[Record]:
+def records(written: int) -> list[Record]:
     return [
         Record(
             line["offset"],
@@ -45,7 +47,7 @@ def records() -> list[Record]:
             {name: b64decode(value) for name, value in line["headers"].items()},
             b64decode(line["payload"]),
         )
-        for line in recorded("record")
+        for line in recorded(written, "record")
     ]
 
 
@@ -61,11 +63,12 @@ def windows(burn_rate: BurnRate) -> dict[str, list[list[int]]]:
 
 
 @pytest.mark.parametrize("batch", [1, 4, 100])
-def test_state_of_format_1_goes_on_exactly(batch: int) -> None:
+@pytest.mark.parametrize("written", FORMATS)
+def test_state_of_an_older_format_goes_on_exactly(written: int, batch: int) -> None:
     """Through a second restart, too, which finds blocks of both formats."""
-    intakes, shards = Changelog(stored("intake")), Changelog(stored("burn_rate"))
-    left, offset = records(), max(map(applied_offset, shards.stored.values()))
-    assert {state_format(value) for value in (*intakes.stored.values(), *shards.stored.values())} == {1}
+    intakes, shards = Changelog(stored(written, "intake")), Changelog(stored(written, "burn_rate"))
+    left, offset = records(written), max(map(applied_offset, shards.stored.values()))
+    assert {state_format(value) for value in (*intakes.stored.values(), *shards.stored.values())} == {written}
     for place in range(0, len(left), batch):
         intake = Intake.restored(TURNS, 0, 1, intakes.stored)
         burn_rate = shard()
@@ -80,15 +83,15 @@ def test_state_of_format_1_goes_on_exactly(batch: int) -> None:
         for block in (*burn_rate.unsaved_blocks(offset), *burn_rate.marker(offset)):
             shards.write(block)
     found = pl.concat(
-        totals.rows.with_columns(bucket_start_ms=pl.lit(key[1])) for key, totals in intake._blocks.items()
+        totals.rows.with_columns(bucket_start_ms=pl.lit(key[1])) for key, totals in intake._totals.blocks.items()
     )
-    wanted = pl.DataFrame(recorded("total")).drop("kind").select(found.columns)
+    wanted = pl.DataFrame(recorded(written, "total")).drop("kind").select(found.columns)
     assert found.sort("bucket_start_ms", "slice").equals(wanted.sort("bucket_start_ms", "slice"))
-    assert windows(burn_rate) == {line["slice"]: line["counts"] for line in recorded("window")}
+    assert windows(burn_rate) == {line["slice"]: line["counts"] for line in recorded(written, "window")}
 
 
 def test_state_of_a_newer_format_stops_with_its_sentence() -> None:
-    newer = {key: bytes([STATE_FORMAT + 1]) + value[1:] for key, value in stored("intake").items()}
+    newer = {key: bytes([STATE_FORMAT + 1]) + value[1:] for key, value in stored(FORMATS[-1], "intake").items()}
     sentence = f"has format {STATE_FORMAT + 1} and this worker knows {STATE_FORMAT}: deploy the newer worker again"
     with pytest.raises(NewerState, match=sentence):
         Intake.restored(TURNS, 0, 1, newer)

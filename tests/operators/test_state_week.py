@@ -69,7 +69,7 @@ class Week:
         register, numbers = self.intake._slices["operational"], self.burn_rate._history
         sizes = {
             "slices in intake's register": len(register) + len(register._retired),
-            "blocks of intake": len(self.intake._blocks),
+            "blocks of intake": len(self.intake._totals.blocks),
             "buckets of traffic": len(self.traffic._ledgers["turns"].kept()),
             "buckets of burn_rate": len(self.burn_rate._ledger.kept()),
             "history at 10 s": numbers.nbytes_of(0),

@@ -42,7 +42,7 @@ def newest_rows(cluster: Cluster) -> dict[str, list[Row]]:
         for record in log:
             read = decode(dict(record.headers), record.value or b"")
             assert isinstance(read, tuple), read
-            name, rows = read
+            name, rows, _ = read
             for row in rows.to_pylist():
                 key = tuple(row[column] for column in TABLES[name].order_by)
                 known = tables[name].get(key)

@@ -56,8 +56,8 @@ STAYS_WHEN_CUT_IS_FULL = ("pool",)
 LATENESS_MS = 120_000
 FUTURE_MS = 30_000
 ANCIENT_MS = 7 * 86_400_000
-HOLES = 4_096
-INCARNATIONS = 8
+REMEMBERED = 131_072
+INCARNATIONS = 32
 
 
 @dataclass(slots=True)
@@ -65,7 +65,6 @@ class Numbers:
     """Sequence numbers of one incarnation that came, and below which number all others are given up."""
 
     came: set[int] = field(default_factory=set)
-    lowest_missing: int = 0
     given_up_below: int = 0
 
     def take(self, number: int) -> Fate:
@@ -74,10 +73,7 @@ class Numbers:
         if number < self.given_up_below:
             return "expired"
         self.came.add(number)
-        if number > self.lowest_missing + HOLES:
-            self.lowest_missing = self.given_up_below = number - HOLES
-        while self.lowest_missing in self.came:
-            self.lowest_missing += 1
+        self.given_up_below = max(self.given_up_below, number - REMEMBERED)
         return "taken"
 
 

@@ -104,8 +104,8 @@ def test_a_marker_that_is_saved_before_its_blocks_is_caught(monkeypatch: pytest.
     whole = IntakeStage.phases
 
     def marker_first(stage: IntakeStage) -> Any:
-        blocks, marker, *others = [list(phase) for phase in whole(stage)]
-        return [marker, blocks, *others]
+        blocks, missing, pages, marker, *others = [list(phase) for phase in whole(stage)]
+        return [missing, pages, marker, blocks, *others]
 
     monkeypatch.setattr(IntakeStage, "phases", marker_first)
     assert is_caught()

@@ -227,10 +227,12 @@ class Worker:
             name, partition, records = self.unread[0]
             batch, left = records[:most], records[most:]
             self.stores[name].apply_changelog_batch(_events(changelog(name), partition, batch), None, None)
+            self.stages[name].surprise.check()
             self.unread[:1] = [(name, partition, left)] if left else []
             return
         for name, store in self.stores.items():
             await store.on_recovery_completed({TP(changelog(name), partition) for partition in self.owned}, set())
+            self.stages[name].surprise.check()
             places = [(topic, partition) for topic in TOPICS_OF[name] for partition in self.owned]
             self.position[name] = {place: self.cluster.committed[place] for place in places}
             self.acked[name] = dict(self.position[name])

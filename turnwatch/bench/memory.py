@@ -25,7 +25,7 @@ def run_memory(slices: int, slos: int) -> int:
     console = Console()
     import stream_jobs.agents.burn_rate  # noqa: F401  # A worker's imports are part of what it takes.
 
-    base = _resident_bytes()
+    base = resident_bytes()
     history = History(slos, PERIOD_S)
     now_ms = int(time.time()) // 3_600 * 3_600_000
     for level, start_ms in track(list(_all_buckets(now_ms)), description="filling", console=console):
@@ -35,7 +35,7 @@ def run_memory(slices: int, slos: int) -> int:
     for length_s in (60, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400, 259_200, PERIOD_S):
         history.window(length_s * 1_000, now_ms)
     decided_ms = (time.perf_counter() - started) * 1_000
-    resident = _resident_bytes()
+    resident = resident_bytes()
     console.print(
         f"history {history.nbytes / 2**20:.0f} MiB, imports {base / 2**20:.0f} MiB, all windows summed in {decided_ms:.0f} ms"
     )
@@ -51,6 +51,6 @@ def _all_buckets(now_ms: int) -> Iterator[tuple[int, int]]:
         yield from ((level, start_ms) for start_ms in range(first_ms, now_ms, resolution.width_ms))
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) * 1_024 for line in status.splitlines() if line.startswith("VmRSS"))

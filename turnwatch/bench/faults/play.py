@@ -17,9 +17,8 @@ import polars as pl
 from rich.console import Console
 from rich.live import Live
 
-from alerts.openslo import load_slos
+from alerts.definitions import watched_slos
 from alerts.pager import Notification, Pager
-from alerts.policies import policy_for
 from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress
 from schemas.topics import PARTITIONS_DEFAULT
@@ -233,8 +232,7 @@ async def _settle(scene: _Scene) -> dict[str, int]:
 
 def _expected_pages(scene: _Scene, round_: int, tables: Tables) -> Episodes:
     scene.burns.append(tables["burn_rate_10s"])
-    watched = [policy_for(slo) for slo in load_slos()]
-    return expected_pages(pl.concat(scene.burns), watched, scene.world.start_ms + round_ * ROUND_MS)
+    return expected_pages(pl.concat(scene.burns), watched_slos(), scene.world.start_ms + round_ * ROUND_MS)
 
 
 async def _until_notified(pages: Episodes, notifications: list[Notification], before: int) -> None:
