@@ -5,50 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from alerts.openslo import SHIPPED_SLOS, SloFileError, load_slos
-from alerts.policies import duration_text, policy_for, unreachable_rows
-from schemas.families import FAMILIES, Family
+from alerts.definitions import Definition, definitions
+from alerts.document_files import WrongFiles
+from alerts.openslo import SHIPPED_SLOS
+from alerts.policies import unreachable_rows
+from alerts.policy_document import SHIPPED_POLICIES
+from alerts.policy_rows import duration_text
+from alerts.slo_document import CUTS, RUNBOOK
 from schemas.slos import Slo
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def check(directory: Path = SHIPPED_SLOS, repository: Path = REPOSITORY) -> list[str]:
-    """Everything wrong with the SLO files and what they point to; empty when all is well."""
+def check(
+    directory: Path = SHIPPED_SLOS, repository: Path = REPOSITORY, policies: Path = SHIPPED_POLICIES
+) -> list[str]:
+    """Everything wrong with the SLO files, the policies and what they point to; empty when all is well."""
     try:
-        slos = load_slos(directory)
-    except SloFileError as error:
+        found = definitions(directory, policies)
+    except WrongFiles as error:
         return list(error.problems)
-    return [problem for slo in slos for problem in _problems(slo, repository)]
+    return [problem for each in found for problem in _problems(each, repository)]
 
 
-def notes(directory: Path = SHIPPED_SLOS) -> list[str]:
+def notes(directory: Path = SHIPPED_SLOS, policies: Path = SHIPPED_POLICIES) -> list[str]:
     """What a policy leaves out, and why: rows that can never fire, and rows too short for a cut's k-window."""
     try:
-        slos = load_slos(directory)
-    except SloFileError:
+        found = definitions(directory, policies)
+    except WrongFiles:
         return []  # `check` tells them.
-    return [f"{slo.name}: {note}" for slo in slos for note in (*_left_out(slo), *_skipped(slo))]
+    return [f"{each.watched.slo.name}: {note}" for each in found for note in (*_left_out(each), *_skipped(each))]
 
 
-def _problems(slo: Slo, repository: Path) -> Iterator[str]:
+def _problems(each: Definition, repository: Path) -> Iterator[str]:
+    slo = each.watched.slo
     is_address = "://" in slo.runbook
     if not is_address and not (repository / slo.runbook.partition("#")[0]).is_file():
-        yield f"{slo.name}: the runbook {slo.runbook} does not exist: write it, or name another."
+        sentence = f"The runbook {slo.runbook} does not exist: write it, or name another."
+        yield each.problem(("metadata", "annotations", RUNBOOK), sentence)
     for name in slo.cuts:
-        if all(row.short_s < _k_window_s(slo, name) for row in policy_for(slo).rows):
-            yield f"{slo.name}: no row of the policy can watch cut {name}, every short window is below its k-window."
+        if all(row.short_s < _k_window_s(slo, name) for row in each.watched.rows):
+            sentence = f"No row of policy {slo.policy} can watch cut {name}: every short window is below its k-window."
+            yield each.problem(("metadata", "annotations", CUTS), sentence)
 
 
-def _left_out(slo: Slo) -> Iterator[str]:
-    for unreachable in unreachable_rows(slo):
+def _left_out(each: Definition) -> Iterator[str]:
+    for unreachable in unreachable_rows(each.watched.slo, each.policy):
         yield f"{unreachable.sentence}."
 
 
-def _skipped(slo: Slo) -> Iterator[str]:
-    for name in slo.cuts:
-        k_window_s = _k_window_s(slo, name)
-        for row in policy_for(slo).rows:
+def _skipped(each: Definition) -> Iterator[str]:
+    for name in each.watched.slo.cuts:
+        k_window_s = _k_window_s(each.watched.slo, name)
+        for row in each.watched.rows:
             if row.short_s < k_window_s:
                 yield (
                     f"row {row.name} skips cut {name}: its short window of {duration_text(row.short_s)} "
@@ -57,10 +66,5 @@ def _skipped(slo: Slo) -> Iterator[str]:
 
 
 def _k_window_s(slo: Slo, cut_name: str) -> int:
-    family = _family_of(slo)
-    cut = next(cut for cut in family.cuts if cut.name == cut_name)
-    return family.partition(cut.partition).k_window_s
-
-
-def _family_of(slo: Slo) -> Family:
-    return next(family for family in FAMILIES.values() if slo.indicator.bad in family.measure_names)
+    cut = next(cut for cut in slo.family.cuts if cut.name == cut_name)
+    return slo.family.partition(cut.partition).k_window_s

@@ -75,6 +75,8 @@ def read_documents(text: str) -> tuple[list[Document], list[Mistake]]:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         mistakes.append(Mistake(line, "", "There is a control character here, which YAML does not allow."))
+    except RecursionError:
+        mistakes.append(Mistake(1, "", "This YAML is nested too deeply to be read."))
     return documents, mistakes
 
 

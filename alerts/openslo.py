@@ -1,34 +1,38 @@
 """OpenSLO v1 documents read into objectives: what `alerts/slos/*.yaml` may say, and what is wrong when it says else.
 
-A document is a ratio of two contract measures (bad and total turns, counted exactly at the edge) over a rolling period.
-What OpenSLO has no field for stands where it leaves room: the pool in `metadata.labels`, the cuts to watch, the owner
-and the runbook in `metadata.annotations`. Every mistake of every file is collected, with file, line, field and a
-sentence; a name that does not exist is answered with the nearest one that does.
+A document is a ratio of two contract measures (counted exactly at the edge), or a latency with a threshold that is
+counted there, over a rolling period. What OpenSLO has no field for stands where it leaves room: the pool in
+`metadata.labels`; the cuts to watch, the owner, the runbook and the burn policy in `metadata.annotations`. Every mistake
+of every file is collected, with file, line, field and a sentence; a name that does not exist is answered with the
+nearest one that does. `docs/slos.md` shows how to write one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from alerts.located_yaml import Document, Mistake, field_text, read_documents
-from alerts.slo_document import CUTS, SloDocument, ended, nearest, sentence_for
-from schemas.failures import BadInput
-from schemas.families import FAMILIES, Family
-from schemas.slos import Slo
+from alerts.document_files import Found, WrongFiles, documents_in, documents_of, files_in, passed_over, problem
+from alerts.document_sentences import clipped, ended, missing, nearest, sentence_for
+from alerts.located_yaml import Document, Mistake, Place, field_text
+from alerts.slo_document import CUTS, UNREAD, SloDocument
+from schemas.families import INDICATORS, Indicator
+from schemas.slos import STANDARD_POLICY, Slo
 
 SHIPPED_SLOS = Path(__file__).parent / "slos"
 
+_OBJECTIVE: Place = ("spec", "objectives", 0)
+_BAD_WHEN = {"lt": "at_or_above", "lte": "above"}
+_OPERATOR = {bad_when: operator for operator, bad_when in _BAD_WHEN.items()}
+_SIGN = {"lt": "<", "lte": "≤"}
 
-class SloFileError(BadInput):
-    """Everything that is wrong in a directory of SLO files; a problem is a line, `file:line: field: sentence`."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
+class SloFileError(WrongFiles):
+    """Everything that is wrong in a directory of SLO files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +42,42 @@ class Read:
     line: int
     slo: Slo | None
     mistakes: tuple[Mistake, ...] = ()
+    document: Document | None = None
 
 
 def load_slos(directory: Path = SHIPPED_SLOS) -> tuple[Slo, ...]:
     """Every objective of a directory's `*.yaml`, by name; all problems of all files at once as `SloFileError`."""
-    files = sorted(directory.glob("*.yaml"))
-    if not files:
-        raise SloFileError([f"{directory}: no SLO files (*.yaml) are here: name a directory that holds some."])
-    reads = [(file, read) for file in files for read in _read(file)]
-    problems = [_problem(file, mistake) for file, read in reads for mistake in read.mistakes]
-    problems += _doubles(reads)
+    reads = read_folder(directory)
+    problems = slo_problems(directory, reads)
     if problems:
         raise SloFileError(problems)
     return tuple(sorted((read.slo for _, read in reads if read.slo), key=lambda slo: slo.name))
 
 
+def read_folder(directory: Path) -> list[tuple[Path, Read]]:
+    """Every document of a directory's files, with its file."""
+    try:
+        files = files_in(directory, "SLO")
+    except WrongFiles as error:
+        raise SloFileError(error.problems) from None
+    return [(file, read) for file in files for read in _reads(documents_of(file, "an OpenSLO document"))]
+
+
+def slo_problems(directory: Path, reads: Sequence[tuple[Path, Read]]) -> list[str]:
+    """What is wrong with the documents, each by itself and among each other."""
+    told = [problem(file, mistake) for file, read in reads for mistake in read.mistakes]
+    return [*told, *_doubles(reads), *passed_over(directory, "SLO")]
+
+
 def read_slos(text: str) -> list[Read]:
     """The documents of one file's text, each an objective or its mistakes."""
-    documents, unreadable = read_documents(text)
-    if unreadable:
-        return [Read(1, None, tuple(unreadable))]
-    if not documents:
-        return [Read(1, None, (Mistake(1, "", "The file is empty: write an OpenSLO document or remove it."),))]
-    return [_read_document(document) for document in documents]
+    return _reads(documents_in(text, "an OpenSLO document"))
 
 
-def _read(file: Path) -> list[Read]:
-    try:
-        return read_slos(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        return [Read(1, None, (Mistake(1, "", f"The file cannot be read: {error.strerror}."),))]
-    except UnicodeDecodeError:
-        return [Read(1, None, (Mistake(1, "", "The file is not UTF-8 text: save it as UTF-8."),))]
+def _reads(found: Found) -> list[Read]:
+    if found.mistakes:
+        return [Read(1, None, found.mistakes)]
+    return [_read_document(document) for document in found.documents]
 
 
 def _read_document(document: Document) -> Read:
@@ -77,18 +85,20 @@ def _read_document(document: Document) -> Read:
     try:
         written = SloDocument.model_validate(document.data)
     except ValidationError as error:
-        return Read(line, None, tuple(sentence_for(document, details) for details in error.errors()))
-    bad = written.spec.indicator.spec.ratio_metric.bad.metric_source.spec.measure
-    family = next(family for family in FAMILIES.values() if bad in family.measure_names)
-    mistakes = tuple(_cut_mistakes(document, written, family))
-    return Read(line, None if mistakes else _slo(written), mistakes)
+        told = (sentence_for(document, SloDocument, details, UNREAD) for details in error.errors())
+        return Read(line, None, tuple(told), document)
+    indicator, mistakes = _indicator(document, written)
+    if indicator is None:
+        return Read(line, None, tuple(mistakes), document)
+    slo = _slo(written, indicator)
+    mistakes += _cut_mistakes(document, slo)
+    return Read(line, None if mistakes else slo, tuple(mistakes), document)
 
 
-def _slo(written: SloDocument) -> Slo:
-    ratio = written.spec.indicator.spec.ratio_metric
+def _slo(written: SloDocument, indicator: Indicator) -> Slo:
     return Slo(
         name=written.metadata.name,
-        indicator=ratio.indicator,
+        indicator=indicator,
         pool=written.metadata.labels.pool,
         objective=written.spec.objectives[0].target,
         period_s=written.spec.time_window[0].period_s,
@@ -96,37 +106,76 @@ def _slo(written: SloDocument) -> Slo:
         owner=written.metadata.annotations.owner,
         description=" ".join(written.spec.description.split()),
         runbook=written.metadata.annotations.runbook,
+        policy=written.metadata.annotations.policy or STANDARD_POLICY,
     )
 
 
-def _cut_mistakes(document: Document, written: SloDocument, family: Family) -> Iterator[Mistake]:
+# -- indicators --------------------------------------------------------------------------------------------------------
+
+
+def _indicator(document: Document, written: SloDocument) -> tuple[Indicator | None, list[Mistake]]:
+    """What the document measures; nothing where a threshold is asked for that nobody counts."""
+    metric, objective = written.spec.indicator.spec, written.spec.objectives[0]
+    fields = {name: (*_OBJECTIVE, name) for name in ("op", "value")}
+    given = [place for name, place in fields.items() if getattr(objective, name) is not None]
+    if metric.ratio_metric is not None:
+        sentence = "Only a `thresholdMetric` has one: remove it."
+        return metric.ratio_metric.indicator, [_at(document, place, sentence) for place in given]
+    assert metric.threshold_metric is not None  # The document's model has seen to it.
+    stage = metric.threshold_metric.metric_source.spec.latency
+    if objective.op is None or objective.value is None:
+        absent = [place for place in fields.values() if place not in given]
+        return None, [_at(document, place, missing(str(place[-1]), _OBJECTIVE)) for place in absent]
+    counted = _counted(stage, objective.op, objective.value)
+    if counted is None:
+        return None, [_at(document, fields["value"], _nobody_counts(stage, objective.op, objective.value))]
+    return counted, []
+
+
+def _at(document: Document, place: Place, sentence: str) -> Mistake:
+    return Mistake(document.line_of(place), field_text(place), sentence)
+
+
+def _counted(stage: str, op: str, value: Decimal) -> Indicator | None:
+    thresholds = (each for each in INDICATORS if each.stage == stage and each.bad_when == _BAD_WHEN[op])
+    return next((each for each in thresholds if each.threshold_ms is not None and value == each.threshold_ms), None)
+
+
+def _nobody_counts(stage: str, op: str, value: Decimal) -> str:
+    """The threshold that was asked for, and those that are counted of this latency, the nearest first."""
+    thresholds = [(each.threshold_ms, _OPERATOR[each.bad_when]) for each in INDICATORS if each.stage == stage]
+    nearest_first = sorted((abs(counted - value), counted, op) for counted, op in thresholds if counted is not None)
+    known = ", ".join(f"{stage} {_SIGN[op]} {counted} ms (`op: {op}`)" for _, counted, op in nearest_first)
+    return (
+        f"Nobody counts turns with {stage} {_SIGN[op]} {clipped(str(value))} ms; counted is {known}. "
+        "Take that, or declare an indicator in schemas/families.py "
+        "(`turnwatch backtest --threshold-ms` judges any threshold on the past, between bounds)."
+    )
+
+
+# -- cuts and names ----------------------------------------------------------------------------------------------------
+
+
+def _cut_mistakes(document: Document, slo: Slo) -> Iterator[Mistake]:
     """Cuts that the measures' family does not have, that hide the pool, or that are named twice."""
     place = ("metadata", "annotations", CUTS)
-    line, field = document.line_of(place), field_text(place)
-    known = {cut.name: cut for cut in family.cuts}
-    names = written.metadata.annotations.cuts.split()
-    for name in dict.fromkeys(names):
+    known = {cut.name: cut for cut in slo.family.cuts}
+    for name in dict.fromkeys(slo.cuts):
         if name not in known:
-            sentence = f"Family {family.name!r} has no cut {name!r} (cuts are separated by blanks)"
-            yield Mistake(line, field, ended(f"{sentence}{nearest(name, known)}"))
+            sentence = f"Family {slo.family.name!r} has no cut {clipped(repr(name))} (cuts are separated by blanks)"
+            yield _at(document, place, ended(f"{sentence}{nearest(name, known)}"))
         elif "pool" not in known[name].dimensions:
-            yield Mistake(line, field, f"Cut {name!r} does not tell pools apart, and this SLO is of one pool.")
-        if names.count(name) > 1:
-            yield Mistake(line, field, f"Cut {name!r} is named {names.count(name)} times: once is enough.")
+            yield _at(document, place, f"Cut {name!r} does not tell pools apart, and this SLO is of one pool.")
+        if slo.cuts.count(name) > 1:
+            yield _at(document, place, f"Cut {name!r} is named {slo.cuts.count(name)} times: once is enough.")
 
 
-def _doubles(reads: list[tuple[Path, Read]]) -> Iterator[str]:
+def _doubles(reads: Sequence[tuple[Path, Read]]) -> Iterator[str]:
     first: dict[str, str] = {}
     for file, read in reads:
         if read.slo is None:
             continue
         if read.slo.name in first:
             sentence = f"An SLO named {read.slo.name!r} exists already, at {first[read.slo.name]}: rename one of them."
-            yield _problem(file, Mistake(read.line, "metadata.name", sentence))
+            yield problem(file, Mistake(read.line, "metadata.name", sentence))
         first.setdefault(read.slo.name, f"{file.name}:{read.line}")
-
-
-def _problem(file: Path, mistake: Mistake) -> str:
-    field = f" {mistake.field}:" if mistake.field else ""
-    here = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-    return f"{here}:{mistake.line}:{field} {mistake.sentence}"

@@ -1,23 +1,19 @@
-"""The shape of one SLO document (OpenSLO v1, `kind: SLO`), and what is said when a document has another.
+"""The shape of one SLO document (OpenSLO v1, `kind: SLO`).
 
-The models hold the part of OpenSLO that turnwatch evaluates: a ratio of contract measures, one objective, one rolling
-period, budgeting by occurrences. Names that the contract knows (measures, pools) are checked where they stand, so that
-all mistakes of a document are told at once.
+The models hold the part of OpenSLO that turnwatch evaluates: an indicator over what the contract counts (a ratio of two
+measures, or a latency's threshold), one objective, one rolling period, budgeting by occurrences. Names that the contract
+knows (measures, latencies, pools) are checked where they stand, so that all mistakes of a document are told at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from decimal import Decimal
-from difflib import get_close_matches
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from alerts.located_yaml import Document, Mistake, Place, field_text
+from alerts.document_sentences import Name, Number, Part, Text, clipped, one_of, wrong
 from schemas.dimensions import DIMENSIONS
 from schemas.families import INDICATORS, Indicator
 
@@ -27,127 +23,159 @@ PERIODS_D = (7, 28, 30, 90)
 OBJECTIVE_MIN = Decimal("0.5")
 """Half of all turns bad is an outage: a lower objective would be paged for while it is met."""
 
-CUTS, OWNER, RUNBOOK = "turnwatch/cuts", "turnwatch/owner", "turnwatch/runbook"
+CUTS, OWNER, RUNBOOK, POLICY = "turnwatch/cuts", "turnwatch/owner", "turnwatch/runbook", "turnwatch/policy"
+
+TIME_SLICES = "Time slices are not supported yet"
+UNREAD = {
+    "timeSliceTarget": f"{TIME_SLICES}: remove the field, turns are counted one by one.",
+    "timeSliceWindow": f"{TIME_SLICES}: remove the field, turns are counted one by one.",
+    "indicatorRef": "Indicators of other documents are not looked up: write it here, as `indicator`.",
+    "alertPolicies": f"What alerts is the burn policy: name it in the annotation `{POLICY}`, and remove the field.",
+    "calendar": "Periods roll: remove the field.",
+}
+"""Fields of OpenSLO that are not read, and what to do instead."""
 
 
-def nearest(written: str, known: Iterable[str]) -> str:
-    """The end of a sentence about a name that does not exist: the one that was probably meant, or what there is.
-
-    >>> nearest("realtme", ["realtime", "batch"])
-    '; did you mean `realtime`?'
-    >>> nearest("xyz", ["realtime", "batch"])
-    '; known are `realtime`, `batch`'
-    """
-    names = list(known)
-    close = get_close_matches(written, names, n=1)
-    if close:
-        return f"; did you mean `{close[0]}`?"
-    return f"; known are {', '.join(f'`{name}`' for name in names)}"
+def good(indicator: Indicator) -> str:
+    """The name of what is left of an indicator's judged turns without the bad ones."""
+    return f"{indicator.name}_good"
 
 
-def _one_of(what: str, known: tuple[str, ...]) -> AfterValidator:
-    """Accepts only names of the contract, and suggests the nearest to any other."""
-
-    def check(written: str) -> str:
-        if written not in known:
-            sentence = ended(f"{what} is named {written!r}{nearest(written, known)}")
-            raise PydanticCustomError("unknown_name", "{sentence}", {"sentence": sentence})
-        return written
-
-    return AfterValidator(check)
+Pool = Annotated[str, one_of("No pool", DIMENSIONS["pool"].vocabulary)]
+BadMeasure = Annotated[str, one_of("No measure of bad turns", (each.bad for each in INDICATORS))]
+GoodMeasure = Annotated[str, one_of("No measure of good turns", map(good, INDICATORS))]
+TotalMeasure = Annotated[str, one_of("No measure of judged turns", (each.total for each in INDICATORS))]
+JudgedLatency = Annotated[
+    str, one_of("No latency that is judged", dict.fromkeys(each.stage for each in INDICATORS if each.stage))
+]
 
 
-def ended(sentence: str) -> str:
-    """A sentence with its full stop, unless it asks."""
-    return sentence if sentence.endswith(("?", ".")) else f"{sentence}."
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_camel)
-
-
-NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1_050)]
-Pool = Annotated[str, _one_of("No pool", DIMENSIONS["pool"].vocabulary)]
-BadMeasure = Annotated[str, _one_of("No measure of bad turns", tuple(each.bad for each in INDICATORS))]
-TotalMeasure = Annotated[str, _one_of("No measure of judged turns", tuple(each.total for each in INDICATORS))]
-
-
-class Labels(_Part):
+class Labels(Part):
     pool: Pool
 
 
-class Annotations(_Part):
+class Annotations(Part):
     model_config = ConfigDict(alias_generator=None)
 
     cuts: Annotated[Text, Field(alias=CUTS)]
     owner: Annotated[Text, Field(alias=OWNER)]
     runbook: Annotated[Text, Field(alias=RUNBOOK)]
+    policy: Annotated[Name | None, Field(alias=POLICY)] = None
 
 
-class Metadata(_Part):
+class Metadata(Part):
     name: Name
     display_name: Text | None = None
     labels: Labels
     annotations: Annotations
 
 
-class BadSpec(_Part):
+class BadSpec(Part):
     measure: BadMeasure
 
 
-class BadSource(_Part):
+class BadSource(Part):
     type: Literal["turnwatch"]
     spec: BadSpec
 
 
-class BadMetric(_Part):
+class BadMetric(Part):
     metric_source: BadSource
 
 
-class TotalSpec(_Part):
+class GoodSpec(Part):
+    measure: GoodMeasure
+
+
+class GoodSource(Part):
+    type: Literal["turnwatch"]
+    spec: GoodSpec
+
+
+class GoodMetric(Part):
+    metric_source: GoodSource
+
+
+class TotalSpec(Part):
     measure: TotalMeasure
 
 
-class TotalSource(_Part):
+class TotalSource(Part):
     type: Literal["turnwatch"]
     spec: TotalSpec
 
 
-class TotalMetric(_Part):
+class TotalMetric(Part):
     metric_source: TotalSource
 
 
-class RatioMetric(_Part):
+class RatioMetric(Part):
+    """Bad of total turns, or good of total ones."""
+
     counter: Literal[True]
-    bad: BadMetric
+    bad: BadMetric | None = None
+    good: GoodMetric | None = None
     total: TotalMetric
 
     @property
+    def part(self) -> str:
+        """The measure that is divided by the total."""
+        if self.bad is not None:
+            return self.bad.metric_source.spec.measure
+        assert self.good is not None
+        return self.good.metric_source.spec.measure
+
+    @property
     def indicator(self) -> Indicator:
-        return next(each for each in INDICATORS if each.bad == self.bad.metric_source.spec.measure)
+        return next(each for each in INDICATORS if self.part in (each.bad, good(each)))
 
     @model_validator(mode="after")
     def _is_one_ratio(self) -> RatioMetric:
+        if self.bad is not None and self.good is not None:
+            raise wrong("There are `bad` and `good`, and one follows from the other: keep one.")
+        if self.bad is None and self.good is None:
+            raise wrong("What is divided by `total` is missing: add `bad` or `good`.")
         total = self.total.metric_source.spec.measure
         if total != self.indicator.total:
-            sentence = f"`{self.indicator.bad}` is a part of `{self.indicator.total}`, not of `{total}`."
-            raise PydanticCustomError("two_ratios", "{sentence}", {"sentence": sentence})
+            raise wrong(f"`{self.part}` is a part of `{self.indicator.total}`, not of `{total}`.")
         return self
 
 
-class IndicatorSpec(_Part):
+class LatencySpec(Part):
+    latency: JudgedLatency
+
+
+class LatencySource(Part):
+    type: Literal["turnwatch"]
+    spec: LatencySpec
+
+
+class ThresholdMetric(Part):
+    """A latency of turns; the objective has the threshold, in ms, that good ones keep."""
+
+    metric_source: LatencySource
+
+
+class IndicatorSpec(Part):
     description: Text | None = None
-    ratio_metric: RatioMetric
+    ratio_metric: RatioMetric | None = None
+    threshold_metric: ThresholdMetric | None = None
+
+    @model_validator(mode="after")
+    def _is_one_metric(self) -> IndicatorSpec:
+        if self.ratio_metric is None and self.threshold_metric is None:
+            raise wrong("What is measured is missing: add `ratioMetric` or `thresholdMetric`.")
+        if self.ratio_metric is not None and self.threshold_metric is not None:
+            raise wrong("There are `ratioMetric` and `thresholdMetric`: keep one.")
+        return self
 
 
-class IndicatorMetadata(_Part):
+class IndicatorMetadata(Part):
     name: Name
     display_name: Text | None = None
 
 
-class InlineIndicator(_Part):
+class InlineIndicator(Part):
     metadata: IndicatorMetadata
     spec: IndicatorSpec
 
@@ -160,8 +188,8 @@ def _known_period(written: str) -> str:
     """
     match = re.fullmatch(r"([1-9][0-9]{0,3})([dw])", written)
     if match is None or _days(written) not in PERIODS_D:
-        sentence = f"{written!r} is not a period that is kept: write {', '.join(f'{days}d' for days in PERIODS_D[:-1])}"
-        raise PydanticCustomError("period", "{sentence}", {"sentence": f"{sentence} or {PERIODS_D[-1]}d."})
+        kept = f"{', '.join(f'{days}d' for days in PERIODS_D[:-1])} or {PERIODS_D[-1]}d"
+        raise wrong(f"{clipped(repr(written))} is not a period that is kept: write {kept}.")
     return written
 
 
@@ -169,7 +197,7 @@ def _days(duration: str) -> int:
     return int(duration[:-1]) * {"d": 1, "w": 7}[duration[-1]]
 
 
-class TimeWindow(_Part):
+class TimeWindow(Part):
     duration: Annotated[str, AfterValidator(_known_period)]
     is_rolling: Literal[True]
 
@@ -178,103 +206,45 @@ class TimeWindow(_Part):
         return _days(self.duration) * 86_400
 
 
-def _number(written: object) -> object:
-    """Whole numbers are decimals too, so that `99` is told it is no share rather than no number."""
-    return Decimal(written) if isinstance(written, int) and not isinstance(written, bool) else written
+def _leaves_a_budget(target: Decimal) -> Decimal:
+    written = clipped(str(target))
+    if target < OBJECTIVE_MIN:
+        raise wrong(
+            f"{written} allows more than half of all turns to be bad, which pages as an outage: write 0.5 or more."
+        )
+    if target >= 1:
+        raise wrong(f"{written} leaves no error budget or is a percentage: write a share below 1, such as 0.99.")
+    return target
 
 
-class Objective(_Part):
+class Objective(Part):
+    """`op` and `value` are of a latency's threshold: a turn is good when its latency is below (or up to) `value` ms."""
+
     display_name: Text | None = None
-    target: Annotated[Decimal, BeforeValidator(_number), Field(ge=OBJECTIVE_MIN, lt=1)]
+    op: Literal["lt", "lte"] | None = None
+    value: Number | None = None
+    target: Annotated[Number, AfterValidator(_leaves_a_budget)]
 
 
-class Spec(_Part):
+def _counts_turns(method: str) -> str:
+    if method in ("Timeslices", "RatioTimeslices"):
+        raise wrong(f"{TIME_SLICES}: write Occurrences, which counts turns.")
+    if method != "Occurrences":
+        raise wrong(f'This has to be Occurrences, and "{clipped(method)}" is written.')
+    return method
+
+
+class Spec(Part):
     description: Text
     service: Name
     indicator: InlineIndicator
     time_window: Annotated[list[TimeWindow], Field(min_length=1, max_length=1)]
-    budgeting_method: Literal["Occurrences"]
+    budgeting_method: Annotated[str, AfterValidator(_counts_turns)]
     objectives: Annotated[list[Objective], Field(min_length=1, max_length=1)]
 
 
-class SloDocument(_Part):
+class SloDocument(Part):
     api_version: Literal["openslo/v1"]
     kind: Literal["SLO"]
     metadata: Metadata
     spec: Spec
-
-
-def sentence_for(document: Document, details: ErrorDetails) -> Mistake:
-    """One validation error as the line, the field, and what to do about it."""
-    place: Place = details["loc"]
-    kind = details["type"]
-    line = document.line_of(place)
-    if kind == "extra_forbidden":
-        known = _fields_at(place[:-1])
-        return Mistake(line, field_text(place), ended(f"There is no such field{nearest(str(place[-1]), known)}"))
-    if kind == "missing":
-        owner = f"`{field_text(place[:-1])}`" if place[:-1] else "the document"
-        return Mistake(line, field_text(place), f"The field is missing: add `{place[-1]}` to {owner}.")
-    say = _SENTENCES.get(kind)
-    return Mistake(line, field_text(place) or "document", say(details) if say else ended(details["msg"]))
-
-
-def _shown(details: ErrorDetails) -> str:
-    """The value as written, unless it is a whole section or list."""
-    match details["input"]:
-        case dict():
-            return "a section"
-        case list():
-            return "a list"
-        case None:
-            return "nothing"
-        case bool() as claim:
-            return str(claim).lower()
-        case str() as text:
-            return f'"{text}"'
-        case number:
-            return str(number)
-
-
-def _literal(details: ErrorDetails) -> str:
-    expected = str(details["ctx"]["expected"]).strip("'").replace("True", "true")
-    return f"This has to be {expected}, and {_shown(details)} is written."
-
-
-_SENTENCES: dict[str, Callable[[ErrorDetails], str]] = {
-    "literal_error": _literal,
-    "string_type": lambda told: f"This has to be text, and {_shown(told)} is written: put it in quotes.",
-    "string_too_short": lambda told: "This is empty: write it, or remove the field if it is optional.",
-    "string_too_long": lambda told: "This is longer than the 1050 characters that OpenSLO allows.",
-    "string_pattern_mismatch": lambda told: (
-        f"{_shown(told)} is not a name: use up to 63 lower-case letters, digits and inner hyphens."
-    ),
-    "model_type": lambda told: f"This has to be a section with fields, and {_shown(told)} is written.",
-    "list_type": lambda told: f"This has to be a list, and {_shown(told)} is written: begin its items with `-`.",
-    "too_short": lambda told: "The list is empty: it has to hold exactly one item.",
-    "too_long": lambda told: f"The list holds {told['ctx']['actual_length']} items: only one is supported.",
-    "is_instance_of": lambda told: f"This has to be a decimal such as 0.99 (no quotes), and {_shown(told)} is written.",
-    "greater_than_equal": lambda told: (
-        f"{told['input']} allows more than half of all turns to be bad, which pages as an outage: write 0.5 or more."
-    ),
-    "less_than": lambda told: (
-        f"{told['input']} leaves no error budget or is a percentage: write a share below 1, such as 0.99."
-    ),
-}
-
-
-def _fields_at(place: Place) -> list[str]:
-    """The fields that the section at a place may hold."""
-    model: type[BaseModel] = SloDocument
-    for part in place:
-        if isinstance(part, int):
-            continue
-        field = next(field for name, field in model.model_fields.items() if (field.alias or name) == part)
-        model = _section(field.annotation)
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _section(annotation: object) -> type[BaseModel]:
-    inner = next((part for part in get_args(annotation) if isinstance(part, type)), annotation)
-    assert isinstance(inner, type) and issubclass(inner, BaseModel)
-    return inner

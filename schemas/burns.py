@@ -19,6 +19,8 @@ LAST_INSTANT_MS = 253_402_300_800_000
 PARTS_MAX = 10_000
 UNKNOWN_FIELDS_MAX = 100
 """A newer version declares a few fields more; what has more of them than this is no version's."""
+DECISION_FORMAT = 1
+"""Grows when an older worker could not read what a newer one states. What was stated before there was a number is 1."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SliceText = Annotated[str, Field(pattern=SLICE_PATTERN, max_length=2_000)]
@@ -87,6 +89,7 @@ class Decision(BaseModel):
     quiet: Annotated[tuple[Quiet, ...], FailFast()] = ()
     part: Annotated[int, Field(ge=0)] = 0
     parts: Annotated[int, Field(ge=1, le=PARTS_MAX)] = 1
+    format: Annotated[int, Field(ge=1, le=DECISION_FORMAT)] = 1
 
     @model_validator(mode="after")
     def _part_of_parts(self) -> Decision:
@@ -95,16 +98,39 @@ class Decision(BaseModel):
         return self
 
 
+class _Format(BaseModel):
+    """What every format of a statement has."""
+
+    format: Annotated[int, Field(strict=True, ge=1)] = 1
+
+
 def decode(payload: bytes) -> Decision:
     """Reads a decision, or a part of one, that a shard stated; raises `Undecodable` where it is none."""
     try:
         return Decision.model_validate_json(payload)
     except ValidationError as error:
-        if error.error_count() <= UNKNOWN_FIELDS_MAX and all(
-            each["type"] == "extra_forbidden" for each in error.errors(include_url=False, include_input=False)
-        ):
-            raise Foreseen("A decision has fields that this worker does not know: deploy the newer worker.") from None
-        raise Undecodable("The record is no decision of this version.") from None
+        raise no_statement("decision", DECISION_FORMAT, payload, error) from None
+
+
+def no_statement(what: str, known: int, payload: bytes, error: ValidationError) -> Foreseen:
+    """Why `payload` is not read: a newer version stated it, which ends the worker, or nobody did (`Undecodable`)."""
+    written = _format_of(payload)
+    if written > known:
+        return Foreseen(
+            f"A {what} of format {written} was read by a worker that knows {known}: deploy the newer worker."
+        )
+    if error.error_count() <= UNKNOWN_FIELDS_MAX and all(
+        each["type"] == "extra_forbidden" for each in error.errors(include_url=False, include_input=False)
+    ):
+        return Foreseen(f"A {what} has fields that this worker does not know: deploy the newer worker.")
+    return Undecodable(f"The record is no {what} of this version.")
+
+
+def _format_of(payload: bytes) -> int:
+    try:
+        return _Format.model_validate_json(payload).format
+    except ValidationError:
+        return 0
 
 
 class AlertState(BaseModel):

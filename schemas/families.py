@@ -115,13 +115,14 @@ class Indicator:
     """A service level indicator that is counted exactly at the edge, as bad and total turns.
 
     `threshold_ms` is `None` for outcomes that are good or bad by nature. `bad_when` says on which side of the threshold
-    a turn is bad: `at_or_above` for "good below", `above` for "good up to and including".
+    a turn is bad: `at_or_above` for "good below", `above` for "good up to and including". `stage` is whose latency that is.
     """
 
     name: str
     meaning: str
     threshold_ms: int | None = None
     bad_when: Literal["at_or_above", "above"] = "at_or_above"
+    stage: str | None = None
 
     @property
     def bad(self) -> str:
@@ -140,10 +141,10 @@ class Indicator:
 
 
 INDICATORS = (
-    Indicator("first_partial_500ms", "first partial transcript below 500 ms", threshold_ms=500),
-    Indicator("first_audio_1800ms", "first synthesised audio below 1.8 s", threshold_ms=1_800),
-    Indicator("turn_4000ms", "whole turn below 4 s", threshold_ms=4_000),
-    Indicator("queue_wait_250ms", "queue wait up to 250 ms", threshold_ms=250, bad_when="above"),
+    Indicator("first_partial_500ms", "first partial transcript below 500 ms", 500, stage="asr_first_partial"),
+    Indicator("first_audio_1800ms", "first synthesised audio below 1.8 s", 1_800, stage="first_audio"),
+    Indicator("turn_4000ms", "whole turn below 4 s", 4_000, stage="turn"),
+    Indicator("queue_wait_250ms", "queue wait up to 250 ms", 250, bad_when="above", stage="queue_wait"),
     Indicator("turn_error", "turn without error"),
     Indicator("abandonment", "turn not abandoned by the user"),
     Indicator("retrieval_stale", "retrieval answered from a fresh index"),

@@ -6,18 +6,25 @@ what may be bad is the error budget; *burn* is how many times faster than allowe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from schemas.families import Indicator
+from schemas.families import FAMILIES, Family, Indicator
 
 Severity = Literal["page", "ticket"]
+
+STANDARD_POLICY = "standard"
+"""The policy of an objective that names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """One objective over one pool. `objective` is a decimal below 1, kept as written; `cuts` are names of cuts watched."""
+    """One objective over one pool. `objective` is a decimal below 1, kept as written; `cuts` are names of cuts watched.
+
+    `policy` names the burn policy whose rows watch it.
+    """
 
     name: str
     indicator: Indicator
@@ -28,11 +35,17 @@ class Slo:
     owner: str
     description: str
     runbook: str
+    policy: str = STANDARD_POLICY
 
     @property
     def budget_rate(self) -> Decimal:
         """The share of turns that may be bad: 1 - objective."""
         return 1 - self.objective
+
+    @property
+    def family(self) -> Family:
+        """The family that counts the indicator's measures."""
+        return next(family for family in FAMILIES.values() if self.indicator.bad in family.measure_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,33 @@ class LowTraffic:
     bad_events_min: int = 10
     budget_share_min: Decimal = Decimal("0.01")
 
+    @classmethod
+    def none(cls) -> LowTraffic:
+        """The rule that holds nothing back: whatever exceeds a row is enough."""
+        return cls(confidence=0.0, bad_events_min=0)
+
+
+def _keep_firing_s() -> dict[Severity, int]:
+    return {"page": 60, "ticket": 600}
+
+
+def _pending_s() -> dict[Severity, int]:
+    return {"page": 0, "ticket": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """When an alert begins and ends, in event time.
+
+    It begins once its row has been exceeded for `pending_s`. It stays while both windows of a row are above
+    `resolve_below` times the row's threshold, so that it does not come and go at the threshold itself, and for
+    `keep_firing_s` after that.
+    """
+
+    resolve_below: Decimal = Decimal("0.9")
+    keep_firing_s: Mapping[Severity, int] = field(default_factory=_keep_firing_s, hash=False)
+    pending_s: Mapping[Severity, int] = field(default_factory=_pending_s, hash=False)
+
 
 @dataclass(frozen=True, slots=True)
 class WatchedSlo:
@@ -71,3 +111,4 @@ class WatchedSlo:
     slo: Slo
     rows: tuple[PolicyRow, ...]
     low_traffic: LowTraffic = LowTraffic()
+    life: Life = Life()

@@ -26,9 +26,9 @@ from schemas.frames import (
     headers_of,
 )
 from schemas.partials import PARTIALS_VERSION
-from schemas.rejections import Reason
+from schemas.rejections import PRODUCERS_MAX, Reason
 from schemas.topics import PARTITIONS_DEFAULT, TOPICS
-from stream_jobs.operators.fences import HOLES_MAX
+from stream_jobs.operators.fences import GAP_NUMBERS, GAPS_MAX, INCARNATIONS_MAX, NUMBERS_KEPT, PAGES
 from stream_jobs.operators.opening import FUTURE_MAX_MS, PAST_MAX_MS
 from turnwatch.cli import app
 from turnwatch.settings import Settings
@@ -212,7 +212,12 @@ def test_the_contract_states_the_bounds_that_hold() -> None:
         f"| window end after the broker's append time | {FUTURE_MAX_MS // 1_000} s |",
         f"| window end before the broker's append time | {PAST_MAX_MS // 86_400_000} days |",
         f"Kafka partition | {lateness_s} s (every family) |",
-        f"| sequence above the lowest one that has not come | {HOLES_MAX:,} |",
+        f"where it has not come yet | {NUMBERS_KEPT:,} |",
+        f"| incarnations of one producer, per Kafka partition and family | {INCARNATIONS_MAX} |",
+        f"per Kafka partition and family within 7 days | {PRODUCERS_MAX:,} (a setting) |",
+        f"there are at most {GAPS_MAX:,} such gaps",
+        f"each {GAP_NUMBERS:,} numbers of which some are missing",
+        f"Producers are spread over {PAGES} pages",
         f"fewer than {K_SESSIONS_MIN} distinct",
     ):
         assert bound in CONTRACT

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import pytest
-import yaml
 
 from alerts.openslo import SHIPPED_SLOS, SloFileError, load_slos, read_slos
-from schemas.families import INDICATORS
+from schemas.dimensions import DIMENSIONS
+from schemas.families import FAMILIES, INDICATORS
+from tests.rules.documents import OF_A_THRESHOLD, OF_GOOD_TURNS
 
-REALTIME = {
-    "first-partial-500ms-realtime": "0.95",
-    "first-audio-1800ms-realtime": "0.95",
-    "turn-4000ms-realtime": "0.99",
-    "queue-wait-250ms-realtime": "0.99",
-    "turn-error-realtime": "0.999",
-    "abandonment-realtime": "0.97",
-    "retrieval-stale-realtime": "0.99",
+PROMISED = {
+    "first-partial-500ms": "0.95",
+    "first-audio-1800ms": "0.95",
+    "turn-4000ms": "0.99",
+    "queue-wait-250ms": "0.99",
+    "turn-error": "0.999",
+    "abandonment": "0.97",
+    "retrieval-stale": "0.99",
 }
 
-SOUND = (SHIPPED_SLOS / "turn_4000ms.yaml").read_text()
+SOUND = (SHIPPED_SLOS / "turn_4000ms.yaml").read_text().partition("---")[0]
 
 
 def only_problem(text: str) -> str:
@@ -31,17 +33,17 @@ def only_problem(text: str) -> str:
     return f"{mistakes[0].line} {mistakes[0].field}: {mistakes[0].sentence}"
 
 
-def test_the_shipped_objectives_are_those_promised() -> None:
-    shipped = {slo.name: slo.objective for slo in load_slos() if slo.pool == "realtime"}
-    assert shipped == {name: Decimal(objective) for name, objective in REALTIME.items()}
+def test_the_shipped_objectives_are_those_promised_for_each_pool() -> None:
+    for pool in DIMENSIONS["pool"].vocabulary:
+        shipped = {slo.name: slo.objective for slo in load_slos() if slo.pool == pool}
+        assert shipped == {f"{name}-{pool}": Decimal(objective) for name, objective in PROMISED.items()}
 
 
-def test_realtime_and_batch_are_apart() -> None:
-    assert {slo.name for slo in load_slos() if slo.pool == "batch"} == {"turn-error-batch", "retrieval-stale-batch"}
-
-
-def test_every_indicator_that_producers_count_has_an_objective() -> None:
-    assert {slo.indicator for slo in load_slos()} == set(INDICATORS)
+def test_every_indicator_that_producers_count_has_an_objective_in_each_pool() -> None:
+    counted = product(INDICATORS, DIMENSIONS["pool"].vocabulary)
+    assert sorted((slo.indicator.name, slo.pool) for slo in load_slos()) == sorted(
+        (each.name, pool) for each, pool in counted
+    )
 
 
 def test_shipped_objectives_roll_over_thirty_days_and_stay_decimals() -> None:
@@ -67,7 +69,7 @@ WRONG = [
     ("duration: 30d", "duration: 31d", 32, "spec.timeWindow[0].duration", "7d, 28d, 30d or 90d"),
     ("duration: 30d", "duration: month", 32, "spec.timeWindow[0].duration", "not a period"),
     ("isRolling: true", "isRolling: false", 33, "spec.timeWindow[0].isRolling", "has to be true"),
-    ("Occurrences", "Timeslices", 34, "spec.budgetingMethod", "has to be Occurrences"),
+    ("Occurrences", "Timeslices", 34, "spec.budgetingMethod", "write Occurrences"),
     ("target: 0.99", "target: 99", 36, "spec.objectives[0].target", "is a percentage"),
     ("target: 0.99", "target: 1.0", 36, "spec.objectives[0].target", "no error budget"),
     ("target: 0.99", "target: 0.3", 36, "spec.objectives[0].target", "more than half"),
@@ -87,47 +89,6 @@ def test_a_wrong_field_is_told_with_line_and_sentence(sound: str, wrong: str, li
     assert says in problem
 
 
-def scalar_places(node: object, place: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    match node:
-        case dict():
-            return [each for key, value in node.items() for each in scalar_places(value, (*place, key))]
-        case list():
-            return [each for at, value in enumerate(node) for each in scalar_places(value, (*place, at))]
-        case _:
-            return [place]
-
-
-PLACES = scalar_places(yaml.safe_load(SOUND))
-
-
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
-def test_a_list_in_place_of_any_value_is_one_told_mistake(place: tuple[str | int, ...]) -> None:
-    document = yaml.safe_load(SOUND)
-    section = document
-    for part in place[:-1]:
-        section = section[part]
-    section[place[-1]] = [["wrong"]]
-    mistakes = [mistake for read in read_slos(yaml.safe_dump(document)) for mistake in read.mistakes]
-    assert len(mistakes) == 1
-    assert mistakes[0].field.endswith(str(place[-1]))
-    assert mistakes[0].sentence.endswith((".", "?"))
-
-
-OPTIONAL = {("metadata", "displayName")}
-
-
-@pytest.mark.parametrize("place", [place for place in PLACES if place not in OPTIONAL], ids=str)
-def test_a_missing_value_is_told_with_the_name_to_add(place: tuple[str | int, ...]) -> None:
-    document = yaml.safe_load(SOUND)
-    section = document
-    for part in place[:-1]:
-        section = section[part]
-    del section[place[-1]]
-    mistakes = [mistake for read in read_slos(yaml.safe_dump(document)) for mistake in read.mistakes]
-    assert len(mistakes) == 1
-    assert f"add `{place[-1]}`" in mistakes[0].sentence
-
-
 def test_a_misspelt_measure_is_answered_with_the_nearest() -> None:
     problem = only_problem(SOUND.replace("measure: turn_4000ms_bad", "measure: turn_400ms_bad"))
     assert problem.startswith("25 spec.indicator.spec.ratioMetric.bad.metricSource.spec.measure: ")
@@ -137,6 +98,64 @@ def test_a_misspelt_measure_is_answered_with_the_nearest() -> None:
 def test_bad_and_total_have_to_be_one_ratio() -> None:
     problem = only_problem(SOUND.replace("measure: turn_4000ms_total", "measure: turn_error_total"))
     assert "`turn_4000ms_bad` is a part of `turn_4000ms_total`, not of `turn_error_total`" in problem
+
+
+BOTH_PARTS = """        bad:
+          metricSource:
+            type: turnwatch
+            spec:
+              measure: turn_error_bad
+"""
+
+
+@pytest.mark.parametrize(
+    ("document", "sound", "wrong", "told"),
+    [
+        (
+            OF_GOOD_TURNS,
+            "        good:\n",
+            f"{BOTH_PARTS}        good:\n",
+            "22 spec.indicator.spec.ratioMetric: There are",
+        ),
+        (
+            OF_GOOD_TURNS,
+            "measure: turn_error_good",
+            "measure: abandonment_good",
+            "`abandonment_good` is a part of `abandon",
+        ),
+        (OF_GOOD_TURNS, "measure: turn_error_good", "measure: turn_error_bad", "did you mean `turn_error_good`?"),
+        (
+            OF_GOOD_TURNS,
+            "    - displayName: nearly all\n      target",
+            "    - op: lt\n      target",
+            "39 spec.objectives[0].op",
+        ),
+        (
+            OF_A_THRESHOLD,
+            "      thresholdMetric:\n",
+            "      ratioMetric: 7\n      thresholdMetric:\n",
+            "18 spec.indicator",
+        ),
+        (OF_A_THRESHOLD, "      value: 4000\n", "", "28 spec.objectives[0].value: The field is missing: add `value`"),
+    ],
+)
+def test_an_indicator_is_one_ratio_or_one_threshold(document: str, sound: str, wrong: str, told: str) -> None:
+    assert sound in document
+    assert told in only_problem(document.replace(sound, wrong, 1))
+
+
+def test_a_ratio_and_a_threshold_at_once_are_refused() -> None:
+    start, end = OF_GOOD_TURNS.index("      ratioMetric:"), OF_GOOD_TURNS.index("  timeWindow:")
+    ratio = OF_GOOD_TURNS[start:end]
+    text = OF_A_THRESHOLD.replace("      thresholdMetric:\n", f"{ratio}      thresholdMetric:\n")
+    assert "There are `ratioMetric` and `thresholdMetric`: keep one." in only_problem(text)
+
+
+def test_every_measure_is_of_one_family() -> None:
+    names = [name for family in FAMILIES.values() for name in family.measure_names]
+    judged = [name for each in INDICATORS for name in (each.bad, each.total)]
+    assert [name for name in judged if names.count(name) != 1] == []
+    assert {slo.family.name for slo in load_slos()} == {"turns"}
 
 
 def test_all_mistakes_of_a_document_are_told_at_once() -> None:

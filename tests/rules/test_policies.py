@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.policies import policy_for, policy_rows, unreachable_rows
-from schemas.slos import PolicyRow, Slo
+from schemas.slos import Life, LowTraffic, PolicyRow, Severity, Slo
+from stream_jobs.operators.burn_arithmetic import evidence_is_enough, exceeds
 from tests.rules.burning import DAY_S, TURN_SLO
 
 HOUR_S = 3_600
@@ -102,6 +105,20 @@ def test_every_row_can_fire_and_none_fires_while_under_budget(objective: Decimal
     for row in policy_for(slo).rows:
         assert slo.budget_rate <= row.threshold < 1
         assert row.short_s < row.long_s <= slo.period_s
+
+
+@given(total=st.integers(1, 10**12), bad=st.integers(0, 10**12), threshold=st.decimals("0", "0.9999", places=4))
+def test_the_rule_that_holds_nothing_is_met_by_whatever_exceeds_a_row(total: int, bad: int, threshold: Decimal) -> None:
+    bad = min(bad, total)
+    if exceeds(np.array([[bad, total]]), threshold)[0]:
+        assert evidence_is_enough(bad, total, threshold, None, LowTraffic.none())
+
+
+def test_an_alert_keeps_firing_by_severity_and_an_objective_can_be_a_key() -> None:
+    life = policy_for(TURN_SLO).life
+    assert life == Life() and 0 < life.resolve_below < 1
+    assert set(life.keep_firing_s) == set(life.pending_s) == set(get_args(Severity))
+    assert len({policy_for(TURN_SLO), policy_for(TURN_SLO)}) == 1
 
 
 @given(objective=objectives, period_d=periods)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 import yaml
 
-from alerts.explanations import Paging, labels_of
+from alerts.explanations import Links, Paging, labels_of
+from alerts.watchdog import watchdog
 from schemas.burns import Burn
+from stack.alertmanager import PAGER_URL, WATCHDOG_URL, paging_to
 from tests.rules.burning import TURN_SLO, burning
-from tests.rules.conftest import SHIPPED_CONFIG, SHIPPED_WEBHOOK
+from tests.rules.conftest import SHIPPED_CONFIG
 
 PAGING = Paging(slos={TURN_SLO.name: TURN_SLO})
 AMTOOL_NEEDED = pytest.mark.needs("prometheus-alertmanager")
@@ -41,14 +44,37 @@ def test_pages_wake_somebody_and_tickets_wait(burn: Burn, receiver: str) -> None
 
 
 @AMTOOL_NEEDED
+def test_the_watchdog_goes_to_the_dead_mans_switch_alone() -> None:
+    labels = [f"{name}={value}" for name, value in watchdog(0, 0, Links()).labels.items()]
+    arguments = (f"--config.file={SHIPPED_CONFIG}", "--verify.receivers=dead-mans-switch", *labels)
+    routed = amtool("config", "routes", "test", *arguments)
+    assert routed.returncode == 0, routed.stdout + routed.stderr
+
+
+@AMTOOL_NEEDED
 def test_an_alert_of_unknown_severity_still_reaches_the_on_call() -> None:
     routed = amtool("config", "routes", "test", f"--config.file={SHIPPED_CONFIG}", "--verify.receivers=on-call", "x=y")
     assert routed.returncode == 0, routed.stdout + routed.stderr
 
 
-def test_every_receiver_hears_of_the_end_at_the_address_the_local_stack_replaces() -> None:
-    webhooks = [
-        hook for each in yaml.safe_load(SHIPPED_CONFIG.read_text())["receivers"] for hook in each["webhook_configs"]
-    ]
-    assert {hook["url"] for hook in webhooks} == {SHIPPED_WEBHOOK}
-    assert all(hook["send_resolved"] for hook in webhooks)
+def webhooks() -> dict[str, dict[str, Any]]:
+    """The one webhook of each receiver."""
+    receivers = yaml.safe_load(SHIPPED_CONFIG.read_text())["receivers"]
+    assert [len(each["webhook_configs"]) for each in receivers] == [1] * len(receivers)
+    return {each["name"]: each["webhook_configs"][0] for each in receivers}
+
+
+def test_everybody_hears_of_the_end_but_the_dead_mans_switch_which_would_take_it_for_a_sign_of_life() -> None:
+    assert {name: hook["send_resolved"] for name, hook in webhooks().items()} == {
+        "on-call": True,
+        "tickets": True,
+        "dead-mans-switch": False,
+    }
+
+
+def test_the_local_stack_replaces_every_address_by_its_pagers() -> None:
+    assert {hook["url"] for hook in webhooks().values()} == {PAGER_URL, WATCHDOG_URL}
+    told = yaml.safe_load(paging_to("http://127.0.0.1:7/page", SHIPPED_CONFIG))["receivers"]
+    urls = {each["name"]: each["webhook_configs"][0]["url"] for each in told}
+    assert urls["dead-mans-switch"] == "http://127.0.0.1:7/watchdog"
+    assert urls["on-call"] == urls["tickets"] == "http://127.0.0.1:7/page"

@@ -1,25 +1,47 @@
-"""The runbook's queries can be pasted, run on the tables as they are, and lead to the cause of an incident."""
+"""Every alert of ours has a runbook; its queries can be pasted, run on the tables as they are, and lead to the cause."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import re
 import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from alerts.check import REPOSITORY
 from alerts.openslo import load_slos
 from alerts.policies import policy_for, shown
+from schemas.metrics import WorkerMetrics
 from schemas.tables import TABLES
 from tests.rules.burning import TURN_SLO
+from tests.rules.test_imports import modules
 
+PAGES = sorted((REPOSITORY / "docs" / "runbooks").glob("*.md"))
 RUNBOOK = (REPOSITORY / "docs" / "runbooks" / "slo-burn-rate.md").read_text()
-COMMANDS = re.findall(r"```sh\n(.*?)```", RUNBOOK, flags=re.DOTALL)
+
+SECTIONS = ("What it means", "The first five queries", "Likely causes", "Ways back", "When to escalate")
+
+
+def commands_in(text: str) -> list[str]:
+    """Every command of the text's blocks, each of which may go over several lines."""
+    fences: list[str] = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    return [command.strip() for fence in fences for command in re.split(r"\n(?=turnwatch )", fence)]
+
+
+def sql_in(text: str) -> list[str]:
+    return [shlex.split(command)[2] for command in commands_in(text) if command.startswith("turnwatch query")]
+
+
+COMMANDS = [command for page in PAGES for command in commands_in(page.read_text())]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 MINUTES = 70
@@ -59,7 +81,35 @@ def rows() -> dict[str, list[Row]]:
             for bucket, count in ((USUAL_BUCKET, 380), (SLOW_BUCKET if grew else USUAL_BUCKET + 1, 20)):
                 histogram = {"scale": 6, "bucket_index": bucket, "observations": count}
                 filled["stage_latency_1m"].append({**fleet, "stage": stage, **histogram})
-    return filled | judged()
+    silent = silence()
+    filled["traffic_1m"] += silent.pop("traffic_1m")
+    return filled | judged() | silent
+
+
+def silence() -> dict[str, list[Row]]:
+    """A region whose producers have brought nothing for ten minutes, and one of them late."""
+
+    def at(minute: int) -> str:
+        return (NOW - timedelta(minutes=minute)).strftime("%Y-%m-%d %H:%M:%S")
+
+    last_of = {"eu-west": 1, "us-east": 1 + INCIDENT_MIN}
+    heard: list[Row] = [
+        {"region": region, "slice": f"region={region}", "bucket_start": at(minute), "version": 1}
+        for region, last in last_of.items()
+        for minute in range(last, MINUTES)
+    ]
+    seen: list[Row] = [
+        {"region": row["region"], "cut": "pool,region", "slice": f"pool=realtime,{row['slice']}", "turns": 200}
+        | {"bucket_start": row["bucket_start"], "version": 1}
+        for row in heard
+    ]
+    late: list[Row] = [
+        {"producer": "collector-7", "bucket_start": at(30 + offset), "origin_topic": "aggregates.turns"}
+        | {"origin_partition": 0, "origin_offset": offset, "slice": text, "version": 1}
+        for offset in (1, 2)
+        for text in ("pool=realtime", "pool=realtime,region=us-east")
+    ]
+    return {"heartbeats_10s": heard, "traffic_1m": seen, "turns_late": late}
 
 
 def judged() -> dict[str, list[Row]]:
@@ -92,20 +142,98 @@ def statements() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def answers() -> list[list[Row]]:
-    """What the real engine answers to each query of the runbook; in a process of its own, as chDB allows one each."""
-    asked = json.dumps({"statements": statements(), "queries": [shlex.split(command)[2] for command in COMMANDS]})
+def found() -> dict[str, list[list[Row]]]:
+    """What the real engine answers to each page's queries; in a process of its own, as chDB allows one each."""
+    queries = {page.stem: sql_in(page.read_text()) for page in PAGES}
+    asked = json.dumps({"statements": statements(), "queries": [sql for each in queries.values() for sql in each]})
     ran = subprocess.run([sys.executable, "-c", ENGINE], input=asked, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
-    found: list[list[Row]] = json.loads(ran.stdout)
-    return found
+    answered = iter(json.loads(ran.stdout))
+    return {page: [next(answered) for _ in sql] for page, sql in queries.items()}
+
+
+@pytest.fixture
+def answers(found: dict[str, list[list[Row]]]) -> list[list[Row]]:
+    return found["slo-burn-rate"]
+
+
+# -- every alert has a page ------------------------------------------------------------------------------------------
+
+
+def alerting_modules() -> list[str]:
+    """The modules that make alerts: those that write the label `alertname`."""
+    return [name for name in modules() if not name.startswith("tests") and writes_alertname(name)]
+
+
+def writes_alertname(module: str) -> bool:
+    path = REPOSITORY / Path(*module.split(".")).with_suffix(".py")
+    keys = (node.keys for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Dict))
+    return any(isinstance(key, ast.Constant) and key.value == "alertname" for each in keys for key in each)
+
+
+def page_of(module: str) -> tuple[str, str]:
+    """The alert that a module makes, and the runbook that it names."""
+    made = importlib.import_module(module)
+    return made.ALERT_NAME, getattr(made, "RUNBOOK", None) or made.RUNBOOK_DEFAULT
+
+
+@pytest.mark.parametrize("module", alerting_modules())
+def test_every_alert_has_a_runbook_with_its_name(module: str) -> None:
+    alert, runbook = page_of(module)
+    title = (REPOSITORY / runbook).read_text().splitlines()[0]
+    assert title.startswith(f"# {alert}: ")
+
+
+def test_the_alerts_are_found() -> None:
+    assert {"SloBurnRateHigh", "TelemetrySilent", "TurnwatchDiverting", "Watchdog"} <= {
+        alert for alert, _ in map(page_of, alerting_modules())
+    }
+
+
+@pytest.mark.parametrize("runbook", sorted({runbook for _, runbook in map(page_of, alerting_modules())}))
+def test_a_runbook_has_what_the_on_call_needs_in_the_order_they_need_it(runbook: str) -> None:
+    text = (REPOSITORY / runbook).read_text()
+    headings = [line.removeprefix("## ").partition(",")[0] for line in text.splitlines() if line.startswith("## ")]
+    assert tuple(headings) == SECTIONS
+    queries = text.partition("## The first five queries")[2].partition("\n## ")[0]
+    numbered = [number for number in range(1, 6) if re.search(rf"^\*\*{number}\. [^*]+\*\*", queries, re.MULTILINE)]
+    assert numbered == [1, 2, 3, 4, 5]
+    assert len(commands_in(queries)) >= len(numbered)
+    assert re.search(r"^\d\. ", text.partition("## Ways back")[2], re.MULTILINE)
+    assert re.search(r"^- ", text.partition("## When to escalate")[2], re.MULTILINE)
+
+
+@each_page
+def test_a_runbook_names_only_metrics_that_there_are(page: Path) -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics(registry)
+    known = {sample for family in registry.collect() for sample in (family.name, f"{family.name}_total")}
+    named = set(re.findall(r"\bturnwatch_\w+", page.read_text()))
+    assert named - known == set()
+
+
+# -- the queries -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_query_can_be_pasted_into_a_shell(command: str) -> None:
-    program, verb, sql = shlex.split(command)
-    assert (program, verb) == ("turnwatch", "query")
-    assert not set(sql) & set("$`\\!"), "a shell would change these inside double quotes"
+def test_a_command_can_be_pasted_into_a_shell(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program in ("turnwatch", "amtool")
+    assert not set("".join(arguments)) & set("$`\\!"), "a shell would change these inside double quotes"
+
+
+@each_page
+def test_every_query_of_a_page_answers_something(page: Path, found: dict[str, list[list[Row]]]) -> None:
+    assert [number for number, rows_found in enumerate(found[page.stem], 1) if not rows_found] == []
+
+
+def test_the_runbook_of_silence_shows_the_region_that_is_behind(found: dict[str, list[list[Row]]]) -> None:
+    heartbeats, minutes, late, frozen = found["telemetry-silent"]
+    assert [(row["region"], row["behind_s"]) for row in heartbeats] == [("us-east", 600), ("eu-west", 0)]
+    assert {row["region"] for row in minutes[:9]} == {"eu-west"}
+    assert {row["region"] for row in minutes[-4:]} == {"eu-west", "us-east"}
+    assert [(row["producer"], row["frames"]) for row in late] == [("collector-7", 2)]
+    assert [row["state"] for row in frozen] == ["resolved"]
 
 
 def test_the_first_query_shows_what_burns_now_worst_first(answers: list[list[Row]]) -> None:
