@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 from stack.clickhouse import answers_ok
 from stack.failures import StackFailure
@@ -21,6 +22,8 @@ HOW_TO_GET_IT = (
 BINARIES = ("prometheus-alertmanager", "alertmanager")
 PAGER_URL = "http://127.0.0.1:9095/page"
 """The address that stands in alerts/alertmanager.yml for whoever gets the pages."""
+WATCHDOG_URL = "http://127.0.0.1:9095/watchdog"
+"""The same for the dead man's switch. The local pager listens to both, beside each other."""
 
 START_TIMEOUT_S = 30.0
 
@@ -74,7 +77,7 @@ def start_alertmanager(
 
 
 def paging_to(pager_url: str | None, configuration: Path) -> str:
-    """The configuration's text with the pager's address in it."""
+    """The configuration's text with the pager's addresses in it."""
     try:
         text = configuration.read_text(encoding="utf-8")
     except OSError as error:
@@ -84,4 +87,4 @@ def paging_to(pager_url: str | None, configuration: Path) -> str:
     if PAGER_URL not in text:
         message = f"{configuration} names no webhook {PAGER_URL} that the local stack could replace by its pager's."
         raise StackFailure(message)
-    return text.replace(PAGER_URL, pager_url)
+    return text.replace(PAGER_URL, pager_url).replace(WATCHDOG_URL, urljoin(pager_url, urlsplit(WATCHDOG_URL).path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alerts.check import check, notes
-from alerts.openslo import SloFileError
+from alerts.document_files import WrongFiles
 from turnwatch.rendering import stale_files
 
 
@@ -21,5 +21,5 @@ def run_check() -> int:
 def _stale_files() -> list[str]:
     try:
         return stale_files()
-    except SloFileError:
+    except WrongFiles:
         return []  # What is derived from SLO files can only be compared once `check` finds nothing wrong with them.

@@ -172,6 +172,31 @@ def query(
     raise typer.Exit(run_query(sql, output))
 
 
+@app.command(epilog="Example: turnwatch backtest --slo turn-4000ms-realtime --data 30d --out month.svg")
+def backtest(
+    slo: Annotated[str, typer.Option(help="An SLO file (FILE#NAME if it holds several), or a shipped SLO's name.")],
+    data: Annotated[
+        list[str],
+        typer.Option(help="30d or FROM..TO (ClickHouse), .csv or .parquet files (give it once for each), or a folder."),
+    ],
+    policy: Annotated[
+        Path | None, typer.Option(help="A burn policy file; the shipped one that the SLO names unless given.")
+    ] = None,
+    incidents: Annotated[
+        Path | None, typer.Option(help="CSV of from,to,slice: what was really wrong, to find delays and false pages.")
+    ] = None,
+    threshold_ms: Annotated[
+        int | None, typer.Option(min=1, max=3_600_000, help="Another threshold than the SLO's, judged from histograms.")
+    ] = None,
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write a picture there, as SVG.")] = None,
+) -> None:
+    """Say what an SLO would have paged in the past: pages, delays, false pages, and what became of the budget."""
+    from turnwatch.backtest.command import run_backtest
+
+    raise typer.Exit(run_backtest(slo, policy, data, threshold_ms, incidents, output, out))
+
+
 @app.command(epilog="Example: turnwatch check")
 def check() -> None:
     """Check SLO files, policies, runbooks and the contract. Exit 1 if something is wrong."""
@@ -202,6 +227,32 @@ def provision(
     raise typer.Exit(run_provision(dry_run))
 
 
+routes = typer.Typer(help="Whom Alertmanager tells of what.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(routes, name="routes")
+
+
+@routes.command("test", epilog="Example: turnwatch routes test alerts/routes/page_inhibits_ticket.yaml --speed 100")
+def routes_test(
+    scripts: Annotated[
+        list[Path] | None, typer.Argument(help="Alerts, times and what is expected; the shipped ones unless given.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Alertmanager's configuration; alerts/alertmanager.yml unless given.")
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=10_000, help="Times as fast as the clock; the scripts' own unless given."),
+    ] = None,
+    late: Annotated[
+        float, typer.Option(min=0.05, max=60.0, help="Seconds by the clock that a notification may be late.")
+    ] = 1.0,
+) -> None:
+    """Play alerts through a real Alertmanager, and compare whom it notifies. Exit 1 if that is not as the script says."""
+    from turnwatch.routes import run_routes_test
+
+    raise typer.Exit(run_routes_test(scripts or [], config, speed, late))
+
+
 bench = typer.Typer(
     help="Benchmarks: each prints a ratio to a limit or peer measured in the same run.",
     no_args_is_help=True,
@@ -230,6 +281,31 @@ def bench_memory(
     from turnwatch.bench.memory import run_memory
 
     raise typer.Exit(run_memory(slices, slos))
+
+
+@bench.command("burn", epilog="Example: turnwatch bench burn --slices 10000 --slos 10")
+def bench_burn(
+    slices: Annotated[int, typer.Option(min=1, max=100_000)] = 10_000,
+    slos: Annotated[int, typer.Option(min=1, max=100)] = 10,
+    buckets: Annotated[int, typer.Option(min=1, max=360, help="Buckets of 10 s to take in and decide.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same counts.")] = 7,
+) -> None:
+    """Share of a core that deciding all windows of all slices and SLOs each 10 s takes. Exit 1 above a tenth."""
+    from turnwatch.bench.burn import run_burn
+
+    raise typer.Exit(run_burn(slices, slos, buckets, seed))
+
+
+@bench.command("backtest", epilog="Example: turnwatch bench backtest --days 30 --slices 1000")
+def bench_backtest(
+    days: Annotated[int, typer.Option(min=1, max=95)] = 30,
+    slices: Annotated[int, typer.Option(min=1, max=10_000)] = 1_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same fleet.")] = 7,
+) -> None:
+    """Seconds that a backtest of a fleet's minutes takes, file and all, next to the limit of 10 s. Exit 1 above it."""
+    from turnwatch.bench.backtest import run_backtest_bench
+
+    raise typer.Exit(run_backtest_bench(days, slices, seed))
 
 
 @bench.command("recovery", epilog="Example: turnwatch bench recovery --slices 5000 --slos 10 --days 3")

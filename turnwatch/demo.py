@@ -15,9 +15,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.live import Live
 
-from alerts.openslo import load_slos
+from alerts.definitions import watched_slos
 from alerts.pager import Pager
-from alerts.policies import policy_for
 from producers.drive import Progress, WallClock
 from producers.prediction import Prediction, predict_page
 from producers.scenarios import Truth, canary
@@ -71,16 +70,16 @@ async def _demo(console: Console, once: bool, seed: int, speed: float, ports: Po
 def _expected(seed: int, speed: float) -> Expected:
     """The scenario from now on, and the first page that the shipped policy must send for it."""
     scenario = canary(healthy_s=HEALTHY_S)
-    slo = next(slo for slo in load_slos() if slo.indicator.name == INDICATOR and slo.pool == POOL)
+    watched = next(each for each in watched_slos() if (each.slo.indicator.name, each.slo.pool) == (INDICATOR, POOL))
     duration_s = 3_600
     for is_last in (False, True):  # The day curve depends a little on the start, and the start on the length.
         plan = planned(scenario, seed, speed, duration_s, WallClock().now_ms())
         truth = plan.truth
-        predicted = predict_page(truth, policy_for(slo).rows, plan.start_ms + 6 * 3_600_000) if truth else None
+        predicted = predict_page(truth, watched.rows, plan.start_ms + 6 * 3_600_000) if truth else None
         if truth is None or predicted is None:
             break
         if is_last:
-            return Expected(plan, slo, truth, predicted)
+            return Expected(plan, watched.slo, truth, predicted)
         duration_s = (predicted.page_ms - plan.start_ms) // 1_000 + MARGIN_S
     raise DemoError("The scenario causes no page under the shipped policy; was a policy or an SLO file changed?")
 

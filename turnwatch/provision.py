@@ -5,8 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from alerts.openslo import load_slos
-from alerts.policies import policy_for
+from alerts.definitions import watched_slos
 from dashboards.data_source import source_at
 from dashboards.provisioning import provision
 from dashboards.render import boards
@@ -16,8 +15,8 @@ from turnwatch.settings import load
 
 def run_provision(is_dry_run: bool = False) -> int:
     settings = load()
-    watched = tuple(policy_for(slo) for slo in load_slos())
-    changes = provision(grafana(settings), source_at(clickhouse(settings)), boards(watched), is_dry_run=is_dry_run)
+    wanted = boards(watched_slos())
+    changes = provision(grafana(settings), source_at(clickhouse(settings)), wanted, is_dry_run=is_dry_run)
     table = Table("what", "name", "done", "note")
     for change in changes:
         table.add_row(change.kind, change.name, change.action, change.note)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from alerts.openslo import load_slos
-from alerts.policies import policy_for
+from alerts.definitions import watched_slos
 from dashboards.render import render_all
 from schemas import ddl, roles
 from turnwatch.bill_of_materials import BILL, LOCK, bill_of_materials
@@ -18,7 +17,7 @@ _DIFFERENCE_LINES_MAX = 40
 
 def rendered() -> dict[str, str]:
     """Path in the repository and text of every derived file."""
-    watched = tuple(policy_for(slo) for slo in load_slos())
+    watched = watched_slos()
     statements = {f"schemas/clickhouse/{path}": text for path, text in (ddl.render() | roles.render()).items()}
     return {**render_all(watched), **statements, "docs/data-dictionary.md": data_dictionary(), **_bill()}
 

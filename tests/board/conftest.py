@@ -11,14 +11,15 @@ import clickhouse_connect
 import polars as pl
 import pytest
 
-from alerts.openslo import load_slos
-from alerts.policies import policy_for
+from alerts.definitions import watched_slos
 from schemas.ddl import contract
 from schemas.slos import WatchedSlo
 from tests.board.substitution import Range, Value, substituted
 from tests.board.world import LENGTH_S, World, incident
 
 SEED = 7
+WATCHED = ("turn-4000ms-realtime", "turn-error-batch", "turn-error-realtime")
+"""What the world has windows of; the first has its page."""
 NOTHING: dict[str, Value] = dict.fromkeys(("slo", "region", "pool", "route", "bundle", "by", "window"), "")
 
 
@@ -46,7 +47,7 @@ class Boards:
 
 @pytest.fixture(scope="session")
 def boards(clickhouse_server: Any) -> Iterator[Boards]:
-    watched = tuple(policy_for(slo) for slo in load_slos() if slo.indicator.name in ("turn_4000ms", "turn_error"))
+    watched = tuple(each for each in watched_slos() if each.slo.name in WATCHED)
     # Ends an hour ago on a full minute: 10 s rollups are read for a range as recent as that.
     world = incident(SEED, (int(time.time()) // 60 * 60 - 3_600 - LENGTH_S) * 1000, watched)
     admin = clickhouse_connect.get_client(dsn=clickhouse_server.url)

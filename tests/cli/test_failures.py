@@ -173,9 +173,9 @@ def test_sql_that_clickhouse_refuses_is_told_in_its_words(tmp_path: Path, clickh
 WITH_SLOS_IN = """
 import sys
 from pathlib import Path
-from alerts import check, openslo
+from alerts import check, definitions, openslo
 here = Path(sys.argv.pop(1))
-for reading in (openslo.load_slos, check.check, check.notes):
+for reading in (openslo.load_slos, definitions.watched_slos, check.check, check.notes):
     reading.__defaults__ = (here, *reading.__defaults__[1:])
 from turnwatch.cli import main
 main()
@@ -199,7 +199,7 @@ def test_an_slo_file_with_a_typo_is_told_by_file_line_and_what_was_meant(tmp_pat
     slos = tmp_path / "slos"
     shutil.copytree(SHIPPED_SLOS, slos)
     broken = slos / "turn_4000ms.yaml"
-    broken.write_text(broken.read_text().replace("turn_4000ms_bad", "turn_4000ms_bda"))
+    broken.write_text(broken.read_text().replace("turn_4000ms_bad", "turn_4000ms_bda", 1))
     said = sentence(with_slos(slos, command, **AWAY), BAD_INPUT)
     assert "turn_4000ms.yaml:" in said and "turn_4000ms_bda" in said and "turn_4000ms_bad" in said
 
@@ -208,7 +208,7 @@ def test_check_finds_the_same_typo(tmp_path: Path) -> None:
     slos = tmp_path / "slos"
     shutil.copytree(SHIPPED_SLOS, slos)
     broken = slos / "abandonment.yaml"
-    broken.write_text(broken.read_text().replace("objectives:", "objectivs:"))
+    broken.write_text(broken.read_text().replace("objectives:", "objectivs:", 1))
     ended = with_slos(slos, "check")
     assert ended.returncode == FAILED and ended.stderr == ""
     assert "abandonment.yaml:" in ended.stdout and "objectivs" in ended.stdout and "`objectives`" in ended.stdout

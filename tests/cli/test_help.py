@@ -13,8 +13,22 @@ import typer
 
 from turnwatch.cli import app
 
-_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision bench"
-COMMANDS = ("", *_PLAIN.split(), "bench pipeline", "bench memory", "bench faults", "bench fuzz", "bench recovery")
+_PLAIN = (
+    "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes bench"
+)
+COMMANDS = (
+    "",
+    *_PLAIN.split(),
+    "bench pipeline",
+    "bench memory",
+    "bench faults",
+    "bench fuzz",
+    "bench recovery",
+    "bench backtest",
+    "bench burn",
+    "backtest",
+    "routes test",
+)
 
 HEAVY = {
     "aiohttp",
@@ -67,7 +81,7 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("", "bench")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("", "bench", "routes")])
 def test_help_shows_an_example_that_the_command_itself_would_take(command: str) -> None:
     text, _ = helped(command)
     example = re.search(r"Example: .*?turnwatch (.+)", text)

@@ -1,0 +1,79 @@
+"""`turnwatch backtest` answers, and says in one sentence what it cannot read: exit 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NAME = "turn-4000ms-realtime"
+
+
+def backtest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TURNWATCH_")}
+    command = [sys.executable, "-m", "turnwatch", "backtest", *words]
+    python_path = str(Path(__file__).resolve().parents[2])
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env=environment | {"PYTHONPATH": python_path}
+    )
+
+
+@pytest.fixture
+def month(tmp_path: Path) -> Path:
+    """Minutes of 100 turns, of which half an hour was mostly bad."""
+    lines = [f"{minute},{40 if 700 <= minute < 730 else 100},100" for minute in range(1_440)]
+    (tmp_path / "day.csv").write_text("\n".join(["minute,good,total", *lines]))
+    (tmp_path / "known.csv").write_text("from,to\n1970-01-01T11:40Z,1970-01-01T12:10Z\n")
+    return tmp_path
+
+
+def test_it_prints_pages_delays_and_budget_and_draws_them(month: Path) -> None:
+    ended = backtest(
+        month, "--slo", NAME, "--data", "day.csv", "--incidents", "known.csv", "--format", "json", "--out", "day.svg"
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (verdict,) = json.loads(ended.stdout)["verdicts"]
+    assert verdict["pages"] == 1 and verdict["false_pages"] == 0
+    assert 0 < verdict["incidents"][0]["delay_s"] < 900
+    assert (month / "day.svg").read_text().startswith("<svg ")
+
+
+POLICY = """apiVersion: turnwatch/v1
+kind: BurnPolicy
+metadata: {name: eager}
+spec:
+  rows:
+    - {long: 10m, short: 1m, factor: 2, severity: ticket}
+"""
+
+
+def test_a_policy_of_a_file_replaces_the_shipped_one(month: Path) -> None:
+    (month / "eager.yaml").write_text(POLICY)
+    ended = backtest(month, "--slo", NAME, "--policy", "eager.yaml", "--data", "day.csv", "--format", "json")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (verdict,) = json.loads(ended.stdout)["verdicts"]
+    assert (verdict["pages"], verdict["tickets"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--slo", NAME, "--data", "none.csv"), "none.csv: there is no such file."),
+        (("--slo", NAME, "--data", "last month"), "There is no file 'last month', and it is no range of time: "),
+        (("--slo", "turn", "--data", "day.csv"), "There is no SLO 'turn' in slos: known are "),
+        (("--slo", NAME, "--policy", "day.csv", "--data", "day.csv"), "day.csv:1: "),
+        (("--slo", NAME, "--data", "30d"), "No ClickHouse is known: set TURNWATCH_CLICKHOUSE__URL"),
+        (("--slo", NAME, "--data", "day.csv", "--incidents", "day.csv"), "day.csv:1: there is no column 'minute'"),
+        (("--slo", NAME, "--data", "day.csv", "--threshold-ms", "3500"), "day.csv: its turns were counted at 4000 ms"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence_and_exit_2(month: Path, words: tuple[str, ...], sentence: str) -> None:
+    ended = backtest(month, *words)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(f"turnwatch: {sentence}")
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,123 @@
+"""Judgement: pages against what is known to have happened, and what became of the budget.
+
+An incident is found by the first page that began while it lasted, or while a page's short window still held some of it,
+on a slice that does not contradict its own: a page of the whole fleet finds an incident of one region, one of another
+region does not. A page that no incident explains is false.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from re import fullmatch
+
+import numpy as np
+import polars as pl
+
+from schemas.failures import BadInput
+from schemas.slices import EVERYTHING, SLICE_PATTERN, slice_dimensions
+from schemas.slos import WatchedSlo
+from turnwatch.backtest.engine import Alerted, Instants, Slice
+from turnwatch.backtest.series import Series
+from turnwatch.backtest.tables import read_instants
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What is known to have been wrong, on a slice; `all` is the whole fleet."""
+
+    from_ms: int
+    to_ms: int
+    slice: str = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """An incident with the page that found it, if one did. A page that was open before it began took no time."""
+
+    incident: Incident
+    page: Alerted | None
+
+    @property
+    def delay_s(self) -> float | None:
+        return None if self.page is None else max(0.0, (self.page.from_ms - self.incident.from_ms) / 1_000)
+
+
+def read_incidents(path: Path) -> tuple[Incident, ...]:
+    """A CSV of from, to and, if wanted, slice; raises `BadInput` with the line of what cannot be meant."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: there is no such file.") from None
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise BadInput(f"{path}: this cannot be read as CSV.") from None
+    header = lines[0] if lines else []
+    unknown = [name for name in header if name not in ("from", "to", "slice")]
+    if unknown or not {"from", "to"} <= set(header):
+        what = f"there is no column {unknown[0]!r}" if unknown else "the columns from and to are needed"
+        raise BadInput(f"{path}:1: {what}: write from,to,slice.")
+    return tuple(_incident(path, number, header, line) for number, line in enumerate(lines[1:], 2) if line)
+
+
+def _incident(path: Path, number: int, header: Sequence[str], line: Sequence[str]) -> Incident:
+    if len(line) != len(header):
+        raise BadInput(f"{path}:{number}: the line does not have the fields of the header.")
+    values = dict(zip(header, line, strict=True))
+    written = pl.Series([values["from"], values["to"]])
+    from_ms, to_ms = read_instants(written, "an incident's time", lambda _: f"{path}:{number}").tolist()
+    if from_ms >= to_ms:
+        raise BadInput(f"{path}:{number}: the incident ends before it begins: write the earlier time first.")
+    text = values.get("slice") or EVERYTHING
+    if not fullmatch(SLICE_PATTERN, text):
+        raise BadInput(f"{path}:{number}: {text!r} is no slice: write one as pool=realtime,region=eu-west-1.")
+    return Incident(from_ms, to_ms, text)
+
+
+def detections(alerts: Sequence[Alerted], incidents: Sequence[Incident]) -> list[Detection]:
+    """Every incident with its first page."""
+    pages = sorted((each for each in alerts if each.severity == "page"), key=lambda page: page.from_ms)
+    return [
+        Detection(incident, next((page for page in pages if _finds(page, incident)), None)) for incident in incidents
+    ]
+
+
+def false_pages(alerts: Sequence[Alerted], incidents: Sequence[Incident]) -> list[Alerted]:
+    """Pages that no incident explains."""
+    return [page for page in alerts if page.severity == "page" and not any(_explains(page, each) for each in incidents)]
+
+
+def _finds(page: Alerted, incident: Incident) -> bool:
+    """Whether the page came of the incident, or was open when it began."""
+    was_open = page.from_ms < incident.from_ms and (page.to_ms is None or page.to_ms > incident.from_ms)
+    return _explains(page, incident) or (was_open and _agree(page.slice, incident.slice))
+
+
+def _explains(page: Alerted, incident: Incident) -> bool:
+    still_seen_ms = page.row.short_s * 1_000
+    is_then = incident.from_ms <= page.from_ms <= incident.to_ms + still_seen_ms
+    return is_then and _agree(page.slice, incident.slice)
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether two slices can hold the same turn: no dimension has two values."""
+    mine, others = slice_dimensions(one), slice_dimensions(other)
+    return all(others.get(name, value) == value for name, value in mine.items())
+
+
+def budget_curve(series: Series, watched: WatchedSlo, place: int) -> pl.DataFrame:
+    """What was left of one slice's budget at every whole hour (instant_ms, left): 1 less what the trailing period spent."""
+    instants = Instants(series, series.is_wide(place))
+    of_slice = Slice(series, place, watched, (), instants)
+    hours = np.flatnonzero(instants.ends_ms % HOUR_MS == 0)
+    last = len(instants.ends_ms) - 1
+    places = hours if len(hours) and hours[-1] == last else np.append(hours, last)
+    period_s = watched.slo.period_s
+    bad, total = (instants.sums(sums, period_s, places) for sums in (of_slice.bad, of_slice.total))
+    share = np.divide(bad, total, out=np.zeros(len(total)), where=total > 0)
+    left = 1 - share / float(watched.slo.budget_rate)
+    return pl.DataFrame({"instant_ms": instants.ends_ms[places], "left": left})
