@@ -63,6 +63,8 @@ class ClickHouseSettings(_Section):
 class AlertmanagerSettings(_Section):
     urls: str = ""
     """Comma-separated; all of them get every alert."""
+    open_at_least_s: Annotated[float, Field(gt=0, le=3_600)] = 45.0
+    """As `alerts.telling` has it."""
     username: str | None = None
     password: SecretStr | None = None
     token: SecretStr | None = None

@@ -148,7 +148,9 @@ def worker_settings(
         ),
         stages=exact or StageSettings(),
         watched=tuple(policy_for(slo) for slo in slos),
-        pager=Pager(Alertmanagers(known.alertmanagers), paging, metrics),
+        pager=Pager(
+            Alertmanagers(known.alertmanagers), paging, metrics, round(settings.alertmanager.open_at_least_s * 1_000)
+        ),
         clock=settings.clock,
         capacity=_capacity(settings.capacity),
         producers_max=settings.producers_max,

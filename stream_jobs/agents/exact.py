@@ -46,12 +46,14 @@ Source = tuple[str, int]
 """Topic and partition."""
 
 BATCH_EVENTS = 500
+AHEAD_EVENTS = 100
+"""So many events that came while a batch was prepared are a backlog: the next batch is prepared while this one is applied."""
 BATCH_S = 0.05
 PULSE_S = 0.2
 PENDING_EVENTS_MAX = 2_000
 PENDING_BYTES_MAX = 16 * 1024 * 1024
 """So many bytes of events one stage holds, and one event more, until they are applied, or saved where two stages read them."""
-BACKLOG_EVENTS = 300
+MANY_EVENTS = 300
 """So many events between two saves are more than live traffic brings to one stage of one worker."""
 
 
@@ -88,6 +90,16 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 def _asleep_or_not_s() -> float:
     return clock_gettime(_CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Events of one generation on their way to be applied, and what was prepared of them."""
+
+    generation: int
+    events: list[Event]
+    by_source: Mapping[Source, list[Event]]
+    prepared: Mapping[Source, Any]
 
 
 @dataclass(slots=True)
@@ -187,7 +199,9 @@ class Stage(ABC):
         self._settings = settings
         self._source_topics = frozenset(topics)
         self._pending: list[Event] = []
+        self._ahead: asyncio.Task[_Batch] | None = None
         self._pending_bytes = self._applied_bytes = 0
+        self.prepared: Mapping[Source, Any] = {}
         self._applied: list[Event] = []
         self._seen: dict[Source, int] = {}
         self._owned: set[int] = set()
@@ -222,9 +236,9 @@ class Stage(ABC):
     def marked(self, topic: str, partition: int) -> int:
         """The newest offset that the saved state says was judged; -1 where it does not say."""
 
-    async def prepare(self, by_source: Mapping[Source, list[Event]]) -> None:
-        """What can be done with events beside the event loop, before they are applied. State must not change here."""
-        return
+    async def prepare(self, by_source: Mapping[Source, list[Event]]) -> Mapping[Source, Any]:
+        """What can be made of events beside the event loop; `apply` finds it in `prepared`. State must not change here."""
+        return {}
 
     @abstractmethod
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
@@ -378,48 +392,66 @@ class Stage(ABC):
     async def run(self, stop: asyncio.Event, pulse: Pulse) -> None:
         """Applies and saves until `stop` is set, and once more then; any exception is the end of the process."""
         saved_at = time.monotonic()
-        while not stop.is_set():
-            await self._nap()
-            pulse.check()
-            await self._apply_pending()
-            if time.monotonic() - saved_at >= self._pace_s() and self._owned:
+        try:
+            while not stop.is_set():
+                await self._nap()
+                pulse.check()
+                await self._apply_pending()
+                if time.monotonic() - saved_at >= self._pace_s() and self._owned:
+                    await self._save(pulse)
+                    saved_at = time.monotonic()
+            if self._owned:
+                await self._apply_pending(looks_ahead=False)
+                await self._apply_pending(looks_ahead=False)  # What came while those before it were prepared.
                 await self._save(pulse)
-                saved_at = time.monotonic()
-        if self._owned:
-            await self._apply_pending()
-            await self._save(pulse)
+        finally:
+            if self._ahead is not None:
+                self._ahead.cancel()
 
     def _pace_s(self) -> float:
-        """While a backlog is worked off, saves are half as often: then throughput counts, and not the delay.
+        """While a backlog is worked off, saves are rarer: then throughput counts, and not the delay.
 
         One that fills the stage up with what only a save lets go of is saved at once.
         """
         if self._applied_bytes >= self._settings.pending_bytes_max // 2:
             return 0.0
-        is_behind = len(self._applied) >= BACKLOG_EVENTS
-        return self._settings.save_interval_s * (2 if is_behind else 1)
+        if self._ahead is not None:
+            return self._settings.save_interval_s * 4
+        return self._settings.save_interval_s * (2 if len(self._applied) >= MANY_EVENTS else 1)
 
     async def _nap(self) -> None:
+        if self._ahead is not None:
+            return
         try:
             await asyncio.wait_for(self._wake.wait(), BATCH_S)
         except TimeoutError:
             pass
         self._wake.clear()
 
-    async def _apply_pending(self) -> None:
+    async def _apply_pending(self, looks_ahead: bool = True) -> None:
+        """Applies what has come. Of a backlog the next batch is prepared meanwhile: threads and loop each have work then."""
+        batch = await (self._ahead or self._next_batch())
+        self._ahead = None
+        if looks_ahead and len(self._pending) >= AHEAD_EVENTS:
+            self._ahead = asyncio.create_task(self._next_batch())
+            await asyncio.sleep(0)  # So that it begins.
+        if batch.generation != self._generation:
+            return  # The partitions went elsewhere meanwhile, with these events.
+        self.prepared = batch.prepared
+        for (topic, partition), of_source in batch.by_source.items():
+            self.apply(topic, partition, of_source)
+        self.prepared = {}
+        self._applied += batch.events
+        self._let_go_of_payloads(batch.events)
+
+    async def _next_batch(self) -> _Batch:
         generation, events = self._generation, self._pending
         self._pending = []
         self._room.set()
         by_source: defaultdict[Source, list[Event]] = defaultdict(list)
         for event in events:
             by_source[event.message.topic, event.message.partition].append(event)
-        await self.prepare(by_source)
-        if generation != self._generation:
-            return  # The partitions went elsewhere meanwhile, with these events.
-        for (topic, partition), of_source in by_source.items():
-            self.apply(topic, partition, of_source)
-        self._applied += events
-        self._let_go_of_payloads(events)
+        return _Batch(generation, events, by_source, await self.prepare(by_source))
 
     def _let_go_of_payloads(self, events: list[Event]) -> None:
         """What is applied is kept only to be acknowledged, unless another stage, which has not yet, reads it as well."""

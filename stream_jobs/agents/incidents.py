@@ -24,7 +24,7 @@ from alerts.explanations import Paging
 from alerts.pages import Pages, Stepped, freeze, restore, step, to_send
 from alerts.silences import Silences
 from alerts.silences import to_send as silences_to_send
-from alerts.telling import StatedAlert, Telling
+from alerts.telling import OPEN_AT_LEAST_MS, StatedAlert, Telling
 from alerts.watchdog import watchdog
 from schemas.burns import AlertState, Decision, decode
 from schemas.failures import Undecodable
@@ -56,6 +56,7 @@ class Pager:
     alertmanagers: Alertmanagers
     paging: Paging
     metrics: WorkerMetrics
+    open_at_least_ms: int = OPEN_AT_LEAST_MS
     pages: Pages = field(default_factory=Pages)
     silences: Silences = field(default_factory=Silences)
     holds_since_ms: int | None = None
@@ -63,8 +64,10 @@ class Pager:
     _tellings: tuple[Telling, ...] = ()
 
     def __post_init__(self) -> None:
-        destinations = self.alertmanagers.destinations
-        self._tellings = tuple(Telling(self.alertmanagers, to, self._current, self.metrics) for to in destinations)
+        self._tellings = tuple(
+            Telling(self.alertmanagers, to, self._current, self.metrics, self.open_at_least_ms)
+            for to in self.alertmanagers.destinations
+        )
 
     def tell(self, pages: Pages, silences: Silences, is_news: bool) -> None:
         self.pages, self.silences = pages, silences

@@ -48,7 +48,6 @@ class IntakeStage(Stage):
         self._slices_max, self._producers_max = slices_max, producers_max
         self._intakes: dict[tuple[str, int], Intake] = {}
         self._diversion = Diversion(bound or DiversionBound(), metrics)
-        self._opened: dict[Source, Opened] = {}
         self._taken_in_s: dict[tuple[str, int], float] = {}
         self._patience = patience
         self._watches: dict[int, SilenceWatch] = {}
@@ -69,7 +68,7 @@ class IntakeStage(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return self._intakes[_FAMILY_OF[topic], partition].marked
 
-    async def prepare(self, by_source: Mapping[Source, list[Event]]) -> None:
+    async def prepare(self, by_source: Mapping[Source, list[Event]]) -> Mapping[Source, Opened]:
         """Opens records in a thread: half of that is decompressing and grouping, which other stages need not wait for."""
         families = {source: FAMILIES[_FAMILY_OF[source[0]]] for source in by_source}
         records = {
@@ -82,10 +81,10 @@ class IntakeStage(Stage):
                 source: open_records(families[source], of_source) for source, of_source in records.items() if of_source
             }
 
-        self._opened = await asyncio.to_thread(opened) if records else {}
+        return await asyncio.to_thread(opened) if records else {}
 
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
-        opened = self._opened.pop((topic, partition), None)
+        opened = self.prepared.get((topic, partition))
         if opened is None:
             return  # All of them were judged before.
         family = _FAMILY_OF[topic]

@@ -93,11 +93,13 @@ class Ledger:
         rows = pl.from_arrow(partial.rows) if partial.rows.num_rows else self._no_rows(BUCKET)
         assert isinstance(rows, pl.DataFrame)
         rows = rows.with_columns(version=pl.lit(partial.version, pl.Int64)).select(BUCKET, *self._columns)
-        is_late = pl.col(BUCKET) < oldest_ms
-        for (start_ms,), part in rows.filter(~is_late).partition_by(BUCKET, as_dict=True, include_key=False).items():
+        late = rows.clear()
+        if not (rows[BUCKET] >= oldest_ms).all():
+            rows, late = rows.filter(pl.col(BUCKET) >= oldest_ms), rows.filter(pl.col(BUCKET) < oldest_ms)
+        for (start_ms,), part in rows.partition_by(BUCKET, as_dict=True, include_key=False).items():
             self._put((partial.partition.name, int(start_ms), partial.source_partition), part)
         # A row of a final bucket was counted before it was folded, and is only sent again.
-        return self._beyond(partial, rows.filter(is_late & (pl.col(BUCKET) >= final_ms)))
+        return self._beyond(partial, late.filter(pl.col(BUCKET) >= final_ms)) if len(late) else late
 
     def changed(self) -> list[BucketKey]:
         """The buckets that changed since the last call."""

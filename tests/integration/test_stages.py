@@ -50,7 +50,7 @@ def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_pa
     for partition in range(PARTITIONS):
         records = world(seed=partition).records
         events = [event_of(record) for record in records]
-        asyncio.run(stage.prepare({(aggregates(TURNS.name), partition): events}))
+        stage.prepared = asyncio.run(stage.prepare({(aggregates(TURNS.name), partition): events}))
         stage.apply(aggregates(TURNS.name), partition, events)
         alone = Intake(TURNS, partition, PARTITIONS)
         alone.apply(records)

@@ -81,7 +81,7 @@ def undisturbed(seed: int, slices_max: int) -> Heard:
     return plant.heard
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=_SEEDS, slices_max=st.integers(1, 4))
 def test_batch_borders_never_change_what_a_slice_counts_as(seed: int, slices_max: int) -> None:
     dice, plant = random.Random(seed), Plant(slices_max)
@@ -91,7 +91,7 @@ def test_batch_borders_never_change_what_a_slice_counts_as(seed: int, slices_max
     assert plant.heard.late == alone.late
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=_SEEDS, slices_max=st.integers(1, 4))
 def test_a_crash_between_any_two_effects_retires_as_if_nothing_had_happened(seed: int, slices_max: int) -> None:
     dice, lives = random.Random(seed), [12]
@@ -108,7 +108,7 @@ def test_a_crash_between_any_two_effects_retires_as_if_nothing_had_happened(seed
     assert plant.heard.late == alone.late
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=_SEEDS, slices_max=st.integers(1, 4))
 def test_slices_and_other_add_up_and_a_bucket_never_splits_a_slice(seed: int, slices_max: int) -> None:
     happened: Counter[tuple[str, int]] = Counter()
@@ -127,12 +127,13 @@ def test_slices_and_other_add_up_and_a_bucket_never_splits_a_slice(seed: int, sl
 
 def test_the_comparison_notices_a_page_that_is_lost() -> None:
     """The tests above would be worthless otherwise."""
-    noticed = 0
-    for seed in range(6):
-        plant, log = Plant(2), days(seed)
-        plant.run(log[:30], batches=[5])
-        for key in [key for key in plant.changelog.stored if b"|slices|" in key]:
-            del plant.changelog.stored[key]
-        plant.run(log, batches=[5])
-        noticed += plant.heard.turns() != undisturbed(seed, 2).turns()
-    assert noticed > 0
+    assert any(map(_is_noticed, range(5, -1, -1)))
+
+
+def _is_noticed(seed: int) -> bool:
+    plant, log = Plant(2), days(seed)
+    plant.run(log[:30], batches=[5])
+    for key in [key for key in plant.changelog.stored if b"|slices|" in key]:
+        del plant.changelog.stored[key]
+    plant.run(log, batches=[5])
+    return plant.heard.turns() != undisturbed(seed, 2).turns()

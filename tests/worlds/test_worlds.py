@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from tests.worlds.plant import run
 from tests.worlds.sendings import Disturbance, Fault, World, sendings
 from tests.worlds.strategies import worlds
 
-WORLDS = int(os.environ.get("TURNWATCH_WORLDS", "90"))
+WORLDS = int(os.environ.get("TURNWATCH_WORLDS", "60"))
 """How many worlds are tried in all. A soak takes thousands: TURNWATCH_WORLDS=5000."""
 
 pytestmark = pytest.mark.timeout(60 + 10 * WORLDS)
@@ -40,9 +41,10 @@ SMALL = World(gaps_s=(10, 150), families=(), disturbances=(Disturbance("delayed"
 """One producer; its second report comes after the third, and so too late."""
 
 
-def test_a_kill_after_every_single_effect_loses_and_doubles_nothing() -> None:
+def test_a_kill_after_any_single_effect_loses_and_doubles_nothing() -> None:
     assert "late" in truth(sendings(SMALL), SMALL.slices_max).fates.values()
-    for beat in range(1, run(SMALL).beats + 1):
+    stride = max(1, 180 // WORLDS)  # A soak tries every one; a shorter run some, and others the next time.
+    for beat in range(1 + random.randrange(stride), run(SMALL).beats + 1, stride):
         killed = replace(SMALL, faults=(Fault("kill", beat),))
         assert differences(killed, run(killed)) == [], killed
 

@@ -43,6 +43,8 @@ PRODUCERS = 500
 BATCH_FRAMES = 500
 PATIENCE_S = 300.0
 RATIO_MIN = 0.3
+HEALTHY_BAD_SHARE, BURNING_BAD_SHARE, BURNING_CELLS = 0.0003, 0.3, 2
+"""A fleet that is well, but for two cells that page all the time."""
 COST_MAX = 0.15
 """What waiting for the broker's confirmations may cost, next to a worker that does not."""
 FENCED = ("-m", "turnwatch", "worker")
@@ -127,12 +129,17 @@ def _cells(slices: int) -> list[tuple[str, str, str, str]]:
 
 
 def _table(rng: np.random.Generator, cells: list[tuple[str, str, str, str]]) -> pa.Table:
-    chosen = [cells[place] for place in rng.integers(0, len(cells), ROWS_PER_FRAME)]
+    """Rows of a fleet that is well but for the first of its cells, which burn all the time."""
+    places = rng.integers(0, len(cells), ROWS_PER_FRAME)
+    chosen = [cells[place] for place in places]
     columns: dict[str, Any] = {name: [None] * ROWS_PER_FRAME for name in TURNS.dimensions}
     columns |= dict(zip(OPERATIONAL.dimensions, map(list, zip(*chosen, strict=True)), strict=True))
     totals = rng.integers(1, 40, ROWS_PER_FRAME)
     columns |= {
-        measure.name: totals if measure.part_of is None else rng.binomial(totals, 0.01) for measure in TURNS.measures
+        measure.name: totals
+        if measure.part_of is None
+        else rng.binomial(totals, np.where(places < BURNING_CELLS, BURNING_BAD_SHARE, HEALTHY_BAD_SHARE))
+        for measure in TURNS.measures
     }
     return pa.table(columns, schema=arrow_schema(TURNS))
 

@@ -35,7 +35,7 @@ from turnwatch.bench.faults.paging import (
     pages_besides,
     tally_pages,
 )
-from turnwatch.bench.faults.processes import Servers, Workers, until
+from turnwatch.bench.faults.processes import Servers, Workers, hurried, until
 from turnwatch.bench.faults.reckoning import Reckoning, landed_rows, tally_refusals, tally_tables, together
 from turnwatch.bench.faults.report import View, draw, show_round
 from turnwatch.bench.faults.schedule import STORM_WINDOWS, WINDOWS, FrameFault, ProcessFault, Schedule, plan
@@ -57,7 +57,7 @@ CALM_S = 6.0
 """How long the windows after the storm take."""
 SETTLED_WITHIN_S = 150.0
 NOTIFIED_WITHIN_S = 90.0
-"""Alertmanager tells of a group's resolved alerts every 30 s; a worker tells it again every 30 s."""
+"""Alertmanager tells of a group's resolved alerts every 6 s here; a worker tells it again every 30 s."""
 REDRAW_S = 0.5
 
 
@@ -125,8 +125,9 @@ async def play(
 async def _scene(console: Console, folder: Path, rounds: int, seed: int) -> AsyncIterator[_Scene]:
     async with Pager() as pager:
         with console.status("starting Kafka, ClickHouse and Alertmanager …"):
-            stack = start_stack(folder, pager_url=pager.url)
-        servers = Servers(stack, pager.url)
+            routes = hurried(folder)
+            stack = start_stack(folder, pager_url=pager.url, alertmanager_configuration=routes)
+        servers = Servers(stack, pager.url, routes)
         workers = Workers(stack)
         try:
             kafka, clickhouse = KafkaAddress(stack.kafka.bootstrap), ClickHouseAddress(stack.clickhouse.url)

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
+from alerts.routes_config import read_configuration
 from stack.alertmanager import HOW_TO_GET_IT, Alertmanager, start_alertmanager
 from stack.clickhouse import ClickHouseServer, start_clickhouse
 from stack.failures import StackFailure
@@ -41,6 +44,10 @@ LASTED_S = 15.0
 READY_WITHIN_S = 90.0
 STOP_GRACE_S = 20.0
 SERVER_GRACE_S = 10.0
+OPEN_AT_LEAST_S = 9.0
+"""Longer than `GROUP_INTERVAL` of the round's Alertmanager, as a deployment's is longer than its own."""
+GROUP_INTERVAL = "6s"
+TICKETS = "tickets"
 DEFECT = "this is a defect of turnwatch"
 """What a worker says last after a traceback (`turnwatch/sentences.py`)."""
 
@@ -81,6 +88,7 @@ class Workers:
             "TURNWATCH_KAFKA__BOOTSTRAP": stack.kafka.bootstrap,
             "TURNWATCH_CLICKHOUSE__URL": stack.clickhouse.url,
             "TURNWATCH_ALERTMANAGER__URLS": stack.alertmanager.url,
+            "TURNWATCH_ALERTMANAGER__OPEN_AT_LEAST_S": str(OPEN_AT_LEAST_S),
             "TURNWATCH_CLOCK": "watermark",
         }
         names = (*STATIC_WORKERS, DYNAMIC_WORKER)
@@ -186,13 +194,25 @@ class Workers:
         worker.is_wanted = True
 
 
+def hurried(run_dir: Path) -> Path:
+    """The shipped routes, whose groups tell every few seconds: a round waits for the ends of its pages."""
+    data = read_configuration(ALERTMANAGER_CONFIGURATION).data
+    for route in (data["route"], *data["route"].get("routes", [])):
+        if route.get("receiver") != TICKETS and "group_interval" in route:
+            route["group_interval"] = GROUP_INTERVAL
+    copy = run_dir / "alertmanager-hurried.yml"
+    copy.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    return copy
+
+
 class Servers:
     """The servers of a stack, each of which can be ended and brought back where it was."""
 
-    def __init__(self, stack: LocalStack, pager_url: str) -> None:
+    def __init__(self, stack: LocalStack, pager_url: str, alertmanager_configuration: Path) -> None:
         if stack.alertmanager is None:
             raise StackFailure(HOW_TO_GET_IT)
         self._stack, self._pager_url = stack, pager_url
+        self._configuration = alertmanager_configuration
         self.running = {
             KAFKA: stack.kafka.running,
             CLICKHOUSE: stack.clickhouse.running,
@@ -230,7 +250,7 @@ class Servers:
     def _begin_alertmanager(self) -> Alertmanager:
         assert self._stack.alertmanager is not None
         port = self._stack.alertmanager.port
-        again = start_alertmanager(self._stack.run_dir, ALERTMANAGER_CONFIGURATION, self._pager_url, port)
+        again = start_alertmanager(self._stack.run_dir, self._configuration, self._pager_url, port)
         if again is None:
             raise StackFailure(HOW_TO_GET_IT)
         return again

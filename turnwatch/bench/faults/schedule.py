@@ -36,7 +36,7 @@ LAST_FAULT_SHARE = 0.95
 """Of the storm's time: the last fault finds traffic that still flows after it."""
 HARD_SHARE = 0.5
 """How often a server is ended by `kill -9`."""
-STORM_S_PER_FAULT, STORM_S_MIN = 2.0, 100.0
+STORM_S_PER_FAULT, STORM_S_MIN = 2.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
