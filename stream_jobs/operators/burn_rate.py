@@ -95,7 +95,14 @@ class BurnRate:
             yield "burn_rate_10s", self._rows(fine, "burn_rate_10s")
         yield "burn_rate_1m", self._rows(minutes, "burn_rate_1m")
         self._ledger.forget_old()
-        self._history.forget_old(self._ledger.newest_ms(OPERATIONAL.name))
+        self._history.forget_old(self._judged_from_ms())
+
+    def _judged_from_ms(self) -> int:
+        """The earliest instant that is still to be decided: windows up to it need their buckets, however late it gets its turn."""
+        newest_ms = self._ledger.newest_ms(OPERATIONAL.name)
+        if not self.decided_ms:
+            return newest_ms
+        return min(newest_ms, max(self.decided_ms, newest_ms - DECISIONS_BEHIND_MAX * BUCKET_MS))
 
     def _fold(self, totals: pl.DataFrame, minutes: pl.DataFrame) -> None:
         """Minutes come from the ledger, which keeps them whole for as long as a lagging source may change them."""

@@ -28,7 +28,7 @@ from turnwatch.backtest.frames import HEADERS
 START_MS = 1_700_000_000_000 // 3_600_000 * 3_600_000
 WINDOW_MS = 10_000
 BATCH_FRAMES = 30
-PAUSE_WINDOWS_MAX = 45
+PAUSE_WINDOWS_MAX = 300
 BUNDLES = ("v1", "v2")
 LANGUAGES = ("de", "en")
 
@@ -63,8 +63,8 @@ def world(seed: int, windows: int, every: int = 1) -> list[Record]:
     """Frames of one host, with episodes of failures, stretches of silence of a bundle, and pauses of everybody.
 
     `every`: how many windows lie between two that have traffic; only where all have, slices by the minute are there, too,
-    one of them always, for those are judged up to the newest minute that anybody reported. Pauses end before the history
-    lets go of the buckets of 10 s, which it keeps for 15 minutes.
+    one of them always, for those are judged up to the newest minute that anybody reported. Pauses may be longer than the
+    15 minutes for which the history keeps buckets of 10 s.
     """
     dice = np.random.default_rng(seed)
     records: list[Record] = []
