@@ -43,6 +43,10 @@ LEFT_BEHIND = pytest.StashKey[list[str]]()
 
 PR_SET_CHILD_SUBREAPER = 36
 
+os.environ.setdefault(
+    "JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1"
+)  # A broker that lives for a minute never earns better code.
+
 BY_THE_CLOCK = "tests/integration"
 """Tests of whole systems, which need a processor for themselves: never two at once."""
 LONG = (BY_THE_CLOCK, "tests/worlds", "tests/faults", "tests/contracts")

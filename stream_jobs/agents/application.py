@@ -16,7 +16,7 @@ from mode.utils.queues import ThrowableQueue
 
 from schemas.kafka import KafkaAddress
 from schemas.topics import PARTITIONS_DEFAULT
-from stream_jobs.agents.exact import BlockTable
+from stream_jobs.agents.block_tables import BlockTable
 from stream_jobs.agents.header_names import accept_any_header_name
 from stream_jobs.agents.positions import RewindingConsumer
 

@@ -27,7 +27,8 @@ from dataclasses import dataclass, field
 from schemas.metrics import WorkerMetrics
 from schemas.rejections import DIVERTED_PER_MINUTE_MAX, DeadLetter, Halt, Rejected, shown
 from schemas.topics import DEAD_LETTERS
-from stream_jobs.agents.exact import Outgoing, StageFailure
+from stream_jobs.agents.exact import Outgoing
+from stream_jobs.agents.pulse import StageFailure
 
 MINUTES_KEPT = 20_000
 """Of which refusals are remembered: more than the 7 days that a source topic keeps."""

@@ -8,11 +8,11 @@ anew, and what is on disk is right. That includes state that cannot be read, her
 
 The recipe was found by killing workers (`docs/decisions/0001-exactness-on-faust.md`); what each line below is for:
 
-- `BlockStore` keeps, while recovering, the write with the highest embedded offset, not the last one (a zombie may write late).
+- `BlockStore` (`block_tables.py`) keeps, while recovering, the write with the highest embedded offset, not the last one (a zombie may write late).
 - the flow is stopped before partitions resume, or the last event of a partition can come twice or one can be skipped.
 - offsets already seen are passed over, and a gap stops the process; so does state that has judged more than there is.
 - events of another generation, or of a partition not owned, are dropped: whoever owns it gets them.
-- a worker whose loop stood still for half the session timeout ends itself: its partitions may be somebody else's by now.
+- a worker whose loop stood still for half the session timeout ends itself (`pulse.py`): its partitions may be somebody else's by now.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from time import clock_gettime
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import faust
-from faust.stores import memory
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 
 from schemas.failures import Foreseen
 from schemas.metrics import WorkerMetrics
 from schemas.topics import STATE_SETTINGS, changelog
+from stream_jobs.agents.block_tables import BlockTable
 from stream_jobs.agents.positions import Beginning, RewindingConsumer
+from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.surprises import NOT_OURS, Surprise
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, key_kind, unreadable_state
+from stream_jobs.operators.blocks import Block, key_kind, unreadable_state
 
 log = logging.getLogger("turnwatch.stages")
 
@@ -49,7 +49,6 @@ BATCH_EVENTS = 500
 AHEAD_EVENTS = 100
 """So many events that came while a batch was prepared are a backlog: the next batch is prepared while this one is applied."""
 BATCH_S = 0.05
-PULSE_S = 0.2
 PENDING_EVENTS_MAX = 2_000
 PENDING_BYTES_MAX = 16 * 1024 * 1024
 """So many bytes of events one stage holds, and one event more, until they are applied, or saved where two stages read them."""
@@ -84,14 +83,6 @@ class StageSettings:
     is_fenced: bool = True
 
 
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Goes on while the machine sleeps, where the system has such a clock: partitions are given away then, too."""
-
-
-def _asleep_or_not_s() -> float:
-    return clock_gettime(_CLOCK)
-
-
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """Events of one generation on their way to be applied, and what was prepared of them."""
@@ -100,90 +91,6 @@ class _Batch:
     events: list[Event]
     by_source: Mapping[Source, list[Event]]
     prepared: Mapping[Source, Any]
-
-
-@dataclass(slots=True)
-class Pulse:
-    """Beats while the event loop runs. One that missed a beat for long has been stopped, or did too much at once."""
-
-    stall_max_s: float
-    beat: float = field(default_factory=_asleep_or_not_s)
-
-    async def run(self) -> None:
-        while True:
-            self.check()
-            self.beat = _asleep_or_not_s()
-            await asyncio.sleep(PULSE_S)
-
-    def check(self) -> None:
-        """Raises for good once a beat was missed for too long."""
-        stood_s = _asleep_or_not_s() - self.beat
-        if stood_s > self.stall_max_s:
-            raise StageFailure(f"The worker stood still for {stood_s:.1f} s; its partitions may have been given away.")
-
-
-class StageFailure(Foreseen):
-    """Something that must not happen did; the process ends and begins again from what is saved."""
-
-
-class BlockStore(memory.Store[bytes, bytes]):
-    """Keeps blocks by partition while a table recovers, then hands them to its stage."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._blocks: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
-
-    @property
-    def _stage(self) -> Stage:
-        assert isinstance(self.table, BlockTable)
-        return self.table.stage
-
-    def apply_changelog_batch(self, batch: Iterable[Event], to_key: Any, to_value: Any) -> None:
-        with self._stage.surprise.kept():
-            for event in batch:
-                message = event.message
-                try:
-                    self._keep(message.partition, message.key, message.value)
-                except Foreseen as error:
-                    raise self._stage.refused(message.partition, message.key, error) from None
-
-    def _keep(self, partition: int, key: bytes | None, value: bytes | None) -> None:
-        if key is None:
-            raise unreadable_state("It has no key.")
-        blocks = self._blocks[partition]
-        if value is None:
-            blocks.pop(key, None)
-        elif applied_offset(value) >= (applied_offset(blocks[key]) if key in blocks else NOTHING_APPLIED):
-            blocks[key] = value
-
-    def persisted_offset(self, tp: TP) -> int | None:
-        return -1  # Nothing is kept across a rebalance: every recovery reads the whole changelog.
-
-    async def on_rebalance(
-        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
-    ) -> None:
-        self._blocks.clear()
-        self._stage.let_go()
-
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        self.app.consumer.stop_flow()
-        owned = {tp.partition: self._blocks.pop(tp.partition, {}) for tp in active_tps}
-        self._blocks.clear()
-        with self._stage.surprise.kept():
-            self._stage.surprise.check()  # What was read is not whole then, and nothing may be made of it.
-            self._stage.take_over(owned)
-            await self._stage.check_judged()
-
-
-class BlockTable(faust.Table[bytes, bytes]):
-    """A table whose store is a `BlockStore`; `stage` is set by the stage that owns it."""
-
-    stage: Stage
-
-    def _new_store(self) -> BlockStore:
-        return BlockStore(
-            "memory://", self.app, self, table_name=self.name, key_type=bytes, value_type=bytes, loop=self.loop
-        )
 
 
 class Stage(ABC):

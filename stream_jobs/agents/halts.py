@@ -29,7 +29,7 @@ from schemas.rejections import Halt, Position, shown
 from schemas.topics import HALTS, ROLLUPS
 from stream_jobs.agents.application import GROUP
 from stream_jobs.agents.diversion import DiversionBound
-from stream_jobs.agents.exact import Pulse, StageFailure
+from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.reading import Reader, ReadFailure, reading
 from stream_jobs.sinks.rollups import GROUP as SINK_GROUP
 

@@ -21,7 +21,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from stream_jobs.agents.diversion import Halted
-from stream_jobs.agents.exact import StageFailure
+from stream_jobs.agents.pulse import StageFailure
 
 log = logging.getLogger("turnwatch.worker")
 

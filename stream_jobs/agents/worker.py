@@ -22,9 +22,10 @@ from schemas.slos import WatchedSlo
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.burn_rate import BurnRateStage
 from stream_jobs.agents.diversion import DiversionBound
-from stream_jobs.agents.exact import Pulse, Stage, StageFailure, StageSettings
+from stream_jobs.agents.exact import Stage, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.stopping import LEFT_BY, STOP_WITHIN_S, TOLD_BY, Deadline, Ending, raise_failure
 from stream_jobs.agents.traffic import TrafficStage
 from stream_jobs.operators.reach import LIVE, REPLAYED

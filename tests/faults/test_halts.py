@@ -21,8 +21,9 @@ from schemas.topics import ROLLUPS
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.agents import halts as halts_module
 from stream_jobs.agents.diversion import DiversionBound, Halted
-from stream_jobs.agents.exact import StageFailure, StageSettings
+from stream_jobs.agents.exact import StageSettings
 from stream_jobs.agents.halts import Halts
+from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.sinks.batches import DeadLetter
 from tests.rules.memory import MemoryAlertmanager
 from turnwatch import work

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from stream_jobs.agents.application import Application, ApplicationSettings, BoundedQueue, build
-from stream_jobs.agents.exact import Event, Outgoing, Pulse, Stage, StageSettings
+from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
+from stream_jobs.agents.pulse import Pulse
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block
 
 TOPIC = "records"

@@ -19,8 +19,10 @@ from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.topics import partials
 from stream_jobs.agents.application import ApplicationSettings, build
-from stream_jobs.agents.exact import BlockStore, StageFailure, StageSettings
+from stream_jobs.agents.block_tables import BlockStore
+from stream_jobs.agents.exact import StageSettings
 from stream_jobs.agents.positions import Beginning, RewindingConsumer
+from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.agents.traffic import TrafficStage
 
 TOPIC = partials(TURNS.name)

@@ -28,12 +28,13 @@ from alerts.silences import Silences
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.rejections import Halt
-from stream_jobs.agents import exact
+from stream_jobs.agents import pulse
 from stream_jobs.agents import worker as workers
 from stream_jobs.agents.application import ApplicationSettings
 from stream_jobs.agents.diversion import Halted
-from stream_jobs.agents.exact import Pulse, StageFailure, StageSettings
+from stream_jobs.agents.exact import StageSettings
 from stream_jobs.agents.incidents import Pager
+from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.stopping import STOP_WITHIN_S
 from stream_jobs.agents.worker import Companion, WorkerSettings
 from tests.rules.burning import TURN_SLO, burning, decided
@@ -307,7 +308,7 @@ async def test_a_page_is_dropped_wherever_on_its_way_the_worker_stood_still(plan
 
 async def test_the_pager_asks_the_pulse_itself(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever wakes first may be the pager: here it is the only one that looks."""
-    monkeypatch.setattr(exact, "PULSE_S", NEVER_AGAIN_S)
+    monkeypatch.setattr(pulse, "PULSE_S", NEVER_AGAIN_S)
     plant.resend_s, plant.stall_max_s = 0.4, 0.3
     plant.__post_init__()
     running = await plant.running()

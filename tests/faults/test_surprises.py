@@ -26,8 +26,9 @@ from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.topics import changelog
 from stream_jobs.agents.application import ApplicationSettings, build
+from stream_jobs.agents.block_tables import BlockStore
 from stream_jobs.agents.burn_rate import BurnRateStage
-from stream_jobs.agents.exact import BlockStore, Stage, StageSettings
+from stream_jobs.agents.exact import Stage, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.surprises import Surprise

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiokafka.errors import NodeNotReadyError
 
-from stream_jobs.agents.exact import StageFailure
+from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.agents.worker import _until_first
 
 

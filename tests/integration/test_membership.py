@@ -36,7 +36,7 @@ from turnwatch.prepare import create_topics
 from turnwatch.surroundings import start_worker
 
 NAMES = ("worker-1", "worker-2", "worker-3")
-MINUTES, SPEED = 10, 6.0
+MINUTES, SPEED = 9, 6.0
 ENDS_ITSELF_WITHIN_S = 60.0
 
 
@@ -127,18 +127,19 @@ async def _live_through(stack: LocalStack, workers: Workers) -> Survived:
 
 
 async def _scale_out(workers: Workers) -> None:
-    """From one to three, with a death on the way and one that loses its disk."""
+    """From one to three, with a death on the way."""
     await workers.start(NAMES[1])
     await workers.kill(NAMES[0])
     await workers.start(NAMES[2])
-    shutil.rmtree(workers.stack.run_dir / "faust", ignore_errors=True)
-    await workers.kill(NAMES[1])
 
 
 async def _freeze(workers: Workers) -> bool:
-    """One stands still for longer than its session, wakes up as a zombie, and is started anew."""
+    """One stands still for longer than its session, wakes up as a zombie, and is started anew; meanwhile one loses its disk."""
     workers.signal(NAMES[2], signal.SIGSTOP)
-    await asyncio.sleep(SESSION_TIMEOUT_S + 3)  # The fault itself: it has to be longer than the session.
+    over = asyncio.create_task(asyncio.sleep(SESSION_TIMEOUT_S + 3))  # The fault itself: longer than the session.
+    shutil.rmtree(workers.stack.run_dir / "faust", ignore_errors=True)
+    await workers.kill(NAMES[1])
+    await over
     workers.signal(NAMES[2], signal.SIGCONT)
     has_ended = await workers.ended(NAMES[2])
     workers.running[NAMES[2]].stop()

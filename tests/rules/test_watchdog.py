@@ -21,8 +21,8 @@ from alerts.telling import Telling
 from alerts.watchdog import LASTS_MS, RUNBOOK, WatchdogAlert, watchdog
 from schemas.metrics import WorkerMetrics
 from stack.alertmanager import start_alertmanager
-from stream_jobs.agents.exact import StageFailure
 from stream_jobs.agents.incidents import Pager as Incidents
+from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.operators.reach import REPLAYED
 from tests.integration.test_silence import Desk
 from tests.rules.conftest import SHIPPED_CONFIG

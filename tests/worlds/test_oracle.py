@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from stream_jobs.agents.exact import Stage, StageFailure
+from stream_jobs.agents.exact import Stage
 from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.pulse import StageFailure
 from tests.worlds.landed import differences
 from tests.worlds.oracle import truth
 from tests.worlds.plant import run

@@ -20,10 +20,12 @@ from prometheus_client import CollectorRegistry
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
 from schemas.topics import aggregates, changelog, partials
+from stream_jobs.agents.block_tables import BlockStore, BlockTable
 from stream_jobs.agents.burn_rate import BurnRateStage
 from stream_jobs.agents.diversion import DiversionBound
-from stream_jobs.agents.exact import BlockStore, BlockTable, Pulse, Stage, StageFailure, StageSettings
+from stream_jobs.agents.exact import Stage, StageSettings
 from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.traffic import TrafficStage
 from stream_jobs.operators.reach import LIVE, REPLAYED
 from tests.worlds.logs import Cluster, InTheAir, Logged, Place

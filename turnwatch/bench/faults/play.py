@@ -38,7 +38,15 @@ from turnwatch.bench.faults.paging import (
 from turnwatch.bench.faults.processes import Servers, Workers, hurried, until
 from turnwatch.bench.faults.reckoning import Reckoning, landed_rows, tally_refusals, tally_tables, together
 from turnwatch.bench.faults.report import View, draw, show_round
-from turnwatch.bench.faults.schedule import STORM_WINDOWS, WINDOWS, FrameFault, ProcessFault, Schedule, plan
+from turnwatch.bench.faults.schedule import (
+    STORM_S_MIN,
+    STORM_WINDOWS,
+    WINDOWS,
+    FrameFault,
+    ProcessFault,
+    Schedule,
+    plan,
+)
 from turnwatch.bench.faults.sending import Disturbance, Producers, Sent, send_windows
 from turnwatch.bench.faults.settling import (
     LogReader,
@@ -107,14 +115,20 @@ def run_faults(rounds: int, seed: int | None, faults: int) -> int:
 
 
 async def play(
-    console: Console, folder: Path, rounds: int, seed: int, faults: int, on_played: Callable[[Played], None]
+    console: Console,
+    folder: Path,
+    rounds: int,
+    seed: int,
+    faults: int,
+    on_played: Callable[[Played], None],
+    storm_s_min: float = STORM_S_MIN,
 ) -> None:
     """Every round, one after the other in the same servers; ends what it started."""
     if find_alertmanager() is None:
         raise NoAlertmanager(f"{HOW_TO_GET_IT} Without it nobody can say whether a page was delivered.")
     async with _scene(console, folder, rounds, seed) as scene:
         for round_ in range(rounds):
-            schedule = plan(faults, seed + round_, is_soak=rounds > 1)
+            schedule = plan(faults, seed + round_, is_soak=rounds > 1, storm_s_min=storm_s_min)
             played = await _round(scene, round_, schedule, seed + round_)
             besides = pages_besides(scene.notifications)
             show_round(console, round_, played.reckoning, scene.view.sent, scene.workers.own_ends(), besides)

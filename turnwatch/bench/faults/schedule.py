@@ -36,7 +36,7 @@ LAST_FAULT_SHARE = 0.95
 """Of the storm's time: the last fault finds traffic that still flows after it."""
 HARD_SHARE = 0.5
 """How often a server is ended by `kill -9`."""
-STORM_S_PER_FAULT, STORM_S_MIN = 2.0, 60.0
+STORM_S_PER_FAULT, STORM_S_MIN = 2.0, 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ class _Planned:
     is_hard: bool = False
 
 
-def plan(faults: int, seed: int, is_soak: bool = False) -> Schedule:
+def plan(faults: int, seed: int, is_soak: bool = False, storm_s_min: float = STORM_S_MIN) -> Schedule:
     """A round of `faults` faults; of 100, 24 are on processes. In a soak a worker may be frozen beyond its session."""
     chance = Random(seed)
-    storm_s = max(STORM_S_MIN, faults * STORM_S_PER_FAULT)
+    storm_s = max(storm_s_min, faults * STORM_S_PER_FAULT)
     tracks = _tracks(faults, chance, is_soak)
     end_s = storm_s * LAST_FAULT_SHARE
     placed = [fault for target, track in tracks.items() for fault in _placed(target, track, end_s, chance)]

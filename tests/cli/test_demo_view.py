@@ -1,0 +1,73 @@
+"""What the demo shows of a page: the one that Alertmanager notified of, or without one the page itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from alerts.explanations import Paging
+from alerts.pager import NotifiedAlert
+from alerts.pages import Pages, step
+from alerts.policies import policy_for
+from producers.prediction import predict_page
+from producers.scenarios import canary
+from producers.simulation import planned
+from tests.rules.burning import TURN_SLO, burning, decided
+from turnwatch.demo_view import View, draw, verdict
+
+BUCKET_MS = 10_000
+
+
+@pytest.fixture
+def view() -> View:
+    """The demo's incident, and its page decided at the predicted instant."""
+    plan = planned(canary(healthy_s=300), 7, 12.0, 900, 1_800_000_000_000)
+    assert plan.truth is not None
+    predicted = predict_page(plan.truth, policy_for(TURN_SLO).rows, plan.start_ms + 6 * 3_600_000)
+    assert predicted is not None
+    burn = burning(slice_text=plan.truth.slice)
+    decision = decided(0, burn).model_copy(update={"decided_ms": predicted.page_ms})
+    (alert,) = step(Pages(), decision, Paging({TURN_SLO.name: TURN_SLO}), 0).published
+    return View(TURN_SLO, plan.truth, predicted, plan.start_ms, 12.0, alerts={alert.alert: alert})
+
+
+def shown(view: View) -> str:
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(draw(view))
+    return captured.get()
+
+
+def test_without_alertmanager_the_page_itself_is_shown(view: View) -> None:
+    text = shown(view)
+    assert "published; Alertmanager has not notified yet" in text
+    assert view.the_page is not None and view.truth.slice in text
+    assert "slo-burn-rate.md" in text and "% of turns bad" in text
+
+
+def test_what_alertmanager_notified_of_is_shown_as_it_says(view: View) -> None:
+    assert view.the_page is not None
+    told = NotifiedAlert(
+        status="firing",
+        labels=view.the_page.labels,
+        annotations={"summary": "as it was notified"},
+        starts_at="",
+        ends_at="",
+    )
+    view.notified[view.slo.name, view.truth.slice, "page"] = told
+    assert "notified by Alertmanager" in shown(view) and "as it was notified" in shown(view)
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "is_right"), [(0, True), (BUCKET_MS, True), (-BUCKET_MS, True), (2 * BUCKET_MS, False)]
+)
+def test_the_verdict_holds_the_page_to_one_bucket_of_the_prediction(view: View, off_ms: int, is_right: bool) -> None:
+    later = replace(view.predicted, page_ms=view.predicted.page_ms - off_ms)
+    sentence, said = verdict(replace(view, predicted=later), BUCKET_MS)
+    assert said is is_right and ("NOT within" in sentence) is not is_right
+
+
+def test_without_a_page_the_verdict_says_so(view: View) -> None:
+    assert verdict(replace(view, alerts={}), BUCKET_MS) == ("No page has come yet.", False)
