@@ -169,12 +169,18 @@ class Alertmanagers:
         assert self._session is not None, "use `async with Alertmanagers(...)`"
         clock = asyncio.get_running_loop().time
         pause_s = self._patience.pause_first_s
-        refusal: _Refusal | None = _Refusal(f"{to.url}: there was no time left to try.")
+        refusal = _Refusal(f"{to.url}: there was no time left to try.")
+        tries = 0
         while clock() < deadline:
             check()
-            refusal = await _attempt(self._session, to, batch, deadline - clock(), check)
+            answer = await _attempt(self._session, to, batch, deadline - clock(), check)
             check()  # What it raised while the request was written is a broken connection there.
-            if refusal is None or refusal.is_final:
+            if answer is None:
+                return None
+            if not (tries and clock() >= deadline):  # A try that was cut short says less than the one before it.
+                refusal = answer
+            tries += 1
+            if refusal.is_final:
                 break
             await asyncio.sleep(min(pause_s, max(0.0, deadline - clock())))
             pause_s = min(2 * pause_s, self._patience.pause_max_s)
@@ -222,7 +228,7 @@ async def _attempt(
         return _Refusal(f"{to.url}: Alertmanager did not answer in time; the alerts are sent again.")
     except aiohttp.ClientConnectorCertificateError:
         where = "give its CA in TURNWATCH_ALERTMANAGER__CAFILE"
-        return _Refusal(f"{to.url}: its TLS certificate is not trusted here: {where}.")
+        return _Refusal(f"{to.url}: its TLS certificate is not trusted here: {where}.", is_final=True)
     except (aiohttp.ClientError, OSError) as error:
         return _Refusal(f"{to.url}: Alertmanager cannot be reached ({type(error).__name__}): is it running there?")
 
