@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
+SLO_EVENTS, SLO_BAD_EVENTS = "turnwatch_slo_events", "turnwatch_slo_bad_events"
+"""Counters of what objectives judge, by `slo`, `slice` and its dimensions; both are shown with `_total` behind."""
+
 
 class WorkerMetrics:
     """What a worker counts. One instance a process; a test gives its own registry."""

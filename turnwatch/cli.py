@@ -205,16 +205,21 @@ def check() -> None:
     raise typer.Exit(run_check())
 
 
-@app.command(epilog="Example: turnwatch render --check")
+@app.command(epilog="Example: turnwatch render --check; turnwatch render rules > turnwatch_rules.yaml")
 def render(
+    what: Annotated[
+        Literal["everything", "rules"], typer.Argument(help="rules: print those for Prometheus, and write nothing.")
+    ] = "everything",
     is_check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 1 and show the difference if a file is stale.")
     ] = False,
 ) -> None:
-    """Write the files that are derived from code: boards, provisioning, the data dictionary."""
-    from turnwatch.rendering import run_render
+    """Write the files that are derived from code: boards, provisioning, rules for Prometheus, the data dictionary."""
+    from turnwatch.rendering import run_render, run_rules
 
-    raise typer.Exit(run_render(is_check))
+    if what == "rules" and is_check:
+        raise typer.BadParameter("--check looks at every derived file, the rules among them: leave out `rules`.")
+    raise typer.Exit(run_rules() if what == "rules" else run_render(is_check))
 
 
 @app.command(epilog="Example: TURNWATCH_GRAFANA__TOKEN=… turnwatch provision")

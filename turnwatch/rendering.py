@@ -6,10 +6,14 @@ import difflib
 from pathlib import Path
 
 from alerts.definitions import watched_slos
+from alerts.explanations import Links
+from alerts.prometheus_rules import FILE as RULES
+from alerts.prometheus_rules import render_rules
 from dashboards.render import render_all
 from schemas import ddl, roles
 from turnwatch.bill_of_materials import BILL, LOCK, bill_of_materials
 from turnwatch.dictionary import data_dictionary
+from turnwatch.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _DIFFERENCE_LINES_MAX = 40
@@ -19,7 +23,13 @@ def rendered() -> dict[str, str]:
     """Path in the repository and text of every derived file."""
     watched = watched_slos()
     statements = {f"schemas/clickhouse/{path}": text for path, text in (ddl.render() | roles.render()).items()}
-    return {**render_all(watched), **statements, "docs/data-dictionary.md": data_dictionary(), **_bill()}
+    documents = {RULES: rules(), "docs/data-dictionary.md": data_dictionary()}
+    return {**render_all(watched), **statements, **documents, **_bill()}
+
+
+def rules() -> str:
+    """Rules for Prometheus. Runbooks are where a worker without settings says that they are."""
+    return render_rules(watched_slos(), Links(runbooks=Settings.model_fields["runbook_base_url"].default))
 
 
 def _bill() -> dict[str, str]:
@@ -34,6 +44,12 @@ def stale_files(repository: Path = REPOSITORY) -> list[str]:
         for path, text in rendered().items()
         if _current(repository, path) != text
     ]
+
+
+def run_rules() -> int:
+    """Prints the rules for Prometheus, for a file of one's own."""
+    print(rules(), end="")
+    return 0
 
 
 def run_render(is_check: bool, repository: Path = REPOSITORY) -> int:
