@@ -5,16 +5,58 @@ Names follow Prometheus conventions: base units, `_total` for counters.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from schemas.slices import slice_dimensions
+from schemas.slo_counts import SloCounts
+from schemas.slos import SLO_SLICES_MAX
 
 SLO_EVENTS, SLO_BAD_EVENTS = "turnwatch_slo_events", "turnwatch_slo_bad_events"
 """Counters of what objectives judge, by `slo`, `slice` and its dimensions; both are shown with `_total` behind."""
 
 
+class SloCounters(Collector):
+    """The SLO counters of the shards that a worker owns, told from what each has counted when it is asked.
+
+    Stages replace a shard's counts as a whole, so that the thread that is asked sees one instant of each. Beyond
+    `slices_max` the slices with the most dimensions are left out, and how many is told.
+    """
+
+    def __init__(self, slices_max: int) -> None:
+        self._slices_max = slices_max
+        self._shards: dict[int, SloCounts] = {}
+
+    def show(self, shard: int, counts: SloCounts) -> None:
+        self._shards = {**self._shards, shard: counts}
+
+    def forget(self) -> None:
+        """Shows nothing until somebody is counting again: other workers may own the shards by then."""
+        self._shards = {}
+
+    def collect(self) -> Iterator[Metric]:
+        events = CounterMetricFamily(SLO_EVENTS, "events of decided buckets that an objective judged, by slice")
+        bad_events = CounterMetricFamily(SLO_BAD_EVENTS, "those of them that were bad")
+        found = list(chain.from_iterable(counts for _, counts in sorted(self._shards.items())))
+        left_out = max(0, len(found) - self._slices_max)
+        if left_out:
+            found = sorted(found, key=lambda each: each[1].count(","))[: self._slices_max]
+        for slo, text, bad, total in found:
+            labels = {"slo": slo, "slice": text, **slice_dimensions(text)}
+            events.add_sample(f"{SLO_EVENTS}_total", labels, total)
+            bad_events.add_sample(f"{SLO_BAD_EVENTS}_total", labels, bad)
+        meaning = "slices, by objective, whose SLO counters are not shown because there are too many"
+        yield from (events, bad_events, GaugeMetricFamily("turnwatch_slo_slices_left_out", meaning, value=left_out))
+
+
 class WorkerMetrics:
     """What a worker counts. One instance a process; a test gives its own registry."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(self, registry: CollectorRegistry = REGISTRY, slo_slices_max: int = SLO_SLICES_MAX) -> None:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"turnwatch_{name}", meaning, labels, registry=registry)
 
@@ -82,3 +124,5 @@ class WorkerMetrics:
             "completeness_ratio", "share of recent volume in the newest decision", "question", "shard"
         )
         self.slices = gauge("slices", "slices in state", "question", "shard")
+        self.slo_counters = SloCounters(slo_slices_max)
+        registry.register(self.slo_counters)

@@ -18,6 +18,9 @@ Severity = Literal["page", "ticket"]
 STANDARD_POLICY = "standard"
 """The policy of an objective that names none."""
 
+SLO_SLICES_MAX = 5_000
+"""Of how many slices, each counted once for every objective that watches it, a worker shows SLO counters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slo:

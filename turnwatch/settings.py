@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas.failures import BadInput
 from schemas.kafka import SaslMechanism, SecurityProtocol
 from schemas.rejections import DIVERTED_PER_MINUTE_MAX, PRODUCERS_MAX
+from schemas.slos import SLO_SLICES_MAX
 from schemas.topics import PARTITIONS_DEFAULT
 
 PREFIX = "TURNWATCH_"
@@ -84,6 +85,8 @@ class GrafanaSettings(_Section):
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
     port: Annotated[int | None, Field(ge=0, le=65_535)] = None
+    slo_slices_max: Annotated[int, Field(ge=0, le=100_000)] = SLO_SLICES_MAX
+    """Of how many slices, each counted once for every objective that watches it, SLO counters are shown."""
 
 
 class CapacitySettings(_Section):

@@ -65,7 +65,7 @@ async def _work(settings: Settings, known: Places, sink: Sink, exact: StageSetti
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _ask_to_stop, stop, settings.stop_within_s)
-    metrics = WorkerMetrics()
+    metrics = WorkerMetrics(slo_slices_max=settings.metrics.slo_slices_max)
     stages = worker_settings(settings, known, metrics, exact)
     _show(settings.metrics)
     async with (

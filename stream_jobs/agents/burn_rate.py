@@ -50,6 +50,7 @@ class BurnRateStage(Stage):
 
     def forget(self) -> None:
         self._shards.clear()
+        self._metrics.slo_counters.forget()
         self._diversion.forget()
         self._offsets.clear()
 
@@ -68,8 +69,11 @@ class BurnRateStage(Stage):
         for shard, burn_rate in self._shards.items():
             for table, rows in burn_rate.rollups():
                 told += rollup_messages(shard, table, rows, self._metrics)
-            for decided in burn_rate.decide(int(time.time() * 1_000)):
+            decisions = list(burn_rate.decide(int(time.time() * 1_000)))
+            for decided in decisions:
                 told += self._tell(shard, decided)
+            if decisions:
+                self._metrics.slo_counters.show(shard, burn_rate.counted())
             self._metrics.slices.labels(self.name, str(shard)).set(burn_rate.slices)
         yield told  # Before state lets go of what it was told from: after a crash it is told again.
         yield [

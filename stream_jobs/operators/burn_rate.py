@@ -18,6 +18,7 @@ from schemas.burns import Burn, Decision, Quiet
 from schemas.families import INDICATORS, OPERATIONAL, TURNS, Indicator
 from schemas.partials import Partial
 from schemas.slices import cut_of, slice_dimensions
+from schemas.slo_counts import SloCounts
 from schemas.slos import PolicyRow, WatchedSlo
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
@@ -26,6 +27,7 @@ from stream_jobs.operators.history import Counts, History
 from stream_jobs.operators.ledger import MINUTE_MS, Ledger
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
+from stream_jobs.operators.running_counts import RunningCounts
 from stream_jobs.operators.slice_numbers import NO_NUMBER, SliceNumbers
 from stream_jobs.operators.traffic import keep_ms
 
@@ -68,6 +70,7 @@ class BurnRate:
         period_s = max((watch.slo.period_s for watch in watched), default=30 * 86_400)
         self._history = History(len(indicators), period_s)
         self._slices = SliceNumbers(kept_ms=period_s * 1_000 + NUMBER_IDLE_MS)
+        self._running = RunningCounts(self._history, self._slices, len(indicators))
         self._decided_share = 1.0
         self._saved_decided: tuple[int, float] = (0, 1.0)
         self._minute: tuple[int, float] = (0, 1.0)
@@ -280,6 +283,12 @@ class BurnRate:
         told = [window_rows(watch, windows, texts, completeness) for watch in self._watching()]
         parts = [part for part in told if part is not None]
         return to_table(pl.concat(parts), "burn_windows") if parts else None
+
+    def counted(self) -> SloCounts:
+        """What every watched slice has counted up to the newest decision, beginning at 0 when this is asked first."""
+        counts = self._running.up_to(self.decided_ms, self._audience_end_ms(self.decided_ms))
+        watched = tuple((watch.watched.slo.name, watch.indicator, watch.slices) for watch in self._watching())
+        return SloCounts(tuple(self._slices.texts), watched, counts)
 
     # -- saving and recovering -----------------------------------------------------------------------------------------
 

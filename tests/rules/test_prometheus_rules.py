@@ -92,8 +92,8 @@ def test_an_alert_stays_while_its_slice_is_silent_as_ours_is_frozen(tmp_path: Pa
 @NEEDS_PROMTOOL
 def test_the_shipped_file_pages_for_an_outage_where_our_engine_does(tmp_path: Path) -> None:
     """With all rows at once. The page ends with the window of 30 minutes, whose start is rounded to a minute here."""
-    shares = [(Decimal(0), 300), (Decimal(1), 480), (Decimal(0), 2_000)]
-    cases = [told(watched, "v2", shares, 10) for watched in WATCHED]
+    shares = [(Decimal(0), 300), (Decimal(1), 480), (Decimal(0), 2_010)]
+    cases = [told(watched, "v2", shares, 30) for watched in WATCHED]
     expected = []
     for case in cases:
         (page,) = (alert for alert in case.judged() if alert.severity == "page")
@@ -118,7 +118,7 @@ def test_an_alert_has_the_labels_of_ours_and_says_what_is_bad_and_what_is_allowe
     burn = burning("outage_10m_1m", 0.75, "pool=realtime,bundle=v2", watched.slo)
     labels = labels_of(burn, Paging({watched.slo.name: watched.slo}))
     del labels["alertname"]
-    alert = {
+    alert: dict[str, dict[str, str]] = {
         "exp_labels": labels,
         "exp_annotations": {
             "summary": "turn-4000ms-realtime burns its budget in pool=realtime,bundle=v2: 75% of turns bad, 1 % allowed",
@@ -133,7 +133,7 @@ def test_an_alert_has_the_labels_of_ours_and_says_what_is_bad_and_what_is_allowe
     assert run(tmp_path, {"labels": unit_test(file, [burnt], [], [seen])}) == ""
 
 
-def _ticket(page: Any) -> dict[str, str]:
+def _ticket(page: dict[str, str]) -> dict[str, str]:
     begins = page["description"].partition("above")[0]
     return page | {"description": f"{begins}above 3 % in 1d and in 2h, or above 1 % in 3d and in 6h."}
 

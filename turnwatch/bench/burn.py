@@ -1,8 +1,8 @@
 """How much of a core does it take to evaluate every window of every slice and SLO anew each 10 s?
 
 The operator is the worker's own. Its state is that of a full period, restored as after a restart; then buckets come in
-which every slice counts something, and each is decided. What is held to the limit is the deciding, as processor time of
-10 s; what taking a bucket in costs is printed beside it, and the memory as the operating system accounts for it.
+which every slice counts something, and each is decided, and counted for `/metrics`. What is held to the limit is that, as
+processor time of 10 s; what taking a bucket in costs is printed beside it, and the memory as the operating system accounts for it.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _buckets(now_ms: int) -> Iterator[tuple[int, int, int]]:
 def _step(operator: BurnRate, fleet: Fleet, dice: np.random.Generator, now_ms: int, place: int) -> Cost:
     partial = _partial(fleet, dice, now_ms + place * BUCKET_MS, place + 1)
     taking_in_s, _ = _timed(lambda: (operator.apply(partial), list(operator.rollups())))
-    deciding_s, decided = _timed(lambda: list(operator.decide(now_ms=0)))
+    deciding_s, (decided, _) = _timed(lambda: (list(operator.decide(now_ms=0)), operator.counted()))
     assert len(decided) == 1, "every bucket is decided once"
     return Cost(taking_in_s, deciding_s, len(decided[0].decision.burns))
 
