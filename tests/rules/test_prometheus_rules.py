@@ -23,7 +23,7 @@ from schemas.slos import PolicyRow, WatchedSlo
 from tests.rules.burning import burning
 from tests.rules.promtool import Told, run, unit_test
 from turnwatch.backtest.engine import state_bucket_ms
-from turnwatch.rendering import REPOSITORY
+from turnwatch.rendering import REPOSITORY, run_rules
 
 NEEDS_PROMTOOL = pytest.mark.needs("prometheus")
 WATCHED = watched_slos()
@@ -108,6 +108,11 @@ def test_the_shipped_file_pages_for_an_outage_where_our_engine_does(tmp_path: Pa
 def test_promtool_accepts_the_shipped_file_and_finds_no_rule_twice() -> None:
     ended = subprocess.run(["promtool", "check", "rules", str(REPOSITORY / FILE)], capture_output=True, text=True)
     assert ended.returncode == 0 and "SUCCESS" in ended.stdout, ended.stdout + ended.stderr
+
+
+def test_render_rules_prints_the_committed_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_rules() == 0
+    assert capsys.readouterr().out == (REPOSITORY / FILE).read_text(encoding="utf-8")
 
 
 @NEEDS_PROMTOOL
