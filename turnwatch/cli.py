@@ -205,7 +205,7 @@ def check() -> None:
     raise typer.Exit(run_check())
 
 
-@app.command(epilog="Example: turnwatch render --check; turnwatch render rules > turnwatch_rules.yaml")
+@app.command(epilog="Example: turnwatch render --check")
 def render(
     what: Annotated[
         Literal["everything", "rules"], typer.Argument(help="rules: print those for Prometheus, and write nothing.")
