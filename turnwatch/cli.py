@@ -301,6 +301,30 @@ def bench_burn(
     raise typer.Exit(run_burn(slices, slos, buckets, seed))
 
 
+@bench.command("detection", epilog="Example: turnwatch bench detection --rounds 3")
+def bench_detection(
+    rounds: Annotated[int, typer.Option(min=1, max=10, help="Times 32 outages, each of a slice of its own.")] = 1,
+) -> None:
+    """Seconds from the bucket that tips the arithmetic to the page's webhook, and from an outage to its page, next to
+    the arithmetic floor. Exit 1 above 4 s, or more than 14 s beyond the floor.
+    """
+    from turnwatch.bench.detection import run_detection
+
+    raise typer.Exit(run_detection(rounds))
+
+
+@bench.command("fleets", epilog="Example: turnwatch bench fleets --days 30 --slices 500 --seed 7")
+def bench_fleets(
+    days: Annotated[int, typer.Option(min=1, max=95)] = 30,
+    slices: Annotated[int, typer.Option(min=1, max=10_000)] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same fleet.")] = 7,
+) -> None:
+    """False pages a month of a simulated fleet without an incident, with and without the low-traffic rule."""
+    from turnwatch.bench.fleets import run_fleets
+
+    raise typer.Exit(run_fleets(days, slices, seed))
+
+
 @bench.command("backtest", epilog="Example: turnwatch bench backtest --days 30 --slices 1000")
 def bench_backtest(
     days: Annotated[int, typer.Option(min=1, max=95)] = 30,

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -72,16 +73,21 @@ def _fresh_stack(run_dir: Path, ports: Ports | None, pager_url: str | None) -> L
 
 
 async def start_worker(
-    stack: LocalStack, arguments: Sequence[str] = ("-m", "turnwatch", "worker")
+    stack: LocalStack,
+    arguments: Sequence[str] = ("-m", "turnwatch", "worker"),
+    clock: Literal["wall", "watermark"] = "watermark",
 ) -> tuple[Running, str]:
-    """The worker as anybody runs it, but for its clock; its process, and where its counters are."""
+    """The worker as anybody runs it, but for its clock, which follows the producers unless they send in real time.
+
+    Its process, and where its counters are.
+    """
     (port,) = choose_ports((0,))
     environment = {
         "TURNWATCH_KAFKA__BOOTSTRAP": stack.kafka.bootstrap,
         "TURNWATCH_CLICKHOUSE__URL": stack.clickhouse.url,
         "TURNWATCH_ALERTMANAGER__URLS": stack.alertmanager.url if stack.alertmanager else "",
         "TURNWATCH_METRICS__PORT": str(port),
-        "TURNWATCH_CLOCK": "watermark",
+        "TURNWATCH_CLOCK": clock,
         "TURNWATCH_RUN_DIR": str(stack.run_dir),
     }
     command = [sys.executable, *arguments]

@@ -26,6 +26,8 @@ COMMANDS = (
     "bench recovery",
     "bench backtest",
     "bench burn",
+    "bench detection",
+    "bench fleets",
     "backtest",
     "routes test",
 )
