@@ -33,7 +33,7 @@ def test_pages_within_the_limits_exit_with_0_and_the_last_line_says_how_fast(
     ended(monkeypatch, WELL)
     assert run_detection(1) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "outages=32 missed=0 floor_s=51.84 evident_s=55.5 delay_s_p50=62.4 delay_s_p99=62.4 "
+        "outages=32 missed=0 early=0 floor_s=51.84 evident_s=55.5 delay_s_p50=62.4 delay_s_p99=62.4 "
         "bucket_end_to_page_s_p50=2.40 bucket_end_to_page_s_p99=2.40 limit_s=4 ratio=0.60"
     )
 

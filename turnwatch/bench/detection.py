@@ -34,7 +34,7 @@ from schemas.topics import PARTITIONS_DEFAULT
 from schemas.warehouse import ClickHouseAddress
 from stack.alertmanager import HOW_TO_GET_IT, find_alertmanager
 from stack.failures import StackFailure
-from stack.local import ALERTMANAGER_CONFIGURATION, LocalStack, start_stack
+from stack.local import ALERTMANAGER_CONFIGURATION, start_stack
 from stream_jobs.sinks.migrate import migrate
 from turnwatch.bench.outages import (
     TURNS_PER_S,
@@ -61,7 +61,7 @@ HISTORY_MS = 3 * 3_600_000
 """So much that the window of 6 h, which holds no more than this, does not see an outage sooner than the floor."""
 DELAYS_S = (0.1, 0.5, 1.0)
 STRAGGLING_S = 2.5
-BATCH_WINDOWS = 30
+BATCH_WINDOWS = 180
 CAUGHT_UP_WITHIN_S = 60.0
 PATIENCE_S = 15.0
 """How long after its bucket's end a page is waited for; what comes later is missed."""
@@ -89,10 +89,15 @@ class Measured:
     @property
     def is_within(self) -> bool:
         """Whether every outage was paged, none before its bucket's end, and nearly all within both limits."""
-        if len(self.samples) < self.outages or min(self._after("bucket_end_ms")) < 0:
+        if len(self.samples) < self.outages or self.early:
             return False
         delay_limit_s = self.floor_with_evidence_s + BEYOND_FLOOR_S
         return self.after_bucket_end_s(0.99) <= LIMIT_S and self.delay_s(0.99) <= delay_limit_s
+
+    @property
+    def early(self) -> int:
+        """Pages before the bucket's end that should have tipped: what was judged was something else."""
+        return sum(after < 0 for after in self._after("bucket_end_ms"))
 
     def after_bucket_end_s(self, share: float) -> float:
         return percentile(self._after("bucket_end_ms"), share)
@@ -119,7 +124,7 @@ class Measured:
             f"most of it the grace"
         )
         yield (
-            f"outages={self.outages} missed={missed} floor_s={self.floor_s:.2f} "
+            f"outages={self.outages} missed={missed} early={self.early} floor_s={self.floor_s:.2f} "
             f"evident_s={self.floor_with_evidence_s:.1f} delay_s_p50={self.delay_s(0.5):.1f} "
             f"delay_s_p99={self.delay_s(0.99):.1f} bucket_end_to_page_s_p50={self.after_bucket_end_s(0.5):.2f} "
             f"bucket_end_to_page_s_p99={self.after_bucket_end_s(0.99):.2f} limit_s={LIMIT_S:g} "
@@ -165,7 +170,13 @@ async def _bench(console: Console, folder: Path, rounds: int) -> Measured:
             await create_topics(kafka, PARTITIONS_DEFAULT)
             await asyncio.to_thread(migrate, ClickHouseAddress(stack.clickhouse.url))
             traffic = Traffic(reporters(names, DELAYS_S, STRAGGLING_S), _now_ms() // WINDOW_MS * WINDOW_MS - HISTORY_MS)
-            return await _beside(traffic.report(kafka), _measure(console, stack, traffic, names, pager))
+            with console.status("starting the worker …"):
+                worker, metrics_url = await start_worker(stack, clock="wall")
+            try:
+                measuring = _measure(console, traffic, names, metrics_url, pager)
+                return await _beside(traffic.report(kafka, metrics_url), measuring)
+            finally:
+                worker.stop()
 
 
 @dataclass(slots=True)
@@ -180,22 +191,26 @@ class Traffic:
     reported_ms: int = 0
     """The end of the newest window that all have reported."""
 
-    async def report(self, kafka: KafkaAddress) -> None:
+    async def report(self, kafka: KafkaAddress, metrics_url: str) -> None:
         """Sends windows that are over at once, and goes on with each as it ends, until cancelled."""
         async with KafkaTransport(kafka) as transport:
-            live_ms = await self._past(transport)
+            live_ms = await self._past(transport, metrics_url)
             for start_ms in count(live_ms, WINDOW_MS):
                 for reporter in self.reporters:
                     await asyncio.sleep((start_ms + WINDOW_MS - _now_ms()) / 1_000 + reporter.delay_s)
                     await transport.send([self._frame(reporter, start_ms)])
                 self.reported_ms = start_ms + WINDOW_MS
 
-    async def _past(self, transport: KafkaTransport) -> int:
-        """The start of the first window that is not over for all producers."""
+    async def _past(self, transport: KafkaTransport, metrics_url: str) -> int:
+        """The start of the first window that is not over for all producers.
+
+        The worker reads along: of partitions an hour apart it takes the later one's rows for late (`LAG_MAX_MS`).
+        """
         start_ms = self.start_ms
         while (over := int(_now_ms() - STRAGGLING_S * 1_000 - start_ms) // WINDOW_MS) > 0:
             starts = range(start_ms, start_ms + min(over, BATCH_WINDOWS) * WINDOW_MS, WINDOW_MS)
             await transport.send([self._frame(each, start) for start in starts for each in self.reporters])
+            await _until_applied(metrics_url, len(self.produced_ms))
             start_ms = self.reported_ms = starts.stop
         return start_ms
 
@@ -208,34 +223,40 @@ class Traffic:
 
 
 async def _measure(
-    console: Console, stack: LocalStack, traffic: Traffic, names: tuple[str, ...], pager: Pager
+    console: Console, traffic: Traffic, names: tuple[str, ...], metrics_url: str, pager: Pager
 ) -> Measured:
     watched = next(each for each in watched_slos() if each.slo.name == SLO)
-    with console.status("starting the worker, reporting three hours of healthy history …"):
-        worker, metrics_url = await start_worker(stack, clock="wall")
-    try:
-        with console.status("waiting until the worker has read the history …"):
-            await _until_caught_up(traffic, metrics_url)
-        traffic.outages |= outages(names, _now_ms() + 1_000)
-        samples = await _samples(console, traffic, watched, pager)
-    finally:
-        worker.stop()
+    with console.status("reporting three hours of healthy history …"):
+        await _until_caught_up(traffic, metrics_url)
+    traffic.outages |= outages(names, _now_ms() + 1_000)
+    samples = await _samples(console, traffic, watched, pager)
     evident_s = floor_with_evidence_s(watched.rows, TURNS_PER_S, watched.low_traffic)
     return Measured(len(names), samples, floor_s(watched.rows), evident_s)
 
 
+async def _until_applied(metrics_url: str, frames: int) -> None:
+    deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
+    while (await counters(metrics_url)).get("turnwatch_frames_applied_total", 0.0) < frames:
+        if time.monotonic() > deadline:
+            raise StackFailure(f"The worker had not read the history after {CAUGHT_UP_WITHIN_S:.0f} s.")
+        await asyncio.sleep(0.1)
+
+
 async def _until_caught_up(traffic: Traffic, metrics_url: str) -> None:
-    """Returns once every shard has decided what was last reported, and that was reported as it happened."""
+    """Returns once every shard has decided what was last reported as it happened, on all of the history."""
     deadline = time.monotonic() + CAUGHT_UP_WITHIN_S
     while True:
         told, reported_ms = await counters(metrics_url), traffic.reported_ms
         decided_s = told.get("turnwatch_watermark_timestamp_seconds", 0.0)  # Summed over shards.
         is_live = _now_ms() - reported_ms < 2 * WINDOW_MS
         if is_live and decided_s >= PARTITIONS_DEFAULT * reported_ms / 1_000:
-            return
+            break
         if time.monotonic() > deadline:
             raise StackFailure(f"The worker had not read the history after {CAUGHT_UP_WITHIN_S:.0f} s.")
         await asyncio.sleep(0.2)
+    late = told.get("turnwatch_rows_too_late_total", 0.0) + told.get("turnwatch_frames_late_total", 0.0)
+    if late:
+        raise StackFailure(f"The worker took {late:.0f} rows or frames of the history for late: try again.")
 
 
 async def _samples(console: Console, traffic: Traffic, watched: WatchedSlo, pager: Pager) -> tuple[Sample, ...]:
