@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from alerts.explanations import Links, event_time
+from alerts.explanations import Links
+from alerts.wording import event_time
 from schemas.rejections import Halt, shown
 
 ALERT_NAME = "TurnwatchDiverting"

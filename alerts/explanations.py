@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+from alerts.causes import NO_CAUSES, Causes, named_causes, paragraph, sentences
 from alerts.policies import duration_text
-from schemas.burns import Burn
+from alerts.wording import event_time, lasting, percent
+from schemas.burns import AlertState, Burn
 from schemas.slices import EVERYTHING, slice_dimensions
 from schemas.slos import Slo
 
@@ -61,18 +62,21 @@ def labels_of(burn: Burn, paging: Paging) -> dict[str, str]:
     return labels | slice_dimensions(burn.slice)
 
 
-def explain(burn: Burn, decided_ms: int, completeness: float, paging: Paging) -> dict[str, str]:
+def explain(
+    burn: Burn, decided_ms: int, completeness: float, paging: Paging, causes: Causes = NO_CAUSES
+) -> dict[str, str]:
     """Annotations: one line for the phone, a paragraph for the first minute, links, and the figures on their own."""
     slo = paging.slos.get(burn.slo)
     return {
-        "summary": _summary(burn),
-        "description": _description(burn, slo, decided_ms, completeness),
+        "summary": _summary(burn, causes),
+        "description": _description(burn, slo, decided_ms, completeness, causes),
         "runbook_url": paging.links.runbook(slo.runbook if slo else RUNBOOK_DEFAULT),
         "dashboard_url": paging.links.board(burn, decided_ms),
         "event_time": event_time(decided_ms),
         "burn": f"{burn.long_burn:.3g}",
         "budget_left": percent(burn.budget_left),
         "policy_row": burn.row,
+        **named_causes(causes),
     }
 
 
@@ -81,39 +85,23 @@ def frozen_since(since_ms: int, why: str) -> dict[str, str]:
     return {FROZEN: f"frozen since {event_time(since_ms)} (event time): {why}, so it neither fires on nor resolves"}
 
 
-def event_time(at_ms: int) -> str:
-    """An instant of event time for readers.
+def objective_was_removed(alert: AlertState, paging: Paging) -> dict[str, str]:
+    """What an alert says besides when it ends because its objective is gone: one that was known as it began (it names an owner).
 
-    >>> event_time(1_700_000_000_000)
-    '2023-11-14T22:13:20Z'
+    Of an objective that was never known here, a newer worker's, nobody can say that.
     """
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if alert.burn.slo in paging.slos or "owner" not in alert.labels:
+        return {}
+    return {"resolved_because": f"the objective {alert.burn.slo} was removed while this fired"}
 
 
-def percent(share: float) -> str:
-    """A share of turns or of a budget, with three significant places.
-
-    >>> percent(0.2413), percent(0.00072), percent(-0.5), percent(1.0)
-    ('24.1 %', '0.072 %', '-50 %', '100 %')
-    """
-    return f"{share * 100:.3g} %" if abs(share) < 9.995 else f"{share * 100:.0f} %"
-
-
-def lasting(seconds: float) -> str:
-    """A span as one says it, to the two largest units.
-
-    >>> lasting(108_000), lasting(5_430), lasting(42)
-    ('1d6h', '1h30m', '42s')
-    """
-    unit_s = next(unit for above, unit in ((86_400, 3_600), (3_600, 60), (60, 1), (0, 1)) if seconds >= above)
-    return duration_text(int(seconds) // unit_s * unit_s) or "moments"
-
-
-def _summary(burn: Burn) -> str:
+def _summary(burn: Burn, causes: Causes) -> str:
     where = "the whole fleet" if burn.slice == EVERYTHING else burn.slice
+    said = "; ".join(sentences(burn, causes))
+    why = f" ({said})" if said else ""
     bad = percent(burn.long_bad / burn.long_total)
     return (
-        f"{burn.slo} burns {burn.long_burn:.3g} times its budget in {where}: "
+        f"{burn.slo} burns {burn.long_burn:.3g} times its budget in {where}{why}: "
         f"{bad} of turns bad in the last {duration_text(burn.long_s)}, {_what_is_left(burn)}"
     )
 
@@ -126,7 +114,7 @@ def _what_is_left(burn: Burn) -> str:
     return f"{percent(burn.budget_left)} of the budget left, spent in {lasting(burn.exhausted_in_s)}"
 
 
-def _description(burn: Burn, slo: Slo | None, decided_ms: int, completeness: float) -> str:
+def _description(burn: Burn, slo: Slo | None, decided_ms: int, completeness: float, causes: Causes) -> str:
     allowed = percent(burn.threshold / burn.factor)
     promise = [f"{slo.description} (objective {percent(float(slo.objective))}, owner {slo.owner})"] if slo else []
     return "\n".join(
@@ -136,6 +124,7 @@ def _description(burn: Burn, slo: Slo | None, decided_ms: int, completeness: flo
             f"{_window(burn.short_s, burn.short_bad, burn.short_total)}: burn {burn.short_burn:.3g}.",
             f"Allowed is {allowed}; row {burn.row} fires above {percent(burn.threshold)} in both windows "
             f"(burn {burn.factor:.3g}).",
+            *paragraph(burn, causes),
             f"Budget: {_what_is_left(burn)}. One bad turn costs {percent(burn.one_failure_costs)} of it.",
             f"Decided at {event_time(decided_ms)} (event time) on {percent(completeness)} of recent volume.",
         ]

@@ -18,8 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from alerts.explanations import FROZEN, Paging, event_time, explain, frozen_since, labels_of, percent
-from schemas.burns import AlertState, Burn, Decision
+from alerts.causes import Suspicions
+from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
+from alerts.wording import event_time, percent
+from schemas.burns import AlertState, Burn, Decision, Suspect
 from schemas.slices import shard_of
 
 RESOLVE_COMPLETENESS_MIN = 0.95
@@ -31,18 +33,25 @@ FIRE_COMPLETENESS_MIN = 0.5
 FROZEN_AFTER_MS = 60_000
 """How long an alert stays as it is without being confirmed or ended: event time, and by the clock where that counts."""
 
+SUSPECTED_WITHIN_MS = 60_000
+"""How far apart in event time two shards may have decided for the suspects of one to explain burns of the other."""
+
 RESOLVED_KEPT_MS = 24 * 3_600_000
 """How long a resolved alert is kept, so that an Alertmanager that was away hears of it (`telling.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """What one shard decided last, on what and when by the clock, and its alerts by identity, open or just resolved."""
+    """What one shard decided last, on what and when by the clock, and its alerts by identity, open or just resolved.
+
+    `suspects` are those of its last decision; a restart forgets them until the shard's next one.
+    """
 
     decided_ms: int = 0
     completeness: float = 0.0
     heard_ms: int = 0
     alerts: Mapping[str, AlertState] = field(default_factory=dict)
+    suspects: tuple[Suspect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +83,14 @@ def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepp
     shard = pages.shards.get(decision.shard, Shard())
     if (decision.decided_ms, decision.completeness) < (shard.decided_ms, shard.completeness):
         return Stepped(pages)
-    fired = _fired(shard, decision, paging, now_ms)
-    resolved = _resolved(shard, decision, {alert.alert for alert in fired}, now_ms)
+    fired = _fired(shard, decision, Suspicions(_suspects(pages, decision)), paging, now_ms)
+    resolved = _resolved(shard, decision, {alert.alert for alert in fired}, paging, now_ms)
     frozen = _unconfirmed(shard, decision, {alert.alert for alert in (*fired, *resolved)}, now_ms)
     published = (*fired, *resolved, *frozen)
     alerts = {**_remembered(shard.alerts, now_ms), **{alert.alert: alert for alert in published}}
     is_newer = decision.decided_ms > shard.decided_ms
-    heard = Shard(decision.decided_ms, decision.completeness, now_ms if is_newer else shard.heard_ms, alerts)
+    heard_ms = now_ms if is_newer else shard.heard_ms
+    heard = Shard(decision.decided_ms, decision.completeness, heard_ms, alerts, decision.suspects)
     return Stepped(Pages({**pages.shards, decision.shard: heard}), published, _news(shard, published))
 
 
@@ -132,35 +142,51 @@ def _shard_of(alerts: list[AlertState], now_ms: int) -> Shard:
     return Shard(decided_ms, completeness, now_ms, {alert.alert: alert for alert in alerts})
 
 
-def _fired(shard: Shard, decision: Decision, paging: Paging, now_ms: int) -> list[AlertState]:
+def _suspects(pages: Pages, decision: Decision) -> Iterable[Suspect]:
+    """Those of this decision, and of what the other shards decided last, where that is of about the same time."""
+    yield from decision.suspects
+    for number, shard in pages.shards.items():
+        if number != decision.shard and abs(decision.decided_ms - shard.decided_ms) <= SUSPECTED_WITHIN_MS:
+            yield from shard.suspects
+
+
+def _fired(shard: Shard, decision: Decision, suspicions: Suspicions, paging: Paging, now_ms: int) -> list[AlertState]:
     """One statement per alert that burns; the row with the highest burn gives the numbers."""
     if decision.completeness < FIRE_COMPLETENESS_MIN:
         return []
     best: dict[str, Burn] = {}
     for burn in sorted(decision.burns, key=lambda burn: (-burn.long_burn, burn.long_s, burn.row)):
         best.setdefault(alert_id(burn), burn)
-    return [_firing(shard.alerts.get(name), best[name], decision, paging, now_ms) for name in sorted(best)]
+    return [_firing(shard.alerts.get(name), best[name], decision, suspicions, paging, now_ms) for name in sorted(best)]
 
 
-def _firing(previous: AlertState | None, burn: Burn, decision: Decision, paging: Paging, now_ms: int) -> AlertState:
+def _firing(
+    previous: AlertState | None, burn: Burn, decision: Decision, suspicions: Suspicions, paging: Paging, now_ms: int
+) -> AlertState:
     goes_on = previous is not None and _is_open(previous)
+    starts_event_ms = previous.starts_event_ms if previous and goes_on else decision.decided_ms
+    slo = paging.slos.get(burn.slo)
+    causes = suspicions.causes(burn, starts_event_ms, slo.budget_rate if slo else None)
     return AlertState(
         alert=alert_id(burn),
         state="firing",
         burn=burn,
-        starts_event_ms=previous.starts_event_ms if previous and goes_on else decision.decided_ms,
+        starts_event_ms=starts_event_ms,
         decided_event_ms=decision.decided_ms,
         starts_ms=previous.starts_ms if previous and goes_on else now_ms,
         ends_ms=None,
         completeness=decision.completeness,
         version=_next_version(previous, now_ms),
         labels=previous.labels if previous and goes_on else labels_of(burn, paging),
-        annotations=explain(burn, decision.decided_ms, decision.completeness, paging),
+        annotations=explain(burn, decision.decided_ms, decision.completeness, paging, causes),
     )
 
 
-def _resolved(shard: Shard, decision: Decision, stated: set[str], now_ms: int) -> list[AlertState]:
-    """Alerts that were open, and that a later instant was decided without, or the same one on more of the volume."""
+def _resolved(shard: Shard, decision: Decision, stated: set[str], paging: Paging, now_ms: int) -> list[AlertState]:
+    """Alerts that were open, and that a later instant was decided without, or the same one on more of the volume.
+
+    What no shard watches any more, because its objective was removed, is stated by none and ends the same way.
+    """
     if decision.completeness < RESOLVE_COMPLETENESS_MIN:
         return []
     kept = stated | _quiet(decision)
@@ -169,10 +195,10 @@ def _resolved(shard: Shard, decision: Decision, stated: set[str], now_ms: int) -
         for name, alert in sorted(shard.alerts.items())
         if _is_open(alert) and name not in kept and _confirmed(alert) < (decision.decided_ms, decision.completeness)
     ]
-    return [_ended(alert, decision, now_ms) for alert in over]
+    return [_ended(alert, decision, paging, now_ms) for alert in over]
 
 
-def _ended(alert: AlertState, decision: Decision, now_ms: int) -> AlertState:
+def _ended(alert: AlertState, decision: Decision, paging: Paging, now_ms: int) -> AlertState:
     said = {name: text for name, text in alert.annotations.items() if name != FROZEN}
     return alert.model_copy(
         update={
@@ -181,7 +207,9 @@ def _ended(alert: AlertState, decision: Decision, now_ms: int) -> AlertState:
             "ends_ms": now_ms,
             "completeness": decision.completeness,
             "version": _next_version(alert, now_ms),
-            "annotations": said | {"resolved_event_time": event_time(decision.decided_ms)},
+            "annotations": said
+            | {"resolved_event_time": event_time(decision.decided_ms)}
+            | objective_was_removed(alert, paging),
         }
     )
 
@@ -232,9 +260,14 @@ def _firing_in(shard: Shard) -> list[AlertState]:
 
 
 def _news(before: Shard, published: Iterable[AlertState]) -> tuple[AlertState, ...]:
-    """What is in another state than it was."""
-    states = {name: alert.state for name, alert in before.alerts.items()}
-    return tuple(alert for alert in published if states.get(alert.alert) != alert.state)
+    """What is in another state than it was, or explained for the first time: a notification may still wait for that."""
+    return tuple(alert for alert in published if _is_news(before.alerts.get(alert.alert), alert))
+
+
+def _is_news(before: AlertState | None, now: AlertState) -> bool:
+    if before is None or before.state != now.state:
+        return True
+    return "explained_by" in now.annotations and "explained_by" not in before.annotations
 
 
 def _remembered(alerts: Mapping[str, AlertState], now_ms: int) -> dict[str, AlertState]:

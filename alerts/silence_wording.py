@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alerts.explanations import Links, event_time, percent
+from alerts.explanations import Links
+from alerts.wording import event_time, percent
 from schemas.silences import SilentProducer
 
 ALERT_NAME = "TelemetrySilent"

@@ -19,8 +19,11 @@ LAST_INSTANT_MS = 253_402_300_800_000
 PARTS_MAX = 10_000
 UNKNOWN_FIELDS_MAX = 100
 """A newer version declares a few fields more; what has more of them than this is no version's."""
-DECISION_FORMAT = 1
-"""Grows when an older worker could not read what a newer one states. What was stated before there was a number is 1."""
+DECISION_FORMAT = 2
+"""Grows when an older worker could not read what a newer one states. What was stated before there was a number is 1.
+
+2: `suspects`. A decision that names none is still stated as 1, so an older worker is ended only by one that names some.
+"""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SliceText = Annotated[str, Field(pattern=SLICE_PATTERN, max_length=2_000)]
@@ -73,11 +76,31 @@ class Quiet(BaseModel):
     severity: Severity
 
 
+class Suspect(BaseModel):
+    """A slice that has more bad turns than its objective allows, in the long window of a row that burns in its shard."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    slo: Name
+    slice: SliceText
+    long_s: WindowSeconds
+    bad: Count
+    total: Total
+    first_seen_ms: Instant | None
+    """When its first turn came; `None` where that is no news: the history was younger than an hour."""
+
+    @model_validator(mode="after")
+    def _part_of_a_whole(self) -> Suspect:
+        if self.bad > self.total:
+            raise ValueError("more turns are bad than there were")
+        return self
+
+
 class Decision(BaseModel):
     """All that burns in one shard at `decided_ms`, with the share of recent volume it was decided on.
 
     A large one comes in `parts` messages, `part` counting from 0; it holds once all have come. `quiet` keeps alerts
-    from resolving on silence.
+    from resolving on silence. `suspects` are what may explain a burn, here or in another shard.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -87,6 +110,7 @@ class Decision(BaseModel):
     completeness: Share
     burns: Annotated[tuple[Burn, ...], FailFast()]
     quiet: Annotated[tuple[Quiet, ...], FailFast()] = ()
+    suspects: Annotated[tuple[Suspect, ...], FailFast()] = ()
     part: Annotated[int, Field(ge=0)] = 0
     parts: Annotated[int, Field(ge=1, le=PARTS_MAX)] = 1
     format: Annotated[int, Field(ge=1, le=DECISION_FORMAT)] = 1
@@ -102,6 +126,13 @@ class _Format(BaseModel):
     """What every format of a statement has."""
 
     format: Annotated[int, Field(strict=True, ge=1)] = 1
+
+
+def encode(decision: Decision) -> bytes:
+    """States a decision, or a part of one, in the oldest format that can say it."""
+    if decision.suspects:
+        return decision.model_copy(update={"format": DECISION_FORMAT}).model_dump_json().encode()
+    return decision.model_copy(update={"format": 1}).model_dump_json(exclude={"suspects"}).encode()
 
 
 def decode(payload: bytes) -> Decision:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import faust
 
-from schemas.burns import Decision
+from schemas.burns import Decision, encode
 from schemas.families import TURNS
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
@@ -21,7 +21,7 @@ from stream_jobs.operators.burn_rate import BurnRate, Decided
 from stream_jobs.operators.reach import Patience
 
 PART_BURNS = 500
-"""Burns in one message: about 400 bytes each, and the limit is a megabyte."""
+"""Burns in one message, and as many suspects: about 600 bytes for both, and the limit is a megabyte."""
 
 
 class BurnRateStage(Stage):
@@ -93,20 +93,21 @@ class BurnRateStage(Stage):
         self._metrics.watermark_seconds.labels(self.name, str(shard)).set(decision.decided_ms / 1_000)
         self._metrics.completeness.labels(self.name, str(shard)).set(decision.completeness)
         for part in in_parts(decision):
-            yield Outgoing(BURNS, part.model_dump_json().encode(), [], key=str(shard).encode(), partition=0)
+            yield Outgoing(BURNS, encode(part), [], key=str(shard).encode(), partition=0)
         if decided.windows is not None:
             yield from rollup_messages(shard, "burn_windows", decided.windows, self._metrics)
 
 
 def in_parts(decision: Decision) -> list[Decision]:
     """The decision in messages that stay below the broker's limit even when everything burns."""
-    size = max(len(decision.burns), len(decision.quiet))
+    size = max(len(decision.burns), len(decision.quiet), len(decision.suspects))
     parts = max(1, -(-size // PART_BURNS))
     return [
         decision.model_copy(
             update={
                 "burns": decision.burns[part * PART_BURNS : (part + 1) * PART_BURNS],
                 "quiet": decision.quiet[part * PART_BURNS : (part + 1) * PART_BURNS],
+                "suspects": decision.suspects[part * PART_BURNS : (part + 1) * PART_BURNS],
                 "part": part,
                 "parts": parts,
             }

@@ -245,7 +245,8 @@ class Parts:
         parts = [known[place] for place in sorted(known)]
         burns = tuple(burn for each in parts for burn in each.burns)
         quiet = tuple(silent for each in parts for silent in each.quiet)
-        return part.model_copy(update={"burns": burns, "quiet": quiet, "part": 0, "parts": 1})
+        suspects = tuple(suspect for each in parts for suspect in each.suspects)
+        return part.model_copy(update={"burns": burns, "quiet": quiet, "suspects": suspects, "part": 0, "parts": 1})
 
     def _let_go(self, shard: int) -> None:
         del self._of[shard], self._bytes[shard]

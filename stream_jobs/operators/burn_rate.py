@@ -29,6 +29,7 @@ from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
 from stream_jobs.operators.running_counts import RunningCounts
 from stream_jobs.operators.slice_numbers import NO_NUMBER, SliceNumbers
+from stream_jobs.operators.suspects import suspects
 from stream_jobs.operators.traffic import keep_ms
 
 BUCKET_MS = OPERATIONAL.k_window_s * 1_000
@@ -166,15 +167,18 @@ class BurnRate:
         completeness = self._decided_share = self._ledger.completeness(OPERATIONAL.name, end_ms)
         windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), self._slices.by_minute)
         watching = self._watching()
-        burns = [burn for watch in watching for burn in _strongest(self._burns(watch, windows))]
+        burning = [(watch, list(self._burns(watch, windows))) for watch in watching]
         quiet = {found for watch in watching for found in self._quiet(watch, windows)}
         rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else self._minute_again()
         decision = Decision(
             shard=self.shard,
             decided_ms=end_ms,
             completeness=completeness,
-            burns=tuple(burns),
+            burns=tuple(burn for _, burns in burning for burn in _strongest(burns)),
             quiet=tuple(sorted(quiet, key=lambda each: (each.slo, each.slice, each.severity))),
+            suspects=tuple(
+                suspect for watch, burns in burning for suspect in suspects(watch, burns, windows, self._slices)
+            ),
         )
         return Decided(decision, rows)
 
@@ -202,7 +206,8 @@ class BurnRate:
             if text and cut_of(text) in slo.cuts and slice_dimensions(text).get("pool") == slo.pool
         ]
         coarse = np.array([is_coarse(self._slices.texts[number]) for number in wanted], dtype=bool)
-        return Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64), coarse)
+        cuts = np.array([slo.cuts.index(cut_of(self._slices.texts[number])) for number in wanted], dtype=np.int64)
+        return Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64), coarse, cuts)
 
     def _burns(self, watch: Watch, windows: Windows) -> Iterator[Burn]:
         for row in watch.watched.rows:

@@ -31,12 +31,16 @@ def window_name(length_s: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """An SLO with the numbers of its indicator and of the slices it watches; `is_coarse` marks those of a one-dimensional cut."""
+    """An SLO with the numbers of its indicator and of the slices it watches.
+
+    `is_coarse` marks slices of a one-dimensional cut; `cuts` gives each slice's cut by its place among the SLO's.
+    """
 
     watched: WatchedSlo
     indicator: int
     slices: NDArray[np.int64]
     is_coarse: NDArray[np.bool_]
+    cuts: NDArray[np.int64]
 
 
 class Windows:

@@ -69,6 +69,12 @@ class SliceNumbers:
                 self._last_hours[number] = last_hour
                 self._unsaved.add(number // _PAGE_SLICES)
 
+    def first_seen_since(self, known_ms: int, numbers: Iterable[int]) -> list[int | None]:
+        """When each was first seen; `None` where the history was younger than `known_ms` then, so that it is no news."""
+        begin_ms = min(first_ms for text, first_ms in zip(self.texts, self.first_seen_ms, strict=True) if text)
+        seen = [self.first_seen_ms[number] for number in numbers]
+        return [first_ms if first_ms - begin_ms >= known_ms else None for first_ms in seen]
+
     def of(self, texts: Iterable[str]) -> NDArray[np.int64]:
         """The numbers of these slices; `NO_NUMBER` for one that was let go."""
         return np.array([self._numbers.get(text, NO_NUMBER) for text in texts], dtype=np.int64)

@@ -11,9 +11,10 @@ import pytest
 from schemas import burns, silences
 from schemas.failures import Foreseen, Undecodable
 from schemas.silences import Silence, SilentProducer
-from tests.rules.burning import burning, decided
+from tests.rules.burning import CANARY, burning, decided, suspect
 
-DECISION = json.loads(decided(10, burning()).model_dump_json())
+WHOLE = decided(10, burning(), suspects=(suspect(CANARY, 1_000, 4_000, first_seen_s=-600),))
+DECISION = json.loads(burns.encode(WHOLE))
 SILENCE = json.loads(
     Silence(
         family="turns", source_partition=0, version=7, newest_ms=1_700_000_700_000, volume=1_000,
@@ -57,10 +58,25 @@ def test_a_newer_format_stops_the_worker_whatever_else_it_says(
 def test_a_severity_that_came_later_is_no_bad_record() -> None:
     burn = DECISION["burns"][0] | {"severity": "wake_everybody"}
     with pytest.raises(Foreseen, match="deploy the newer worker") as raised:
-        burns.decode(changed(DECISION, format=2, burns=[burn]))
+        burns.decode(changed(DECISION, format=burns.DECISION_FORMAT + 1, burns=[burn]))
     assert not isinstance(raised.value, Undecodable)
     with pytest.raises(Undecodable):
         burns.decode(changed(DECISION, burns=[burn]))
+
+
+def test_a_decision_that_names_no_suspects_is_stated_as_an_older_worker_reads_it() -> None:
+    """Or every worker of a version without them would end with the first decision of a newer one, burning or not."""
+    stated = json.loads(burns.encode(WHOLE.model_copy(update={"suspects": ()})))
+    assert stated["format"] == 1
+    assert stated.keys() == {"shard", "decided_ms", "completeness", "burns", "quiet", "part", "parts", "format"}
+    assert burns.decode(burns.encode(WHOLE)).suspects == WHOLE.suspects
+
+
+@pytest.mark.parametrize("wrong", [{"bad": 4_001}, {"total": 0}, {"first_seen_ms": -1}, {"slice": "pool"}])
+def test_a_suspect_that_cannot_be_is_a_bad_record(wrong: dict[str, Any]) -> None:
+    suspects = [DECISION["suspects"][0] | wrong]
+    with pytest.raises(Undecodable):
+        burns.decode(changed(DECISION, suspects=suspects))
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "2", None, True, [2]])

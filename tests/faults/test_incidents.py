@@ -12,7 +12,7 @@ from stream_jobs.agents.burn_rate import PART_BURNS, in_parts
 from stream_jobs.agents.incidents import Parts
 from stream_jobs.operators.reach import REPLAYED
 from tests.integration.test_silence import DEAD, Desk
-from tests.rules.burning import burning, decided
+from tests.rules.burning import burning, decided, suspect
 
 SILENCE = Silence(
     family="turns", source_partition=0, version=7, newest_ms=1_700_000_700_000, volume=1_000,
@@ -76,6 +76,15 @@ def test_parts_make_a_whole_in_any_order_and_a_newer_statement_supersedes_them()
     assert [parts.whole(part, 10) for part in (first, *later[:2])] == [None] * 3
     assert parts.whole(third, 10) is None, "two of one statement and one of another are no whole"
     assert parts.whole(decided(30), 10) == decided(30)
+
+
+def test_suspects_are_split_and_joined_like_burns() -> None:
+    many = tuple(suspect(f"pool=realtime,bundle=v{number}", 10, 20) for number in range(2 * PART_BURNS + 1))
+    whole = decided(10, burning(), suspects=many)
+    stated = in_parts(whole)
+    assert [len(part.suspects) for part in stated] == [PART_BURNS, PART_BURNS, 1]
+    parts = Parts()
+    assert [parts.whole(part, 10) for part in stated] == [None, None, whole]
 
 
 def test_parts_that_are_never_whole_hold_no_more_than_their_bytes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from alerts.policies import policy_for
-from schemas.burns import Burn, Decision, Quiet
+from schemas.burns import Burn, Decision, Quiet, Suspect
 from schemas.families import INDICATORS
 from schemas.slos import PolicyRow, Slo
 
@@ -56,9 +56,24 @@ def burning(
     )
 
 
+def suspect(
+    slice_text: str, bad: int, total: int, first_seen_s: int | None = None, slo: Slo = TURN_SLO, long_s: int = 3_600
+) -> Suspect:
+    """A suspect in the window of `page_1h_5m`, first seen that many seconds into the tests' event time."""
+    first_ms = None if first_seen_s is None else 1_700_000_000_000 + first_seen_s * 1_000
+    return Suspect(slo=slo.name, slice=slice_text, long_s=long_s, bad=bad, total=total, first_seen_ms=first_ms)
+
+
 def decided(
-    at_s: int, *burns: Burn, shard: int = 0, completeness: float = 1.0, quiet: tuple[Quiet, ...] = ()
+    at_s: int,
+    *burns: Burn,
+    shard: int = 0,
+    completeness: float = 1.0,
+    quiet: tuple[Quiet, ...] = (),
+    suspects: tuple[Suspect, ...] = (),
 ) -> Decision:
     """One shard's decision, `at_s` seconds into the tests' event time."""
     decided_ms = 1_700_000_000_000 + at_s * 1_000
-    return Decision(shard=shard, decided_ms=decided_ms, completeness=completeness, burns=burns, quiet=quiet)
+    return Decision(
+        shard=shard, decided_ms=decided_ms, completeness=completeness, burns=burns, quiet=quiet, suspects=suspects
+    )

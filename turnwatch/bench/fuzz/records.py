@@ -48,7 +48,7 @@ def records() -> tuple[Record, ...]:
     return (
         *(_partial(family) for family in FAMILIES.values()),
         *(_rollup(table) for table in TABLES.values()),
-        Record("burns", {}, _decision().model_dump_json().encode(), _read_decision),
+        Record("burns", {}, burns.encode(_decision()), _read_decision),
         Record("alerts", {}, _alert(), _read_alert),
         Record("state rows", {}, stamped(7, pack_rows(_rows_of_state())), _read_rows),
         Record("state JSON", {}, stamped(7, pack_json({"operational": [[1, 2], ["a"]]})), _read_json),
@@ -131,7 +131,12 @@ def _decision() -> burns.Decision:
         budget_left=0.5, exhausted_in_s=36_000.0, one_failure_costs=0.001,
     )  # fmt: skip
     quiet = burns.Quiet(slo="turn_latency", slice=SLICE, severity="ticket")
-    return burns.Decision(shard=0, decided_ms=WINDOW_START_MS, completeness=1.0, burns=(burn,), quiet=(quiet,))
+    suspect = burns.Suspect(
+        slo="turn_latency", slice=SLICE, long_s=3_600, bad=40, total=100, first_seen_ms=WINDOW_START_MS - 60_000
+    )
+    return burns.Decision(
+        shard=0, decided_ms=WINDOW_START_MS, completeness=1.0, burns=(burn,), quiet=(quiet,), suspects=(suspect,)
+    )
 
 
 def _read_decision(headers: Mapping[str, bytes], payload: bytes) -> bool:

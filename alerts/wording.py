@@ -1,0 +1,35 @@
+"""How instants, spans and shares are written in what an alert says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from alerts.policies import duration_text
+
+
+def event_time(at_ms: int) -> str:
+    """An instant of event time for readers.
+
+    >>> event_time(1_700_000_000_000)
+    '2023-11-14T22:13:20Z'
+    """
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def percent(share: float) -> str:
+    """A share of turns or of a budget, with three significant places.
+
+    >>> percent(0.2413), percent(0.00072), percent(-0.5), percent(1.0)
+    ('24.1 %', '0.072 %', '-50 %', '100 %')
+    """
+    return f"{share * 100:.3g} %" if abs(share) < 9.995 else f"{share * 100:.0f} %"
+
+
+def lasting(seconds: float) -> str:
+    """A span as one says it, to the two largest units.
+
+    >>> lasting(108_000), lasting(5_430), lasting(42)
+    ('1d6h', '1h30m', '42s')
+    """
+    unit_s = next(unit for above, unit in ((86_400, 3_600), (3_600, 60), (60, 1), (0, 1)) if seconds >= above)
+    return duration_text(int(seconds) // unit_s * unit_s) or "moments"
