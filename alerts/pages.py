@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
-from alerts.causes import Suspicions
+from alerts.causes import Causes, Suspicions
 from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
 from alerts.wording import event_time, percent
 from schemas.burns import AlertState, Burn, Decision, Suspect
@@ -79,11 +80,12 @@ class Stepped:
 
 
 def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepped:
-    """Takes in one shard's decision."""
+    """Takes in one shard's decision: of its own alerts, and of what it explains of those that another one has just begun."""
     shard = pages.shards.get(decision.shard, Shard())
     if (decision.decided_ms, decision.completeness) < (shard.decided_ms, shard.completeness):
         return Stepped(pages)
-    fired = _fired(shard, decision, Suspicions(_suspects(pages, decision)), paging, now_ms)
+    suspicions = Suspicions(_suspects(pages, decision))
+    fired = _fired(shard, decision, suspicions, paging, now_ms)
     resolved = _resolved(shard, decision, {alert.alert for alert in fired}, paging, now_ms)
     frozen = _unconfirmed(shard, decision, {alert.alert for alert in (*fired, *resolved)}, now_ms)
     published = (*fired, *resolved, *frozen)
@@ -91,7 +93,9 @@ def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepp
     is_newer = decision.decided_ms > shard.decided_ms
     heard_ms = now_ms if is_newer else shard.heard_ms
     heard = Shard(decision.decided_ms, decision.completeness, heard_ms, alerts, decision.suspects)
-    return Stepped(Pages({**pages.shards, decision.shard: heard}), published, _news(shard, published))
+    elsewhere = _explained_elsewhere(pages, decision, suspicions, paging, now_ms)
+    shards = {**_restated(pages.shards, elsewhere), decision.shard: heard}
+    return Stepped(Pages(shards), (*published, *elsewhere), (*_news(shard, published), *elsewhere))
 
 
 def freeze(pages: Pages, now_ms: int) -> Stepped:
@@ -165,8 +169,7 @@ def _firing(
 ) -> AlertState:
     goes_on = previous is not None and _is_open(previous)
     starts_event_ms = previous.starts_event_ms if previous and goes_on else decision.decided_ms
-    slo = paging.slos.get(burn.slo)
-    causes = suspicions.causes(burn, starts_event_ms, slo.budget_rate if slo else None)
+    causes = _causes(burn, starts_event_ms, suspicions, paging)
     return AlertState(
         alert=alert_id(burn),
         state="firing",
@@ -180,6 +183,46 @@ def _firing(
         labels=previous.labels if previous and goes_on else labels_of(burn, paging),
         annotations=explain(burn, decision.decided_ms, decision.completeness, paging, causes),
     )
+
+
+def _explained_elsewhere(
+    pages: Pages, decision: Decision, suspicions: Suspicions, paging: Paging, now_ms: int
+) -> list[AlertState]:
+    """Alerts that other shards began at this very instant, and that this decision's suspects explain.
+
+    Shards decide one after the other, and Alertmanager waits only seconds before it notifies.
+    """
+    begun = [
+        alert
+        for number, shard in pages.shards.items()
+        if number != decision.shard and shard.decided_ms == decision.decided_ms and decision.suspects
+        for alert in _firing_in(shard)
+        if alert.starts_event_ms == decision.decided_ms and "explained_by" not in alert.annotations
+    ]
+    told = [alert.model_copy(update=_explained(alert, suspicions, paging, now_ms)) for alert in begun]
+    return [alert for alert in told if "explained_by" in alert.annotations]
+
+
+def _explained(alert: AlertState, suspicions: Suspicions, paging: Paging, now_ms: int) -> dict[str, Any]:
+    causes = _causes(alert.burn, alert.starts_event_ms, suspicions, paging)
+    said = explain(alert.burn, alert.decided_event_ms, alert.completeness, paging, causes)
+    return {"annotations": said, "version": _next_version(alert, now_ms)}
+
+
+def _restated(shards: Mapping[int, Shard], restated: Iterable[AlertState]) -> dict[int, Shard]:
+    """The shards with these alerts in place of what they said before."""
+    by_name = {alert.alert: alert for alert in restated}
+    return {
+        number: replace(shard, alerts={name: by_name.get(name, alert) for name, alert in shard.alerts.items()})
+        if by_name.keys() & shard.alerts.keys()
+        else shard
+        for number, shard in shards.items()
+    }
+
+
+def _causes(burn: Burn, starts_event_ms: int, suspicions: Suspicions, paging: Paging) -> Causes:
+    slo = paging.slos.get(burn.slo)
+    return suspicions.causes(burn, starts_event_ms, slo.budget_rate if slo else None)
 
 
 def _resolved(shard: Shard, decision: Decision, stated: set[str], paging: Paging, now_ms: int) -> list[AlertState]:

@@ -82,11 +82,28 @@ def test_what_another_shard_decided_long_ago_or_states_no_more_explains_nothing(
 def test_an_explanation_that_comes_after_the_page_is_told_at_once_and_only_once() -> None:
     steps = run(
         decided(10, FLEET_BURN),
-        decided(10, shard=1, suspects=(CULPRIT,)),
+        decided(20, shard=1, suspects=(CULPRIT,)),
         decided(20, FLEET_BURN),
         decided(30, FLEET_BURN),
     )
     assert [len(each.news) for each in steps] == [1, 0, 1, 0]
+
+
+def test_a_shard_that_decides_a_moment_after_the_page_explains_it_before_anybody_is_notified() -> None:
+    suspects = decided(10, burning(), shard=1, suspects=(CULPRIT,))
+    first, second, again = run(decided(10, FLEET_BURN), suspects, suspects)
+    begun, explained = (next(each for each in step.published if each.burn.slice == FLEET) for step in (first, second))
+    assert explained in second.news
+    assert explained.annotations["explained_by"] == CANARY
+    assert explained.version > begun.version
+    assert explained == begun.model_copy(update={"annotations": explained.annotations, "version": explained.version})
+    assert explained in second.pages.alerts
+    assert FLEET not in [each.burn.slice for each in again.published], "once"
+
+
+def test_a_page_that_lasts_is_explained_by_its_own_shards_decisions_only() -> None:
+    steps = run(decided(10, FLEET_BURN), decided(20, FLEET_BURN), decided(20, shard=1, suspects=(CULPRIT,)))
+    assert steps[-1].published == ()
 
 
 def test_only_a_bundle_first_seen_within_a_day_before_the_page_is_its_release() -> None:
