@@ -16,8 +16,9 @@ from decimal import Decimal
 
 import yaml
 
-from alerts.explanations import ALERT_NAME, Links, percent
+from alerts.explanations import ALERT_NAME, Links
 from alerts.policies import duration_text
+from alerts.wording import percent
 from schemas.dimensions import DIMENSIONS
 from schemas.metrics import SLO_BAD_EVENTS, SLO_EVENTS
 from schemas.slos import PolicyRow, Severity, Slo, WatchedSlo
