@@ -89,7 +89,7 @@ async def test_a_sink_that_runs_alone_hears_that_a_halt_is_over(monkeypatch: pyt
     monkeypatch.setattr(work, "run_sink", sink)
     monkeypatch.setattr(work, "_producer", producer)
     monkeypatch.setattr(work, "halting", lambda *_: halting(memory))
-    monkeypatch.setattr(work, "WorkerMetrics", lambda: WorkerMetrics(CollectorRegistry()))
+    monkeypatch.setattr(work, "WorkerMetrics", lambda **given: WorkerMetrics(CollectorRegistry(), **given))
     monkeypatch.setattr(work, "KafkaWatch", lambda *_: SimpleNamespace(run=asyncio.Event.wait))
     known = Places(KAFKA, ClickHouseAddress("http://127.0.0.1:1"), ())
     async with asyncio.timeout(20):
