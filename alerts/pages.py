@@ -41,6 +41,10 @@ RESOLVED_KEPT_MS = 24 * 3_600_000
 """How long a resolved alert is kept, so that an Alertmanager that was away hears of it (`telling.py`)."""
 
 
+Owner = tuple[str, int]
+"""A family, and a shard of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """What one shard decided last, on what and when by the clock, and its alerts by identity, open or just resolved.
@@ -59,7 +63,8 @@ class Shard:
 class Pages:
     """All alerts of the fleet."""
 
-    shards: Mapping[int, Shard] = field(default_factory=dict)
+    shards: Mapping[Owner, Shard] = field(default_factory=dict)
+    """By family and shard."""
 
     @property
     def alerts(self) -> tuple[AlertState, ...]:
@@ -81,7 +86,7 @@ class Stepped:
 
 def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepped:
     """Takes in one shard's decision: of its own alerts, and of what it explains of those that another one has just begun."""
-    shard = pages.shards.get(decision.shard, Shard())
+    shard = pages.shards.get(decision.owner, Shard())
     if (decision.decided_ms, decision.completeness) < (shard.decided_ms, shard.completeness):
         return Stepped(pages)
     suspicions = Suspicions(_suspects(pages, decision))
@@ -94,7 +99,7 @@ def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepp
     heard_ms = now_ms if is_newer else shard.heard_ms
     heard = Shard(decision.decided_ms, decision.completeness, heard_ms, alerts, decision.suspects)
     elsewhere = _explained_elsewhere(pages, decision, suspicions, paging, now_ms)
-    shards = {**_restated(pages.shards, elsewhere), decision.shard: heard}
+    shards = {**_restated(pages.shards, elsewhere), decision.owner: heard}
     return Stepped(Pages(shards), (*published, *elsewhere), (*_news(shard, published), *elsewhere))
 
 
@@ -137,8 +142,8 @@ def alert_id(burn: Burn) -> str:
     return f"{burn.slo}|{burn.slice}|{burn.severity}"
 
 
-def _owner(alert: AlertState, shards: int) -> int:
-    return shard_of(alert.burn.slice, shards)
+def _owner(alert: AlertState, shards: int) -> Owner:
+    return alert.family, shard_of(alert.burn.slice, shards)
 
 
 def _shard_of(alerts: list[AlertState], now_ms: int) -> Shard:
@@ -150,7 +155,7 @@ def _suspects(pages: Pages, decision: Decision) -> Iterable[Suspect]:
     """Those of this decision, and of what the other shards decided last, where that is of about the same time."""
     yield from decision.suspects
     for number, shard in pages.shards.items():
-        if number != decision.shard and abs(decision.decided_ms - shard.decided_ms) <= SUSPECTED_WITHIN_MS:
+        if number != decision.owner and abs(decision.decided_ms - shard.decided_ms) <= SUSPECTED_WITHIN_MS:
             yield from shard.suspects
 
 
@@ -181,6 +186,7 @@ def _firing(
         completeness=decision.completeness,
         version=_next_version(previous, now_ms),
         labels=previous.labels if previous and goes_on else labels_of(burn, paging),
+        family=decision.family,
         annotations=explain(burn, decision.decided_ms, decision.completeness, paging, causes),
     )
 
@@ -195,7 +201,7 @@ def _explained_elsewhere(
     begun = [
         alert
         for number, shard in pages.shards.items()
-        if number != decision.shard and shard.decided_ms == decision.decided_ms and decision.suspects
+        if number != decision.owner and shard.decided_ms == decision.decided_ms and decision.suspects
         for alert in _firing_in(shard)
         if alert.starts_event_ms == decision.decided_ms and "explained_by" not in alert.annotations
     ]
@@ -209,7 +215,7 @@ def _explained(alert: AlertState, suspicions: Suspicions, paging: Paging, now_ms
     return {"annotations": said, "version": _next_version(alert, now_ms)}
 
 
-def _restated(shards: Mapping[int, Shard], restated: Iterable[AlertState]) -> dict[int, Shard]:
+def _restated(shards: Mapping[Owner, Shard], restated: Iterable[AlertState]) -> dict[Owner, Shard]:
     """The shards with these alerts in place of what they said before."""
     by_name = {alert.alert: alert for alert in restated}
     return {

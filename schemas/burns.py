@@ -19,11 +19,17 @@ LAST_INSTANT_MS = 253_402_300_800_000
 PARTS_MAX = 10_000
 UNKNOWN_FIELDS_MAX = 100
 """A newer version declares a few fields more; what has more of them than this is no version's."""
-DECISION_FORMAT = 2
+DECISION_FORMAT = 3
 """Grows when an older worker could not read what a newer one states. What was stated before there was a number is 1.
 
-2: `suspects`. A decision that names none is still stated as 1, so an older worker is ended only by one that names some.
+A decision is stated in the oldest format that can say it (`_SINCE`), so an older worker is ended only by one that says more.
 """
+_SINCE = {"suspects": 2, "family": 3, "held": 3, "holding": 3}
+"""Fields by the format that brought them."""
+LISTS = ("burns", "quiet", "suspects", "held", "holding")
+"""What a decision lists, which is what it is cut into parts by."""
+FIRST_FAMILY = "turns"
+"""The family of statements from before there were others."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 SliceText = Annotated[str, Field(pattern=SLICE_PATTERN, max_length=2_000)]
@@ -44,7 +50,7 @@ class Burn(BaseModel):
     slice: SliceText
     row: Name
     severity: Severity
-    factor: Annotated[float, Field(gt=0)]
+    factor: Amount
     threshold: Share
     long_s: WindowSeconds
     short_s: WindowSeconds
@@ -100,20 +106,29 @@ class Decision(BaseModel):
     """All that burns in one shard at `decided_ms`, with the share of recent volume it was decided on.
 
     A large one comes in `parts` messages, `part` counting from 0; it holds once all have come. `quiet` keeps alerts
-    from resolving on silence. `suspects` are what may explain a burn, here or in another shard.
+    from resolving on silence. `suspects` are what may explain a burn, here or in another shard. `held` exceed a row and
+    want evidence: they are pending. `holding` are near enough to a row's threshold to keep an alert, not to begin one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    family: Name = FIRST_FAMILY
     shard: Annotated[int, Field(ge=0)]
     decided_ms: Instant
     completeness: Share
     burns: Annotated[tuple[Burn, ...], FailFast()]
     quiet: Annotated[tuple[Quiet, ...], FailFast()] = ()
     suspects: Annotated[tuple[Suspect, ...], FailFast()] = ()
+    held: Annotated[tuple[Burn, ...], FailFast()] = ()
+    holding: Annotated[tuple[Quiet, ...], FailFast()] = ()
     part: Annotated[int, Field(ge=0)] = 0
     parts: Annotated[int, Field(ge=1, le=PARTS_MAX)] = 1
     format: Annotated[int, Field(ge=1, le=DECISION_FORMAT)] = 1
+
+    @property
+    def owner(self) -> tuple[str, int]:
+        """Whose statement it is: the family, and the shard of it."""
+        return self.family, self.shard
 
     @model_validator(mode="after")
     def _part_of_parts(self) -> Decision:
@@ -130,9 +145,9 @@ class _Format(BaseModel):
 
 def encode(decision: Decision) -> bytes:
     """States a decision, or a part of one, in the oldest format that can say it."""
-    if decision.suspects:
-        return decision.model_copy(update={"format": DECISION_FORMAT}).model_dump_json().encode()
-    return decision.model_copy(update={"format": 1}).model_dump_json(exclude={"suspects"}).encode()
+    silent = {name for name in _SINCE if getattr(decision, name) == Decision.model_fields[name].default}
+    needed = max((_SINCE[name] for name in _SINCE.keys() - silent), default=1)
+    return decision.model_copy(update={"format": needed}).model_dump_json(exclude=silent).encode()
 
 
 def decode(payload: bytes) -> Decision:
@@ -185,6 +200,7 @@ class AlertState(BaseModel):
     """Grows with every statement about this alert."""
     labels: dict[str, str]
     annotations: dict[str, str]
+    family: Name = FIRST_FAMILY
 
 
 def decode_alert(payload: bytes) -> AlertState:

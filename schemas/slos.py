@@ -14,6 +14,8 @@ from typing import Literal
 from schemas.families import FAMILIES, Family, Indicator
 
 Severity = Literal["page", "ticket"]
+Budgeting = Literal["occurrences", "time_slices"]
+RowKind = Literal["burn", "outage", "exhausts", "any_event"]
 
 STANDARD_POLICY = "standard"
 """The policy of an objective that names none."""
@@ -26,7 +28,8 @@ SLO_SLICES_MAX = 5_000
 class Slo:
     """One objective over one pool. `objective` is a decimal below 1, kept as written; `cuts` are names of cuts watched.
 
-    `policy` names the burn policy whose rows watch it.
+    `policy` names the burn policy whose rows watch it. With `budgeting` by occurrences the budget is of turns; by time
+    slices it is of minutes with traffic, each of which is bad where its share of good turns is below `time_slice_target`.
     """
 
     name: str
@@ -39,6 +42,8 @@ class Slo:
     description: str
     runbook: str
     policy: str = STANDARD_POLICY
+    budgeting: Budgeting = "occurrences"
+    time_slice_target: Decimal | None = None
 
     @property
     def budget_rate(self) -> Decimal:
@@ -56,6 +61,9 @@ class PolicyRow:
     """Fire when the bad share exceeds `threshold` in both windows.
 
     `threshold` is a share of turns, exact (factor × budget rate for a burn row). `factor` is the burn it stands for.
+    A row of kind `any_event` has both at 0, and needs no evidence: one bad turn in its window is enough. One of kind
+    `exhausts` fires when the budget that is left would be spent within `within_s` at the burn of both windows; its
+    threshold follows from what is left, slice by slice, and is never below a burn of 1, which is what the row holds.
     """
 
     name: str
@@ -64,6 +72,8 @@ class PolicyRow:
     threshold: Decimal
     factor: Decimal
     severity: Severity
+    kind: RowKind = "burn"
+    within_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

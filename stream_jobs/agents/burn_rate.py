@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import faust
 
-from schemas.burns import Decision, encode
+from schemas.burns import LISTS, Decision, encode
 from schemas.families import TURNS
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
@@ -21,7 +22,7 @@ from stream_jobs.operators.burn_rate import BurnRate, Decided
 from stream_jobs.operators.reach import Patience
 
 PART_BURNS = 500
-"""Burns in one message, and as many suspects: about 600 bytes for both, and the limit is a megabyte."""
+"""Of each thing listed in one message: about 1,200 bytes for one of each, and the limit is a megabyte."""
 
 
 class BurnRateStage(Stage):
@@ -100,17 +101,10 @@ class BurnRateStage(Stage):
 
 def in_parts(decision: Decision) -> list[Decision]:
     """The decision in messages that stay below the broker's limit even when everything burns."""
-    size = max(len(decision.burns), len(decision.quiet), len(decision.suspects))
-    parts = max(1, -(-size // PART_BURNS))
-    return [
-        decision.model_copy(
-            update={
-                "burns": decision.burns[part * PART_BURNS : (part + 1) * PART_BURNS],
-                "quiet": decision.quiet[part * PART_BURNS : (part + 1) * PART_BURNS],
-                "suspects": decision.suspects[part * PART_BURNS : (part + 1) * PART_BURNS],
-                "part": part,
-                "parts": parts,
-            }
-        )
-        for part in range(parts)
-    ]
+    parts = max(1, *(-(-len(getattr(decision, name)) // PART_BURNS) for name in LISTS))
+    return [decision.model_copy(update=_part(decision, part) | {"part": part, "parts": parts}) for part in range(parts)]
+
+
+def _part(decision: Decision, part: int) -> dict[str, Any]:
+    members = slice(part * PART_BURNS, (part + 1) * PART_BURNS)
+    return {name: getattr(decision, name)[members] for name in LISTS}

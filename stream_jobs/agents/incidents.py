@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TypeVar
 
 import faust
@@ -26,7 +27,7 @@ from alerts.silences import Silences
 from alerts.silences import to_send as silences_to_send
 from alerts.telling import OPEN_AT_LEAST_MS, StatedAlert, Telling
 from alerts.watchdog import watchdog
-from schemas.burns import AlertState, Decision, decode
+from schemas.burns import LISTS, AlertState, Decision, decode
 from schemas.failures import Undecodable
 from schemas.metrics import WorkerMetrics
 from schemas.silences import SilenceAlert
@@ -217,39 +218,37 @@ class Parts:
     """Parts of decisions that came in several, until they are whole; never more than `bytes_max` of them."""
 
     bytes_max: int = PARTS_BYTES_MAX
-    _of: dict[int, dict[int, Decision]] = field(default_factory=dict)
-    """By shard and place."""
-    _bytes: Counter[int] = field(default_factory=Counter)
-    """By shard, as they came."""
+    _of: dict[tuple[str, int], dict[int, Decision]] = field(default_factory=dict)
+    """By whose they are, and place."""
+    _bytes: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """By whose they are, as they came."""
 
     def whole(self, part: Decision, size: int) -> Decision | None:
-        """The decision that this part completes, if it does; a newer one of the same shard supersedes what is open.
+        """The decision that this part completes, if it does; a newer one of the same owner supersedes what is open.
 
         Raises `Undecodable` where there is no room for the part: its decision will not be whole.
         """
         if part.parts == 1:
             return part
-        known = self._of.setdefault(part.shard, {})
+        known = self._of.setdefault(part.owner, {})
         if known and not _is_same_statement(next(iter(known.values())), part):
-            self._let_go(part.shard)
-            known = self._of[part.shard] = {}
+            self._let_go(part.owner)
+            known = self._of[part.owner] = {}
         if part.part not in known:
-            self._bytes[part.shard] += size
+            self._bytes[part.owner] += size
         known[part.part] = part
         if self._bytes.total() > self.bytes_max:
-            self._let_go(part.shard)
+            self._let_go(part.owner)
             raise Undecodable(f"The parts of decisions that are not whole are more than {self.bytes_max} bytes.")
         if len(known) < part.parts:
             return None
-        self._let_go(part.shard)
+        self._let_go(part.owner)
         parts = [known[place] for place in sorted(known)]
-        burns = tuple(burn for each in parts for burn in each.burns)
-        quiet = tuple(silent for each in parts for silent in each.quiet)
-        suspects = tuple(suspect for each in parts for suspect in each.suspects)
-        return part.model_copy(update={"burns": burns, "quiet": quiet, "suspects": suspects, "part": 0, "parts": 1})
+        listed = {name: tuple(chain.from_iterable(getattr(each, name) for each in parts)) for name in LISTS}
+        return part.model_copy(update={**listed, "part": 0, "parts": 1})
 
-    def _let_go(self, shard: int) -> None:
-        del self._of[shard], self._bytes[shard]
+    def _let_go(self, owner: tuple[str, int]) -> None:
+        del self._of[owner], self._bytes[owner]
 
 
 def _as_told(pages: Pages, ending: Mapping[str, AlertState]) -> Pages:

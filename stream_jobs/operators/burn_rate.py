@@ -7,21 +7,21 @@ What exceeds is stated in full at each decision; what is not stated any more has
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from schemas.burns import Burn, Decision, Quiet
+from schemas.burns import Decision
 from schemas.families import INDICATORS, OPERATIONAL, TURNS, Indicator
 from schemas.partials import Partial
 from schemas.slices import cut_of, slice_dimensions
 from schemas.slo_counts import SloCounts
-from schemas.slos import PolicyRow, WatchedSlo
+from schemas.slos import WatchedSlo
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
-from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
+from stream_jobs.operators.burn_judging import judge, strongest
 from stream_jobs.operators.burn_windows import Watch, Windows, is_coarse, window_rows
 from stream_jobs.operators.history import Counts, History
 from stream_jobs.operators.ledger import MINUTE_MS, Ledger
@@ -39,8 +39,6 @@ DECISIONS_MAX = 12
 """Decisions at one call. Each takes tens of milliseconds with thousands of slices, and others wait for the same loop."""
 NUMBER_IDLE_MS = 2 * 86_400_000
 """A slice's number is free so long after its last bucket left the period: the history lets go of it a day earlier."""
-HISTORY_KNOWN_MS = 3_600_000
-"""How much history it takes before the period's expected traffic counts as known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +165,19 @@ class BurnRate:
         completeness = self._decided_share = self._ledger.completeness(OPERATIONAL.name, end_ms)
         windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), self._slices.by_minute)
         watching = self._watching()
-        burning = [(watch, list(self._burns(watch, windows))) for watch in watching]
-        quiet = {found for watch in watching for found in self._quiet(watch, windows)}
+        judged = [judge(watch, windows, self._slices) for watch in watching]
+        quiet = {found for each in judged for found in each.quiet}
         rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else self._minute_again()
         decision = Decision(
             shard=self.shard,
             decided_ms=end_ms,
             completeness=completeness,
-            burns=tuple(burn for _, burns in burning for burn in _strongest(burns)),
+            burns=tuple(burn for each in judged for burn in strongest(each.burns)),
             quiet=tuple(sorted(quiet, key=lambda each: (each.slo, each.slice, each.severity))),
             suspects=tuple(
-                suspect for watch, burns in burning for suspect in suspects(watch, burns, windows, self._slices)
+                suspect
+                for watch, each in zip(watching, judged, strict=True)
+                for suspect in suspects(watch, each.burns, windows, self._slices)
             ),
         )
         return Decided(decision, rows)
@@ -208,70 +208,6 @@ class BurnRate:
         coarse = np.array([is_coarse(self._slices.texts[number]) for number in wanted], dtype=bool)
         cuts = np.array([slo.cuts.index(cut_of(self._slices.texts[number])) for number in wanted], dtype=np.int64)
         return Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64), coarse, cuts)
-
-    def _burns(self, watch: Watch, windows: Windows) -> Iterator[Burn]:
-        for row in watch.watched.rows:
-            long = windows.of(row.long_s)[watch.slices, watch.indicator]
-            short = windows.of(row.short_s)[watch.slices, watch.indicator]
-            for place in np.flatnonzero(exceeds(long, row.threshold) & exceeds(short, row.threshold)):
-                number = int(watch.slices[place])
-                if row.short_s * 1_000 >= self._bucket_ms(number):
-                    found = self._burn(watch, row, number, long[place], short[place], windows)
-                    if found:
-                        yield found
-
-    def _quiet(self, watch: Watch, windows: Windows) -> Iterator[Quiet]:
-        """Slices that were bad and have gone silent: their silence is no good news."""
-        texts = self._slices.texts
-        for row in watch.watched.rows:
-            long = windows.of(row.long_s)[watch.slices, watch.indicator]
-            short = windows.of(row.short_s)[watch.slices, watch.indicator]
-            for place in np.flatnonzero(exceeds(long, row.threshold) & (short[:, 1] == 0)):
-                text = texts[int(watch.slices[place])]
-                yield Quiet(slo=watch.watched.slo.name, slice=text, severity=row.severity)
-
-    def _burn(
-        self, watch: Watch, row: PolicyRow, number: int, long: Counts, short: Counts, windows: Windows
-    ) -> Burn | None:
-        slo = watch.watched.slo
-        period = windows.of(slo.period_s)[number, watch.indicator]
-        expected = self._expected_budget(number, int(period[1]), windows.end_ms, watch.watched)
-        if not evidence_is_enough(int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic):
-            return None
-        left, long_burn = (
-            budget_left(int(period[0]), int(period[1]), slo.objective),
-            burn(int(long[0]), int(long[1]), slo.objective),
-        )
-        known_budget = expected if expected is not None else float(period[1] * slo.budget_rate)
-        return Burn(
-            slo=slo.name,
-            slice=self._slices.texts[number],
-            row=row.name,
-            severity=row.severity,
-            factor=float(row.factor),
-            threshold=float(row.threshold),
-            long_s=row.long_s,
-            short_s=row.short_s,
-            long_bad=int(long[0]),
-            long_total=int(long[1]),
-            short_bad=int(short[0]),
-            short_total=int(short[1]),
-            long_burn=long_burn,
-            short_burn=burn(int(short[0]), int(short[1]), slo.objective),
-            budget_left=left,
-            exhausted_in_s=exhausted_in_s(left, long_burn, slo.period_s),
-            one_failure_costs=1 / known_budget if known_budget else 1.0,
-        )
-
-    def _expected_budget(self, number: int, period_total: int, end_ms: int, watched: WatchedSlo) -> float | None:
-        """Bad turns that the period's expected traffic allows, from the trailing mean; `None` before an hour of history."""
-        history_ms = min(end_ms - self._slices.first_seen_ms[number], watched.slo.period_s * 1_000)
-        if history_ms < HISTORY_KNOWN_MS:
-            return None
-        return period_total * (watched.slo.period_s * 1_000 / history_ms) * float(watched.slo.budget_rate)
-
-    def _bucket_ms(self, number: int) -> int:
-        return MINUTE_MS if self._slices.by_minute[number] else BUCKET_MS
 
     def _minute_again(self) -> pa.Table | None:
         """The rows of the last minute once more, where more of it has come than they were told on."""
@@ -330,11 +266,3 @@ class BurnRate:
     @property
     def history_bytes(self) -> int:
         return self._history.nbytes
-
-
-def _strongest(burns: Iterable[Burn]) -> list[Burn]:
-    """Of each slice and severity the row that burns fastest; of equal ones the shortest window."""
-    best: dict[tuple[str, str], Burn] = {}
-    for each in sorted(burns, key=lambda each: (-each.long_burn, each.long_s, each.row)):
-        best.setdefault((each.slice, each.severity), each)
-    return list(best.values())

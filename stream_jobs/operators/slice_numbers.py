@@ -87,6 +87,10 @@ class SliceNumbers:
             self._by_minute = (self.changes, wide)
         return self._by_minute[1]
 
+    def bucket_ms(self, number: int) -> int:
+        """How wide the finest buckets of a slice are."""
+        return MINUTE_MS if self.by_minute[number] else OPERATIONAL.k_window_s * 1_000
+
     def is_fine(self, rows: pl.DataFrame) -> pl.Series:
         """Which of these rows are of slices that have buckets of 10 s."""
         wide = [text for text in rows["slice"].unique() if _is_wide(text)]

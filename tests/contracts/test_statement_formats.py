@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from schemas import burns, silences
+from schemas.burns import Quiet
 from schemas.failures import Foreseen, Undecodable
 from schemas.silences import Silence, SilentProducer
 from tests.rules.burning import CANARY, burning, decided, suspect
 
-WHOLE = decided(10, burning(), suspects=(suspect(CANARY, 1_000, 4_000, first_seen_s=-600),))
+SUSPECTS = (suspect(CANARY, 1_000, 4_000, first_seen_s=-600),)
+HOLDING = (Quiet(slo="turn-4000ms", slice=CANARY, severity="page"),)
+WHOLE = decided(10, burning(), suspects=SUSPECTS, held=(burning("page_6h_30m"),), holding=HOLDING)
 DECISION = json.loads(burns.encode(WHOLE))
 SILENCE = json.loads(
     Silence(
@@ -64,12 +67,26 @@ def test_a_severity_that_came_later_is_no_bad_record() -> None:
         burns.decode(changed(DECISION, burns=[burn]))
 
 
-def test_a_decision_that_names_no_suspects_is_stated_as_an_older_worker_reads_it() -> None:
-    """Or every worker of a version without them would end with the first decision of a newer one, burning or not."""
-    stated = json.loads(burns.encode(WHOLE.model_copy(update={"suspects": ()})))
-    assert stated["format"] == 1
-    assert stated.keys() == {"shard", "decided_ms", "completeness", "burns", "quiet", "part", "parts", "format"}
-    assert burns.decode(burns.encode(WHOLE)).suspects == WHOLE.suspects
+@pytest.mark.parametrize(
+    ("fields", "stated_as"),
+    [(set(), 1), ({"suspects"}, 2), ({"held"}, 3), ({"holding"}, 3), ({"suspects", "held", "holding"}, 3)],
+)
+def test_a_decision_is_stated_in_the_oldest_format_that_can_say_it(fields: set[str], stated_as: int) -> None:
+    """Or every worker of an older version would end with the first decision of a newer one, burning or not."""
+    kept = {name: getattr(WHOLE, name) for name in fields}
+    decision = decided(10, burning(), **kept)
+    stated = json.loads(burns.encode(decision))
+    assert stated["format"] == stated_as
+    assert (
+        stated.keys() == {"shard", "decided_ms", "completeness", "burns", "quiet", "part", "parts", "format"} | fields
+    )
+    assert burns.decode(burns.encode(decision)) == decision.model_copy(update={"format": stated_as})
+
+
+def test_a_decision_of_another_family_says_so_and_one_of_the_first_need_not() -> None:
+    of_events = WHOLE.model_copy(update={"family": "duplex"})
+    assert burns.decode(burns.encode(of_events)).owner == ("duplex", 0)
+    assert "family" not in json.loads(burns.encode(WHOLE))
 
 
 @pytest.mark.parametrize("wrong", [{"bad": 4_001}, {"total": 0}, {"first_seen_ms": -1}, {"slice": "pool"}])

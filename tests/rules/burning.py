@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from alerts.policies import policy_for
-from schemas.burns import Burn, Decision, Quiet, Suspect
+from schemas.burns import Burn, Decision, Suspect
 from schemas.families import INDICATORS
 from schemas.slos import PolicyRow, Slo
 
@@ -65,15 +65,9 @@ def suspect(
 
 
 def decided(
-    at_s: int,
-    *burns: Burn,
-    shard: int = 0,
-    completeness: float = 1.0,
-    quiet: tuple[Quiet, ...] = (),
-    suspects: tuple[Suspect, ...] = (),
+    at_s: int, *burns: Burn, shard: int = 0, completeness: float = 1.0, **listed: tuple[object, ...]
 ) -> Decision:
-    """One shard's decision, `at_s` seconds into the tests' event time."""
+    """One shard's decision, `at_s` seconds into the tests' event time; `listed` is what else it lists, by field."""
     decided_ms = 1_700_000_000_000 + at_s * 1_000
-    return Decision(
-        shard=shard, decided_ms=decided_ms, completeness=completeness, burns=burns, quiet=quiet, suspects=suspects
-    )
+    whole = Decision(shard=shard, decided_ms=decided_ms, completeness=completeness, burns=burns)
+    return whole.model_copy(update=dict(listed))

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from schemas.slos import PolicyRow, Severity, WatchedSlo
 from stream_jobs.operators.burn_arithmetic import burn
-from stream_jobs.operators.burn_rate import BUCKET_MS, DECISIONS_BEHIND_MAX, HISTORY_KNOWN_MS
+from stream_jobs.operators.burn_judging import HISTORY_KNOWN_MS
+from stream_jobs.operators.burn_rate import BUCKET_MS, DECISIONS_BEHIND_MAX
 from stream_jobs.operators.history import resolutions
 from turnwatch.backtest.evidence import evidence_holds
 from turnwatch.backtest.series import MINUTE_MS, Series
