@@ -197,6 +197,94 @@ def backtest(
     raise typer.Exit(run_backtest(slo, policy, data, threshold_ms, incidents, output, out))
 
 
+Answered = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it; json is one document.")]
+
+
+@app.command(epilog="Example: turnwatch burn points.csv --window 5 --budget-rate 0.01 --format json")
+def burn(
+    points: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV of minute, bad, total.")],
+    window: Annotated[int, typer.Option(min=1, max=525_600, help="Minutes that the sliding window is long.")] = 5,
+    budget_rate: Annotated[str, typer.Option(help="Share of turns that may be bad; more is a violation.")] = "0.01",
+    output: Answered = "table",
+) -> None:
+    """Say in which sliding windows of counted minutes too much was bad. Minutes that are absent had no traffic."""
+    from turnwatch.answers.commands import run_burn
+
+    raise typer.Exit(run_burn(points, window, budget_rate, output))
+
+
+@app.command(epilog="Example: turnwatch peak intervals.csv --format json")
+def peak(
+    intervals: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="CSV of start_ms, end_ms; an interval ends before end_ms."),
+    ],
+    output: Answered = "table",
+) -> None:
+    """Say how many streams were open at once at most, and when first."""
+    from turnwatch.answers.commands import run_peak
+
+    raise typer.Exit(run_peak(intervals, output))
+
+
+@app.command(epilog="Example: turnwatch saturation minutes.csv --growth 25 --p95-ms 1200 --format json")
+def saturation(
+    minutes: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV of minute, queue_depth, p95_ms, of one pool.")
+    ],
+    growth: Annotated[str, typer.Option(help="Entries a minute by which the queue has to grow at least.")] = "25",
+    p95_ms: Annotated[str, typer.Option("--p95-ms", help="Latency in ms that has to be reached as well.")] = "1200",
+    output: Answered = "table",
+) -> None:
+    """Say in which minutes a queue grew and was slow at the same time, and what to do about it."""
+    from turnwatch.answers.commands import run_saturation
+
+    raise typer.Exit(run_saturation(minutes, growth, p95_ms, output))
+
+
+@app.command(epilog="Example: turnwatch cost --old june.json --new july.json --tolerance 0.10 --format json")
+def cost(
+    old: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON of what a period cost and served, to compare with."),
+    ] = None,
+    new: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of the period that is judged.")
+    ] = None,
+    tolerance: Annotated[str, typer.Option(help="Share by which the unit cost may rise.")] = "0.10",
+    routes: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of routes, ranked by what a success costs.")
+    ] = None,
+    output: Answered = "table",
+) -> None:
+    """Say what a successful turn costs: between two periods (--old, --new), or route by route (--routes)."""
+    from turnwatch.answers.commands import run_cost_change, run_cost_routes
+
+    if routes and not (old or new):
+        raise typer.Exit(run_cost_routes(routes, output))
+    if old and new and not routes:
+        raise typer.Exit(run_cost_change(old, new, tolerance, output))
+    raise typer.BadParameter("Give --old and --new, or --routes alone.")
+
+
+@app.command(epilog="Example: turnwatch capacity --streams 20000 --gpu-seconds-per-audio-second 0.05 --utilization 0.7")
+def capacity(
+    streams: Annotated[int, typer.Option(min=0, help="Concurrent streams to serve.")],
+    gpu_seconds: Annotated[
+        str, typer.Option("--gpu-seconds-per-audio-second", help="GPU time that a second of audio takes.")
+    ],
+    utilization: Annotated[
+        str, typer.Option(help="Share of a replica's time to be used, above 0 and up to 1.")
+    ] = "0.7",
+    vad_savings: Annotated[str, typer.Option(help="Share of audio that is silence and costs nothing.")] = "0",
+    output: Answered = "table",
+) -> None:
+    """Say how many replicas serve so many concurrent streams."""
+    from turnwatch.answers.commands import run_capacity
+
+    raise typer.Exit(run_capacity(streams, gpu_seconds, utilization, vad_savings, output))
+
+
 @app.command(epilog="Example: turnwatch check")
 def check() -> None:
     """Check SLO files, policies, runbooks and the contract. Exit 1 if something is wrong."""

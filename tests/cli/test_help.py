@@ -29,6 +29,11 @@ COMMANDS = (
     "bench detection",
     "bench fleets",
     "backtest",
+    "burn",
+    "peak",
+    "saturation",
+    "cost",
+    "capacity",
     "routes test",
 )
 

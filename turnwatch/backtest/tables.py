@@ -24,6 +24,7 @@ from schemas.failures import BadInput
 from schemas.slos import Slo
 from schemas.tables import TABLES
 from turnwatch.backtest.series import MINUTE_MS, TEN_SECONDS_MS, Batch, Gathering, Series, Span, fleet_of
+from turnwatch.csv_text import text_rows
 
 BATCH_ROWS = 1_000_000
 Read = TypeVar("Read")
@@ -117,7 +118,7 @@ def _is_off(instants_ms: NDArray[np.int64], width_ms: int) -> NDArray[np.bool_]:
 
 
 def _csv(path: Path, slo: Slo) -> _Reader:
-    rows = _text_rows(path)
+    rows = text_rows(path, "minute,good,total")
     columns = _columns(path, rows.columns)
     rows = rows.select(columns.names).with_row_index("line", offset=2)
     if columns.has_indicator:
@@ -136,35 +137,6 @@ def _csv(path: Path, slo: Slo) -> _Reader:
     bad = _bad(columns, counted, total, where)
     batch = Batch(names, slices, instants_ms, bad, total, where)
     return _Reader(_span(path, columns, instants_ms, where), lambda _: iter((batch,)))
-
-
-def _text_rows(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.NoDataError:
-        raise BadInput(f"{path}:1: the file is empty: give a header (minute,good,total) and rows.") from None
-    except (pl.exceptions.ComputeError, pl.exceptions.PolarsError):
-        raise BadInput(f"{path}:{_ragged_line(path)}: the line does not have the fields of the header.") from None
-
-
-def _ragged_line(path: Path) -> int:
-    """The first line that has another number of fields than the header, or is no text."""
-    fields = None
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            count = line.count(b",")
-            fields = count if fields is None else fields
-            if count != fields or not _is_text(line):
-                return number
-    return 1
-
-
-def _is_text(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _instants(written: pl.Series, columns: Columns, where: Callable[[int], str]) -> NDArray[np.int64]:

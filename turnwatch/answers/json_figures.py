@@ -1,0 +1,102 @@
+"""Figures out of a JSON document, decimals as they were written; every mistake is told with file, field and value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from schemas.failures import BadInput
+
+_DIGITS_MAX = 60
+"""Of a number that is read exactly: more, or a larger exponent, is a mistake and would take for ever."""
+
+
+class Figures:
+    """One object of a document with exactly these fields, read one by one; `where` names it in sentences."""
+
+    def __init__(self, where: str, value: object, names: Iterable[str]) -> None:
+        wanted = list(names)
+        if not isinstance(value, dict):
+            raise BadInput(f"{where}: this is {shown(value)}: write an object with {', '.join(wanted)}.")
+        for name in value:
+            if name not in wanted:
+                close = get_close_matches(name, wanted, n=1)
+                meant = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(wanted)}."
+                raise BadInput(f"{where}: there is no field {name[:100]!r} to be given: {meant}")
+        missing = [name for name in wanted if name not in value]
+        if missing:
+            raise BadInput(f"{where}: {missing[0]} is missing: the fields are {', '.join(wanted)}.")
+        self._where, self._value = where, value
+
+    def decimal(self, name: str, most: int | None = None) -> Decimal:
+        """A number that is not negative, and at most `most`."""
+        value = self._value[name]
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise BadInput(f"{self._where}: {name} {shown(value)} is no number.")
+        number = Decimal(value)
+        if number < 0:
+            raise BadInput(f"{self._where}: {name} {shown(value)} is negative.")
+        if most is not None and number > most:
+            raise BadInput(f"{self._where}: {name} {shown(value)} is above {most}.")
+        return number
+
+    def whole(self, name: str) -> int:
+        """A whole number that is not negative."""
+        number = self.decimal(name)
+        if number != number.to_integral_value():
+            raise BadInput(f"{self._where}: {name} {shown(self._value[name])} is no whole number.")
+        return int(number)
+
+
+def read_object(path: Path) -> Mapping[str, Any]:
+    """The document's object; raises `BadInput` where it is none, or a field is written twice."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: this is no UTF-8 text.") from None
+    try:
+        value = json.loads(
+            text,
+            parse_float=lambda number: _exact(path, number),
+            parse_int=lambda number: int(_exact(path, number)),
+            parse_constant=lambda name: _no_number(path, name),
+            object_pairs_hook=lambda pairs: _once_each(path, pairs),
+        )
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{path}:{error.lineno}: this is no JSON: {error.msg} at column {error.colno}.") from None
+    except RecursionError:
+        raise BadInput(f"{path}: this is nested too deeply to be figures.") from None
+    if not isinstance(value, dict):
+        raise BadInput(f"{path}: this is {shown(value)}: write an object.")
+    return value
+
+
+def shown(value: object) -> str:
+    """A value in a sentence, as JSON writes it."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return str(value)[:100] if isinstance(value, Decimal) else json.dumps(value)[:100]
+
+
+def _exact(path: Path, number: str) -> Decimal:
+    read = Decimal(number)
+    if len(number) > _DIGITS_MAX or abs(read.adjusted()) > _DIGITS_MAX:
+        raise BadInput(f"{path}: the number {number[:30]}… has too many digits to be a figure.")
+    return read
+
+
+def _no_number(path: Path, name: str) -> Any:
+    raise BadInput(f"{path}: {name} is no number that can be compared: leave the entry out.")
+
+
+def _once_each(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadInput(f"{path}: {twice[:100]!r} is written twice in one object: keep one of them.")
+    return found

@@ -1,0 +1,44 @@
+"""Answers as one JSON document, or as a table for eyes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+Format = Literal["table", "json"]
+Answer = Mapping[str, Any]
+
+
+def print_answer(answer: Answer | Sequence[Answer], columns: Sequence[str], output: Format) -> None:
+    """One answer or a list of them; `columns` are the table's."""
+    if output == "json":
+        print(json.dumps(answer, ensure_ascii=False))
+        return
+    rows = [answer] if isinstance(answer, Mapping) else answer
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(row[column]) for column in columns))
+    console.print(table)
+    console.print(f"{len(rows)} {'row' if len(rows) == 1 else 'rows'}", style="dim")
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+        case list():
+            return ", ".join(map(str, value)) or "-"
+        case _:
+            return str(value)
