@@ -95,7 +95,7 @@ def test_help_shows_an_example_that_the_command_itself_would_take(command: str) 
     assert example, f"{command} has no example"
     assert example[1].startswith(command)
     options = {word for word in example[1].split() if word.startswith("--")}
-    assert options <= set(re.findall(r"--[a-z-]+", text.replace(example[0], "")))
+    assert options <= set(re.findall(r"--[a-z0-9-]+", text.replace(example[0], "")))
 
 
 def test_the_exit_codes_are_told() -> None:
