@@ -115,19 +115,27 @@ def _what_is_left(burn: Burn) -> str:
 
 
 def _description(burn: Burn, slo: Slo | None, decided_ms: int, completeness: float, causes: Causes) -> str:
-    allowed = percent(burn.threshold / burn.factor)
     promise = [f"{slo.description} (objective {percent(float(slo.objective))}, owner {slo.owner})"] if slo else []
     return "\n".join(
         [
             *promise,
             f"{_window(burn.long_s, burn.long_bad, burn.long_total)}: burn {burn.long_burn:.3g}.",
             f"{_window(burn.short_s, burn.short_bad, burn.short_total)}: burn {burn.short_burn:.3g}.",
-            f"Allowed is {allowed}; row {burn.row} fires above {percent(burn.threshold)} in both windows "
-            f"(burn {burn.factor:.3g}).",
+            _row(burn),
             *paragraph(burn, causes),
             f"Budget: {_what_is_left(burn)}. One bad turn costs {percent(burn.one_failure_costs)} of it.",
             f"Decided at {event_time(decided_ms)} (event time) on {percent(completeness)} of recent volume.",
         ]
+    )
+
+
+def _row(burn: Burn) -> str:
+    """What the row fires at; one that fires at any bad turn has no factor."""
+    if burn.factor == 0:
+        return f"Row {burn.row} fires at one bad turn within {duration_text(burn.long_s)}, however little traffic there is."
+    return (
+        f"Allowed is {percent(burn.threshold / burn.factor)}; row {burn.row} fires above {percent(burn.threshold)} "
+        f"in both windows (burn {burn.factor:.3g})."
     )
 
 

@@ -56,7 +56,7 @@ def policy_for(slo: Slo, policy: Policy | None = None, low_traffic: LowTraffic |
     if problems:
         raise PolicyFileError(problems)
     rows = tuple(row for row in policy_rows(slo, policy) if can_fire(row))
-    return WatchedSlo(slo, rows, low_traffic or policy.low_traffic)
+    return WatchedSlo(slo, rows, low_traffic or policy.low_traffic, policy.life)
 
 
 def policy_problems(slo: Slo, policy: Policy) -> Iterator[str]:

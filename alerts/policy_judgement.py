@@ -12,10 +12,12 @@ from decimal import Decimal
 from fractions import Fraction
 
 from alerts.located_yaml import Place
-from alerts.policy_document import BUCKET_S
 from alerts.policy_rows import (
+    BUCKET_S,
     SHORT_PER_LONG,
+    AnyEvent,
     BudgetShare,
+    Exhausts,
     Outage,
     Policy,
     RowSpec,
@@ -47,9 +49,13 @@ def refusals(slo: Slo, policy: Policy) -> Iterator[Refusal]:
 
 
 def soonest(slo: Slo, policy: Policy) -> PolicyRow | None:
-    """The row that sees a total outage first."""
+    """The row that sees a total outage first; one that waits for the budget to be nearly spent only where there is no other."""
     rows = [row_for(slo, spec) for _, spec in placed(policy)]
-    return min((row for row in rows if can_fire(row)), key=lambda row: row.threshold * row.long_s, default=None)
+    return min(
+        (row for row in rows if can_fire(row)),
+        key=lambda row: (row.kind == "exhausts", row.threshold * row.long_s),
+        default=None,
+    )
 
 
 def _refusal(slo: Slo, policy: Policy, spec: RowSpec, row: PolicyRow) -> str | None:
@@ -60,6 +66,10 @@ def _refusal(slo: Slo, policy: Policy, spec: RowSpec, row: PolicyRow) -> str | N
             return _too_long(slo, row) or _never(slo, policy, row) or _while_met(slo, row) or _when_spent(slo, row)
         case Outage():
             return _too_long(slo, row) or _outage_while_met(slo, spec, row)
+        case Exhausts():
+            return _too_long(slo, row) or _always_exhausts(slo, spec, row) or _exhausts_too_late(slo, spec, row)
+        case AnyEvent():
+            return _too_long(slo, row)
 
 
 def _refused_share(slo: Slo, spec: BudgetShare, row: PolicyRow) -> str | None:
@@ -131,6 +141,29 @@ def _outage_while_met(slo: Slo, spec: Outage, row: PolicyRow) -> str | None:
     return (
         f"Row {row.name} fires while {slo.name} is met: {_exact(spec.share)} × {period} ÷ {long} = {shown(burn)} is a burn "
         f"below 1. Write a `budgetShare` of at least {long} ÷ {period} = {shown(least)}."
+    )
+
+
+def _always_exhausts(slo: Slo, spec: Exhausts, row: PolicyRow) -> str | None:
+    if spec.within_s <= slo.period_s:
+        return None
+    within, period = duration_text(spec.within_s), duration_text(slo.period_s)
+    return (
+        f"Row {row.name} fires while {slo.name} is met: a whole budget goes within {within} at a burn of {period} ÷ {within} "
+        f"= {shown(Fraction(slo.period_s, spec.within_s))}, which is below 1. Write a `within` of {period} (its period) or less."
+    )
+
+
+def _exhausts_too_late(slo: Slo, spec: Exhausts, row: PolicyRow) -> str | None:
+    if spec.within_s >= row.short_s:
+        return None
+    rate, within, short = _exact(slo.budget_rate), duration_text(spec.within_s), duration_text(row.short_s)
+    left = Fraction(spec.within_s, slo.period_s) / Fraction(slo.budget_rate)
+    return (
+        f"Row {row.name} can never fire in time for {slo.name}: its short window, {short}, is longer than the {within} in which "
+        f"the budget is to go, and even at the largest possible burn, 1 ÷ {rate} = {shown(1 / slo.budget_rate)}, it fires with "
+        f"{shown(1 / slo.budget_rate)} × {within} ÷ {duration_text(slo.period_s)} = {shown(100 * left)} % of it left. Write a "
+        f"`within` of {short} or more, or a shorter `window`."
     )
 
 

@@ -4,7 +4,8 @@ A *budget share* says "this share of the period's budget, spent within the long 
 its factor is what that means as a burn: the share times the period over the long window (SRE Workbook, chapter 5). Where
 it would be below 1 the row would fire while under budget, so its long window is shortened until it is 1. A *written row*
 has windows and a factor of its own. An *outage* row besides pages for most turns failing at once, which the hour's window
-sees too late.
+sees too late. An *exhausts* row asks how long what is left of the budget will last, and an *any event* row whether there
+was a single bad turn.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from alerts.located_yaml import Document, Place
-from schemas.slos import LowTraffic, PolicyRow, Severity, Slo
+from schemas.families import OPERATIONAL
+from schemas.slos import Life, LowTraffic, PolicyRow, Severity, Slo
 
+BUCKET_S = OPERATIONAL.k_window_s
+"""Windows are made of buckets this long."""
 SHORT_PER_LONG = 12
 """The short window of a computed row is this part of the long one: it ends a page soon after the burning does."""
 
@@ -52,7 +56,24 @@ class Outage:
     severity: Severity
 
 
-RowSpec = BudgetShare | WrittenRow | Outage
+@dataclass(frozen=True, slots=True)
+class Exhausts:
+    """What is left of the budget going within `within_s`, at the burn of this window and its twelfth, is worth an alert."""
+
+    within_s: int
+    window_s: int
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class AnyEvent:
+    """One bad turn within the window is worth an alert of this severity, however little traffic there is."""
+
+    window_s: int
+    severity: Severity
+
+
+RowSpec = BudgetShare | WrittenRow | Outage | Exhausts | AnyEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +86,28 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which windows watch an objective, and how much traffic an alert needs."""
+    """Which windows watch an objective, how much traffic an alert needs, and when one begins and ends."""
 
     name: str
-    rows: tuple[BudgetShare | WrittenRow, ...]
+    rows: tuple[BudgetShare | WrittenRow, ...] = ()
     outage: Outage | None = None
     low_traffic: LowTraffic = field(default_factory=LowTraffic)
     source: Source | None = field(default=None, compare=False, repr=False)
+    exhausts: tuple[Exhausts, ...] = ()
+    any_event: AnyEvent | None = None
+    life: Life = field(default_factory=Life)
 
 
 def placed(policy: Policy) -> Iterator[tuple[Place, RowSpec]]:
-    """What the policy's rows are made of, with the place of each in its document; the outage first."""
+    """What the policy's rows are made of, with the place of each in its document; the fastest ones first."""
+    if policy.any_event is not None:
+        yield ("spec", "anyEvent"), policy.any_event
     if policy.outage is not None:
         yield ("spec", "outage"), policy.outage
     for position, row in enumerate(policy.rows):
         yield ("spec", "rows", position), row
+    for position, exhausts in enumerate(policy.exhausts):
+        yield ("spec", "exhausts", position), exhausts
 
 
 def row_for(slo: Slo, spec: RowSpec) -> PolicyRow:
@@ -93,6 +121,11 @@ def row_for(slo: Slo, spec: RowSpec) -> PolicyRow:
             )
         case Outage():
             return _outage_row(slo, spec)
+        case Exhausts():
+            return _exhausts_row(slo, spec)
+        case AnyEvent(window_s, severity):
+            name = f"{severity}_any_event_{duration_text(window_s)}"
+            return PolicyRow(name, window_s, window_s, Decimal(0), Decimal(0), severity, "any_event")
 
 
 def burn_factor(share: Decimal, period_s: int, long_s: int) -> Decimal:
@@ -150,7 +183,16 @@ def _outage_row(slo: Slo, spec: Outage) -> PolicyRow:
     spent = burn_factor(spec.share, slo.period_s, spec.long_s) * slo.budget_rate
     threshold = min(spent, spec.bad_share_max)
     name = _name("outage", spec.long_s, spec.short_s)
-    return PolicyRow(name, spec.long_s, spec.short_s, threshold, threshold / slo.budget_rate, spec.severity)
+    return PolicyRow(name, spec.long_s, spec.short_s, threshold, threshold / slo.budget_rate, spec.severity, "outage")
+
+
+def _exhausts_row(slo: Slo, spec: Exhausts) -> PolicyRow:
+    """Holds a burn of 1, below which no budget is ever spent; what it fires at besides follows from what is left."""
+    short_s = max(BUCKET_S, spec.window_s // SHORT_PER_LONG // BUCKET_S * BUCKET_S)
+    name = _name(f"{spec.severity}_exhausts_{duration_text(spec.within_s)}", spec.window_s, short_s)
+    return PolicyRow(
+        name, spec.window_s, short_s, slo.budget_rate, Decimal(1), spec.severity, "exhausts", spec.within_s
+    )
 
 
 def _name(kind: str, long_s: int, short_s: int) -> str:

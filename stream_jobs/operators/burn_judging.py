@@ -68,7 +68,10 @@ def _burn(
     period = windows.of(slo.period_s)[number, watch.indicator]
     history_ms = windows.end_ms - slices.first_seen_ms[number]
     expected = expected_budget(int(period[1]), history_ms, watch.watched)
-    if not evidence_is_enough(int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic):
+    is_exempt = row.kind == "any_event"
+    if not is_exempt and not evidence_is_enough(
+        int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic
+    ):
         return None
     left = budget_left(int(period[0]), int(period[1]), slo.objective)
     long_burn = burn(int(long[0]), int(long[1]), slo.objective)

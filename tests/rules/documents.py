@@ -115,6 +115,29 @@ spec:
     budgetShareMin: 0.02
 """
 
+LIVELY_POLICY = """\
+apiVersion: turnwatch/v1
+kind: BurnPolicy
+metadata:
+  name: lively
+spec:
+  description: What no row of shares can say, and when alerts begin and end.
+  exhausts:
+    - within: 2h
+      window: 1h
+      severity: page
+  anyEvent:
+    window: 10m
+    severity: ticket
+  resolveBelow: 0.8
+  keepFiringFor:
+    page: 2m
+    ticket: 1h30m
+  pendingFor:
+    page: 30s
+    ticket: 0s
+"""
+
 
 def shipped_documents(directory: Path) -> dict[str, str]:
     """Each document of a folder by itself, by file and place in it."""
@@ -126,7 +149,7 @@ def shipped_documents(directory: Path) -> dict[str, str]:
 
 
 SLO_DOCUMENTS = shipped_documents(SHIPPED_SLOS) | {"good": OF_GOOD_TURNS, "threshold": OF_A_THRESHOLD}
-POLICY_DOCUMENTS = shipped_documents(SHIPPED_POLICIES) | {"written": WRITTEN_POLICY}
+POLICY_DOCUMENTS = shipped_documents(SHIPPED_POLICIES) | {"written": WRITTEN_POLICY, "lively": LIVELY_POLICY}
 
 
 def slo_mistakes(text: str) -> list[Mistake]:

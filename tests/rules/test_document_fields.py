@@ -44,8 +44,22 @@ WRONG = {
     "confidence": "1.0",
     "badEventsMin": "-1",
     "budgetShareMin": "1.5",
+    "within": "0s",
+    "window": "7s",
+    "resolveBelow": "0",
+    "page": "-1m",
+    "ticket": "25h",
 }
-OPTIONAL = {"displayName", "turnwatch/policy", "confidence", "badEventsMin", "budgetShareMin"}
+OPTIONAL = {
+    "displayName",
+    "turnwatch/policy",
+    "confidence",
+    "badEventsMin",
+    "budgetShareMin",
+    "resolveBelow",
+    "page",
+    "ticket",
+}
 OPTIONAL_PLACES = {("spec", "indicator", "spec", "description")}
 
 Reader = Callable[[str], list[Mistake]]

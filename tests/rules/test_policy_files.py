@@ -113,7 +113,7 @@ def test_a_policy_that_does_not_exist_is_told_at_the_line_that_names_it(folders:
         "No policy is named 'by-hnd'; did you mean `by-hand`?"
     ]
     with pytest.raises(
-        PolicyFileError, match="turn-4000ms-realtime: no policy is named 'nightly'; known are `standard`"
+        PolicyFileError, match="turn-4000ms-realtime: no policy is named 'nightly'; known are `any-event`, `standard`"
     ):
         policy_for(replace(TURN_SLO, policy="nightly"))
 
@@ -121,8 +121,8 @@ def test_a_policy_that_does_not_exist_is_told_at_the_line_that_names_it(folders:
 def test_two_policies_of_one_name_are_refused(folders: Folders) -> None:
     slos, policies = folders(TURN_ALONE, STANDARD)
     (problem,) = check(slos, policies=policies)
-    assert problem.startswith(f"{policies / 'standard.yaml'}:6: metadata.name: ")
-    assert "exists already, at by_hand.yaml:6" in problem
+    assert problem.startswith(f"{policies / 'standard.yaml'}:10: metadata.name: ")
+    assert "exists already, at by_hand.yaml:10" in problem
 
 
 def test_problems_of_both_kinds_of_files_are_told_at_once(folders: Folders) -> None:
@@ -173,7 +173,9 @@ def test_one_policy_can_be_read_from_a_file(tmp_path: Path) -> None:
         ("short: 1m", "short: 10m", 15, "outage", "is not shorter than `long` (10m)"),
         ("badEventsMin: 5", "badEventsMin: 5.5", 23, "lowTraffic.badEventsMin", "has to be a whole number"),
         ("badEventsMin: 5", "badEventsMin: 1" + "0" * 5_000, 23, "lowTraffic.badEventsMin", "0 to 1000000"),
-        ("  outage:\n", "  keepFiringFor: 1m\n  outage:\n", 15, "keepFiringFor", "There is no such field; known are"),
+        ("  outage:\n", "  repeatInterval: 1m\n  outage:\n", 15, "repeatInterval", "There is no such field; known are"),
+        ("  outage:\n", "  exhausts_within: 2h\n  outage:\n", 15, "exhausts_within", "did you mean `exhausts`?"),
+        ("  outage:\n", "  keepFiringFor: 1m\n  outage:\n", 15, "keepFiringFor", "has to be a section with fields"),
     ],
     ids=lambda given: str(given)[:30],
 )

@@ -43,7 +43,12 @@ def test_the_examples_are_sound_and_watched_by_the_policies_they_name(tmp_path: 
     (tmp_path / "strict.yaml").write_text(POLICY, encoding="utf-8")
     strict, (ratio, threshold) = load_policy(tmp_path / "strict.yaml"), slos()
     assert (ratio.policy, strict.name, threshold.policy) == ("strict", "strict", "standard")
-    assert [row.name for row in policy_for(ratio, strict).rows] == ["outage_10m_1m", "page_1d_2h", "page_1h_5m"]
+    assert [row.name for row in policy_for(ratio, strict).rows] == [
+        "outage_10m_1m",
+        "page_1d_2h",
+        "page_1h_5m",
+        "page_exhausts_2h_1h_5m",
+    ]
     assert threshold.indicator.name == "queue_wait_250ms" and policy_for(threshold).rows
 
 
