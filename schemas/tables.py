@@ -204,6 +204,18 @@ _BURN_WINDOWS = Table(
             "seconds until the budget is spent at this window's burn; empty when nothing burns",
             pa.float64(),
         ),
+        Column(
+            "spent_today",
+            "Nullable(Float64)",
+            "bad turns since 00:00 UTC / those that the period's expected traffic allows; empty before an hour of history",
+            pa.float64(),
+        ),
+        Column(
+            "one_failure_costs",
+            "Nullable(Float64)",
+            "1 / the bad turns that the period's expected traffic allows; empty before an hour of history",
+            pa.float64(),
+        ),
         _share("completeness", "share of recent volume that had reported when this was decided"),
         _VERSION,
     ),

@@ -381,6 +381,8 @@ CREATE TABLE IF NOT EXISTS burn_windows (
     burn Float64 COMMENT '(bad / total) / (1 - objective); 0 without traffic' CODEC(ZSTD(1)),
     budget_left Float64 COMMENT '1 - bad / (total x (1 - objective)) over the period' CODEC(ZSTD(1)),
     exhausted_in_s Nullable(Float64) COMMENT 'seconds until the budget is spent at this window\'s burn; empty when nothing burns',
+    spent_today Nullable(Float64) COMMENT 'bad turns since 00:00 UTC / those that the period\'s expected traffic allows; empty before an hour of history',
+    one_failure_costs Nullable(Float64) COMMENT '1 / the bad turns that the period\'s expected traffic allows; empty before an hour of history',
     completeness Float64 COMMENT 'share of recent volume that had reported when this was decided' CODEC(ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )

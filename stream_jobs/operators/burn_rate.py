@@ -220,8 +220,7 @@ class BurnRate:
 
     def _window_rows(self, windows: Windows, completeness: float) -> pa.Table | None:
         self._minute = (windows.end_ms, completeness)
-        texts = self._slices.texts
-        told = [window_rows(watch, windows, texts, completeness) for watch in self._watching()]
+        told = [window_rows(watch, windows, self._slices, completeness) for watch in self._watching()]
         parts = [part for part in told if part is not None]
         return to_table(pl.concat(parts), "burn_windows") if parts else None
 

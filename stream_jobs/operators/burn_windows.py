@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,9 @@ from numpy.typing import NDArray
 
 from schemas.slices import slice_dimensions
 from schemas.slos import WatchedSlo
+from stream_jobs.operators.error_budget import expected_budgets, histories_ms, midnight_ms, spending
 from stream_jobs.operators.history import Counts, History
+from stream_jobs.operators.slice_numbers import SliceNumbers
 
 _WINDOW_NAMES = {60: "1m", 300: "5m", 600: "10m", 1_800: "30m", 3_600: "1h", 7_200: "2h", 21_600: "6h", 86_400: "1d"}
 _SHARE_STEPS = 10_000
@@ -50,6 +51,7 @@ class Windows:
         self.end_ms = end_ms
         self._history, self._minute_end_ms, self._by_minute = history, minute_end_ms, by_minute
         self._sums: dict[int, Counts] = {}
+        self._today: Counts | None = None
 
     def of(self, length_s: int) -> Counts:
         """Shape (slices, indicators, 2): bad and total."""
@@ -61,8 +63,21 @@ class Windows:
             self._sums[length_s] = sums
         return self._sums[length_s]
 
+    def today(self) -> Counts:
+        """The same since 00:00 UTC, which is on a bucket of every resolution that is summed."""
+        if self._today is None:
+            self._today = self._since_midnight(self.end_ms, 0)
+            if self._by_minute.any():
+                coarse = self._since_midnight(self._minute_end_ms, 1)
+                self._today[self._by_minute] = coarse[self._by_minute]
+        return self._today
 
-def window_rows(watch: Watch, windows: Windows, texts: Sequence[str], completeness: float) -> pl.DataFrame | None:
+    def _since_midnight(self, end_ms: int, finest: int) -> Counts:
+        """Up to `end_ms`: nothing where that lies before the midnight of the decided instant."""
+        return self._history.window(max(0, end_ms - midnight_ms(self.end_ms)), end_ms, finest)
+
+
+def window_rows(watch: Watch, windows: Windows, slices: SliceNumbers, completeness: float) -> pl.DataFrame | None:
     """Windows of every slice of the coarsest cut, and of any other slice that spends faster than allowed."""
     slo = watch.watched.slo
     lengths = sorted({length for row in watch.watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s})
@@ -71,13 +86,17 @@ def window_rows(watch: Watch, windows: Windows, texts: Sequence[str], completene
     chosen = np.flatnonzero(watch.is_coarse | (burns.max(axis=0) > 1))
     if len(chosen) == 0:
         return None
-    counts, burns = counts[:, chosen], burns[:, chosen]
+    counts, burns, numbers = counts[:, chosen], burns[:, chosen], watch.slices[chosen]
+    budgets = expected_budgets(
+        counts[lengths.index(slo.period_s), :, 1], histories_ms(windows.end_ms, slices.first_seen_ms, numbers), slo
+    )
+    spent = spending(windows.today()[numbers, watch.indicator], budgets)
     left = np.broadcast_to(1 - burns[lengths.index(slo.period_s)], burns.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         exhausted_in_s = np.where(burns > 0, np.maximum(left, 0) * float(slo.period_s) / burns, np.nan)
     return pl.DataFrame(
         {
-            "slice": [texts[number] for number in watch.slices[chosen]] * len(lengths),
+            "slice": [slices.texts[number] for number in numbers] * len(lengths),
             "window": np.repeat([window_name(length) for length in lengths], len(chosen)),
             "window_s": np.repeat(np.array(lengths, dtype=np.int64), len(chosen)),
             "bad": counts[..., 0].ravel(),
@@ -85,9 +104,11 @@ def window_rows(watch: Watch, windows: Windows, texts: Sequence[str], completene
             "burn": burns.ravel(),
             "budget_left": left.ravel(),
             "exhausted_in_s": exhausted_in_s.ravel(),
+            "spent_today": np.tile(spent.today, len(lengths)),
+            "one_failure_costs": np.tile(spent.one_failure, len(lengths)),
         }
     ).with_columns(
-        pl.col("exhausted_in_s").fill_nan(None),
+        pl.col("exhausted_in_s", "spent_today", "one_failure_costs").fill_nan(None),
         slo=pl.lit(slo.name),
         decided_ms=pl.lit(windows.end_ms, pl.Int64),
         decided_at=pl.lit(windows.end_ms, pl.Int64).cast(pl.Datetime("ms", "UTC")),

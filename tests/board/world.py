@@ -238,6 +238,8 @@ def _window(buckets: pl.DataFrame, slo: str, budget_rate: float, period_s: int, 
         .then(pl.max_horizontal(left, pl.lit(0.0)) * period_s / burn)
         .otherwise(None)
         .alias("exhausted_in_s"),
+        pl.lit(0.02).alias("spent_today"),
+        pl.lit(0.0005).alias("one_failure_costs"),
         pl.lit(0.97).alias("completeness"),
     )
 
