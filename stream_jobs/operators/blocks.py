@@ -23,9 +23,10 @@ BLOCK_BYTES_MAX = 512_000
 NOTHING_APPLIED = -1
 BLOCK_DECODED_BYTES_MAX = 128_000_000
 """Largest block once it is unpacked; rows that would be more are cut into several."""
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 """Grows when an older worker could not read what a newer one writes. 2: pages of slices say when each was last seen.
-3: fences know what is missing for a week, intake's reach lies in pages, and its totals in pieces."""
+3: fences know what is missing for a week, intake's reach lies in pages, and its totals in pieces.
+4: chunks of history name their columns."""
 KINDS = (
     "marker", "reach", "slices", "fences", "gaps", "totals", "bucket", "history", "decided", "decided_share", "silence", "silent",
 )  # fmt: skip

@@ -67,7 +67,7 @@ class BurnRate:
         self._measures = tuple(name for each in indicators for name in (each.bad, each.total))
         self._ledger = Ledger(TURNS, keep_ms(TURNS), sources, patience, self._measures)
         period_s = max((watch.slo.period_s for watch in watched), default=30 * 86_400)
-        self._history = History(len(indicators), period_s)
+        self._history = History([each.name for each in indicators], period_s)
         self._slices = SliceNumbers(kept_ms=period_s * 1_000 + NUMBER_IDLE_MS)
         self._running = RunningCounts(self._history, self._slices, len(indicators))
         self._decided_share = 1.0

@@ -1,4 +1,4 @@
-"""History: bad and total turns of every slice and indicator, for as long as the longest window looks back.
+"""History: bad and total turns of every slice, in a column for each indicator, for as long as the longest window looks back.
 
 Counts are kept at four resolutions, 10 s for the short windows up to 1 h for the period. A coarse bucket is always told
 from the finer ones (assigned, never incremented), while those are kept far longer than they can change; so late data and
@@ -7,24 +7,38 @@ replays after a crash leave no trace of how they came. Arrays are 32 bits wide a
 Memory: slices x indicators x 2 counts x 4 bytes x buckets (90 of 10 s, 370 of 1 min, 450 of 10 min, 745 of 1 h for a
 30-day period), 13 KB per slice and indicator at most. A bucket holds only the chunks of slices that it counted, so a slice
 that lived for an hour costs nothing at the fine resolutions once they have passed it.
+
+Columns are known by name, and every stored chunk names its own: no order of writes that a crash leaves can give a count to
+another column. A column that a chunk does not have counted nothing there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stream_jobs.operators.blocks import Block, NewerState, body, stamped
+from stream_jobs.operators.blocks import Block, NewerState, body, stamped, state_format, unreadable_state
 
 Counts = NDArray[np.int64]
-"""Shape (slices, indicators, 2): bad and total turns."""
+"""Shape (slices, columns, 2): bad and total turns."""
 
+TIME_SLICES = "time_slices|"
+"""How names of columns begin that count minutes. One that no objective asks for any more is let go; an indicator never is."""
+UNNAMED = (
+    "first_partial_500ms", "first_audio_1800ms", "turn_4000ms", "queue_wait_250ms", "turn_error", "abandonment", "retrieval_stale",
+)  # fmt: skip
+"""The columns of chunks that formats up to 3 wrote, which did not name them."""
+_NAME = re.compile(r"[a-z0-9_.|]{1,100}")
 _CHUNK_SLICES = 2_048
 _SLICES_STEP = 64
+_COLUMN_BYTES_MAX = _CHUNK_SLICES * 2 * 8
+"""What a column of a chunk may unpack to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +62,11 @@ def resolutions(period_s: int) -> tuple[Resolution, ...]:
 
 
 class History:
-    """Counts by resolution and bucket, for slices and indicators addressed by number."""
+    """Counts by resolution and bucket, of slices addressed by number, in named columns addressed by their place."""
 
-    def __init__(self, indicators: int, period_s: int) -> None:
+    def __init__(self, columns: Sequence[str], period_s: int) -> None:
         self.resolutions = resolutions(period_s)
-        self._indicators = indicators
+        self.columns = tuple(columns)
         self._buckets: list[dict[int, dict[int, NDArray[np.integer]]]] = [{} for _ in self.resolutions]
         """By resolution, bucket start and chunk of slices."""
         self._unsaved: set[tuple[int, int, int]] = set()
@@ -81,7 +95,7 @@ class History:
 
     def between(self, level: int, from_ms: int, to_ms: int) -> Counts:
         """Sums over the buckets that start in [from, to)."""
-        total = np.zeros((self.slices, self._indicators, 2), dtype=np.int64)
+        total = np.zeros((self.slices, len(self.columns), 2), dtype=np.int64)
         for _, bucket in self._within(level, from_ms, to_ms):
             for chunk, part in bucket.items():
                 members = total[chunk * _CHUNK_SLICES :][: len(part)]
@@ -123,16 +137,28 @@ class History:
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         for level, start_ms, chunk in sorted(self._unsaved):
             part = self._buckets[level][start_ms][chunk][: self.slices - chunk * _CHUNK_SLICES]
-            yield Block(_key(level, start_ms, chunk), stamped(applied_offset, _pack(part)))
+            yield Block(_key(level, start_ms, chunk), stamped(applied_offset, _pack(part, self.columns)))
         yield from (Block(key, None) for key in self._forgotten)
         self._unsaved.clear()
         self._forgotten.clear()
 
     def restore(self, key: bytes, value: bytes) -> None:
+        """Takes up a stored chunk; raises `NewerState` where it counts an indicator that this worker does not know."""
         _, level, start_ms, chunk = key.decode().split("|")
-        part = _unpack(body(value), self._indicators)
+        names, counts = _unpack(value)
+        part = counts if names == self.columns else self._by_name(names, counts)
         self._buckets[int(level)].setdefault(int(start_ms), {})[int(chunk)] = part
         self.slices = max(self.slices, int(chunk) * _CHUNK_SLICES + len(part))
+
+    def _by_name(self, names: tuple[str, ...], counts: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Counts in our own columns: nothing in one that was not counted then, and none of minutes nobody asks for."""
+        part = np.zeros((len(counts), len(self.columns), 2), dtype=counts.dtype)
+        for place, name in enumerate(names):
+            if name in self.columns:
+                part[:, self.columns.index(name)] = counts[:, place]
+            elif not name.startswith(TIME_SLICES):
+                raise NewerState(_unknown(name))
+        return part
 
     def _within(self, level: int, from_ms: int, to_ms: int) -> Iterator[tuple[int, dict[int, NDArray[np.integer]]]]:
         """The buckets that start in [from, to), whichever way is shorter to find them."""
@@ -152,10 +178,10 @@ class History:
     def _chunk(self, level: int, start_ms: int, chunk: int, size: int, wide: bool) -> NDArray[np.integer]:
         """The counts of a chunk in one bucket, with room for `size` slices, 64 bits wide where asked for."""
         bucket = self._buckets[level].setdefault(start_ms, {})
-        part = bucket.get(chunk, np.zeros((0, self._indicators, 2), dtype=np.uint32))
+        part = bucket.get(chunk, np.zeros((0, len(self.columns), 2), dtype=np.uint32))
         if len(part) < size:
             more = min(-(-size // _SLICES_STEP) * _SLICES_STEP, _CHUNK_SLICES) - len(part)
-            part = np.concatenate([part, np.zeros((more, self._indicators, 2), dtype=part.dtype)])
+            part = np.concatenate([part, np.zeros((more, len(self.columns), 2), dtype=part.dtype)])
         if wide and part.dtype == np.uint32:
             part = part.astype(np.int64)
         bucket[chunk] = part
@@ -166,20 +192,52 @@ def _key(level: int, start_ms: int, chunk: int) -> bytes:
     return f"history|{level}|{start_ms}|{chunk}".encode()
 
 
-def _pack(part: NDArray[np.integer]) -> bytes:
-    raw = np.ascontiguousarray(part).tobytes()
+def _pack(part: NDArray[np.integer], columns: tuple[str, ...]) -> bytes:
+    """Width of a count, 0 (where formats up to 3 had how many columns), names, and the counts compressed."""
+    raw, names = np.ascontiguousarray(part).tobytes(), "\n".join(columns).encode()
     compressed: bytes = pa.compress(raw, codec="zstd", asbytes=True)
-    return bytes([part.itemsize, part.shape[1]]) + len(raw).to_bytes(8, "big") + compressed
+    return bytes([part.itemsize, 0]) + len(names).to_bytes(2, "big") + names + len(raw).to_bytes(8, "big") + compressed
 
 
-def _unpack(packed: bytes, indicators: int) -> NDArray[np.integer]:
-    """Counts by position; where the contract has other indicators now, positions mean something else."""
-    if packed[1] != indicators:
+def _unpack(value: bytes) -> tuple[tuple[str, ...], NDArray[np.integer]]:
+    """The names of a stored chunk's columns, and its counts by their place."""
+    packed = body(value)
+    try:
+        names, packed_counts = _named(packed) if state_format(value) > 3 else _unnamed(packed)
+        size = int.from_bytes(packed_counts[:8], "big")
+        if not 0 < size <= len(names) * _COLUMN_BYTES_MAX:
+            raise unreadable_state("It says that it counts nothing, or more than any chunk does.")
+        raw = pa.decompress(packed_counts[8:], decompressed_size=size, codec="zstd", asbytes=True)
+        counts: NDArray[np.integer] = np.frombuffer(raw, dtype=np.uint32 if packed[0] == 4 else np.int64)
+        return names, counts.reshape(-1, len(names), 2).copy()
+    except (ValueError, IndexError, OSError):  # What Arrow and numpy raise, too.
+        raise unreadable_state("It holds no counts.") from None
+
+
+def _named(packed: bytes) -> tuple[tuple[str, ...], bytes]:
+    end = 4 + int.from_bytes(packed[2:4], "big")
+    return _names(packed[4:end]), packed[end:]
+
+
+@lru_cache(maxsize=64)
+def _names(written: bytes) -> tuple[str, ...]:
+    names = tuple(written.decode("ascii").split("\n"))
+    if len(set(names)) < len(names) or not all(_NAME.fullmatch(name) for name in names):
+        raise unreadable_state("It names columns as no version does.")
+    return names
+
+
+def _unnamed(packed: bytes) -> tuple[tuple[str, ...], bytes]:
+    if packed[1] != len(UNNAMED):
         raise NewerState(
-            f"The history in Kafka counts {packed[1]} indicators and this worker {indicators}: "
-            "deploy the version that wrote it, or let the worker begin anew with an empty changelog."
+            f"The history in Kafka counts {packed[1]} indicators without their names, and every version that wrote none had "
+            f"{len(UNNAMED)}: restore the changelog topic, or let the worker begin anew with an empty one."
         )
-    size = int.from_bytes(packed[2:10], "big")
-    raw = pa.decompress(packed[10:], decompressed_size=size, codec="zstd", asbytes=True)
-    counts: NDArray[np.integer] = np.frombuffer(raw, dtype=np.uint32 if packed[0] == 4 else np.int64)
-    return counts.reshape(-1, indicators, 2).copy()
+    return UNNAMED, packed[2:]
+
+
+def _unknown(name: str) -> str:
+    return (
+        f"The history in Kafka counts the indicator {name!r}, which this worker does not know: "
+        "deploy the version that wrote it, or let the worker begin anew with an empty changelog."
+    )

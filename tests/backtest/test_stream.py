@@ -41,7 +41,7 @@ def test_every_window_is_summed_as_the_history_sums_it(is_wide: bool) -> None:
     """Starts round outward to buckets of the state, at whatever minute a window ends."""
     minutes, start_ms = 6 * 1_440, START_MS
     turns = np.random.default_rng(5).integers(0, 100, minutes)
-    history = History(1, 5 * 86_400)
+    history = History(["turns"], 5 * 86_400)
     for level, per in ((1, 1), (2, 10), (3, 60)):
         for place, total in enumerate(turns.reshape(-1, per).sum(axis=1).tolist()):
             history.assign(level, start_ms + place * per * 60_000, np.array([0]), np.array([[[0, total]]]))

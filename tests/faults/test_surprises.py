@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from faust.types import TP
 from prometheus_client import CollectorRegistry
@@ -76,7 +77,8 @@ def alert(**changed: Any) -> bytes:
 
 
 NAME = ALERT.alert.encode()
-HISTORY = stamped(7, bytes([4, 99]) + (0).to_bytes(8, "big"))
+LATER = b"later" + (8).to_bytes(8, "big") + pa.compress(bytes(8), "zstd", asbytes=True)
+HISTORY = stamped(7, bytes([4, 0]) + (5).to_bytes(2, "big") + LATER)
 UNKNOWN = "in AlertState that this worker does not know: deploy the newer worker again"
 CASES: dict[str, tuple[str, list[Record], type[Foreseen], str, str]] = {
     "newer format, once": ("intake", [(b"turns|marker", NEWER)], NewerState, "marker", NEW_SENTENCE),
@@ -86,7 +88,7 @@ CASES: dict[str, tuple[str, list[Record], type[Foreseen], str, str]] = {
     "newer format, twice": ("burn_rate", [(b"decided", NEWER)] * 2, NewerState, "decided", NEW_SENTENCE),
     "a state of an alert that came later": ("incidents", [(NAME, alert(state="hushed"))], NewerState, "alert", UNKNOWN),
     "a field of an alert that came later": ("incidents", [(NAME, alert(hushed_by="x"))], NewerState, "alert", UNKNOWN),
-    "another history": ("burn_rate", [(b"history|0|0|0", HISTORY)], NewerState, "history", "counts 99 indicators"),
+    "another history": ("burn_rate", [(b"history|0|0|0", HISTORY)], NewerState, "history", "counts the indicator 'later'"),
     "an alert that is no JSON": ("incidents", [(NAME, stamped(3, b"\x00{"))], UnreadableState, "alert", DAMAGED),
     "a silence that is no JSON": (
         "incidents", [(b"|silence|turns|0", stamped(3, b"["))], UnreadableState, "silence", DAMAGED,

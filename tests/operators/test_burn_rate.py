@@ -112,7 +112,7 @@ def test_evidence_rises_with_failures_and_with_what_they_cost(
 def test_every_window_equals_a_recount_of_the_finest_buckets(seed: int) -> None:
     """Starts round outward to the buckets of the resolution, ends are exact."""
     rng = np.random.default_rng(seed)
-    history, counts = History(1, 30 * 86_400), {}
+    history, counts = History(["turns"], 30 * 86_400), {}
     buckets = 6 * 60 * 8
     for place in range(buckets):
         start_ms = START_MS + place * 10_000
@@ -129,9 +129,9 @@ def test_every_window_equals_a_recount_of_the_finest_buckets(seed: int) -> None:
 
 
 def test_counts_beyond_32_bits_are_kept_exactly_through_save_and_restore() -> None:
-    history = History(1, 30 * 86_400)
+    history = History(["turns"], 30 * 86_400)
     history.assign(0, START_MS, np.array([0]), np.array([[[7, 2**33 + 1]]]))
-    again = History(1, 30 * 86_400)
+    again = History(["turns"], 30 * 86_400)
     for block in history.unsaved_blocks(applied_offset=3):
         assert block.value is not None
         again.restore(block.key, block.value)

@@ -19,12 +19,13 @@ from schemas.families import INDICATORS, TURNS
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
 from stream_jobs.operators.blocks import STATE_FORMAT, NewerState, applied_offset, state_format
 from stream_jobs.operators.burn_rate import BurnRate
+from stream_jobs.operators.history import UNNAMED
 from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.opening import Record
 from tests.operators.worlds import Changelog
 
 RECORDED = Path(__file__).parent / "recorded"
-FORMATS = (1, 2)
+FORMATS = (1, 2, 3)
 PAGE = PolicyRow("page_1h_5m", 3_600, 300, Decimal("0.144"), Decimal("14.4"), "page")
 SLO = Slo("turns", INDICATORS[4], "realtime", Decimal("0.99"), 30 * 86_400, ("pool",), "owner", "", "")
 
@@ -56,9 +57,9 @@ def shard() -> BurnRate:
 
 
 def windows(burn_rate: BurnRate) -> dict[str, list[list[int]]]:
-    """One hour of every slice up to the newest report."""
+    """One hour of every slice up to the newest report, of the indicators that there were when it was recorded."""
     newest_ms = burn_rate._ledger.newest_ms("operational")
-    counts = burn_rate._history.window(3_600_000, newest_ms, finest=1)
+    counts = burn_rate._history.window(3_600_000, newest_ms, finest=1)[:, : len(UNNAMED)]
     return {text: counts[number].tolist() for number, text in enumerate(burn_rate._slices.texts) if text}
 
 

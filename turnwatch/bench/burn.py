@@ -102,7 +102,7 @@ def _state(fleet: Fleet, dice: np.random.Generator, now_ms: int, console: Consol
     stored = dict(_stored(numbers.unsaved_blocks(0)))
     places = np.arange(len(fleet.slices))
     for level, width_ms, start_ms in track(list(_buckets(now_ms)), "filling", console=console):
-        history = History(len(INDICATORS), PERIOD_S)
+        history = History([each.name for each in INDICATORS], PERIOD_S)
         total = dice.poisson(TURNS_MEAN * width_ms / BUCKET_MS, (len(places), len(INDICATORS)))
         history.assign(level, start_ms, places, np.stack([dice.binomial(total, BAD_SHARE), total], axis=-1))
         stored.update(_stored(history.unsaved_blocks(0)))

@@ -26,7 +26,7 @@ def run_memory(slices: int, slos: int) -> int:
     import stream_jobs.agents.burn_rate  # noqa: F401  # A worker's imports are part of what it takes.
 
     base = resident_bytes()
-    history = History(slos, PERIOD_S)
+    history = History([f"slo_{place}" for place in range(slos)], PERIOD_S)
     now_ms = int(time.time()) // 3_600 * 3_600_000
     for level, start_ms in track(list(_all_buckets(now_ms)), description="filling", console=console):
         counts = np.full((slices, slos, 2), 1_000, dtype=np.int64)

@@ -121,7 +121,7 @@ def _state(texts: list[str], now_ms: int, days: int, seed: int) -> Iterator[Bloc
     numbers = SliceNumbers(PERIOD_S * 1_000)
     numbers.hear(pl.DataFrame({"slice": texts, "bucket_start_ms": [now_ms] * len(texts)}))
     yield from numbers.unsaved_blocks(0)
-    history = History(len(INDICATORS), PERIOD_S)
+    history = History([each.name for each in INDICATORS], PERIOD_S)
     places = numbers.of(texts)
     for level, resolution in enumerate(history.resolutions):
         first_ms = resolution.start(now_ms - min(resolution.keep_ms, days * DAY_MS))
