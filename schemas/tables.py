@@ -250,6 +250,46 @@ _PAGES = Table(
     400,
 )
 
+_EXCLUSIONS = Table(
+    "exclusions",
+    "What is a budget not charged for, who said so, when and why? Every event is a row.",
+    (
+        _text("id", "the exclusion: the same window of the same slice and objective has the same"),
+        Column("action", "String", "declared or withdrawn; the newest event of an id counts", pa.string()),
+        _text("slo", "the service level objective, or all"),
+        _text("cut", "the dimensions of the slice"),
+        _text("slice", "the slice that is excluded, with every slice inside of it"),
+        _time("from_at", "first excluded minute, event time"),
+        _time("to_at", "the minute after the last excluded one, event time"),
+        Column("who", "String", "who declared or withdrew it", pa.string()),
+        Column("why", "String", "the reason that they gave", pa.string()),
+        _time("at", "when they did, wall clock"),
+        _VERSION,
+    ),
+    ("slo", "slice", "id", "at"),
+    "to_at",
+    400,
+)
+_OBJECTIVES = Table(
+    "objectives",
+    "By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.",
+    (
+        _text("slo", "the service level objective"),
+        Column("indicator", "String", "the service level indicator", pa.string()),
+        Column("pool", "String", "the serving pool that it is about", pa.string()),
+        Column("cut", "String", "the cut of the slice", pa.string()),
+        _text("slice", "the widest slice that it is about, its pool"),
+        Column("cuts", "String", "names of the cuts that it watches, with blanks between them", pa.string()),
+        _share("objective", "the share of good turns that is wanted"),
+        Column("period_s", "UInt32", "length of the period in seconds", pa.uint32()),
+        _time("since", "when the worker started, wall clock; the newest start of any worker counts"),
+        _VERSION,
+    ),
+    ("slo", "slice", "since"),
+    "since",
+    3_650,
+)
+
 _KEY_COLUMNS = {
     column.name: column
     for table in (_STAGE_LATENCY, _HEARTBEAT)
@@ -288,7 +328,10 @@ def _late(family: Family) -> Table:
 
 _LATE = tuple(_late(family) for family in FAMILIES.values())
 
-TABLES: dict[str, Table] = {table.name: table for table in (*_TEN_SECONDS, *_ONE_MINUTE, *_LATE, _BURN_WINDOWS, _PAGES)}
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (*_TEN_SECONDS, *_ONE_MINUTE, *_LATE, _BURN_WINDOWS, _PAGES, _EXCLUSIONS, _OBJECTIVES)
+}
 
 FAMILY_TABLES: dict[str, tuple[str, ...]] = {
     "turns": ("traffic", "burn_rate"),

@@ -13,6 +13,8 @@ from typing import Literal
 from schemas.families import FAMILIES
 
 PARTITIONS_DEFAULT = 4
+EXCLUSIONS_KEPT_D = 400
+"""As long as what paged is kept, and longer than any budget reaches back."""
 
 
 STATE_SETTINGS = {"min.compaction.lag.ms": "600000", "segment.ms": "3600000", "compression.type": "producer"}
@@ -57,6 +59,7 @@ HALTS = "halts"
 BURNS = "burns"
 SILENCES = "silences"
 ALERTS = "alerts"
+EXCLUSIONS = "exclusions"
 
 TOPICS: tuple[TopicSpec, ...] = (
     *(
@@ -79,6 +82,12 @@ TOPICS: tuple[TopicSpec, ...] = (
     ),
     TopicSpec(SILENCES, "which producers are silent, from every source partition", partitions=1, retention_h=24),
     TopicSpec(ALERTS, "the newest state of each alert", partitions=1, cleanup="compact"),
+    TopicSpec(
+        EXCLUSIONS,
+        "who excluded what from a budget, and why; every event is kept, as an audit needs them all",
+        partitions=1,
+        retention_h=EXCLUSIONS_KEPT_D * 24,
+    ),
 )
 
 CHANGELOGS: tuple[TopicSpec, ...] = tuple(

@@ -285,6 +285,56 @@ def capacity(
     raise typer.Exit(run_capacity(streams, gpu_seconds, utilization, vad_savings, output))
 
 
+exclude = typer.Typer(help="What budgets are not charged for.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(exclude, name="exclude")
+
+Who = Annotated[str, typer.Option(help="Who says so.")]
+Why = Annotated[str, typer.Option(help="The reason, one line.")]
+
+
+@exclude.command(
+    "add",
+    epilog="Example: turnwatch exclude add --slo all --slice pool=realtime,region=eu-west-1 "
+    '--from 2026-10-01T12:00Z --to 2026-10-01T13:30Z --who ana --why "failover drill"',
+)
+def exclude_add(
+    slo: Annotated[str, typer.Option(help="An SLO's name, or all.")],
+    begins: Annotated[str, typer.Option("--from", help="First excluded minute: ISO 8601 with its zone.")],
+    ends: Annotated[str, typer.Option("--to", help="The minute after the last: ISO 8601 with its zone.")],
+    who: Who,
+    why: Why,
+    slice_text: Annotated[
+        str, typer.Option("--slice", help="The slice, with every one inside of it; all unless given.")
+    ] = "all",
+) -> None:
+    """Leave a slice's minutes out of corrected budgets, and print the id. Alerts are judged on everything all the same."""
+    from turnwatch.exclude import run_exclude_add
+
+    raise typer.Exit(run_exclude_add(slo, slice_text, begins, ends, who, why))
+
+
+@exclude.command("list", epilog="Example: turnwatch exclude list --format json")
+def exclude_list(
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
+) -> None:
+    """List every exclusion that was declared or withdrawn: of what, when, by whom and why."""
+    from turnwatch.exclude import run_exclude_list
+
+    raise typer.Exit(run_exclude_list(output))
+
+
+@exclude.command("withdraw", epilog='Example: turnwatch exclude withdraw 5b3f0c2a9d11 --who ana --why "wrong region"')
+def exclude_withdraw(
+    written_id: Annotated[str, typer.Argument(metavar="ID", help="As `turnwatch exclude list` shows it.")],
+    who: Who,
+    why: Why,
+) -> None:
+    """Take an exclusion back: budgets are charged for its minutes again. Both events are kept."""
+    from turnwatch.exclude import run_exclude_withdraw
+
+    raise typer.Exit(run_exclude_withdraw(written_id, who, why))
+
+
 @app.command(epilog="Example: turnwatch check")
 def check() -> None:
     """Check SLO files, policies, runbooks and the contract. Exit 1 if something is wrong."""

@@ -32,6 +32,7 @@ from stream_jobs.agents.exact import StageSettings
 from stream_jobs.agents.halts import halting
 from stream_jobs.agents.incidents import Pager
 from stream_jobs.agents.kafka_away import KafkaWatch
+from stream_jobs.agents.objectives import telling
 from stream_jobs.agents.worker import Companion, WorkerSettings, run
 from stream_jobs.operators.traffic import Capacity
 from stream_jobs.sinks.batches import DeadLetter
@@ -88,6 +89,7 @@ async def _work(settings: Settings, known: Places, sink: Sink, exact: StageSetti
             if sink == "only":
                 await _land_watched(land, companions, stop)
             else:
+                companions.append(telling(producer, [each.slo for each in stages.watched], metrics))
                 await run(stages, stop, metrics, [*companions, land] if sink == "with" else companions, bound)
         except Halted as halted:
             await halts.tell(halted.halt)

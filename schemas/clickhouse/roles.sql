@@ -19,6 +19,8 @@ GRANT INSERT ON streams_late TO turnwatch_writer;
 GRANT INSERT ON heartbeats_late TO turnwatch_writer;
 GRANT INSERT ON burn_windows TO turnwatch_writer;
 GRANT INSERT ON pages TO turnwatch_writer;
+GRANT INSERT ON exclusions TO turnwatch_writer;
+GRANT INSERT ON objectives TO turnwatch_writer;
 
 -- Who asks? Boards and analysts. They write nothing, and one question cannot take the whole server.
 CREATE ROLE IF NOT EXISTS turnwatch_reader SETTINGS readonly = 2, max_execution_time = 300, max_memory_usage = 8000000000;
@@ -38,6 +40,8 @@ GRANT SELECT ON streams_late TO turnwatch_reader;
 GRANT SELECT ON heartbeats_late TO turnwatch_reader;
 GRANT SELECT ON burn_windows TO turnwatch_reader;
 GRANT SELECT ON pages TO turnwatch_reader;
+GRANT SELECT ON exclusions TO turnwatch_reader;
+GRANT SELECT ON objectives TO turnwatch_reader;
 GRANT SELECT ON traffic TO turnwatch_reader;
 GRANT SELECT ON burn_rate TO turnwatch_reader;
 GRANT SELECT ON concurrency TO turnwatch_reader;

@@ -13,9 +13,7 @@ import typer
 
 from turnwatch.cli import app
 
-_PLAIN = (
-    "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes bench"
-)
+_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes exclude bench"
 COMMANDS = (
     "",
     *_PLAIN.split(),
@@ -35,6 +33,9 @@ COMMANDS = (
     "cost",
     "capacity",
     "routes test",
+    "exclude add",
+    "exclude list",
+    "exclude withdraw",
 )
 
 HEAVY = {
@@ -88,7 +89,7 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("", "bench", "routes")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("", "bench", "routes", "exclude")])
 def test_help_shows_an_example_that_the_command_itself_would_take(command: str) -> None:
     text, _ = helped(command)
     example = re.search(r"Example: .*?turnwatch (.+)", text)

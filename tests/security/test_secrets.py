@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,8 @@ CANARY = "canary-that-nobody-may-see"
 
 TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,375,44\n2023-11-16 18:15:47.10,12,9\n"
 
+TODAY = datetime.now(UTC).date().isoformat()
+
 RUN: dict[str, list[str]] = {
     "status": [],
     "down": [],
@@ -37,6 +40,11 @@ RUN: dict[str, list[str]] = {
     "dead-letters": [],
     "redrive": ["--dry-run"],
     "backtest": ["--slo", "turn-4000ms-realtime", "--data", "1d"],
+    "exclude add": [
+        *("--slo", "all", "--from", f"{TODAY}T00:00Z", "--to", f"{TODAY}T01:00Z", "--who", "ana", "--why", "drill"),
+    ],
+    "exclude list": [],
+    "exclude withdraw": ["5b3f0c2a9d11", "--who", "ana", "--why", "drill"],
 }
 """What each command that reads settings is given here, so that it fails soon and starts nothing."""
 
@@ -101,7 +109,7 @@ def test_a_command_whose_servers_are_away_shows_no_secret(folder: Path, command:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         arguments = [port if argument == "TAKEN" else argument for argument in RUN[command]]
-        ended = turnwatch(folder, command, *arguments, **everything_secret(folder))
+        ended = turnwatch(folder, *command.split(), *arguments, **everything_secret(folder))
     assert CANARY not in ended.stdout + ended.stderr + written_in(folder)
     assert "Traceback" not in ended.stderr, ended.stderr
 

@@ -484,6 +484,55 @@ CREATE TABLE IF NOT EXISTS pages ON CLUSTER '{cluster}' AS pages_local
 ENGINE = Distributed('{cluster}', '{database}', 'pages_local', cityHash64(slice))
 COMMENT 'What paged, when did it begin and end, and on what grounds?';
 
+-- What is a budget not charged for, who said so, when and why? Every event is a row.
+CREATE TABLE IF NOT EXISTS exclusions_local ON CLUSTER '{cluster}' (
+    id LowCardinality(String) COMMENT 'the exclusion: the same window of the same slice and objective has the same',
+    action String COMMENT 'declared or withdrawn; the newest event of an id counts',
+    slo LowCardinality(String) COMMENT 'the service level objective, or all',
+    cut LowCardinality(String) COMMENT 'the dimensions of the slice',
+    slice LowCardinality(String) COMMENT 'the slice that is excluded, with every slice inside of it',
+    from_at DateTime64(3, 'UTC') COMMENT 'first excluded minute, event time' CODEC(Delta, ZSTD(1)),
+    to_at DateTime64(3, 'UTC') COMMENT 'the minute after the last excluded one, event time' CODEC(Delta, ZSTD(1)),
+    who String COMMENT 'who declared or withdrew it',
+    why String COMMENT 'the reason that they gave',
+    at DateTime64(3, 'UTC') COMMENT 'when they did, wall clock' CODEC(Delta, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(at, 'UTC')
+ORDER BY (slo, slice, id, at)
+TTL toDateTime(to_at, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What is a budget not charged for, who said so, when and why? Every event is a row.';
+
+CREATE TABLE IF NOT EXISTS exclusions ON CLUSTER '{cluster}' AS exclusions_local
+ENGINE = Distributed('{cluster}', '{database}', 'exclusions_local', cityHash64(slice))
+COMMENT 'What is a budget not charged for, who said so, when and why? Every event is a row.';
+
+-- By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.
+CREATE TABLE IF NOT EXISTS objectives_local ON CLUSTER '{cluster}' (
+    slo LowCardinality(String) COMMENT 'the service level objective',
+    indicator String COMMENT 'the service level indicator',
+    pool String COMMENT 'the serving pool that it is about',
+    cut String COMMENT 'the cut of the slice',
+    slice LowCardinality(String) COMMENT 'the widest slice that it is about, its pool',
+    cuts String COMMENT 'names of the cuts that it watches, with blanks between them',
+    objective Float64 COMMENT 'the share of good turns that is wanted' CODEC(ZSTD(1)),
+    period_s UInt32 COMMENT 'length of the period in seconds',
+    since DateTime64(3, 'UTC') COMMENT 'when the worker started, wall clock; the newest start of any worker counts' CODEC(Delta, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(since, 'UTC')
+ORDER BY (slo, slice, since)
+TTL toDateTime(since, 'UTC') + INTERVAL 3650 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.';
+
+CREATE TABLE IF NOT EXISTS objectives ON CLUSTER '{cluster}' AS objectives_local
+ENGINE = Distributed('{cluster}', '{database}', 'objectives_local', cityHash64(slice))
+COMMENT 'By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.';
+
 -- How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS traffic ON CLUSTER '{cluster}' AS
 SELECT cut, slice, pool, region, route, bundle, language, device_class, bucket_start,

@@ -35,6 +35,10 @@ GRANT ON CLUSTER '{cluster}' INSERT ON burn_windows TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON burn_windows_local TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON pages TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON pages_local TO turnwatch_writer;
+GRANT ON CLUSTER '{cluster}' INSERT ON exclusions TO turnwatch_writer;
+GRANT ON CLUSTER '{cluster}' INSERT ON exclusions_local TO turnwatch_writer;
+GRANT ON CLUSTER '{cluster}' INSERT ON objectives TO turnwatch_writer;
+GRANT ON CLUSTER '{cluster}' INSERT ON objectives_local TO turnwatch_writer;
 
 -- Who asks? Boards and analysts. They write nothing, and one question cannot take the whole server.
 CREATE ROLE IF NOT EXISTS turnwatch_reader ON CLUSTER '{cluster}' SETTINGS readonly = 2, max_execution_time = 300, max_memory_usage = 8000000000;
@@ -70,6 +74,10 @@ GRANT ON CLUSTER '{cluster}' SELECT ON burn_windows TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON burn_windows_local TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON pages TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON pages_local TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON exclusions TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON exclusions_local TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON objectives TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON objectives_local TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON traffic TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON burn_rate TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON concurrency TO turnwatch_reader;
