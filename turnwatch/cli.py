@@ -285,6 +285,52 @@ def capacity(
     raise typer.Exit(run_capacity(streams, gpu_seconds, utilization, vad_savings, output))
 
 
+@app.command(
+    epilog="Exit codes: 0 continue; 1 roll back; 3 pause; 2 bad input; 4 internal error. "
+    "Example: turnwatch gate --baseline v1.json --candidate v2.json --format json"
+)
+def gate(
+    baseline: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON of the release that serves: slice or metric → figures."),
+    ] = None,
+    candidate: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of the release that is judged, alike.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A gate policy file; the shipped one unless given.")
+    ] = None,
+    deltas: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of how a rollout changed the fleet.")
+    ] = None,
+    output: Answered = "table",
+) -> None:
+    """Say whether a release may go on: on figures of two releases (--baseline, --candidate), or on --deltas alone."""
+    from turnwatch.answers.gate_commands import run_gate, run_rollout_gate
+
+    if deltas and not (baseline or candidate or policy):
+        raise typer.Exit(run_rollout_gate(deltas, output))
+    if baseline and candidate and not deltas:
+        raise typer.Exit(run_gate(baseline, candidate, policy, output))
+    raise typer.BadParameter("Give --baseline and --candidate, or --deltas alone.")
+
+
+@app.command(epilog="Example: turnwatch rollback --regressions r.json --weights w.json --format json")
+def rollback(
+    regressions: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="JSON of version → slice → how much worse it got.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of slice → weight; 1 unless given.")
+    ] = None,
+    output: Answered = "table",
+) -> None:
+    """Say which version to roll back first: the one whose regressions weigh most."""
+    from turnwatch.answers.gate_commands import run_rollback
+
+    raise typer.Exit(run_rollback(regressions, weights, output))
+
+
 exclude = typer.Typer(help="What budgets are not charged for.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(exclude, name="exclude")
 

@@ -32,6 +32,8 @@ COMMANDS = (
     "saturation",
     "cost",
     "capacity",
+    "gate",
+    "rollback",
     "routes test",
     "exclude add",
     "exclude list",

@@ -48,7 +48,18 @@ RUN: dict[str, list[str]] = {
 }
 """What each command that reads settings is given here, so that it fails soon and starts nothing."""
 
-READS_NO_SECRET = {"check", "render", "routes test", "burn", "peak", "saturation", "cost", "capacity"}
+READS_NO_SECRET = {
+    "check",
+    "render",
+    "routes test",
+    "burn",
+    "peak",
+    "saturation",
+    "cost",
+    "capacity",
+    "gate",
+    "rollback",
+}
 
 
 def secrets(section: type[BaseModel] = Settings, prefix: str = "TURNWATCH_") -> Iterator[str]:

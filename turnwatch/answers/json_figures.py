@@ -34,15 +34,14 @@ class Figures:
 
     def decimal(self, name: str, most: int | None = None) -> Decimal:
         """A number that is not negative, and at most `most`."""
-        value = self._value[name]
-        if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            raise BadInput(f"{self._where}: {name} {shown(value)} is no number.")
-        number = Decimal(value)
-        if number < 0:
-            raise BadInput(f"{self._where}: {name} {shown(value)} is negative.")
+        number = read_number(self._where, name, self._value[name])
         if most is not None and number > most:
-            raise BadInput(f"{self._where}: {name} {shown(value)} is above {most}.")
+            raise BadInput(f"{self._where}: {name} {number} is above {most}.")
         return number
+
+    def signed(self, name: str) -> Decimal:
+        """A number of either sign."""
+        return read_number(self._where, name, self._value[name], is_negative_known=True)
 
     def whole(self, name: str) -> int:
         """A whole number that is not negative."""
@@ -50,6 +49,16 @@ class Figures:
         if number != number.to_integral_value():
             raise BadInput(f"{self._where}: {name} {shown(self._value[name])} is no whole number.")
         return int(number)
+
+
+def read_number(where: str, name: str, value: object, is_negative_known: bool = False) -> Decimal:
+    """One figure; raises `BadInput` where it is none, or negative and nobody said that it may be."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise BadInput(f"{where}: {name[:100]} {shown(value)} is no number.")
+    number = Decimal(value)
+    if number < 0 and not is_negative_known:
+        raise BadInput(f"{where}: {name[:100]} {number} is negative.")
+    return number
 
 
 def read_object(path: Path) -> Mapping[str, Any]:

@@ -39,6 +39,8 @@ def _shown(value: Any) -> str:
         case float():
             return f"{value:.6g}"
         case list():
-            return ", ".join(map(str, value)) or "-"
+            return ", ".join(map(_shown, value)) or "-"
+        case dict():
+            return " ".join(f"{name}={_shown(each)}" for name, each in value.items()) or "-"
         case _:
             return str(value)

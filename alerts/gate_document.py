@@ -1,0 +1,100 @@
+"""Gate policies as files: what `kind: GatePolicy` may say, and what is wrong when it says else. `docs/gates.md` shows how."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from alerts.document_files import WrongFiles, documents_of, problem
+from alerts.document_sentences import Name, Number, Part, Text, between, sentence_for, wrong
+from alerts.located_yaml import Document, Mistake
+from schemas.gates import CALLS, CALLS_MIN, Direction, GateMetric, GatePolicy
+
+STANDARD_GATE = Path(__file__).parent / "gate_policies" / "standard.yaml"
+
+METRICS_MAX = 100
+SLICES_MAX = 10_000
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+SliceName = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Delta = Annotated[Number, between("allowed difference", "0", "1000000000")]
+Ratio = Annotated[Number, between("allowed ratio", "1", "1000000")]
+Floor = Annotated[Number, between("floor", "0", "1000000000")]
+
+
+class MetricPart(Part):
+    name: MetricName
+    reason: MetricName | None = None
+    direction: Direction
+    allowed_delta: Delta | None = None
+    allowed_ratio: Ratio | None = None
+    floor: Floor = Decimal(0)
+    pooled: bool = True
+
+    @model_validator(mode="after")
+    def _is_judged_one_way(self) -> Self:
+        if self.name == CALLS:
+            raise wrong("`calls` says how many calls the other figures are of, and is no metric: remove it.")
+        if (self.allowed_delta is None) == (self.allowed_ratio is None):
+            raise wrong("Write one of `allowedDelta` and `allowedRatio`: which says how much worse it may get.")
+        if self.floor and self.allowed_ratio is None:
+            raise wrong("A `floor` is what a ratio is taken of: write `allowedRatio`, or remove it.")
+        return self
+
+    @property
+    def metric(self) -> GateMetric:
+        reason = self.reason or self.name
+        return GateMetric(
+            self.name, reason, self.direction, self.allowed_delta, self.allowed_ratio, self.floor, self.pooled
+        )
+
+
+class GateMetadata(Part):
+    name: Name
+
+
+class GateSpec(Part):
+    description: Text | None = None
+    calls_min: Annotated[int, Field(ge=1, le=1_000_000_000)] = CALLS_MIN
+    protected: Annotated[list[SliceName], Field(max_length=SLICES_MAX)] | None = None
+    metrics: Annotated[list[MetricPart], Field(min_length=1, max_length=METRICS_MAX)]
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        names = [metric.name for metric in self.metrics]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise wrong(f"Metric {twice} is judged twice: keep one of them.")
+        return self
+
+
+class GateDocument(Part):
+    api_version: Literal["turnwatch/v1"]
+    kind: Literal["GatePolicy"]
+    metadata: GateMetadata
+    spec: GateSpec
+
+
+def load_gate(file: Path = STANDARD_GATE) -> GatePolicy:
+    """The one policy of a file; everything that is wrong in it at once as `WrongFiles`."""
+    found = documents_of(file, "a gate policy")
+    problems = [problem(file, mistake) for mistake in found.mistakes]
+    if len(found.documents) > 1:
+        problems.append(
+            problem(file, Mistake(1, "", f"There are {len(found.documents)} policies: name a file of one."))
+        )
+    if problems:
+        raise WrongFiles(problems)
+    return _read(found.documents[0], file)
+
+
+def _read(document: Document, file: Path) -> GatePolicy:
+    try:
+        written = GateDocument.model_validate(document.data)
+    except ValidationError as error:
+        mistakes = (sentence_for(document, GateDocument, details) for details in error.errors())
+        raise WrongFiles(problem(file, mistake) for mistake in mistakes) from None
+    spec = written.spec
+    protected = None if spec.protected is None else frozenset(spec.protected)
+    return GatePolicy(written.metadata.name, tuple(each.metric for each in spec.metrics), spec.calls_min, protected)

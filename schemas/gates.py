@@ -1,0 +1,80 @@
+"""Release gates as values: which metrics of a release are judged, in which direction, and what a gate answers.
+
+Words follow `docs/gates.md`; a gate is declared by a file (`alerts/gate_document.py`) and applied by
+`stream_jobs/operators/gates.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+Direction = Literal["lower_is_better", "higher_is_better"]
+Decision = Literal["continue", "pause", "rollback"]
+
+CALLS_MIN = 200
+CALLS = "calls"
+"""The figure of a slice that says how many calls its other figures are of."""
+
+Figures = Mapping[str, Decimal]
+"""Metric → value, as the decimal written."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateMetric:
+    """A metric that regresses when it is worse by strictly more than is allowed.
+
+    With `allowed_delta` the difference is compared, with `allowed_ratio` the candidate over the baseline, which counts as
+    `floor` at least. `is_pooled`: the mean of several slices, weighted by calls, is the metric of all of them together.
+    """
+
+    name: str
+    reason: str
+    direction: Direction = "lower_is_better"
+    allowed_delta: Decimal | None = None
+    allowed_ratio: Decimal | None = None
+    floor: Decimal = Decimal(0)
+    is_pooled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """What a gate judges a release by. `protected` of `None` protects every slice."""
+
+    name: str
+    metrics: tuple[GateMetric, ...]
+    calls_min: int = CALLS_MIN
+    protected: frozenset[str] | None = None
+
+    def protects(self, slice_text: str) -> bool:
+        return self.protected is None or slice_text in self.protected
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A slice that got worse, with the reasons of the metrics that did."""
+
+    slice: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a gate answers. `insufficient` could not be judged, or not in full; `pooled` were judged together."""
+
+    decision: Decision
+    reasons: tuple[str, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
+    insufficient: tuple[str, ...] = ()
+    pooled: tuple[str, ...] = ()
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """The version to roll back first, if any is worse anywhere, and the score of each."""
+
+    version: str | None
+    scores: Mapping[str, Decimal] = field(default_factory=dict)

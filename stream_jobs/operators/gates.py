@@ -1,0 +1,164 @@
+"""Gates on a release's figures: slice by slice, metric by metric, on the deltas of a rollout, and whom to roll back first.
+
+Figures are decimals as they were written and compared exactly, so that exactly on what is allowed always passes. What is
+missing, or of too few calls, is never good news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from schemas.gates import CALLS, Blocker, Figures, GateMetric, GatePolicy, Rollback, Verdict
+
+POOLED = "pooled"
+"""The name of the slices that are judged together, among blockers."""
+
+P95_DELTA_MS, FAR_FIELD_DELTA, WER_GAIN = Decimal(100), Decimal("0.03"), Decimal("-0.02")
+
+
+def regresses(metric: GateMetric, baseline: Fraction, candidate: Fraction) -> bool:
+    """Whether the candidate is worse by strictly more than the metric allows."""
+    worse, better = (candidate, baseline) if metric.direction == "lower_is_better" else (baseline, candidate)
+    if metric.allowed_ratio is not None:
+        return worse > Fraction(metric.allowed_ratio) * max(better, Fraction(metric.floor))
+    return worse - better > Fraction(metric.allowed_delta or 0)
+
+
+def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], policy: GatePolicy) -> Verdict:
+    """Judges every slice that both have and whose candidate has calls enough; small ones that nobody protects together.
+
+    Any blocker means rollback; otherwise a protected slice that could not be judged, or nothing judged at all, a pause.
+    """
+    both = [text for text in candidate if text in baseline]
+    large = [text for text in both if candidate[text].get(CALLS, 0) >= policy.calls_min]
+    small = [text for text in both if text not in large and not policy.protects(text)]
+    judged = {text: _judged(baseline[text], candidate[text], policy.metrics) for text in large}
+    pool = _pool(baseline, candidate, small, policy)
+    if pool is not None:
+        judged[POOLED] = pool
+    unjudged = [text for text in dict.fromkeys((*candidate, *baseline)) if text not in large or judged[text].is_partial]
+    blockers = tuple(Blocker(text, each.reasons) for text, each in judged.items() if each.reasons)
+    reasons = tuple(dict.fromkeys(reason for each in blockers for reason in each.reasons))
+    held = [text for text in unjudged if policy.protects(text)]
+    pooled = tuple(small) if pool is not None else ()
+    if blockers:
+        return Verdict("rollback", reasons, blockers, tuple(unjudged), pooled, "These slices got worse than allowed.")
+    because = _why_paused(held, any(each.is_judged for each in judged.values()))
+    return Verdict(
+        "pause" if because else "continue", (), (), tuple(unjudged), pooled, because or "No slice got worse."
+    )
+
+
+def metric_gate(baseline: Figures, candidate: Figures, metrics: Iterable[GateMetric]) -> Verdict:
+    """Judges figures of the whole: a regression means rollback, even beside gains; a missing metric a pause."""
+    found = _judged(baseline, candidate, tuple(metrics))
+    if found.reasons:
+        return Verdict("rollback", found.reasons, insufficient=found.missing, because="These metrics regressed.")
+    if found.is_partial:
+        return Verdict("pause", insufficient=found.missing, because="These metrics are missing on either side.")
+    return Verdict("continue", because="No metric regressed by more than is allowed.")
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutDeltas:
+    """How a rollout changed the fleet: ms, relative changes of error rates, and a count."""
+
+    p95_latency_ms_delta: Decimal
+    far_field_wer_relative_delta: Decimal
+    privacy_error_count: int
+    overall_wer_relative_delta: Decimal
+
+
+def rollout_gate(deltas: RolloutDeltas) -> Verdict:
+    """Rolls back on latency, far-field errors or any privacy error; goes on only where overall errors fell by 2 %."""
+    reasons = tuple(
+        reason
+        for reason, is_worse in (
+            ("latency", deltas.p95_latency_ms_delta > P95_DELTA_MS),
+            ("far_field_wer", deltas.far_field_wer_relative_delta > FAR_FIELD_DELTA),
+            ("privacy", deltas.privacy_error_count > 0),
+        )
+        if is_worse
+    )
+    if reasons:
+        return Verdict("rollback", reasons, because="The rollout made these worse than allowed.")
+    if deltas.overall_wer_relative_delta <= WER_GAIN:
+        return Verdict("continue", ("quality_gain",), because="Nothing got worse, and overall errors fell.")
+    return Verdict(
+        "pause", ("insufficient_gain",), because="Nothing got worse, and overall errors did not fall by 2 %."
+    )
+
+
+def roll_back_first(regressions: Mapping[str, Figures], weights: Figures) -> Rollback:
+    """The version whose regressions weigh most: the sum of max(0, regression) times the slice's weight, 1 unless given.
+
+    The first of equal ones; none where every score is 0.
+    """
+    scores = {
+        version: sum(
+            (max(Decimal(0), worse) * weights.get(text, Decimal(1)) for text, worse in slices.items()), Decimal(0)
+        )
+        for version, slices in regressions.items()
+    }
+    worst = max(scores, key=lambda version: scores[version], default=None)
+    return Rollback(worst if worst is not None and scores[worst] > 0 else None, scores)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The reasons of what regressed, and the metrics that could not be judged."""
+
+    reasons: tuple[str, ...]
+    missing: tuple[str, ...]
+    is_judged: bool
+
+    @property
+    def is_partial(self) -> bool:
+        return bool(self.missing)
+
+
+def _judged(baseline: Figures, candidate: Figures, metrics: tuple[GateMetric, ...]) -> _Judged:
+    comparable = [each for each in metrics if each.name in baseline and each.name in candidate]
+    worse = [
+        each.reason
+        for each in comparable
+        if regresses(each, Fraction(baseline[each.name]), Fraction(candidate[each.name]))
+    ]
+    missing = tuple(each.name for each in metrics if each not in comparable)
+    return _Judged(tuple(dict.fromkeys(worse)), missing, bool(comparable))
+
+
+def _pool(
+    baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], small: list[str], policy: GatePolicy
+) -> _Judged | None:
+    """The metrics of slices that are too small on their own; `None` if they are too small together, too."""
+    if sum(candidate[text].get(CALLS, Decimal(0)) for text in small) < policy.calls_min:
+        return None
+    reasons: list[str] = []
+    is_judged = False
+    for metric in policy.metrics:
+        before, now = (_mean(side, small, metric) for side in (baseline, candidate))
+        if metric.is_pooled and before is not None and now is not None:
+            is_judged = True
+            reasons += [metric.reason] if regresses(metric, before, now) else []
+    return _Judged(tuple(dict.fromkeys(reasons)), (), is_judged)
+
+
+def _mean(side: Mapping[str, Figures], texts: list[str], metric: GateMetric) -> Fraction | None:
+    """The mean over the calls of these slices; `None` where one of them lacks the metric, or nobody called."""
+    if not all(metric.name in side[text] for text in texts):
+        return None
+    calls = {text: Fraction(side[text].get(CALLS, Decimal(0))) for text in texts}
+    total = sum(calls.values())
+    return (
+        sum((calls[text] * Fraction(side[text][metric.name]) for text in texts), Fraction(0)) / total if total else None
+    )
+
+
+def _why_paused(held: list[str], is_anything_judged: bool) -> str:
+    if not is_anything_judged:
+        return "Nothing could be compared."
+    return "Protected slices could not be judged." if held else ""

@@ -1,0 +1,137 @@
+"""`turnwatch gate` and `turnwatch rollback` on files: what is printed, and the exit code, which is the verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from schemas.failures import BadInput
+from turnwatch.answers import gate_commands
+from turnwatch.cli import app
+
+SLICE = {"calls": 500, "wer": 0.1, "p95_ms": 900, "cost_per_min": 0.05}
+DELTAS = {"p95_latency_ms_delta": 10, "far_field_wer_relative_delta": 0, "privacy_error_count": 0,
+          "overall_wer_relative_delta": -0.05}  # fmt: skip
+WHOLE = """\
+apiVersion: turnwatch/v1
+kind: GatePolicy
+metadata: {name: whole}
+spec:
+  metrics:
+    - {name: accuracy, direction: higher_is_better, allowedDelta: 0.01}
+"""
+
+
+def asked(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words))
+
+
+def document(folder: Path, name: str, value: object) -> str:
+    path = folder / name
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return str(path)
+
+
+def gated(folder: Path, baseline: object, candidate: object, *more: str) -> Result:
+    before, now = document(folder, "before.json", baseline), document(folder, "now.json", candidate)
+    return asked("gate", "--baseline", before, "--candidate", now, "--format", "json", *more)
+
+
+def said(ended: Result) -> Any:
+    return json.loads(ended.stdout)
+
+
+def test_a_release_that_got_no_worse_continues(tmp_path: Path) -> None:
+    ended = gated(tmp_path, {"far": SLICE}, {"far": SLICE})
+    assert ended.exit_code == 0
+    assert said(ended)["decision"] == "continue"
+
+
+def test_a_release_that_got_worse_somewhere_is_rolled_back(tmp_path: Path) -> None:
+    ended = gated(tmp_path, {"far": SLICE, "near": SLICE}, {"far": SLICE | {"wer": 0.2}, "near": SLICE})
+    assert ended.exit_code == 1
+    verdict = said(ended)
+    assert (verdict["decision"], verdict["reasons"]) == ("rollback", ["quality"])
+    assert verdict["blockers"] == [{"slice": "far", "reasons": ["quality"]}]
+
+
+def test_too_little_is_a_pause(tmp_path: Path) -> None:
+    ended = gated(tmp_path, {"far": SLICE}, {"far": SLICE | {"calls": 10}})
+    assert ended.exit_code == 3
+    assert (said(ended)["decision"], said(ended)["insufficient"]) == ("pause", ["far"])
+    assert gated(tmp_path, {"far": SLICE}, {"far": SLICE | {"wer": None}}).exit_code == 3, (
+        "no words, no word error rate"
+    )
+
+
+def test_metrics_of_the_whole_are_judged_by_a_policy(tmp_path: Path) -> None:
+    policy = ("--policy", document(tmp_path, "policy.yaml", WHOLE))
+    assert gated(tmp_path, {"accuracy": 0.9}, {"accuracy": 0.89}, *policy).exit_code == 0
+    assert gated(tmp_path, {"accuracy": 0.9}, {"accuracy": 0.88}, *policy).exit_code == 1
+    assert gated(tmp_path, {"accuracy": 0.9}, {"other": 0.88}, *policy).exit_code == 3
+
+
+def test_a_rollout_is_judged_by_its_deltas(tmp_path: Path) -> None:
+    for changed, code in (({}, 0), ({"privacy_error_count": 1}, 1), ({"overall_wer_relative_delta": 0}, 3)):
+        ended = asked("gate", "--deltas", document(tmp_path, "d.json", DELTAS | changed), "--format", "json")
+        assert ended.exit_code == code
+        assert said(ended)["decision"] == {0: "continue", 1: "rollback", 3: "pause"}[code]
+
+
+def test_who_is_rolled_back_first(tmp_path: Path) -> None:
+    regressions = document(tmp_path, "r.json", {"v1": {"a": 0.5}, "v2": {"emergency": 0.2, "a": -1}})
+    weights = document(tmp_path, "w.json", {"emergency": 5})
+    ended = asked("rollback", "--regressions", regressions, "--weights", weights, "--format", "json")
+    assert said(ended) == {"version": "v2", "scores": {"v1": 0.5, "v2": 1.0}}
+    assert said(asked("rollback", "--regressions", regressions, "--format", "json"))["version"] == "v1"
+
+
+def test_a_defect_is_never_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(gate_commands, "slice_gate", defect)
+    ended = gated(tmp_path, {"far": SLICE}, {"far": SLICE})
+    assert ended.exit_code == 4
+    assert "there is no verdict" in ended.stderr
+    assert not ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "sentence"),
+    [
+        ({"far": SLICE}, {"far": SLICE | {"wer": "0.1"}}, 'wer "0.1" is no number'),
+        ({"far": SLICE}, {"far": SLICE | {"wer": -0.1}}, "wer -0.1 is negative"),
+        ({"far": SLICE}, '{"far": {"calls": 5, "wer": NaN, "p95_ms": 1, "cost_per_min": 1}}', "NaN is no number"),
+        ({"far": SLICE}, {"far": {"calls": 300, "wer": 0.1, "cost_per_min": 1}}, "no slice has the metric p95_ms"),
+        ({"far": SLICE}, {"far": {key: value for key, value in SLICE.items() if key != "calls"}}, "calls is missing"),
+        ({"far": SLICE}, {"far": SLICE | {"calls": 10.5}}, "calls is missing or no whole number"),
+        ({"far": SLICE}, {"accuracy": 0.9}, "one has slices and the other metrics"),
+        ({"accuracy": 0.9}, {"accuracy": 0.9}, "give --policy"),
+        ({"far": SLICE}, {"far": SLICE, "accuracy": 1}, "some entries are slices and others metrics"),
+        ({"far": SLICE}, [], "this is a list: write an object"),
+    ],
+)
+def test_bad_figures_are_a_sentence_and_no_verdict(
+    tmp_path: Path, baseline: object, candidate: object, sentence: str
+) -> None:
+    ended = gated(tmp_path, baseline, candidate)
+    assert isinstance(ended.exception, BadInput), ended.output
+    assert sentence in str(ended.exception)
+    assert not ended.stdout
+
+
+def test_a_release_is_not_its_own_baseline(tmp_path: Path) -> None:
+    same = document(tmp_path, "same.json", {"far": SLICE})
+    ended = asked("gate", "--baseline", same, "--candidate", same)
+    assert "compared with another one" in str(ended.exception)
+
+
+@pytest.mark.parametrize("words", [(), ("--baseline", "x.json"), ("--deltas", "x.json", "--candidate", "x.json")])
+def test_the_gate_wants_two_releases_or_deltas(tmp_path: Path, words: tuple[str, ...]) -> None:
+    given = [document(tmp_path, word, DELTAS) if word.endswith(".json") else word for word in words]
+    assert asked("gate", *given).exit_code == 2

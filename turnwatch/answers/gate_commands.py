@@ -1,0 +1,134 @@
+"""`turnwatch gate` and `turnwatch rollback`: verdicts on figures from files, as pipelines ask for them.
+
+The exit code is the verdict. What went wrong in turnwatch itself has a code of its own, for a crash must never read as a
+verdict.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from alerts.gate_document import STANDARD_GATE, load_gate
+from schemas.failures import BadInput
+from schemas.gates import CALLS, Decision, Figures, GatePolicy, Verdict
+from stream_jobs.operators.gates import RolloutDeltas, metric_gate, roll_back_first, rollout_gate, slice_gate
+from turnwatch.answers.json_figures import Figures as Object
+from turnwatch.answers.json_figures import read_number, read_object, shown
+from turnwatch.answers.printing import Format, print_answer
+
+EXIT_CODE: Mapping[Decision, int] = {"continue": 0, "rollback": 1, "pause": 3}
+INTERNAL_ERROR = 4
+_DELTAS = (
+    "p95_latency_ms_delta", "far_field_wer_relative_delta", "privacy_error_count", "overall_wer_relative_delta",
+)  # fmt: skip
+_COLUMNS = ("decision", "reasons", "blockers", "insufficient", "because")
+
+
+def run_gate(baseline: Path, candidate: Path, policy: Path | None, output: Format) -> int:
+    """Judges a release on figures of files: of slices, or of the whole."""
+    return _verdict(lambda: _gate(baseline, candidate, policy), output)
+
+
+def run_rollout_gate(deltas: Path, output: Format) -> int:
+    """Judges a rollout by how it changed the fleet."""
+    return _verdict(lambda: rollout_gate(_deltas(deltas)), output)
+
+
+def run_rollback(regressions: Path, weights: Path | None, output: Format) -> int:
+    """Prints which version to roll back first, and the score of each."""
+    read = {
+        version: _figures(f"{regressions}: version {version[:100]!r}", value, is_negative_known=True)
+        for version, value in read_object(regressions).items()
+    }
+    weighed = _figures(str(weights), read_object(weights)) if weights else {}
+    found = roll_back_first(read, weighed)
+    scores = {version: float(score) for version, score in found.scores.items()}
+    print_answer({"version": found.version, "scores": scores}, ("version", "scores"), output)
+    return 0
+
+
+def _verdict(judge: Callable[[], Verdict], output: Format) -> int:
+    """Prints a verdict and returns its exit code; a defect is told, with a code that is no verdict."""
+    try:
+        verdict = judge()
+        print_answer(_as_json(verdict), _COLUMNS, output)
+        sys.stdout.flush()
+    except BadInput:
+        raise
+    except Exception as error:
+        traceback.print_exception(error)
+        print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
+        return INTERNAL_ERROR
+    return EXIT_CODE[verdict.decision]
+
+
+def _gate(baseline: Path, candidate: Path, policy: Path | None) -> Verdict:
+    if baseline.samefile(candidate):
+        raise BadInput(f"{candidate}: this is the baseline as well: a release is compared with another one.")
+    before, now = read_object(baseline), read_object(candidate)
+    kinds = {path: _is_of_slices(path, read) for path, read in ((baseline, before), (candidate, now)) if read}
+    if len(set(kinds.values())) > 1:
+        raise BadInput(f"{baseline} and {candidate}: one has slices and the other metrics: write both alike.")
+    if kinds and not any(kinds.values()):
+        if policy is None:
+            raise BadInput(f"{candidate}: metrics of the whole are judged by a policy that names them: give --policy.")
+        whole = load_gate(policy)
+        return metric_gate(_figures(str(baseline), before, True), _figures(str(candidate), now, True), whole.metrics)
+    judged_by = load_gate(policy or STANDARD_GATE)
+    return slice_gate(_slices(baseline, before, judged_by), _slices(candidate, now, judged_by), judged_by)
+
+
+def _is_of_slices(path: Path, read: Mapping[str, Any]) -> bool:
+    kinds = {isinstance(value, dict) for value in read.values()}
+    if len(kinds) > 1:
+        raise BadInput(f"{path}: some entries are slices and others metrics: write one kind.")
+    return kinds == {True}
+
+
+def _slices(path: Path, read: Mapping[str, Any], policy: GatePolicy) -> dict[str, Figures]:
+    slices = {text: _figures(f"{path}: slice {text[:100]!r}", value) for text, value in read.items()}
+    known = {name for value in read.values() for name in value}
+    unknown = [metric.name for metric in policy.metrics if slices and metric.name not in known]
+    if unknown:
+        raise BadInput(
+            f"{path}: no slice has the metric {unknown[0]} that policy {policy.name} judges: write it, or correct the policy."
+        )
+    for text, figures in slices.items():
+        if CALLS not in figures or figures[CALLS] != figures[CALLS].to_integral_value():
+            raise BadInput(
+                f"{path}: slice {text[:100]!r}: calls is missing or no whole number: write how many calls it had."
+            )
+    return slices
+
+
+def _figures(where: str, value: object, is_negative_known: bool = False) -> Figures:
+    """Numbers by name; `null` is a figure that is not known, such as a word error rate without words."""
+    if not isinstance(value, dict):
+        raise BadInput(f"{where}: this is {shown(value)}: write an object of numbers.")
+    known = {name: each for name, each in value.items() if each is not None}
+    return {name: read_number(where, name, each, is_negative_known) for name, each in known.items()}
+
+
+def _deltas(path: Path) -> RolloutDeltas:
+    figures = Object(str(path), read_object(path), _DELTAS)
+    return RolloutDeltas(
+        figures.signed("p95_latency_ms_delta"),
+        figures.signed("far_field_wer_relative_delta"),
+        figures.whole("privacy_error_count"),
+        figures.signed("overall_wer_relative_delta"),
+    )
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "decision": verdict.decision,
+        "reasons": list(verdict.reasons),
+        "blockers": [{"slice": each.slice, "reasons": list(each.reasons)} for each in verdict.blockers],
+        "insufficient": list(verdict.insufficient),
+        "pooled": list(verdict.pooled),
+        "because": verdict.because,
+    }
