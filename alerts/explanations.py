@@ -99,6 +99,8 @@ def _summary(burn: Burn, causes: Causes) -> str:
     where = "the whole fleet" if burn.slice == EVERYTHING else burn.slice
     said = "; ".join(sentences(burn, causes))
     why = f" ({said})" if said else ""
+    if burn.factor == 0:
+        return f"{burn.slo}: {_bad_turns(burn.long_bad)} in {where}{why} in the last {duration_text(burn.long_s)}, where any one is a {burn.severity}"
     bad = percent(burn.long_bad / burn.long_total)
     return (
         f"{burn.slo} burns {burn.long_burn:.3g} times its budget in {where}{why}: "
@@ -119,24 +121,41 @@ def _description(burn: Burn, slo: Slo | None, decided_ms: int, completeness: flo
     return "\n".join(
         [
             *promise,
-            f"{_window(burn.long_s, burn.long_bad, burn.long_total)}: burn {burn.long_burn:.3g}.",
-            f"{_window(burn.short_s, burn.short_bad, burn.short_total)}: burn {burn.short_burn:.3g}.",
+            *_windows(burn),
             _row(burn),
             *paragraph(burn, causes),
-            f"Budget: {_what_is_left(burn)}. One bad turn costs {percent(burn.one_failure_costs)} of it.",
+            _spent(burn),
             f"Decided at {event_time(decided_ms)} (event time) on {percent(completeness)} of recent volume.",
         ]
     )
 
 
 def _row(burn: Burn) -> str:
-    """What the row fires at; one that fires at any bad turn has no factor."""
+    """What the row fires at: any bad turn, a budget that will not last, or a share of turns."""
     if burn.factor == 0:
-        return f"Row {burn.row} fires at one bad turn within {duration_text(burn.long_s)}, however little traffic there is."
-    return (
-        f"Allowed is {percent(burn.threshold / burn.factor)}; row {burn.row} fires above {percent(burn.threshold)} "
-        f"in both windows (burn {burn.factor:.3g})."
+        return f"Row {burn.row} fires at one bad turn in {duration_text(burn.long_s)}, however little traffic there is."
+    above = f"above {percent(burn.threshold)} in both windows (burn {burn.factor:.3g})"
+    if burn.within_s is not None:
+        return f"Row {burn.row} fires where the budget will be spent within {duration_text(burn.within_s)}: by what is left, {above}."
+    return f"Allowed is {percent(burn.threshold / burn.factor)}; row {burn.row} fires {above}."
+
+
+def _windows(burn: Burn) -> list[str]:
+    """Both windows, or the one that a row has."""
+    long = f"{_window(burn.long_s, burn.long_bad, burn.long_total)}: burn {burn.long_burn:.3g}."
+    short = f"{_window(burn.short_s, burn.short_bad, burn.short_total)}: burn {burn.short_burn:.3g}."
+    return [long] if burn.long_s == burn.short_s else [long, short]
+
+
+def _spent(burn: Burn) -> str:
+    today = (
+        f" {percent(burn.spent_today)} of it was spent today (since 00:00 UTC)." if burn.spent_today is not None else ""
     )
+    return f"Budget: {_what_is_left(burn)}.{today} One bad turn costs {percent(burn.one_failure_costs)} of it."
+
+
+def _bad_turns(count: int) -> str:
+    return "1 bad turn" if count == 1 else f"{count:,} bad turns"
 
 
 def _window(length_s: int, bad: int, total: int) -> str:

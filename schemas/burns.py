@@ -26,6 +26,8 @@ A decision is stated in the oldest format that can say it (`_SINCE`), so an olde
 """
 _SINCE = {"suspects": 2, "family": 3, "held": 3, "holding": 3}
 """Fields by the format that brought them."""
+_OF_BURNS_SINCE = {"spent_today": 3, "within_s": 3}
+"""Those of a burn."""
 LISTS = ("burns", "quiet", "suspects", "held", "holding")
 """What a decision lists, which is what it is cut into parts by."""
 FIRST_FAMILY = "turns"
@@ -64,6 +66,10 @@ class Burn(BaseModel):
     exhausted_in_s: Amount | None
     one_failure_costs: Amount
     """Share of the period's expected error budget that one bad turn spends; what low traffic makes dear."""
+    spent_today: Amount | None = None
+    """Share of that budget that bad turns since 00:00 UTC have spent; `None` before an hour of history."""
+    within_s: WindowSeconds | None = None
+    """Of a row that asks whether the budget will be spent within this; its factor and threshold follow from what is left."""
 
     @model_validator(mode="after")
     def _parts_of_wholes(self) -> Burn:
@@ -146,8 +152,17 @@ class _Format(BaseModel):
 def encode(decision: Decision) -> bytes:
     """States a decision, or a part of one, in the oldest format that can say it."""
     silent = {name for name in _SINCE if getattr(decision, name) == Decision.model_fields[name].default}
-    needed = max((_SINCE[name] for name in _SINCE.keys() - silent), default=1)
-    return decision.model_copy(update={"format": needed}).model_dump_json(exclude=silent).encode()
+    unsaid = {
+        name
+        for name in _OF_BURNS_SINCE
+        if all(getattr(burn, name) is None for burn in (*decision.burns, *decision.held))
+    }
+    said = [_SINCE[name] for name in _SINCE.keys() - silent] + [
+        _OF_BURNS_SINCE[name] for name in _OF_BURNS_SINCE.keys() - unsaid
+    ]
+    of_burns = {name: {"__all__": unsaid} for name in ("burns", "held") if name not in silent}
+    stated = decision.model_copy(update={"format": max(said, default=1)})
+    return stated.model_dump_json(exclude={**dict.fromkeys(silent, True), **of_burns}).encode()
 
 
 def decode(payload: bytes) -> Decision:

@@ -97,6 +97,9 @@ class WorkerMetrics:
             "rows_too_late", "rows of partials that came after their bucket was folded", "question", "family"
         )
         self.decisions = counter("decisions", "decisions made by a shard", "question")
+        self.held_left_out = counter(
+            "held_left_out", "slices that want evidence and were not stated by a decision, being too many", "question"
+        )
         self.rollup_rows_sent = counter("rollup_rows_sent", "rows sent on their way to ClickHouse", "table")
         self.rollup_rows_landed = counter("rollup_rows_landed", "rows that ClickHouse acknowledged", "table")
         self.sink_retries = counter("sink_retries", "inserts that had to be tried again", "table")

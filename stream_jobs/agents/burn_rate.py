@@ -91,6 +91,7 @@ class BurnRateStage(Stage):
     def _tell(self, shard: int, decided: Decided) -> Iterable[Outgoing]:
         decision = decided.decision
         self._metrics.decisions.labels(self.name).inc()
+        self._metrics.held_left_out.labels(self.name).inc(decided.held_left_out)
         self._metrics.watermark_seconds.labels(self.name, str(shard)).set(decision.decided_ms / 1_000)
         self._metrics.completeness.labels(self.name, str(shard)).set(decision.completeness)
         for part in in_parts(decision):

@@ -19,7 +19,7 @@ from stream_jobs.operators.history import Counts
 _INT64_SAFE = 2**62
 
 
-def exceeds(counts: Counts, threshold: Decimal) -> NDArray[np.bool_]:
+def exceeds(counts: Counts, threshold: Decimal | Fraction) -> NDArray[np.bool_]:
     """Whether bad / total is strictly above the threshold, for counts of shape (n, 2); never without traffic."""
     share = Fraction(threshold)
     largest = int(counts.max(initial=0)) * max(share.numerator, share.denominator)

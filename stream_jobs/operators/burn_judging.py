@@ -1,21 +1,62 @@
-"""Judging: which rows of an objective are exceeded at one decided instant, slice by slice, and on what evidence."""
+"""Judging: which rows of an objective are exceeded at one decided instant, slice by slice, and on what evidence.
+
+Every row is asked twice: at its threshold, whether something burns; and at the lowered one below which an alert ends
+(`Life.resolve_below`). What exceeds a row on too little evidence is *held*, and becomes a burn when the evidence comes;
+what is above the lowered threshold only is *holding*, and keeps an alert that there is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.burns import Burn, Quiet
-from schemas.slos import PolicyRow, WatchedSlo
-from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
+from schemas.slos import PolicyRow, Slo
+from stream_jobs.operators.burn_arithmetic import budget_left, burn, exceeds, exhausted_in_s
 from stream_jobs.operators.burn_windows import Watch, Windows
+from stream_jobs.operators.error_budget import HISTORY_KNOWN_MS, expected_budgets, histories_ms
+from stream_jobs.operators.evidence import evident
+from stream_jobs.operators.exhaustion import exhausting_shares, exhausts
 from stream_jobs.operators.history import Counts
-from stream_jobs.operators.slice_numbers import SliceNumbers
+from stream_jobs.operators.slice_numbers import MINUTE_MS, SliceNumbers
 
-HISTORY_KNOWN_MS = 3_600_000
-"""How much history it takes before the period's expected traffic counts as known."""
+__all__ = ["HISTORY_KNOWN_MS", "Candidates", "Exceeded", "Judged", "burn_of", "judge", "strongest"]
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The slices, by number, whose long window is above a row's lowered threshold; every array goes by them.
+
+    `thresholds` are the row's own, as shares of turns; `budgets` the bad turns that each period's expected traffic allows.
+    """
+
+    row: PolicyRow
+    numbers: NDArray[np.int64]
+    long: Counts
+    short: Counts
+    period: Counts
+    thresholds: NDArray[np.float64]
+    budgets: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """What a row says of its candidates: `burns` exceed it on enough evidence, and `held` on too little.
+
+    `keeps` exceed the lowered row on enough evidence for that. `quiet` were bad, and have no traffic any more.
+    """
+
+    of: Candidates
+    burns: Flags
+    held: Flags
+    keeps: Flags
+    quiet: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +65,15 @@ class Judged:
 
     burns: tuple[Burn, ...]
     quiet: tuple[Quiet, ...]
+    rows: tuple[Exceeded, ...] = ()
 
 
 def judge(watch: Watch, windows: Windows, slices: SliceNumbers) -> Judged:
     """Evaluates every row of an objective on every slice it watches."""
-    return Judged(tuple(_burns(watch, windows, slices)), tuple(_quiet(watch, windows, slices)))
+    candidates = [_candidates(watch, row, windows, slices) for row in watch.watched.rows]
+    rows = tuple(_exceeded(watch, each, slices) for each in candidates if len(each.numbers))
+    burns = (burn_of(watch, row.of, int(place), windows, slices) for row in rows for place in np.flatnonzero(row.burns))
+    return Judged(tuple(burns), tuple(_quiet(watch, rows, slices)), rows)
 
 
 def strongest(burns: Iterable[Burn]) -> list[Burn]:
@@ -39,67 +84,85 @@ def strongest(burns: Iterable[Burn]) -> list[Burn]:
     return list(best.values())
 
 
-def _burns(watch: Watch, windows: Windows, slices: SliceNumbers) -> Iterator[Burn]:
-    for row in watch.watched.rows:
-        long = windows.of(row.long_s)[watch.slices, watch.indicator]
-        short = windows.of(row.short_s)[watch.slices, watch.indicator]
-        for place in np.flatnonzero(exceeds(long, row.threshold) & exceeds(short, row.threshold)):
-            number = int(watch.slices[place])
-            if row.short_s * 1_000 >= slices.bucket_ms(number):
-                found = _burn(watch, row, number, long[place], short[place], windows, slices)
-                if found:
-                    yield found
-
-
-def _quiet(watch: Watch, windows: Windows, slices: SliceNumbers) -> Iterator[Quiet]:
-    """Slices that were bad and have gone silent: their silence is no good news."""
-    for row in watch.watched.rows:
-        long = windows.of(row.long_s)[watch.slices, watch.indicator]
-        short = windows.of(row.short_s)[watch.slices, watch.indicator]
-        for place in np.flatnonzero(exceeds(long, row.threshold) & (short[:, 1] == 0)):
-            text = slices.texts[int(watch.slices[place])]
-            yield Quiet(slo=watch.watched.slo.name, slice=text, severity=row.severity)
-
-
-def _burn(
-    watch: Watch, row: PolicyRow, number: int, long: Counts, short: Counts, windows: Windows, slices: SliceNumbers
-) -> Burn | None:
-    slo = watch.watched.slo
-    period = windows.of(slo.period_s)[number, watch.indicator]
-    history_ms = windows.end_ms - slices.first_seen_ms[number]
-    expected = expected_budget(int(period[1]), history_ms, watch.watched)
-    is_exempt = row.kind == "any_event"
-    if not is_exempt and not evidence_is_enough(
-        int(long[0]), int(long[1]), row.threshold, expected, watch.watched.low_traffic
-    ):
-        return None
-    left = budget_left(int(period[0]), int(period[1]), slo.objective)
-    long_burn = burn(int(long[0]), int(long[1]), slo.objective)
-    known_budget = expected if expected is not None else float(period[1] * slo.budget_rate)
+def burn_of(watch: Watch, of: Candidates, place: int, windows: Windows, slices: SliceNumbers) -> Burn:
+    """What is stated of one slice that exceeds a row."""
+    slo, row, number = watch.watched.slo, of.row, int(of.numbers[place])
+    (long_bad, long_total), (short_bad, short_total) = of.long[place].tolist(), of.short[place].tolist()
+    period_bad, period_total = of.period[place].tolist()
+    left = budget_left(period_bad, period_total, slo.objective)
+    long_burn = burn(long_bad, long_total, slo.objective)
+    expected = float(of.budgets[place])
+    known = expected if expected >= 0 else float(period_total * slo.budget_rate)
+    today_bad = int(windows.today()[number, watch.indicator, 0])
+    threshold = float(of.thresholds[place])
     return Burn(
         slo=slo.name,
         slice=slices.texts[number],
         row=row.name,
         severity=row.severity,
-        factor=float(row.factor),
-        threshold=float(row.threshold),
+        factor=float(row.factor) if row.within_s is None else threshold / float(slo.budget_rate),
+        threshold=threshold,
         long_s=row.long_s,
         short_s=row.short_s,
-        long_bad=int(long[0]),
-        long_total=int(long[1]),
-        short_bad=int(short[0]),
-        short_total=int(short[1]),
+        long_bad=long_bad,
+        long_total=long_total,
+        short_bad=short_bad,
+        short_total=short_total,
         long_burn=long_burn,
-        short_burn=burn(int(short[0]), int(short[1]), slo.objective),
+        short_burn=burn(short_bad, short_total, slo.objective),
         budget_left=left,
         exhausted_in_s=exhausted_in_s(left, long_burn, slo.period_s),
-        one_failure_costs=1 / known_budget if known_budget else 1.0,
+        one_failure_costs=1 / known if known else 1.0,
+        spent_today=today_bad / expected if expected > 0 else None,
+        within_s=row.within_s,
     )
 
 
-def expected_budget(period_total: int, history_ms: int, watched: WatchedSlo) -> float | None:
-    """Bad turns that the period's expected traffic allows, from the trailing mean; `None` before an hour of history."""
-    history_ms = min(history_ms, watched.slo.period_s * 1_000)
-    if history_ms < HISTORY_KNOWN_MS:
-        return None
-    return period_total * (watched.slo.period_s * 1_000 / history_ms) * float(watched.slo.budget_rate)
+def _candidates(watch: Watch, row: PolicyRow, windows: Windows, slices: SliceNumbers) -> Candidates:
+    slo, lowered = watch.watched.slo, Fraction(row.threshold) * Fraction(watch.watched.life.resolve_below)
+    everywhere = windows.of(row.long_s)[watch.slices, watch.indicator]
+    places = np.flatnonzero(exceeds(everywhere, lowered))
+    numbers = watch.slices[places]
+    short, period = (
+        windows.of(length_s)[numbers, watch.indicator] if len(places) else everywhere[places]
+        for length_s in (row.short_s, slo.period_s)
+    )
+    budgets = expected_budgets(period[:, 1], histories_ms(windows.end_ms, slices.first_seen_ms, numbers), slo)
+    return Candidates(row, numbers, everywhere[places], short, period, _thresholds(row, period, slo), budgets)
+
+
+def _thresholds(row: PolicyRow, period: Counts, slo: Slo) -> NDArray[np.float64]:
+    if row.within_s is not None:
+        return exhausting_shares(period, slo, row.within_s)
+    return np.full(len(period), float(row.threshold))
+
+
+def _exceeded(watch: Watch, of: Candidates, slices: SliceNumbers) -> Exceeded:
+    whole, part = Fraction(1), Fraction(watch.watched.life.resolve_below)
+    is_fine = (of.row.short_s * 1_000 >= MINUTE_MS) | ~slices.by_minute[of.numbers]
+    is_bad = _is_above(watch, of, of.long, part)
+    near = is_bad & is_fine & _is_above(watch, of, of.short, part)
+    above = near & _is_above(watch, of, of.long, whole) & _is_above(watch, of, of.short, whole)
+    burns = above & _is_evident(watch, of, whole)
+    keeps = near & _is_evident(watch, of, part)
+    return Exceeded(of, burns, held=above & ~burns, keeps=keeps, quiet=is_bad & (of.short[:, 1] == 0))
+
+
+def _is_above(watch: Watch, of: Candidates, counts: Counts, part: Fraction) -> Flags:
+    """Whether these windows of the candidates are above that part of the row's threshold, exactly."""
+    if of.row.within_s is not None:
+        return exhausts(counts, of.period, watch.watched.slo, of.row.within_s, part)
+    return exceeds(counts, Fraction(of.row.threshold) * part)
+
+
+def _is_evident(watch: Watch, of: Candidates, part: Fraction) -> Flags:
+    if of.row.kind == "any_event":
+        return np.ones(len(of.numbers), dtype=bool)
+    return evident(of.long, of.thresholds * float(part), of.budgets, watch.watched.low_traffic)
+
+
+def _quiet(watch: Watch, rows: Iterable[Exceeded], slices: SliceNumbers) -> Iterator[Quiet]:
+    """Slices that were bad and have gone silent: their silence is no good news."""
+    for row in rows:
+        for number in row.of.numbers[row.quiet].tolist():
+            yield Quiet(slo=watch.watched.slo.name, slice=slices.texts[number], severity=row.of.row.severity)

@@ -25,6 +25,7 @@ from stream_jobs.operators.burn_judging import judge, strongest
 from stream_jobs.operators.burn_windows import Watch, Windows, is_coarse, window_rows
 from stream_jobs.operators.history import Counts, History
 from stream_jobs.operators.ledger import MINUTE_MS, Ledger
+from stream_jobs.operators.pending import pending
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
 from stream_jobs.operators.running_counts import RunningCounts
@@ -43,10 +44,14 @@ NUMBER_IDLE_MS = 2 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What one decision says: the burns for the incidents agent, and rows for the table of windows once a minute."""
+    """What one decision says: the burns for the incidents agent, and rows for the table of windows once a minute.
+
+    `held_left_out`: how many slices are held that it does not state, because there are too many.
+    """
 
     decision: Decision
     windows: pa.Table | None
+    held_left_out: int = 0
 
 
 class BurnRate:
@@ -167,6 +172,7 @@ class BurnRate:
         watching = self._watching()
         judged = [judge(watch, windows, self._slices) for watch in watching]
         quiet = {found for each in judged for found in each.quiet}
+        waiting = pending(watching, judged, windows, self._slices)
         rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else self._minute_again()
         decision = Decision(
             shard=self.shard,
@@ -179,8 +185,10 @@ class BurnRate:
                 for watch, each in zip(watching, judged, strict=True)
                 for suspect in suspects(watch, each.burns, windows, self._slices)
             ),
+            held=waiting.held,
+            holding=waiting.holding,
         )
-        return Decided(decision, rows)
+        return Decided(decision, rows, waiting.left_out)
 
     def _audience_end_ms(self, end_ms: int) -> int:
         """Slices of wider buckets are judged up to the newest of their own that has come."""

@@ -207,7 +207,7 @@ def test_state_that_cannot_be_read_is_never_taken_for_a_record_to_divert() -> No
 @pytest.mark.parametrize(
     "change",
     [
-        {"long_total": 0}, {"factor": 0}, {"long_bad": 101}, {"slice": "pool"}, {"long_burn": float("inf")}, {"long_s": 10**9},
+        {"long_total": 0}, {"factor": -1}, {"long_bad": 101}, {"slice": "pool"}, {"long_burn": float("inf")}, {"long_s": 10**9},
         {"slo": ""}, {"exhausted_in_s": -1},
     ],
 )  # fmt: skip

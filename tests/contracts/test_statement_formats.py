@@ -83,6 +83,19 @@ def test_a_decision_is_stated_in_the_oldest_format_that_can_say_it(fields: set[s
     assert burns.decode(burns.encode(decision)) == decision.model_copy(update={"format": stated_as})
 
 
+@pytest.mark.parametrize("listed", ["burns", "held"])
+@pytest.mark.parametrize("known", [{"spent_today": 0.25}, {"within_s": 7_200}])
+def test_what_only_some_burns_say_raises_the_format_where_one_does(listed: str, known: dict[str, Any]) -> None:
+    plain, more = burning(), burning("page_6h_30m").model_copy(update=known)
+    decision = decided(10, plain, **{listed: (plain, more)})
+    stated = json.loads(burns.encode(decision))
+    assert stated["format"] == 3
+    assert [set(known) & burn.keys() for burn in stated[listed]] == [set(known)] * 2
+    assert not {"spent_today", "within_s"} - set(known) & stated[listed][1].keys()
+    assert burns.decode(burns.encode(decision)) == decision.model_copy(update={"format": 3})
+    assert not {"spent_today", "within_s"} & json.loads(burns.encode(decided(10, plain)))["burns"][0].keys()
+
+
 def test_a_decision_of_another_family_says_so_and_one_of_the_first_need_not() -> None:
     of_events = WHOLE.model_copy(update={"family": "duplex"})
     assert burns.decode(burns.encode(of_events)).owner == ("duplex", 0)

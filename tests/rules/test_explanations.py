@@ -30,6 +30,46 @@ def test_the_description_gives_both_windows_the_allowance_and_the_data_it_rests_
     assert "Decided at 2023-11-14T22:13:30Z (event time) on 97 % of recent volume." in description
 
 
+def test_what_was_spent_today_is_said_where_it_is_known() -> None:
+    assert "spent today" not in explain(burning(), AT_MS, 1.0, PAGING)["description"]
+    known = burning().model_copy(update={"spent_today": 0.0725})
+    assert (
+        "Budget: 60 % of the budget left, spent in 17h16m. 7.25 % of it was spent today (since 00:00 UTC). One bad turn costs"
+        in explain(known, AT_MS, 1.0, PAGING)["description"]
+    )
+
+
+def test_one_bad_turn_that_pages_is_told_as_one_and_with_its_one_window() -> None:
+    once = {"row": "page_any_event_10m", "factor": 0.0, "threshold": 0.0, "long_s": 600, "short_s": 600}
+    counts = {
+        "long_bad": 1,
+        "long_total": 5_000,
+        "short_bad": 1,
+        "short_total": 5_000,
+        "long_burn": 0.02,
+        "short_burn": 0.02,
+    }
+    said = explain(burning().model_copy(update=once | counts), AT_MS, 1.0, PAGING)
+    assert said["summary"] == (
+        "turn-4000ms-realtime: 1 bad turn in pool=realtime,bundle=v2-canary in the last 10m, where any one is a page"
+    )
+    assert said["description"].splitlines()[1:3] == [
+        "Last 10m: 1 of 5,000 turns bad (0.02 %): burn 0.02.",
+        "Row page_any_event_10m fires at one bad turn in 10m, however little traffic there is.",
+    ]
+    more = burning().model_copy(update=once)
+    assert ": 1,000 bad turns in pool=" in explain(more, AT_MS, 1.0, PAGING)["summary"]
+
+
+def test_a_budget_that_will_not_last_is_told_with_the_time_it_would_have_to_and_the_burn_that_spends_it() -> None:
+    soon = {"row": "page_exhausts_2h_1h_5m", "factor": 20.0, "threshold": 0.2, "within_s": 7_200}
+    said = explain(burning().model_copy(update=soon), AT_MS, 1.0, PAGING)
+    assert (
+        "Row page_exhausts_2h_1h_5m fires where the budget will be spent within 2h: by what is left, above 20 % in both windows "
+        "(burn 20)." in said["description"]
+    )
+
+
 def test_a_spent_budget_is_said_to_be_spent() -> None:
     spent = burning().model_copy(update={"budget_left": -0.2, "exhausted_in_s": 0.0})
     assert explain(spent, AT_MS, 1.0, PAGING)["summary"].endswith("the budget is spent")

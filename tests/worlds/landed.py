@@ -145,20 +145,22 @@ def _unlike_verdicts(expected: Truth, windows: list[Row], said: list[Decision]) 
     }
     yield from _unlike("burn_windows", wanted.windows, told)
     last = {decision.shard: decision for decision in said if decision.decided_ms == end_ms}
-    burns = {
-        (burn.slo, burn.slice, burn.severity): (
-            burn.row,
-            burn.long_bad,
-            burn.long_total,
-            burn.short_bad,
-            burn.short_total,
-        )
-        for decision in last.values()
-        for burn in decision.burns
-    }
-    yield from _unlike("burns", wanted.burns, burns)
-    quiet = {(each.slo, each.slice, each.severity): True for decision in last.values() for each in decision.quiet}
-    yield from _unlike("quiet", dict.fromkeys(wanted.quiet, True), quiet)
+    for name, burns in (("burns", wanted.burns), ("held", wanted.held)):
+        found = {
+            (burn.slo, burn.slice, burn.severity): (
+                burn.row,
+                burn.long_bad,
+                burn.long_total,
+                burn.short_bad,
+                burn.short_total,
+            )
+            for decision in last.values()
+            for burn in getattr(decision, name)
+        }
+        yield from _unlike(name, burns, found)
+    for name, kept in (("quiet", wanted.quiet), ("holding", wanted.holding)):
+        listed = {(each.slo, each.slice, each.severity): True for one in last.values() for each in getattr(one, name)}
+        yield from _unlike(name, dict.fromkeys(kept, True), listed)
 
 
 def _skipped(cluster: Cluster) -> Iterator[str]:

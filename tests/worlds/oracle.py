@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from fractions import Fraction
 from math import comb
 from typing import Any, Literal
@@ -295,17 +294,26 @@ def _concurrency_by_minute(fine: dict[BucketKey, Row]) -> dict[BucketKey, Row]:
 # -- the last decision -------------------------------------------------------------------------------------------------
 
 
+Alert = tuple[str, str, str]
+"""Slo, slice and severity."""
+Counts = tuple[str, int, int, int, int]
+"""The row with its bad and total of both windows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What the last decision has to say: windows by (slo, slice, length), burns, and slices that have gone quiet."""
+    """What the last decision has to say: windows by (slo, slice, length), what burns, and on what there is too little
+    evidence; slices that have gone quiet, and those that are near enough to a row to keep an alert."""
 
-    windows: dict[tuple[str, str, int], tuple[int, int]]
-    burns: dict[tuple[str, str, str], tuple[str, int, int, int, int]]
-    quiet: set[tuple[str, str, str]]
+    windows: dict[tuple[str, str, int], tuple[int, int]] = field(default_factory=dict)
+    burns: dict[Alert, Counts] = field(default_factory=dict)
+    held: dict[Alert, Counts] = field(default_factory=dict)
+    quiet: set[Alert] = field(default_factory=set)
+    holding: set[Alert] = field(default_factory=set)
 
 
 def verdicts(found: Truth) -> Verdicts:
-    said = Verdicts({}, {}, set())
+    said = Verdicts()
     for watched in WATCHED:
         slo = watched.slo
         lengths = {s for row in watched.rows for s in (row.long_s, row.short_s)} | {slo.period_s}
@@ -322,17 +330,26 @@ def verdicts(found: Truth) -> Verdicts:
 
 
 def _judge(said: Verdicts, watched: Any, text: str, counts: dict[int, tuple[int, int]]) -> None:
-    burning: list[tuple[Fraction, int, Any]] = []
+    exceeded: list[tuple[Fraction, int, Any]] = []
+    keeps: set[Alert] = set()
     for row in watched.rows:
-        long, short = counts[row.long_s], counts[row.short_s]
+        long, short, key = counts[row.long_s], counts[row.short_s], (watched.slo.name, text, row.severity)
         threshold = Fraction(row.threshold)
-        if _share(long) > threshold and short[1] == 0:
-            said.quiet.add((watched.slo.name, text, row.severity))
-        if _share(long) > threshold and _share(short) > threshold and _is_evident(*long, row.threshold, watched):
-            burning.append((-_share(long), row.long_s, row))
-    for _, _, row in sorted(burning, key=lambda each: (each[0], each[1], each[2].name)):
+        near = threshold * Fraction(watched.life.resolve_below)
+        if _share(long) > near and short[1] == 0:
+            said.quiet.add(key)
+        if min(_share(long), _share(short)) > near and _is_evident(*long, near, watched):
+            keeps.add(key)
+        if min(_share(long), _share(short)) > threshold:
+            exceeded.append((-_share(long), row.long_s, row))
+    for _, _, row in sorted(exceeded, key=lambda each: (each[0], each[1], each[2].name)):
         key = (watched.slo.name, text, row.severity)
-        said.burns.setdefault(key, (row.name, *counts[row.long_s], *counts[row.short_s]))
+        is_evident = _is_evident(*counts[row.long_s], Fraction(row.threshold), watched)
+        told = said.burns if is_evident else said.held
+        told.setdefault(key, (row.name, *counts[row.long_s], *counts[row.short_s]))
+    for key in said.burns.keys() & said.held.keys():
+        del said.held[key]
+    said.holding.update(keeps - said.burns.keys() - said.held.keys())
 
 
 def _share(counts: tuple[int, int]) -> Fraction:
@@ -340,8 +357,7 @@ def _share(counts: tuple[int, int]) -> Fraction:
     return Fraction(bad, total) if total else Fraction(0)
 
 
-def _is_evident(bad: int, total: int, threshold: Decimal, watched: Any) -> bool:
+def _is_evident(bad: int, total: int, share: Fraction, watched: Any) -> bool:
     """Whether so many bad ones would be rarer than 1 - confidence if the share were the threshold: the bound, inverted."""
-    share = Fraction(threshold)
     so_many = sum(comb(total, n) * share**n * (1 - share) ** (total - n) for n in range(bad, total + 1))
     return so_many < 1 - Fraction(str(watched.low_traffic.confidence))
