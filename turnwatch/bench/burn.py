@@ -3,12 +3,14 @@
 The operator is the worker's own. Its state is that of a full period, restored as after a restart; then buckets come in
 which every slice counts something, and each is decided, and counted for `/metrics`. What is held to the limit is that, as
 processor time of 10 s; what taking a bucket in costs is printed beside it, and the memory as the operating system accounts for it.
+Beside it stands what Prometheus takes for the same slices and SLOs (`prometheus_side.py`), where it is installed.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import cycle, islice
@@ -30,10 +32,14 @@ from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
 from stream_jobs.operators.history import History, resolutions
 from stream_jobs.operators.slice_numbers import SliceNumbers
 from turnwatch.bench.memory import resident_bytes
+from turnwatch.bench.prometheus_server import HOW_TO_GET_IT, find_prometheus
+from turnwatch.bench.prometheus_side import Bounds, Pace, Traffic, evaluated, pasts_of
 
 Made = TypeVar("Made")
 
 LIMIT_SHARE = 0.10
+SIZES = (0.01, 0.1, 0.5, 1.0)
+"""Shares of the slices asked for, so that both sides show how they grow."""
 PERIOD_S = 30 * 86_400
 TURNS_MEAN = 20
 BAD_SHARE = 0.0005
@@ -59,10 +65,46 @@ class Cost:
     burns: int
 
 
-def run_burn(slices: int, slos: int, buckets: int, seed: int) -> int:
-    console = Console()
-    fleet, dice = _fleet(slices, slos), np.random.default_rng(seed)
-    now_ms = int(time.time()) // 3_600 * 3_600_000
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What our side takes at one size, in the mean over its buckets."""
+
+    series: int
+    evaluation_s: float
+    resident_bytes: int
+
+    @property
+    def core_share(self) -> float:
+        return self.evaluation_s * 1_000 / BUCKET_MS
+
+    def line(self) -> str:
+        """The figures, for machines."""
+        return (
+            f"side=turnwatch series={self.series} period_s={PERIOD_S} evaluation_ms={self.evaluation_s * 1_000:.0f} "
+            f"core_share={self.core_share:.3f} resident_mib={self.resident_bytes / 2**20:.0f}"
+        )
+
+
+def run_burn(slices: int, slos: int, buckets: int, seed: int, bounds: Bounds | None, pace: Pace | None = None) -> int:
+    """Prints both sides at every size, Prometheus within `bounds` (`None`: without it); 1 where ours is above its limit."""
+    console, fleet = Console(), _fleet(slices, slos)
+    sizes = sorted({max(1, round(slices * share)) for share in SIZES})
+    for size in sizes:
+        ours = _ours(replace(fleet, slices=fleet.slices[:size]), buckets, seed, console)
+        print(ours.line(), flush=True)
+    if bounds is not None:
+        _beside(fleet, sizes, seed, bounds, pace or Pace(), console)
+    share = ours.core_share
+    print(
+        f"slices={slices} slos={slos} series={fleet.series} evaluation_ms={ours.evaluation_s * 1_000:.0f} "
+        f"core_share={share:.3f} limit={LIMIT_SHARE} ratio={share / LIMIT_SHARE:.2f} "
+        f"resident_mib={ours.resident_bytes / 2**20:.0f}"
+    )
+    return 0 if share < LIMIT_SHARE else 1
+
+
+def _ours(fleet: Fleet, buckets: int, seed: int, console: Console) -> Ours:
+    dice, now_ms = np.random.default_rng(seed), int(time.time()) // 3_600 * 3_600_000
     operator = BurnRate(0, 1, fleet.watched)
     operator.restore(_state(fleet, dice, now_ms, console))
     costs = [
@@ -70,17 +112,27 @@ def run_burn(slices: int, slos: int, buckets: int, seed: int) -> int:
     ]
     deciding = sorted(cost.deciding_s for cost in costs)
     mean_s, taking_in_s = (sum(values) / len(costs) for values in (deciding, [cost.taking_in_s for cost in costs]))
-    share = mean_s * 1_000 / BUCKET_MS
     console.print(
         f"taking in {taking_in_s * 1_000:.0f} ms a bucket; deciding {deciding[len(deciding) // 2] * 1_000:.0f} ms in the "
         f"median, {deciding[-1] * 1_000:.0f} ms at most; {max(cost.burns for cost in costs)} burns at most",
         highlight=False,
     )
-    print(
-        f"slices={slices} slos={slos} series={fleet.series} evaluation_ms={mean_s * 1_000:.0f} core_share={share:.3f} "
-        f"limit={LIMIT_SHARE} ratio={share / LIMIT_SHARE:.2f} resident_mib={resident_bytes() / 2**20:.0f}"
-    )
-    return 0 if share < LIMIT_SHARE else 1
+    return Ours(fleet.series, mean_s, resident_bytes())
+
+
+def _beside(fleet: Fleet, sizes: Sequence[int], seed: int, bounds: Bounds, pace: Pace, console: Console) -> None:
+    """Prints what Prometheus takes, or how to get it."""
+    binary = find_prometheus()
+    if binary is None:
+        console.print(HOW_TO_GET_IT, highlight=False)
+        return
+    slices = [fleet.slices[:size] for size in sizes]
+    pasts = pasts_of(Traffic(TURNS_MEAN, BAD_SHARE), bounds, seed)
+    with closing(evaluated(binary, slices, fleet.watched, pasts, bounds, pace, console)) as figures:
+        for each in figures:
+            print(each.line(), flush=True)
+            if each.ended:
+                console.print(f"Prometheus does not carry {each.series} series: {each.ended}.", highlight=False)
 
 
 def _fleet(slices: int, slos: int) -> Fleet:
