@@ -190,7 +190,8 @@ def test_an_outage_pages_within_the_floor_and_14_s(per_s: Fraction, into_bucket_
     """The end of the bucket that makes it evident, and the grace in which its last frames may come."""
     watching, begins_ms = watched(objective), NOW_MS + into_bucket_ms
     floor_ms = min(row_floor_ms(watching, row, Fraction(per_s)) for row in watching.rows if row.severity == "page")
-    from_ms, to_ms = (NOW_MS + floor_ms) // MINUTE_MS * MINUTE_MS, NOW_MS + floor_ms // BUCKET_MS * BUCKET_MS + 40_000
+    from_ms = (NOW_MS + floor_ms) // MINUTE_MS * MINUTE_MS - MINUTE_MS
+    to_ms = NOW_MS + floor_ms // BUCKET_MS * BUCKET_MS + 40_000
     fleet = {POOL: Calls(NOW_MS - PERIOD_MS, Fraction(per_s)).fail(begins_ms, to_ms)}
     paged_s = first(burned(fleet, from_ms, to_ms, watching))
     assert paged_s is not None
