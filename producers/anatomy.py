@@ -64,6 +64,14 @@ def stage_latencies(rng: Generator, turn_ms: Floats, has_audio: bool) -> dict[st
     return {column: latencies.get(stage, nothing) for stage, column in LATENCIES.items()}
 
 
+def slowed(latencies: dict[str, pl.Series], stage: str, slower_ms: Floats) -> dict[str, pl.Series]:
+    """The same turns, each that much slower in `stage`, and with it until its first audio; where it has that stage."""
+    happened = latencies[LATENCIES[stage]].is_not_null().to_numpy()
+    more = pl.Series(np.where(happened, slower_ms, 0.0))
+    until_then = {LATENCIES[name]: latencies[LATENCIES[name]] + more for name in (stage, "first_audio")}
+    return {**latencies, **until_then}
+
+
 def amounts(rng: Generator, count: int, has_audio: bool) -> dict[str, pl.Series]:
     """Tokens and milliseconds of audio of each turn; without audio nothing is heard or said."""
     spoken_in_ms = rng.gamma(3.0, 1_100.0, count) * has_audio

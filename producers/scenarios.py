@@ -115,12 +115,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """From `after_ms` of event time on, `bundle` in `pool` answers with `latency`; nothing else changes."""
+    """From `after_ms` of event time on, `bundle` in `pool` answers with `latency`; nothing else changes.
+
+    What a turn takes longer than it would have is spent in `stage`, where one is given and the turn has it; otherwise in
+    no stage that is told, as in an answer that is spoken more slowly.
+    """
 
     pool: str
     bundle: str
     after_ms: int
     latency: Latency
+    stage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,12 +254,21 @@ def quiet() -> Scenario:
     return Scenario("quiet", _REGIONS, (_REALTIME, _BATCH), _LANGUAGES, _DEVICES)
 
 
-def canary(healthy_s: int = 600, share: float = 0.25, p99_ms: float = 8_400, tail_weight: float = 0.2) -> Scenario:
-    """A canary with a share of realtime calls, healthy for `healthy_s`; then its p99 grows while its mean stays."""
+def canary(
+    healthy_s: int = 600,
+    share: float = 0.25,
+    p99_ms: float = 8_400,
+    tail_weight: float = 0.2,
+    slow_stage: str | None = None,
+) -> Scenario:
+    """A canary with a share of realtime calls, healthy for `healthy_s`; then its p99 grows while its mean stays.
+
+    With a `slow_stage` the slow turns wait in that stage.
+    """
     bundles = {STABLE_BUNDLE: 1 - share, CANARY_BUNDLE: share}
     realtime = replace(_REALTIME, bundles=bundles)
     slow = slow_tail(realtime.latency, p99_ms, tail_weight, tail_spread=0.25)
-    incident = Incident(realtime.pool, CANARY_BUNDLE, after_ms=healthy_s * 1_000, latency=slow)
+    incident = Incident(realtime.pool, CANARY_BUNDLE, after_ms=healthy_s * 1_000, latency=slow, stage=slow_stage)
     return Scenario("canary", _REGIONS, (realtime, _BATCH), _LANGUAGES, _DEVICES, incident=incident)
 
 

@@ -16,9 +16,9 @@ import polars as pl
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from producers.anatomy import amounts, stage_latencies
+from producers.anatomy import amounts, slowed, stage_latencies
 from producers.calls import STEP_MS, Population, collectors
-from producers.observations import STREAM_COLUMNS, TURN_COLUMNS
+from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS
 from producers.scenarios import Latency, Scenario, Workload
 
 ALIGNMENT_MS = 60_000
@@ -89,9 +89,10 @@ def _turns(
     total = len(owner)
     ended_ms = from_ms[owner] + np.floor(rng.random(total) * (until_ms - from_ms)[owner]).astype(np.int64)
     mine = calls[owner].with_columns(pl.Series("ended_at_ms", ended_ms))
-    turn_ms = _turn_latencies(scenario, workload, mine, rng, start_ms)
+    turn_ms, healthy_ms = _turn_latencies(scenario, workload, mine, rng, start_ms)
+    stage = scenario.incident.stage if scenario.incident else None
     timed = mine.with_columns(
-        **stage_latencies(rng, turn_ms, workload.has_audio),
+        **_stages(rng, turn_ms, healthy_ms, workload.has_audio, stage),
         **amounts(rng, total, workload.has_audio),
         is_error=pl.Series(rng.random(total) < workload.error_share),
         is_abandoned=pl.Series(rng.random(total) < workload.abandoned_share),
@@ -101,17 +102,31 @@ def _turns(
     return timed.select("producer", *(pl.col(name).cast(dtype) for name, dtype in TURN_COLUMNS.items()))
 
 
+def _stages(
+    rng: Generator, turn_ms: Floats, healthy_ms: Floats, has_audio: bool, slow_stage: str | None
+) -> dict[str, pl.Series]:
+    """The latency of every stage; what turns take longer than healthy ones is in `slow_stage`, if there is one."""
+    if slow_stage is None:
+        return stage_latencies(rng, turn_ms, has_audio)
+    quick_ms = np.minimum(turn_ms, healthy_ms)
+    latencies = slowed(stage_latencies(rng, quick_ms, has_audio), slow_stage, turn_ms - quick_ms)
+    return {**latencies, LATENCIES["turn"]: pl.Series(turn_ms)}
+
+
 def _turn_latencies(
     scenario: Scenario, workload: Workload, turns: pl.DataFrame, rng: Generator, start_ms: int
-) -> Floats:
-    """Whole-turn latencies. An incident begins within no window by chance: each turn looks at its own end."""
+) -> tuple[Floats, Floats]:
+    """Whole-turn latencies, and what they would be without the incident.
+
+    An incident begins within no window by chance: each turn looks at its own end.
+    """
     normal, is_tail = rng.standard_normal(len(turns)), rng.random(len(turns))
-    latency_ms = _drawn(workload.latency, normal, is_tail)
+    latency_ms = healthy_ms = _drawn(workload.latency, normal, is_tail)
     incident = scenario.incident
     if incident is not None and incident.pool == workload.pool:
         is_hit = (turns["bundle"] == incident.bundle) & (turns["ended_at_ms"] >= start_ms + incident.after_ms)
         latency_ms = np.where(is_hit.to_numpy(), _drawn(incident.latency, normal, is_tail), latency_ms)
-    return latency_ms
+    return latency_ms, healthy_ms
 
 
 def _drawn(latency: Latency, normal: Floats, is_tail: Floats) -> Floats:

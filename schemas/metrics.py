@@ -127,5 +127,10 @@ class WorkerMetrics:
             "completeness_ratio", "share of recent volume in the newest decision", "question", "shard"
         )
         self.slices = gauge("slices", "slices in state", "question", "shard")
+        self.growth_slices_left_out = gauge(
+            "growth_slices_left_out",
+            "slices whose stages are not watched for growth because others of their shard have more observations",
+            "shard",
+        )
         self.slo_counters = SloCounters(slo_slices_max)
         registry.register(self.slo_counters)

@@ -58,6 +58,7 @@ REDRIVEN = "redriven"
 HALTS = "halts"
 BURNS = "burns"
 SILENCES = "silences"
+GROWTHS = "growths"
 ALERTS = "alerts"
 EXCLUSIONS = "exclusions"
 
@@ -81,6 +82,9 @@ TOPICS: tuple[TopicSpec, ...] = (
         retention_h=24,
     ),
     TopicSpec(SILENCES, "which producers are silent, from every source partition", partitions=1, retention_h=24),
+    TopicSpec(
+        GROWTHS, "which stage of a turn takes longer than before, from every shard", partitions=1, retention_h=24
+    ),
     TopicSpec(ALERTS, "the newest state of each alert", partitions=1, cleanup="compact"),
     TopicSpec(
         EXCLUSIONS,

@@ -112,7 +112,7 @@ def _stages(
         IntakeStage(
             app, partitions, settings.stages, metrics, settings.slices_max, bound, patience, settings.producers_max
         ),
-        TrafficStage(app, partitions, settings.stages, metrics, settings.capacity, bound),
+        TrafficStage(app, partitions, settings.stages, metrics, settings.capacity, bound, patience),
         BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience, bound),
         IncidentsStage(app, partitions, settings.stages, settings.pager, metrics, bound, patience),
     ]

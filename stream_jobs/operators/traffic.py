@@ -1,12 +1,13 @@
 """What is served: turns, audio, tokens, concurrent streams and their peak, replicas needed, latency of each stage.
 
 A shard's `Traffic` holds the open buckets of each family and tells, whenever some changed, the absolute rows of every
-table they feed, at 10 s and at 1 min. A 1 min row is told from its 10 s buckets, never incremented.
+table they feed, at 10 s and at 1 min. A 1 min row is told from its 10 s buckets, never incremented. The minutes of stage
+latencies also say which stage grew (`stage_growth.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -14,14 +15,17 @@ from fractions import Fraction
 import polars as pl
 import pyarrow as pa
 
-from schemas.families import FAMILIES, HEARTBEATS, STAGE_LATENCIES, STREAMS, TURNS, Family
+from schemas.families import FAMILIES, HEARTBEATS, OPERATIONAL, STAGE_LATENCIES, STREAMS, TURNS, Family
+from schemas.growths import Growths
 from schemas.partials import Partial
 from schemas.tables import TRAFFIC_MEASURES, late_table
 from schemas.topics import partials as partials_topic
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.late_rows import Origin, late_rows
 from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
+from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
+from stream_jobs.operators.stage_growth import GrowthWatch
 
 KEEP_SLACK_MS = 60_000
 
@@ -71,9 +75,12 @@ def replicas_needed(streams: int, capacity: Capacity) -> int:
 class Traffic:
     """State of one shard, and the operator on it."""
 
-    def __init__(self, sources: int, capacity: Capacity | None = None) -> None:
+    def __init__(
+        self, sources: int, capacity: Capacity | None = None, shard: int = 0, patience: Patience = LIVE
+    ) -> None:
         self._capacity = capacity
-        self._ledgers = {name: Ledger(family, keep_ms(family), sources) for name, family in FAMILIES.items()}
+        self._ledgers = {name: Ledger(family, keep_ms(family), sources, patience) for name, family in FAMILIES.items()}
+        self._growth = GrowthWatch(shard)
         self._late: list[tuple[str, pa.Table]] = []
 
     def apply(self, partial: Partial) -> int:
@@ -100,22 +107,40 @@ class Traffic:
                 yield from (pair for pair in tell(ledger, changed) if pair[1].num_rows)
                 ledger.forget_old()
 
+    def growths(self, now_ms: int) -> Iterator[Growths]:
+        """Which stage of which slice grew, for each minute that is decided and not stated yet; after `rollups`."""
+        yield from self._growth.state(self._ledgers[STAGE_LATENCIES.name].decidable_until_ms(OPERATIONAL, now_ms))
+
+    @property
+    def growth_left_out(self) -> int:
+        """Slices that are not watched for growth because others have more observations."""
+        return self._growth.left_out
+
     def unsaved_blocks(self, family: Family, applied_offset: int) -> Iterator[Block]:
-        return self._ledgers[family.name].unsaved_blocks(applied_offset)
+        yield from self._ledgers[family.name].unsaved_blocks(applied_offset)
+        if family is STAGE_LATENCIES:
+            yield from self._growth.unsaved_blocks(applied_offset)
 
     def marker(self, family: Family, applied_offset: int) -> Iterator[Block]:
         """To be confirmed after the blocks of `unsaved_blocks`."""
-        return self._ledgers[family.name].marker(applied_offset)
+        yield from self._ledgers[family.name].marker(applied_offset)
+        if family is STAGE_LATENCIES:
+            yield from self._growth.forgotten_blocks()
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
         for ledger in self._ledgers.values():
             ledger.restore(stored)
+        self._growth.restore(stored)
 
     def _traffic(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         yield from _summed(ledger, changed, "traffic", list(TRAFFIC_MEASURES))
 
     def _stages(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
-        yield from _summed(ledger, changed, "stage_latency", list(STAGE_LATENCIES.measure_names))
+        yield from _summed(ledger, changed, "stage_latency", list(STAGE_LATENCIES.measure_names), self._watch_growth)
+
+    def _watch_growth(self, by_minute: pl.DataFrame) -> None:
+        kept = self._ledgers[STAGE_LATENCIES.name].kept()
+        self._growth.tell(by_minute, oldest_open_ms=min(start_ms for _, start_ms in kept) // MINUTE_MS * MINUTE_MS)
 
     def _heartbeats(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         yield from _summed(ledger, changed, "heartbeats", list(HEARTBEATS.measure_names))
@@ -164,11 +189,18 @@ def with_peaks(seconds: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _summed(ledger: Ledger, changed: list[BucketKey], name: str, measures: list[str]) -> Iterator[tuple[str, pa.Table]]:
-    """Rows at 10 s (of partitions that have such buckets) and at 1 min."""
+def _summed(
+    ledger: Ledger,
+    changed: list[BucketKey],
+    name: str,
+    measures: list[str],
+    on_minutes: Callable[[pl.DataFrame], None] = lambda by_minute: None,
+) -> Iterator[tuple[str, pa.Table]]:
+    """Rows at 10 s (of partitions that have such buckets) and at 1 min, which `on_minutes` is shown besides."""
     keys = ["slice", *ledger.family.key_names]
     fine = [key for key in changed if ledger.family.partition(key[0]).k_window_s == 10]
     named = timestamp("bucket_start_ms").alias("bucket_start")
     yield f"{name}_10s", to_table(ledger.totals(fine).with_columns(named), f"{name}_10s")
     by_minute = per_minute(ledger.totals(ledger.minutes_whole(changed)), keys, measures)
+    on_minutes(by_minute)
     yield f"{name}_1m", to_table(by_minute.with_columns(named), f"{name}_1m")

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from schemas import burns, silences
+from schemas import burns, growths, silences
 from schemas.burns import Quiet
 from schemas.failures import Foreseen, Undecodable
 from schemas.silences import Silence, SilentProducer
 from tests.rules.burning import CANARY, burning, decided, suspect
+from tests.rules.growing import grown, stated_growths
 
 SUSPECTS = (suspect(CANARY, 1_000, 4_000, first_seen_s=-600),)
 HOLDING = (Quiet(slo="turn-4000ms", slice=CANARY, severity="page"),)
@@ -24,9 +25,11 @@ SILENCE = json.loads(
         silent=(SilentProducer(producer="host", since_ms=1_700_000_000_000, volume=500),),
     ).model_dump_json()
 )  # fmt: skip
+GROWTHS = json.loads(stated_growths(10, grown(CANARY)).model_dump_json())
 KINDS = [
     pytest.param(burns.decode, DECISION, burns.DECISION_FORMAT, id="decision"),
     pytest.param(silences.decode, SILENCE, silences.SILENCE_FORMAT, id="silence"),
+    pytest.param(growths.decode, GROWTHS, growths.GROWTH_FORMAT, id="growths"),
 ]
 Decode = Callable[[bytes], Any]
 

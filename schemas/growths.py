@@ -1,0 +1,75 @@
+"""Growths: what the traffic stage tells of the parts of a turn that take longer than they did, for whoever writes a page.
+
+A statement is about the slices of one shard at one instant and says everything there is to say: a slice that is not
+named in it has no stage that grew. What "grew" means is in `stream_jobs/operators/stage_growth.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
+
+from schemas.burns import Amount, Count, Instant, Name, Share, SliceText, Total, WindowSeconds, no_statement
+from schemas.families import STAGES
+
+WHOLES = ("first_audio", "turn")
+PART_STAGES = tuple(stage for stage in STAGES if stage not in WHOLES)
+"""The stages that may be named: parts of a turn, whose times add up."""
+GROWTH_FORMAT = 1
+"""Grows when an older worker could not read what a newer one states."""
+LISTED_MAX = 500
+"""Slices named in one statement: about 380 bytes each. The others are counted."""
+
+
+class StageGrowth(BaseModel):
+    """The stage that made turns of one slice longer: the last `now_s` seconds against a reference of `before_s` seconds.
+
+    `added_ms` is per turn of the slice, whether it had this stage or not; `of_added` its share of what all parts that
+    take longer added. `tail_ms` is a latency that only a share of `tail_before` of its observations exceeded before.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    slice: SliceText
+    stage: Name
+    since_ms: Instant
+    """When it was stated first; it has gone on since, or paused for minutes."""
+    now_s: WindowSeconds
+    before_s: WindowSeconds
+    added_ms: Annotated[float, Field(gt=0)]
+    of_added: Share
+    mean_ms_now: Amount
+    mean_ms_before: Amount
+    tail_ms: Amount
+    tail_now: Share
+    tail_before: Share
+    observed_now: Total
+    observed_before: Total
+
+
+class Growths(BaseModel):
+    """All that grew in one shard up to `decided_ms` of event time, what added most first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    shard: Annotated[int, Field(ge=0, lt=2**31)]
+    decided_ms: Instant
+    grown: Annotated[tuple[StageGrowth, ...], FailFast(), Field(max_length=LISTED_MAX)] = ()
+    unlisted: Count = 0
+    """Further slices with a stage that grew."""
+    format: Annotated[int, Field(ge=1, le=GROWTH_FORMAT)] = 1
+
+    @model_validator(mode="after")
+    def _slices_once(self) -> Growths:
+        if len({each.slice for each in self.grown}) < len(self.grown):
+            raise ValueError("a slice is named twice")
+        return self
+
+
+def decode(payload: bytes) -> Growths:
+    """Reads a statement that the traffic stage made; raises `Undecodable` where it is none."""
+    try:
+        return Growths.model_validate_json(payload)
+    except ValidationError as error:
+        raise no_statement("statement of growths", GROWTH_FORMAT, payload, error) from None
