@@ -1,7 +1,8 @@
-"""What a page says of causes: which slices explain the burn, and which release began before it.
+"""What a page says of causes: which stage grew, which slices explain the burn, and which release began before it.
 
-Both come from suspects, which every shard states of its own slices (`stream_jobs/operators/suspects.py`): those of all
-shards are joined by objective and window. What they say moves, so it is annotations and never labels.
+Slices and release come from suspects, which every shard states of its own slices (`stream_jobs/operators/suspects.py`):
+those of all shards are joined by objective and window. The stage comes from growths (`alerts/grown_stages.py`). What they
+say moves, so it is annotations and never labels.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from alerts.attribution import Explanation, explain_burn
-from alerts.wording import event_time, lasting, percent
+from alerts.policies import duration_text
+from alerts.wording import event_time, lasting, latency, percent
 from schemas.burns import Burn, Suspect
+from schemas.growths import StageGrowth
 from schemas.slices import slice_dimensions
 
 RELEASE_WITHIN_MS = 24 * 3_600_000
@@ -36,6 +39,7 @@ class Causes:
 
     explanation: Explanation | None = None
     release: Release | None = None
+    growth: StageGrowth | None = None
 
 
 NO_CAUSES = Causes()
@@ -98,6 +102,8 @@ def release_before(root: str, within: Iterable[Suspect], starts_ms: int) -> Rele
 def named_causes(causes: Causes) -> dict[str, str]:
     """The causes on their own, for whoever routes or reads by them."""
     said = {}
+    if causes.growth is not None:
+        said["stage"] = causes.growth.stage
     if causes.explanation is not None:
         said["explained_by"] = "; ".join(causes.explanation.slices)
     if causes.release is not None:
@@ -108,6 +114,8 @@ def named_causes(causes: Causes) -> dict[str, str]:
 def sentences(burn: Burn, causes: Causes) -> list[str]:
     """The causes in words, with names as they are within the burn's slice."""
     said = []
+    if causes.growth is not None:
+        said.append(_grew(burn, causes.growth))
     if causes.explanation is not None:
         said.append(_explained(burn, causes.explanation))
     if causes.release is not None:
@@ -119,6 +127,8 @@ def sentences(burn: Burn, causes: Causes) -> list[str]:
 def paragraph(burn: Burn, causes: Causes) -> list[str]:
     """The causes as lines of a description, every slice named, and what their words mean."""
     said = []
+    if causes.growth is not None:
+        said += _grown(causes.growth)
     if (found := causes.explanation) is not None:
         said.append(f"The excess is the bad turns beyond the allowed ones. Of it, {_share(found)} is in:")
         said += [f"  {text}" for text in found.slices]
@@ -126,6 +136,22 @@ def paragraph(burn: Burn, causes: Causes) -> list[str]:
         began = event_time(release.first_seen_ms)
         said.append(f"bundle={release.bundle} was first seen in this slice at {began}, before the alert began.")
     return said
+
+
+def _grew(burn: Burn, growth: StageGrowth) -> str:
+    where = "" if growth.slice == burn.slice else f" in {_within(burn.slice, growth.slice)}"
+    return f"{growth.stage} grew by {latency(growth.added_ms)} a turn{where}"
+
+
+def _grown(growth: StageGrowth) -> list[str]:
+    now, before = duration_text(growth.now_s), duration_text(growth.before_s)
+    return [
+        f"{growth.stage} grew in {growth.slice}, stated first at {event_time(growth.since_ms)}: it takes "
+        f"{latency(growth.mean_ms_now)} on average of the last {now}, and took {latency(growth.mean_ms_before)} on average "
+        f"of {before} before that.",
+        f"{percent(growth.tail_now)} of it takes more than {latency(growth.tail_ms)}, {percent(growth.tail_before)} did. A "
+        f"turn takes {latency(growth.added_ms)} longer by it, {percent(growth.of_added)} of what all its parts added.",
+    ]
 
 
 def _share(found: Explanation) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from alerts.causes import NO_CAUSES, Causes, named_causes, paragraph, sentences
+from alerts.grown_stages import GrownStages
 from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, percent
 from schemas.burns import AlertState, Burn
@@ -51,6 +52,8 @@ class Paging:
 
     slos: Mapping[str, Slo] = field(default_factory=dict)
     links: Links = Links()
+    grown: GrownStages = field(default_factory=GrownStages)
+    """What the shards stated of late of stages that grew."""
 
 
 def labels_of(burn: Burn, paging: Paging) -> dict[str, str]:

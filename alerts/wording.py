@@ -25,6 +25,18 @@ def percent(share: float) -> str:
     return f"{share * 100:.3g} %" if abs(share) < 9.995 else f"{share * 100:.0f} %"
 
 
+def latency(milliseconds: float) -> str:
+    """A latency of a stage as one says it, with two significant places or more.
+
+    >>> latency(9.6), latency(340.4), latency(2_134.0), latency(65_000.0)
+    ('9.6 ms', '340 ms', '2.1 s', '65 s')
+    """
+    if milliseconds >= 999.5:
+        seconds = milliseconds / 1_000
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    return f"{milliseconds:.1f} ms" if milliseconds < 9.95 else f"{milliseconds:.0f} ms"
+
+
 def lasting(seconds: float) -> str:
     """A span as one says it, to the two largest units.
 

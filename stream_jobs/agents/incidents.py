@@ -1,6 +1,6 @@
 """Incidents on Kafka: decisions of every shard in; alerts, their history, and pages out.
 
-One partition, so one worker sees what burns across all shards, and which producers are silent. Publishing is part of
+One partition, so one worker sees what burns across all shards, which stages grew, and which producers are silent. Publishing is part of
 the exact loop; telling the Alertmanagers is not: the pager tells them again and again what fires, so it may fail, be
 late, or begin anew. What fires is told at once. An end is told once it is saved: after a crash in between it would be
 told as firing again.
@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from alerts.alertmanager import Alertmanagers, Check, always
 from alerts.explanations import Paging
+from alerts.grown_stages import GrownStages
 from alerts.pages import Pages, Stepped, freeze, restore, step, to_send
 from alerts.silences import Silences
 from alerts.silences import to_send as silences_to_send
@@ -29,10 +30,11 @@ from alerts.telling import OPEN_AT_LEAST_MS, StatedAlert, Telling
 from alerts.watchdog import watchdog
 from schemas.burns import LISTS, AlertState, Decision, decode
 from schemas.failures import Undecodable
+from schemas.growths import decode as decode_growths
 from schemas.metrics import WorkerMetrics
 from schemas.silences import SilenceAlert
 from schemas.tables import TABLES
-from schemas.topics import ALERTS, BURNS, SILENCES
+from schemas.topics import ALERTS, BURNS, GROWTHS, SILENCES
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import divert, rollup_messages
@@ -101,11 +103,12 @@ class IncidentsStage(Stage):
         bound: DiversionBound | None = None,
         patience: Patience = LIVE,
     ) -> None:
-        super().__init__(app, [BURNS, SILENCES], 1, settings)
+        super().__init__(app, [BURNS, SILENCES, GROWTHS], 1, settings)
         self._shards, self._pager, self._metrics = shards, pager, metrics
         self._diversion = Diversion(bound or DiversionBound(), metrics)
         self._patience = patience
         self._pages, self._telemetry = Pages(), Telemetry(pager.paging.links, metrics)
+        self._grown = GrownStages()
         self._offset = NOTHING_APPLIED
         self._published: list[AlertState] = []
         self._saved: set[str] = set()
@@ -125,7 +128,7 @@ class IncidentsStage(Stage):
         self._tell(is_news=True)
 
     def forget(self) -> None:
-        self._pages, self._offset = Pages(), NOTHING_APPLIED
+        self._pages, self._offset, self._grown = Pages(), NOTHING_APPLIED, GrownStages()
         self._telemetry.forget()
         self._published.clear()
         self._saved.clear()
@@ -140,7 +143,8 @@ class IncidentsStage(Stage):
         return NOTHING_APPLIED  # Decisions are statements in full: an older one after a newer changes nothing.
 
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
-        take_in = self._take_in_silence if topic == SILENCES else self._take_in_decision
+        others = {SILENCES: self._take_in_silence, GROWTHS: self._take_in_growths}
+        take_in = others.get(topic, self._take_in_decision)
         for event in events:
             try:
                 take_in(event)
@@ -151,7 +155,14 @@ class IncidentsStage(Stage):
         self._offset = event.message.offset
         decision = self._parts.whole(self._part_of(event), len(event.message.value or b""))
         if decision is not None:
-            self._go_on(step(self._pages, decision, self._pager.paging, _now_ms()))
+            paging = replace(self._pager.paging, grown=self._grown)
+            self._go_on(step(self._pages, decision, paging, _now_ms()))
+
+    def _take_in_growths(self, event: Event) -> None:
+        """Alerts are told of it with the next decision of their shard, which comes every 10 s while they fire."""
+        growths = decode_growths(event.message.value or b"")
+        self._require_shard(growths.shard, "statement of growths")
+        self._grown = self._grown.heard(growths)
 
     def _take_in_silence(self, event: Event) -> None:
         before = self._telemetry.silences.alerts
@@ -179,9 +190,12 @@ class IncidentsStage(Stage):
 
     def _part_of(self, event: Event) -> Decision:
         part = decode(event.message.value or b"")
-        if part.shard not in range(self._shards):
-            raise Undecodable(f"The decision is of a shard that is none of the {self._shards} there are.")
+        self._require_shard(part.shard, "decision")
         return part
+
+    def _require_shard(self, shard: int, what: str) -> None:
+        if shard not in range(self._shards):
+            raise Undecodable(f"The {what} is of a shard that is none of the {self._shards} there are.")
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         if self._patience.follows_wall_clock:

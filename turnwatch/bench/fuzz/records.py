@@ -16,8 +16,9 @@ import polars as pl
 import pyarrow as pa
 
 from alerts.explanations import Paging
+from alerts.grown_stages import GrownStages
 from alerts.pages import Pages, step
-from schemas import burns, partials, rollups
+from schemas import burns, growths, partials, rollups
 from schemas.failures import Foreseen
 from schemas.families import FAMILIES, TURNS, Family
 from schemas.tables import TABLES, Table
@@ -49,6 +50,7 @@ def records() -> tuple[Record, ...]:
         *(_partial(family) for family in FAMILIES.values()),
         *(_rollup(table) for table in TABLES.values()),
         Record("burns", {}, burns.encode(_decision()), _read_decision),
+        Record("growths", {}, _growths().model_dump_json().encode(), _read_growths),
         Record("alerts", {}, _alert(), _read_alert),
         Record("state rows", {}, stamped(7, pack_rows(_rows_of_state())), _read_rows),
         Record("state JSON", {}, stamped(7, pack_json({"operational": [[1, 2], ["a"]]})), _read_json),
@@ -141,6 +143,20 @@ def _decision() -> burns.Decision:
 
 def _read_decision(headers: Mapping[str, bytes], payload: bytes) -> bool:
     step(Pages(), burns.decode(payload), Paging(), WINDOW_START_MS)
+    return True
+
+
+def _growths() -> growths.Growths:
+    grown = growths.StageGrowth(
+        slice=SLICE, stage="retrieval", since_ms=WINDOW_START_MS, now_s=60, before_s=3_600, added_ms=400.0, of_added=0.9,
+        mean_ms_now=700.0, mean_ms_before=300.0, tail_ms=512.0, tail_now=0.4, tail_before=0.04, observed_now=300,
+        observed_before=9_000,
+    )  # fmt: skip
+    return growths.Growths(shard=0, decided_ms=WINDOW_START_MS, grown=(grown,), unlisted=2)
+
+
+def _read_growths(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    GrownStages().heard(growths.decode(payload)).of(SLICE, WINDOW_START_MS)
     return True
 
 
