@@ -14,8 +14,7 @@ from decimal import Decimal
 from alerts.attribution import Explanation, explain_burn
 from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, latency, percent
-from schemas.burns import Burn, Suspect
-from schemas.growths import StageGrowth
+from schemas.burns import Burn, StageGrowth, Suspect
 from schemas.slices import slice_dimensions
 
 RELEASE_WITHIN_MS = 24 * 3_600_000

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alerts.attribution import Explanation
-from schemas.burns import Burn
-from schemas.growths import Growths, StageGrowth
+from schemas.burns import Burn, StageGrowth
+from schemas.growths import Growths
 
 NAMED_BEFORE_MS = 120_000
 NAMED_AFTER_MS = 300_000

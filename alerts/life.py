@@ -8,11 +8,13 @@ too few producers have reported makes no new alert either.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from alerts.causes import Causes, Suspicions
 from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
 from alerts.paging_state import Shard, firing_in, is_open, next_version
 from alerts.wording import event_time, percent
-from schemas.burns import AlertState, Burn, Decision
+from schemas.burns import AlertState, Burn, Decision, StageGrowth
 
 RESOLVE_COMPLETENESS_MIN = 0.95
 """Share of recent volume that a decision has to be made on before it may end an alert."""
@@ -78,9 +80,12 @@ def alert_id(burn: Burn) -> str:
     return f"{burn.slo}|{burn.slice}|{burn.severity}"
 
 
-def causes_of(burn: Burn, starts_event_ms: int, suspicions: Suspicions, paging: Paging) -> Causes:
+def causes_of(
+    burn: Burn, starts_event_ms: int, suspicions: Suspicions, paging: Paging, known: StageGrowth | None = None
+) -> Causes:
     slo = paging.slos.get(burn.slo)
-    return suspicions.causes(burn, starts_event_ms, slo.budget_rate if slo else None)
+    causes = suspicions.causes(burn, starts_event_ms, slo.budget_rate if slo else None)
+    return replace(causes, growth=paging.grown.named(burn, causes.explanation, starts_event_ms) or known)
 
 
 def _firing(
@@ -88,7 +93,8 @@ def _firing(
 ) -> AlertState:
     goes_on = previous is not None and is_open(previous)
     starts_event_ms = previous.starts_event_ms if previous and goes_on else decision.decided_ms
-    causes = causes_of(burn, starts_event_ms, suspicions, paging)
+    known = previous.growth if previous and goes_on else None
+    causes = causes_of(burn, starts_event_ms, suspicions, paging, known)
     return AlertState(
         alert=alert_id(burn),
         state="firing",
@@ -102,6 +108,7 @@ def _firing(
         labels=previous.labels if previous and goes_on else labels_of(burn, paging),
         family=decision.family,
         annotations=explain(burn, decision.decided_ms, decision.completeness, paging, causes),
+        growth=causes.growth,
     )
 
 

@@ -112,9 +112,9 @@ def _explained_elsewhere(
 
 
 def _explained(alert: AlertState, suspicions: Suspicions, paging: Paging, now_ms: int) -> dict[str, Any]:
-    causes = life.causes_of(alert.burn, alert.starts_event_ms, suspicions, paging)
+    causes = life.causes_of(alert.burn, alert.starts_event_ms, suspicions, paging, alert.growth)
     said = explain(alert.burn, alert.decided_event_ms, alert.completeness, paging, causes)
-    return {"annotations": said, "version": next_version(alert, now_ms)}
+    return {"annotations": said, "growth": causes.growth, "version": next_version(alert, now_ms)}
 
 
 def _news(before: Shard, published: Iterable[AlertState]) -> tuple[AlertState, ...]:
@@ -125,4 +125,4 @@ def _news(before: Shard, published: Iterable[AlertState]) -> tuple[AlertState, .
 def _is_news(before: AlertState | None, now: AlertState) -> bool:
     if before is None or before.state != now.state:
         return True
-    return "explained_by" in now.annotations and "explained_by" not in before.annotations
+    return any(name in now.annotations and name not in before.annotations for name in ("explained_by", "stage"))

@@ -194,6 +194,32 @@ def _format_of(payload: bytes) -> int:
         return 0
 
 
+class StageGrowth(BaseModel):
+    """The stage that made turns of one slice longer: the last `now_s` seconds against a reference of `before_s` seconds.
+
+    `added_ms` is per turn of the slice, whether it had this stage or not; `of_added` its share of what all parts that
+    take longer added. `tail_ms` is a latency that only a share of `tail_before` of its observations exceeded before.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    slice: SliceText
+    stage: Name
+    since_ms: Instant
+    """When it was stated first; it has gone on since, or paused for minutes."""
+    now_s: WindowSeconds
+    before_s: WindowSeconds
+    added_ms: Annotated[float, Field(gt=0)]
+    of_added: Share
+    mean_ms_now: Amount
+    mean_ms_before: Amount
+    tail_ms: Amount
+    tail_now: Share
+    tail_before: Share
+    observed_now: Total
+    observed_before: Total
+
+
 class AlertState(BaseModel):
     """The newest state of one alert, as the compacted topic `alerts` and the table `pages` keep it.
 
@@ -216,6 +242,8 @@ class AlertState(BaseModel):
     labels: dict[str, str]
     annotations: dict[str, str]
     family: Name = FIRST_FAMILY
+    growth: StageGrowth | None = None
+    """The stage that grew as it began."""
 
 
 def decode_alert(payload: bytes) -> AlertState:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
-from schemas.burns import Amount, Count, Instant, Name, Share, SliceText, Total, WindowSeconds, no_statement
+from schemas.burns import Count, Instant, StageGrowth, no_statement
 from schemas.families import STAGES
 
 WHOLES = ("first_audio", "turn")
@@ -20,32 +20,6 @@ GROWTH_FORMAT = 1
 """Grows when an older worker could not read what a newer one states."""
 LISTED_MAX = 500
 """Slices named in one statement: about 380 bytes each. The others are counted."""
-
-
-class StageGrowth(BaseModel):
-    """The stage that made turns of one slice longer: the last `now_s` seconds against a reference of `before_s` seconds.
-
-    `added_ms` is per turn of the slice, whether it had this stage or not; `of_added` its share of what all parts that
-    take longer added. `tail_ms` is a latency that only a share of `tail_before` of its observations exceeded before.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    slice: SliceText
-    stage: Name
-    since_ms: Instant
-    """When it was stated first; it has gone on since, or paused for minutes."""
-    now_s: WindowSeconds
-    before_s: WindowSeconds
-    added_ms: Annotated[float, Field(gt=0)]
-    of_added: Share
-    mean_ms_now: Amount
-    mean_ms_before: Amount
-    tail_ms: Amount
-    tail_now: Share
-    tail_before: Share
-    observed_now: Total
-    observed_before: Total
 
 
 class Growths(BaseModel):

@@ -29,7 +29,8 @@ from typing import Any
 
 import polars as pl
 
-from schemas.growths import LISTED_MAX, PART_STAGES, Growths, StageGrowth
+from schemas.burns import StageGrowth
+from schemas.growths import LISTED_MAX, PART_STAGES, Growths
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.held_references import HeldReferences
 from stream_jobs.operators.ledger import MINUTE_MS

@@ -107,8 +107,10 @@ class Desk:
         self.stage.take_over({0: dict(self.changelog)})
 
     def hear(self, said: Decision | Silence) -> None:
-        topic = BURNS if isinstance(said, Decision) else SILENCES
-        message = SimpleNamespace(topic=topic, partition=0, offset=self.offset, value=said.model_dump_json().encode())
+        self.take_in(BURNS if isinstance(said, Decision) else SILENCES, said.model_dump_json().encode())
+
+    def take_in(self, topic: str, payload: bytes) -> None:
+        message = SimpleNamespace(topic=topic, partition=0, offset=self.offset, value=payload)
         self.offset += 1
         event: Any = SimpleNamespace(message=message)
         self.stage.apply(topic, 0, [event])

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas.growths import LISTED_MAX, PART_STAGES, StageGrowth
+from schemas.burns import StageGrowth
+from schemas.growths import LISTED_MAX, PART_STAGES
 from stream_jobs.operators.stage_growth import GrowthWatch
 from tests.operators.stage_worlds import MINUTE_MS, Latencies, Line, drawn, minute, records, small_canary
 from tests.operators.worlds import START_MS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.growths import Growths, StageGrowth
+from schemas.burns import StageGrowth
+from schemas.growths import Growths
 
 EVENT_MS = 1_700_000_000_000
 

@@ -147,7 +147,7 @@ def _read_decision(headers: Mapping[str, bytes], payload: bytes) -> bool:
 
 
 def _growths() -> growths.Growths:
-    grown = growths.StageGrowth(
+    grown = burns.StageGrowth(
         slice=SLICE, stage="retrieval", since_ms=WINDOW_START_MS, now_s=60, before_s=3_600, added_ms=400.0, of_added=0.9,
         mean_ms_now=700.0, mean_ms_before=300.0, tail_ms=512.0, tail_now=0.4, tail_before=0.04, observed_now=300,
         observed_before=9_000,
