@@ -17,10 +17,12 @@ import pyarrow as pa
 
 from producers import ndjson
 from producers.aggregate import heartbeat_rows, stage_rows, stream_rows, turn_rows
+from producers.duplex import duplex_rows, no_duplex_events, sift_duplex
 from producers.gate import Cells, gate, sessions_of
 from producers.observations import no_stream_changes, no_turns, sift_stream_changes, sift_turns
 from schemas.families import (
     AUDIENCE,
+    DUPLEX,
     HEARTBEATS,
     K_SESSIONS_MIN,
     OPERATIONAL,
@@ -36,7 +38,7 @@ from schemas.rows import arrow_schema
 WINDOW_MS = OPERATIONAL.k_window_s * 1_000
 AUDIENCE_WINDOW_MS = AUDIENCE.k_window_s * 1_000
 OBSERVATIONS_MAX = 5_000_000
-"""Most turns that wait for their window; more are dropped, counted, so that a stalled clock cannot fill the memory."""
+"""Most turns, and most events, that wait for their window; more are dropped, counted: a stalled clock cannot fill memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Collector:
     _turns_waiting: int = field(init=False, default=0)
     _minute: list[pl.DataFrame] = field(init=False, default_factory=list)
     _changes: list[pl.DataFrame] = field(init=False, default_factory=list)
+    _events: list[pl.DataFrame] = field(init=False, default_factory=list)
+    _events_waiting: int = field(init=False, default=0)
     _live: pl.DataFrame = field(init=False, default_factory=no_stream_changes)
     _held: Cells = field(init=False, default_factory=_no_cells)
     _reports: dict[str, _Report] = field(init=False, default_factory=_no_reports)
@@ -118,12 +122,22 @@ class Collector:
         report.observations_dropped += sifted.refused
         self._changes.append(sifted.sound)
 
+    def observe_duplex(self, events: pl.DataFrame) -> None:
+        """Takes in full-duplex events (`DUPLEX_COLUMNS`) of any time, in any order."""
+        kept = sift_duplex(events).sound.head(max(0, self.observations_max - self._events_waiting))
+        report = self._reports[DUPLEX.name]
+        report.observations_seen += len(events)
+        report.observations_dropped += len(events) - len(kept)
+        self._events.append(kept)
+        self._events_waiting += len(kept)
+
     def close(self, watermark_ms: int) -> Iterator[Frame]:
         """Frames of every window that ends at or before `watermark_ms`, oldest first, each ended by its heartbeat."""
         while self._open_ms + WINDOW_MS <= watermark_ms:
             window_end_ms = self._open_ms + WINDOW_MS
             yield from self._turn_frames(window_end_ms)
             yield from self._stream_frames(window_end_ms)
+            yield from self._duplex_frames(window_end_ms)
             if window_end_ms % AUDIENCE_WINDOW_MS == 0:
                 yield from self._audience_frames(window_end_ms)
             yield from self._heartbeat_frames(window_end_ms)
@@ -187,6 +201,12 @@ class Collector:
     def _in_seconds(self, changes: pl.DataFrame) -> pl.DataFrame:
         second = ((pl.max_horizontal("at_ms", pl.lit(self._open_ms)) - self._open_ms) // 1_000).cast(pl.Int32)
         return changes.with_columns(second=second)
+
+    def _duplex_frames(self, window_end_ms: int) -> Iterator[Frame]:
+        ready, waiting = _split(self._events, "at_ms", window_end_ms, no_duplex_events())
+        self._events, self._events_waiting = [waiting], len(waiting)
+        for start_ms, events in _by_window(ready, "at_ms", WINDOW_MS):
+            yield from self._frames(DUPLEX, DUPLEX.partition("operational"), start_ms, duplex_rows(events))
 
     def _audience_frames(self, window_end_ms: int) -> Iterator[Frame]:
         """The last minute's turns as audiences; late ones join the window that is open, they cannot reach k alone."""

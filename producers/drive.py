@@ -102,6 +102,8 @@ def _collected(chunk: Chunk, collectors: Mapping[str, Collector]) -> list[Frame]
             collector.observe_turns(chunk.turns[producer])
         if producer in chunk.streams:
             collector.observe_streams(chunk.streams[producer])
+        if producer in chunk.duplex:
+            collector.observe_duplex(chunk.duplex[producer])
         frames.extend(collector.close(chunk.end_ms))
     return frames
 

@@ -70,19 +70,20 @@ def sift_turns(turns: pl.DataFrame) -> Sifted:
         | (pl.col(LATENCIES["first_audio"]) <= pl.col(LATENCIES["turn"]) + 1.0)
     )
     known = [pl.col(name).is_not_null() for name in ("session", "is_error", "is_abandoned")]
-    return _sift(turns, [*numbers, *latencies, *known, is_consistent], TURNS.dimensions)
+    return sift(turns, [*numbers, *latencies, *known, is_consistent], TURNS.dimensions)
 
 
 def sift_stream_changes(changes: pl.DataFrame) -> Sifted:
     """Keeps the changes whose stream, time and (for starts) dimensions are known."""
     known = [pl.col("session").is_not_null(), pl.col("is_start").is_not_null(), pl.col("at_ms") >= 0]
     ends = changes.filter(~pl.col("is_start").fill_null(True))
-    starts = _sift(changes.filter(pl.col("is_start").fill_null(True)), known, OPERATIONAL.dimensions)
-    sound_ends = _sift(ends, known, ())
+    starts = sift(changes.filter(pl.col("is_start").fill_null(True)), known, OPERATIONAL.dimensions)
+    sound_ends = sift(ends, known, ())
     return Sifted(pl.concat([starts.sound, sound_ends.sound]), starts.refused + sound_ends.refused)
 
 
-def _sift(rows: pl.DataFrame, claims: list[pl.Expr], dimensions: tuple[str, ...]) -> Sifted:
+def sift(rows: pl.DataFrame, claims: list[pl.Expr], dimensions: tuple[str, ...]) -> Sifted:
+    """Keeps the rows of which every claim holds and whose values of these dimensions are allowed."""
     vocabulary = [pl.col(name).is_in(_valid_values(rows[name], name)) for name in dimensions]
     sound = rows.filter(reduce(and_, [*claims, *vocabulary]).fill_null(False))
     return Sifted(sound, len(rows) - len(sound))

@@ -98,7 +98,7 @@ class Region:
 class Workload:
     """One pool: its calls, how often they take a turn, and how its bundles answer.
 
-    `bundles` are (name, share of calls); the shares of a mapping sum to 1.
+    `bundles` are (name, share of calls); the shares of a mapping sum to 1. `duplex_share` of calls are full-duplex.
     """
 
     pool: str
@@ -111,6 +111,7 @@ class Workload:
     latency: Latency
     error_share: float
     abandoned_share: float
+    duplex_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,7 @@ _REALTIME = Workload(
     latency=healthy(p99_ms=3_800, spread=0.3),
     error_share=0.000_4,
     abandoned_share=0.01,
+    duplex_share=0.05,
 )
 _BATCH = Workload(
     pool="batch",

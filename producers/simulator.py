@@ -9,7 +9,7 @@ along the day curve.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -18,23 +18,27 @@ from numpy.typing import NDArray
 
 from producers.anatomy import amounts, slowed, stage_latencies
 from producers.calls import STEP_MS, Population, collectors
+from producers.conversation import duplex_events
 from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS
 from producers.scenarios import Latency, Scenario, Workload
 
 ALIGNMENT_MS = 60_000
 """Scenarios start at multiples of the longest k-window, so that their first windows are whole."""
 
+_CALLS_OF_A_SHARE = 1_000
+
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What the collectors observed in one stretch of event time; turns and changes of streams by producer."""
+    """What the collectors observed in one stretch of event time: turns, changes of streams, duplex events; by producer."""
 
     start_ms: int
     end_ms: int
     turns: dict[str, pl.DataFrame]
     streams: dict[str, pl.DataFrame]
+    duplex: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,14 @@ def simulate(scenario: Scenario, seed: int, start_ms: int, duration_ms: int) -> 
     ]
     for step in range(-(-duration_ms // STEP_MS)):
         begin_ms = start_ms + step * STEP_MS
-        turns, changes = [], []
+        turns, changes, events = [], [], []
         for place, population in enumerate(populations):
             rng = np.random.default_rng((seed, place, step + 1))
             calls = population.during(begin_ms, rng)
             changes.append(_changes(calls, begin_ms, is_first=step == 0))
             turns.append(_turns(scenario, population.workload, calls, rng, begin_ms, start_ms))
-        yield Chunk(begin_ms, begin_ms + STEP_MS, _by_producer(turns), _by_producer(changes))
+            events.append(_events(population.workload, turns[-1], np.random.default_rng((seed, place, step + 1, 1))))
+        yield Chunk(begin_ms, begin_ms + STEP_MS, _by_producer(turns), _by_producer(changes), _by_producer(events))
 
 
 def _changes(calls: pl.DataFrame, begin_ms: int, is_first: bool) -> pl.DataFrame:
@@ -111,6 +116,12 @@ def _stages(
     quick_ms = np.minimum(turn_ms, healthy_ms)
     latencies = slowed(stage_latencies(rng, quick_ms, has_audio), slow_stage, turn_ms - quick_ms)
     return {**latencies, LATENCIES["turn"]: pl.Series(turn_ms)}
+
+
+def _events(workload: Workload, turns: pl.DataFrame, rng: Generator) -> pl.DataFrame:
+    """What happened in the turns of full-duplex calls; a call is one by its key, for as long as it lasts."""
+    share = int(workload.duplex_share * _CALLS_OF_A_SHARE)
+    return duplex_events(turns.filter(pl.col("session") % _CALLS_OF_A_SHARE < share), rng)
 
 
 def _turn_latencies(

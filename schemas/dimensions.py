@@ -54,7 +54,16 @@ _DECLARED = (
     Dimension(
         "duplex_event",
         "kind of full-duplex event",
-        vocabulary=("interruption", "backchannel", "barge_in", "overlap", "micro_turn"),
+        vocabulary=(
+            "interruption",
+            "backchannel",
+            "barge_in",
+            "overlap",
+            "micro_turn",
+            "assistant_turn",
+            "action",
+            "playback",
+        ),
     ),
     Dimension("request_length", "length class of the request", vocabulary=("short", "medium", "long")),
     Dimension("language", "spoken language, BCP 47", pattern=r"[a-z]{2,3}(?:-[A-Z]{2})?", generalise_order=4),

@@ -112,17 +112,23 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """A service level indicator that is counted exactly at the edge, as bad and total turns.
+    """A service level indicator that is counted exactly at the edge, as bad and total turns or other units.
 
     `threshold_ms` is `None` for outcomes that are good or bad by nature. `bad_when` says on which side of the threshold
-    a turn is bad: `at_or_above` for "good below", `above` for "good up to and including". `stage` is whose latency that is.
+    a unit is bad: `at_or_above` for "good below", `above` for "good up to and including", `outside` for "good from
+    `threshold_low_ms` to `threshold_ms`, both included". `stage` is whose latency that is, `duplex_event` the kind of
+    full-duplex event that it judges. `since_minor` is that of its measures.
     """
 
     name: str
     meaning: str
     threshold_ms: int | None = None
-    bad_when: Literal["at_or_above", "above"] = "at_or_above"
+    bad_when: Literal["at_or_above", "above", "outside"] = "at_or_above"
     stage: str | None = None
+    threshold_low_ms: int | None = None
+    unit: str = "turns"
+    duplex_event: str | None = None
+    since_minor: int = 0
 
     @property
     def bad(self) -> str:
@@ -135,9 +141,32 @@ class Indicator:
     @property
     def measures(self) -> tuple[Measure, Measure]:
         return (
-            Measure(self.total, "turns", f"turns in which it could be judged: {self.meaning}"),
-            Measure(self.bad, "turns", f"turns outside of: {self.meaning}", part_of=self.total),
+            self._measure(self.total, f"{self.unit} in which it could be judged: {self.meaning}"),
+            self._measure(self.bad, f"{self.unit} outside of: {self.meaning}", part_of=self.total),
         )
+
+    def _measure(self, name: str, meaning: str, part_of: str | None = None) -> Measure:
+        return Measure(name, self.unit, meaning, part_of=part_of, since_minor=self.since_minor)
+
+
+def _of_events(
+    name: str,
+    duplex_event: str,
+    meaning: str,
+    threshold_ms: int | None = None,
+    bad_when: Literal["above", "outside"] = "above",
+    low_ms: int | None = None,
+    unit: str = "events",
+) -> Indicator:
+    return Indicator(
+        name,
+        meaning,
+        threshold_ms,
+        bad_when,
+        threshold_low_ms=low_ms,
+        unit=unit,
+        duplex_event=duplex_event,
+    )
 
 
 INDICATORS = (
@@ -149,6 +178,27 @@ INDICATORS = (
     Indicator("abandonment", "turn not abandoned by the user"),
     Indicator("retrieval_stale", "retrieval answered from a fresh index"),
 )
+"""Indicators of family `turns`. State addresses counts by their place: new ones are added at the end."""
+
+DUPLEX_INDICATORS = (
+    _of_events("interruption_success", "interruption", "assistant stopped for the user and answered the new intent"),
+    _of_events("false_interruption", "assistant_turn", "assistant's turn not stopped without a user's interruption"),
+    _of_events(
+        "backchannel_timing",
+        "backchannel",
+        "backchannel placed 200 to 800 ms after its cue",
+        800,
+        "outside",
+        low_ms=200,
+    ),
+    _of_events("assistant_stop_300ms", "barge_in", "assistant's audio stopped within 300 ms of a barge-in", 300),
+    _of_events("overlap_recovery_1500ms", "overlap", "overlap of both speakers resolved within 1.5 s", 1_500),
+    _of_events("barge_in_latency_200ms", "barge_in", "barge-in detected within 200 ms", 200),
+    _of_events("micro_turn_freshness_400ms", "micro_turn", "micro-turn's context not older than 400 ms", 400),
+    _of_events("action_safety", "action", "safety decided before the action was emitted", unit="actions"),
+    _of_events("speech_continuity_60ms", "playback", "audio frame played without a gap above 60 ms", 60, unit="frames"),
+)
+"""Indicators of family `duplex`, each of one kind of event. State addresses counts by their place, too."""
 
 STAGES = (
     "queue_wait",
@@ -234,11 +284,32 @@ STREAMS = Family(
     cuts=_OPERATIONAL_CUTS,
 )
 
+DUPLEX = Family(
+    name="duplex",
+    meaning="full-duplex events by kind, and how many missed each objective",
+    partitions=(
+        PrivacyPartition("operational", ("region", "pool", "route", "bundle", "duplex_event"), OPERATIONAL.k_window_s),
+    ),
+    measures=(
+        Measure("events", "events", "events of the kind in the window"),
+        *(measure for indicator in DUPLEX_INDICATORS for measure in indicator.measures),
+    ),
+    cuts=(
+        Cut("operational", ("pool",)),
+        Cut("operational", ("pool", "duplex_event")),
+        Cut("operational", ("pool", "region")),
+        Cut("operational", ("pool", "route")),
+        Cut("operational", ("pool", "bundle")),
+    ),
+)
+
 HEARTBEATS = Family(
     name="heartbeats",
     meaning="that a producer is alive, and what it sent, dropped and held, family by family",
     partitions=(PrivacyPartition("operational", ("region",), k_window_s=10),),
-    keys=(Key("reported_family", "the family that is reported on", vocabulary=("turns", "stages", "streams")),),
+    keys=(
+        Key("reported_family", "the family that is reported on", vocabulary=("turns", "stages", "streams", "duplex")),
+    ),
     measures=(
         Measure("rows_sent", "rows", "rows of the reported family sent for the window"),
         Measure("observations_seen", "observations", "observations of the reported family taken in"),
@@ -253,7 +324,12 @@ HEARTBEATS = Family(
     cuts=(Cut("operational", ("region",)),),
 )
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (TURNS, STAGE_LATENCIES, STREAMS, HEARTBEATS)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (TURNS, STAGE_LATENCIES, STREAMS, HEARTBEATS, DUPLEX)}
+
+INDICATORS_OF: dict[str, tuple[Indicator, ...]] = {TURNS.name: INDICATORS, DUPLEX.name: DUPLEX_INDICATORS}
+"""By the name of the family that counts them."""
+ALL_INDICATORS = (*INDICATORS, *DUPLEX_INDICATORS)
+assert len({each.name for each in ALL_INDICATORS}) == len(ALL_INDICATORS), "one name is one indicator in one family"
 
 K_SESSIONS_MIN = 20
 """Fewest distinct sessions that a cell with an identifying dimension may stand for."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from re import compile as pattern
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from schemas.families import FAMILIES, Family, PrivacyPartition
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
 
-SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
 FRAME_BYTES_MAX = 900_000
 """Largest payload; Kafka's default message limit leaves room for headers above it."""
 FRAME_ROWS_MAX = 20_000
@@ -212,7 +213,7 @@ def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
         if refused:
             return refused
         with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
-            if reader.schema.equals(expected):
+            if reader.schema.equals(expected) and not _later_measures(header.family, header.minor):
                 return _sound(reader, expected), 0
             sent = reader.schema
         refused = _schema_difference(header, sent, expected)
@@ -259,7 +260,7 @@ def _sound(reader: pa.RecordBatchStreamReader, schema: pa.Schema) -> pa.Table:
 def _schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schema) -> Rejected | None:
     if len(set(schema.names)) != len(schema.names):
         return Rejected(Reason.MALFORMED_PAYLOAD, "The frame names one column twice.")
-    later = _later_measures(header)
+    later = _later_measures(header.family, header.minor)
     for field in expected:
         if field.name not in schema.names and field.name in later:
             continue
@@ -267,7 +268,7 @@ def _schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Sche
             return Rejected(Reason.MISSING_COLUMN, f"Column {field.name} of family {header.family.name} is missing.")
         if schema.field(field.name).type != field.type:
             return Rejected(Reason.WRONG_TYPE, f"Column {field.name} has to be {field.type}.")
-    unknown = len(set(schema.names) - set(expected.names))
+    unknown = len(set(schema.names) - (set(expected.names) - later))
     if unknown and header.minor <= SCHEMA_MINOR:
         return Rejected(
             Reason.UNKNOWN_COLUMN,
@@ -276,13 +277,14 @@ def _schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Sche
     return None
 
 
-def _later_measures(header: FrameHeader) -> set[str]:
-    """Measures that were declared after the version that the frame was written by."""
-    return {measure.name for measure in header.family.measures if measure.since_minor > header.minor}
+@cache
+def _later_measures(family: Family, minor: int) -> frozenset[str]:
+    """Measures that were declared after that version; a frame of it does not know them."""
+    return frozenset(measure.name for measure in family.measures if measure.since_minor > minor)
 
 
 def _with_later_measures(header: FrameHeader, table: pa.Table) -> pa.Table:
-    for name in sorted(_later_measures(header) - set(table.column_names)):
+    for name in sorted(_later_measures(header.family, header.minor) - set(table.column_names)):
         table = table.append_column(name, pa.repeat(pa.scalar(0, pa.int64()), table.num_rows))
     return table
 
@@ -295,7 +297,8 @@ def _read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | 
     is_newer = header.minor > SCHEMA_MINOR
     adapter = row_adapter(header.family, header.partition, min(header.minor, SCHEMA_MINOR), accepts_unknown=is_newer)
     expected = arrow_schema(header.family)
-    declared = pa.schema([field for field in expected if field.name not in _later_measures(header)])
+    later = _later_measures(header.family, header.minor)
+    declared = pa.schema([field for field in expected if field.name not in later])
     try:
         # No string can hold a line break, so none can go on from one line to the next.
         rows = adapter.validate_json(b"[" + b",\n".join(lines) + b"]")

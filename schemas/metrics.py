@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from schemas.burns import FIRST_FAMILY
 from schemas.slices import slice_dimensions
 from schemas.slo_counts import SloCounts
 from schemas.slos import SLO_SLICES_MAX
@@ -29,14 +30,14 @@ class SloCounters(Collector):
 
     def __init__(self, slices_max: int) -> None:
         self._slices_max = slices_max
-        self._shards: dict[int, SloCounts] = {}
+        self._shards: dict[tuple[str, int], SloCounts] = {}
 
-    def show(self, shard: int, counts: SloCounts) -> None:
-        self._shards = {**self._shards, shard: counts}
+    def show(self, shard: int, counts: SloCounts, family: str = FIRST_FAMILY) -> None:
+        self._shards = {**self._shards, (family, shard): counts}
 
-    def forget(self) -> None:
-        """Shows nothing until somebody is counting again: other workers may own the shards by then."""
-        self._shards = {}
+    def forget(self, family: str = FIRST_FAMILY) -> None:
+        """Shows nothing of a family until somebody is counting again: other workers may own its shards by then."""
+        self._shards = {owner: counts for owner, counts in self._shards.items() if owner[0] != family}
 
     def collect(self) -> Iterator[Metric]:
         events = CounterMetricFamily(SLO_EVENTS, "events of decided buckets that an objective judged, by slice")

@@ -14,7 +14,7 @@ from functools import cache
 import pyarrow as pa
 
 from schemas.dimensions import DIMENSIONS
-from schemas.families import FAMILIES, HEARTBEATS, INDICATORS, STAGE_LATENCIES, STREAMS, TURNS, Family
+from schemas.families import DUPLEX, FAMILIES, HEARTBEATS, INDICATORS, STAGE_LATENCIES, STREAMS, TURNS, Family
 
 RETENTION_10S_D = 8
 RETENTION_1M_D = 95
@@ -70,9 +70,9 @@ _BUCKET = _time("bucket_start", "start of the bucket, event time")
 
 
 @cache
-def slice_columns(family: Family) -> tuple[Column, ...]:
-    """`cut`, `slice`, and a column for each dimension that some cut of the family names."""
-    named = dict.fromkeys(name for cut in family.cuts for name in cut.dimensions)
+def slice_columns(*families: Family) -> tuple[Column, ...]:
+    """`cut`, `slice`, and a column for each dimension that some cut of the families names."""
+    named = dict.fromkeys(name for family in families for cut in family.cuts for name in cut.dimensions)
     return (
         _text("cut", "the dimensions that this row is grouped by"),
         _text("slice", "the row's slice, `dimension=value` pairs"),
@@ -153,15 +153,23 @@ _HEARTBEAT = Table(
     "bucket_start",
     RETENTION_10S_D,
 )
+_DUPLEX_EVENTS = Table(
+    "duplex_events",
+    "How many full-duplex events of each kind happened, slice by slice?",
+    (*slice_columns(DUPLEX), _BUCKET, *_counters(DUPLEX, ("events",)), _VERSION),
+    ("cut", "slice", "bucket_start"),
+    "bucket_start",
+    RETENTION_10S_D,
+)
 _BURN_RATE = Table(
     "burn_rate",
-    "How many turns of each slice missed each objective, bucket by bucket?",
+    "How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket?",
     (
-        *slice_columns(TURNS),
+        *slice_columns(TURNS, DUPLEX),
         _text("indicator", "the service level indicator"),
         _BUCKET,
-        _count("bad", "turns outside of the objective"),
-        _count("total", "turns in which it could be judged"),
+        _count("bad", "turns (or events, actions, audio frames) outside of the objective"),
+        _count("total", "those in which it could be judged"),
         _VERSION,
     ),
     ("indicator", "cut", "slice", "bucket_start"),
@@ -178,11 +186,11 @@ def _at(table: Table, suffix: str, width: str, retention_d: int) -> Table:
 
 _TEN_SECONDS = tuple(
     _at(table, "10s", "10 s", RETENTION_10S_D)
-    for table in (_TRAFFIC, _CONCURRENCY, _STAGE_LATENCY, _HEARTBEAT, _BURN_RATE)
+    for table in (_TRAFFIC, _CONCURRENCY, _STAGE_LATENCY, _HEARTBEAT, _DUPLEX_EVENTS, _BURN_RATE)
 )
 _ONE_MINUTE = tuple(
     _at(table, "1m", "1 min", RETENTION_1M_D)
-    for table in (_TRAFFIC, _CONCURRENCY, _STAGE_LATENCY, _HEARTBEAT, _BURN_RATE)
+    for table in (_TRAFFIC, _CONCURRENCY, _STAGE_LATENCY, _HEARTBEAT, _DUPLEX_EVENTS, _BURN_RATE)
 )
 
 _BURN_WINDOWS = Table(
@@ -190,12 +198,12 @@ _BURN_WINDOWS = Table(
     "How fast does each SLO spend its budget in each window, what is left, and when is it spent?",
     (
         _text("slo", "the service level objective"),
-        *slice_columns(TURNS),
+        *slice_columns(TURNS, DUPLEX),
         _time("decided_at", "end of the newest decided bucket, event time"),
         _text("window", "the window, from short to long: 1m 5m 10m 30m 1h 2h 6h 1d 3d, and the period"),
         Column("window_s", "UInt32", "length of the window in seconds", pa.uint32()),
-        _count("bad", "bad turns in the window"),
-        _count("total", "judged turns in the window"),
+        _count("bad", "bad turns (or events, actions, audio frames) in the window"),
+        _count("total", "judged ones in the window"),
         _share("burn", "(bad / total) / (1 - objective); 0 without traffic"),
         _share("budget_left", "1 - bad / (total x (1 - objective)) over the period"),
         Column(
@@ -338,5 +346,6 @@ FAMILY_TABLES: dict[str, tuple[str, ...]] = {
     "streams": ("concurrency",),
     "stages": ("stage_latency",),
     "heartbeats": ("heartbeats",),
+    "duplex": ("duplex_events", "burn_rate"),
 }
 assert set(FAMILY_TABLES) == set(FAMILIES), "every family lands somewhere"

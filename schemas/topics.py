@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.families import FAMILIES
+from schemas.families import FAMILIES, INDICATORS_OF, TURNS
 
 PARTITIONS_DEFAULT = 4
 EXCLUSIONS_KEPT_D = 400
@@ -46,6 +46,11 @@ def aggregates(family: str) -> str:
 
 def partials(family: str) -> str:
     return f"partials.{family}"
+
+
+def burn_rate_stage(family: str) -> str:
+    """The stage that judges a family's objectives; that of turns is older than the others, and has no surname."""
+    return "burn_rate" if family == TURNS.name else f"burn_rate_{family}"
 
 
 def changelog(stage: str) -> str:
@@ -96,6 +101,11 @@ TOPICS: tuple[TopicSpec, ...] = (
 
 CHANGELOGS: tuple[TopicSpec, ...] = tuple(
     TopicSpec(changelog(stage), f"state of {stage}, block by block", partitions, cleanup="compact", is_state=True)
-    for stage, partitions in {"intake": None, "traffic": None, "burn_rate": None, "incidents": 1}.items()
+    for stage, partitions in {
+        "intake": None,
+        "traffic": None,
+        **{burn_rate_stage(family): None for family in INDICATORS_OF},
+        "incidents": 1,
+    }.items()
 )
 """Made before a worker starts: the partitions of one that is not yet known would go to nobody, without a word."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.families import FAMILIES, INDICATORS, STREAMS, TURNS, Family
+from schemas.families import FAMILIES, INDICATORS_OF, STREAMS, Family
 from schemas.histograms import ZERO_INDEX
 from schemas.tables import FAMILY_TABLES, TABLES, Table, late_table
 
@@ -46,11 +46,19 @@ def _per_minute(family: Family, name: str) -> View:
 def _burn_rate() -> View:
     table = TABLES["burn_rate_1m"]
     keys = [column for column in table.column_names if column not in ("bad", "total", "version")]
-    counted = ", ".join(f"('{each.name}', {each.bad}, {each.total})" for each in INDICATORS)
-    values = {"bucket_start": _MINUTE, "indicator": "counted.1"}
-    late = ", ".join([*(values.get(column, column) for column in keys), "counted.2", "counted.3"])
-    select = f"SELECT {late} FROM {late_table(TURNS)} FINAL ARRAY JOIN [{counted}] AS counted WHERE counted.3 > 0"
-    return _added(table, keys, ["sum(bad)", "sum(total)"], ["bad", "total"], select)
+    late = [_late_counts(FAMILIES[name], keys) for name in INDICATORS_OF]
+    return _added(table, keys, ["sum(bad)", "sum(total)"], ["bad", "total"], "\n    UNION ALL\n    ".join(late))
+
+
+def _late_counts(family: Family, keys: list[str]) -> str:
+    """The select of what came late for the family's indicators; a dimension that it does not have is empty."""
+    counted = ", ".join(f"('{each.name}', {each.bad}, {each.total})" for each in INDICATORS_OF[family.name])
+    late = TABLES[late_table(family)]
+    values = {"bucket_start": _MINUTE, "indicator": "counted.1"} | {
+        name: name for name in late.column_names if name != "bucket_start"
+    }
+    columns = ", ".join([*(values.get(column, "''") for column in keys), "counted.2", "counted.3"])
+    return f"SELECT {columns} FROM {late.name} FINAL ARRAY JOIN [{counted}] AS counted WHERE counted.3 > 0"
 
 
 def _concurrency() -> View:
@@ -131,8 +139,7 @@ _SPECIAL = {"burn_rate": _burn_rate, "concurrency": _concurrency}
 _DECLARED = (
     *(
         _SPECIAL[name]() if name in _SPECIAL else _per_minute(FAMILIES[family], name)
-        for family, tables in FAMILY_TABLES.items()
-        for name in tables
+        for name, family in {name: family for family, tables in FAMILY_TABLES.items() for name in tables}.items()
     ),
     _stage_quantiles(TABLES["stage_latency_1m"]),
     _lateness(),

@@ -1,4 +1,4 @@
-"""`burn_rate` on Kafka: partials of turns in; rollups and decisions out."""
+"""`burn_rate` on Kafka, one stage for each family with indicators: its partials in; rollups and decisions out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import faust
 
 from schemas.burns import LISTS, Decision, encode
-from schemas.families import TURNS
+from schemas.families import TURNS, Family
 from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
-from schemas.topics import BURNS, partials
+from schemas.topics import BURNS, burn_rate_stage, partials
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import read_partials, rollup_messages
@@ -26,7 +26,7 @@ PART_BURNS = 500
 
 
 class BurnRateStage(Stage):
-    name = "burn_rate"
+    """Of `watched` it judges the objectives of its family."""
 
     def __init__(
         self,
@@ -37,21 +37,26 @@ class BurnRateStage(Stage):
         watched: Sequence[WatchedSlo],
         patience: Patience,
         bound: DiversionBound | None = None,
+        family: Family = TURNS,
     ) -> None:
-        super().__init__(app, [partials(TURNS.name)], partitions, settings)
-        self._sources, self._watched, self._patience, self._metrics = partitions, tuple(watched), patience, metrics
+        self.name = burn_rate_stage(family.name)
+        super().__init__(app, [partials(family.name)], partitions, settings)
+        self._family, self._watched = family, tuple(each for each in watched if each.slo.family is family)
+        self._sources, self._patience, self._metrics = partitions, patience, metrics
         self._diversion = Diversion(bound or DiversionBound(), metrics)
         self._shards: dict[int, BurnRate] = {}
         self._offsets: defaultdict[int, int] = defaultdict(lambda: NOTHING_APPLIED)
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
-        burn_rate = self._shards[partition] = BurnRate(partition, self._sources, self._watched, self._patience)
+        burn_rate = self._shards[partition] = BurnRate(
+            partition, self._sources, self._watched, self._patience, family=self._family
+        )
         burn_rate.restore(stored)
         self._offsets[partition] = max(map(applied_offset, stored.values()), default=NOTHING_APPLIED)
 
     def forget(self) -> None:
         self._shards.clear()
-        self._metrics.slo_counters.forget()
+        self._metrics.slo_counters.forget(self._family.name)
         self._diversion.forget()
         self._offsets.clear()
 
@@ -61,9 +66,9 @@ class BurnRateStage(Stage):
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
         for partial in read_partials(events, self._sources, self._diversion):
             too_late = self._shards[partition].apply(partial)
-            self._metrics.rows_too_late.labels(self.name, TURNS.name).inc(too_late)
+            self._metrics.rows_too_late.labels(self.name, self._family.name).inc(too_late)
         self._offsets[partition] = max(self._offsets[partition], events[-1].message.offset)
-        self._metrics.partials_applied.labels(self.name, TURNS.name).inc(len(events))
+        self._metrics.partials_applied.labels(self.name, self._family.name).inc(len(events))
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         told = self._diversion.letters()
@@ -74,7 +79,7 @@ class BurnRateStage(Stage):
             for decided in decisions:
                 told += self._tell(shard, decided)
             if decisions:
-                self._metrics.slo_counters.show(shard, burn_rate.counted())
+                self._metrics.slo_counters.show(shard, burn_rate.counted(), self._family.name)
             self._metrics.slices.labels(self.name, str(shard)).set(burn_rate.slices)
         yield told  # Before state lets go of what it was told from: after a crash it is told again.
         yield [

@@ -16,6 +16,7 @@ from typing import Any
 
 import faust
 
+from schemas.families import FAMILIES, INDICATORS_OF
 from schemas.metrics import WorkerMetrics
 from schemas.rejections import PRODUCERS_MAX
 from schemas.slos import WatchedSlo
@@ -113,7 +114,10 @@ def _stages(
             app, partitions, settings.stages, metrics, settings.slices_max, bound, patience, settings.producers_max
         ),
         TrafficStage(app, partitions, settings.stages, metrics, settings.capacity, bound, patience),
-        BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience, bound),
+        *(
+            BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience, bound, FAMILIES[name])
+            for name in INDICATORS_OF
+        ),
         IncidentsStage(app, partitions, settings.stages, settings.pager, metrics, bound, patience),
     ]
 

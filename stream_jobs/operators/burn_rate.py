@@ -1,8 +1,9 @@
 """Burn rates: how fast each SLO spends its error budget, in many windows, slice by slice.
 
 Source: The Site Reliability Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts". A shard's `BurnRate` takes
-partials of turns, folds them into its history, and at every decided bucket end evaluates all rows of all watched SLOs.
-What exceeds is stated in full at each decision; what is not stated any more has stopped burning.
+partials of one family (turns, or full-duplex events), folds them into its history, and at every decided bucket end
+evaluates all rows of all watched SLOs of that family. What exceeds is stated in full at each decision; what is not stated
+any more has stopped burning.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from schemas.burns import Decision
-from schemas.families import INDICATORS, OPERATIONAL, TURNS, Indicator
+from schemas.families import INDICATORS_OF, OPERATIONAL, TURNS, Family, Indicator
 from schemas.partials import Partial
 from schemas.slices import cut_of, slice_dimensions
 from schemas.slo_counts import SloCounts
@@ -55,7 +56,7 @@ class Decided:
 
 
 class BurnRate:
-    """State of one shard, and the operator on it."""
+    """State of one shard of a family, and the operator on it. Of `watched` it takes the objectives of its family."""
 
     def __init__(
         self,
@@ -63,18 +64,21 @@ class BurnRate:
         sources: int,
         watched: Sequence[WatchedSlo],
         patience: Patience = LIVE,
-        indicators: Sequence[Indicator] = INDICATORS,
+        indicators: Sequence[Indicator] | None = None,
+        family: Family = TURNS,
     ) -> None:
         self.shard = shard
         self.decided_ms = 0
-        self._watched = tuple(watched)
-        self._indicators = tuple(indicators)
-        self._measures = tuple(name for each in indicators for name in (each.bad, each.total))
-        self._ledger = Ledger(TURNS, keep_ms(TURNS), sources, patience, self._measures)
-        period_s = max((watch.slo.period_s for watch in watched), default=30 * 86_400)
-        self._history = History([each.name for each in indicators], period_s)
+        self._family = family
+        self._operational = family.partition(OPERATIONAL.name)
+        self._indicators = INDICATORS_OF[family.name] if indicators is None else tuple(indicators)
+        self._watched = tuple(watch for watch in watched if watch.slo.indicator in self._indicators)
+        self._measures = tuple(name for each in self._indicators for name in (each.bad, each.total))
+        self._ledger = Ledger(family, keep_ms(family), sources, patience, self._measures)
+        period_s = max((watch.slo.period_s for watch in self._watched), default=30 * 86_400)
+        self._history = History([each.name for each in self._indicators], period_s)
         self._slices = SliceNumbers(kept_ms=period_s * 1_000 + NUMBER_IDLE_MS)
-        self._running = RunningCounts(self._history, self._slices, len(indicators))
+        self._running = RunningCounts(self._history, self._slices, len(self._indicators))
         self._decided_share = 1.0
         self._saved_decided: tuple[int, float] = (0, 1.0)
         self._minute: tuple[int, float] = (0, 1.0)
@@ -152,7 +156,7 @@ class BurnRate:
         `now_ms` is the shell's clock; a bucket whose grace is over by then is decided on what has come. As more of it
         comes, the newest one is decided again.
         """
-        until_ms = self._ledger.decidable_until_ms(OPERATIONAL, now_ms)
+        until_ms = self._ledger.decidable_until_ms(self._operational, now_ms)
         if not len(self._slices):
             return
         if until_ms <= self.decided_ms:
@@ -175,6 +179,7 @@ class BurnRate:
         waiting = pending(watching, judged, windows, self._slices)
         rows = self._window_rows(windows, completeness) if end_ms % MINUTE_MS == 0 else self._minute_again()
         decision = Decision(
+            family=self._family.name,
             shard=self.shard,
             decided_ms=end_ms,
             completeness=completeness,
@@ -194,8 +199,8 @@ class BurnRate:
         """Slices of wider buckets are judged up to the newest of their own that has come."""
         reported = [
             self._ledger.decidable_until_ms(partition, end_ms)
-            for partition in TURNS.partitions
-            if partition is not OPERATIONAL
+            for partition in self._family.partitions
+            if partition is not self._operational
         ]
         return min(end_ms // MINUTE_MS * MINUTE_MS, max(reported, default=end_ms))
 
@@ -256,7 +261,8 @@ class BurnRate:
             self._saved_decided = decided
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
-        self._ledger.restore({key: value for key, value in stored.items() if key.startswith(b"turns|")})
+        mine = f"{self._family.name}|".encode()
+        self._ledger.restore({key: value for key, value in stored.items() if key.startswith(mine)})
         self._slices.restore(stored, self._ledger.newest_ms(OPERATIONAL.name))
         self._history.slices = len(self._slices)
         for key, value in stored.items():

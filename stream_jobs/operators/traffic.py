@@ -1,4 +1,4 @@
-"""What is served: turns, audio, tokens, concurrent streams and their peak, replicas needed, latency of each stage.
+"""What is served: turns, audio, tokens, concurrent streams and their peak, replicas needed, latency of each stage, events.
 
 A shard's `Traffic` holds the open buckets of each family and tells, whenever some changed, the absolute rows of every
 table they feed, at 10 s and at 1 min. A 1 min row is told from its 10 s buckets, never incremented. The minutes of stage
@@ -15,7 +15,7 @@ from fractions import Fraction
 import polars as pl
 import pyarrow as pa
 
-from schemas.families import FAMILIES, HEARTBEATS, OPERATIONAL, STAGE_LATENCIES, STREAMS, TURNS, Family
+from schemas.families import DUPLEX, FAMILIES, HEARTBEATS, OPERATIONAL, STAGE_LATENCIES, STREAMS, TURNS, Family
 from schemas.growths import Growths
 from schemas.partials import Partial
 from schemas.tables import TRAFFIC_MEASURES, late_table
@@ -100,6 +100,7 @@ class Traffic:
             (STREAMS, self._concurrency),
             (STAGE_LATENCIES, self._stages),
             (HEARTBEATS, self._heartbeats),
+            (DUPLEX, self._duplex_events),
         ):
             ledger = self._ledgers[family.name]
             changed = ledger.changed()
@@ -144,6 +145,9 @@ class Traffic:
 
     def _heartbeats(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         yield from _summed(ledger, changed, "heartbeats", list(HEARTBEATS.measure_names))
+
+    def _duplex_events(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
+        yield from _summed(ledger, changed, "duplex_events", ["events"])
 
     def _concurrency(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         peaks = with_peaks(ledger.totals(changed))

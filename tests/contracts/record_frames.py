@@ -45,6 +45,7 @@ def _first_frames() -> dict[str, Frame]:
     chunk = next(iter(simulate(scenario, 7, START_MS, 60_000)))
     collector.observe_turns(chunk.turns[host.producer])
     collector.observe_streams(chunk.streams[host.producer])
+    collector.observe_duplex(chunk.duplex[host.producer])
     frames = list(collector.close(chunk.end_ms))
     return {name: next(frame for frame in frames if frame.header.family.name == name) for name in FAMILIES}
 

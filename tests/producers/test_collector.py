@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from producers.collector import Collector, Frame
 from schemas import frames
 from schemas.frames import ARROW, NDJSON, ContentType
-from tests.producers.worlds import START_MS, rows_of, stream_changes, turns_world
+from tests.producers.worlds import START_MS, duplex_world, rows_of, stream_changes, turns_world
 
 MINUTE_MS = 60_000
 
@@ -89,7 +89,7 @@ def test_heartbeats_count_the_rows_that_were_sent() -> None:
     out = list(under_test.flush(START_MS + MINUTE_MS))
     said = rows_of(out, "heartbeats").group_by("reported_family").agg(pl.col("rows_sent").sum())
     sent = {name: sum(frame.rows for frame in out if frame.header.family.name == name) for name in ("turns", "stages")}
-    assert dict(said.rows()) == {**sent, "streams": 0}
+    assert dict(said.rows()) == {**sent, "streams": 0, "duplex": 0}
 
 
 def test_streams_are_active_from_their_start_to_their_end() -> None:
@@ -201,11 +201,12 @@ def _closed(turns: pl.DataFrame, content_type: ContentType = ARROW) -> list[Fram
     under_test = collector(content_type)
     under_test.observe_turns(turns)
     under_test.observe_streams(stream_changes([(-1, 1, True), (2_500, 2, True), (9_000, 1, False)]))
+    under_test.observe_duplex(duplex_world(1))
     return list(under_test.flush(START_MS + MINUTE_MS))
 
 
 @pytest.mark.parametrize(("family", "partition"), [
-    ("turns", "operational"), ("turns", "audience"), ("stages", "operational"), ("streams", "operational"), ("heartbeats", "operational"),
+    ("turns", "operational"), ("turns", "audience"), ("stages", "operational"), ("streams", "operational"), ("heartbeats", "operational"), ("duplex", "operational"),
 ])  # fmt: skip
 def test_ndjson_gives_the_same_rows(family: str, partition: str) -> None:
     turns = turns_world(5)

@@ -15,7 +15,7 @@ from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
 from schemas.topics import PARTITIONS_DEFAULT, aggregates
 from stack.kafka import KafkaBroker
-from tests.producers.worlds import START_MS, stream_changes, turns_world
+from tests.producers.worlds import START_MS, duplex_world, stream_changes, turns_world
 from turnwatch.prepare import create_topics
 
 
@@ -23,6 +23,7 @@ def frames_of(producer: str) -> list[Frame]:
     collector = Collector(producer, "eu-west-1", incarnation=1, opens_at_ms=START_MS)
     collector.observe_turns(turns_world(1))
     collector.observe_streams(stream_changes([(-1, 1, True), (2_500, 2, True)]))
+    collector.observe_duplex(duplex_world(1))
     return list(collector.flush(START_MS + 60_000))
 
 

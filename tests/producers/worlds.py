@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import environ
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from producers.collector import Frame
+from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS
+from schemas.dimensions import DIMENSIONS
 from schemas.frames import decode_header, decode_rows
 from schemas.rejections import Rejected
 from schemas.rows import violations
@@ -51,6 +54,36 @@ def turns_world(
     frame = pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None))
     absent = [pl.lit(None).alias(name) for name in TURN_COLUMNS if name not in frame.columns]
     return frame.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in TURN_COLUMNS.items())
+
+
+def duplex_world(seed: int, count: int = 200, span_ms: int = 60_000, start_ms: int = START_MS) -> pl.DataFrame:
+    """Full-duplex events of every kind on and around their thresholds, some of which never came."""
+    rng = np.random.default_rng(seed)
+
+    def some(values: Sequence[object]) -> list[Any]:
+        return [values[place] for place in rng.integers(0, len(values), count)]
+
+    latencies = {
+        "cue_to_backchannel_ms": [199.9, 200.0, 500.0, 800.0, 800.1, None],
+        "stopped_after_ms": [0.0, 300.0, 300.1, None],
+        "resolved_after_ms": [1_500.0, 1_500.1, None],
+        "detected_after_ms": [200.0, 200.1, None],
+        "context_age_ms": [400.0, 400.1, None],
+        "safety_lead_ms": [-1.0, 0.0, 0.1, None],
+        "gaps_ms": [[], [60.0], [60.1, 20.0], [61.0, 300.0]],
+    }
+    columns: dict[str, Any] = {
+        "at_ms": start_ms + rng.integers(0, span_ms, count),
+        "region": some(["eu-west-1", "us-east-1"]),
+        "pool": some(["realtime", "batch"]),
+        "route": some(["support", "sales"]),
+        "bundle": some(["v1", "v2"]),
+        "duplex_event": some(DIMENSIONS["duplex_event"].vocabulary),
+        **{name: rng.random(count) < 0.5 for name in ("was_stopped", "answered_new_intent", "was_interrupted")},
+        **{name: some(values) for name, values in latencies.items()},
+        "frames_played": rng.integers(2, 400, count),
+    }
+    return pl.DataFrame(columns, schema_overrides=DUPLEX_COLUMNS).select(list(DUPLEX_COLUMNS))
 
 
 def stream_changes(changes: Iterable[tuple[int, int, bool]], start_ms: int = START_MS) -> pl.DataFrame:

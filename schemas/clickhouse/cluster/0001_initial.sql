@@ -114,7 +114,31 @@ CREATE TABLE IF NOT EXISTS heartbeats_10s ON CLUSTER '{cluster}' AS heartbeats_1
 ENGINE = Distributed('{cluster}', '{database}', 'heartbeats_10s_local', cityHash64(slice))
 COMMENT 'What did producers see, send, drop and hold? Buckets of 10 s.';
 
--- How many turns of each slice missed each objective, bucket by bucket? Buckets of 10 s.
+-- How many full-duplex events of each kind happened, slice by slice? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS duplex_events_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    duplex_event LowCardinality(String) COMMENT 'kind of full-duplex event; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    events UInt64 COMMENT 'events of the kind in the window (events)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS duplex_events_10s ON CLUSTER '{cluster}' AS duplex_events_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'duplex_events_10s_local', cityHash64(slice))
+COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buckets of 10 s.';
+
+-- How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 10 s.
 CREATE TABLE IF NOT EXISTS burn_rate_10s_local ON CLUSTER '{cluster}' (
     cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
     slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
@@ -124,10 +148,11 @@ CREATE TABLE IF NOT EXISTS burn_rate_10s_local ON CLUSTER '{cluster}' (
     bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
     language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
     device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    duplex_event LowCardinality(String) COMMENT 'kind of full-duplex event; empty where the cut does not name it',
     indicator LowCardinality(String) COMMENT 'the service level indicator',
     bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    bad UInt64 COMMENT 'turns outside of the objective' CODEC(T64, ZSTD(1)),
-    total UInt64 COMMENT 'turns in which it could be judged' CODEC(T64, ZSTD(1)),
+    bad UInt64 COMMENT 'turns (or events, actions, audio frames) outside of the objective' CODEC(T64, ZSTD(1)),
+    total UInt64 COMMENT 'those in which it could be judged' CODEC(T64, ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
@@ -135,11 +160,11 @@ PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
 ORDER BY (indicator, cut, slice, bucket_start)
 TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
-COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 10 s.';
+COMMENT 'How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 10 s.';
 
 CREATE TABLE IF NOT EXISTS burn_rate_10s ON CLUSTER '{cluster}' AS burn_rate_10s_local
 ENGINE = Distributed('{cluster}', '{database}', 'burn_rate_10s_local', cityHash64(slice))
-COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 10 s.';
+COMMENT 'How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 10 s.';
 
 -- How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min.
 CREATE TABLE IF NOT EXISTS traffic_1m_local ON CLUSTER '{cluster}' (
@@ -252,7 +277,31 @@ CREATE TABLE IF NOT EXISTS heartbeats_1m ON CLUSTER '{cluster}' AS heartbeats_1m
 ENGINE = Distributed('{cluster}', '{database}', 'heartbeats_1m_local', cityHash64(slice))
 COMMENT 'What did producers see, send, drop and hold? Buckets of 1 min.';
 
--- How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min.
+-- How many full-duplex events of each kind happened, slice by slice? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS duplex_events_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    duplex_event LowCardinality(String) COMMENT 'kind of full-duplex event; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    events UInt64 COMMENT 'events of the kind in the window (events)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS duplex_events_1m ON CLUSTER '{cluster}' AS duplex_events_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'duplex_events_1m_local', cityHash64(slice))
+COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buckets of 1 min.';
+
+-- How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 1 min.
 CREATE TABLE IF NOT EXISTS burn_rate_1m_local ON CLUSTER '{cluster}' (
     cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
     slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
@@ -262,10 +311,11 @@ CREATE TABLE IF NOT EXISTS burn_rate_1m_local ON CLUSTER '{cluster}' (
     bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
     language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
     device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    duplex_event LowCardinality(String) COMMENT 'kind of full-duplex event; empty where the cut does not name it',
     indicator LowCardinality(String) COMMENT 'the service level indicator',
     bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    bad UInt64 COMMENT 'turns outside of the objective' CODEC(T64, ZSTD(1)),
-    total UInt64 COMMENT 'turns in which it could be judged' CODEC(T64, ZSTD(1)),
+    bad UInt64 COMMENT 'turns (or events, actions, audio frames) outside of the objective' CODEC(T64, ZSTD(1)),
+    total UInt64 COMMENT 'those in which it could be judged' CODEC(T64, ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
@@ -273,11 +323,11 @@ PARTITION BY toMonday(bucket_start, 'UTC')
 ORDER BY (indicator, cut, slice, bucket_start)
 TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
-COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min.';
+COMMENT 'How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 1 min.';
 
 CREATE TABLE IF NOT EXISTS burn_rate_1m ON CLUSTER '{cluster}' AS burn_rate_1m_local
 ENGINE = Distributed('{cluster}', '{database}', 'burn_rate_1m_local', cityHash64(slice))
-COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min.';
+COMMENT 'How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 1 min.';
 
 -- What came later than 120 s in turns, and whose was it? The views add it; alerts do not look back.
 CREATE TABLE IF NOT EXISTS turns_late_local ON CLUSTER '{cluster}' (
@@ -418,6 +468,52 @@ CREATE TABLE IF NOT EXISTS heartbeats_late ON CLUSTER '{cluster}' AS heartbeats_
 ENGINE = Distributed('{cluster}', '{database}', 'heartbeats_late_local', cityHash64(slice))
 COMMENT 'What came later than 120 s in heartbeats, and whose was it? The views add it; alerts do not look back.';
 
+-- What came later than 120 s in duplex, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS duplex_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    duplex_event LowCardinality(String) COMMENT 'kind of full-duplex event; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    events UInt64 COMMENT 'events of the kind in the window (events)' CODEC(T64, ZSTD(1)),
+    interruption_success_total UInt64 COMMENT 'events in which it could be judged: assistant stopped for the user and answered the new intent (events)' CODEC(T64, ZSTD(1)),
+    interruption_success_bad UInt64 COMMENT 'events outside of: assistant stopped for the user and answered the new intent (events)' CODEC(T64, ZSTD(1)),
+    false_interruption_total UInt64 COMMENT 'events in which it could be judged: assistant\'s turn not stopped without a user\'s interruption (events)' CODEC(T64, ZSTD(1)),
+    false_interruption_bad UInt64 COMMENT 'events outside of: assistant\'s turn not stopped without a user\'s interruption (events)' CODEC(T64, ZSTD(1)),
+    backchannel_timing_total UInt64 COMMENT 'events in which it could be judged: backchannel placed 200 to 800 ms after its cue (events)' CODEC(T64, ZSTD(1)),
+    backchannel_timing_bad UInt64 COMMENT 'events outside of: backchannel placed 200 to 800 ms after its cue (events)' CODEC(T64, ZSTD(1)),
+    assistant_stop_300ms_total UInt64 COMMENT 'events in which it could be judged: assistant\'s audio stopped within 300 ms of a barge-in (events)' CODEC(T64, ZSTD(1)),
+    assistant_stop_300ms_bad UInt64 COMMENT 'events outside of: assistant\'s audio stopped within 300 ms of a barge-in (events)' CODEC(T64, ZSTD(1)),
+    overlap_recovery_1500ms_total UInt64 COMMENT 'events in which it could be judged: overlap of both speakers resolved within 1.5 s (events)' CODEC(T64, ZSTD(1)),
+    overlap_recovery_1500ms_bad UInt64 COMMENT 'events outside of: overlap of both speakers resolved within 1.5 s (events)' CODEC(T64, ZSTD(1)),
+    barge_in_latency_200ms_total UInt64 COMMENT 'events in which it could be judged: barge-in detected within 200 ms (events)' CODEC(T64, ZSTD(1)),
+    barge_in_latency_200ms_bad UInt64 COMMENT 'events outside of: barge-in detected within 200 ms (events)' CODEC(T64, ZSTD(1)),
+    micro_turn_freshness_400ms_total UInt64 COMMENT 'events in which it could be judged: micro-turn\'s context not older than 400 ms (events)' CODEC(T64, ZSTD(1)),
+    micro_turn_freshness_400ms_bad UInt64 COMMENT 'events outside of: micro-turn\'s context not older than 400 ms (events)' CODEC(T64, ZSTD(1)),
+    action_safety_total UInt64 COMMENT 'actions in which it could be judged: safety decided before the action was emitted (actions)' CODEC(T64, ZSTD(1)),
+    action_safety_bad UInt64 COMMENT 'actions outside of: safety decided before the action was emitted (actions)' CODEC(T64, ZSTD(1)),
+    speech_continuity_60ms_total UInt64 COMMENT 'frames in which it could be judged: audio frame played without a gap above 60 ms (frames)' CODEC(T64, ZSTD(1)),
+    speech_continuity_60ms_bad UInt64 COMMENT 'frames outside of: audio frame played without a gap above 60 ms (frames)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in duplex, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS duplex_late ON CLUSTER '{cluster}' AS duplex_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'duplex_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in duplex, and whose was it? The views add it; alerts do not look back.';
+
 -- How fast does each SLO spend its budget in each window, what is left, and when is it spent?
 CREATE TABLE IF NOT EXISTS burn_windows_local ON CLUSTER '{cluster}' (
     slo LowCardinality(String) COMMENT 'the service level objective',
@@ -429,11 +525,12 @@ CREATE TABLE IF NOT EXISTS burn_windows_local ON CLUSTER '{cluster}' (
     bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
     language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
     device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    duplex_event LowCardinality(String) COMMENT 'kind of full-duplex event; empty where the cut does not name it',
     decided_at DateTime64(3, 'UTC') COMMENT 'end of the newest decided bucket, event time' CODEC(Delta, ZSTD(1)),
     window LowCardinality(String) COMMENT 'the window, from short to long: 1m 5m 10m 30m 1h 2h 6h 1d 3d, and the period',
     window_s UInt32 COMMENT 'length of the window in seconds',
-    bad UInt64 COMMENT 'bad turns in the window' CODEC(T64, ZSTD(1)),
-    total UInt64 COMMENT 'judged turns in the window' CODEC(T64, ZSTD(1)),
+    bad UInt64 COMMENT 'bad turns (or events, actions, audio frames) in the window' CODEC(T64, ZSTD(1)),
+    total UInt64 COMMENT 'judged ones in the window' CODEC(T64, ZSTD(1)),
     burn Float64 COMMENT '(bad / total) / (1 - objective); 0 without traffic' CODEC(ZSTD(1)),
     budget_left Float64 COMMENT '1 - bad / (total x (1 - objective)) over the period' CODEC(ZSTD(1)),
     exhausted_in_s Nullable(Float64) COMMENT 'seconds until the budget is spent at this window\'s burn; empty when nothing burns',
@@ -550,17 +647,19 @@ FROM (
 GROUP BY cut, slice, pool, region, route, bundle, language, device_class, bucket_start
 COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once, with what came late.';
 
--- How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once, with what came late.
+-- How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS burn_rate ON CLUSTER '{cluster}' AS
-SELECT cut, slice, pool, region, route, bundle, language, device_class, indicator, bucket_start,
+SELECT cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, bucket_start,
     sum(bad) AS bad,
     sum(total) AS total
 FROM (
-    SELECT cut, slice, pool, region, route, bundle, language, device_class, indicator, bucket_start, bad, total FROM burn_rate_1m FINAL
+    SELECT cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, bucket_start, bad, total FROM burn_rate_1m FINAL
     UNION ALL
-    SELECT cut, slice, pool, region, route, bundle, language, device_class, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM turns_late FINAL ARRAY JOIN [('first_partial_500ms', first_partial_500ms_bad, first_partial_500ms_total), ('first_audio_1800ms', first_audio_1800ms_bad, first_audio_1800ms_total), ('turn_4000ms', turn_4000ms_bad, turn_4000ms_total), ('queue_wait_250ms', queue_wait_250ms_bad, queue_wait_250ms_total), ('turn_error', turn_error_bad, turn_error_total), ('abandonment', abandonment_bad, abandonment_total), ('retrieval_stale', retrieval_stale_bad, retrieval_stale_total)] AS counted WHERE counted.3 > 0)
-GROUP BY cut, slice, pool, region, route, bundle, language, device_class, indicator, bucket_start
-COMMENT 'How many turns of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once, with what came late.';
+    SELECT cut, slice, pool, region, route, bundle, language, device_class, '', counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM turns_late FINAL ARRAY JOIN [('first_partial_500ms', first_partial_500ms_bad, first_partial_500ms_total), ('first_audio_1800ms', first_audio_1800ms_bad, first_audio_1800ms_total), ('turn_4000ms', turn_4000ms_bad, turn_4000ms_total), ('queue_wait_250ms', queue_wait_250ms_bad, queue_wait_250ms_total), ('turn_error', turn_error_bad, turn_error_total), ('abandonment', abandonment_bad, abandonment_total), ('retrieval_stale', retrieval_stale_bad, retrieval_stale_total)] AS counted WHERE counted.3 > 0
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, '', '', duplex_event, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM duplex_late FINAL ARRAY JOIN [('interruption_success', interruption_success_bad, interruption_success_total), ('false_interruption', false_interruption_bad, false_interruption_total), ('backchannel_timing', backchannel_timing_bad, backchannel_timing_total), ('assistant_stop_300ms', assistant_stop_300ms_bad, assistant_stop_300ms_total), ('overlap_recovery_1500ms', overlap_recovery_1500ms_bad, overlap_recovery_1500ms_total), ('barge_in_latency_200ms', barge_in_latency_200ms_bad, barge_in_latency_200ms_total), ('micro_turn_freshness_400ms', micro_turn_freshness_400ms_bad, micro_turn_freshness_400ms_total), ('action_safety', action_safety_bad, action_safety_total), ('speech_continuity_60ms', speech_continuity_60ms_bad, speech_continuity_60ms_total)] AS counted WHERE counted.3 > 0)
+GROUP BY cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, bucket_start
+COMMENT 'How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 1 min. Each row once, with what came late.';
 
 -- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS concurrency ON CLUSTER '{cluster}' AS
@@ -609,6 +708,17 @@ FROM (
 GROUP BY cut, slice, region, reported_family, bucket_start
 COMMENT 'What did producers see, send, drop and hold? Buckets of 1 min. Each row once, with what came late.';
 
+-- How many full-duplex events of each kind happened, slice by slice? Buckets of 1 min. Each row once, with what came late.
+CREATE VIEW IF NOT EXISTS duplex_events ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, duplex_event, region, route, bundle, bucket_start,
+    sum(events) AS events
+FROM (
+    SELECT cut, slice, pool, duplex_event, region, route, bundle, bucket_start, events FROM duplex_events_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, duplex_event, region, route, bundle, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), events FROM duplex_late FINAL)
+GROUP BY cut, slice, pool, duplex_event, region, route, bundle, bucket_start
+COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buckets of 1 min. Each row once, with what came late.';
+
 -- How long did each stage take, at its median and in its tail? Buckets of 1 min.
 CREATE VIEW IF NOT EXISTS stage_quantiles ON CLUSTER '{cluster}' AS
 WITH quantilesExactWeighted(0.5, 0.95, 0.99)(if(bucket_index = -32768, 0., 2 * exp2(bucket_index * exp2(-scale)) * exp2((bucket_index + 1) * exp2(-scale)) / (exp2(bucket_index * exp2(-scale)) + exp2((bucket_index + 1) * exp2(-scale)))), observations) AS quantiles_ms
@@ -636,6 +746,8 @@ FROM (
     UNION ALL
     SELECT 'streams' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM streams_late FINAL
     UNION ALL
-    SELECT 'heartbeats' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM heartbeats_late FINAL)
+    SELECT 'heartbeats' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM heartbeats_late FINAL
+    UNION ALL
+    SELECT 'duplex' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM duplex_late FINAL)
 GROUP BY family, producer
 COMMENT 'Whose frames came after the family\'s lateness, and how many?';

@@ -20,7 +20,7 @@ from schemas.families import FAMILIES, Family, Key, PrivacyPartition
 NUMBERS = ("tw-incarnation", "tw-sequence", "tw-window-start-ms", "tw-k-window-s")
 HEADERS = ("tw-schema", "tw-content-type", "tw-producer", "tw-family", "tw-privacy-partition", "tw-checksum", *NUMBERS)
 CONTENT_TYPES = ("application/vnd.apache.arrow.stream", "application/x-ndjson")
-MINOR_KNOWN = 0
+MINOR_KNOWN = 1
 OWN_POOL = pa.system_memory_pool()
 """The judge believes what streams claim to unpack to; what it allocates is not to be taken for the decoder's."""
 
@@ -91,19 +91,19 @@ def _arrow_rows(payload: bytes, family: Family, minor: int) -> list[Row]:
         sent = pa.ipc.open_stream(payload, memory_pool=OWN_POOL).schema
         _columns(sent, family, minor)
         # What is not declared is dropped unread, so whatever is wrong there is wrong with nothing that counts.
-        declared = pa.ipc.IpcReadOptions(included_fields=[sent.get_field_index(name) for name in _names(family)])
+        names = [name for name in _names(family) if name not in _later(family, minor)]
+        declared = pa.ipc.IpcReadOptions(included_fields=[sent.get_field_index(name) for name in names])
         table = pa.ipc.open_stream(source, options=declared, memory_pool=OWN_POOL).read_all()
         table.validate(full=True)
         _fits(source.tell() == len(payload), "bytes follow the end of the stream")
         _fits(table.get_total_buffer_size() <= 16_000_000, "it unpacks to too much")
-        rows: list[Row] = table.to_pylist()
-        return rows
+        return [dict.fromkeys(_later(family, minor), 0) | row for row in table.to_pylist()]
     except (pa.ArrowException, ValueError, TypeError, OSError, OverflowError) as error:
         raise Fault(f"Arrow cannot read it ({type(error).__name__})") from error
 
 
 def _columns(schema: pa.Schema, family: Family, minor: int) -> None:
-    names, declared = list(schema.names), _names(family)
+    names, declared = list(schema.names), [name for name in _names(family) if name not in _later(family, minor)]
     _fits(len(names) == len(set(names)), "a column comes twice")
     _fits(set(declared) <= set(names), "a column is missing")
     _fits(minor > MINOR_KNOWN or set(names) == set(declared), "a column is unknown")
@@ -114,6 +114,11 @@ def _columns(schema: pa.Schema, family: Family, minor: int) -> None:
         _fits(schema.field(name).type == integers.get(name, pa.string()), f"{name} is of another type")
 
 
+def _later(family: Family, minor: int) -> set[str]:
+    """What a frame of that version does not have: it counts as zero."""
+    return {measure.name for measure in family.measures if measure.since_minor > minor}
+
+
 def _names(family: Family) -> list[str]:
     dimensions = [name for partition in family.partitions for name in partition.dimensions]
     keys, measures = [key.name for key in family.keys], [measure.name for measure in family.measures]
@@ -121,7 +126,8 @@ def _names(family: Family) -> list[str]:
 
 
 def _json_rows(payload: bytes, family: Family, partition: PrivacyPartition, minor: int) -> list[Row]:
-    absent = set(_names(family)) - set(partition.dimensions)
+    later = _later(family, minor)
+    absent = set(_names(family)) - set(partition.dimensions) - later
     declared = set(partition.dimensions) | {name for name in absent if name not in DIMENSIONS}
     rows: list[Row] = []
     for line in payload.split(b"\n"):
@@ -130,7 +136,8 @@ def _json_rows(payload: bytes, family: Family, partition: PrivacyPartition, mino
         row = _object(line)
         _fits(declared <= set(row), "a field is missing")
         _fits(minor > MINOR_KNOWN or set(row) == declared, "a field is unknown")
-        rows.append({name: row.get(name) if name in declared else None for name in _names(family)})
+        known = {name: row.get(name) if name in declared else None for name in _names(family)}
+        rows.append(known | dict.fromkeys(later, 0))
     return rows
 
 
