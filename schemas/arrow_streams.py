@@ -69,7 +69,7 @@ def measured(payload: bytes) -> Measured:
     """What the stream would unpack to, before anything is allocated; raises `Undecodable` where it is no stream."""
     try:
         return _measured(payload)
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         raise Undecodable("The Arrow stream is cut off, or a part of it points out of it.") from None
 
 

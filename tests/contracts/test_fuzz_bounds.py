@@ -112,6 +112,20 @@ def test_a_buffer_that_claims_too_much_is_refused_without_allocating_it(claim: i
     assert pa.default_memory_pool().max_memory() == peak_bytes
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, 2**62, -1])
+def test_a_number_beyond_all_memory_is_refused_wherever_it_stands(number: int) -> None:
+    """A buffer that begins there would be read from where no place is."""
+    payload = written(rows(2))
+    answers = set()
+    for place in range(0, len(payload) - 8, 8):
+        try:
+            measured(payload[:place] + struct.pack("<q", number) + payload[place + 8 :])
+            answers.add("measured")
+        except Undecodable:
+            answers.add("refused")
+    assert answers == {"measured", "refused"}
+
+
 def test_what_is_measured_is_what_arrow_unpacks() -> None:
     for codec in ("lz4", "zstd", None):
         for count in (1, 7, ROWS, 3_000):
