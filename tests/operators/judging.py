@@ -49,7 +49,7 @@ class Said:
 def judged(watched: WatchedSlo, told: Told) -> Said:
     """What a shard would state at `END_MS`."""
     texts = list(told)
-    history, slices = History(1, watched.slo.period_s), SliceNumbers(watched.slo.period_s * 1_000)
+    history, slices = History(["turns"], watched.slo.period_s), SliceNumbers(watched.slo.period_s * 1_000)
     for text, buckets in told.items():
         first_ms = END_MS - max(buckets) * 1_000
         slices.hear(pl.DataFrame({"slice": [text], "bucket_start_ms": [first_ms]}))

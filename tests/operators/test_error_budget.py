@@ -31,7 +31,7 @@ class Told:
 
     def __init__(self, minutes: int, seed: int = 3) -> None:
         dice = np.random.default_rng(seed)
-        self.history, self.slices = History(1, SLO.period_s), SliceNumbers(SLO.period_s * 1_000)
+        self.history, self.slices = History(["turns"], SLO.period_s), SliceNumbers(SLO.period_s * 1_000)
         self.slices.hear(pl.DataFrame({"slice": [FLEET, GERMAN], "bucket_start_ms": [START_MS, START_MS]}))
         self.counted: Counted = {}
         for place in range(minutes):
