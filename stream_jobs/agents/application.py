@@ -16,6 +16,7 @@ from mode.utils.queues import ThrowableQueue
 
 from schemas.kafka import KafkaAddress
 from schemas.topics import PARTITIONS_DEFAULT
+from stream_jobs.agents.arrivals import bytes_of
 from stream_jobs.agents.block_tables import BlockTable
 from stream_jobs.agents.header_names import accept_any_header_name
 from stream_jobs.agents.positions import RewindingConsumer
@@ -61,17 +62,12 @@ class BoundedQueue(ThrowableQueue[Any]):
 
     def _put(self, item: Any) -> None:
         super()._put(item)
-        self._bytes += _bytes_of(item)
+        self._bytes += bytes_of(item)
 
     def _get(self) -> Any:
         item = super()._get()
-        self._bytes -= _bytes_of(item)
+        self._bytes -= bytes_of(item)
         return item
-
-
-def _bytes_of(item: Any) -> int:
-    message = getattr(item, "message", None)
-    return 0 if message is None else len(message.value or b"")
 
 
 class Application(faust.App):
