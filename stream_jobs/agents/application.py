@@ -7,6 +7,7 @@ queue is bounded by bytes, too: by whichever it is fuller.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from schemas.topics import PARTITIONS_DEFAULT
 from stream_jobs.agents.arrivals import bytes_of
 from stream_jobs.agents.block_tables import BlockTable
 from stream_jobs.agents.header_names import accept_any_header_name
+from stream_jobs.agents.partials_read import ReadPartials
 from stream_jobs.agents.positions import RewindingConsumer
 
 GROUP = "turnwatch"
@@ -71,9 +73,13 @@ class BoundedQueue(ThrowableQueue[Any]):
 
 
 class Application(faust.App):
-    """A Faust application whose queues are bounded by bytes."""
+    """A Faust application whose queues are bounded by bytes; the partials that its stages share are its own."""
 
     queued_bytes_max = QUEUED_BYTES_MAX
+
+    @cached_property
+    def partials_read(self) -> ReadPartials:
+        return ReadPartials()
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> ThrowableQueue[Any]:
         return BoundedQueue(
