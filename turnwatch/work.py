@@ -51,7 +51,7 @@ def run_worker(sink: Sink, accept_gap: bool = False, accept_refused: bool = Fals
     """Works until it is asked to stop. `is_fenced`: see `StageSettings`; only a benchmark turns it off."""
     settings = load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("aiokafka", "faust", "mode", "stream_jobs.agents.exact", "stream_jobs.agents.positions"):
+    for chatty in ("aiokafka", "faust", "mode", "stream_jobs.agents.block_tables", "stream_jobs.agents.positions"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)  # It warns of a full buffer, which is normal.
     for handler in logging.getLogger().handlers:
