@@ -29,6 +29,7 @@ _OUTCOME_JUDGED = {
     "turn_error": "is_error",
     "abandonment": "is_abandoned",
     "retrieval_stale": "is_retrieval_stale",
+    "privacy_error": "is_privacy_error",
 }
 
 

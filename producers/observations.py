@@ -31,8 +31,10 @@ TURN_COLUMNS: dict[str, pl.DataType] = {
     "is_error": pl.Boolean(),
     "is_abandoned": pl.Boolean(),
     "is_retrieval_stale": pl.Boolean(),
+    "is_privacy_error": pl.Boolean(),
 }
-"""`session` is an opaque keyed hash; `is_retrieval_stale` is null where nothing was retrieved."""
+"""`session` is an opaque keyed hash; `is_retrieval_stale` is null where nothing was retrieved, `is_privacy_error` where
+nobody looked for one (such as a redaction that failed, or words that reached a caller they were not for)."""
 
 STREAM_COLUMNS: dict[str, pl.DataType] = {
     "at_ms": pl.Int64(),

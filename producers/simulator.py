@@ -103,7 +103,9 @@ def _turns(
         is_abandoned=pl.Series(rng.random(total) < workload.abandoned_share),
     )
     stale = pl.Series(rng.random(total) < 0.003)
-    timed = timed.with_columns(is_retrieval_stale=pl.when(pl.col("retrieval_ms").is_not_null()).then(stale))
+    timed = timed.with_columns(
+        is_retrieval_stale=pl.when(pl.col("retrieval_ms").is_not_null()).then(stale), is_privacy_error=pl.lit(False)
+    )
     return timed.select("producer", *(pl.col(name).cast(dtype) for name, dtype in TURN_COLUMNS.items()))
 
 

@@ -177,8 +177,9 @@ INDICATORS = (
     Indicator("turn_error", "turn without error"),
     Indicator("abandonment", "turn not abandoned by the user"),
     Indicator("retrieval_stale", "retrieval answered from a fresh index"),
+    Indicator("privacy_error", "turn without a privacy error", since_minor=1),
 )
-"""Indicators of family `turns`. State addresses counts by their place: new ones are added at the end."""
+"""Indicators of family `turns`."""
 
 DUPLEX_INDICATORS = (
     _of_events("interruption_success", "interruption", "assistant stopped for the user and answered the new intent"),
@@ -198,7 +199,7 @@ DUPLEX_INDICATORS = (
     _of_events("action_safety", "action", "safety decided before the action was emitted", unit="actions"),
     _of_events("speech_continuity_60ms", "playback", "audio frame played without a gap above 60 ms", 60, unit="frames"),
 )
-"""Indicators of family `duplex`, each of one kind of event. State addresses counts by their place, too."""
+"""Indicators of family `duplex`, each of one kind of event."""
 
 STAGES = (
     "queue_wait",

@@ -35,6 +35,9 @@ def test_a_recorded_frame_is_read_to_its_rows_and_taken_in(folder: Path, name: s
     wanted = json.loads((folder / f"{name}.rows.json").read_text())
     found = [{key: row[key] for key in wanted[0]} for row in read[0].to_pylist()]
     assert found == wanted
+    since = {measure.name for measure in header.family.measures if measure.since_minor > header.minor}
+    assert set(read[0].column_names) - set(wanted[0]) == since
+    assert not any(row[name] for row in read[0].to_pylist() for name in since), "what was not counted yet is zero"
     record = Record(0, header.window_end_ms + 500, headers, payload)
     outcome = Intake(FAMILIES[name], 0, 1).apply([record])
     assert (outcome.frames_applied, outcome.refusals) == (1, [])

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 CUTS = (("pool",), ("pool", "region"), ("pool", "route"), ("pool", "bundle"), ("pool", "region", "bundle"))
 AUDIENCE_CUTS = (("pool", "language"), ("pool", "device_class"), ("pool", "language", "device_class"))
+DUPLEX_CUTS = (("pool",), ("pool", "duplex_event"), ("pool", "region"), ("pool", "route"), ("pool", "bundle"))
 TURN_DIMENSIONS = ("pool", "region", "route", "bundle", "language", "device_class")
 DIMENSIONS = ("pool", "region", "route", "bundle")
+DUPLEX_DIMENSIONS = (*DIMENSIONS, "duplex_event")
+BURN_DIMENSIONS = (*TURN_DIMENSIONS, "duplex_event")
 BUCKETS = {"10s": 10_000, "1m": 60_000}
 
 AMOUNTS = ("audio_in_ms", "audio_out_ms", "tokens_in", "tokens_out")
@@ -28,7 +31,18 @@ LATENCY_ABOVE_OR_AT = {
     "first_audio_1800ms": ("first_audio_ms", 1_800),
     "turn_4000ms": ("turn_ms", 4_000),
 }
-OUTCOMES = {"turn_error": "is_error", "abandonment": "is_abandoned", "retrieval_stale": "is_retrieval_stale"}
+OUTCOMES = {
+    "turn_error": "is_error",
+    "abandonment": "is_abandoned",
+    "retrieval_stale": "is_retrieval_stale",
+    "privacy_error": "is_privacy_error",
+}
+NOT_WITHIN_MS = {
+    "assistant_stop_300ms": ("barge_in", "stopped_after_ms", 300),
+    "overlap_recovery_1500ms": ("overlap", "resolved_after_ms", 1_500),
+    "barge_in_latency_200ms": ("barge_in", "detected_after_ms", 200),
+    "micro_turn_freshness_400ms": ("micro_turn", "context_age_ms", 400),
+}
 SCALES = {
     "queue_wait": 5,
     "asr_first_partial": 5,
@@ -44,12 +58,13 @@ DIFFERENCES_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that happened: turns, and starts and ends of streams, from `start_ms` on."""
+    """Everything that happened: turns, starts and ends of streams, and full-duplex events, from `start_ms` on."""
 
     start_ms: int
     end_ms: int
     turns: pl.DataFrame
     streams: pl.DataFrame
+    duplex: pl.DataFrame
 
 
 def observed(chunks: Iterable[Any]) -> Observed:
@@ -57,8 +72,9 @@ def observed(chunks: Iterable[Any]) -> Observed:
     steps = list(chunks)
     turns = pl.concat([rows for step in steps for rows in step.turns.values()])
     streams = pl.concat([rows for step in steps for rows in step.streams.values()])
+    duplex = [rows for step in steps for rows in step.duplex.values()]
     end_ms = -(-steps[-1].end_ms // 60_000) * 60_000  # Collectors go on to the end of the minute.
-    return Observed(steps[0].start_ms, end_ms, turns, streams)
+    return Observed(steps[0].start_ms, end_ms, turns, streams, pl.concat(duplex) if duplex else pl.DataFrame())
 
 
 def expected(world: Observed) -> dict[str, pl.DataFrame]:
@@ -68,9 +84,15 @@ def expected(world: Observed) -> dict[str, pl.DataFrame]:
     for suffix, width_ms in BUCKETS.items():
         bucket = (pl.col("ended_at_ms") // width_ms * width_ms).alias("bucket_start_ms")
         turns = world.turns.with_columns(bucket)
-        tables[f"traffic_{suffix}"] = _of_all_cuts(turns, _traffic, TURN_DIMENSIONS)
-        tables[f"burn_rate_{suffix}"] = _of_all_cuts(turns, _burn, TURN_DIMENSIONS)
-        tables[f"stage_latency_{suffix}"] = _of_all_cuts(turns, _stages, DIMENSIONS)
+        tables[f"traffic_{suffix}"] = _of_all_cuts(turns, CUTS, _traffic, TURN_DIMENSIONS)
+        tables[f"burn_rate_{suffix}"] = _of_all_cuts(turns, CUTS, _burn, BURN_DIMENSIONS)
+        tables[f"stage_latency_{suffix}"] = _of_all_cuts(turns, CUTS, _stages, DIMENSIONS)
+        if len(world.duplex):  # A replayed trace knows of none.
+            events = world.duplex.with_columns((pl.col("at_ms") // width_ms * width_ms).alias("bucket_start_ms"))
+            tables[f"duplex_events_{suffix}"] = _of_all_cuts(events, DUPLEX_CUTS, _events, DUPLEX_DIMENSIONS)
+            burn = _of_all_cuts(events, DUPLEX_CUTS, _duplex_burn, BURN_DIMENSIONS)
+            of_both = pl.concat([tables[f"burn_rate_{suffix}"], burn], how="diagonal")
+            tables[f"burn_rate_{suffix}"] = of_both
         tables[f"concurrency_{suffix}"] = _coarser(concurrency, width_ms)
     return tables
 
@@ -101,6 +123,7 @@ def _measures(table: str) -> tuple[str, ...]:
     return {
         "traffic": TRAFFIC,
         "burn_rate": ("bad", "total"),
+        "duplex_events": ("events",),
         "stage_latency": ("observations", "latency_ms_sum", "latency_ms_sumsq"),
         "concurrency": ("active_at_start", "starts", "ends", "peak_lower", "peak_upper", "replicas_needed"),
     }[kind]
@@ -109,10 +132,12 @@ def _measures(table: str) -> tuple[str, ...]:
 Count = Callable[[pl.DataFrame, list[str]], pl.DataFrame]
 
 
-def _of_all_cuts(turns: pl.DataFrame, count: Count, dimensions: tuple[str, ...]) -> pl.DataFrame:
+def _of_all_cuts(
+    observations: pl.DataFrame, cuts: tuple[tuple[str, ...], ...], count: Count, dimensions: tuple[str, ...]
+) -> pl.DataFrame:
     parts = []
-    for cut in CUTS:
-        counted = count(turns, [*cut, "bucket_start_ms"])
+    for cut in cuts:
+        counted = count(observations, [*cut, "bucket_start_ms"])
         absent = [pl.lit("").alias(name) for name in dimensions if name not in cut]
         text = pl.concat_str([pl.concat_str(pl.lit(f"{name}="), name) for name in cut], separator=",")
         parts.append(counted.with_columns(text.alias("slice"), pl.lit(",".join(cut)).alias("cut"), *absent))
@@ -143,6 +168,36 @@ def _burn(turns: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
         for name, (is_bad, judged) in verdicts.items()
     ]
     return pl.concat(parts)
+
+
+def _events(events: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    return events.group_by(keys).agg(events=pl.len().cast(pl.Int64))
+
+
+def _duplex_burn(events: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Of each indicator what is judged, kind by kind; what never came is bad."""
+    lead, cue = pl.col("safety_lead_ms"), pl.col("cue_to_backchannel_ms")
+    is_bad = {
+        "interruption_success": ("interruption", ~pl.col("was_stopped") | ~pl.col("answered_new_intent")),
+        "false_interruption": ("assistant_turn", pl.col("was_stopped") & ~pl.col("was_interrupted")),
+        "backchannel_timing": ("backchannel", cue.is_null() | (cue < 200) | (cue > 800)),
+        "action_safety": ("action", lead.is_null() | (lead <= 0)),
+    }
+    for name, (kind, column, limit) in NOT_WITHIN_MS.items():
+        is_bad[name] = (kind, pl.col(column).is_null() | (pl.col(column) > limit))
+    parts = [
+        events.filter(pl.col("duplex_event") == kind)
+        .group_by(keys)
+        .agg(bad=verdict.cast(pl.Int64).sum(), total=pl.len().cast(pl.Int64))
+        .with_columns(indicator=pl.lit(name))
+        for name, (kind, verdict) in is_bad.items()
+    ]
+    played = events.filter(pl.col("duplex_event") == "playback")
+    heard = played.explode("gaps_ms").group_by(keys).agg(bad=(pl.col("gaps_ms") > 60).cast(pl.Int64).sum())
+    frames = played.group_by(keys).agg(total=pl.col("frames_played").sum())
+    with_gaps = frames.join(heard, on=keys, how="left").with_columns(pl.col("bad").fill_null(0))
+    parts.append(with_gaps.with_columns(indicator=pl.lit("speech_continuity_60ms")))
+    return pl.concat(parts, how="diagonal").filter(pl.col("total") > 0)
 
 
 def _stages(turns: pl.DataFrame, keys: list[str]) -> pl.DataFrame:

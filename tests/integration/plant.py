@@ -30,7 +30,7 @@ from stack.processes import Running
 from stream_jobs.agents.application import GROUP as WORKER_GROUP
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.rollups import GROUP as SINK_GROUP
-from tests.integration.oracle import CUTS
+from tests.integration.oracle import CUTS, DUPLEX_CUTS
 from turnwatch.surroundings import start_worker
 
 SETTLED_WITHIN_S = 240.0
@@ -105,7 +105,7 @@ class Plant:
         """The rows of operational cuts in a range of event time, as anybody would ask for them."""
         client = connect(self.clickhouse)
         try:
-            asked = {"start": start_ms, "end": end_ms, "cuts": [",".join(cut) for cut in CUTS]}
+            asked = {"start": start_ms, "end": end_ms, "cuts": [",".join(cut) for cut in {*CUTS, *DUPLEX_CUTS}]}
             return {table: _frame(client.query_arrow(_SQL.format(table=table), asked)) for table in tables}
         finally:
             client.close()

@@ -25,7 +25,7 @@ from schemas.frames import ARROW, NDJSON, ContentType
 from schemas.rejections import Reason
 from schemas.topics import BURNS, DEAD_LETTERS, aggregates
 from tests.integration.bad_frames import SECRET, BadFrame, bad_frames
-from tests.integration.oracle import AUDIENCE_CUTS, CUTS, Observed, differences, expected, observed
+from tests.integration.oracle import AUDIENCE_CUTS, CUTS, DUPLEX_CUTS, Observed, differences, expected, observed
 from tests.integration.plant import Altering, Plant
 
 AT_ONCE = 1e6
@@ -76,6 +76,7 @@ async def test_every_table_equals_a_batch_over_all_observations(plant: Plant, se
     )
     assert plant.value(sql, **at, family="turns") == len(world.turns)
     assert plant.value(sql, **at, family="streams") == len(world.streams)
+    assert plant.value(sql, **at, family="duplex") == len(world.duplex) > 1_000
 
 
 async def test_producers_without_arrow_give_the_same_rows(plant: Plant, seed: int) -> None:
@@ -318,7 +319,9 @@ def test_the_oracle_recomputes_every_cut_of_the_contract() -> None:
     declared = {
         (cut.partition == AUDIENCE.name, cut.dimensions)
         for family in FAMILIES.values()
-        if family.name != "heartbeats"  # Producers say this of themselves: only what they saw can be recomputed.
+        # Producers say heartbeats of themselves: only what they saw can be recomputed.
+        if family.name not in ("heartbeats", "duplex")
         for cut in family.cuts
     }
     assert declared == {(False, cut) for cut in CUTS} | {(True, cut) for cut in AUDIENCE_CUTS}
+    assert {cut.dimensions for cut in FAMILIES["duplex"].cuts} == set(DUPLEX_CUTS)

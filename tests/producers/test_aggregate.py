@@ -26,6 +26,7 @@ _THRESHOLDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "turn_error": ("is_error", bool),
     "abandonment": ("is_abandoned", bool),
     "retrieval_stale": ("is_retrieval_stale", bool),
+    "privacy_error": ("is_privacy_error", bool),
 }
 
 

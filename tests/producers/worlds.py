@@ -50,6 +50,7 @@ def turns_world(
         "is_error": rng.random(count) < 0.1,
         "is_abandoned": rng.random(count) < 0.1,
         "is_retrieval_stale": rng.choice(np.array([True, False, None], dtype=object), count).tolist(),
+        "is_privacy_error": rng.choice(np.array([True, False, None], dtype=object), count).tolist(),
     }
     frame = pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None))
     absent = [pl.lit(None).alias(name) for name in TURN_COLUMNS if name not in frame.columns]

@@ -48,6 +48,7 @@ INDICATORS = (
     "turn_error",
     "abandonment",
     "retrieval_stale",
+    "privacy_error",
 )
 STAYS_WHEN_CUT_IS_FULL = ("pool",)
 """Dimensions of a closed vocabulary that identify nobody; the others become `__other__`."""
