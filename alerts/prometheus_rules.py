@@ -3,7 +3,8 @@
 A recording rule for each window tells the bad share of every slice; one alerting rule for each objective and severity
 fires where any policy row of that severity has both its windows above its threshold, because that is what one alert is
 here (`pages.alert_id`): a rule for each row would tell Alertmanager of one alert several times, and end it early. An alert
-that fires stays while its slice is silent after it was bad. There is no low-traffic rule: PromQL has no Clopper-Pearson.
+that fires stays while a row is above the lowered threshold below which it ends, and while its slice is silent after it
+was bad. There is no low-traffic rule: PromQL has no Clopper-Pearson.
 
 Windows of up to 10 minutes are recorded every 10 s, longer ones every minute: well within their state bucket, and within
 the 5 minutes for which Prometheus takes a sample as current.
@@ -43,7 +44,7 @@ def render_rules(watched: Watched, links: Links) -> str:
 
 def rules(watched: Watched, links: Links) -> dict[str, object]:
     """A rule file: the long windows, then the short ones and the alerts, which so see what was just recorded."""
-    lengths = sorted({length for each in watched for row in each.rows for length in (row.long_s, row.short_s)})
+    lengths = sorted({length for each in watched for row in each.rows for length in _lengths(each.slo, row)})
     labels = _labels(watched)
     long = [_share_rule(length, labels) for length in lengths if length > _SHORT_MAX_S]
     short = [_share_rule(length, labels) for length in lengths if length <= _SHORT_MAX_S]
@@ -64,6 +65,11 @@ def share_name(length_s: int) -> str:
     return f"slo_slice:{SLO_BAD_EVENTS}:ratio_rate{duration_text(length_s)}"
 
 
+def _lengths(slo: Slo, row: PolicyRow) -> tuple[int, ...]:
+    """The windows that a row looks at; what is left of a budget takes the whole period."""
+    return (row.long_s, row.short_s) if row.within_s is None else (row.long_s, row.short_s, slo.period_s)
+
+
 def _labels(watched: Watched) -> str:
     """What tells one slice of one objective from another, whichever worker counted it."""
     dimensions = dict.fromkeys(
@@ -81,33 +87,54 @@ def _share_rule(length_s: int, labels: str) -> Rule:
 
 def _alerts(watched: WatchedSlo, links: Links) -> Iterator[Rule]:
     """One rule for each severity, with the labels of our own alerts; a slice and its dimensions come with its series."""
-    slo = watched.slo
+    slo, life = watched.slo, watched.life
     for severity in dict.fromkeys(row.severity for row in watched.rows):
         rows = [row for row in watched.rows if row.severity == severity]
         yield {
             "alert": ALERT_NAME,
-            "expr": _expression(slo, severity, rows),
+            "expr": _expression(slo, severity, rows, life.resolve_below),
+            **_lasting("for", life.pending_s[severity]),
+            **_lasting("keep_firing_for", life.keep_firing_s[severity]),
             "labels": {"slo": slo.name, "severity": severity, "owner": slo.owner, "pool": slo.pool},
             "annotations": _annotations(slo, rows, links),
         }
 
 
-def _expression(slo: Slo, severity: Severity, rows: Sequence[PolicyRow]) -> str:
-    """Whether a row is exceeded; or whether one was, and its slice has been silent since the alert began to fire."""
+def _lasting(name: str, length_s: int) -> dict[str, object]:
+    return {name: duration_text(length_s)} if length_s else {}
+
+
+def _expression(slo: Slo, severity: Severity, rows: Sequence[PolicyRow], part: Decimal) -> str:
+    """Whether a row is exceeded; or whether the alert fires, and a row is near enough to keep it, or its slice silent."""
     exceeded = "\nor\n".join(_exceeded(slo, row) for row in rows)
-    silent = "\n  or\n".join(_silent(slo, row) for row in rows)
+    kept = "\n  or\n".join(_kept(slo, row, part) for row in rows if row.kind != "any_event")
+    if (
+        not kept
+    ):  # No row has a threshold that could be lowered, or a window that could be silent while the other is bad.
+        return exceeded
     firing = f'ALERTS{{alertname="{ALERT_NAME}", alertstate="firing", severity="{severity}", slo="{slo.name}"}}'
-    return f"{exceeded}\nor\n(\n{silent}\n) and on (slo, slice) {firing}"
+    return f"{exceeded}\nor\n(\n{kept}\n) and on (slo, slice) {firing}"
 
 
 def _exceeded(slo: Slo, row: PolicyRow) -> str:
-    above = _decimal(row.threshold)
-    return f"({_share(slo, row, row.long_s)} > {above} and {_share(slo, row, row.short_s)} > {above})"
+    above = _limit(slo, row, Decimal(1))
+    windows = dict.fromkeys((row.long_s, row.short_s))
+    return f"({' and '.join(f'{_share(slo, row, length_s)} > {above}' for length_s in windows)})"
 
 
-def _silent(slo: Slo, row: PolicyRow) -> str:
-    above = _decimal(row.threshold)
-    return f"  ({_share(slo, row, row.long_s)} > {above} unless {_share(slo, row, row.short_s)})"
+def _kept(slo: Slo, row: PolicyRow, part: Decimal) -> str:
+    """The long window is above the lowered threshold, and the short one not at or below it: above it, or without traffic."""
+    above = _limit(slo, row, part)
+    return f"  ({_share(slo, row, row.long_s)} > {above} unless {_share(slo, row, row.short_s)} <= {above})"
+
+
+def _limit(slo: Slo, row: PolicyRow, part: Decimal) -> str:
+    """The row's threshold, or that part of it; where it follows from what is left of the budget, an expression."""
+    if row.within_s is None:
+        return _decimal(row.threshold * part)
+    rate, times = _decimal(slo.budget_rate), _decimal(Decimal(slo.period_s) / row.within_s)
+    limit = f"clamp_min(({rate} - {_share(slo, row, slo.period_s)}) * {times}, {rate})"
+    return limit if part == 1 else f"({_decimal(part)} * {limit})"
 
 
 def _share(slo: Slo, row: PolicyRow, length_s: int) -> str:
@@ -129,10 +156,7 @@ def _too_coarse(slo: Slo, row: PolicyRow) -> Iterator[str]:
 
 
 def _annotations(slo: Slo, rows: Sequence[PolicyRow], links: Links) -> dict[str, str]:
-    above = ", or ".join(
-        f"above {percent(float(row.threshold))} in {duration_text(row.long_s)} and in {duration_text(row.short_s)}"
-        for row in rows
-    )
+    above = ", or ".join(_said(row) for row in rows)
     allowed = percent(float(slo.budget_rate))
     return {
         "summary": f"{slo.name} burns its budget in {{{{ $labels.slice }}}}: "
@@ -141,6 +165,17 @@ def _annotations(slo: Slo, rows: Sequence[PolicyRow], links: Links) -> dict[str,
         f"Fires where the share of bad turns is {above}.",
         "runbook_url": links.runbook(slo.runbook),
     }
+
+
+def _said(row: PolicyRow) -> str:
+    """Above what a row fires, for readers."""
+    long, short = duration_text(row.long_s), duration_text(row.short_s)
+    if row.kind == "any_event":
+        return f"above 0 % in {long}"
+    if row.within_s is not None:
+        spent = f"what spends the rest of the budget within {duration_text(row.within_s)}"
+        return f"above {spent} in {long} and in {short}"
+    return f"above {percent(float(row.threshold))} in {long} and in {short}"
 
 
 def _decimal(threshold: Decimal) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,22 @@ from numpy.typing import NDArray
 
 from schemas.metrics import SLO_BAD_EVENTS, SLO_EVENTS
 from schemas.slices import slice_dimensions
-from schemas.slos import LowTraffic, Severity, WatchedSlo
-from turnwatch.backtest.engine import Alerted, alerts
+from schemas.slos import LowTraffic, PolicyRow, Severity, WatchedSlo
+from turnwatch.backtest.engine import Alerted, alerts, state_bucket_ms
 from turnwatch.backtest.series import Series, Span
 
 START_MS = 1_790_000_000_000 // 86_400_000 * 86_400_000
 
 Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """One alert from its beginning to its end, which is `None` if it lasts beyond the data."""
+
+    severity: Severity
+    from_ms: int
+    to_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,55 @@ class Told:
         span = Span(START_MS, START_MS + len(self.bad) * self.width_s * 1_000, self.width_s * 1_000)
         reported = np.ones(len(self.bad), dtype=bool)
         counts = (np.array([self.bad]), np.array([self.total]), np.array([START_MS]), reported)
-        watched = WatchedSlo(self.watched.slo, self.watched.rows, LowTraffic.none())
+        watched = WatchedSlo(self.watched.slo, self.watched.rows, LowTraffic.none(), self.watched.life)
         return alerts(Series(span, (self.slice,), *counts), watched)
+
+    def lived(self) -> list[Lived]:
+        """The same once more, bucket by bucket and with fractions, for rows of every kind and any life."""
+        severities = dict.fromkeys(row.severity for row in self.watched.rows)
+        return [lived for severity in severities for lived in self._lived(severity)]
+
+    def _lived(self, severity: Severity) -> Iterator[Lived]:
+        life = self.watched.life
+        rows = [row for row in self.watched.rows if row.severity == severity]
+        exceeded_since: int | None = None
+        over_since: int | None = None
+        from_ms: int | None = None
+        for buckets in range(1, len(self.bad) + 1):
+            end_ms = START_MS + buckets * self.width_s * 1_000
+            is_exceeded = any(self._exceeds(row, buckets, Fraction(1)) for row in rows)
+            exceeded_since = (exceeded_since or end_ms) if is_exceeded else None
+            if from_ms is None:
+                if exceeded_since is not None and end_ms - exceeded_since >= life.pending_s[severity] * 1_000:
+                    from_ms = end_ms
+                continue
+            part = Fraction(life.resolve_below)
+            stays = is_exceeded or any(self._exceeds(row, buckets, part, or_silent=True) for row in rows)
+            over_since = None if stays else over_since or end_ms
+            if over_since is not None and end_ms - over_since >= life.keep_firing_s[severity] * 1_000:
+                yield Lived(severity, from_ms, end_ms)
+                from_ms = over_since = None
+        if from_ms is not None:
+            yield Lived(severity, from_ms, None)
+
+    def _exceeds(self, row: PolicyRow, buckets: int, part: Fraction, or_silent: bool = False) -> bool:
+        (long, _), (short, turns) = (self._share(length_s, buckets) for length_s in (row.long_s, row.short_s))
+        limit = part * self._fires_at(row, buckets)
+        return long > limit and (short > limit or (or_silent and turns == 0))
+
+    def _fires_at(self, row: PolicyRow, buckets: int) -> Fraction:
+        if row.within_s is None:
+            return Fraction(row.threshold)
+        slo = self.watched.slo
+        rate, spent = 1 - Fraction(slo.objective), self._share(slo.period_s, buckets)[0]
+        return max(rate, (rate - spent) * slo.period_s / row.within_s)
+
+    def _share(self, length_s: int, buckets: int) -> tuple[Fraction, int]:
+        """Bad share of the last window, whose start is rounded outward, and how many turns are in it."""
+        state_s = state_bucket_ms(length_s, is_wide=False) // 1_000
+        first = max(0, (buckets * self.width_s - length_s) // state_s * state_s // self.width_s)
+        bad, total = (int(counts[first:buckets].sum()) for counts in (self.bad, self.total))
+        return (Fraction(bad, total) if total else Fraction(0)), total
 
     def counters(self) -> list[dict[str, str]]:
         """The counters that a worker would have shown after every bucket."""
@@ -51,7 +108,7 @@ class Told:
             for name, counts in ((SLO_EVENTS, self.total), (SLO_BAD_EVENTS, self.bad))
         ]
 
-    def lives(self, alert: Alerted, within_s: int) -> list[dict[str, Any]]:
+    def lives(self, alert: Alerted | Lived, within_s: int) -> list[dict[str, Any]]:
         """Expectations that the alert fires as long and without a break; its beginning and end differ by so much at most."""
         assert alert.to_ms is not None
         firing, all_s = self._firing(alert.severity), len(self.bad) * self.width_s

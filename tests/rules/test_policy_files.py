@@ -19,10 +19,10 @@ from alerts.document_files import WrongFiles
 from alerts.openslo import SHIPPED_SLOS
 from alerts.policies import policy_for, policy_problems, unreachable_rows
 from alerts.policy_document import SHIPPED_POLICIES, PolicyFileError, load_policies, load_policy, shipped_policies
-from alerts.policy_rows import BudgetShare, Outage, Policy, WrittenRow
-from schemas.slos import LowTraffic, Slo
+from alerts.policy_rows import AnyEvent, BudgetShare, Exhausts, Outage, Policy, WrittenRow
+from schemas.slos import Life, LowTraffic, PolicyRow, Slo
 from tests.rules.burning import DAY_S, TURN_SLO
-from tests.rules.documents import OF_A_THRESHOLD, OF_GOOD_TURNS, TURN_ALONE, WRITTEN_POLICY
+from tests.rules.documents import LIVELY_POLICY, OF_A_THRESHOLD, OF_GOOD_TURNS, TURN_ALONE, WRITTEN_POLICY
 
 HOUR_S = 3_600
 STANDARD = (SHIPPED_POLICIES / "standard.yaml").read_text(encoding="utf-8")
@@ -104,6 +104,33 @@ def test_good_turns_and_counted_thresholds_are_indicators_too(
 ) -> None:
     (watched,) = watched_slos(*folders(document, WRITTEN_POLICY))
     assert (watched.slo.indicator.name, watched.slo.period_s) == (indicator, period_d * DAY_S)
+
+
+def test_a_policy_says_what_exhausts_and_that_any_event_pages_and_how_long_alerts_last(folders: Folders) -> None:
+    slo = TURN_ALONE.replace("turnwatch/owner", "turnwatch/policy: lively\n    turnwatch/owner", 1)
+    (watched,) = watched_slos(*folders(slo, LIVELY_POLICY))
+    assert watched.rows == (
+        PolicyRow("ticket_any_event_10m", 600, 600, Decimal(0), Decimal(0), "ticket", "any_event"),
+        PolicyRow(
+            "page_exhausts_2h_1h_5m", 3_600, 300, Decimal("0.01"), Decimal(1), "page", "exhausts", within_s=2 * HOUR_S
+        ),
+    )
+    assert watched.life == Life(Decimal("0.8"), {"page": 120, "ticket": 5_400}, {"page": 30, "ticket": 0})
+
+
+def test_what_a_policy_leaves_out_of_the_life_of_alerts_is_as_shipped(folders: Folders) -> None:
+    partly = LIVELY_POLICY.replace("    ticket: 1h30m\n", "").partition("  pendingFor")[0]
+    (watched,) = watched_slos(
+        *folders(TURN_ALONE.replace("turnwatch/owner", "turnwatch/policy: lively\n    turnwatch/owner", 1), partly)
+    )
+    assert watched.life == Life(Decimal("0.8"), {"page": 120, "ticket": 600}, Life().pending_s)
+    assert [policy.life for policy in shipped_policies().values()] == [Life()] * 2
+
+
+def test_the_policy_of_what_must_never_happen_pages_for_one_bad_turn() -> None:
+    watched = policy_for(replace(TURN_SLO, policy="any-event"))
+    assert watched.rows == (PolicyRow("page_any_event_10m", 600, 600, Decimal(0), Decimal(0), "page", "any_event"),)
+    assert unreachable_rows(replace(TURN_SLO, policy="any-event")) == ()
 
 
 def test_a_policy_that_does_not_exist_is_told_at_the_line_that_names_it(folders: Folders) -> None:
@@ -274,6 +301,81 @@ def test_a_policy_of_which_nothing_can_fire_is_refused_and_has_nothing_that_cove
     assert unreachable_rows(slo_of("0.9"), policy) == ()
 
 
+def exhausting(within_s: int, window_s: int = HOUR_S) -> Policy:
+    return Policy("by-hand", exhausts=(Exhausts(within_s, window_s, "page"),))
+
+
+def test_a_budget_that_is_to_last_longer_than_its_period_is_refused_with_its_arithmetic() -> None:
+    assert only_refusal(slo_of("0.99"), exhausting(31 * DAY_S)) == (
+        "by-hand: spec.exhausts[0]: Row page_exhausts_31d_1h_5m fires while turn-4000ms-realtime is met: a whole budget goes "
+        "within 31d at a burn of 30d ÷ 31d = 0.968, which is below 1. Write a `within` of 30d (its period) or less."
+    )
+    assert list(policy_problems(slo_of("0.99"), exhausting(30 * DAY_S))) == []
+
+
+def test_a_budget_that_is_gone_before_the_row_can_see_it_is_refused_with_its_arithmetic() -> None:
+    assert only_refusal(slo_of("0.99"), exhausting(290)) == (
+        "by-hand: spec.exhausts[0]: Row page_exhausts_4m50s_1h_5m can never fire in time for turn-4000ms-realtime: its short "
+        "window, 5m, is longer than the 4m50s in which the budget is to go, and even at the largest possible burn, "
+        "1 ÷ 0.01 = 100, it fires with 100 × 4m50s ÷ 30d = 1.12 % of it left. Write a `within` of 5m or more, or a shorter "
+        "`window`."
+    )
+    assert list(policy_problems(slo_of("0.99"), exhausting(300))) == []
+    assert list(policy_problems(slo_of("0.99"), exhausting(10, window_s=10))) == []
+
+
+@pytest.mark.parametrize(
+    "policy", [exhausting(DAY_S, 8 * DAY_S), Policy("by-hand", any_event=AnyEvent(8 * DAY_S, "page"))]
+)
+def test_a_window_longer_than_the_period_is_refused_for_every_kind_of_row(policy: Policy) -> None:
+    assert "looks back 8d, and of turn-4000ms-realtime 7d (its period)" in only_refusal(slo_of("0.99", 7), policy)
+    assert list(policy_problems(slo_of("0.99", 28), policy)) == []
+
+
+def test_a_row_that_waits_for_the_budget_covers_only_where_nothing_else_does() -> None:
+    hour = BudgetShare(Decimal("0.02"), HOUR_S, "page")
+    (left_out,) = unreachable_rows(slo_of("0.9"), replace(exhausting(HOUR_S), rows=(hour,)))
+    assert left_out.covered_by.name == "page_exhausts_1h_1h_5m"
+    outage = Outage(Decimal("0.02"), 600, 60, Decimal("0.5"), "page")
+    (left_out,) = unreachable_rows(slo_of("0.9"), replace(exhausting(HOUR_S), rows=(hour,), outage=outage))
+    assert left_out.covered_by.name == "outage_10m_1m"
+
+
+@pytest.mark.parametrize(
+    ("sound", "wrong", "line", "field", "says"),
+    [
+        ("within: 2h", "within: 0s", 8, "exhausts[0].within", "0s cannot be summed from buckets of 10 s"),
+        ("within: 2h", "within: -2h", 8, "exhausts[0].within", "'-2h' is no duration"),
+        ("window: 1h", "window: 5s", 9, "exhausts[0].window", "5s cannot be summed from buckets of 10 s"),
+        ("window: 10m", "window: 5s", 12, "anyEvent.window", "5s cannot be summed from buckets of 10 s"),
+        ("severity: ticket", "severity: log", 13, "anyEvent.severity", "has to be page or ticket"),
+        ("resolveBelow: 0.8", "resolveBelow: 0", 14, "resolveBelow", "0 is no part of a threshold: write one above 0"),
+        ("resolveBelow: 0.8", "resolveBelow: 1.01", 14, "resolveBelow", "1.01 is no part of a threshold"),
+        ("resolveBelow: 0.8", "resolveBelow: -0.9", 14, "resolveBelow", "-0.9 is no part of a threshold"),
+        ("page: 2m", "page: -2m", 16, "keepFiringFor.page", "'-2m' is no duration: write one such as 5m"),
+        ("page: 2m", "page: 250ms", 16, "keepFiringFor.page", "250ms is no time to wait or to keep an alert"),
+        ("ticket: 1h30m", "ticket: 24h1s", 17, "keepFiringFor.ticket", "write whole seconds, 0s to 1d"),
+        ("ticket: 0s", "ticket: -1s", 20, "pendingFor.ticket", "'-1s' is no duration"),
+    ],
+)
+def test_what_no_alert_can_live_by_is_told_at_its_line(
+    folders: Folders, sound: str, wrong: str, line: int, field: str, says: str
+) -> None:
+    assert sound in LIVELY_POLICY
+    slos, policies = folders(TURN_ALONE, LIVELY_POLICY.replace(sound, wrong, 1))
+    (problem,) = check(slos, policies=policies)
+    assert problem.startswith(f"{policies / 'by_hand.yaml'}:{line}: spec.{field}: ")
+    assert says in problem
+
+
+def test_a_policy_that_watches_nothing_is_told_what_it_could_watch(folders: Folders) -> None:
+    slos, policies = folders(TURN_ALONE, LIVELY_POLICY.partition("  exhausts")[0])
+    (problem,) = check(slos, policies=policies)
+    assert problem == (
+        f"{policies / 'by_hand.yaml'}:5: spec: Nothing is watched: add `rows`, `outage`, `exhausts` or `anyEvent`."
+    )
+
+
 def test_rows_that_differ_by_nothing_but_their_factor_are_refused() -> None:
     low, high = (WrittenRow(HOUR_S, 300, Decimal(factor), "page") for factor in (10, 14))
     assert only_refusal(slo_of("0.99"), of_rows(high, low)) == (
@@ -329,8 +431,22 @@ def test_what_is_not_refused_can_fire_and_never_while_the_objective_is_met(
 
 
 @given(objective=objectives, period_d=periods)
-def test_the_shipped_policy_is_refused_for_no_objective(objective: Decimal, period_d: int) -> None:
-    assert list(policy_problems(slo_of(str(objective), period_d), shipped_policies()["standard"])) == []
+def test_the_shipped_policies_are_refused_for_no_objective(objective: Decimal, period_d: int) -> None:
+    for policy in shipped_policies().values():
+        assert list(policy_problems(slo_of(str(objective), period_d), policy)) == []
+
+
+@given(objective=objectives, period_d=periods, within_s=windows_s, window_s=windows_s)
+def test_a_row_that_exhausts_is_refused_exactly_when_it_is_of_no_use(
+    objective: Decimal, period_d: int, within_s: int, window_s: int
+) -> None:
+    slo = slo_of(str(objective), period_d)
+    short_s = max(10, window_s // 12 // 10 * 10)
+    is_useful = window_s <= slo.period_s and short_s <= within_s <= slo.period_s
+    assert (list(policy_problems(slo, exhausting(within_s, window_s))) == []) is is_useful
+    if is_useful:
+        (row,) = policy_for(slo, exhausting(within_s, window_s)).rows
+        assert (row.long_s, row.short_s, row.within_s) == (window_s, short_s, within_s)
 
 
 def test_the_shipped_slos_folder_is_watched_by_the_shipped_policies() -> None:
