@@ -16,7 +16,7 @@ from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, percent
 from schemas.burns import AlertState, Burn
 from schemas.slices import EVERYTHING, slice_dimensions
-from schemas.slos import Slo
+from schemas.slos import Life, Slo
 
 FROZEN = "state"
 """The annotation that a frozen alert has besides."""
@@ -24,6 +24,7 @@ ALERT_NAME = "SloBurnRateHigh"
 RUNBOOK_DEFAULT = "docs/runbooks/slo-burn-rate.md"
 BOARD_RANGE_MIN_MS = 3_600_000
 """A board opened from an alert shows at least an hour."""
+_USUAL_LIFE = Life()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,17 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """What explanations draw on: the objectives by name, and the links."""
+    """What alerts draw on: the objectives by name, the links, and how long alerts of an objective live, by its name."""
 
     slos: Mapping[str, Slo] = field(default_factory=dict)
     links: Links = Links()
     grown: GrownStages = field(default_factory=GrownStages)
     """What the shards stated of late of stages that grew."""
+    lives: Mapping[str, Life] = field(default_factory=dict)
+
+    def life_of(self, slo: str) -> Life:
+        """The life of alerts of an objective; the usual one where the objective is not known here."""
+        return self.lives.get(slo, _USUAL_LIFE)
 
 
 def labels_of(burn: Burn, paging: Paging) -> dict[str, str]:

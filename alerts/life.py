@@ -1,20 +1,25 @@
 """The life of one shard's alerts: what a decision makes of each of them.
 
-It fires when any policy row of its severity is stated for it, is stated anew at every decision while that lasts, and
-resolves when its shard has decided without it: a later instant, or the same one on more of the volume, and in any case on
-nearly all of it, because silence is never good news. What nothing has confirmed or ended for a minute is frozen, and what
-too few producers have reported makes no new alert either.
+What exceeds a row is *pending* while it wants evidence, or has not lasted for `Life.pending_s`: nobody is told of it, and
+it ends without a word when nothing states it any more. Then it *fires*, and stays while anything speaks for it: a row that
+is exceeded (`burns`, `held`), one that is near its threshold (`holding`), or silence where it was bad (`quiet`). After the
+last such statement it fires for `Life.keep_firing_s` more, and *resolves* with the first decision then: a later instant,
+or the same one on more of the volume, and in any case on nearly all of it, because silence is never good news. What
+nothing has confirmed or ended for a minute is *frozen*; waiting for its end confirms it. What too few producers have
+reported makes no new alert either. All of these times are event time.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
 
-from alerts.causes import Causes, Suspicions
-from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
-from alerts.paging_state import Shard, firing_in, is_open, next_version
-from alerts.wording import event_time, percent
-from schemas.burns import AlertState, Burn, Decision, StageGrowth
+from alerts.alert_statements import ended, firing, frozen, going_on, pending
+from alerts.causes import Suspicions
+from alerts.explanations import Paging, objective_was_removed
+from alerts.paging_state import Shard, firing_in, is_open
+from alerts.wording import percent
+from schemas.burns import AlertState, Burn, Decision, Quiet
 
 RESOLVE_COMPLETENESS_MIN = 0.95
 """Share of recent volume that a decision has to be made on before it may end an alert."""
@@ -28,109 +33,149 @@ FROZEN_AFTER_MS = 60_000
 _SLICE_IS_QUIET = "its slice has no traffic in the short window"
 
 
-def fired(shard: Shard, decision: Decision, suspicions: Suspicions, paging: Paging, now_ms: int) -> list[AlertState]:
-    """One statement per alert that burns; the row with the highest burn gives the numbers."""
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What a decision makes of a shard's alerts: the statements to publish, and what is only remembered."""
+
+    published: tuple[AlertState, ...]
+    remembered: tuple[AlertState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A decision, and what it is heard with."""
+
+    decision: Decision
+    suspicions: Suspicions
+    paging: Paging
+    now_ms: int
+
+
+def lived(shard: Shard, heard: Heard) -> Lived:
+    """Every alert of the shard that this decision begins, confirms, ends or freezes; at most one statement of each."""
+    exceeding = _exceeding(shard, heard)
+    told = [alert for alert in exceeding if _is_told(shard, alert)]
+    near = _near(shard, heard, {alert.alert for alert in exceeding})
+    stated = {alert.alert for alert in (*exceeding, *near)}
+    silent = _silent(shard, heard, stated)
+    unstated = _unstated(shard, heard, stated | silent.keys())
+    settled = stated | {alert.alert for alert in unstated}
+    stopped = _unconfirmed(shard, heard, settled, silent)
+    unsaid = {alert.alert: alert for alert in (*exceeding, *silent.values())}
+    for alert in (*told, *stopped):
+        unsaid.pop(alert.alert, None)
+    return Lived((*told, *near, *unstated, *stopped), tuple(unsaid.values()))
+
+
+def alert_id(burn: Burn | Quiet) -> str:
+    """Identity of the alert that a burn belongs to; no part of it can hold a `|`."""
+    return f"{burn.slo}|{burn.slice}|{burn.severity}"
+
+
+def _exceeding(shard: Shard, heard: Heard) -> list[AlertState]:
+    """What exceeds a row, pending or firing; of several rows the one that burns fastest on enough evidence gives the numbers."""
+    decision = heard.decision
     if decision.completeness < FIRE_COMPLETENESS_MIN:
         return []
+    burns = _fastest(decision.burns)
+    stated = _fastest(decision.held) | burns
+    return [_risen(shard.alerts.get(name), name in burns, stated[name], heard) for name in sorted(stated)]
+
+
+def _fastest(burns: Iterable[Burn]) -> dict[str, Burn]:
     best: dict[str, Burn] = {}
-    for burn in sorted(decision.burns, key=lambda burn: (-burn.long_burn, burn.long_s, burn.row)):
+    for burn in sorted(burns, key=lambda burn: (-burn.long_burn, burn.long_s, burn.row)):
         best.setdefault(alert_id(burn), burn)
-    return [_firing(shard.alerts.get(name), best[name], decision, suspicions, paging, now_ms) for name in sorted(best)]
+    return best
 
 
-def resolved(shard: Shard, decision: Decision, stated: set[str], paging: Paging, now_ms: int) -> list[AlertState]:
-    """Alerts that were open, and that a later instant was decided without, or the same one on more of the volume.
+def _risen(before: AlertState | None, is_evident: bool, burn: Burn, heard: Heard) -> AlertState:
+    """It goes on if it is open, and begins once it has been pending for long enough; until then it is pending."""
+    name, decision = alert_id(burn), heard.decision
+    since_ms = before.starts_event_ms if before and before.state == "pending" else decision.decided_ms
+    lasts_ms = 1_000 * heard.paging.life_of(burn.slo).pending_s.get(burn.severity, 0)
+    is_due = is_evident and decision.decided_ms - since_ms >= lasts_ms
+    if is_due or (before is not None and is_open(before)):
+        return firing(name, before, burn, decision, heard.suspicions, heard.paging, heard.now_ms)
+    return pending(name, before, burn, decision, heard.paging, heard.now_ms)
 
-    What no shard watches any more, because its objective was removed, is stated by none and ends the same way.
+
+def _is_told(shard: Shard, alert: AlertState) -> bool:
+    """A pending alert is published when it begins to be one, and not again."""
+    before = shard.alerts.get(alert.alert)
+    return alert.state != "pending" or before is None or before.state != "pending"
+
+
+def _near(shard: Shard, heard: Heard, stated: Set[str]) -> list[AlertState]:
+    """Open alerts that are near enough to a row's threshold to go on, though no row is exceeded."""
+    if heard.decision.completeness < FIRE_COMPLETENESS_MIN:
+        return []
+    names = {alert_id(each) for each in heard.decision.holding} - stated
+    return [going_on(alert, heard.decision, heard.now_ms, is_stated=True) for alert in _open(shard, names)]
+
+
+def _silent(shard: Shard, heard: Heard, stated: Set[str]) -> dict[str, AlertState]:
+    """Open alerts whose slice says nothing: that speaks for them, and confirms nothing."""
+    if heard.decision.completeness < FIRE_COMPLETENESS_MIN:
+        return {}
+    said = {"stated_event_ms": heard.decision.decided_ms}
+    names = {alert_id(each) for each in heard.decision.quiet} - stated
+    return {alert.alert: alert.model_copy(update=said) for alert in _open(shard, names)}
+
+
+def _unstated(shard: Shard, heard: Heard, spoken_for: Set[str]) -> list[AlertState]:
+    """Alerts that nothing speaks for any more: they wait for their end, or end.
+
+    What no shard watches any more, because its objective was removed, is stated by none and ends at once.
     """
+    decision = heard.decision
     if decision.completeness < RESOLVE_COMPLETENESS_MIN:
         return []
-    kept = stated | _quiet(decision)
     over = [
         alert
         for name, alert in sorted(shard.alerts.items())
-        if is_open(alert) and name not in kept and _confirmed(alert) < (decision.decided_ms, decision.completeness)
+        if alert.ends_ms is None and name not in spoken_for and _confirmed(alert) < _instant(decision)
     ]
-    return [_ended(alert, decision, paging, now_ms) for alert in over]
+    return [
+        ended(alert, decision, heard.paging, heard.now_ms)
+        if decision.decided_ms >= _until_ms(alert, heard)
+        else going_on(alert, decision, heard.now_ms)
+        for alert in over
+    ]
 
 
-def unconfirmed(shard: Shard, decision: Decision, settled: set[str], now_ms: int) -> list[AlertState]:
+def _until_ms(alert: AlertState, heard: Heard) -> int:
+    """Until when it fires though nothing speaks for it. Of what is not known when it was stated last, that is from now."""
+    if alert.state == "pending" or objective_was_removed(alert, heard.paging):
+        return 0
+    stated_ms = heard.decision.decided_ms if alert.stated_event_ms is None else alert.stated_event_ms
+    return stated_ms + 1_000 * heard.paging.life_of(alert.burn.slo).keep_firing_s.get(alert.burn.severity, 0)
+
+
+def _unconfirmed(shard: Shard, heard: Heard, settled: Set[str], silent: dict[str, AlertState]) -> list[AlertState]:
     """Firing alerts that no decision has been able to confirm or end for too long, this one included."""
-    quiet, oldest_ms = _quiet(decision), decision.decided_ms - FROZEN_AFTER_MS
+    decision = heard.decision
+    oldest_ms = decision.decided_ms - FROZEN_AFTER_MS
     share = f"only {percent(decision.completeness)} of recent volume has reported"
     return [
-        frozen(alert, alert.decided_event_ms, _SLICE_IS_QUIET if alert.alert in quiet else share, now_ms)
+        frozen(
+            silent.get(alert.alert, alert),
+            alert.decided_event_ms,
+            _SLICE_IS_QUIET if alert.alert in silent else share,
+            heard.now_ms,
+        )
         for alert in firing_in(shard)
         if alert.alert not in settled and alert.decided_event_ms <= oldest_ms
     ]
 
 
-def frozen(alert: AlertState, since_ms: int, why: str, now_ms: int) -> AlertState:
-    return alert.model_copy(
-        update={
-            "state": "frozen",
-            "version": next_version(alert, now_ms),
-            "annotations": alert.annotations | frozen_since(since_ms, why),
-        }
-    )
-
-
-def alert_id(burn: Burn) -> str:
-    """Identity of the alert that a burn belongs to; no part of it can hold a `|`."""
-    return f"{burn.slo}|{burn.slice}|{burn.severity}"
-
-
-def causes_of(
-    burn: Burn, starts_event_ms: int, suspicions: Suspicions, paging: Paging, known: StageGrowth | None = None
-) -> Causes:
-    slo = paging.slos.get(burn.slo)
-    causes = suspicions.causes(burn, starts_event_ms, slo.budget_rate if slo else None)
-    return replace(causes, growth=paging.grown.named(burn, causes.explanation, starts_event_ms) or known)
-
-
-def _firing(
-    previous: AlertState | None, burn: Burn, decision: Decision, suspicions: Suspicions, paging: Paging, now_ms: int
-) -> AlertState:
-    goes_on = previous is not None and is_open(previous)
-    starts_event_ms = previous.starts_event_ms if previous and goes_on else decision.decided_ms
-    known = previous.growth if previous and goes_on else None
-    causes = causes_of(burn, starts_event_ms, suspicions, paging, known)
-    return AlertState(
-        alert=alert_id(burn),
-        state="firing",
-        burn=burn,
-        starts_event_ms=starts_event_ms,
-        decided_event_ms=decision.decided_ms,
-        starts_ms=previous.starts_ms if previous and goes_on else now_ms,
-        ends_ms=None,
-        completeness=decision.completeness,
-        version=next_version(previous, now_ms),
-        labels=previous.labels if previous and goes_on else labels_of(burn, paging),
-        family=decision.family,
-        annotations=explain(burn, decision.decided_ms, decision.completeness, paging, causes),
-        growth=causes.growth,
-    )
-
-
-def _ended(alert: AlertState, decision: Decision, paging: Paging, now_ms: int) -> AlertState:
-    said = {name: text for name, text in alert.annotations.items() if name != FROZEN}
-    return alert.model_copy(
-        update={
-            "state": "resolved",
-            "decided_event_ms": decision.decided_ms,
-            "ends_ms": now_ms,
-            "completeness": decision.completeness,
-            "version": next_version(alert, now_ms),
-            "annotations": said
-            | {"resolved_event_time": event_time(decision.decided_ms)}
-            | objective_was_removed(alert, paging),
-        }
-    )
-
-
-def _quiet(decision: Decision) -> set[str]:
-    return {f"{each.slo}|{each.slice}|{each.severity}" for each in decision.quiet}
+def _open(shard: Shard, names: Set[str]) -> list[AlertState]:
+    return [alert for name, alert in sorted(shard.alerts.items()) if name in names and is_open(alert)]
 
 
 def _confirmed(alert: AlertState) -> tuple[int, float]:
     return alert.decided_event_ms, alert.completeness
+
+
+def _instant(decision: Decision) -> tuple[int, float]:
+    return decision.decided_ms, decision.completeness

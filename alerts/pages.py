@@ -1,7 +1,8 @@
 """The life of an alert, from what the shards state to what is published.
 
-One alert per (objective, slice, severity); `life.py` says what a decision makes of those of its own shard. Here shards meet:
-what one suspects explains what burns in another. Decisions that arrive again, or after a newer one, change nothing.
+One alert per (objective, slice, severity); `life.py` says what a decision makes of those of its own shard: pending, firing,
+frozen, resolved. Here shards meet: what one suspects explains what burns in another. Decisions that arrive again, or after
+a newer one, change nothing.
 
 An alert that nothing has confirmed or ended for a minute is *frozen*: most producers are missing, its slice has no
 traffic, or its shard decides nothing any more. It is still told as firing, and says since when it is frozen; the next
@@ -16,10 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alerts import life
+from alerts.alert_statements import causes_of, frozen
 from alerts.causes import Suspicions
 from alerts.explanations import Paging, explain
-from alerts.life import FROZEN_AFTER_MS
+from alerts.life import FROZEN_AFTER_MS, Heard, lived
 from alerts.paging_state import (
     RESOLVED_KEPT_MS,
     Pages,
@@ -54,11 +55,10 @@ def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepp
     if (decision.decided_ms, decision.completeness) < (shard.decided_ms, shard.completeness):
         return Stepped(pages)
     suspicions = Suspicions(_suspects(pages, decision))
-    fired = life.fired(shard, decision, suspicions, paging, now_ms)
-    resolved = life.resolved(shard, decision, {alert.alert for alert in fired}, paging, now_ms)
-    frozen = life.unconfirmed(shard, decision, {alert.alert for alert in (*fired, *resolved)}, now_ms)
-    published = (*fired, *resolved, *frozen)
-    alerts = {**remembered(shard.alerts, now_ms), **{alert.alert: alert for alert in published}}
+    now = lived(shard, Heard(decision, suspicions, paging, now_ms))
+    published = now.published
+    changed = {alert.alert: alert for alert in (*now.remembered, *published)}
+    alerts = {**remembered(shard.alerts, now_ms), **changed}
     is_newer = decision.decided_ms > shard.decided_ms
     heard_ms = now_ms if is_newer else shard.heard_ms
     heard = Shard(decision.decided_ms, decision.completeness, heard_ms, alerts, decision.suspects)
@@ -79,9 +79,9 @@ def freeze(pages: Pages, now_ms: int) -> Stepped:
         if unheard_ms < FROZEN_AFTER_MS:
             continue
         why = "nothing newer has been decided since"
-        frozen = [life.frozen(alert, shard.decided_ms, why, now_ms) for alert in firing_in(shard)]
-        published += frozen
-        shards[name] = replace(shard, alerts={**shard.alerts, **{alert.alert: alert for alert in frozen}})
+        stopped = [frozen(alert, shard.decided_ms, why, now_ms) for alert in firing_in(shard)]
+        published += stopped
+        shards[name] = replace(shard, alerts={**shard.alerts, **{alert.alert: alert for alert in stopped}})
     return Stepped(Pages(shards), tuple(published), tuple(published)) if published else Stepped(pages)
 
 
@@ -112,17 +112,22 @@ def _explained_elsewhere(
 
 
 def _explained(alert: AlertState, suspicions: Suspicions, paging: Paging, now_ms: int) -> dict[str, Any]:
-    causes = life.causes_of(alert.burn, alert.starts_event_ms, suspicions, paging, alert.growth)
+    causes = causes_of(alert.burn, alert.starts_event_ms, suspicions, paging, alert.growth)
     said = explain(alert.burn, alert.decided_event_ms, alert.completeness, paging, causes)
     return {"annotations": said, "growth": causes.growth, "version": next_version(alert, now_ms)}
 
 
 def _news(before: Shard, published: Iterable[AlertState]) -> tuple[AlertState, ...]:
-    """What is in another state than it was, or explained for the first time: a notification may still wait for that."""
+    """What is in another state than it was, or explained for the first time: a notification may still wait for that.
+
+    What has never fired is nobody's news.
+    """
     return tuple(alert for alert in published if _is_news(before.alerts.get(alert.alert), alert))
 
 
 def _is_news(before: AlertState | None, now: AlertState) -> bool:
+    if not now.has_fired:
+        return False
     if before is None or before.state != now.state:
         return True
     return any(name in now.annotations and name not in before.annotations for name in ("explained_by", "stage"))

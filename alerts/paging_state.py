@@ -50,12 +50,15 @@ class Pages:
 
 
 def to_send(pages: Pages, now_ms: int) -> tuple[AlertState, ...]:
-    """What Alertmanagers have to know: all that fires, and what has resolved within a day."""
-    return tuple(alert for alert in pages.alerts if _is_remembered(alert, now_ms))
+    """What Alertmanagers have to know: all that fires, and what has resolved within a day; nothing that is only pending."""
+    return tuple(alert for alert in pages.alerts if alert.has_fired and _is_remembered(alert, now_ms))
 
 
 def restore(published: Iterable[AlertState], shards: int, now_ms: int = 0) -> Pages:
-    """The state that the newest statement of each alert gives back, after a restart at `now_ms`."""
+    """The state that the newest statement of each alert gives back, after a restart at `now_ms`.
+
+    Silence is not published anew while it lasts, so of a frozen alert it is not known until when something spoke for it.
+    """
     newest: dict[str, AlertState] = {}
     for alert in published:
         if alert.alert not in newest or newest[alert.alert].version < alert.version:
@@ -86,6 +89,7 @@ def next_version(previous: AlertState | None, now_ms: int) -> int:
 
 
 def is_open(alert: AlertState) -> bool:
+    """Whether somebody has been told that it fires, and not yet of its end."""
     return alert.state in ("firing", "frozen")
 
 
@@ -99,8 +103,13 @@ def _owner(alert: AlertState, shards: int) -> Owner:
 
 def _shard_of(alerts: list[AlertState], now_ms: int) -> Shard:
     decided_ms, completeness = max((alert.decided_event_ms, alert.completeness) for alert in alerts)
-    return Shard(decided_ms, completeness, now_ms, {alert.alert: alert for alert in alerts})
+    return Shard(decided_ms, completeness, now_ms, {alert.alert: _restored(alert) for alert in alerts})
+
+
+def _restored(alert: AlertState) -> AlertState:
+    return alert.model_copy(update={"stated_event_ms": None}) if alert.state == "frozen" else alert
 
 
 def _is_remembered(alert: AlertState, now_ms: int) -> bool:
-    return alert.ends_ms is None or now_ms - alert.ends_ms < RESOLVED_KEPT_MS
+    """Whether it is open, or somebody may still have to hear of its end."""
+    return alert.ends_ms is None or (alert.has_fired and now_ms - alert.ends_ms < RESOLVED_KEPT_MS)

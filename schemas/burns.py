@@ -229,8 +229,9 @@ class AlertState(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     alert: Annotated[str, Field(min_length=1)]
-    state: Literal["firing", "frozen", "resolved"]
-    """`frozen`: it fired, and no data has come since that could confirm or end it."""
+    state: Literal["pending", "firing", "frozen", "resolved"]
+    """`pending`: it exceeds a row, and nobody is told yet. `frozen`: it fired, and no data has come since that could
+    confirm or end it."""
     burn: Burn
     starts_event_ms: Instant
     decided_event_ms: Instant
@@ -244,6 +245,10 @@ class AlertState(BaseModel):
     family: Name = FIRST_FAMILY
     growth: StageGrowth | None = None
     """The stage that grew as it began."""
+    has_fired: bool = True
+    """Whether anybody was told: a pending alert may end without."""
+    stated_event_ms: Instant | None = None
+    """When a decision last spoke for it; `None` where that is not known."""
 
 
 def decode_alert(payload: bytes) -> AlertState:

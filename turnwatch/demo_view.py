@@ -36,8 +36,9 @@ class View:
 
     @property
     def the_page(self) -> AlertState | None:
-        """The page for the slice that the incident is in."""
-        return self.alerts.get(f"{self.slo.name}|{self.truth.slice}|page")
+        """The page for the slice that the incident is in, once it has fired."""
+        page = self.alerts.get(f"{self.slo.name}|{self.truth.slice}|page")
+        return page if page is not None and page.has_fired else None
 
     def since_start(self, event_ms: int) -> str:
         seconds = max(0, event_ms - self.start_ms) // 1_000

@@ -138,7 +138,8 @@ def worker_settings(
 ) -> WorkerSettings:
     slos = load_slos()
     links = Links(settings.runbook_base_url, board_url(settings, "turnwatch-fleet-overview"))
-    paging = Paging({slo.name: slo for slo in slos}, links)
+    watched = tuple(policy_for(slo) for slo in slos)
+    paging = Paging({slo.name: slo for slo in slos}, links, {each.slo.name: each.life for each in watched})
     return WorkerSettings(
         application=ApplicationSettings(
             known.kafka,
@@ -149,7 +150,7 @@ def worker_settings(
             queued_bytes_max=_queued_for_a_stage(settings),
         ),
         stages=exact or StageSettings(),
-        watched=tuple(policy_for(slo) for slo in slos),
+        watched=watched,
         pager=Pager(
             Alertmanagers(known.alertmanagers), paging, metrics, round(settings.alertmanager.open_at_least_s * 1_000)
         ),

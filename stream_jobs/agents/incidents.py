@@ -185,7 +185,7 @@ class IncidentsStage(Stage):
         alerts = {**silences.alerts, **_still(silences.alerts, self._ending_silences)}
         self._pager.tell(_as_told(self._pages, self._ending), replace(silences, alerts=alerts), is_news)
         states = Counter(alert.state for alert in self._pages.alerts)
-        for state in ("firing", "frozen"):
+        for state in ("pending", "firing", "frozen"):
             self._metrics.alerts.labels(state).set(states[state])
 
     def _part_of(self, event: Event) -> Decision:

@@ -18,7 +18,7 @@ from schemas.burns import AlertState
 from schemas.families import AUDIENCE, INDICATORS, OPERATIONAL, TURNS, PrivacyPartition
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
-from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
+from schemas.slos import Life, LowTraffic, PolicyRow, Slo, WatchedSlo
 from stream_jobs.operators.burn_rate import BurnRate
 from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.opening import Record
@@ -45,6 +45,8 @@ SLO = Slo(
     "turns", INDICATORS[4], "realtime", Decimal("0.95"), 30 * 86_400, ("pool", "pool,bundle", "pool,language"), "owner", "", ""
 )  # fmt: skip
 WATCHED = WatchedSlo(SLO, ROWS, LowTraffic(bad_events_min=4))
+PAGING = Paging(lives={SLO.name: Life(keep_firing_s={"page": 0, "ticket": 0})})
+"""The backtest has alerts end with the first decision that does not state them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def streamed(records: Sequence[Record], watched: WatchedSlo = WATCHED) -> list[T
         list(operator.rollups())
         while made := list(operator.decide(now_ms=0)):  # A pause is decided in several calls.
             for each in made:
-                stepped = step(pages, each.decision, Paging(), each.decision.decided_ms)
+                stepped = step(pages, each.decision, PAGING, each.decision.decided_ms)
                 pages = stepped.pages
                 published += [(each.decision.decided_ms, state) for state in stepped.published]
     return _lives(published)

@@ -276,7 +276,7 @@ async def test_a_page_is_delivered_listed_notified_and_resolved(api: Api) -> Non
         (found,) = await api.listed()
         assert (found["labels"], found["annotations"]) == (fired.news[0].labels, fired.news[0].annotations)
         assert (await api.receiver.next())["status"] == "firing"
-        over = step(fired.pages, decided(20), PAGING, now_ms())
+        over = step(fired.pages, decided(70), PAGING, now_ms())
         assert await alertmanagers.send(over.news, now_ms()) == (Outcome(api.url, delivered=1),)
     heard = await api.receiver.next()
     assert (heard["status"], heard["alerts"][0]["labels"]) == ("resolved", fired.news[0].labels)

@@ -30,7 +30,7 @@ def test_what_fires_is_told_at_once_and_an_end_once_it_is_saved(tmp_path: Path) 
     desk.hear(decided(10, burning()))
     assert told(desk) == ["firing"], "nobody waits for a save to be paged"
     desk.save()
-    desk.hear(decided(20))
+    desk.hear(decided(70))
     assert told(desk) == ["firing"]
     assert desk.save() == ["resolved"]
     assert told(desk) == ["resolved"]
@@ -42,12 +42,12 @@ def test_a_worker_killed_before_an_end_is_saved_has_not_told_it(tmp_path: Path) 
     desk.hear(decided(10, burning()))
     desk.hear(SILENCE)
     desk.save()
-    desk.hear(decided(20))
+    desk.hear(decided(70))
     desk.hear(SILENCE.model_copy(update={"version": 8, "silent": ()}))
     assert told(desk) == ["firing", "firing"]
     desk.start()
     assert told(desk) == ["firing", "firing"]
-    desk.hear(decided(20))
+    desk.hear(decided(70))
     desk.hear(SILENCE.model_copy(update={"version": 8, "silent": ()}))
     desk.save()
     desk.start()
@@ -58,10 +58,10 @@ def test_what_fires_again_before_its_end_was_saved_is_told_as_it_is(tmp_path: Pa
     desk = Desk(tmp_path, REPLAYED)
     desk.hear(decided(10, burning()))
     desk.save()
-    desk.hear(decided(20))
-    desk.hear(decided(30, burning(bad_share=0.5)))
+    desk.hear(decided(70))
+    desk.hear(decided(80, burning(bad_share=0.5)))
     (alert,) = desk.pager.pages.alerts
-    assert (alert.state, alert.decided_event_ms) == ("firing", decided(30).decided_ms)
+    assert (alert.state, alert.decided_event_ms) == ("firing", decided(80).decided_ms)
     desk.save()
     assert told(desk) == ["firing"]
 

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from alerts.alertmanager import Alertmanagers
 from alerts.explanations import Paging
-from alerts.pages import FROZEN_AFTER_MS
+from alerts.pages import FROZEN_AFTER_MS, to_send
 from producers.collector import Frame
 from schemas.burns import AlertState, Decision
 from schemas.families import FAMILIES
@@ -170,7 +170,23 @@ def test_a_frozen_page_is_frozen_after_a_kill_and_still_ends_on_evidence(tmp_pat
     desk.start()
     assert [alert.state for alert in desk.pager.pages.alerts] == ["frozen"]
     desk.hear(decided(20))
+    assert desk.save() == ["firing"], "nobody knows when something last spoke for it: it waits its minute from here"
+    desk.hear(decided(80))
     assert desk.save() == ["resolved"]
+
+
+def test_a_pending_page_is_published_and_told_to_nobody(tmp_path: Path, clock: HeldClock) -> None:
+    desk = Desk(tmp_path, LIVE)
+    desk.hear(decided(10, held=(burning(),)))
+    assert desk.save() == ["pending"]
+    assert desk.gauge("turnwatch_alerts", state="pending") == 1
+    desk.start()
+    assert [alert.state for alert in desk.pager.pages.alerts] == ["pending"]
+    assert desk.gauge("turnwatch_alerts", state="pending") == 1
+    assert to_send(desk.pager.pages, NOW_MS) == ()
+    desk.hear(decided(20))
+    assert desk.save() == ["resolved"]
+    assert desk.gauge("turnwatch_alerts", state="pending") == 0
 
 
 def test_in_a_replay_that_has_ended_nothing_freezes(tmp_path: Path, clock: HeldClock) -> None:

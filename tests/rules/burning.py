@@ -7,7 +7,7 @@ from decimal import Decimal
 from alerts.policies import policy_for
 from schemas.burns import Burn, Decision, Suspect
 from schemas.families import INDICATORS
-from schemas.slos import PolicyRow, Slo
+from schemas.slos import Life, PolicyRow, Slo
 
 DAY_S = 86_400
 CANARY = "pool=realtime,bundle=v2-canary"
@@ -23,6 +23,9 @@ TURN_SLO = Slo(
     description="A whole turn takes less than 4 s.",
     runbook="docs/runbooks/slo-burn-rate.md",
 )
+
+ENDS_AT_ONCE = Life(keep_firing_s={"page": 0, "ticket": 0})
+"""An alert's life without a wait for its end."""
 
 
 def row_named(name: str, slo: Slo = TURN_SLO) -> PolicyRow:

@@ -89,7 +89,7 @@ async def test_a_page_is_listed_notified_and_resolved_through_a_real_alertmanage
             assert page.receiver == "on-call"
             assert page.alerts[0].annotations["summary"] == fired.news[0].annotations["summary"]
 
-            over = step(fired.pages, decided(20), PAGING, now_ms())
+            over = step(fired.pages, decided(70), PAGING, now_ms())
             await alertmanagers.send(over.news, now_ms())
             resolved = await notified(pager, lambda each: each.status == "resolved")
             assert resolved.alerts[0].labels == page.alerts[0].labels
@@ -226,7 +226,7 @@ def test_an_address_that_is_none_is_refused_without_repeating_it(url: str) -> No
 
 def test_a_firing_alert_outlives_us_by_an_hour_and_a_resolved_one_has_its_end() -> None:
     fired = step(Pages(), decided(10, burning()), PAGING, 1_800_000_000_000)
-    over = step(fired.pages, decided(20), PAGING, 1_800_000_007_000)
+    over = step(fired.pages, decided(70), PAGING, 1_800_000_007_000)
     first = postable(fired.news[0], now_ms=1_800_000_001_000)
     last = postable(over.news[0], now_ms=1_800_000_009_000)
     assert (first["startsAt"], first["endsAt"]) == ("2027-01-15T08:00:00.000Z", "2027-01-15T09:00:01.000Z")

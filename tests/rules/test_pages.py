@@ -1,6 +1,7 @@
 """The life of an alert: it fires once, goes on while stated, ends on evidence, and survives disorder and restarts.
 
-Where there is no evidence it freezes, which everybody can see, and thaws with the next decision on enough data.
+Where there is no evidence it freezes, which everybody can see, and thaws with the next decision on enough data. Alerts
+end at once here; `test_life.py` has them pending, near a threshold, and waiting for their end.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from alerts.explanations import Paging
 from alerts.pages import FROZEN_AFTER_MS, RESOLVED_KEPT_MS, Pages, Stepped, freeze, restore, step, to_send
 from schemas.burns import AlertState, Decision, Quiet
 from schemas.slices import shard_of
-from tests.rules.burning import CANARY, TURN_SLO, burning, decided
+from tests.rules.burning import CANARY, ENDS_AT_ONCE, TURN_SLO, burning, decided
 
-PAGING = Paging(slos={TURN_SLO.name: TURN_SLO})
+PAGING = Paging(slos={TURN_SLO.name: TURN_SLO}, lives={TURN_SLO.name: ENDS_AT_ONCE})
 NOW_MS = 1_800_000_000_000
 
 

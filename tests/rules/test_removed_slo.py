@@ -75,6 +75,8 @@ def test_while_a_shard_still_states_it_it_goes_on_paging() -> None:
 def test_an_objective_that_was_never_known_here_was_not_removed() -> None:
     """A newer worker's: it pages while it is stated, and ends like any other."""
     pages = stepped(fired(REMOVED), unstated(20, SLICES[0]), paging=REMOVED)
+    assert set(states(pages).values()) == {"firing"}, "it waits for its end"
+    pages = stepped(pages, unstated(70, SLICES[0]), paging=REMOVED)
     assert states(pages) == dict(zip(SLICES, ("resolved", "firing"), strict=True))
     assert reasons(pages) == [{}, {}]
 

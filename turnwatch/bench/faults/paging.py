@@ -170,7 +170,7 @@ def pages_besides(notifications: Iterable[Notification]) -> Counter[str]:
 
 
 def _pages_of(published: Iterable[AlertState]) -> Iterable[AlertState]:
-    return (state for state in published if state.burn.severity == "page")
+    return (state for state in published if state.burn.severity == "page" and state.has_fired)
 
 
 def _said_twice(notifications: Sequence[Notification]) -> list[str]:

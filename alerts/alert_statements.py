@@ -1,0 +1,123 @@
+"""What is said of one alert: pending, firing, going on, frozen, resolved. Which of them is due is `life.py`'s question."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from alerts.causes import Causes, Suspicions
+from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
+from alerts.paging_state import is_open, next_version
+from alerts.wording import event_time
+from schemas.burns import AlertState, Burn, Decision, StageGrowth
+
+
+def pending(
+    name: str, before: AlertState | None, burn: Burn, decision: Decision, paging: Paging, now_ms: int
+) -> AlertState:
+    """Nobody is told of it: it has no causes, and as its beginning the instant at which it was stated first."""
+    goes_on = before is not None and before.state == "pending"
+    return AlertState(
+        alert=name,
+        state="pending",
+        burn=burn,
+        starts_event_ms=before.starts_event_ms if before and goes_on else decision.decided_ms,
+        decided_event_ms=decision.decided_ms,
+        starts_ms=before.starts_ms if before and goes_on else now_ms,
+        ends_ms=None,
+        completeness=decision.completeness,
+        version=next_version(before, now_ms),
+        labels=labels_of(burn, paging),
+        family=decision.family,
+        annotations=explain(burn, decision.decided_ms, decision.completeness, paging),
+        has_fired=False,
+    )
+
+
+def firing(
+    name: str,
+    before: AlertState | None,
+    burn: Burn,
+    decision: Decision,
+    suspicions: Suspicions,
+    paging: Paging,
+    now_ms: int,
+) -> AlertState:
+    """It begins at this instant, pending or not before; or it goes on, with the labels that it began with."""
+    goes_on = before is not None and is_open(before)
+    starts_event_ms = before.starts_event_ms if before and goes_on else decision.decided_ms
+    known = before.growth if before and goes_on else None
+    causes = causes_of(burn, starts_event_ms, suspicions, paging, known)
+    return AlertState(
+        alert=name,
+        state="firing",
+        burn=burn,
+        starts_event_ms=starts_event_ms,
+        decided_event_ms=decision.decided_ms,
+        starts_ms=before.starts_ms if before and goes_on else now_ms,
+        ends_ms=None,
+        completeness=decision.completeness,
+        version=next_version(before, now_ms),
+        labels=before.labels if before and goes_on else labels_of(burn, paging),
+        family=decision.family,
+        annotations=explain(burn, decision.decided_ms, decision.completeness, paging, causes),
+        stated_event_ms=decision.decided_ms,
+        growth=causes.growth,
+    )
+
+
+def going_on(alert: AlertState, decision: Decision, now_ms: int, is_stated: bool = False) -> AlertState:
+    """It fires on with the figures it had: near a threshold (`is_stated`), or waiting for its end."""
+    knows_when = is_stated or alert.stated_event_ms is None
+    return alert.model_copy(
+        update={
+            "state": "firing",
+            "decided_event_ms": decision.decided_ms,
+            "completeness": decision.completeness,
+            "version": next_version(alert, now_ms),
+            "annotations": _thawed(alert),
+            "stated_event_ms": decision.decided_ms if knows_when else alert.stated_event_ms,
+        }
+    )
+
+
+def frozen(alert: AlertState, since_ms: int, why: str, now_ms: int) -> AlertState:
+    """It is told as firing, and says that nothing confirms or ends it."""
+    return alert.model_copy(
+        update={
+            "state": "frozen",
+            "version": next_version(alert, now_ms),
+            "annotations": alert.annotations | frozen_since(since_ms, why),
+        }
+    )
+
+
+def ended(alert: AlertState, decision: Decision, paging: Paging, now_ms: int) -> AlertState:
+    """It ends with this decision, and says so if its objective was removed."""
+    return alert.model_copy(
+        update={
+            "state": "resolved",
+            "decided_event_ms": decision.decided_ms,
+            "ends_ms": now_ms,
+            "completeness": decision.completeness,
+            "version": next_version(alert, now_ms),
+            "annotations": _thawed(alert)
+            | {"resolved_event_time": event_time(decision.decided_ms)}
+            | objective_was_removed(alert, paging),
+        }
+    )
+
+
+def causes_of(
+    burn: Burn, starts_event_ms: int, suspicions: Suspicions, paging: Paging, known: StageGrowth | None = None
+) -> Causes:
+    """Why it may burn; which slices explain it only where the objective is known here.
+
+    `known` is the stage that it was said to have grown as it began.
+    """
+    slo = paging.slos.get(burn.slo)
+    causes = suspicions.causes(burn, starts_event_ms, slo.budget_rate if slo else None)
+    return replace(causes, growth=paging.grown.named(burn, causes.explanation, starts_event_ms) or known)
+
+
+def _thawed(alert: AlertState) -> dict[str, str]:
+    return {name: text for name, text in alert.annotations.items() if name != FROZEN}
