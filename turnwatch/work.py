@@ -139,7 +139,7 @@ def worker_settings(
     slos = load_slos()
     links = Links(settings.runbook_base_url, board_url(settings, "turnwatch-fleet-overview"))
     watched = tuple(policy_for(slo) for slo in slos)
-    paging = Paging({slo.name: slo for slo in slos}, links, {each.slo.name: each.life for each in watched})
+    paging = Paging({slo.name: slo for slo in slos}, links, lives={each.slo.name: each.life for each in watched})
     return WorkerSettings(
         application=ApplicationSettings(
             known.kafka,
