@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from alerts.document_sentences import Name, Number, Part, Text, clipped, one_of, wrong
 from schemas.dimensions import DIMENSIONS
-from schemas.families import INDICATORS, Indicator
+from schemas.families import ALL_INDICATORS, INDICATORS, Indicator
 
 PERIODS_D = (7, 28, 30, 90)
 """Periods that state and tables are kept for."""
@@ -42,9 +42,9 @@ def good(indicator: Indicator) -> str:
 
 
 Pool = Annotated[str, one_of("No pool", DIMENSIONS["pool"].vocabulary)]
-BadMeasure = Annotated[str, one_of("No measure of bad turns", (each.bad for each in INDICATORS))]
-GoodMeasure = Annotated[str, one_of("No measure of good turns", map(good, INDICATORS))]
-TotalMeasure = Annotated[str, one_of("No measure of judged turns", (each.total for each in INDICATORS))]
+BadMeasure = Annotated[str, one_of("No measure of bad turns", (each.bad for each in ALL_INDICATORS))]
+GoodMeasure = Annotated[str, one_of("No measure of good turns", map(good, ALL_INDICATORS))]
+TotalMeasure = Annotated[str, one_of("No measure of judged turns", (each.total for each in ALL_INDICATORS))]
 JudgedLatency = Annotated[
     str, one_of("No latency that is judged", dict.fromkeys(each.stage for each in INDICATORS if each.stage))
 ]
@@ -127,7 +127,7 @@ class RatioMetric(Part):
 
     @property
     def indicator(self) -> Indicator:
-        return next(each for each in INDICATORS if self.part in (each.bad, good(each)))
+        return next(each for each in ALL_INDICATORS if self.part in (each.bad, good(each)))
 
     @model_validator(mode="after")
     def _is_one_ratio(self) -> RatioMetric:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from schemas.dimensions import DIMENSIONS, Dimension
-from schemas.families import FAMILIES, INDICATORS, Family
+from schemas.families import FAMILIES, INDICATORS_OF, Family, Indicator
 from schemas.tables import TABLES, Table
 from schemas.views import VIEWS
 
@@ -49,12 +49,20 @@ def _class(dimension: Dimension) -> str:
 
 def _indicators() -> str:
     rows = [
-        (f"`{each.name}`", each.meaning, "" if each.threshold_ms is None else f"{each.threshold_ms} ms")
-        for each in INDICATORS
+        (f"`{each.name}`", f"`{family}`", each.unit, each.meaning, _threshold(each))
+        for family, indicators in INDICATORS_OF.items()
+        for each in indicators
     ]
     return "# Indicators\n\nCounted exactly at the edge, as `…_bad` and `…_total`.\n\n" + _grid(
-        ("indicator", "good is", "threshold"), rows
+        ("indicator", "family", "counts", "good is", "threshold"), rows
     )
+
+
+def _threshold(indicator: Indicator) -> str:
+    if indicator.threshold_ms is None:
+        return ""
+    low = "" if indicator.threshold_low_ms is None else f"{indicator.threshold_low_ms} to "
+    return f"{low}{indicator.threshold_ms} ms"
 
 
 def _family(family: Family) -> str:

@@ -133,6 +133,8 @@ def _by_cut(
 
 def _landed(table: str, frame: pl.DataFrame) -> pa.Table:
     known = TABLES[table]
+    if "duplex_event" in known.column_names and "duplex_event" not in frame.columns:
+        frame = frame.with_columns(duplex_event=pl.lit(""))  # Rows of turns, of which no cut names it.
     return frame.select(known.column_names).to_arrow().cast(known.arrow_schema)
 
 
@@ -199,7 +201,7 @@ def _heartbeats(turns: pl.DataFrame, width_ms: int) -> pa.Table:
 
 def _burn_windows(turns: pl.DataFrame, watched: tuple[WatchedSlo, ...]) -> pa.Table:
     parts = []
-    for each in watched:
+    for each in (each for each in watched if each.slo.family is TURNS):
         slo = each.slo
         counted = turns.filter(pl.col("pool") == slo.pool).with_columns(
             pl.col(slo.indicator.bad).alias("bad"), pl.col(slo.indicator.total).alias("total")

@@ -16,7 +16,8 @@ SOUND = (SHIPPED_SLOS / "turn_4000ms.yaml").read_text().partition("---")[0]
 
 def test_what_is_shipped_is_in_order() -> None:
     assert check() == []
-    assert notes() == []
+    (note,) = notes()  # An objective of 90 % cannot burn 14.4 times as fast as allowed.
+    assert note.startswith("backchannel-timing-realtime: row page_1h_5m (burn 14.4) can never fire: ")
 
 
 def test_problems_of_the_files_are_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from alerts.openslo import SHIPPED_SLOS, SloFileError, load_slos, read_slos
 from schemas.dimensions import DIMENSIONS
-from schemas.families import FAMILIES, INDICATORS
+from schemas.families import ALL_INDICATORS, DUPLEX, DUPLEX_INDICATORS, FAMILIES, INDICATORS, TURNS
 from tests.rules.documents import OF_A_THRESHOLD, OF_GOOD_TURNS
 
 PROMISED = {
@@ -22,6 +22,19 @@ PROMISED = {
     "abandonment": "0.97",
     "retrieval-stale": "0.99",
 }
+
+PROMISED_OF_DUPLEX = {
+    "interruption-success": "0.95",
+    "false-interruption": "0.98",
+    "backchannel-timing": "0.90",
+    "assistant-stop-300ms": "0.95",
+    "overlap-recovery-1500ms": "0.95",
+    "barge-in-latency-200ms": "0.95",
+    "micro-turn-freshness-400ms": "0.95",
+    "action-safety": "0.999",
+    "speech-continuity-60ms": "0.99",
+}
+"""Of the realtime pool alone: nobody speaks with a batch job."""
 
 SOUND = (SHIPPED_SLOS / "turn_4000ms.yaml").read_text().partition("---")[0]
 
@@ -35,14 +48,19 @@ def only_problem(text: str) -> str:
 
 def test_the_shipped_objectives_are_those_promised_for_each_pool() -> None:
     for pool in DIMENSIONS["pool"].vocabulary:
-        shipped = {slo.name: slo.objective for slo in load_slos() if slo.pool == pool}
+        shipped = {slo.name: slo.objective for slo in load_slos() if slo.pool == pool and slo.family is TURNS}
         assert shipped == {f"{name}-{pool}": Decimal(objective) for name, objective in PROMISED.items()}
 
 
+def test_the_shipped_objectives_of_full_duplex_are_those_promised() -> None:
+    shipped = {slo.name: slo.objective for slo in load_slos() if slo.family is DUPLEX}
+    assert shipped == {f"{name}-realtime": Decimal(objective) for name, objective in PROMISED_OF_DUPLEX.items()}
+
+
 def test_every_indicator_that_producers_count_has_an_objective_in_each_pool() -> None:
-    counted = product(INDICATORS, DIMENSIONS["pool"].vocabulary)
+    counted = [*product(INDICATORS, DIMENSIONS["pool"].vocabulary), *product(DUPLEX_INDICATORS, ["realtime"])]
     assert sorted((slo.indicator.name, slo.pool) for slo in load_slos()) == sorted(
-        (each.name, pool) for each, pool in counted
+        (each.name, pool) for each, pool in counted if each.name != "privacy_error"
     )
 
 
@@ -153,9 +171,14 @@ def test_a_ratio_and_a_threshold_at_once_are_refused() -> None:
 
 def test_every_measure_is_of_one_family() -> None:
     names = [name for family in FAMILIES.values() for name in family.measure_names]
-    judged = [name for each in INDICATORS for name in (each.bad, each.total)]
+    judged = [name for each in ALL_INDICATORS for name in (each.bad, each.total)]
     assert [name for name in judged if names.count(name) != 1] == []
-    assert {slo.family.name for slo in load_slos()} == {"turns"}
+    assert {slo.family.name for slo in load_slos()} == {"turns", "duplex"}
+
+
+def test_a_cut_of_another_family_is_refused() -> None:
+    text = (SHIPPED_SLOS / "action_safety.yaml").read_text().replace("pool,bundle", "pool,language")
+    assert "Family 'duplex' has no cut 'pool,language'" in only_problem(text)
 
 
 def test_all_mistakes_of_a_document_are_told_at_once() -> None:

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from alerts.check import REPOSITORY
 from alerts.openslo import load_slos
 from alerts.policies import policy_for, shown
+from schemas.families import DUPLEX
 from schemas.metrics import WorkerMetrics
 from schemas.tables import TABLES
 from tests.rules.burning import TURN_SLO
@@ -49,6 +50,8 @@ INCIDENT_MIN = 10
 """For so long the canary has been slow in its LLM stage."""
 SLOW_BUCKET, USUAL_BUCKET = 832, 750
 """At scale 6: about 8.2 s and 3.4 s."""
+
+LATE_BARGE_INS = "barge_in_latency_200ms"
 
 Row = dict[str, Any]
 
@@ -83,7 +86,36 @@ def rows() -> dict[str, list[Row]]:
                 filled["stage_latency_1m"].append({**fleet, "stage": stage, **histogram})
     silent = silence()
     filled["traffic_1m"] += silent.pop("traffic_1m")
-    return filled | judged() | silent
+    of_duplex = duplex()
+    filled["burn_rate_1m"] += of_duplex.pop("burn_rate_1m")
+    told = judged()
+    told["burn_windows"] += of_duplex.pop("burn_windows")
+    return filled | told | silent | of_duplex
+
+
+def duplex() -> dict[str, list[Row]]:
+    """An hour in which barge-ins are heard in time, and ten minutes in which the canary hears them late, and too many."""
+    filled: dict[str, list[Row]] = {name: [] for name in ("burn_rate_1m", "duplex_events_1m")}
+    for minute in range(MINUTES):
+        at = {"bucket_start": (NOW - timedelta(minutes=MINUTES - minute)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
+        is_late = minute >= MINUTES - INCIDENT_MIN
+        slices = (("", 15 if is_late else 1), (",bundle=v1", 0), (",bundle=v2-canary", 15 if is_late else 1))
+        for behind, bad in slices:
+            of = {
+                "cut": "pool,bundle" if behind else "pool",
+                "slice": f"pool=realtime{behind}",
+                "pool": "realtime",
+                **at,
+            }
+            filled["burn_rate_1m"].append(
+                {**of, "indicator": LATE_BARGE_INS, "bad": bad, "total": 20 if behind else 40}
+            )
+        for kind, events in (("barge_in", 90 if is_late else 30), ("backchannel", 50)):
+            of = {"cut": "pool,duplex_event", "slice": f"pool=realtime,duplex_event={kind}", "pool": "realtime", **at}
+            filled["duplex_events_1m"].append({**of, "duplex_event": kind, "events": events})
+    window = {"slo": "barge-in-latency-200ms-realtime", "slice": "pool=realtime", "window": "5m", "window_s": 300}
+    at_end = {"decided_at": (NOW + timedelta(minutes=2)).strftime("%Y-%m-%d %H:%M:%S"), "burn": 7.5, "version": 1}
+    return filled | {"burn_windows": [window | at_end]}
 
 
 def silence() -> dict[str, list[Row]]:
@@ -190,7 +222,10 @@ def test_the_alerts_are_found() -> None:
     }
 
 
-@pytest.mark.parametrize("runbook", sorted({runbook for _, runbook in map(page_of, alerting_modules())}))
+NAMED = {runbook for _, runbook in map(page_of, alerting_modules())} | {slo.runbook for slo in load_slos()}
+
+
+@pytest.mark.parametrize("runbook", sorted(NAMED))
 def test_a_runbook_has_what_the_on_call_needs_in_the_order_they_need_it(runbook: str) -> None:
     text = (REPOSITORY / runbook).read_text()
     headings = [line.removeprefix("## ").partition(",")[0] for line in text.splitlines() if line.startswith("## ")]
@@ -236,8 +271,31 @@ def test_the_runbook_of_silence_shows_the_region_that_is_behind(found: dict[str,
     assert [row["state"] for row in frozen] == ["resolved"]
 
 
+def test_the_runbook_of_full_duplex_shows_who_hears_late_since_when_and_what_changed(
+    found: dict[str, list[list[Row]]],
+) -> None:
+    burning, slices, minutes, kinds, others = found["duplex"]
+    assert [(row["slo"], row["burning"]) for row in burning] == [("barge-in-latency-200ms-realtime", 7.5)]
+    assert slices[0]["slice"] == "pool=realtime,bundle=v2-canary"
+    assert [row["bad_percent"] for row in minutes] == [2.5] * (60 - INCIDENT_MIN) + [37.5] * INCIDENT_MIN
+    assert [(row["duplex_event"], row["per_minute_now"]) for row in kinds] == [("barge_in", 70), ("backchannel", 50)]
+    assert {row["indicator"] for row in others} == {LATE_BARGE_INS, "turn_4000ms"}
+
+
+def test_the_runbook_of_full_duplex_names_every_objective_of_it_with_what_it_allows() -> None:
+    page = (REPOSITORY / "docs" / "runbooks" / "duplex.md").read_text()
+    for slo in load_slos():
+        if slo.family is DUPLEX:
+            (line,) = [
+                line for line in page.splitlines() if line.startswith(f"| `{slo.name.removesuffix('-realtime')}` |")
+            ]
+            assert f"| `{slo.indicator.duplex_event}` |" in line
+            assert f"{(100 * slo.budget_rate).normalize():f} %" in line
+            assert f"'{slo.name}'" in page
+
+
 def test_the_first_query_shows_what_burns_now_worst_first(answers: list[list[Row]]) -> None:
-    found = [(row["slice"], row["window"], row["burning"]) for row in answers[0]]
+    found = [(row["slice"], row["window"], row["burning"]) for row in answers[0] if row["slo"] == TURN_SLO.name]
     assert sorted(found[:2]) == [("pool=realtime,bundle=v2-canary", window, 30) for window in ("1h", "5m")]
     assert sorted(found[2:]) == [("pool=realtime", window, 15) for window in ("1h", "5m")]
 

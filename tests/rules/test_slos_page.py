@@ -14,7 +14,7 @@ from alerts.openslo import read_slos
 from alerts.policies import policy_for, policy_problems
 from alerts.policy_document import PolicyDocument, load_policy
 from alerts.slo_document import PERIODS_D, SloDocument
-from schemas.families import INDICATORS
+from schemas.families import DUPLEX_INDICATORS, INDICATORS
 from schemas.slos import Slo
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "slos.md").read_text(encoding="utf-8")
@@ -78,4 +78,10 @@ def test_every_indicator_and_period_stands_on_the_page() -> None:
         if indicator.threshold_ms is not None:
             sign = "<" if indicator.bad_when == "at_or_above" else "≤"
             assert f"`{indicator.stage}` {sign} {indicator.threshold_ms} ms" in line
+    for indicator in DUPLEX_INDICATORS:
+        (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{indicator.name}` |")]
+        assert f"`{indicator.duplex_event}`" in line
+        if indicator.threshold_ms is not None:
+            low = indicator.threshold_low_ms
+            assert (f"{low} to {indicator.threshold_ms} ms" if low else f"≤ {indicator.threshold_ms} ms") in line
     assert [days for days in PERIODS_D if f"`{days}d`" not in PAGE] == []
