@@ -1,7 +1,8 @@
 """Pending: what is stated of slices beside those that burn, so that alerts begin on evidence and do not flap.
 
 A slice that exceeds a row on too little evidence is *held*: its alert is pending. Everything that is near enough to a row
-to keep an alert, and neither burns nor is stated as held, is *holding*; it begins none.
+to keep an alert, and neither burns nor is stated as held, is *holding*; it begins none. What is held and not stated, because
+there is too much of it, is listed there too, or an alert would end while its row is exceeded.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _burn(held: _Held, each: int, windows: Windows, slices: SliceNumbers) -> Bur
 
 def _holding(held: _Held, burning: Numbers, stated: list[int], slices: SliceNumbers) -> Iterator[Quiet]:
     """What keeps an alert, but for what burns or is stated as held."""
-    keeps = _numbers(held.rows, [row.keeps for row in held.rows])
+    keeps = np.union1d(_numbers(held.rows, [row.keeps for row in held.rows]), held.number)
     others = np.concatenate([burning, held.number[stated]])
     slo = held.watch.watched.slo.name
     for number in keeps[~np.isin(keeps, others)].tolist():

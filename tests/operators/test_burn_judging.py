@@ -181,6 +181,7 @@ def test_of_too_many_that_are_held_those_with_the_most_bad_turns_are_stated_and_
     said = judged(watching(OUTAGE, low_traffic=LowTraffic()), fleet)
     assert sorted(burn.long_bad for burn in said.held.values()) == exceeding[-pending.HELD_MAX :]
     assert said.left_out == len(exceeding) - pending.HELD_MAX > 0
+    assert len(said.holding) == said.left_out and not said.holding & said.held.keys(), "or an alert would end meanwhile"
 
 
 @pytest.mark.parametrize("cold", [True, False], ids=["from a cold start", "after a healthy hour"])

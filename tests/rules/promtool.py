@@ -61,7 +61,7 @@ class Told:
         life = self.watched.life
         rows = [row for row in self.watched.rows if row.severity == severity]
         exceeded_since: int | None = None
-        over_since: int | None = None
+        stated_ms = 0
         from_ms: int | None = None
         for buckets in range(1, len(self.bad) + 1):
             end_ms = START_MS + buckets * self.width_s * 1_000
@@ -69,14 +69,14 @@ class Told:
             exceeded_since = (exceeded_since or end_ms) if is_exceeded else None
             if from_ms is None:
                 if exceeded_since is not None and end_ms - exceeded_since >= life.pending_s[severity] * 1_000:
-                    from_ms = end_ms
+                    from_ms = stated_ms = end_ms
                 continue
             part = Fraction(life.resolve_below)
             stays = is_exceeded or any(self._exceeds(row, buckets, part, or_silent=True) for row in rows)
-            over_since = None if stays else over_since or end_ms
-            if over_since is not None and end_ms - over_since >= life.keep_firing_s[severity] * 1_000:
+            stated_ms = end_ms if stays else stated_ms
+            if not stays and end_ms - stated_ms >= life.keep_firing_s[severity] * 1_000:
                 yield Lived(severity, from_ms, end_ms)
-                from_ms = over_since = None
+                from_ms = None
         if from_ms is not None:
             yield Lived(severity, from_ms, None)
 
