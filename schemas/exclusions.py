@@ -101,10 +101,13 @@ def is_about(event: Exclusion, slo: str) -> bool:
 def rows(events: Iterable[Exclusion]) -> pa.Table:
     """Rows of the table `exclusions`, one for each event."""
     table = TABLES["exclusions"]
-    told = [event.model_dump() | {"cut": cut_of(event.slice), "version": event.at_ms} for event in events]
     times = {"from_at": "from_ms", "to_at": "to_ms", "at": "at_ms"}
-    schema = dict.fromkeys((*times.values(), "version"), pl.Int64)
-    frame = pl.DataFrame(told, schema_overrides=schema).with_columns(
+    texts = dict.fromkeys(("id", "action", "slo", "slice", "cut", "who", "why"), pl.String)
+    numbers = dict.fromkeys((*times.values(), "version"), pl.Int64)
+    told = [
+        event.model_dump(exclude={"format"}) | {"cut": cut_of(event.slice), "version": event.at_ms} for event in events
+    ]
+    frame = pl.DataFrame(told, schema=texts | numbers).with_columns(
         pl.col(ms).cast(pl.Datetime("ms", "UTC")).alias(name) for name, ms in times.items()
     )
     return frame.select(table.column_names).to_arrow().cast(table.arrow_schema)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.budget_views import budgets_select
 from schemas.families import FAMILIES, INDICATORS_OF, STREAMS, Family
 from schemas.histograms import ZERO_INDEX
 from schemas.tables import FAMILY_TABLES, TABLES, Table, late_table
@@ -143,6 +144,11 @@ _DECLARED = (
     ),
     _stage_quantiles(TABLES["stage_latency_1m"]),
     _lateness(),
+    View(
+        "budgets",
+        "What was left of each budget at the end of each day, as counted, and without what was excluded?",
+        budgets_select(),
+    ),
 )
 
 VIEWS: dict[str, View] = {view.name: view for view in _DECLARED}

@@ -185,6 +185,10 @@ def backtest(
     incidents: Annotated[
         Path | None, typer.Option(help="CSV of from,to,slice: what was really wrong, to find delays and false pages.")
     ] = None,
+    exclusions: Annotated[
+        str | None,
+        typer.Option(help="CSV of from,to,slice,slo, or clickhouse: shows the budget without what was excluded, too."),
+    ] = None,
     threshold_ms: Annotated[
         int | None, typer.Option(min=1, max=3_600_000, help="Another threshold than the SLO's, judged from histograms.")
     ] = None,
@@ -194,7 +198,7 @@ def backtest(
     """Say what an SLO would have paged in the past: pages, delays, false pages, and what became of the budget."""
     from turnwatch.backtest.command import run_backtest
 
-    raise typer.Exit(run_backtest(slo, policy, data, threshold_ms, incidents, output, out))
+    raise typer.Exit(run_backtest(slo, policy, data, threshold_ms, incidents, output, out, exclusions))
 
 
 Answered = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it; json is one document.")]

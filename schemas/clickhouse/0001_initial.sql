@@ -669,3 +669,80 @@ FROM (
     SELECT 'duplex' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM duplex_late FINAL)
 GROUP BY family, producer
 COMMENT 'Whose frames came after the family\'s lateness, and how many?';
+
+-- What was left of each budget at the end of each day, as counted, and without what was excluded?
+CREATE VIEW IF NOT EXISTS budgets AS
+WITH
+(SELECT max(bucket_start) + INTERVAL 1 MINUTE FROM burn_rate_1m) AS newest,
+toDate(newest - INTERVAL 1 MINUTE, 'UTC') AS today,
+(SELECT groupArray((slo, from_at, to_at, pairs, arrayMap(pair -> splitByChar('=', pair)[1], pairs)))
+    FROM (
+        SELECT id, any(exclusions.slo) AS slo, any(exclusions.from_at) AS from_at, any(exclusions.to_at) AS to_at,
+            if(any(slice) = 'all', [], splitByChar(',', toString(any(slice)))) AS pairs
+        FROM exclusions FINAL
+        GROUP BY id
+        HAVING argMax(action, version) = 'declared')) AS excluded,
+[(['first_partial_500ms', 'first_audio_1800ms', 'turn_4000ms', 'queue_wait_250ms', 'turn_error', 'abandonment', 'retrieval_stale'], ['pool', 'pool,region', 'pool,route', 'pool,bundle', 'pool,region,bundle']), (['first_partial_500ms', 'first_audio_1800ms', 'turn_4000ms', 'queue_wait_250ms', 'turn_error', 'abandonment', 'retrieval_stale'], ['pool,language', 'pool,device_class', 'pool,language,device_class'])] AS lattice,
+judged AS (SELECT objectives.slo AS slo, objectives.objective AS objective, objectives.period_s AS period_s,
+        splitByChar(' ', objectives.cuts) AS cuts, counted.*,
+        splitByChar(',', toString(slice)) AS pairs, splitByChar(',', toString(cut)) AS names,
+        arrayFilter(each -> each.1 IN ('all', slo) AND each.2 <= bucket_start AND bucket_start < each.3, excluded) AS met
+    FROM (SELECT * FROM burn_rate) AS counted
+    INNER JOIN (SELECT * FROM objectives FINAL WHERE since = (SELECT max(since) FROM objectives)) AS objectives
+        ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool),
+watched AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, period_s, bucket_start, bad, total,
+        arrayFilter(each -> NOT arrayExists(
+            (pair, name) -> has(names, name) AND NOT has(pairs, pair), each.4, each.5), met) AS overlapping,
+        arrayExists(each -> hasAll(pairs, each.4), overlapping) AS is_inside,
+        arrayFirst(known -> hasAll(splitByChar(',', known), arrayConcat(names, arrayFlatten(overlapping.5))),
+            arrayFirst(each -> has(each.1, indicator) AND has(each.2, cut), lattice).2) AS source
+    FROM judged
+    WHERE has(cuts, cut)),
+parts AS (SELECT slo, bucket_start, cut AS source,
+        arrayStringConcat(arrayMap(name -> arrayFirst(pair -> startsWith(pair, concat(name, '=')), pairs),
+            splitByChar(',', coarser)), ',') AS whole,
+        sum(bad) AS bad_there, sum(total) AS total_there,
+        sumIf(bad, is_excluded) AS taken_bad, sumIf(total, is_excluded) AS taken_total
+    FROM (SELECT *, arrayExists(each -> hasAll(pairs, each.4), met) AS is_excluded FROM judged WHERE notEmpty(met))
+    ARRAY JOIN arrayFilter(known -> known != cut AND hasAll(names, splitByChar(',', known)),
+        arrayFirst(each -> has(each.1, indicator) AND has(each.2, cut), lattice).2) AS coarser
+    GROUP BY slo, bucket_start, source, whole),
+minutes AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, period_s, bucket_start, bad, total,
+        notEmpty(overlapping) AND NOT is_inside AS is_partial,
+        is_partial AND (source = '' OR parts.bad_there != bad OR parts.total_there != total) AS is_unknown,
+        multiIf(is_inside, bad, is_partial AND NOT is_unknown, parts.taken_bad, 0) AS taken_bad,
+        multiIf(is_inside, total, is_partial AND NOT is_unknown, parts.taken_total, 0) AS taken_total
+    FROM watched
+    LEFT JOIN parts ON parts.slo = watched.slo AND parts.whole = toString(watched.slice)
+        AND parts.bucket_start = watched.bucket_start AND parts.source = watched.source),
+spans AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, toDate(bucket_start, 'UTC') AS entered,
+        toDate(toStartOfHour(bucket_start, 'UTC') + INTERVAL 1 HOUR + toIntervalSecond(period_s) - INTERVAL 1 SECOND, 'UTC') AS due, due + (due = today AND newest < toStartOfHour(bucket_start, 'UTC') + INTERVAL 1 HOUR + toIntervalSecond(period_s)) AS left_on,
+        toInt64(sum(bad)) AS bad, toInt64(sum(total)) AS total, toInt64(sum(taken_bad)) AS taken_bad, toInt64(sum(taken_total)) AS taken_total, toInt64(sum(unknown)) AS unknown
+    FROM (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, period_s, bucket_start, bad, total, taken_bad, taken_total, is_unknown AS unknown FROM minutes)
+    GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, objective, entered, due, left_on),
+moves AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, move.1 AS day, sum(move.2 * bad) AS bad_change, sum(move.2 * total) AS total_change, sum(move.2 * taken_bad) AS taken_bad_change, sum(move.2 * taken_total) AS taken_total_change, sum(move.2 * unknown) AS unknown_change,
+        sumIf(bad, move.2 = 1) AS bad_of_day, sumIf(taken_bad, move.2 = 1) AS taken_of_day
+    FROM spans
+    ARRAY JOIN [(entered, 1), (left_on, -1), (today, 0)] AS move
+    WHERE move.1 <= today
+    GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, objective, day),
+sums AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, day, bad_of_day, taken_of_day,
+        sum(bad_change) OVER so_far AS bad,
+        sum(total_change) OVER so_far AS total,
+        sum(taken_bad_change) OVER so_far AS taken_bad,
+        sum(taken_total_change) OVER so_far AS taken_total,
+        sum(unknown_change) OVER so_far AS unknown
+    FROM moves
+    WINDOW so_far AS (PARTITION BY slo, cut, slice ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))
+SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, day,
+    least(newest, toDateTime64(day + 1, 3, 'UTC')) AS decided_at,
+    objective, bad, total,
+    if(total = 0, 1., 1 - bad / allowed) AS budget_left,
+    if(total = 0, 0., bad_of_day / allowed) AS spent_today,
+    if(total = 0, NULL, 1 / allowed) AS one_failure_costs,
+    if(unknown > 0, NULL, taken_bad) AS excluded_bad,
+    if(unknown > 0, NULL, taken_total) AS excluded_total,
+    multiIf(unknown > 0, NULL, charged = 0, 1., 1 - (bad - taken_bad) / charged) AS corrected_budget_left,
+    multiIf(unknown > 0, NULL, charged = 0, 0., (bad_of_day - taken_of_day) / charged) AS corrected_spent_today
+FROM (SELECT *, total * (1 - objective) AS allowed, (total - taken_total) * (1 - objective) AS charged FROM sums)
+COMMENT 'What was left of each budget at the end of each day, as counted, and without what was excluded?';

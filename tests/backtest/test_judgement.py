@@ -15,6 +15,7 @@ from stream_jobs.operators.burn_arithmetic import budget_left
 from tests.backtest.rows import FLEET, MINUTE_MS, SLO, START_MS, WATCHED, minutes, written
 from turnwatch.backtest.command import chosen_slo, judged
 from turnwatch.backtest.engine import Alerted
+from turnwatch.backtest.exclusions import Excluded, read_excluded_file
 from turnwatch.backtest.judgement import Incident, detections, false_pages, read_incidents
 from turnwatch.backtest.picture import draw
 from turnwatch.backtest.report import Report, print_report
@@ -179,3 +180,33 @@ def test_ranges_end_with_their_last_day() -> None:
     assert written_range("2d", 10 * 86_400_000) == (8 * 86_400_000, 10 * 86_400_000)
     assert written_range("1970-01-02..1970-01-03", 0) == (86_400_000, 3 * 86_400_000)
     assert written_range("1970-01-02..1970-01-02T06:00", 0) == (86_400_000, 108_000_000)
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["from,to,slices"], "e.csv:1: there is no column 'slices': write from,to,slice,slo."),
+        (["from,to", "2026-10-01T00:00:00Z,soon"], "e.csv:2: an exclusion's time 'soon' is no UTC time"),
+        (["from,to", "2026-10-02T00:00Z,2026-10-01T00:00Z"], "e.csv:2: the exclusion ends before it begins"),
+        (["from,to", "2026-10-01T00:00:30Z,2026-10-02T00:00Z"], "e.csv:2: an exclusion is of whole minutes"),
+        (["from,to,slice", "2026-10-01 00:00,2026-10-02 00:00,eu"], "e.csv:2: 'eu' is no slice"),
+        (["from,to", "2026-10-01 00:00"], "e.csv:2: the line does not have the fields of the header."),
+    ],
+)
+def test_wrong_exclusions_are_told_with_their_line(tmp_path: Path, lines: list[str], sentence: str) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text("\n".join(lines))
+    with pytest.raises(BadInput) as error:
+        read_excluded_file(path)
+    assert sentence in str(error.value)
+
+
+def test_a_correction_that_nothing_tells_is_said_to_be_unknown(tmp_path: Path) -> None:
+    told = read_files([written(tmp_path / "a.csv", minutes([(1, 100)] * 60))], SLO)
+    of_a_region = Excluded(minute(0), minute(5), f"{FLEET},region=eu-west-1")
+    stream = StringIO()
+    print_report(judged(WATCHED, "a.csv", told, None, None, [of_a_region]), "table", stream)
+    assert "Without what was excluded: unknown" in stream.getvalue()
+    stream = StringIO()
+    print_report(judged(WATCHED, "a.csv", told, None, None, [Excluded(minute(0), minute(60))]), "table", stream)
+    assert "Without what was excluded: 100.0%." in stream.getvalue()

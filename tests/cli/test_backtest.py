@@ -77,3 +77,15 @@ def test_what_cannot_be_read_is_one_sentence_and_exit_2(month: Path, words: tupl
     assert ended.stdout == ""
     assert ended.stderr.startswith(f"turnwatch: {sentence}")
     assert ended.stderr.count("\n") == 1
+
+
+def test_the_budget_is_shown_without_what_was_excluded(month: Path) -> None:
+    """Nothing but the bad half hour spent anything; it pages all the same."""
+    (month / "drills.csv").write_text("from,to,slice\n1970-01-01T11:40Z,1970-01-01T12:10Z,pool=realtime\n")
+    words = ("--slo", NAME, "--data", "day.csv", "--exclusions", "drills.csv")
+    ended = backtest(month, *words, "--format", "json", "--out", "day.svg")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (verdict,) = json.loads(ended.stdout)["verdicts"]
+    assert verdict["pages"] == 1
+    assert verdict["budget"]["left"][-1] < verdict["budget"]["corrected"][-1] == 1
+    assert "without what was excluded" in (month / "day.svg").read_text()

@@ -16,6 +16,7 @@ from schemas.slos import Slo, WatchedSlo
 from schemas.warehouse import ClickHouseAddress
 from turnwatch.backtest.bounds import Threshold, uncounted
 from turnwatch.backtest.engine import Alerted, alerts
+from turnwatch.backtest.exclusions import IN_CLICKHOUSE, Excluded, read_excluded, read_excluded_file
 from turnwatch.backtest.judgement import Incident, budget_curve, detections, false_pages, read_incidents
 from turnwatch.backtest.picture import draw
 from turnwatch.backtest.report import Report, Verdict, print_report, width_note
@@ -33,13 +34,15 @@ def run_backtest(
     incidents: Path | None,
     output: str,
     out: Path | None,
+    exclusions: str | None = None,
 ) -> int:
     """Prints what would have been paged, and returns the exit code."""
     watched = policy_for(chosen_slo(slo), None if policy is None else load_policy(policy))
     threshold = None if threshold_ms is None else uncounted(watched.slo, threshold_ms)
     known = None if incidents is None else read_incidents(incidents)
+    excluded = None if exclusions is None else _excluded(exclusions)
     told = read(data, watched.slo, threshold, _address)
-    report = judged(watched, ", ".join(data), told, threshold, known)
+    report = judged(watched, ", ".join(data), told, threshold, known, excluded)
     if out is not None:
         _write(out, draw(report))
     print_report(report, output)
@@ -84,11 +87,13 @@ def judged(
     told: Told,
     threshold: Threshold | None,
     incidents: Sequence[Incident] | None,
+    exclusions: Sequence[Excluded] | None = None,
 ) -> Report:
     """Judges every series that was read, and keeps of the alerts those of the stretch that was asked about."""
     names = ("",) if threshold is None else ("the fewest bad turns", "the most bad turns")
     verdicts = [
-        _verdict(name, series, watched, told, incidents) for name, series in zip(names, told.series, strict=True)
+        _verdict(name, series, watched, told, incidents, exclusions)
+        for name, series in zip(names, told.series, strict=True)
     ]
     first = told.series[0]
     notes = [threshold.sentence] if threshold else []
@@ -97,7 +102,12 @@ def judged(
 
 
 def _verdict(
-    name: str, series: Series, watched: WatchedSlo, told: Told, incidents: Sequence[Incident] | None
+    name: str,
+    series: Series,
+    watched: WatchedSlo,
+    told: Told,
+    incidents: Sequence[Incident] | None,
+    exclusions: Sequence[Excluded] | None,
 ) -> Verdict:
     found = tuple(alert for alert in alerts(series, watched) if _is_within(alert, told))
     drawn = _drawn(series, watched.slo, found)
@@ -107,7 +117,7 @@ def _verdict(
         found,
         None if incidents is None else tuple(detections(found, incidents)),
         None if incidents is None else tuple(false_pages(found, incidents)),
-        budget_curve(series, watched, drawn).filter(pl.col("instant_ms") >= told.from_ms),
+        budget_curve(series, watched, drawn, exclusions).filter(pl.col("instant_ms") >= told.from_ms),
         drawn,
     )
 
@@ -121,6 +131,11 @@ def _drawn(series: Series, slo: Slo, found: Sequence[Alerted]) -> int:
     if fleet_of(slo) in series.slices:
         return series.slices.index(fleet_of(slo))
     return series.slices.index(found[0].slice) if found else 0
+
+
+def _excluded(written: str) -> tuple[Excluded, ...]:
+    """Of a file, or those in force in ClickHouse."""
+    return read_excluded(_address()) if written == IN_CLICKHOUSE else read_excluded_file(Path(written))
 
 
 def _address() -> ClickHouseAddress:

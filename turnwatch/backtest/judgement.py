@@ -15,11 +15,13 @@ from re import fullmatch
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from schemas.failures import BadInput
 from schemas.slices import EVERYTHING, SLICE_PATTERN, slice_dimensions
 from schemas.slos import WatchedSlo
 from turnwatch.backtest.engine import Alerted, Instants, Slice
+from turnwatch.backtest.exclusions import Excluded, taken
 from turnwatch.backtest.series import Series
 from turnwatch.backtest.tables import read_instants
 
@@ -109,8 +111,13 @@ def _agree(one: str, other: str) -> bool:
     return all(others.get(name, value) == value for name, value in mine.items())
 
 
-def budget_curve(series: Series, watched: WatchedSlo, place: int) -> pl.DataFrame:
-    """What was left of one slice's budget at every whole hour (instant_ms, left): 1 less what the trailing period spent."""
+def budget_curve(
+    series: Series, watched: WatchedSlo, place: int, exclusions: Sequence[Excluded] | None = None
+) -> pl.DataFrame:
+    """What was left of one slice's budget at every whole hour (instant_ms, left): 1 less what the trailing period spent.
+
+    With exclusions, `corrected` has what would be left without them; null where that cannot be told.
+    """
     instants = Instants(series, series.is_wide(place))
     of_slice = Slice(series, place, watched, (), instants)
     hours = np.flatnonzero(instants.ends_ms % HOUR_MS == 0)
@@ -118,6 +125,17 @@ def budget_curve(series: Series, watched: WatchedSlo, place: int) -> pl.DataFram
     places = hours if len(hours) and hours[-1] == last else np.append(hours, last)
     period_s = watched.slo.period_s
     bad, total = (instants.sums(sums, period_s, places) for sums in (of_slice.bad, of_slice.total))
+    curve = pl.DataFrame({"instant_ms": instants.ends_ms[places], "left": _left(bad, total, watched)})
+    if exclusions is None:
+        return curve
+    told = taken(series, place, watched.slo, exclusions)
+    counts = (np.append(0, np.cumsum(each)) for each in (told.bad, told.total, told.is_unknown))
+    not_charged, of_total, unknown = (instants.sums(sums, period_s, places) for sums in counts)
+    corrected = pl.Series("corrected", _left(bad - not_charged, total - of_total, watched))
+    return curve.with_columns(corrected.set(pl.Series(unknown > 0), None))
+
+
+def _left(bad: NDArray[np.int64], total: NDArray[np.int64], watched: WatchedSlo) -> NDArray[np.float64]:
     share = np.divide(bad, total, out=np.zeros(len(total)), where=total > 0)
-    left = 1 - share / float(watched.slo.budget_rate)
-    return pl.DataFrame({"instant_ms": instants.ends_ms[places], "left": left})
+    left: NDArray[np.float64] = 1 - share / float(watched.slo.budget_rate)
+    return left

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from turnwatch.backtest.engine import Alerted, Instants, Slice, is_judged
@@ -131,11 +132,14 @@ def _budget_curve(verdict: Verdict, scale: _Scale) -> Iterator[str]:
         return top + BUDGET_HEIGHT * (1 - (max(left, lowest) - lowest) / (1 - lowest))
 
     yield from _axes(scale, top, BUDGET_HEIGHT, [(y(left), f"{left:.0%}") for left in {0.0, 1.0, lowest}])
-    instants_ms, left = (verdict.budget[name].to_numpy() for name in ("instant_ms", "left"))
-    is_shown = (instants_ms >= scale.from_ms) & (instants_ms <= scale.to_ms)
-    points = [(scale.x(at), y(value)) for at, value in zip(instants_ms[is_shown], left[is_shown], strict=True)]
-    yield _line(points, "#0072b2")
-    yield _text(LEFT + 8, top + 14, "budget left over the trailing period", colour="#0072b2")
+    shown = verdict.budget.filter(pl.col("instant_ms").is_between(scale.from_ms, scale.to_ms))
+    curves = {"left": ("budget left over the trailing period", "#0072b2", 8)}
+    if "corrected" in shown.columns:
+        curves["corrected"] = ("without what was excluded", "#009e73", 250)
+    for name, (label, colour, right) in curves.items():
+        values = shown.select("instant_ms", name).drop_nulls()
+        yield _line([(scale.x(at), y(value)) for at, value in values.iter_rows()], colour)
+        yield _text(LEFT + right, top + 14, label, colour=colour)
 
 
 def _axes(scale: _Scale, top: float, height: float, ticks: Sequence[tuple[float, str]]) -> Iterator[str]:

@@ -98,6 +98,10 @@ def summary(verdict: Verdict) -> Iterator[str]:
             yield f"Detection took {_duration(median(found))} in the median and {_duration(max(found))} at most."
     left = float(verdict.budget["left"][-1])
     yield f"Budget left of {verdict.series.slices[verdict.drawn]} at the end: {left:.1%}."
+    if "corrected" in verdict.budget.columns:
+        corrected = verdict.budget["corrected"][-1]
+        told = "unknown: no cut of the data tells how much that is" if corrected is None else f"{corrected:.1%}"
+        yield f"Without what was excluded: {told}."
 
 
 def _alert_table(alerts: Sequence[Alerted]) -> Table:
