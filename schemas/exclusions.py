@@ -102,12 +102,14 @@ def rows(events: Iterable[Exclusion]) -> pa.Table:
     """Rows of the table `exclusions`, one for each event."""
     table = TABLES["exclusions"]
     times = {"from_at": "from_ms", "to_at": "to_ms", "at": "at_ms"}
-    texts = dict.fromkeys(("id", "action", "slo", "slice", "cut", "who", "why"), pl.String)
-    numbers = dict.fromkeys((*times.values(), "version"), pl.Int64)
+    types: dict[str, type[pl.DataType]] = {
+        **dict.fromkeys(("id", "action", "slo", "slice", "cut", "who", "why"), pl.String),
+        **dict.fromkeys((*times.values(), "version"), pl.Int64),
+    }
     told = [
         event.model_dump(exclude={"format"}) | {"cut": cut_of(event.slice), "version": event.at_ms} for event in events
     ]
-    frame = pl.DataFrame(told, schema=texts | numbers).with_columns(
+    frame = pl.DataFrame(told, schema=types).with_columns(
         pl.col(ms).cast(pl.Datetime("ms", "UTC")).alias(name) for name, ms in times.items()
     )
     return frame.select(table.column_names).to_arrow().cast(table.arrow_schema)

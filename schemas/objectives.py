@@ -15,13 +15,17 @@ def rows(slos: Iterable[Slo], since_ms: int) -> pa.Table:
     """Rows of the table `objectives`, one for each objective by occurrences; budgets of time slices are not in it."""
     table = TABLES["objectives"]
     told = [_row(slo) for slo in slos if slo.budgeting == "occurrences"]
-    frame = pl.DataFrame(told, schema=dict.fromkeys(_row_names(), pl.String) | _NUMBERS).with_columns(
+    frame = pl.DataFrame(told, schema=_TYPES).with_columns(
         since=pl.lit(since_ms, pl.Int64).cast(pl.Datetime("ms", "UTC")), version=pl.lit(since_ms, pl.Int64)
     )
     return frame.select(table.column_names).to_arrow().cast(table.arrow_schema)
 
 
-_NUMBERS = {"objective": pl.Float64, "period_s": pl.Int64}
+_TYPES: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(("slo", "indicator", "pool", "cut", "slice", "cuts"), pl.String),
+    "objective": pl.Float64,
+    "period_s": pl.Int64,
+}
 
 
 def _row(slo: Slo) -> dict[str, str | float | int]:
@@ -35,7 +39,3 @@ def _row(slo: Slo) -> dict[str, str | float | int]:
         "objective": float(slo.objective),
         "period_s": slo.period_s,
     }
-
-
-def _row_names() -> tuple[str, ...]:
-    return tuple(name for name in TABLES["objectives"].column_names if name not in ("since", "version"))

@@ -35,7 +35,8 @@ MEANT = {
 
 
 def event(**changed: str) -> Exclusion:
-    return declared(**(MEANT | changed), now_ms=NOW_MS)
+    meant: dict[str, Any] = MEANT | changed
+    return declared(**meant, now_ms=NOW_MS)
 
 
 def test_what_is_meant_becomes_an_event() -> None:

@@ -106,7 +106,7 @@ def _parts(series: Series, slo: Slo, text: str, excluded: Sequence[str]) -> list
 
 
 def _summed(counts: NDArray[np.generic], places: Sequence[int], at: Counts) -> Counts:
-    summed: Counts = counts[np.ix_(places, at)].sum(axis=0, dtype=np.int64)
+    summed: Counts = counts[np.ix_(np.array(places, dtype=np.int64), at)].sum(axis=0, dtype=np.int64)
     return summed
 
 
