@@ -5,14 +5,21 @@ Tests share them, so they name their topics, tables and databases uniquely.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
+from schemas.kafka import KafkaAddress
 from stack.alertmanager import HOW_TO_GET_IT, Alertmanager, start_alertmanager
 from stack.clickhouse import ClickHouseServer, start_clickhouse
 from stack.kafka import KafkaBroker, start_kafka
 from stack.local import ALERTMANAGER_CONFIGURATION
+from turnwatch.prepare import create_topics
+
+PARTITIONS = 2
+"""Of every topic in the Kafka that `kafka` prepares."""
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +31,23 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBrok
         yield broker
     finally:
         broker.stop()
+
+
+@pytest.fixture
+async def kafka(kafka_broker: KafkaBroker) -> AsyncIterator[KafkaAddress]:
+    """The shared broker with topics of our names, empty, which nobody finds afterwards."""
+    address = KafkaAddress(kafka_broker.bootstrap)
+    admin = AIOKafkaAdminClient(**address.aiokafka_options())
+    await admin.start()
+    try:
+        await create_topics(address, PARTITIONS)
+        yield address
+    finally:
+        made = [topic for topic in await admin.list_topics() if not topic.startswith("__")]
+        await admin.delete_topics(made)
+        while set(await admin.list_topics()) & set(made):
+            await asyncio.sleep(0.05)
+        await admin.close()
 
 
 @pytest.fixture(scope="session")

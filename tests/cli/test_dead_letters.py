@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +15,12 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from schemas.kafka import KafkaAddress
 from schemas.rejections import DeadLetter, Reason
 from schemas.topics import BURNS, DEAD_LETTERS, REDRIVEN
-from stack.kafka import KafkaBroker
 from tests.cli.test_failures import BAD_INPUT, sentence
 from tests.integration.commands import turnwatch
 from turnwatch.dead_letters import PIPED_WIDTH
-from turnwatch.prepare import create_topics
 from turnwatch.redrive import REDRIVEN_FROM
 
 TURNS, STAGES = "aggregates.turns", "aggregates.stages"
-PARTITIONS = 2
-
-
-@pytest.fixture
-async def kafka(kafka_broker: KafkaBroker) -> AsyncIterator[KafkaAddress]:
-    """The shared broker with topics of our names, empty."""
-    address = KafkaAddress(kafka_broker.bootstrap)
-    admin = AIOKafkaAdminClient(**address.aiokafka_options())
-    await admin.start()
-    try:
-        await create_topics(address, PARTITIONS)
-        yield address
-    finally:
-        made = [topic for topic in await admin.list_topics() if not topic.startswith("__")]
-        await admin.delete_topics(made)
-        while set(await admin.list_topics()) & set(made):
-            await asyncio.sleep(0.05)
-        await admin.close()
 
 
 async def said(kafka: KafkaAddress, folder: Path, *arguments: str) -> str:

@@ -6,42 +6,20 @@ Faust alone would recover for ever, or own partitions and do nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.kafka import KafkaAddress
 from schemas.topics import changelog
-from stack.kafka import KafkaBroker
 from stream_jobs.operators.blocks import STATE_FORMAT, stamped
 from tests.faults.test_surprises import ALERT, NEW_SENTENCE, UNKNOWN, alert
 from tests.integration.commands import begun
-from turnwatch.prepare import create_topics
+from tests.stack_fixtures import PARTITIONS
 
-PARTITIONS = 2
 ENDS_WITHIN_S = 60.0
 NEWER = bytes([STATE_FORMAT + 1]) + stamped(7, b"{}")[1:]
 INCIDENTS, INTAKE = changelog("incidents"), changelog("intake")
-
-
-@pytest.fixture
-async def kafka(kafka_broker: KafkaBroker) -> AsyncIterator[KafkaAddress]:
-    """The shared broker with topics of our names, which nobody finds afterwards."""
-    address = KafkaAddress(kafka_broker.bootstrap)
-    admin = AIOKafkaAdminClient(**address.aiokafka_options())
-    await admin.start()
-    try:
-        await create_topics(address, PARTITIONS)
-        yield address
-    finally:
-        made = [topic for topic in await admin.list_topics() if not topic.startswith("__")]
-        await admin.delete_topics(made)
-        while set(await admin.list_topics()) & set(made):
-            await asyncio.sleep(0.05)
-        await admin.close()
 
 
 async def last_words(kafka: KafkaAddress, folder: Path) -> tuple[int, str]:

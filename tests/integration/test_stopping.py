@@ -14,13 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
-import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.kafka import KafkaAddress
-from schemas.topics import CHANGELOGS, ROLLUPS, TOPICS, aggregates, changelog, partials
-from stack.kafka import KafkaBroker
+from schemas.topics import ROLLUPS, aggregates, changelog, partials
 from stream_jobs.agents.application import GROUP
 from stream_jobs.agents.reading import Reader, reading
 from stream_jobs.agents.stopping import STOP_WITHIN_S
@@ -31,9 +28,8 @@ from stream_jobs.sinks.delivery import is_set_within
 from tests.integration.commands import begun
 from tests.integration.plant import POLL_S, _offsets
 from tests.operators.worlds import START_MS, WINDOW_MS, world
-from turnwatch.prepare import create_topics
+from tests.stack_fixtures import PARTITIONS
 
-PARTITIONS = 2
 WINDOWS = 150
 """Less than an hour of event time: for so long slices wait for each other."""
 BEGUN, BATCH, PAUSE_S = 30, 6, 0.25
@@ -42,23 +38,6 @@ WITHIN_S = 60.0
 
 READERS = {aggregates("turns"): ("intake",), partials("turns"): ("traffic", "burn_rate")}
 """The stages that read a topic: what all of them have saved may be committed, and no more."""
-
-
-@pytest.fixture
-async def kafka(kafka_broker: KafkaBroker) -> AsyncIterator[KafkaAddress]:
-    """The shared broker with topics of our names, which nobody finds afterwards."""
-    address = KafkaAddress(kafka_broker.bootstrap)
-    admin = AIOKafkaAdminClient(**address.aiokafka_options())
-    await admin.start()
-    try:
-        await create_topics(address, PARTITIONS)
-        yield address
-    finally:
-        ours = {spec.name for spec in (*TOPICS, *CHANGELOGS)}
-        await admin.delete_topics(sorted(ours & set(await admin.list_topics())))
-        while ours & set(await admin.list_topics()):
-            await asyncio.sleep(POLL_S)
-        await admin.close()
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,7 +103,7 @@ def evaluated(
     bounds: Bounds,
     pace: Pace,
     console: Console,
-) -> Iterator[Evaluated]:
+) -> Generator[Evaluated, None, None]:
     """One figure for each size, whose slices begin with those of the size before; the first that it does not carry is the last."""
     slos = [each.slo.name for each in watched]
     with started(binary, _paced(rules(watched, Links()), pace)) as server:
