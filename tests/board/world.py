@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from schemas.dimensions import DIMENSIONS
 from schemas.families import HEARTBEATS, INDICATORS, SCALE_OF_STAGE, STAGE_LATENCIES, STAGES, STREAMS, TURNS, Family
 from schemas.histograms import bucket_indexes
 from schemas.slices import slice_text
@@ -133,8 +134,8 @@ def _by_cut(
 
 def _landed(table: str, frame: pl.DataFrame) -> pa.Table:
     known = TABLES[table]
-    if "duplex_event" in known.column_names and "duplex_event" not in frame.columns:
-        frame = frame.with_columns(duplex_event=pl.lit(""))  # Rows of turns, of which no cut names it.
+    of_other_families = (pl.lit("").alias(name) for name in DIMENSIONS if name not in frame.columns)
+    frame = frame.with_columns(of_other_families)
     return frame.select(known.column_names).to_arrow().cast(known.arrow_schema)
 
 
@@ -201,7 +202,7 @@ def _heartbeats(turns: pl.DataFrame, width_ms: int) -> pa.Table:
 
 def _burn_windows(turns: pl.DataFrame, watched: tuple[WatchedSlo, ...]) -> pa.Table:
     parts = []
-    for each in (each for each in watched if each.slo.family is TURNS):
+    for each in watched:
         slo = each.slo
         counted = turns.filter(pl.col("pool") == slo.pool).with_columns(
             pl.col(slo.indicator.bad).alias("bad"), pl.col(slo.indicator.total).alias("total")
