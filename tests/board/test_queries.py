@@ -83,15 +83,22 @@ def test_every_statement_answers_over_a_day_and_over_a_month(boards: Boards, tit
 @pytest.mark.parametrize("title", STATEMENTS)
 def test_every_statement_bears_a_range_without_data(boards: Boards, title: str) -> None:
     begin_s = boards.world.start_ms // 1000
-    boards.rows(STATEMENTS[title], Range(begin_s - 400 * DAY_S, begin_s - 399 * DAY_S))
+    empty = boards.rows(STATEMENTS[title], Range(begin_s - 400 * DAY_S, begin_s - 399 * DAY_S))
+    assert empty.schema == boards.rows(STATEMENTS[title]).schema
 
 
 @pytest.mark.parametrize("title", STATEMENTS)
 def test_no_value_leaves_its_string(boards: Boards, title: str) -> None:
-    """Alone and together with others, in lists and in single choices."""
+    """Alone and together with others, in lists and in single choices: it selects what any other unknown value does."""
+    unknown: dict[str, Value] = {name: ["nobody"] for name in ("slo", *SLICE_VARIABLES)}
+    nobody = boards.rows(STATEMENTS[title], selection=unknown | {"by": "nobody", "window": "nobody"})
     for values in (HOSTILE[:1], HOSTILE[-1:], HOSTILE):
         several: dict[str, Value] = {name: list(values) for name in ("slo", *SLICE_VARIABLES)}
-        boards.rows(STATEMENTS[title], selection=several | {"by": values[0], "window": values[0]})
+        told = boards.rows(STATEMENTS[title], selection=several | {"by": values[0], "window": values[0]})
+        if title == "What is shown":
+            assert told.shape == nobody.shape, "it repeats what is selected"
+        else:
+            assert told.equals(nobody), values
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE if value != EVERYTHING])
