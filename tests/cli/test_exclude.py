@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.exclusions import Exclusion, decode, in_force, newest, rows
 from schemas.failures import BadInput, Foreseen, Undecodable
 from schemas.kafka import KafkaAddress
 from schemas.topics import EXCLUSIONS, ROLLUPS
-from stack.kafka import KafkaBroker
 from stream_jobs.sinks.batches import Message, batch_of
 from turnwatch.exclude import run_exclude_add, run_exclude_list, run_exclude_withdraw
 from turnwatch.exclusion_words import declared, known_id, withdrawn
-from turnwatch.prepare import create_topics
 
 NOW_MS = 1_790_000_040_000
 """2026-09-21T14:14:00Z."""
@@ -121,21 +117,10 @@ def test_every_event_is_a_row() -> None:
 
 
 @pytest.fixture
-async def kafka(kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KafkaAddress]:
-    """The shared broker with topics of our names, empty, as the settings have it."""
-    address = KafkaAddress(kafka_broker.bootstrap)
-    monkeypatch.setenv("TURNWATCH_KAFKA__BOOTSTRAP", kafka_broker.bootstrap)
-    admin = AIOKafkaAdminClient(**address.aiokafka_options())
-    await admin.start()
-    try:
-        await create_topics(address, 2)
-        yield address
-    finally:
-        made = [topic for topic in await admin.list_topics() if not topic.startswith("__")]
-        await admin.delete_topics(made)
-        while set(await admin.list_topics()) & set(made):
-            await asyncio.sleep(0.05)
-        await admin.close()
+def kafka(kafka: KafkaAddress, monkeypatch: pytest.MonkeyPatch) -> KafkaAddress:
+    """The same Kafka, as the settings have it."""
+    monkeypatch.setenv("TURNWATCH_KAFKA__BOOTSTRAP", kafka.bootstrap)
+    return kafka
 
 
 async def landed(address: KafkaAddress) -> list[dict[str, Any]]:

@@ -65,6 +65,15 @@ def only_refusal(slo: Slo, policy: Policy) -> str:
     return problem
 
 
+def only_problem(folders: Folders, policy: str, sound: str, wrong: str, where: str) -> str:
+    """The one problem of a policy in which something sound is wrong; it has to be told there."""
+    assert sound in policy
+    slos, policies = folders(TURN_ALONE, policy.replace(sound, wrong, 1))
+    (problem,) = check(slos, policies=policies)
+    assert problem.startswith(f"{policies / 'by_hand.yaml'}:{where}")
+    return problem
+
+
 # -- what files say ----------------------------------------------------------------------------------------------------
 
 
@@ -209,11 +218,7 @@ def test_one_policy_can_be_read_from_a_file(tmp_path: Path) -> None:
 def test_what_no_policy_can_mean_is_told_at_its_line(
     folders: Folders, sound: str, wrong: str, line: int, field: str, says: str
 ) -> None:
-    assert sound in WRITTEN_POLICY
-    slos, policies = folders(TURN_ALONE, WRITTEN_POLICY.replace(sound, wrong, 1))
-    (problem,) = check(slos, policies=policies)
-    assert problem.startswith(f"{policies / 'by_hand.yaml'}:{line}: spec.{field}: ")
-    assert says in problem
+    assert says in only_problem(folders, WRITTEN_POLICY, sound, wrong, f"{line}: spec.{field}: ")
 
 
 # -- what is refused for an objective ----------------------------------------------------------------------------------
@@ -361,11 +366,7 @@ def test_a_row_that_waits_for_the_budget_covers_only_where_nothing_else_does() -
 def test_what_no_alert_can_live_by_is_told_at_its_line(
     folders: Folders, sound: str, wrong: str, line: int, field: str, says: str
 ) -> None:
-    assert sound in LIVELY_POLICY
-    slos, policies = folders(TURN_ALONE, LIVELY_POLICY.replace(sound, wrong, 1))
-    (problem,) = check(slos, policies=policies)
-    assert problem.startswith(f"{policies / 'by_hand.yaml'}:{line}: spec.{field}: ")
-    assert says in problem
+    assert says in only_problem(folders, LIVELY_POLICY, sound, wrong, f"{line}: spec.{field}: ")
 
 
 def test_a_policy_that_watches_nothing_is_told_what_it_could_watch(folders: Folders) -> None:
