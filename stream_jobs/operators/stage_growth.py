@@ -80,11 +80,13 @@ class GrowthWatch:
     def state(self, decided_ms: int) -> Iterator[Growths]:
         """A statement for every minute that has ended at `decided_ms` and has none yet; after a start for the newest one."""
         newest_ms = decided_ms // MINUTE_MS * MINUTE_MS
+        if newest_ms <= self._stated_ms:
+            return
         first_ms = max(self._stated_ms + MINUTE_MS, newest_ms - (STATED_MAX - 1) * MINUTE_MS)
         for end_ms in range(first_ms if self._stated_ms else newest_ms, newest_ms + 1, MINUTE_MS):
             yield self._statement(end_ms)
-        self._stated_ms = max(self._stated_ms, newest_ms)
-        self._minutes.age(self._stated_ms)
+        self._stated_ms = newest_ms
+        self._minutes.age(newest_ms)
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """What changed since the last call, stamped with the newest offset applied."""

@@ -28,6 +28,8 @@ NOW_MS = 5 * MINUTE_MS
 KEPT_MS = NOW_MS + 60 * MINUTE_MS
 JOINED_MS = 5 * MINUTE_MS
 SLICES_MAX = 1_000
+TOLD_MAX = 4
+"""Minutes that may wait as they were told until somebody looks at them: as large as what the ledger has of them."""
 SCALE = 2
 BUCKETS = 80
 _LOWEST = 8
@@ -36,6 +38,7 @@ STAGE_NUMBER = {stage: number for number, stage in enumerate((*PART_STAGES, "tur
 """Of whole turns only their number counts: their parts are what may have grown."""
 _KIND = "minutes"
 _COLUMNS = {"slice": pl.String, "cell": pl.Int16, "observations": pl.Float32, "latency_ms": pl.Float32}
+_TOLD = ("bucket_start_ms", "slice", *STAGE_LATENCIES.key_names, "observations", "latency_ms_sum")
 _NOTHING = pl.DataFrame(
     schema={"slice_number": pl.UInt32, **{name: kind for name, kind in _COLUMNS.items() if name != "slice"}}
 )
@@ -53,6 +56,7 @@ class StageMinutes:
 
     def __init__(self, slices_max: int = SLICES_MAX) -> None:
         self._slices_max = slices_max
+        self._told: dict[int, pl.DataFrame] = {}
         self._young: dict[int, Piece] = {}
         self._joined: dict[int, Piece] = {}
         self._joined_until_ms = 0
@@ -71,12 +75,15 @@ class StageMinutes:
         Minutes that begin before `final_before_ms` are told no more after this.
         """
         self._final_before_ms = final_before_ms
-        for (start_ms,), minute in sorted(totals.partition_by("bucket_start_ms", as_dict=True).items()):
+        for (start_ms,), minute in totals.select(_TOLD).partition_by("bucket_start_ms", as_dict=True).items():
             if start_ms >= self._joined_until_ms:  # Or it was saved, and is told again after a crash.
-                self._young[int(start_ms)] = Piece(1, self._numbered(self._largest(_cells(minute))))
+                self._told[int(start_ms)] = minute
+        if len(self._told) > TOLD_MAX:
+            self._take_in()
 
     def between(self, from_ms: int, until_ms: int) -> Piece:
         """All that begins in this span, and how many minutes that is."""
+        self._take_in()
         pieces = [(start_ms, piece) for start_ms, piece in self._all() if from_ms <= start_ms < until_ms]
         cells = pl.concat([_NOTHING, *(piece.cells for _, piece in pieces)])
         return Piece(sum(piece.minutes for _, piece in pieces), cells)
@@ -91,6 +98,7 @@ class StageMinutes:
 
     def age(self, decided_ms: int) -> None:
         """Joins and forgets what is old enough for that, where nothing before `decided_ms` is asked for any more."""
+        self._take_in()
         self._join(min(decided_ms - NOW_MS, self._final_before_ms))
         newest_ms = max((start_ms for start_ms, _ in self._all()), default=0)
         self._forget(max(decided_ms - KEPT_MS, newest_ms - KEPT_MS - LAGGING_MAX_MS))
@@ -122,6 +130,12 @@ class StageMinutes:
                 self._joined[start_ms] = Piece(minutes, pl.concat([known, self._numbered(rows)]))
                 self._places[start_ms] = max(self._places.get(start_ms, 0), place + 1)
                 self._joined_until_ms = max(self._joined_until_ms, start_ms + JOINED_MS)
+
+    def _take_in(self) -> None:
+        """Makes cells of what was told. A minute is told again and again while it lasts, and looked at once it is over."""
+        for start_ms, minute in sorted(self._told.items()):
+            self._young[start_ms] = Piece(1, self._numbered(self._largest(_cells(minute))))
+        self._told.clear()
 
     def _all(self) -> list[tuple[int, Piece]]:
         return [*self._joined.items(), *self._young.items()]

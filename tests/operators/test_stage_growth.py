@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from schemas.burns import StageGrowth
-from schemas.growths import LISTED_MAX, PART_STAGES
+from schemas.growths import LISTED_MAX, PART_STAGES, Growths
 from stream_jobs.operators.stage_growth import GrowthWatch
 from tests.operators.stage_worlds import MINUTE_MS, Latencies, Line, drawn, minute, records, small_canary
 from tests.operators.worlds import START_MS
@@ -161,7 +161,8 @@ def test_turns_that_change_bundles_are_no_growth_within_a_bundle() -> None:
 def test_nothing_is_named_in_an_hour_of_a_fleet_that_is_well(seed: int) -> None:
     """Slices of very different traffic, a minute at a time: 55 statements of 5 slices with 5 parts each."""
     watch, turns = GrowthWatch(shard=0), (25, 60, 120, 400, 1_500)
-    rng, said = np.random.default_rng(seed), []
+    said: list[Growths] = []
+    rng = np.random.default_rng(seed)
     for number in range(65):
         slices = {
             f"pool=realtime,bundle=v{place}": drawn((seed * 65 + number) * 5 + place, int(rng.poisson(mean)))
