@@ -144,6 +144,8 @@ class Truth:
     p99_ms_before: float
     p99_ms_after: float
     error_share: float
+    stage: str | None = None
+    """The part of the turn that slow turns wait in, if it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ class Scenario:
             p99_ms_before=before.quantile_ms(0.99),
             p99_ms_after=after.quantile_ms(0.99),
             error_share=workload.error_share,
+            stage=incident.stage,
         )
 
 

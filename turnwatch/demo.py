@@ -36,7 +36,9 @@ from turnwatch.places import DEMO
 from turnwatch.surroundings import Surroundings, counters, surroundings
 
 BUCKET_MS = 10_000
-HEALTHY_S = 300
+HEALTHY_S = 480
+"""Long enough to know each stage as it is in good health before one of them grows."""
+SLOW_STAGE = "llm_first_token"
 MARGIN_S = 360
 PAGE_WAIT_S = 180.0
 INDICATOR, POOL = "turn_4000ms", "realtime"
@@ -69,7 +71,7 @@ async def _demo(console: Console, once: bool, seed: int, speed: float, ports: Po
 
 def _expected(seed: int, speed: float) -> Expected:
     """The scenario from now on, and the first page that the shipped policy must send for it."""
-    scenario = canary(healthy_s=HEALTHY_S)
+    scenario = canary(healthy_s=HEALTHY_S, slow_stage=SLOW_STAGE)
     watched = next(each for each in watched_slos() if (each.slo.indicator.name, each.slo.pool) == (INDICATOR, POOL))
     duration_s = 3_600
     for is_last in (False, True):  # The day curve depends a little on the start, and the start on the length.

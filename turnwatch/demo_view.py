@@ -70,10 +70,12 @@ def verdict(view: View, bucket_ms: int) -> tuple[str, bool]:
 
 def _story(view: View) -> Panel:
     truth, predicted = view.truth, view.predicted
+    slow = [f"Its slow turns wait in {truth.stage}, which its page is to name."] if truth.stage else []
     lines = [
         f"Event time {view.since_start(view.produced.event_ms)}, running {view.speed:g} times as fast as the clock.",
         f"At {view.since_start(truth.incident_ms)} the canary ({truth.slice}) goes from p99 {truth.p99_ms_before / 1_000:.1f} s "
         f"to {truth.p99_ms_after / 1_000:.1f} s; its mean stays at {truth.mean_ms_after / 1_000:.2f} s, its errors at {truth.error_share:.2%}.",
+        *slow,
         f"Its share of turns outside of {view.slo.name} goes from {truth.bad_share_before:.2%} to {truth.bad_share_after:.2%}; "
         f"row {predicted.row.name} pages above {predicted.row.threshold:.2%}.",
         f"Arithmetic predicts the page at {view.since_start(predicted.page_ms)} of event time.",
