@@ -36,8 +36,8 @@ from turnwatch.places import DEMO
 from turnwatch.surroundings import Surroundings, counters, surroundings
 
 BUCKET_MS = 10_000
-HEALTHY_S = 480
-"""Long enough to know each stage as it is in good health before one of them grows."""
+HEALTHY_S = 510
+"""Long enough to know each stage as it is in good health before one of them grows; and the page is on no bucket's edge."""
 SLOW_STAGE = "llm_first_token"
 MARGIN_S = 360
 PAGE_WAIT_S = 180.0

@@ -42,6 +42,7 @@ def assert_the_page_came_as_predicted(output: str) -> None:
     assert "within one bucket of 10 s" in text and "NOT within" not in text
     assert re.search(r"PAGE at \d+:\d\d of event time", text)
     assert re.search(r"slice pool=realtime,bundle=\S+: burn [\d.]+ over .* budget left", text)
+    assert re.search(r"\(llm_first_token grew by \d+ ms a turn", text), "the stage that the canary is slow in"
     assert "slo-burn-rate.md" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from alerts.explanations import Paging
 from alerts.grown_stages import REMEMBERED_MS, GrownStages
 from alerts.pages import Pages, Stepped, restore, step
 from schemas.burns import AlertState, Decision
+from schemas.families import INDICATORS
 from schemas.growths import Growths
 from schemas.topics import GROWTHS
 from stream_jobs.operators.reach import REPLAYED
@@ -87,6 +89,15 @@ def test_several_slices_that_explain_a_burn_name_what_grew_in_all_of_them(second
     incidents = Incidents()
     incidents.hear(stated_growths(0, *growths), decided(10, FLEET_BURN, suspects=suspects))
     assert incidents.of(FLEET).annotations["stage"] == named
+
+
+def test_a_burn_of_errors_names_what_is_slow_as_well() -> None:
+    errors = replace(TURN_SLO, name="turn-error-realtime", indicator=INDICATORS[4])
+    incidents = Incidents()
+    incidents.hear(stated_growths(0, grown(CANARY, "retrieval", 400.0)), decided(10, burning(slo=errors)))
+    said = incidents.of(CANARY).annotations
+    assert said["summary"].startswith("turn-error-realtime burns 25 times its budget in")
+    assert "(retrieval grew by 400 ms a turn)" in said["summary"]
 
 
 def test_nothing_is_named_where_nothing_grew_there_nor_in_another_slice() -> None:
