@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from alerts.causes import Causes, Suspicions
 from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
+from alerts.incident_scope import INCIDENT, OpenIncidents
 from alerts.paging_state import is_open, next_version
 from alerts.wording import event_time
 from schemas.burns import AlertState, Burn, Decision, StageGrowth
 
 
-def pending(
-    name: str, before: AlertState | None, burn: Burn, decision: Decision, paging: Paging, now_ms: int
-) -> AlertState:
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A decision, and what it is heard with."""
+
+    decision: Decision
+    suspicions: Suspicions
+    paging: Paging
+    now_ms: int
+    incidents: OpenIncidents
+
+
+def pending(name: str, before: AlertState | None, burn: Burn, heard: Heard) -> AlertState:
     """Nobody is told of it: it has no causes, and as its beginning the instant at which it was stated first."""
+    decision = heard.decision
     goes_on = before is not None and before.state == "pending"
     return AlertState(
         alert=name,
@@ -22,47 +33,47 @@ def pending(
         burn=burn,
         starts_event_ms=before.starts_event_ms if before and goes_on else decision.decided_ms,
         decided_event_ms=decision.decided_ms,
-        starts_ms=before.starts_ms if before and goes_on else now_ms,
+        starts_ms=before.starts_ms if before and goes_on else heard.now_ms,
         ends_ms=None,
         completeness=decision.completeness,
-        version=next_version(before, now_ms),
-        labels=labels_of(burn, paging),
+        version=next_version(before, heard.now_ms),
+        labels=labels_of(burn, heard.paging),
         family=decision.family,
-        annotations=explain(burn, decision.decided_ms, decision.completeness, paging),
+        annotations=explain(burn, decision.decided_ms, decision.completeness, heard.paging),
         has_fired=False,
     )
 
 
-def firing(
-    name: str,
-    before: AlertState | None,
-    burn: Burn,
-    decision: Decision,
-    suspicions: Suspicions,
-    paging: Paging,
-    now_ms: int,
-) -> AlertState:
+def firing(name: str, before: AlertState | None, burn: Burn, heard: Heard) -> AlertState:
     """It begins at this instant, pending or not before; or it goes on, with the labels that it began with."""
+    decision = heard.decision
     goes_on = before is not None and is_open(before)
     starts_event_ms = before.starts_event_ms if before and goes_on else decision.decided_ms
     known = before.growth if before and goes_on else None
-    causes = causes_of(burn, starts_event_ms, suspicions, paging, known)
+    causes = causes_of(burn, starts_event_ms, heard.suspicions, heard.paging, known)
     return AlertState(
         alert=name,
         state="firing",
         burn=burn,
         starts_event_ms=starts_event_ms,
         decided_event_ms=decision.decided_ms,
-        starts_ms=before.starts_ms if before and goes_on else now_ms,
+        starts_ms=before.starts_ms if before and goes_on else heard.now_ms,
         ends_ms=None,
         completeness=decision.completeness,
-        version=next_version(before, now_ms),
-        labels=before.labels if before and goes_on else labels_of(burn, paging),
+        version=next_version(before, heard.now_ms),
+        labels=before.labels if before and goes_on else _labels(burn, causes, heard),
         family=decision.family,
-        annotations=explain(burn, decision.decided_ms, decision.completeness, paging, causes),
+        annotations=explain(burn, decision.decided_ms, decision.completeness, heard.paging, causes),
         stated_event_ms=decision.decided_ms,
         growth=causes.growth,
     )
+
+
+def _labels(burn: Burn, causes: Causes, heard: Heard) -> dict[str, str]:
+    """Of an alert that begins: with the incident that it belongs to from now on."""
+    explaining = causes.explanation.slices if causes.explanation else (burn.slice,)
+    incident = heard.incidents.incident_of(burn, explaining, heard.decision.decided_ms)
+    return labels_of(burn, heard.paging) | {INCIDENT: incident}
 
 
 def going_on(alert: AlertState, decision: Decision, now_ms: int, is_stated: bool = False) -> AlertState:

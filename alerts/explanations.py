@@ -1,7 +1,8 @@
 """What an alert says: labels that tell it apart, and annotations that let the on-call act before opening a board.
 
 Labels are Alertmanager's identity of an alert, so they hold only what cannot change while it fires: the objective, the
-severity, the slice and its dimensions, the owner. Everything that moves (shares, burn, budget left) is an annotation.
+severity, the slice and its dimensions, whether that is the whole fleet, the owner; and the incident, which
+`incident_scope.py` gives. Everything that moves (shares, burn, budget left) is an annotation.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 
 from alerts.causes import NO_CAUSES, Causes, named_causes, paragraph, sentences
 from alerts.grown_stages import GrownStages
+from alerts.incident_scope import scope_of
 from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, percent
 from schemas.burns import AlertState, Burn
@@ -65,7 +67,13 @@ class Paging:
 def labels_of(burn: Burn, paging: Paging) -> dict[str, str]:
     """The alert's identity. An objective that is not known here (a newer worker's) still pages."""
     slo = paging.slos.get(burn.slo)
-    labels = {"alertname": ALERT_NAME, "slo": burn.slo, "severity": burn.severity, "slice": burn.slice}
+    labels = {
+        "alertname": ALERT_NAME,
+        "slo": burn.slo,
+        "severity": burn.severity,
+        "slice": burn.slice,
+        "scope": scope_of(burn.slice),
+    }
     if slo is not None:
         labels |= {"owner": slo.owner, "pool": slo.pool}
     return labels | slice_dimensions(burn.slice)

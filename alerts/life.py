@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
-from alerts.alert_statements import ended, firing, frozen, going_on, pending
-from alerts.causes import Suspicions
-from alerts.explanations import Paging, objective_was_removed
+from alerts.alert_statements import Heard, ended, firing, frozen, going_on, pending
+from alerts.explanations import objective_was_removed
 from alerts.paging_state import Shard, firing_in, is_open
 from alerts.wording import percent
 from schemas.burns import AlertState, Burn, Decision, Quiet
@@ -39,16 +38,6 @@ class Lived:
 
     published: tuple[AlertState, ...]
     remembered: tuple[AlertState, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A decision, and what it is heard with."""
-
-    decision: Decision
-    suspicions: Suspicions
-    paging: Paging
-    now_ms: int
 
 
 def lived(shard: Shard, heard: Heard) -> Lived:
@@ -96,8 +85,8 @@ def _risen(before: AlertState | None, is_evident: bool, burn: Burn, heard: Heard
     lasts_ms = 1_000 * heard.paging.life_of(burn.slo).pending_s.get(burn.severity, 0)
     is_due = is_evident and decision.decided_ms - since_ms >= lasts_ms
     if is_due or (before is not None and is_open(before)):
-        return firing(name, before, burn, decision, heard.suspicions, heard.paging, heard.now_ms)
-    return pending(name, before, burn, decision, heard.paging, heard.now_ms)
+        return firing(name, before, burn, heard)
+    return pending(name, before, burn, heard)
 
 
 def _is_told(shard: Shard, alert: AlertState) -> bool:

@@ -17,15 +17,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alerts.alert_statements import causes_of, frozen
+from alerts.alert_statements import Heard, causes_of, frozen
 from alerts.causes import Suspicions
 from alerts.explanations import Paging, explain
-from alerts.life import FROZEN_AFTER_MS, Heard, lived
+from alerts.incident_scope import OpenIncidents
+from alerts.life import FROZEN_AFTER_MS, lived
 from alerts.paging_state import (
     RESOLVED_KEPT_MS,
     Pages,
     Shard,
     firing_in,
+    known,
     next_version,
     remembered,
     restated,
@@ -55,7 +57,8 @@ def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepp
     if (decision.decided_ms, decision.completeness) < (shard.decided_ms, shard.completeness):
         return Stepped(pages)
     suspicions = Suspicions(_suspects(pages, decision))
-    now = lived(shard, Heard(decision, suspicions, paging, now_ms))
+    incidents = OpenIncidents(known(pages), decision.decided_ms)
+    now = lived(shard, Heard(decision, suspicions, paging, now_ms, incidents))
     published = now.published
     changed = {alert.alert: alert for alert in (*now.remembered, *published)}
     alerts = {**remembered(shard.alerts, now_ms), **changed}

@@ -5,10 +5,11 @@ The newest statement of each alert is the whole state: what its shard had decide
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from alerts.incident_ends import as_told
 from schemas.burns import AlertState, Suspect
 from schemas.slices import shard_of
 
@@ -42,16 +43,21 @@ class Pages:
 
     @property
     def alerts(self) -> tuple[AlertState, ...]:
-        return tuple(alert for shard in self.shards.values() for alert in shard.alerts.values())
+        return tuple(known(self))
 
     @property
     def firing(self) -> tuple[AlertState, ...]:
         return tuple(alert for alert in self.alerts if alert.state == "firing")
 
 
+def known(pages: Pages) -> Iterator[AlertState]:
+    """Every alert, one by one."""
+    return (alert for shard in pages.shards.values() for alert in shard.alerts.values())
+
+
 def to_send(pages: Pages, now_ms: int) -> tuple[AlertState, ...]:
     """What Alertmanagers have to know: all that fires, and what has resolved within a day; nothing that is only pending."""
-    return tuple(alert for alert in pages.alerts if alert.has_fired and _is_remembered(alert, now_ms))
+    return as_told((alert for alert in pages.alerts if alert.has_fired and _is_remembered(alert, now_ms)), now_ms)
 
 
 def restore(published: Iterable[AlertState], shards: int, now_ms: int = 0) -> Pages:

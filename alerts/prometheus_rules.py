@@ -95,9 +95,20 @@ def _alerts(watched: WatchedSlo, links: Links) -> Iterator[Rule]:
             "expr": _expression(slo, severity, rows, life.resolve_below),
             **_lasting("for", life.pending_s[severity]),
             **_lasting("keep_firing_for", life.keep_firing_s[severity]),
-            "labels": {"slo": slo.name, "severity": severity, "owner": slo.owner, "pool": slo.pool},
+            "labels": {
+                "slo": slo.name,
+                "severity": severity,
+                "owner": slo.owner,
+                "pool": slo.pool,
+                "scope": _scope(slo),
+            },
             "annotations": _annotations(slo, rows, links),
         }
+
+
+def _scope(slo: Slo) -> str:
+    """A template: the whole pool is the fleet's scope (`incident_scope.scope_of`), so that its page mutes its slices'."""
+    return f'{{{{ if eq $labels.slice "pool={slo.pool}" }}}}fleet{{{{ else }}}}slice{{{{ end }}}}'
 
 
 def _lasting(name: str, length_s: int) -> dict[str, object]:

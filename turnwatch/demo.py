@@ -159,7 +159,7 @@ async def _follow_alerts(kafka: KafkaAddress, view: View, paged: asyncio.Event, 
         async for record in consumer:
             alert = AlertState.model_validate_json(record.value)
             view.alerts[alert.alert] = alert
-            if is_enough and view.the_page is not None:
+            if view.the_page is not None and (is_enough or view.the_notification is not None):
                 paged.set()
     finally:
         await consumer.stop()
@@ -171,7 +171,7 @@ async def _follow_notifications(pager: Pager, view: View, paged: asyncio.Event) 
             if "slo" not in alert.labels:
                 continue  # A page about telemetry, and not about an objective.
             view.notified[alert.labels["slo"], alert.labels["slice"], alert.labels["severity"]] = alert
-        if (view.slo.name, view.truth.slice, "page") in view.notified and view.the_page is not None:
+        if view.the_notification is not None and view.the_page is not None:
             paged.set()
 
 

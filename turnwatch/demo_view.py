@@ -40,6 +40,16 @@ class View:
         page = self.alerts.get(f"{self.slo.name}|{self.truth.slice}|page")
         return page if page is not None and page.has_fired else None
 
+    @property
+    def the_notification(self) -> NotifiedAlert | None:
+        """What Alertmanager notified of the incident: that slice's page, or the whole fleet's, which mutes it."""
+        own = self.notified.get((self.slo.name, self.truth.slice, "page"))
+        page = self.the_page
+        if own is not None or page is None:
+            return own
+        wanted = {"scope": "fleet", "severity": "page", "incident": page.labels.get("incident", "")}
+        return next((each for each in self.notified.values() if wanted.items() <= each.labels.items()), None)
+
     def since_start(self, event_ms: int) -> str:
         seconds = max(0, event_ms - self.start_ms) // 1_000
         return f"{seconds // 60}:{seconds % 60:02d}"
@@ -123,7 +133,7 @@ def _burn(burn: float) -> Text:
 
 
 def _page(view: View, page: AlertState) -> Panel:
-    notified = view.notified.get((view.slo.name, view.truth.slice, "page"))
+    notified = view.the_notification
     annotations = notified.annotations if notified else page.annotations
     how = "notified by Alertmanager" if notified else "published; Alertmanager has not notified yet"
     wanted = ("summary", "description", "runbook_url", "dashboard_url")

@@ -60,6 +60,21 @@ def test_what_alertmanager_notified_of_is_shown_as_it_says(view: View) -> None:
     assert "notified by Alertmanager" in shown(view) and "as it was notified" in shown(view)
 
 
+@pytest.mark.parametrize(("changed", "counts"), [({}, True), ({"incident": "x"}, False), ({"scope": "slice"}, False)])
+def test_the_fleets_page_of_the_same_incident_may_arrive_instead(
+    view: View, changed: dict[str, str], counts: bool
+) -> None:
+    """It mutes the slice's."""
+    assert view.the_page is not None
+    labels = view.the_page.labels | {"slice": "pool=realtime", "scope": "fleet"} | changed
+    said = {"summary": "the fleet burns"}
+    told = NotifiedAlert(status="firing", labels=labels, annotations=said, starts_at="", ends_at="")
+    view.notified[view.slo.name, "pool=realtime", "page"] = told
+    assert (view.the_notification is told) is counts
+    assert ("the fleet burns" in shown(view)) is counts
+    assert view.truth.slice in shown(view)
+
+
 @pytest.mark.parametrize(
     ("off_ms", "is_right"), [(0, True), (BUCKET_MS, True), (-BUCKET_MS, True), (2 * BUCKET_MS, False)]
 )

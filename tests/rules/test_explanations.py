@@ -99,6 +99,7 @@ def test_labels_are_the_slo_the_severity_the_slice_its_dimensions_and_the_owner(
         "slo": "turn-4000ms-realtime",
         "severity": "page",
         "slice": "pool=realtime,bundle=v2-canary",
+        "scope": "slice",
         "owner": "voice-serving",
         "pool": "realtime",
         "bundle": "v2-canary",

@@ -11,6 +11,7 @@ import yaml
 from alerts.diverting import firing as diverting
 from alerts.explanations import Links, Paging, labels_of
 from alerts.openslo import load_slos
+from alerts.pages import Pages, step
 from alerts.routes_config import ConfigurationError
 from alerts.routes_script import SHIPPED_SCRIPTS, ScriptError, load_scripts
 from alerts.silence_wording import labels_of_silence
@@ -18,7 +19,7 @@ from alerts.watchdog import watchdog
 from schemas.failures import BadInput
 from schemas.rejections import Halt
 from stack.failures import StackFailure
-from tests.rules.burning import burning
+from tests.rules.burning import burning, decided
 from tests.rules.conftest import SHIPPED_CONFIG
 from turnwatch.routes import run_routes_test, shipped_scripts
 from turnwatch.routes_player import TooSlow
@@ -78,7 +79,11 @@ def test_a_change_of_the_routes_is_noticed_and_shown(
     ("script", "right", "wrong"),
     [
         ("telemetry_silent", '[severity="ticket", slo!=""]', '[severity="ticket"]'),
-        ("slices_in_one_notification", "group_by: [alertname, slo]\n", "group_by: [alertname, slo, slice]\n"),
+        ("slices_in_one_notification", "group_by: [alertname, incident]\n", "group_by: [alertname, incident, slice]\n"),
+        ("two_incidents", "group_by: [alertname, incident]\n", "group_by: [alertname, pool]\n"),
+        ("every_slice_burns", "equal: [incident]\n", "equal: [incident, slo]\n"),
+        ("fleet_page_inhibits_tickets", "equal: [slo, pool]\n", "equal: [slo, slice]\n"),
+        ("pages_of_prometheus", 'incident!=""]\n      group_by', 'slo!=""]\n      group_by'),
         ("watchdog", "send_resolved: false", "send_resolved: true"),
     ],
 )
@@ -147,12 +152,14 @@ def test_a_wrong_script_is_told_before_anything_starts(
 
 
 def emitted() -> dict[str, list[set[str]]]:
-    """By alertname, the names of the labels that our alerts have."""
+    """By alertname, the names of the labels that our alerts have; those of Prometheus are in no incident."""
     paging = Paging(slos={slo.name: slo for slo in load_slos()})
     halt = Halt(topic="aggregates.turns", partition=0, offset=0, reason="wrong_type", why="Too many.", at_ms=0)
+    cuts = ("", ",bundle=v1", ",region=x", ",route=x")
+    burns = [burning(slice_text=f"pool=realtime{cut}") for cut in cuts]
     labels = [
-        *(labels_of(burning(slice_text=text), paging) for text in ("pool=realtime", "pool=realtime,bundle=v1")),
-        *(labels_of(burning(slice_text=f"pool=realtime,{each}=x"), paging) for each in ("region", "route")),
+        *(labels_of(burn, paging) for burn in burns),
+        *(step(Pages(), decided(10, burn), paging, 0).published[0].labels for burn in burns),
         *(labels_of_silence("turns", producer, "page") for producer in (None, "collector-7")),
         diverting([halt], Links(), 0).labels,
         watchdog(0, 0, Links()).labels,

@@ -766,7 +766,7 @@ toDate(newest - INTERVAL 1 MINUTE, 'UTC') AS today,
         FROM exclusions FINAL
         GROUP BY id
         HAVING argMax(action, version) = 'declared')) AS excluded,
-[(['first_partial_500ms', 'first_audio_1800ms', 'turn_4000ms', 'queue_wait_250ms', 'turn_error', 'abandonment', 'retrieval_stale'], ['pool', 'pool,region', 'pool,route', 'pool,bundle', 'pool,region,bundle']), (['first_partial_500ms', 'first_audio_1800ms', 'turn_4000ms', 'queue_wait_250ms', 'turn_error', 'abandonment', 'retrieval_stale'], ['pool,language', 'pool,device_class', 'pool,language,device_class'])] AS lattice,
+[(['first_partial_500ms', 'first_audio_1800ms', 'turn_4000ms', 'queue_wait_250ms', 'turn_error', 'abandonment', 'retrieval_stale', 'privacy_error'], ['pool', 'pool,region', 'pool,route', 'pool,bundle', 'pool,region,bundle']), (['first_partial_500ms', 'first_audio_1800ms', 'turn_4000ms', 'queue_wait_250ms', 'turn_error', 'abandonment', 'retrieval_stale', 'privacy_error'], ['pool,language', 'pool,device_class', 'pool,language,device_class']), (['interruption_success', 'false_interruption', 'backchannel_timing', 'assistant_stop_300ms', 'overlap_recovery_1500ms', 'barge_in_latency_200ms', 'micro_turn_freshness_400ms', 'action_safety', 'speech_continuity_60ms'], ['pool', 'pool,duplex_event', 'pool,region', 'pool,route', 'pool,bundle'])] AS lattice,
 judged AS (SELECT objectives.slo AS slo, objectives.objective AS objective, objectives.period_s AS period_s,
         splitByChar(' ', objectives.cuts) AS cuts, counted.*,
         splitByChar(',', toString(slice)) AS pairs, splitByChar(',', toString(cut)) AS names,
@@ -774,7 +774,7 @@ judged AS (SELECT objectives.slo AS slo, objectives.objective AS objective, obje
     FROM (SELECT * FROM burn_rate) AS counted
     INNER JOIN (SELECT * FROM objectives FINAL WHERE since = (SELECT max(since) FROM objectives)) AS objectives
         ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool),
-watched AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, period_s, bucket_start, bad, total,
+watched AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, period_s, bucket_start, bad, total,
         arrayFilter(each -> NOT arrayExists(
             (pair, name) -> has(names, name) AND NOT has(pairs, pair), each.4, each.5), met) AS overlapping,
         arrayExists(each -> hasAll(pairs, each.4), overlapping) AS is_inside,
@@ -791,7 +791,7 @@ parts AS (SELECT slo, bucket_start, cut AS source,
     ARRAY JOIN arrayFilter(known -> known != cut AND hasAll(names, splitByChar(',', known)),
         arrayFirst(each -> has(each.1, indicator) AND has(each.2, cut), lattice).2) AS coarser
     GROUP BY slo, bucket_start, source, whole),
-minutes AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, period_s, bucket_start, bad, total,
+minutes AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, period_s, bucket_start, bad, total,
         notEmpty(overlapping) AND NOT is_inside AS is_partial,
         is_partial AND (source = '' OR parts.bad_there != bad OR parts.total_there != total) AS is_unknown,
         multiIf(is_inside, bad, is_partial AND NOT is_unknown, parts.taken_bad, 0) AS taken_bad,
@@ -799,18 +799,18 @@ minutes AS (SELECT slo, cut, slice, pool, region, route, bundle, language, devic
     FROM watched
     LEFT JOIN parts ON parts.slo = watched.slo AND parts.whole = toString(watched.slice)
         AND parts.bucket_start = watched.bucket_start AND parts.source = watched.source),
-spans AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, toDate(bucket_start, 'UTC') AS entered,
+spans AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, toDate(bucket_start, 'UTC') AS entered,
         toDate(toStartOfHour(bucket_start, 'UTC') + INTERVAL 1 HOUR + toIntervalSecond(period_s) - INTERVAL 1 SECOND, 'UTC') AS due, due + (due = today AND newest < toStartOfHour(bucket_start, 'UTC') + INTERVAL 1 HOUR + toIntervalSecond(period_s)) AS left_on,
         toInt64(sum(bad)) AS bad, toInt64(sum(total)) AS total, toInt64(sum(taken_bad)) AS taken_bad, toInt64(sum(taken_total)) AS taken_total, toInt64(sum(unknown)) AS unknown
-    FROM (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, period_s, bucket_start, bad, total, taken_bad, taken_total, is_unknown AS unknown FROM minutes)
-    GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, objective, entered, due, left_on),
-moves AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, move.1 AS day, sum(move.2 * bad) AS bad_change, sum(move.2 * total) AS total_change, sum(move.2 * taken_bad) AS taken_bad_change, sum(move.2 * taken_total) AS taken_total_change, sum(move.2 * unknown) AS unknown_change,
+    FROM (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, period_s, bucket_start, bad, total, taken_bad, taken_total, is_unknown AS unknown FROM minutes)
+    GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, entered, due, left_on),
+moves AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, move.1 AS day, sum(move.2 * bad) AS bad_change, sum(move.2 * total) AS total_change, sum(move.2 * taken_bad) AS taken_bad_change, sum(move.2 * taken_total) AS taken_total_change, sum(move.2 * unknown) AS unknown_change,
         sumIf(bad, move.2 = 1) AS bad_of_day, sumIf(taken_bad, move.2 = 1) AS taken_of_day
     FROM spans
     ARRAY JOIN [(entered, 1), (left_on, -1), (today, 0)] AS move
     WHERE move.1 <= today
-    GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, objective, day),
-sums AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, objective, day, bad_of_day, taken_of_day,
+    GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, day),
+sums AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, day, bad_of_day, taken_of_day,
         sum(bad_change) OVER so_far AS bad,
         sum(total_change) OVER so_far AS total,
         sum(taken_bad_change) OVER so_far AS taken_bad,
@@ -818,7 +818,7 @@ sums AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_c
         sum(unknown_change) OVER so_far AS unknown
     FROM moves
     WINDOW so_far AS (PARTITION BY slo, cut, slice ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))
-SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, day,
+SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, day,
     least(newest, toDateTime64(day + 1, 3, 'UTC')) AS decided_at,
     objective, bad, total,
     if(total = 0, 1., 1 - bad / allowed) AS budget_left,

@@ -1,0 +1,53 @@
+"""The page of the whole fleet ends last: while it fires, Alertmanager mutes the pages of its slices.
+
+A slice whose share falls a little later than the fleet's would be notified as new in that moment. So the end of the fleet's page is told
+together with those of the slices that it mutes, or after five minutes, which is the short window of the fastest row: then a
+slice that burns on pages for itself. Only what Alertmanager is told waits: topic and table have the end when it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from alerts.incident_scope import INCIDENT
+from schemas.burns import AlertState
+
+ENDS_TOGETHER_MS = 5 * 60_000
+"""How long, by the clock, the end of a fleet's page is kept back for its slices."""
+
+_Key = tuple[str, ...]
+
+
+def as_told(alerts: Iterable[AlertState], now_ms: int) -> tuple[AlertState, ...]:
+    """The alerts as Alertmanager is told of them, those that mute others first."""
+    known = list(alerts)
+    muted = {key for alert in known if _is_open_slice(alert) for key in _shared(alert)}
+    told = [_still_open(alert) if _waits(alert, muted, now_ms) else alert for alert in known]
+    return tuple(sorted(told, key=lambda alert: not _mutes(alert)))
+
+
+def _waits(alert: AlertState, muted: set[_Key], now_ms: int) -> bool:
+    """Whether it ended a moment ago and slices that it mutes are open."""
+    is_recent = alert.ends_ms is not None and now_ms - alert.ends_ms < ENDS_TOGETHER_MS
+    return is_recent and _mutes(alert) and not muted.isdisjoint(_shared(alert))
+
+
+def _mutes(alert: AlertState) -> bool:
+    return alert.burn.severity == "page" and alert.labels.get("scope") == "fleet"
+
+
+def _is_open_slice(alert: AlertState) -> bool:
+    return alert.ends_ms is None and alert.burn.severity == "page" and alert.labels.get("scope") == "slice"
+
+
+def _shared(alert: AlertState) -> Iterator[_Key]:
+    """By what an alert mutes or is muted, as `alertmanager.yml` says: its incident; its objective and pool."""
+    labels = alert.labels
+    if labels.get(INCIDENT):
+        yield (INCIDENT, labels[INCIDENT])
+    if labels.get("slo") and labels.get("pool"):
+        yield ("slo", labels["slo"], labels["pool"])
+
+
+def _still_open(alert: AlertState) -> AlertState:
+    return alert.model_copy(update={"state": "firing", "ends_ms": None})

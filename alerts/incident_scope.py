@@ -1,0 +1,134 @@
+"""Which incident an alert belongs to: given once, when it begins to fire, and never changed.
+
+An alert joins an open incident of its pool that has an alert of the same objective, or one whose explaining slices have to
+do with its own: one is another, or lies within it. A slice explains itself where nothing smaller does. Otherwise it opens one, named
+by its pool and the instant at which it began. So what begins in one pool at one instant is one incident, whichever shard
+decides first, and the name is the same after a restart: it is a label of what is stored.
+
+A page joins pages only: a ticket that has been open for days would hold together what has nothing in common.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import combinations
+from re import fullmatch
+from typing import Any, Literal, TypeVar
+
+from schemas.burns import AlertState, Burn
+from schemas.slices import SLICE_PATTERN, slice_dimensions
+from schemas.slos import Severity
+
+Scope = Literal["fleet", "slice"]
+
+INCIDENT = "incident"
+"""The label that alerts of one incident share."""
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_Part = frozenset[tuple[str, str]]
+_What = TypeVar("_What")
+_Key = tuple[Severity, str, _What]
+_sets: Callable[[], defaultdict[Any, set[str]]] = partial(defaultdict, set)
+
+
+def scope_of(slice_text: str) -> Scope:
+    """`fleet` where a slice is its whole pool, or everything.
+
+    >>> scope_of("pool=realtime"), scope_of("pool=realtime,bundle=v2")
+    ('fleet', 'slice')
+    """
+    return "slice" if slice_dimensions(slice_text).keys() - {"pool"} else "fleet"
+
+
+def incident_name(pool: str, starts_event_ms: int) -> str:
+    """What an incident of a pool that begins then is called.
+
+    >>> incident_name("realtime", 1_700_000_010_000)
+    'realtime-loyw42s0'
+    """
+    digits = ""
+    while starts_event_ms:
+        starts_event_ms, digit = divmod(starts_event_ms, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return f"{pool or 'all'}-{digits or '0'}"
+
+
+def pool_of(burn: Burn) -> str:
+    """The pool that a burn is in; nothing where its slice is of every pool."""
+    return slice_dimensions(burn.slice).get("pool", "")
+
+
+def explaining_slices(alert: AlertState) -> tuple[str, ...]:
+    """The slices that explain an alert, as it says itself; its own where none do."""
+    named = alert.annotations.get("explained_by", "").split("; ")
+    return tuple(named) if all(fullmatch(SLICE_PATTERN, each) for each in named) else (alert.burn.slice,)
+
+
+class OpenIncidents:
+    """The incidents of alerts that began before an instant and are open. Nothing is read of them until somebody asks."""
+
+    def __init__(self, alerts: Iterable[AlertState] = (), before_ms: int = 0) -> None:
+        self._alerts, self._before_ms = alerts, before_ms
+
+    def incident_of(self, burn: Burn, explaining: Sequence[str], starts_event_ms: int) -> str:
+        """The oldest incident that an alert joins that begins now, or the name of a new one."""
+        begun_ms = self._index.begun_ms
+        found = self._index.joined(burn, explaining)
+        oldest = min(found, key=lambda incident: (begun_ms[incident], incident), default="")
+        return oldest or incident_name(pool_of(burn), starts_event_ms)
+
+    @cached_property
+    def _index(self) -> _Index:
+        index = _Index()
+        for alert in self._alerts:
+            if alert.state in ("firing", "frozen") and alert.starts_event_ms < self._before_ms:
+                index.note(alert)
+        return index
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """Incidents by objective, by slice, and by every slice that one of theirs lies within, in a pool and for a severity."""
+
+    of_slo: defaultdict[_Key[str], set[str]] = field(default_factory=_sets)
+    of_part: defaultdict[_Key[_Part], set[str]] = field(default_factory=_sets)
+    around: defaultdict[_Key[_Part], set[str]] = field(default_factory=_sets)
+    begun_ms: dict[str, int] = field(default_factory=dict)
+
+    def note(self, alert: AlertState) -> None:
+        pool, incident = pool_of(alert.burn), alert.labels.get(INCIDENT)
+        if not incident:
+            return  # It began under a version without incidents.
+        self.begun_ms[incident] = min(alert.starts_event_ms, self.begun_ms.get(incident, alert.starts_event_ms))
+        for severity in _joined_by(alert.burn.severity):
+            self.of_slo[severity, pool, alert.burn.slo].add(incident)
+            for part in map(_part, explaining_slices(alert)):
+                self.of_part[severity, pool, part].add(incident)
+                for larger in _around(part):
+                    self.around[severity, pool, larger].add(incident)
+
+    def joined(self, burn: Burn, explaining: Sequence[str]) -> set[str]:
+        severity, pool = burn.severity, pool_of(burn)
+        found = set(self.of_slo.get((severity, pool, burn.slo), ()))
+        for part in map(_part, explaining):
+            found |= self.around.get((severity, pool, part), set())
+            for larger in _around(part):
+                found |= self.of_part.get((severity, pool, larger), set())
+        return found
+
+
+def _joined_by(severity: Severity) -> Sequence[Severity]:
+    """Which alerts may join the incident of one of this severity."""
+    return ("page", "ticket") if severity == "page" else ("ticket",)
+
+
+def _part(slice_text: str) -> _Part:
+    return frozenset(slice_dimensions(slice_text).items())
+
+
+def _around(part: _Part) -> Iterator[_Part]:
+    """Every slice that one lies within, itself included."""
+    for size in range(len(part) + 1):
+        yield from map(frozenset, combinations(part, size))
