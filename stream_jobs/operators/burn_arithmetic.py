@@ -75,7 +75,7 @@ def bad_share_at_least(bad: int, total: int, confidence: float) -> float:
 
 
 def evidence_is_enough(
-    bad: int, total: int, threshold: Decimal, expected_budget: float | None, rule: LowTraffic
+    bad: int, total: int, threshold: Decimal | Fraction, expected_budget: float | None, rule: LowTraffic
 ) -> bool:
     """Whether a long window holds enough failures to wake somebody (`LowTraffic`)."""
     if bad < rule.bad_events_min or bad_share_at_least(bad, total, rule.confidence) <= float(threshold):

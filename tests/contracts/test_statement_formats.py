@@ -90,7 +90,7 @@ def test_a_decision_is_stated_in_the_oldest_format_that_can_say_it(fields: set[s
 @pytest.mark.parametrize("known", [{"spent_today": 0.25}, {"within_s": 7_200}])
 def test_what_only_some_burns_say_raises_the_format_where_one_does(listed: str, known: dict[str, Any]) -> None:
     plain, more = burning(), burning("page_6h_30m").model_copy(update=known)
-    decision = decided(10, plain, **{listed: (plain, more)})
+    decision = decided(10, plain).model_copy(update={listed: (plain, more)})
     stated = json.loads(burns.encode(decision))
     assert stated["format"] == 3
     assert [set(known) & burn.keys() for burn in stated[listed]] == [set(known)] * 2

@@ -11,7 +11,7 @@ import polars as pl
 
 from schemas.burns import Burn, Quiet
 from schemas.slices import cut_of
-from schemas.slos import PolicyRow, WatchedSlo
+from schemas.slos import PolicyRow, Severity, WatchedSlo
 from stream_jobs.operators.burn_arithmetic import evidence_is_enough
 from stream_jobs.operators.burn_judging import judge, strongest
 from stream_jobs.operators.burn_windows import Watch, Windows, is_coarse
@@ -23,12 +23,16 @@ from stream_jobs.operators.slice_numbers import SliceNumbers
 END_MS = 1_700_006_400_000
 """A midnight, so that windows of every length begin on a bucket of their resolution."""
 
-Alert = tuple[str, str]
+Alert = tuple[str, Severity]
 """Slice and severity."""
 Turns = tuple[int, int]
 """Bad and total."""
 Told = Mapping[str, Mapping[int, Turns]]
 """Counts by slice and by how many seconds before the end their bucket of 10 s began."""
+
+
+Rows = tuple[dict[Alert, str], dict[Alert, str], set[Alert], set[Alert]]
+"""By which row each burns or is held; and what is holding, and quiet."""
 
 
 @dataclass
@@ -40,7 +44,7 @@ class Said:
     left_out: int = 0
 
     @property
-    def rows(self) -> tuple[dict[Alert, str], dict[Alert, str], set[Alert], set[Alert]]:
+    def rows(self) -> Rows:
         """By which row each burns or is held; and what is listed without one."""
         burns, held = ({alert: burn.row for alert, burn in each.items()} for each in (self.burns, self.held))
         return burns, held, self.holding, self.quiet
@@ -67,9 +71,9 @@ def judged(watched: WatchedSlo, told: Told) -> Said:
     )  # fmt: skip
 
 
-def twin(watched: WatchedSlo, told: Told) -> Said:
+def twin(watched: WatchedSlo, told: Told) -> Rows:
     """The same from the text of the policy, one slice and row after the other, with fractions."""
-    said = Said()
+    quiet: set[Alert] = set()
     rows: dict[str, dict[Alert, tuple[Fraction, int, str]]] = {"burns": {}, "held": {}}
     keeps: set[Alert] = set()
     part = Fraction(watched.life.resolve_below)
@@ -79,17 +83,16 @@ def twin(watched: WatchedSlo, told: Told) -> Said:
             long, short = _within(buckets, row.long_s), _within(buckets, row.short_s)
             fires_at = _fires_at(watched, row, _within(buckets, watched.slo.period_s))
             if _share(long) > part * fires_at and short[1] == 0:
-                said.quiet.add(alert)
+                quiet.add(alert)
             if min(_share(long), _share(short)) > part * fires_at and _evident(watched, row, buckets, part * fires_at):
                 keeps.add(alert)
             if min(_share(long), _share(short)) > fires_at:
                 kind = "burns" if _evident(watched, row, buckets, fires_at) else "held"
                 mine = (-_share(long), row.long_s, row.name)
                 rows[kind][alert] = min(mine, rows[kind].get(alert, mine))
-    said.burns = {alert: name for alert, (_, _, name) in rows["burns"].items()}  # type: ignore[misc]
-    said.held = {alert: name for alert, (_, _, name) in rows["held"].items() if alert not in said.burns}  # type: ignore[misc]
-    said.holding = keeps - said.burns.keys() - said.held.keys()
-    return said
+    burns = {alert: name for alert, (_, _, name) in rows["burns"].items()}
+    held = {alert: name for alert, (_, _, name) in rows["held"].items() if alert not in burns}
+    return burns, held, keeps - burns.keys() - held.keys(), quiet
 
 
 def _fires_at(watched: WatchedSlo, row: PolicyRow, period: Turns) -> Fraction:

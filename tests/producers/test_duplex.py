@@ -190,7 +190,8 @@ def test_events_that_wait_for_their_window_are_bounded_and_the_rest_is_counted()
 @pytest.mark.parametrize("cuts", [1, 3])
 def test_a_collector_counts_every_event_once_in_its_own_window_however_late(cuts: int) -> None:
     events = duplex_world(3, count=300)
-    collector, out = _collector(), []
+    collector = _collector()
+    out: list[Any] = []
     for number in range(cuts):
         collector.observe_duplex(events[number::cuts])
         out += collector.close(START_MS + 20_000 * (number + 1))
