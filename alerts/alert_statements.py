@@ -126,7 +126,7 @@ def causes_of(
     `known` is the stage that it was said to have grown as it began.
     """
     slo = paging.slos.get(burn.slo)
-    causes = suspicions.causes(burn, starts_event_ms, slo.budget_rate if slo else None)
+    causes = suspicions.causes(burn, starts_event_ms, slo.turns_allowed if slo else None)
     return replace(causes, growth=paging.grown.named(burn, causes.explanation, starts_event_ms) or known)
 
 

@@ -54,20 +54,13 @@ class Suspicions:
         self._within: dict[tuple[str, int, tuple[str, ...]], dict[tuple[str, ...], list[Suspect]]] = {}
 
     def causes(self, burn: Burn, starts_ms: int, allowed: Decimal | None) -> Causes:
-        """Why this burn may be, of an alert that began at `starts_ms`; `allowed` is 1 - objective, where that is known."""
+        """Why this burn may be, of an alert that began at `starts_ms`; `allowed` is the share of turns that may be bad."""
         within = self.within(burn)
         if not within:
             return NO_CAUSES
-        root = Suspect(
-            slo=burn.slo,
-            slice=burn.slice,
-            long_s=burn.long_s,
-            bad=burn.long_bad,
-            total=burn.long_total,
-            first_seen_ms=None,
-        )
+        root = _root(burn, within)
         finer = [each for each in within if each.slice != burn.slice]
-        explanation = None if allowed is None else explain_burn(root, finer, allowed)
+        explanation = None if allowed is None or root is None else explain_burn(root, finer, allowed)
         return Causes(explanation, release_before(burn.slice, within, starts_ms))
 
     def within(self, burn: Burn) -> Sequence[Suspect]:
@@ -77,6 +70,20 @@ class Suspicions:
         if key not in self._within:
             self._within[key] = _by_dimensions(self._of.get(key[:2], []), key[2])
         return self._within[key].get(tuple(dimensions.values()), [])
+
+
+def _root(burn: Burn, within: Iterable[Suspect]) -> Suspect | None:
+    """The burn as the turns that its finer slices are parts of; of minutes only what its own shard states of the turns."""
+    if burn.unit != "turns":
+        return next((each for each in within if each.slice == burn.slice), None)
+    return Suspect(
+        slo=burn.slo,
+        slice=burn.slice,
+        long_s=burn.long_s,
+        bad=burn.long_bad,
+        total=burn.long_total,
+        first_seen_ms=None,
+    )
 
 
 def release_before(root: str, within: Iterable[Suspect], starts_ms: int) -> Release | None:

@@ -12,7 +12,7 @@ from alerts.policies import unreachable_rows
 from alerts.policy_document import SHIPPED_POLICIES
 from alerts.policy_rows import duration_text
 from alerts.slo_document import CUTS, RUNBOOK
-from schemas.slos import Slo
+from schemas.slos import TIME_SLICE_S, Slo
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -59,12 +59,14 @@ def _skipped(each: Definition) -> Iterator[str]:
         k_window_s = _k_window_s(each.watched.slo, name)
         for row in each.watched.rows:
             if row.short_s < k_window_s:
-                yield (
-                    f"row {row.name} skips cut {name}: its short window of {duration_text(row.short_s)} "
-                    f"is below the cut's k-window of {duration_text(k_window_s)}."
-                )
+                short, width = duration_text(row.short_s), duration_text(k_window_s)
+                is_of_turns = each.watched.slo.time_slice_target is None
+                what = f"the cut's k-window of {width}" if is_of_turns else "the minutes it counts"
+                yield f"row {row.name} skips cut {name}: its short window of {short} is below {what}."
 
 
 def _k_window_s(slo: Slo, cut_name: str) -> int:
+    """Below how long a window the cut is not watched; a budget of minutes is watched by minutes."""
     cut = next(cut for cut in slo.family.cuts if cut.name == cut_name)
-    return slo.family.partition(cut.partition).k_window_s
+    slice_s = 0 if slo.time_slice_target is None else TIME_SLICE_S
+    return max(slice_s, slo.family.partition(cut.partition).k_window_s)

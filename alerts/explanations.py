@@ -117,11 +117,11 @@ def _summary(burn: Burn, causes: Causes) -> str:
     said = "; ".join(sentences(burn, causes))
     why = f" ({said})" if said else ""
     if burn.factor == 0:
-        return f"{burn.slo}: {_bad_turns(burn.long_bad)} in {where}{why} in the last {duration_text(burn.long_s)}, where any one is a {burn.severity}"
+        return f"{burn.slo}: {_bad(burn)} in {where}{why} in the last {duration_text(burn.long_s)}, where any one is a {burn.severity}"
     bad = percent(burn.long_bad / burn.long_total)
     return (
         f"{burn.slo} burns {burn.long_burn:.3g} times its budget in {where}{why}: "
-        f"{bad} of turns bad in the last {duration_text(burn.long_s)}, {_what_is_left(burn)}"
+        f"{bad} of {burn.unit} bad in the last {duration_text(burn.long_s)}, {_what_is_left(burn)}"
     )
 
 
@@ -138,6 +138,7 @@ def _description(burn: Burn, slo: Slo | None, decided_ms: int, completeness: flo
     return "\n".join(
         [
             *promise,
+            *_bad_minutes(slo),
             *_windows(burn),
             _row(burn),
             *paragraph(burn, causes),
@@ -150,7 +151,7 @@ def _description(burn: Burn, slo: Slo | None, decided_ms: int, completeness: flo
 def _row(burn: Burn) -> str:
     """What the row fires at: any bad turn, a budget that will not last, or a share of turns."""
     if burn.factor == 0:
-        return f"Row {burn.row} fires at one bad turn in {duration_text(burn.long_s)}, however little traffic there is."
+        return f"Row {burn.row} fires at one bad {_one(burn)} in {duration_text(burn.long_s)}, however little traffic there is."
     above = f"above {percent(burn.threshold)} in both windows (burn {burn.factor:.3g})"
     if burn.within_s is not None:
         return f"Row {burn.row} fires where the budget will be spent within {duration_text(burn.within_s)}: by what is left, {above}."
@@ -159,8 +160,8 @@ def _row(burn: Burn) -> str:
 
 def _windows(burn: Burn) -> list[str]:
     """Both windows, or the one that a row has."""
-    long = f"{_window(burn.long_s, burn.long_bad, burn.long_total)}: burn {burn.long_burn:.3g}."
-    short = f"{_window(burn.short_s, burn.short_bad, burn.short_total)}: burn {burn.short_burn:.3g}."
+    long = f"{_window(burn, burn.long_s, burn.long_bad, burn.long_total)}: burn {burn.long_burn:.3g}."
+    short = f"{_window(burn, burn.short_s, burn.short_bad, burn.short_total)}: burn {burn.short_burn:.3g}."
     return [long] if burn.long_s == burn.short_s else [long, short]
 
 
@@ -168,12 +169,26 @@ def _spent(burn: Burn) -> str:
     today = (
         f" {percent(burn.spent_today)} of it was spent today (since 00:00 UTC)." if burn.spent_today is not None else ""
     )
-    return f"Budget: {_what_is_left(burn)}.{today} One bad turn costs {percent(burn.one_failure_costs)} of it."
+    return f"Budget: {_what_is_left(burn)}.{today} One bad {_one(burn)} costs {percent(burn.one_failure_costs)} of it."
 
 
-def _bad_turns(count: int) -> str:
-    return "1 bad turn" if count == 1 else f"{count:,} bad turns"
+def _bad(burn: Burn) -> str:
+    return f"1 bad {_one(burn)}" if burn.long_bad == 1 else f"{burn.long_bad:,} bad {burn.unit}"
 
 
-def _window(length_s: int, bad: int, total: int) -> str:
-    return f"Last {duration_text(length_s)}: {bad:,} of {total:,} turns bad ({percent(bad / total)})"
+def _one(burn: Burn) -> str:
+    """One of what is counted."""
+    return burn.unit.removesuffix("s")
+
+
+def _window(burn: Burn, length_s: int, bad: int, total: int) -> str:
+    return f"Last {duration_text(length_s)}: {bad:,} of {total:,} {burn.unit} bad ({percent(bad / total)})"
+
+
+def _bad_minutes(slo: Slo | None) -> list[str]:
+    """What makes a minute bad, where minutes are counted."""
+    if slo is None or slo.time_slice_target is None:
+        return []
+    return [
+        f"A minute is bad when more than {percent(float(slo.turns_allowed))} of its turns are; minutes without turns do not count."
+    ]

@@ -1,7 +1,7 @@
 """OpenSLO v1 documents read into objectives: what `alerts/slos/*.yaml` may say, and what is wrong when it says else.
 
 A document is a ratio of two contract measures (counted exactly at the edge), or a latency with a threshold that is
-counted there, over a rolling period. What OpenSLO has no field for stands where it leaves room: the pool in
+counted there, over a rolling period, with a budget of turns or of minutes. What OpenSLO has no field for stands where it leaves room: the pool in
 `metadata.labels`; the cuts to watch, the owner, the runbook and the burn policy in `metadata.annotations`. Every mistake
 of every file is collected, with file, line, field and a sentence; a name that does not exist is answered with the
 nearest one that does. `docs/slos.md` shows how to write one.
@@ -91,7 +91,7 @@ def _read_document(document: Document) -> Read:
     if indicator is None:
         return Read(line, None, tuple(mistakes), document)
     slo = _slo(written, indicator)
-    mistakes += _cut_mistakes(document, slo)
+    mistakes += [*_time_slice_mistakes(document, written), *_cut_mistakes(document, slo)]
     return Read(line, None if mistakes else slo, tuple(mistakes), document)
 
 
@@ -107,7 +107,20 @@ def _slo(written: SloDocument, indicator: Indicator) -> Slo:
         description=" ".join(written.spec.description.split()),
         runbook=written.metadata.annotations.runbook,
         policy=written.metadata.annotations.policy or STANDARD_POLICY,
+        budgeting="time_slices" if written.spec.budgeting_method == "Timeslices" else "occurrences",
+        time_slice_target=written.spec.objectives[0].time_slice_target,
     )
+
+
+def _time_slice_mistakes(document: Document, written: SloDocument) -> list[Mistake]:
+    """Fields that a budget of minutes needs and others have no use for."""
+    objective, is_of_minutes = written.spec.objectives[0], written.spec.budgeting_method == "Timeslices"
+    given = {"timeSliceTarget": objective.time_slice_target, "timeSliceWindow": objective.time_slice_window}
+    if is_of_minutes:
+        absent = [name for name, value in given.items() if value is None]
+        return [_at(document, (*_OBJECTIVE, name), missing(name, _OBJECTIVE)) for name in absent]
+    sentence = "Turns are counted one by one: remove the field, or write `budgetingMethod: Timeslices`."
+    return [_at(document, (*_OBJECTIVE, name), sentence) for name, value in given.items() if value is not None]
 
 
 # -- indicators --------------------------------------------------------------------------------------------------------

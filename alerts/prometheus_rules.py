@@ -22,7 +22,7 @@ from alerts.policies import duration_text
 from alerts.wording import percent
 from schemas.dimensions import DIMENSIONS
 from schemas.metrics import SLO_BAD_EVENTS, SLO_EVENTS
-from schemas.slos import PolicyRow, Severity, Slo, WatchedSlo
+from schemas.slos import TIME_SLICE_S, PolicyRow, Severity, Slo, WatchedSlo
 
 Rule = dict[str, object]
 Watched = Sequence[WatchedSlo]
@@ -88,8 +88,9 @@ def _share_rule(length_s: int, labels: str) -> Rule:
 def _alerts(watched: WatchedSlo, links: Links) -> Iterator[Rule]:
     """One rule for each severity, with the labels of our own alerts; a slice and its dimensions come with its series."""
     slo, life = watched.slo, watched.life
-    for severity in dict.fromkeys(row.severity for row in watched.rows):
-        rows = [row for row in watched.rows if row.severity == severity]
+    judged = [row for row in watched.rows if slo.time_slice_target is None or row.short_s >= TIME_SLICE_S]
+    for severity in dict.fromkeys(row.severity for row in judged):
+        rows = [row for row in judged if row.severity == severity]
         yield {
             "alert": ALERT_NAME,
             "expr": _expression(slo, severity, rows, life.resolve_below),
@@ -171,9 +172,9 @@ def _annotations(slo: Slo, rows: Sequence[PolicyRow], links: Links) -> dict[str,
     allowed = percent(float(slo.budget_rate))
     return {
         "summary": f"{slo.name} burns its budget in {{{{ $labels.slice }}}}: "
-        f"{{{{ $value | humanizePercentage }}}} of turns bad, {allowed} allowed",
+        f"{{{{ $value | humanizePercentage }}}} of {slo.unit} bad, {allowed} allowed",
         "description": f"{slo.description} (objective {percent(float(slo.objective))}, owner {slo.owner}) "
-        f"Fires where the share of bad turns is {above}.",
+        f"Fires where the share of bad {slo.unit} is {above}.",
         "runbook_url": links.runbook(slo.runbook),
     }
 

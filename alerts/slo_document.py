@@ -1,7 +1,7 @@
 """The shape of one SLO document (OpenSLO v1, `kind: SLO`).
 
 The models hold the part of OpenSLO that turnwatch evaluates: an indicator over what the contract counts (a ratio of two
-measures, or a latency's threshold), one objective, one rolling period, budgeting by occurrences. Names that the contract
+measures, or a latency's threshold), one objective, one rolling period, budgeting by occurrences or by time slices of a minute. Names that the contract
 knows (measures, latencies, pools) are checked where they stand, so that all mistakes of a document are told at once.
 """
 
@@ -25,10 +25,7 @@ OBJECTIVE_MIN = Decimal("0.5")
 
 CUTS, OWNER, RUNBOOK, POLICY = "turnwatch/cuts", "turnwatch/owner", "turnwatch/runbook", "turnwatch/policy"
 
-TIME_SLICES = "Time slices are not supported yet"
 UNREAD = {
-    "timeSliceTarget": f"{TIME_SLICES}: remove the field, turns are counted one by one.",
-    "timeSliceWindow": f"{TIME_SLICES}: remove the field, turns are counted one by one.",
     "indicatorRef": "Indicators of other documents are not looked up: write it here, as `indicator`.",
     "alertPolicies": f"What alerts is the burn policy: name it in the annotation `{POLICY}`, and remove the field.",
     "calendar": "Periods roll: remove the field.",
@@ -217,20 +214,39 @@ def _leaves_a_budget(target: Decimal) -> Decimal:
     return target
 
 
+def _judges_a_minute(target: Decimal | None) -> Decimal | None:
+    if target is not None and not 0 < target <= 1:
+        written = clipped(str(target))
+        raise wrong(f"{written} is no share of a minute's turns: write one above 0 and up to 1, such as 0.95.")
+    return target
+
+
+def _is_a_minute(window: str | None) -> str | None:
+    if window not in (None, "1m"):
+        raise wrong(f"{clipped(repr(window))} is not how long a time slice is: minutes are counted, write 1m.")
+    return window
+
+
 class Objective(Part):
-    """`op` and `value` are of a latency's threshold: a turn is good when its latency is below (or up to) `value` ms."""
+    """`op` and `value` are of a latency's threshold: a turn is good when its latency is below (or up to) `value` ms.
+
+    The time slices' fields are there if the budget is of them (`openslo.py` sees to it): a minute is good when the share of
+    its good turns is at least `timeSliceTarget`.
+    """
 
     display_name: Text | None = None
     op: Literal["lt", "lte"] | None = None
     value: Number | None = None
     target: Annotated[Number, AfterValidator(_leaves_a_budget)]
+    time_slice_target: Annotated[Number | None, AfterValidator(_judges_a_minute)] = None
+    time_slice_window: Annotated[str | None, AfterValidator(_is_a_minute)] = None
 
 
-def _counts_turns(method: str) -> str:
-    if method in ("Timeslices", "RatioTimeslices"):
-        raise wrong(f"{TIME_SLICES}: write Occurrences, which counts turns.")
-    if method != "Occurrences":
-        raise wrong(f'This has to be Occurrences, and "{clipped(method)}" is written.')
+def _is_counted(method: str) -> str:
+    if method == "RatioTimeslices":
+        raise wrong("Shares of time slices are not averaged: write Timeslices, which calls each minute good or bad.")
+    if method not in ("Occurrences", "Timeslices"):
+        raise wrong(f'This has to be Occurrences or Timeslices, and "{clipped(method)}" is written.')
     return method
 
 
@@ -239,7 +255,7 @@ class Spec(Part):
     service: Name
     indicator: InlineIndicator
     time_window: Annotated[list[TimeWindow], Field(min_length=1, max_length=1)]
-    budgeting_method: Annotated[str, AfterValidator(_counts_turns)]
+    budgeting_method: Annotated[str, AfterValidator(_is_counted)]
     objectives: Annotated[list[Objective], Field(min_length=1, max_length=1)]
 
 

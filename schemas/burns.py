@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, mo
 
 from schemas.failures import Foreseen, Undecodable
 from schemas.slices import SLICE_PATTERN
-from schemas.slos import Severity
+from schemas.slos import Severity, Unit
 
 LAST_INSTANT_MS = 253_402_300_800_000
 """The end of the year 9999, behind which nothing can be shown as a date."""
@@ -26,7 +26,7 @@ A decision is stated in the oldest format that can say it (`_SINCE`), so an olde
 """
 _SINCE = {"suspects": 2, "family": 3, "held": 3, "holding": 3}
 """Fields by the format that brought them."""
-_OF_BURNS_SINCE = {"spent_today": 3, "within_s": 3}
+_OF_BURNS_SINCE = {"spent_today": 3, "within_s": 3, "unit": 3}
 """Those of a burn."""
 LISTS = ("burns", "quiet", "suspects", "held", "holding")
 """What a decision lists, which is what it is cut into parts by."""
@@ -70,6 +70,8 @@ class Burn(BaseModel):
     """Share of that budget that bad turns since 00:00 UTC have spent; `None` before an hour of history."""
     within_s: WindowSeconds | None = None
     """Of a row that asks whether the budget will be spent within this; its factor and threshold follow from what is left."""
+    unit: Unit = "turns"
+    """What is counted: of an objective with time slices it is minutes."""
 
     @model_validator(mode="after")
     def _parts_of_wholes(self) -> Burn:
@@ -155,7 +157,7 @@ def encode(decision: Decision) -> bytes:
     unsaid = {
         name
         for name in _OF_BURNS_SINCE
-        if all(getattr(burn, name) is None for burn in (*decision.burns, *decision.held))
+        if all(getattr(burn, name) == Burn.model_fields[name].default for burn in (*decision.burns, *decision.held))
     }
     said = [_SINCE[name] for name in _SINCE.keys() - silent] + [
         _OF_BURNS_SINCE[name] for name in _OF_BURNS_SINCE.keys() - unsaid

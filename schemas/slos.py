@@ -15,8 +15,11 @@ from schemas.families import FAMILIES, Family, Indicator
 
 Severity = Literal["page", "ticket"]
 Budgeting = Literal["occurrences", "time_slices"]
+Unit = Literal["turns", "minutes"]
 RowKind = Literal["burn", "outage", "exhausts", "any_event"]
 
+TIME_SLICE_S = 60
+"""How long a time slice is."""
 STANDARD_POLICY = "standard"
 """The policy of an objective that names none."""
 
@@ -47,8 +50,18 @@ class Slo:
 
     @property
     def budget_rate(self) -> Decimal:
-        """The share of turns that may be bad: 1 - objective."""
+        """The share of turns, or of minutes, that may be bad: 1 - objective."""
         return 1 - self.objective
+
+    @property
+    def turns_allowed(self) -> Decimal:
+        """The share of turns that may be bad: of all of them, or within each minute."""
+        return self.budget_rate if self.time_slice_target is None else 1 - self.time_slice_target
+
+    @property
+    def unit(self) -> Unit:
+        """What its budget is of."""
+        return "turns" if self.time_slice_target is None else "minutes"
 
     @property
     def family(self) -> Family:

@@ -23,6 +23,7 @@ from stream_jobs.operators.evidence import evident
 from stream_jobs.operators.exhaustion import exhausting_shares, exhausts
 from stream_jobs.operators.history import Counts
 from stream_jobs.operators.slice_numbers import MINUTE_MS, SliceNumbers
+from stream_jobs.operators.time_slices import minutes_are_evident
 
 __all__ = ["HISTORY_KNOWN_MS", "Candidates", "Exceeded", "Judged", "burn_of", "judge", "strongest"]
 
@@ -34,6 +35,7 @@ class Candidates:
     """The slices, by number, whose long window is above a row's lowered threshold; every array goes by them.
 
     `thresholds` are the row's own, as shares of turns; `budgets` the bad turns that each period's expected traffic allows.
+    Of time slices all counts are minutes; `turns` are those of the long window, behind them.
     """
 
     row: PolicyRow
@@ -43,6 +45,7 @@ class Candidates:
     period: Counts
     thresholds: NDArray[np.float64]
     budgets: NDArray[np.float64]
+    turns: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ def burn_of(watch: Watch, of: Candidates, place: int, windows: Windows, slices: 
         one_failure_costs=1 / known if known else 1.0,
         spent_today=today_bad / expected if expected > 0 else None,
         within_s=row.within_s,
+        unit=slo.unit,
     )
 
 
@@ -128,7 +132,9 @@ def _candidates(watch: Watch, row: PolicyRow, windows: Windows, slices: SliceNum
         for length_s in (row.short_s, slo.period_s)
     )
     budgets = expected_budgets(period[:, 1], histories_ms(windows.end_ms, slices.first_seen_ms, numbers), slo)
-    return Candidates(row, numbers, everywhere[places], short, period, _thresholds(row, period, slo), budgets)
+    long = everywhere[places]
+    turns = long if slo.time_slice_target is None else windows.of_minutes(row.long_s)[numbers, watch.turns]
+    return Candidates(row, numbers, long, short, period, _thresholds(row, period, slo), budgets, turns)
 
 
 def _thresholds(row: PolicyRow, period: Counts, slo: Slo) -> NDArray[np.float64]:
@@ -158,7 +164,10 @@ def _is_above(watch: Watch, of: Candidates, counts: Counts, part: Fraction) -> F
 def _is_evident(watch: Watch, of: Candidates, part: Fraction) -> Flags:
     if of.row.kind == "any_event":
         return np.ones(len(of.numbers), dtype=bool)
-    return evident(of.long, of.thresholds * float(part), of.budgets, watch.watched.low_traffic)
+    slo, thresholds, rule = watch.watched.slo, of.thresholds * float(part), watch.watched.low_traffic
+    if slo.time_slice_target is not None:
+        return minutes_are_evident(of.turns, of.long, thresholds, slo.turns_allowed, of.budgets, rule)
+    return evident(of.long, thresholds, of.budgets, rule)
 
 
 def _quiet(watch: Watch, rows: Iterable[Exceeded], slices: SliceNumbers) -> Iterator[Quiet]:

@@ -32,6 +32,7 @@ from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
 from stream_jobs.operators.running_counts import RunningCounts
 from stream_jobs.operators.slice_numbers import NO_NUMBER, SliceNumbers
 from stream_jobs.operators.suspects import suspects
+from stream_jobs.operators.time_slices import column_of, judgeable, slice_counts, slices_by_column
 from stream_jobs.operators.traffic import keep_ms
 
 BUCKET_MS = OPERATIONAL.k_window_s * 1_000
@@ -76,9 +77,11 @@ class BurnRate:
         self._measures = tuple(name for each in self._indicators for name in (each.bad, each.total))
         self._ledger = Ledger(family, keep_ms(family), sources, patience, self._measures)
         period_s = max((watch.slo.period_s for watch in self._watched), default=30 * 86_400)
-        self._history = History([each.name for each in self._indicators], period_s)
+        self._time_slices = slices_by_column(self._watched)
+        columns = [*(each.name for each in self._indicators), *self._time_slices]
+        self._history = History(columns, period_s)
         self._slices = SliceNumbers(kept_ms=period_s * 1_000 + NUMBER_IDLE_MS)
-        self._running = RunningCounts(self._history, self._slices, len(self._indicators))
+        self._running = RunningCounts(self._history, self._slices, len(columns))
         self._decided_share = 1.0
         self._saved_decided: tuple[int, float] = (0, 1.0)
         self._minute: tuple[int, float] = (0, 1.0)
@@ -122,7 +125,8 @@ class BurnRate:
                 numbers = self._slices.of(part["slice"])
                 # What was let go since has no number any more: its buckets lie beyond every window.
                 has_level = (numbers != NO_NUMBER) & (level > 0 or ~self._slices.by_minute[numbers])
-                self._history.assign(level, int(start_ms), numbers[has_level], self._counts(part)[has_level])
+                counts = self._counts(part, is_minute=level > 0)
+                self._history.assign(level, int(start_ms), numbers[has_level], counts[has_level])
         everything = np.arange(len(self._slices))
         for level in (2, 3):
             for start_ms in sorted(
@@ -130,9 +134,14 @@ class BurnRate:
             ):
                 self._history.retell(level, start_ms, 1, everything)
 
-    def _counts(self, part: pl.DataFrame) -> Counts:
+    def _counts(self, part: pl.DataFrame, is_minute: bool) -> Counts:
+        """Turns by indicator, then minutes by time slice; of a bucket below a minute nothing of the latter is known."""
         columns = [part[name].to_numpy() for name in self._measures]
-        return np.stack(columns, axis=1).reshape(-1, len(self._indicators), 2)
+        turns = np.stack(columns, axis=1).reshape(-1, len(self._indicators), 2)
+        slices = np.zeros((len(turns), len(self._time_slices), 2), dtype=np.int64)
+        for place, (indicator, target) in enumerate(self._time_slices.values() if is_minute else ()):
+            slices[:, place] = slice_counts(turns[:, self._history.columns.index(indicator)], target)
+        return np.concatenate([turns, slices], axis=1)
 
     def _rows(self, totals: pl.DataFrame, table: str) -> pa.Table:
         of_indicator = [
@@ -172,7 +181,7 @@ class BurnRate:
 
     def _decide_at(self, end_ms: int) -> Decided:
         completeness = self._decided_share = self._ledger.completeness(OPERATIONAL.name, end_ms)
-        windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), self._slices.by_minute)
+        windows = self._windows(end_ms)
         watching = self._watching()
         judged = [judge(watch, windows, self._slices) for watch in watching]
         quiet = {found for each in judged for found in each.quiet}
@@ -195,6 +204,10 @@ class BurnRate:
         )
         return Decided(decision, rows, waiting.left_out)
 
+    def _windows(self, end_ms: int) -> Windows:
+        slices_from = len(self._indicators)
+        return Windows(self._history, end_ms, self._audience_end_ms(end_ms), self._slices.by_minute, slices_from)
+
     def _audience_end_ms(self, end_ms: int) -> int:
         """Slices of wider buckets are judged up to the newest of their own that has come."""
         reported = [
@@ -212,7 +225,7 @@ class BurnRate:
 
     def _watch(self, watched: WatchedSlo) -> Watch:
         slo = watched.slo
-        names = [indicator.name for indicator in self._indicators]
+        names = self._history.columns
         wanted = [
             number
             for number, text in enumerate(self._slices.texts)
@@ -220,7 +233,9 @@ class BurnRate:
         ]
         coarse = np.array([is_coarse(self._slices.texts[number]) for number in wanted], dtype=bool)
         cuts = np.array([slo.cuts.index(cut_of(self._slices.texts[number])) for number in wanted], dtype=np.int64)
-        return Watch(watched, names.index(slo.indicator.name), np.array(wanted, dtype=np.int64), coarse, cuts)
+        indicator, of_turns = names.index(column_of(slo)), names.index(slo.indicator.name)
+        minutes_of = None if slo.time_slice_target is None else of_turns
+        return Watch(judgeable(watched), indicator, np.array(wanted, dtype=np.int64), coarse, cuts, minutes_of)
 
     def _minute_again(self) -> pa.Table | None:
         """The rows of the last minute once more, where more of it has come than they were told on."""
@@ -228,7 +243,7 @@ class BurnRate:
         completeness = self._ledger.completeness(OPERATIONAL.name, end_ms)
         if completeness <= share:
             return None
-        windows = Windows(self._history, end_ms, self._audience_end_ms(end_ms), self._slices.by_minute)
+        windows = self._windows(end_ms)
         return self._window_rows(windows, completeness)
 
     def _window_rows(self, windows: Windows, completeness: float) -> pa.Table | None:

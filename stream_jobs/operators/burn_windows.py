@@ -9,13 +9,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.slices import slice_dimensions
-from schemas.slos import WatchedSlo
+from schemas.slos import TIME_SLICE_S, WatchedSlo
 from stream_jobs.operators.error_budget import expected_budgets, histories_ms, midnight_ms, spending
 from stream_jobs.operators.history import Counts, History
-from stream_jobs.operators.slice_numbers import SliceNumbers
+from stream_jobs.operators.slice_numbers import MINUTE_MS, SliceNumbers
 
 _WINDOW_NAMES = {60: "1m", 300: "5m", 600: "10m", 1_800: "30m", 3_600: "1h", 7_200: "2h", 21_600: "6h", 86_400: "1d"}
 _SHARE_STEPS = 10_000
+_FINEST_MAX_S = 600
+"""Up to here windows are summed from buckets that count no minutes; longer ones hold whole minutes anyway."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -32,9 +34,10 @@ def window_name(length_s: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """An SLO with the numbers of its indicator and of the slices it watches.
+    """An SLO with the numbers of its history column and of the slices it watches.
 
     `is_coarse` marks slices of a one-dimensional cut; `cuts` gives each slice's cut by its place among the SLO's.
+    `indicator` is the column that is judged, `minutes_of` the one of the turns behind it where it counts minutes.
     """
 
     watched: WatchedSlo
@@ -42,31 +45,66 @@ class Watch:
     slices: NDArray[np.int64]
     is_coarse: NDArray[np.bool_]
     cuts: NDArray[np.int64]
+    minutes_of: int | None = None
+
+    @property
+    def turns(self) -> int:
+        """The column of the turns that are judged, one by one or by the minute."""
+        return self.indicator if self.minutes_of is None else self.minutes_of
 
 
 class Windows:
-    """Window sums at one instant. Slices whose buckets are a minute wide end at `minute_end_ms`."""
+    """Window sums at one instant. Slices whose buckets are a minute wide end at `minute_end_ms`.
 
-    def __init__(self, history: History, end_ms: int, minute_end_ms: int, by_minute: NDArray[np.bool_]) -> None:
+    Columns from `slices_from` on are of time slices, and end at the last whole minute.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        end_ms: int,
+        minute_end_ms: int,
+        by_minute: NDArray[np.bool_],
+        slices_from: int | None = None,
+    ) -> None:
         self.end_ms = end_ms
         self._history, self._minute_end_ms, self._by_minute = history, minute_end_ms, by_minute
+        self._slices_from = len(history.columns) if slices_from is None else slices_from
+        self._whole_ms = end_ms // MINUTE_MS * MINUTE_MS
         self._sums: dict[int, Counts] = {}
         self._today: Counts | None = None
+        self._whole: dict[int, Counts] = {}
 
     def of(self, length_s: int) -> Counts:
-        """Shape (slices, indicators, 2): bad and total."""
+        """Shape (slices, columns, 2): bad and total."""
         if length_s not in self._sums:
             sums = self._history.window(length_s * 1_000, self.end_ms)
+            if self._slices_from < sums.shape[1] and (length_s <= _FINEST_MAX_S or length_s % TIME_SLICE_S):
+                sums[:, self._slices_from :] = self._minutes(length_s)[:, self._slices_from :]
             if self._by_minute.any():
                 coarse = self._history.window(length_s * 1_000, self._minute_end_ms, finest=1)
                 sums[self._by_minute] = coarse[self._by_minute]
             self._sums[length_s] = sums
         return self._sums[length_s]
 
+    def of_minutes(self, length_s: int) -> Counts:
+        """The same with everything up to the last whole minute: the turns that time slices were told from."""
+        if length_s not in self._whole:
+            whole = self._minutes(length_s).copy()
+            whole[self._by_minute] = self.of(length_s)[self._by_minute]
+            self._whole[length_s] = whole
+        return self._whole[length_s]
+
+    def _minutes(self, length_s: int) -> Counts:
+        return self._history.window(length_s * 1_000, self._whole_ms, finest=1)
+
     def today(self) -> Counts:
         """The same since 00:00 UTC, which is on a bucket of every resolution that is summed."""
         if self._today is None:
             self._today = self._since_midnight(self.end_ms, 0)
+            if self._slices_from < self._today.shape[1]:
+                whole = self._since_midnight(self._whole_ms, 1)
+                self._today[:, self._slices_from :] = whole[:, self._slices_from :]
             if self._by_minute.any():
                 coarse = self._since_midnight(self._minute_end_ms, 1)
                 self._today[self._by_minute] = coarse[self._by_minute]

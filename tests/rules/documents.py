@@ -88,6 +88,21 @@ spec:
       target: 0.99
 """
 
+OF_MINUTES = OF_GOOD_TURNS.replace("name: turn-good", "name: turn-minutes").replace(
+    """  budgetingMethod: Occurrences
+  objectives:
+    - displayName: nearly all
+      target: 0.999
+""",
+    """  budgetingMethod: Timeslices
+  objectives:
+    - displayName: nearly all minutes
+      target: 0.99
+      timeSliceTarget: 0.95
+      timeSliceWindow: 1m
+""",
+)
+
 WRITTEN_POLICY = """\
 apiVersion: turnwatch/v1
 kind: BurnPolicy
@@ -148,7 +163,11 @@ def shipped_documents(directory: Path) -> dict[str, str]:
     }
 
 
-SLO_DOCUMENTS = shipped_documents(SHIPPED_SLOS) | {"good": OF_GOOD_TURNS, "threshold": OF_A_THRESHOLD}
+SLO_DOCUMENTS = shipped_documents(SHIPPED_SLOS) | {
+    "good": OF_GOOD_TURNS,
+    "threshold": OF_A_THRESHOLD,
+    "minutes": OF_MINUTES,
+}
 POLICY_DOCUMENTS = shipped_documents(SHIPPED_POLICIES) | {"written": WRITTEN_POLICY, "lively": LIVELY_POLICY}
 
 

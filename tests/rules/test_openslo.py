@@ -87,7 +87,7 @@ WRONG = [
     ("duration: 30d", "duration: 31d", 32, "spec.timeWindow[0].duration", "7d, 28d, 30d or 90d"),
     ("duration: 30d", "duration: month", 32, "spec.timeWindow[0].duration", "not a period"),
     ("isRolling: true", "isRolling: false", 33, "spec.timeWindow[0].isRolling", "has to be true"),
-    ("Occurrences", "Timeslices", 34, "spec.budgetingMethod", "write Occurrences"),
+    ("Occurrences", "RatioTimeslices", 34, "spec.budgetingMethod", "write Timeslices"),
     ("target: 0.99", "target: 99", 36, "spec.objectives[0].target", "is a percentage"),
     ("target: 0.99", "target: 1.0", 36, "spec.objectives[0].target", "no error budget"),
     ("target: 0.99", "target: 0.3", 36, "spec.objectives[0].target", "more than half"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +27,7 @@ SLOS = [
 
 
 def slos() -> list[Slo]:
-    assert [read.mistakes for read in SLOS] == [(), ()]
+    assert [read.mistakes for read in SLOS] == [()] * 3
     return [read.slo for read in SLOS if read.slo is not None]
 
 
@@ -41,7 +42,7 @@ def fields(model: type[BaseModel]) -> Iterator[str]:
 
 def test_the_examples_are_sound_and_watched_by_the_policies_they_name(tmp_path: Path) -> None:
     (tmp_path / "strict.yaml").write_text(POLICY, encoding="utf-8")
-    strict, (ratio, threshold) = load_policy(tmp_path / "strict.yaml"), slos()
+    strict, (ratio, threshold, minutes) = load_policy(tmp_path / "strict.yaml"), slos()
     assert (ratio.policy, strict.name, threshold.policy) == ("strict", "strict", "standard")
     assert [row.name for row in policy_for(ratio, strict).rows] == [
         "outage_10m_1m",
@@ -50,6 +51,8 @@ def test_the_examples_are_sound_and_watched_by_the_policies_they_name(tmp_path: 
         "page_exhausts_2h_1h_5m",
     ]
     assert threshold.indicator.name == "queue_wait_250ms" and policy_for(threshold).rows
+    assert (minutes.budgeting, minutes.time_slice_target) == ("time_slices", Decimal("0.95"))
+    assert policy_for(minutes).rows and minutes.unit == "minutes"
 
 
 def test_the_rule_on_evidence_that_is_shown_is_the_one_that_stands_where_none_is_written(tmp_path: Path) -> None:
@@ -62,7 +65,7 @@ def test_the_refusal_that_is_shown_is_the_one_that_is_told(tmp_path: Path) -> No
     file = tmp_path / "alerts" / "burn_policies" / "strict.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(POLICY, encoding="utf-8")
-    _, threshold = slos()
+    _, threshold, _ = slos()
     (problem,) = policy_problems(replace(threshold, policy="strict"), load_policy(file))
     assert problem.removeprefix(f"{tmp_path}/") == REFUSED.rstrip("\n")
 
