@@ -68,7 +68,7 @@ def minutes_are_evident(
     `budgets` are the minutes that each period may have bad; not a number where that is not known yet. Enough are
     `bad_events_min` bad turns, that weigh something in the budget, and that chance does not explain: the lower bound of
     the turns' bad share is above what a minute may have, or that of the minutes' above the row's threshold and what chance
-    makes of the turns. Why: docs/decisions/0012-time-slices.md.
+    makes of the turns. Why: docs/decisions/0014-time-slices.md.
     """
     bad = turns[:, 0]
     many = bad >= 10 * rule.bad_events_min
