@@ -16,6 +16,7 @@ from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, latency, percent
 from schemas.burns import Burn, StageGrowth, Suspect
 from schemas.slices import slice_dimensions
+from schemas.slos import MINUTES
 
 RELEASE_WITHIN_MS = 24 * 3_600_000
 """How long before an alert a bundle may have been first seen to be named as the release that began before it."""
@@ -74,7 +75,7 @@ class Suspicions:
 
 def _root(burn: Burn, within: Iterable[Suspect]) -> Suspect | None:
     """The burn as the turns that its finer slices are parts of; of minutes only what its own shard states of the turns."""
-    if burn.unit != "turns":
+    if burn.unit == MINUTES:
         return next((each for each in within if each.slice == burn.slice), None)
     return Suspect(
         slo=burn.slo,
@@ -136,7 +137,8 @@ def paragraph(burn: Burn, causes: Causes) -> list[str]:
     if causes.growth is not None:
         said += _grown(causes.growth)
     if (found := causes.explanation) is not None:
-        said.append(f"The excess is the bad turns beyond the allowed ones. Of it, {_share(found)} is in:")
+        unit = "turns" if burn.unit == MINUTES else burn.unit
+        said.append(f"The excess is the bad {unit} beyond the allowed ones. Of it, {_share(found)} is in:")
         said += [f"  {text}" for text in found.slices]
     if (release := causes.release) is not None:
         began = event_time(release.first_seen_ms)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, mo
 
 from schemas.failures import Foreseen, Undecodable
 from schemas.slices import SLICE_PATTERN
-from schemas.slos import Severity, Unit
+from schemas.slos import Severity
 
 LAST_INSTANT_MS = 253_402_300_800_000
 """The end of the year 9999, behind which nothing can be shown as a date."""
@@ -70,7 +70,7 @@ class Burn(BaseModel):
     """Share of that budget that bad turns since 00:00 UTC have spent; `None` before an hour of history."""
     within_s: WindowSeconds | None = None
     """Of a row that asks whether the budget will be spent within this; its factor and threshold follow from what is left."""
-    unit: Unit = "turns"
+    unit: Name = "turns"
     """What is counted: of an objective with time slices it is minutes."""
 
     @model_validator(mode="after")

@@ -15,11 +15,13 @@ from schemas.families import FAMILIES, Family, Indicator
 
 Severity = Literal["page", "ticket"]
 Budgeting = Literal["occurrences", "time_slices"]
-Unit = Literal["turns", "minutes"]
 RowKind = Literal["burn", "outage", "exhausts", "any_event"]
 
 TIME_SLICE_S = 60
 """How long a time slice is."""
+MINUTES = "minutes"
+"""The unit of budgets by time slices."""
+
 STANDARD_POLICY = "standard"
 """The policy of an objective that names none."""
 
@@ -59,9 +61,9 @@ class Slo:
         return self.budget_rate if self.time_slice_target is None else 1 - self.time_slice_target
 
     @property
-    def unit(self) -> Unit:
-        """What its budget is of."""
-        return "turns" if self.time_slice_target is None else "minutes"
+    def unit(self) -> str:
+        """What its budget is of, in the plural: what its indicator counts, or minutes."""
+        return self.indicator.unit if self.time_slice_target is None else MINUTES
 
     @property
     def family(self) -> Family:

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from alerts.definitions import watched_slos
 from alerts.explanations import Paging
 from alerts.pages import Pages, step
 from schemas.burns import AlertState, Decision
-from schemas.families import DUPLEX, DUPLEX_INDICATORS, INDICATORS, Indicator
+from schemas.families import DUPLEX, DUPLEX_INDICATORS, INDICATORS, OPERATIONAL, TURNS, Indicator
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
@@ -181,3 +182,40 @@ def test_every_slice_of_the_family_has_buckets_of_ten_seconds() -> None:
         shard.apply(partial)
     assert "pool=realtime,duplex_event=barge_in" in shard._slices.texts
     assert not shard._slices.by_minute.any()
+
+
+# -- privacy errors ------------------------------------------------------------------------------------------------------
+
+
+def of_turns(bad: int, total: int, number: int) -> Record:
+    """A window of one cell with so many turns that were looked at."""
+    row: dict[str, object] = dict.fromkeys(TURNS.dimensions) | dict.fromkeys(TURNS.measure_names, 0)
+    row |= {"region": "eu-west-1", "pool": "batch", "route": "summaries", "bundle": "v1"}
+    row |= {"turns": total, "privacy_error_total": total, "privacy_error_bad": bad}
+    start_ms = START_MS + number * 10_000
+    header = FrameHeader(TURNS, OPERATIONAL, "host-1", 1, number, start_ms)
+    headers, payload = encode(header, pa.Table.from_pylist([row], schema=arrow_schema(TURNS)))
+    return Record(number, start_ms + 10_500, dict(headers), payload)
+
+
+def test_one_privacy_error_of_one_turn_pages_with_the_next_decision_by_what_is_shipped() -> None:
+    shipped = watched_slos()
+    intake, shard, pages = Intake(TURNS, 0, 1), BurnRate(0, 1, shipped), Pages()
+    paging = Paging({each.slo.name: each.slo for each in shipped})
+    told: dict[int, set[str]] = {}
+    for number in range(8):
+        intake.apply([of_turns(int(number == 4), 1, number)])
+        for _, partial in intake.unsent_partials():
+            shard.apply(partial)
+        list(shard.rollups())
+        for decided in shard.decide(now_ms=0):
+            stepped = step(pages, decided.decision, paging, decided.decision.decided_ms)
+            pages = stepped.pages
+            opened = [alert for alert in stepped.published if alert.state == "firing"]
+            told[(decided.decision.decided_ms - START_MS) // 10_000] = {alert.burn.slice for alert in opened}
+            assert {(alert.burn.slo, alert.burn.severity) for alert in opened} <= {("privacy-error-batch", "page")}
+            summaries = [alert.annotations["summary"] for alert in opened]
+            assert all("1 bad turn in" in summary for summary in summaries)
+    slices = {f"pool=batch{more}" for more in ("", ",region=eu-west-1", ",route=summaries", ",bundle=v1")}
+    assert {number: found for number, found in told.items() if found}[5] == slices
+    assert not any(told[number] for number in told if number < 5)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.collector import Collector
+from producers.collector import Collector, Frame
 from producers.duplex import DUPLEX_COLUMNS, duplex_rows, no_duplex_events, sift_duplex
 from producers.scenarios import quiet
 from producers.simulator import Chunk, simulate
@@ -190,8 +190,7 @@ def test_events_that_wait_for_their_window_are_bounded_and_the_rest_is_counted()
 @pytest.mark.parametrize("cuts", [1, 3])
 def test_a_collector_counts_every_event_once_in_its_own_window_however_late(cuts: int) -> None:
     events = duplex_world(3, count=300)
-    collector = _collector()
-    out: list[Any] = []
+    collector, out = _collector(), list[Frame]()
     for number in range(cuts):
         collector.observe_duplex(events[number::cuts])
         out += collector.close(START_MS + 20_000 * (number + 1))

@@ -64,7 +64,7 @@ def duplex_world(seed: int, count: int = 200, span_ms: int = 60_000, start_ms: i
     def some(values: Sequence[object]) -> list[Any]:
         return [values[place] for place in rng.integers(0, len(values), count)]
 
-    latencies: dict[str, list[Any]] = {
+    latencies: dict[str, Sequence[object]] = {
         "cue_to_backchannel_ms": [199.9, 200.0, 500.0, 800.0, 800.1, None],
         "stopped_after_ms": [0.0, 300.0, 300.1, None],
         "resolved_after_ms": [1_500.0, 1_500.1, None],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from alerts.openslo import SHIPPED_SLOS, SloFileError, load_slos, read_slos
+from alerts.policies import policy_for
 from schemas.dimensions import DIMENSIONS
 from schemas.families import ALL_INDICATORS, DUPLEX, DUPLEX_INDICATORS, FAMILIES, INDICATORS, TURNS
 from tests.rules.documents import OF_A_THRESHOLD, OF_GOOD_TURNS
@@ -21,6 +22,7 @@ PROMISED = {
     "turn-error": "0.999",
     "abandonment": "0.97",
     "retrieval-stale": "0.99",
+    "privacy-error": "0.9999",
 }
 
 PROMISED_OF_DUPLEX = {
@@ -60,8 +62,15 @@ def test_the_shipped_objectives_of_full_duplex_are_those_promised() -> None:
 def test_every_indicator_that_producers_count_has_an_objective_in_each_pool() -> None:
     counted = [*product(INDICATORS, DIMENSIONS["pool"].vocabulary), *product(DUPLEX_INDICATORS, ["realtime"])]
     assert sorted((slo.indicator.name, slo.pool) for slo in load_slos()) == sorted(
-        (each.name, pool) for each, pool in counted if each.name != "privacy_error"
+        (each.name, pool) for each, pool in counted
     )
+
+
+def test_any_privacy_error_is_a_page_and_no_other_objective_is_watched_like_that() -> None:
+    rows = {slo.name: policy_for(slo).rows for slo in load_slos()}
+    at_once = {name for name, found in rows.items() if any(row.kind == "any_event" for row in found)}
+    assert at_once == {"privacy-error-realtime", "privacy-error-batch"}
+    assert {row.severity for name in at_once for row in rows[name]} == {"page"}
 
 
 def test_shipped_objectives_roll_over_thirty_days_and_stay_decimals() -> None:

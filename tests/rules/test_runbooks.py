@@ -21,6 +21,7 @@ from alerts.openslo import load_slos
 from alerts.policies import policy_for, shown
 from schemas.families import DUPLEX
 from schemas.metrics import WorkerMetrics
+from schemas.slos import STANDARD_POLICY
 from schemas.tables import TABLES
 from tests.rules.burning import TURN_SLO
 from tests.rules.test_imports import modules
@@ -86,11 +87,29 @@ def rows() -> dict[str, list[Row]]:
                 filled["stage_latency_1m"].append({**fleet, "stage": stage, **histogram})
     silent = silence()
     filled["traffic_1m"] += silent.pop("traffic_1m")
-    of_duplex = duplex()
-    filled["burn_rate_1m"] += of_duplex.pop("burn_rate_1m")
+    of_duplex, of_privacy = duplex(), privacy()
+    filled["burn_rate_1m"] += of_duplex.pop("burn_rate_1m") + of_privacy.pop("burn_rate_1m")
+    filled["traffic_1m"] += of_privacy.pop("traffic_1m")
     told = judged()
     told["burn_windows"] += of_duplex.pop("burn_windows")
-    return filled | told | silent | of_duplex
+    return filled | told | silent | of_duplex | of_privacy
+
+
+def privacy() -> dict[str, list[Row]]:
+    """Every second turn was looked at, and the canary, which began half an hour ago, had one error three minutes ago."""
+    filled: dict[str, list[Row]] = {name: [] for name in ("burn_rate_1m", "burn_rate_10s", "traffic_1m")}
+    for minute in range(MINUTES):
+        at = {"bucket_start": (NOW - timedelta(minutes=MINUTES - minute)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
+        for bundle in ("", "v1", "v2-canary") if minute >= MINUTES - 30 else ("", "v1"):
+            is_bundle = {"cut": "pool,bundle", "slice": f"pool=realtime,bundle={bundle}", "bundle": bundle}
+            of = {"pool": "realtime", **(is_bundle if bundle else {"cut": "pool", "slice": "pool=realtime"}), **at}
+            bad = int(minute == MINUTES - 3 and bundle != "v1")
+            judged = {**of, "indicator": "privacy_error", "bad": bad, "total": 100 if bundle else 200}
+            filled["burn_rate_1m"].append(judged)
+            filled["burn_rate_10s"].append(judged)
+            if bundle:
+                filled["traffic_1m"].append({**of, "turns": 200})
+    return filled
 
 
 def duplex() -> dict[str, list[Row]]:
@@ -279,7 +298,17 @@ def test_the_runbook_of_full_duplex_shows_who_hears_late_since_when_and_what_cha
     assert slices[0]["slice"] == "pool=realtime,bundle=v2-canary"
     assert [row["bad_percent"] for row in minutes] == [2.5] * (60 - INCIDENT_MIN) + [37.5] * INCIDENT_MIN
     assert [(row["duplex_event"], row["per_minute_now"]) for row in kinds] == [("barge_in", 70), ("backchannel", 50)]
-    assert {row["indicator"] for row in others} == {LATE_BARGE_INS, "turn_4000ms"}
+    assert {row["indicator"] for row in others} == {LATE_BARGE_INS, "turn_4000ms", "privacy_error"}
+
+
+def test_the_runbook_of_privacy_shows_where_when_and_in_which_release(found: dict[str, list[list[Row]]]) -> None:
+    where, when, days, bundles, checked = found["privacy-error"]
+    canary = "pool=realtime,bundle=v2-canary"
+    assert [(row["slice"], row["errors"]) for row in where] == [("pool=realtime", 1), (canary, 1)]
+    assert [(row["slice"], row["bucket_start"]) for row in when] == [(canary, "2026-03-01 02:57:00.000")]
+    assert [(row["bundle"], row["errors"]) for row in days] == [("v2-canary", 1)]
+    assert [row["bundle"] for row in bundles] == ["v2-canary", "v1"]
+    assert {row["checked_percent"] for row in checked} == {50} and len(checked) == 60
 
 
 def test_the_runbook_of_full_duplex_names_every_objective_of_it_with_what_it_allows() -> None:
@@ -328,7 +357,17 @@ def test_the_history_shows_each_page_once_in_its_newest_state(answers: list[list
 
 
 def test_the_runbook_names_every_row_of_the_shipped_policy_with_its_burn() -> None:
-    for slo in load_slos():
+    for slo in (each for each in load_slos() if each.policy == STANDARD_POLICY):
         for row in policy_for(slo).rows:
             (line,) = [line for line in RUNBOOK.splitlines() if line.startswith(f"| {row.severity} | `{row.name}` |")]
             assert row.name.startswith("outage") or f"above {shown(row.factor)} |" in line
+
+
+def test_a_runbook_of_another_policy_names_its_rows_itself() -> None:
+    others = [slo for slo in load_slos() if slo.policy != STANDARD_POLICY]
+    assert {slo.indicator.name for slo in others} == {"privacy_error"}
+    for slo in others:
+        page = (REPOSITORY / slo.runbook).read_text()
+        assert [
+            row.name for row in policy_for(slo).rows if f"row `{row.name}` of policy `{slo.policy}`" not in page
+        ] == []

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from alerts.definitions import watched_slos
 from alerts.explanations import Links
 from alerts.prometheus_rules import rules
-from schemas.families import INDICATORS, TURNS
+from schemas.families import ALL_INDICATORS, DUPLEX, TURNS
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.partials import encode
@@ -90,14 +90,26 @@ def test_a_scrape_sees_one_instant_of_a_shard_while_another_thread_counts_on() -
         counting.join()
 
 
+def test_shards_of_two_families_are_shown_side_by_side_and_forgotten_one_by_one() -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    metrics.slo_counters.show(0, counts(FLEET))
+    metrics.slo_counters.show(0, counts("pool=batch"), DUPLEX.name)
+    assert {sample for sample in shown(registry) if "pool=batch" in sample}
+    metrics.slo_counters.forget()
+    assert all("pool=batch" in sample or sample.endswith("left_out") for sample in shown(registry))
+    metrics.slo_counters.forget(DUPLEX.name)
+    assert set(shown(registry)) == {"turnwatch_slo_slices_left_out"}
+
+
 def test_the_rules_ask_for_the_series_and_labels_that_are_shown() -> None:
     registry = CollectorRegistry()
     watched = watched_slos()
     text = "pool=realtime,language=de,device_class=phone,region=eu,route=chat,bundle=v2"
-    places = [INDICATORS.index(each.slo.indicator) for each in watched]
+    places = [ALL_INDICATORS.index(each.slo.indicator) for each in watched]
     told = tuple((each.slo.name, place, np.arange(1)) for each, place in zip(watched, places, strict=True))
     WorkerMetrics(registry).slo_counters.show(
-        0, SloCounts((text,), told, np.ones((1, len(INDICATORS), 2), dtype=np.int64))
+        0, SloCounts((text,), told, np.ones((1, len(ALL_INDICATORS), 2), dtype=np.int64))
     )
     series = {re.split(r"[{ ]", each)[0] for each in shown(registry)}
     labels = {label for each in shown(registry) for label in re.findall(r'(\w+)="', each)}
