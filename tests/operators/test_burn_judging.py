@@ -12,8 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.explanations import Paging
+from alerts.pages import Pages, step
+from alerts.policies import policy_for
 from schemas.slos import Life, LowTraffic, PolicyRow, WatchedSlo
 from stream_jobs.operators import pending
+from stream_jobs.operators.burn_rate import BurnRate
 from stream_jobs.operators.exhaustion import exhausts
 from tests.operators.judging import Alert, Said, Turns, judged, twin
 from tests.operators.test_burn_rate import FLEET, OUTAGE, PAGE, SLO, operator, told
@@ -242,3 +246,20 @@ def test_an_alert_never_comes_and_goes_more_often_for_what_is_holding_it(seed: i
 def test_at_its_threshold_an_alert_comes_once_where_it_would_come_and_go() -> None:
     shares: list[Turns] = [(60, 100)] * 12 + ([(48, 100)] * 12 + [(52, 100)] * 12) * 3
     assert (lives(shares, "0.9"), lives(shares, "1")) == (1, 4)
+
+
+# -- to a page -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_bad_turn_at_night_is_a_page_by_the_shipped_policy_for_what_must_never_happen() -> None:
+    """From its bucket's end until no window of ten minutes has it, and a minute more."""
+    watched = policy_for(replace(SLO, policy="any-event"))
+    paging = Paging({SLO.name: SLO}, lives={SLO.name: watched.life})
+    pages, states = Pages(), []
+    for each in told(BurnRate(0, 1, [watched]), [(0, 1)] * 3 + [(1, 1)] + [(0, 1)] * 70):
+        pages = step(pages, each.decision, paging, each.decision.decided_ms).pages
+        states.append([alert.state for alert in pages.alerts])
+    assert states[:4] == [[], [], [], ["firing"]]
+    assert states[3:].index(["resolved"]) * 10 == 600 - 10 + watched.life.keep_firing_s["page"]
+    (alert,) = pages.alerts
+    assert alert.annotations["summary"] == "turns: 1 bad turn in pool=realtime in the last 10m, where any one is a page"
