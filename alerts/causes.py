@@ -154,11 +154,11 @@ def _grew(burn: Burn, growth: StageGrowth) -> str:
 def _grown(growth: StageGrowth) -> list[str]:
     now, before = duration_text(growth.now_s), duration_text(growth.before_s)
     return [
-        f"{growth.stage} grew in {growth.slice}, stated first at {event_time(growth.since_ms)}: it takes "
-        f"{latency(growth.mean_ms_now)} on average of the last {now}, and took {latency(growth.mean_ms_before)} on average "
-        f"of {before} before that.",
-        f"{percent(growth.tail_now)} of it takes more than {latency(growth.tail_ms)}, {percent(growth.tail_before)} did. A "
-        f"turn takes {latency(growth.added_ms)} longer by it, {percent(growth.of_added)} of what all its parts added.",
+        f"{growth.stage} grew in {growth.slice}, first seen at {event_time(growth.since_ms)}: on average it took "
+        f"{latency(growth.mean_ms_now)} in the last {now}, and {latency(growth.mean_ms_before)} in {before} of reference.",
+        f"{percent(growth.tail_now)} of its observations are above {latency(growth.tail_ms)}, of the reference's "
+        f"{percent(growth.tail_before)}. It adds {latency(growth.added_ms)} to a turn, {percent(growth.of_added)} of what "
+        "all parts added.",
     ]
 
 

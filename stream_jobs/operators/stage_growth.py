@@ -141,14 +141,14 @@ def grown(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     added = pl.col("added_ms").clip(lower_bound=0)
     allowed = TAIL_FACTOR * TAIL * pl.col("observed_now")
     is_named = (
-        (pl.col("above_now") > allowed + SIGMAS * allowed.sqrt())
+        enough
+        & (pl.col("above_now") > allowed + SIGMAS * allowed.sqrt())
         & (pl.col("added_ms") >= ADDED_MS_MIN)
         & (pl.col("of_added") >= OF_ADDED_MIN)
         & (pl.col("added_ms") == pl.col("added_ms").max().over("slice"))
     )
     return (
-        compared.filter(enough)
-        .with_columns(mean_now=mean_now, mean_before=mean_before, added_ms=(mean_now - mean_before) * frequency)
+        compared.with_columns(mean_now=mean_now, mean_before=mean_before, added_ms=(mean_now - mean_before) * frequency)
         .with_columns(of_added=added / added.sum().over("slice"))
         .filter(is_named)
         .sort(_PART)

@@ -136,6 +136,15 @@ def test_a_growth_that_all_stages_share_names_none_and_of_two_the_larger_one() -
     assert found.of_added == pytest.approx(0.7, abs=0.05)
 
 
+def test_a_part_with_too_few_observations_is_not_named_and_counts_among_what_was_added() -> None:
+    def rare(latencies: Latencies) -> Latencies:
+        slow = slower("queue_wait", 0.5, 300)(slower("retrieval", 1.0, 6_000)(latencies))
+        seldom = np.where(np.arange(400) < 90, slow["retrieval"], np.nan)
+        return {**slow, "retrieval": seldom}
+
+    assert watched(world(rare), at=15) == {}, "queue_wait added 150 ms a turn, and retrieval more than twice that"
+
+
 def test_wholes_are_never_named_nor_what_grew_by_nothing_anybody_waits_for() -> None:
     assert watched(world(slower("turn", 1.0, 3_000)), at=15) == {}
     assert watched(world(slower("first_audio", 1.0, 3_000)), at=15) == {}
