@@ -20,12 +20,12 @@ STABLE = "pool=realtime,bundle=voice-2.4.0"
 SLICE = "pool=realtime"
 
 
-HEALTHY_S = 900
+HEALTHY_S = 660
 
 
 @pytest.fixture(scope="module")
 def healthy() -> Line:
-    """A line that has seen the canary in good health for a quarter of an hour."""
+    """A line that has seen the canary in good health for eleven minutes."""
     line = Line()
     line.hear(records(small_canary(None, healthy_s=HEALTHY_S), seconds=HEALTHY_S))
     assert set(line.named()) == set(range(0, HEALTHY_S + 1, 60))
