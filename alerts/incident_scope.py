@@ -1,7 +1,8 @@
 """Which incident an alert belongs to: given once, when it begins to fire, and never changed.
 
 An alert joins an open incident of its pool that has an alert of the same objective, or one whose explaining slices have to
-do with its own: one is another, or lies within it. A slice explains itself where nothing smaller does. Otherwise it opens one, named
+do with its own: one is another, or lies within it. A slice explains itself where nothing smaller does; where the fleet burns, its
+slices of that objective burn because it does, and only what explains the fleet counts. Otherwise the alert opens an incident, named
 by its pool and the instant at which it began. So what begins in one pool at one instant is one incident, whichever shard
 decides first, and the name is the same after a restart: it is a label of what is stored.
 
@@ -81,10 +82,18 @@ class OpenIncidents:
 
     @cached_property
     def _index(self) -> _Index:
+        before = [
+            alert
+            for alert in self._alerts
+            if alert.state in ("firing", "frozen")
+            and alert.starts_event_ms < self._before_ms
+            and alert.labels.get(INCIDENT)
+        ]
+        of_fleets = {_told_by(alert) for alert in before if scope_of(alert.burn.slice) == "fleet"}
         index = _Index()
-        for alert in self._alerts:
-            if alert.state in ("firing", "frozen") and alert.starts_event_ms < self._before_ms:
-                index.note(alert)
+        for alert in before:
+            follows = scope_of(alert.burn.slice) == "slice" and _told_by(alert) in of_fleets
+            index.note(alert, () if follows else explaining_slices(alert))
         return index
 
 
@@ -97,14 +106,12 @@ class _Index:
     around: defaultdict[_Key[_Part], set[str]] = field(default_factory=_sets)
     begun_ms: dict[str, int] = field(default_factory=dict)
 
-    def note(self, alert: AlertState) -> None:
-        pool, incident = pool_of(alert.burn), alert.labels.get(INCIDENT)
-        if not incident:
-            return  # It began under a version without incidents.
+    def note(self, alert: AlertState, explaining: Sequence[str]) -> None:
+        pool, incident = pool_of(alert.burn), alert.labels[INCIDENT]
         self.begun_ms[incident] = min(alert.starts_event_ms, self.begun_ms.get(incident, alert.starts_event_ms))
         for severity in _joined_by(alert.burn.severity):
             self.of_slo[severity, pool, alert.burn.slo].add(incident)
-            for part in map(_part, explaining_slices(alert)):
+            for part in map(_part, explaining):
                 self.of_part[severity, pool, part].add(incident)
                 for larger in _around(part):
                     self.around[severity, pool, larger].add(incident)
@@ -117,6 +124,10 @@ class _Index:
             for larger in _around(part):
                 found |= self.of_part.get((severity, pool, larger), set())
         return found
+
+
+def _told_by(alert: AlertState) -> tuple[str, str, Severity]:
+    return alert.labels[INCIDENT], alert.burn.slo, alert.burn.severity
 
 
 def _joined_by(severity: Severity) -> Sequence[Severity]:

@@ -100,7 +100,7 @@ _NEAREST = """nearest AS (
     GROUP BY slo, slice)"""
 
 _OPEN_PAGES = """open AS (
-    SELECT slo, slice, arrayStringConcat(arraySort(groupUniqArrayIf(severity, state != 'resolved')), ', ') AS alert
+    SELECT slo, slice, arrayStringConcat(arraySort(groupUniqArrayIf(severity, state NOT IN ('pending', 'resolved'))), ', ') AS alert
     FROM (
       SELECT slo, slice, severity, argMax(state, (decided_event, version)) AS state
       FROM pages FINAL WHERE decided_event <= $__toTime GROUP BY slo, slice, severity)
@@ -292,7 +292,7 @@ ORDER BY time, series""",
     )
 
 
-_PAGED_IN_RANGE = f"starts_event <= $__toTime AND decided_event >= $__fromTime AND {matches('slo')}"
+_PAGED_IN_RANGE = f"incident != '' AND starts_event <= $__toTime AND decided_event >= $__fromTime AND {matches('slo')}"
 
 PAGES_HISTORY = Query(
     "pages_history",

@@ -301,6 +301,8 @@ def _rows(alerts: list[AlertState]) -> pa.Table:
             "slice": alert.burn.slice,
             "severity": alert.burn.severity,
             "state": alert.state,
+            "scope": alert.labels.get("scope", ""),
+            "incident": alert.labels.get("incident", ""),
             "policy_row": alert.burn.row,
             "starts_event": alert.starts_event_ms,
             "decided_event": alert.decided_event_ms,

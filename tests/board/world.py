@@ -248,9 +248,14 @@ def _window(buckets: pl.DataFrame, slo: str, budget_rate: float, period_s: int, 
 
 
 def _pages(watched: WatchedSlo, start_ms: int) -> pa.Table:
-    """One page that began, is still firing, and one ticket that was resolved; each with two statements."""
+    """One page that began, is still firing, and one ticket that was resolved; each with two statements.
+
+    And a page that was pending and never fired.
+    """
     begin = start_ms + INCIDENT_AFTER_S * 1000
     rows = [
+        ("page", "pending", begin + 30_000, 0),
+        ("page", "resolved", begin + 40_000, 1),
         ("page", "firing", begin + 60_000, 2),
         ("page", "firing", begin + 120_000, 3),
         ("ticket", "firing", begin + 90_000, 2),
@@ -265,8 +270,10 @@ def _pages(watched: WatchedSlo, start_ms: int) -> pa.Table:
                 "slice": "pool=realtime,bundle=v2-canary",
                 "severity": [severity for severity, *_ in rows],
                 "state": [state for _, state, *_ in rows],
+                "scope": "slice",
+                "incident": ["" if version < 2 else "realtime-loyw42s0" for *_, version in rows],
                 "policy_row": watched.rows[0].name,
-                "starts_event": [begin + 60_000] * len(rows),
+                "starts_event": [begin + (30_000 if version < 2 else 60_000) for *_, version in rows],
                 "decided_event": [decided for *_, decided, _ in rows],
                 "starts": [begin + 61_000] * len(rows),
                 "ends": [begin + 301_000 if state == "resolved" else None for _, state, *_ in rows],

@@ -7,9 +7,13 @@ from collections import Counter
 import polars as pl
 import pytest
 
+from alerts.explanations import Paging
 from alerts.openslo import load_slos
 from alerts.pager import Notification, NotifiedAlert
+from alerts.pages import Pages, step
 from alerts.policies import policy_for
+from schemas.burns import AlertState
+from tests.rules.burning import burning, decided
 from turnwatch.bench.faults.expectation import expected
 from turnwatch.bench.faults.paging import Episodes, all_came, expected_pages, pages_besides, tally_pages
 from turnwatch.bench.faults.schedule import WINDOWS
@@ -66,7 +70,35 @@ def test_a_page_that_was_never_notified_as_firing_is_missed() -> None:
     told = [notified((EVERYTHING, "firing")), notified((EVERYTHING, "resolved"), (CANARY, "resolved"))]
     tally = tally_pages(EXPECTED, told, [])
     assert (tally.delivered, tally.missed) == (1, 1)
-    assert not all_came(EXPECTED, told)
+    assert not all_came(EXPECTED, [notified((CANARY, "firing")), notified((CANARY, "resolved"))])
+
+
+def published(text: str) -> AlertState:
+    burn = burning(slice_text=text)
+    return step(Pages(), decided(10, burn.model_copy(update={"slo": SLO})), Paging(), START_MS).published[0]
+
+
+def test_a_page_that_the_fleets_mutes_has_to_be_published_and_not_notified() -> None:
+    told = [notified((EVERYTHING, "firing")), notified((EVERYTHING, "resolved"))]
+    both = [published(EVERYTHING), published(CANARY)]
+    assert (tally_pages(EXPECTED, told, both).delivered, tally_pages(EXPECTED, told, both[:1]).missed) == (2, 1)
+    assert all_came(EXPECTED, told)
+
+
+def test_a_page_that_was_pending_is_none() -> None:
+    waits = published(CANARY).model_copy(update={"state": "pending", "has_fired": False})
+    told = [notified((EVERYTHING, "firing")), notified((EVERYTHING, "resolved"))]
+    assert tally_pages(EXPECTED, told, [published(EVERYTHING), waits]).missed == 1
+
+
+def test_a_slice_that_was_first_and_muted_then_ends_with_the_fleet() -> None:
+    first = [notified((CANARY, "firing")), notified((EVERYTHING, "firing")), notified((EVERYTHING, "resolved"))]
+    both = [published(EVERYTHING), published(CANARY)]
+    assert tally_pages(EXPECTED, first, both) == tally_pages(EXPECTED, COMING_AND_GOING, both)
+    assert tally_pages(EXPECTED, first[:2], both).unresolved == 2
+    burns_on = [*first, notified((CANARY, "firing")), notified((CANARY, "resolved"))]
+    assert tally_pages(EXPECTED, burns_on, both).repeated == 0
+    assert tally_pages(EXPECTED, burns_on[:-1], both).unresolved == 1
 
 
 def test_a_page_that_fires_again_is_repeated() -> None:

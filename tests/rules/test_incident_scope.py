@@ -102,6 +102,18 @@ def test_a_fleet_that_a_slice_explains_joins_what_that_slice_is_in_and_nothing_e
         assert (fleet.labels["incident"] == named(10)) is is_one
 
 
+def test_where_the_fleet_burns_its_slices_bring_nothing_into_the_incident_but_what_explains_it() -> None:
+    """Errors in one region are errors in every bundle; that a bundle is slow besides has nothing to do with them."""
+    errors = opened(FLEET, EUROPE, CANARY, EUROPE_CANARY).model_copy(
+        update={"suspects": (suspect(EUROPE, 900, 1_000),)}
+    )
+    slow = opened(CANARY, EUROPE_CANARY, slo=OTHER_SLO, at_s=20, shard=1)
+    found = incidents(stepped(errors, slow))
+    assert {found[TURN_SLO.name, text, "page"] for text in (FLEET, EUROPE, CANARY, EUROPE_CANARY)} == {named(10)}
+    assert found[OTHER_SLO.name, CANARY, "page"] == named(20)
+    assert found[OTHER_SLO.name, EUROPE_CANARY, "page"] == named(10)
+
+
 def test_a_page_joins_no_ticket_but_a_ticket_joins_a_page() -> None:
     """A ticket that has been open for days would hold together what has nothing in common."""
     ticket, page = opened(FLEET, row="ticket_1d_2h"), opened(FLEET, at_s=20, shard=1)
@@ -184,6 +196,11 @@ def _compared(alerts: Sequence[AlertState], burn: Burn, starts_ms: int) -> str:
     mine = set(burn.slice.split(","))
     begun: dict[str, int] = {}
     found = set()
+    of_fleets = {
+        (alert.labels["incident"], alert.burn.slo, alert.burn.severity)
+        for alert in alerts
+        if alert.burn.slice in (FLEET, BATCH) and alert.starts_event_ms < starts_ms
+    }
     for alert in alerts:
         if alert.starts_event_ms >= starts_ms:
             continue
@@ -191,7 +208,9 @@ def _compared(alerts: Sequence[AlertState], burn: Burn, starts_ms: int) -> str:
         begun[name] = min(alert.starts_event_ms, begun.get(name, alert.starts_event_ms))
         is_of_pool = min(mine, key=lambda each: not each.startswith("pool=")) in theirs
         may_join = alert.burn.severity == "page" or burn.severity == "ticket"
-        if is_of_pool and may_join and (alert.burn.slo == burn.slo or mine <= theirs or theirs <= mine):
+        follows = alert.burn.slice not in (FLEET, BATCH) and (name, alert.burn.slo, alert.burn.severity) in of_fleets
+        has_to_do = not follows and (mine <= theirs or theirs <= mine)
+        if is_of_pool and may_join and (alert.burn.slo == burn.slo or has_to_do):
             found.add(name)
     pool = burn.slice.split(",")[0].removeprefix("pool=")
     return min(found, key=lambda each: (begun[each], each)) if found else incident_name(pool, starts_ms)

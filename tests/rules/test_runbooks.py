@@ -173,7 +173,14 @@ def judged() -> dict[str, list[Row]]:
         for window, length_s in (("5m", 300), ("1h", 3_600), ("30d", 2_592_000))
     ]
     pages = [
-        {"alert": "a", "slo": TURN_SLO.name, "state": state, "starts_event": "2026-03-01 02:50:00", "version": version}
+        {
+            "alert": "a",
+            "slo": TURN_SLO.name,
+            "state": state,
+            "incident": "realtime-loyw42s0",
+            "starts_event": "2026-03-01 02:50:00",
+            "version": version,
+        }
         for version, state in ((1, "firing"), (2, "resolved"))
     ]
     return {"burn_windows": windows, "pages": pages}

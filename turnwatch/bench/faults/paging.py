@@ -4,6 +4,9 @@ Nothing here knows how the product decides. Bad shares are summed bucket by buck
 start, rounded outward (10 s up to 10 min, 1 min up to 6 h). An episode is an unbroken run of bucket ends at which some row
 of the shipped policy is exceeded in both windows. The incidents of `world` are so plain that thresholds a tenth lower or
 higher give the same episodes: that is checked, so that nobody argues about a page on the edge.
+
+A page that lies within another one of its objective may be muted by it: it has to be published, and whether it is notified
+is Alertmanager's affair. Its end is then that of the other.
 """
 
 from __future__ import annotations
@@ -107,7 +110,8 @@ def tally_pages(
     for name in {(state.burn.slo, state.burn.slice, state.starts_event_ms) for state in _pages_of(published)}:
         told[name[:2]] += 1
     again = {page: max(notified[page], told[page]) - count for page, count in expected.items()}
-    missing = {page: count - notified[page] for page, count in expected.items() if notified[page] < count}
+    came = {page: max(notified[page], told[page] if is_muted(page, expected) else 0) for page in expected}
+    missing = {page: count - came[page] for page, count in expected.items() if came[page] < count}
     strange = {page: count for page, count in (notified | told).items() if page not in expected}
     same = _said_twice(notifications)
     notes = [
@@ -130,24 +134,43 @@ def tally_pages(
 
 
 def all_came(expected: Episodes, notifications: Sequence[Notification]) -> bool:
-    """Whether every page has been notified as firing, and as resolved."""
+    """Whether every page that nothing mutes has been notified as firing, and every one as resolved."""
     notified, unresolved = _notified(notifications)
-    return not unresolved and all(notified[page] >= count for page, count in expected.items())
+    wanted = {page: count for page, count in expected.items() if not is_muted(page, expected)}
+    return not unresolved and all(notified[page] >= count for page, count in wanted.items())
+
+
+def is_muted(page: Page, expected: Episodes) -> bool:
+    """Whether a page may be muted, for it lies within another of its objective: it is published, and may be notified."""
+    return any(other != page and _is_within(page, other) for other in expected)
+
+
+def _is_within(page: Page, other: Page) -> bool:
+    parts, of_other = (set(text.split(",")) for _, text in (page, other))
+    return page[0] == other[0] and of_other <= parts
 
 
 def _notified(notifications: Sequence[Notification]) -> tuple[Episodes, set[Page]]:
-    """How often each page was notified as beginning, and those whose end was not notified."""
+    """How often each page was notified as beginning, and those whose end was not notified.
+
+    The end of a page that was muted meanwhile is that of the page it lies within.
+    """
     begun: Episodes = Counter()
     firing: set[Page] = set()
+    covered: set[Page] = set()
     for notification in notifications:
-        for alert in filter(is_of_objective, notification.alerts):
-            page = (alert.labels["slo"], alert.labels["slice"])
-            if alert.status == "resolved":
-                firing.discard(page)
-            elif page not in firing:
-                begun[page] += 1
-                firing.add(page)
+        pages = [(_page_of(alert), alert.status) for alert in notification.alerts if is_of_objective(alert)]
+        begins = {page for page, status in pages if status == "firing"}
+        ends = {page for page, status in pages if status == "resolved"}
+        begun.update(begins - firing - covered)
+        over = {page for page in firing if page in ends or any(_is_within(page, end) for end in ends)}
+        covered = (covered | (over - ends)) - begins - ends
+        firing = (firing - over) | begins
     return begun, firing
+
+
+def _page_of(alert: NotifiedAlert) -> Page:
+    return alert.labels["slo"], alert.labels["slice"]
 
 
 def is_of_objective(alert: NotifiedAlert) -> bool:

@@ -262,8 +262,8 @@ async def _follow(pager: Pager, scene: _Scene) -> None:
         scene.view.firing = sum(alert.status == "firing" for alert in of_pages)
         scene.view.resolved = sum(alert.status == "resolved" for alert in of_pages)
         if of_pages:
-            slo = notification.group_labels.get("slo", "")
-            scene.view.say(f"  paged: {slo}, {scene.view.firing} firing, {scene.view.resolved} resolved")
+            incident = notification.group_labels.get("incident", "")
+            scene.view.say(f"  paged: {incident}, {scene.view.firing} firing, {scene.view.resolved} resolved")
 
 
 async def _redraw(live: Live, view: View) -> None:
