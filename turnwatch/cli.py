@@ -385,6 +385,23 @@ def exclude_withdraw(
     raise typer.Exit(run_exclude_withdraw(written_id, who, why))
 
 
+@app.command(epilog="Example: turnwatch backfill --slo turn-4000ms-realtime --data 30d --dry-run")
+def backfill(
+    data: Annotated[str, typer.Option(help="30d up to now, or FROM..TO in UTC; minutes are kept for 95 days.")],
+    slo: Annotated[
+        str | None, typer.Option(help="An SLO file (FILE#NAME if it holds several), or a shipped SLO's name.")
+    ] = None,
+    cut: Annotated[str | None, typer.Option(help="Dimensions of a new cut, such as region,bundle.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many rows there are, and write nothing.")] = False,
+) -> None:
+    """Reckon a new SLO, or a new cut, over the minutes that ClickHouse has. Harmless to repeat."""
+    from turnwatch.backfill import run_backfill
+
+    if (slo is None) == (cut is None):
+        raise typer.BadParameter("give either --slo or --cut.")
+    raise typer.Exit(run_backfill(slo, cut, data, dry_run))
+
+
 @app.command(epilog="Example: turnwatch check")
 def check() -> None:
     """Check SLO files, policies, runbooks and the contract. Exit 1 if something is wrong."""

@@ -27,6 +27,7 @@ COMMANDS = (
     "bench detection",
     "bench fleets",
     "backtest",
+    "backfill",
     "burn",
     "peak",
     "saturation",
