@@ -70,8 +70,8 @@ class Burn(BaseModel):
     """Share of that budget that bad turns since 00:00 UTC have spent; `None` before an hour of history."""
     within_s: WindowSeconds | None = None
     """Of a row that asks whether the budget will be spent within this; its factor and threshold follow from what is left."""
-    unit: Name = "turns"
-    """What is counted: of an objective with time slices it is minutes."""
+    unit: Annotated[str, Field(pattern=r"^[a-z][a-z -]{0,38}s$")] = "turns"
+    """What is counted, several of them: turns, events of a kind, or minutes."""
 
     @model_validator(mode="after")
     def _parts_of_wholes(self) -> Burn:

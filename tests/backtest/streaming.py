@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,31 @@ SLO = Slo(
     "turns", INDICATORS[4], "realtime", Decimal("0.95"), 30 * 86_400, ("pool", "pool,bundle", "pool,language"), "owner", "", ""
 )  # fmt: skip
 WATCHED = WatchedSlo(SLO, ROWS, LowTraffic(bad_events_min=4))
-PAGING = Paging(lives={SLO.name: Life(keep_firing_s={"page": 0, "ticket": 0})})
-"""The backtest has alerts end with the first decision that does not state them."""
+OTHER_KINDS = WatchedSlo(
+    SLO,
+    (
+        PolicyRow("page_any_event_30s", 30, 30, Decimal(0), Decimal(0), "page", "any_event"),
+        PolicyRow("ticket_exhausts_2d_10m_50s", 600, 50, SLO.budget_rate, Decimal(1), "ticket", "exhausts", 2 * 86_400),
+        PolicyRow(
+            "ticket_exhausts_20d_20m_2m", 1_200, 120, SLO.budget_rate, Decimal(1), "ticket", "exhausts", 20 * 86_400
+        ),
+    ),
+    LowTraffic(bad_events_min=4),
+    Life(Decimal("0.6"), keep_firing_s={"page": 20, "ticket": 130}, pending_s={"page": 30, "ticket": 70}),
+)
+"""Rows that follow from what is left, or from a single bad turn; alerts that wait, and stay."""
+MINUTES = WatchedSlo(
+    replace(SLO, name="minutes", objective=Decimal("0.9"), budgeting="time_slices", time_slice_target=Decimal("0.8")),
+    (
+        PolicyRow("outage_3m_50s", 180, 50, Decimal("0.5"), Decimal("5"), "page"),
+        PolicyRow("page_5m_1m", 300, 60, Decimal("0.5"), Decimal("5"), "page"),
+        PolicyRow("page_11m30s_90s", 690, 90, Decimal("0.3"), Decimal("3"), "page"),
+        PolicyRow("ticket_13m_2m", 780, 120, Decimal("0.2"), Decimal("2"), "ticket"),
+        PolicyRow("ticket_370m_30m", 22_200, 1_800, Decimal("0.1"), Decimal("1"), "ticket"),
+    ),
+    LowTraffic(bad_events_min=4, confidence=0.5),
+)
+"""A budget of minutes. The first row is of none that they can judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +155,7 @@ def saved(records: Sequence[Record], folder: Path) -> Path:
 def streamed(records: Sequence[Record], watched: WatchedSlo = WATCHED) -> list[Told]:
     """Every alert that the stream publishes, from its first statement to its end."""
     intake, operator, pages = Intake(TURNS, 0, 1), BurnRate(0, 1, [watched]), Pages()
+    paging = Paging(lives={watched.slo.name: watched.life})
     published: list[tuple[int, AlertState]] = []
     for batch in _batches(records):
         intake.apply(batch)
@@ -140,9 +164,9 @@ def streamed(records: Sequence[Record], watched: WatchedSlo = WATCHED) -> list[T
         list(operator.rollups())
         while made := list(operator.decide(now_ms=0)):  # A pause is decided in several calls.
             for each in made:
-                stepped = step(pages, each.decision, PAGING, each.decision.decided_ms)
+                stepped = step(pages, each.decision, paging, each.decision.decided_ms)
                 pages = stepped.pages
-                published += [(each.decision.decided_ms, state) for state in stepped.published]
+                published += [(each.decision.decided_ms, state) for state in stepped.published if state.has_fired]
     return _lives(published)
 
 

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.slos import LowTraffic, PolicyRow, WatchedSlo
+from schemas.slos import Life, LowTraffic, PolicyRow, WatchedSlo
 from tests.backtest.rows import FLEET, MINUTE_MS, SLO, START_MS
-from turnwatch.backtest.engine import alerts, decided
+from turnwatch.backtest.engine import alerts
+from turnwatch.backtest.instants import decided
 from turnwatch.backtest.series import Batch, Gathering, Series, Span
 
 SHORT_S, LONG_S = 120, 600
+AT_ONCE = Life(Decimal(1), {"page": 0, "ticket": 0}, {"page": 0, "ticket": 0})
+LIVES = (AT_ONCE, Life(), Life(Decimal("0.5"), {"page": 300, "ticket": 0}, {"page": 120, "ticket": 0}))
 
 
 def series(bad: list[int], total: list[int], reported: list[int] | None = None) -> Series:
@@ -26,21 +29,26 @@ def series(bad: list[int], total: list[int], reported: list[int] | None = None) 
     return Series(span, (FLEET,), counts_bad, counts_total, np.array([START_MS]), was_reported)
 
 
-def watched(threshold: Decimal) -> WatchedSlo:
+def watched(threshold: Decimal, life: Life = AT_ONCE) -> WatchedSlo:
     row = PolicyRow("row", LONG_S, SHORT_S, threshold, threshold * 100, "page")
-    return WatchedSlo(SLO, (row,), LowTraffic.none())
+    return WatchedSlo(SLO, (row,), LowTraffic.none(), life)
 
 
-def recounted(bad: list[int], total: list[int], threshold: Decimal) -> list[tuple[int, int | None]]:
+def recounted(bad: list[int], total: list[int], threshold: Decimal, life: Life) -> list[tuple[int, int | None]]:
     """Minutes from and to of every alert, by the definition."""
     found: list[tuple[int, int | None]] = []
-    since: int | None = None
+    since = spoken = exceeding = None
     for end in range(1, len(bad) + 1):
         sums = [(sum(each[max(0, end - length // 60) : end])) for length in (LONG_S, SHORT_S) for each in (bad, total)]
-        exceeds = [of > 0 and Fraction(part, of) > Fraction(threshold) for part, of in (sums[:2], sums[2:])]
-        if all(exceeds):
-            since = end if since is None else since
-        elif since is not None and not (exceeds[0] and sums[3] == 0):
+        shares = [Fraction(part, of) if of else Fraction(-1) for part, of in (sums[:2], sums[2:])]
+        exceeds = min(shares) > Fraction(threshold)
+        lowered = Fraction(threshold) * Fraction(life.resolve_below)
+        exceeding = None if not exceeds else exceeding or end
+        if since is None and exceeding is not None and (end - exceeding) * 60 >= life.pending_s["page"]:
+            since = end
+        if exceeds or min(shares) > lowered or (shares[0] > lowered and not sums[3]):
+            spoken = end
+        elif since is not None and spoken is not None and (end - spoken) * 60 >= life.keep_firing_s["page"]:
             found, since = [*found, (since, end)], None
     return found if since is None else [*found, (since, None)]
 
@@ -56,11 +64,13 @@ def in_minutes(of: Series, by: WatchedSlo) -> list[tuple[int, int | None]]:
 @given(
     minutes=st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0, 0, 1, 5, 20])), min_size=1, max_size=60),
     threshold=st.sampled_from(["0.05", "0.2", "0.25", "0.3333333333333333333333333333"]),
+    life=st.sampled_from(LIVES),
 )
-def test_alerts_are_those_of_a_recount(minutes: list[tuple[int, int]], threshold: str) -> None:
+def test_alerts_are_those_of_a_recount(minutes: list[tuple[int, int]], threshold: str, life: Life) -> None:
     """The last threshold does not fit into 64 bits when it is multiplied out."""
     bad, total = [bad for bad, _ in minutes], [bad + good for bad, good in minutes]
-    assert in_minutes(series(bad, total), watched(Decimal(threshold))) == recounted(bad, total, Decimal(threshold))
+    found = in_minutes(series(bad, total), watched(Decimal(threshold), life))
+    assert found == recounted(bad, total, Decimal(threshold), life)
 
 
 @pytest.mark.parametrize("times", [1, 10**9])

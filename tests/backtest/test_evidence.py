@@ -30,12 +30,15 @@ def test_it_holds_where_the_stream_says_so(
     known = None if np.isnan(expected) else expected
     wanted = [evidence_is_enough(bad, total, threshold, known, rule) for bad, total in above]
     bad, total = (np.array([pair[place] for pair in above], dtype=np.int64) for place in (0, 1))
-    assert evidence_holds(bad, total, threshold, np.full(len(above), expected), rule).tolist() == wanted
+    assert (
+        evidence_holds(bad, total, np.full(len(above), float(threshold)), np.full(len(above), expected), rule).tolist()
+        == wanted
+    )
 
 
 @pytest.mark.parametrize(("bad", "total", "holds"), [(144, 1_000, False), (166, 1_000, True), (100_000, 400_000, True)])
 def test_near_the_threshold_the_bound_decides_and_far_from_it_there_is_no_doubt(
     bad: int, total: int, holds: bool
 ) -> None:
-    found = evidence_holds(np.array([bad]), np.array([total]), Decimal("0.144"), np.array([np.nan]), LowTraffic())
+    found = evidence_holds(np.array([bad]), np.array([total]), np.array([0.144]), np.array([np.nan]), LowTraffic())
     assert bool(found[0]) is holds

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from schemas.slices import cut_of
+from schemas.slos import WatchedSlo
 from stream_jobs.operators.history import History
-from tests.backtest.streaming import SLO, START_MS, WATCHED, known, saved, streamed, world
-from turnwatch.backtest.engine import Instants, alerts
+from tests.backtest.streaming import MINUTES, OTHER_KINDS, SLO, START_MS, WATCHED, known, saved, streamed, world
+from turnwatch.backtest.engine import alerts
 from turnwatch.backtest.frames import read_frames
+from turnwatch.backtest.instants import Instants
 from turnwatch.backtest.series import Series, Span
 
 
@@ -31,6 +33,28 @@ def test_both_find_the_same_alerts_at_the_same_instants(tmp_path: Path, seed: in
     assert any(alert.frozen_s for alert in expected)
     cuts = {cut_of(alert.slice) for alert in expected}
     assert cuts == set(SLO.cuts) - ({"pool,language"} if every > 1 else set())
+
+
+@pytest.mark.parametrize(
+    ("watched", "seed", "windows", "every", "rows"),
+    [
+        (OTHER_KINDS, 26, 300, 1, {"page_any_event_30s", "ticket_exhausts_20d_20m_2m", "ticket_exhausts_2d_10m_50s"}),
+        (OTHER_KINDS, 23, 2_000, 35, {"ticket_exhausts_20d_20m_2m"}),
+        (MINUTES, 26, 300, 1, {"page_11m30s_90s", "page_5m_1m", "ticket_13m_2m", "ticket_370m_30m"}),
+        (MINUTES, 26, 2_000, 35, {"page_11m30s_90s", "page_5m_1m", "ticket_13m_2m"}),
+    ],
+    ids=["other kinds of rows", "with pauses", "budget of minutes", "of minutes, with pauses"],
+)
+def test_they_do_for_every_kind_of_row_and_budget_and_life(
+    tmp_path: Path, watched: WatchedSlo, seed: int, windows: int, every: int, rows: set[str]
+) -> None:
+    records = world(seed, windows, every)
+    expected = streamed(records, watched)
+    (series,) = read_frames(saved(records, tmp_path), watched.slo, None)
+    assert known(alerts(series, watched)) == expected
+    assert {alert.row for alert in expected} == rows
+    assert any(alert.to_s is not None for alert in expected) and any(alert.frozen_s for alert in expected)
+    assert len({cut_of(alert.slice) for alert in expected}) == (3 if every == 1 else 2)
 
 
 LEVEL_1_S, LEVEL_2_S, LEVEL_3_S = (3_600, 21_600), (22_200, 86_400, 259_200), (259_200 + 7_200, 345_600)

@@ -8,7 +8,6 @@ above -ln(1 - confidence) leaves no doubt.
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,30 +21,30 @@ _BEYOND_ROUNDING = 1.000_001
 def evidence_holds(
     bad: NDArray[np.int64],
     total: NDArray[np.int64],
-    threshold: Decimal,
+    thresholds: NDArray[np.float64],
     expected_budget: NDArray[np.float64],
     rule: LowTraffic,
 ) -> NDArray[np.bool_]:
     """Which long windows hold enough failures to wake somebody; an unknown budget is not a number.
 
-    All of them are above the threshold.
+    All of them are above their threshold.
     """
     with np.errstate(invalid="ignore"):
         of_budget = bad >= float(rule.budget_share_min) * expected_budget  # Never true of what is not a number.
     may_hold = (bad >= rule.bad_events_min) & ((bad >= 10 * rule.bad_events_min) | of_budget)
     places = np.flatnonzero(may_hold)
-    may_hold[places] = _is_surely_above(bad[places], total[places], float(threshold), rule.confidence)
+    may_hold[places] = _is_surely_above(bad[places], total[places], thresholds[places], rule.confidence)
     return may_hold
 
 
 def _is_surely_above(
-    bad: NDArray[np.int64], total: NDArray[np.int64], threshold: float, confidence: float
+    bad: NDArray[np.int64], total: NDArray[np.int64], thresholds: NDArray[np.float64], confidence: float
 ) -> NDArray[np.bool_]:
     no_doubt = (-math.log1p(-confidence) if confidence < 1 else math.inf) * _BEYOND_ROUNDING
     share = bad / np.maximum(total, 1)
-    divergence = total * (rel_entr(share, threshold) + rel_entr(1 - share, 1 - threshold))
-    is_above = (share > threshold) & (divergence > no_doubt)
+    divergence = total * (rel_entr(share, thresholds) + rel_entr(1 - share, 1 - thresholds))
+    is_above = (share > thresholds) & (divergence > no_doubt)
     doubtful = np.flatnonzero(~is_above & (bad > 0))
     bounds = betaincinv(bad[doubtful], total[doubtful] - bad[doubtful] + 1, 1 - confidence)
-    is_above[doubtful] = bounds > threshold
+    is_above[doubtful] = bounds > thresholds[doubtful]
     return np.asarray(is_above, dtype=np.bool_)

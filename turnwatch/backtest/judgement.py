@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from schemas.failures import BadInput
 from schemas.slices import EVERYTHING, SLICE_PATTERN, slice_dimensions
 from schemas.slos import WatchedSlo
-from turnwatch.backtest.engine import Alerted, Instants, Slice
+from turnwatch.backtest.engine import Alerted, slice_at
 from turnwatch.backtest.exclusions import Excluded, taken
 from turnwatch.backtest.series import Series
 from turnwatch.backtest.tables import read_instants
@@ -118,24 +118,24 @@ def budget_curve(
 
     With exclusions, `corrected` has what would be left without them; null where that cannot be told.
     """
-    instants = Instants(series, series.is_wide(place))
-    of_slice = Slice(series, place, watched, (), instants)
+    of_slice, instants = slice_at(series, place, watched)
     hours = np.flatnonzero(instants.ends_ms % HOUR_MS == 0)
     last = len(instants.ends_ms) - 1
     places = hours if len(hours) and hours[-1] == last else np.append(hours, last)
     period_s = watched.slo.period_s
-    bad, total = (instants.sums(sums, period_s, places) for sums in (of_slice.bad, of_slice.total))
-    curve = pl.DataFrame({"instant_ms": instants.ends_ms[places], "left": _left(bad, total, watched)})
+    counts = of_slice.counts(period_s, places)
+    curve = pl.DataFrame({"instant_ms": instants.ends_ms[places], "left": _left(counts, watched)})
     if exclusions is None:
         return curve
     told = taken(series, place, watched.slo, exclusions)
-    counts = (np.append(0, np.cumsum(each)) for each in (told.bad, told.total, told.is_unknown))
-    not_charged, of_total, unknown = (instants.sums(sums, period_s, places) for sums in counts)
-    corrected = pl.Series("corrected", _left(bad - not_charged, total - of_total, watched))
+    charged = of_slice.without(told.bad, told.total).counts(period_s, places)
+    unknown = instants.sums(np.append(0, np.cumsum(told.is_unknown)), period_s, places)
+    corrected = pl.Series("corrected", _left(charged, watched))
     return curve.with_columns(corrected.set(pl.Series(unknown > 0), None))
 
 
-def _left(bad: NDArray[np.int64], total: NDArray[np.int64], watched: WatchedSlo) -> NDArray[np.float64]:
+def _left(counts: NDArray[np.int64], watched: WatchedSlo) -> NDArray[np.float64]:
+    bad, total = counts.T
     share = np.divide(bad, total, out=np.zeros(len(total)), where=total > 0)
     left: NDArray[np.float64] = 1 - share / float(watched.slo.budget_rate)
     return left

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from turnwatch.backtest.engine import Alerted, Instants, Slice, is_judged
+from turnwatch.backtest.engine import Alerted, judged_rows, slice_at
 from turnwatch.backtest.judgement import Detection
 from turnwatch.backtest.report import Report, Verdict, summary
 from turnwatch.backtest.series import instant_text
@@ -110,14 +110,13 @@ def _burn_curves(report: Report, verdict: Verdict, scale: _Scale) -> Iterator[st
         return BURN_TOP + BURN_HEIGHT * (1 - min(value, BURN_SHOWN_MAX) / BURN_SHOWN_MAX)
 
     series, watched = verdict.series, report.watched
-    rows = [row for row in watched.rows if is_judged(row, series)]
-    instants = Instants(series, series.is_wide(verdict.drawn))
-    of_slice = Slice(series, verdict.drawn, watched, rows, instants)
+    rows = [row for row in judged_rows(watched, series) if row.factor > 0]  # One bad turn is no burn.
+    of_slice, instants = slice_at(series, verdict.drawn, watched)
     yield from _axes(scale, BURN_TOP, BURN_HEIGHT, [(y(value), f"{value:g} ×") for value in (0, 1, 2, 3)])
     yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(1):.1f}" y2="{y(1):.1f}" stroke="#d55e00" stroke-dasharray="6 3"/>'
     for place, row in enumerate(rows):
         colour = COLOURS[place % len(COLOURS)]
-        points = scale.columns(instants.ends_ms, of_slice.burns(row.long_s) / float(row.factor))
+        points = scale.columns(instants.ends_ms, of_slice.burns(row.long_s) / of_slice.factors(row))
         yield _line([(x, y(value)) for x, value in points], colour)
         yield _text(LEFT + 8 + place * 150, BURN_TOP + 14, row.name, colour=colour)
     yield _text(LEFT, BURN_TOP + BURN_HEIGHT + 32, "burn over the long window as a multiple of the row's factor")

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from alerts.policies import duration_text, shown
-from schemas.slos import WatchedSlo
-from turnwatch.backtest.engine import Alerted
+from schemas.slos import Slo, WatchedSlo
+from turnwatch.backtest.engine import Alerted, judged_rows
 from turnwatch.backtest.judgement import Detection
 from turnwatch.backtest.series import MINUTE_MS, Series, instant_text
 
@@ -62,9 +62,7 @@ def print_report(report: Report, output: str, stream: TextIO = sys.stdout) -> No
         return
     console = Console(file=stream, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, markup=False)
     slo = report.watched.slo
-    console.print(
-        f"{slo.name}: {slo.indicator.meaning}, {shown(slo.objective * 100)} % over {slo.period_s // 86_400} d"
-    )
+    console.print(f"{slo.name}: {slo.indicator.meaning}, {_objective(slo)} over {slo.period_s // 86_400} d")
     console.print(f"{report.source}, {instant_text(report.from_ms)} to {instant_text(report.to_ms)} UTC")
     for note in report.notes:
         console.print(f"note: {note}")
@@ -146,6 +144,7 @@ def as_json(report: Report) -> dict[str, Any]:
     return {
         "slo": slo.name,
         "objective": str(slo.objective),
+        "unit": slo.unit,
         "period_s": slo.period_s,
         "source": report.source,
         "from_ms": report.from_ms,
@@ -194,13 +193,22 @@ def _detection_json(each: Detection) -> dict[str, Any]:
     }
 
 
+def _objective(slo: Slo) -> str:
+    """What is asked for, of turns or of minutes."""
+    asked = f"{shown(slo.objective * 100)} %"
+    if slo.time_slice_target is None:
+        return asked
+    return f"{asked} of minutes, {shown(slo.time_slice_target * 100)} % of the turns of each,"
+
+
 def width_note(series: Series, watched: WatchedSlo) -> Iterator[str]:
-    """What buckets of this width cannot show."""
+    """What buckets of this width cannot show, and minutes cannot judge."""
     if series.span.width_ms == MINUTE_MS:
         yield "Judged at every full minute; the stream decides every 10 s, so a page may have come up to 50 s earlier."
-    left_out = [row for row in watched.rows if row.short_s * 1_000 < series.span.width_ms]
-    for row in left_out:
-        yield f"Row {row.name} is left out: its short window is shorter than a bucket of the data."
+    judged = judged_rows(watched, series)
+    for row in (row for row in watched.rows if row not in judged):
+        what = "a bucket of the data" if row.short_s * 1_000 < series.span.width_ms else "the minutes that are counted"
+        yield f"Row {row.name} is left out: its short window is shorter than {what}."
 
 
 def _counted(count: int, noun: str) -> str:
