@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.burn_windows import is_coarse, window_name, windows_version
 from stream_jobs.operators.error_budget import DAY_MS, expected_budgets, spending
-from turnwatch.backtest.engine import Instants, decided
+from turnwatch.backtest.instants import Instants, decided
 from turnwatch.backtest.series import Series
 
 INSTANTS_A_BATCH = 4_320

@@ -69,7 +69,7 @@ def of_minutes(series: Series) -> Series:
     bad, total = (
         np.pad(counts, pad).reshape(len(counts), -1, per).sum(axis=2) for counts in (series.bad, series.total)
     )
-    reported = np.pad(series.reported, pad[1]).reshape(-1, per).any(axis=1)
+    reported = np.asarray(np.pad(series.reported, pad[1]).reshape(-1, per).any(axis=1), dtype=np.bool_)
     return Series(Span(start_ms, end_ms, MINUTE_MS), series.slices, bad, total, series.first_ms, reported)
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from schemas.metrics import SLO_BAD_EVENTS, SLO_EVENTS
 from schemas.slices import slice_dimensions
 from schemas.slos import LowTraffic, PolicyRow, Severity, WatchedSlo
-from turnwatch.backtest.engine import Alerted, alerts, state_bucket_ms
+from turnwatch.backtest.engine import Alerted, alerts
+from turnwatch.backtest.instants import state_bucket_ms
 from turnwatch.backtest.series import Series, Span
 
 START_MS = 1_790_000_000_000 // 86_400_000 * 86_400_000

@@ -23,7 +23,7 @@ from alerts.prometheus_rules import FILE, LONG_GROUP, SHORT_GROUP, render_rules,
 from schemas.slos import Life, PolicyRow, WatchedSlo
 from tests.rules.burning import burning
 from tests.rules.promtool import START_MS, Told, run, unit_test
-from turnwatch.backtest.engine import state_bucket_ms
+from turnwatch.backtest.instants import state_bucket_ms
 from turnwatch.rendering import REPOSITORY, run_rules
 
 NEEDS_PROMTOOL = pytest.mark.needs("prometheus")

@@ -77,12 +77,12 @@ def _alerts(
     known = [said for row in rows if (said := of_slice.says(row, is_decided)) is not None]
     life = watched.life
     for severity in dict.fromkeys(said.row.severity for said in known if said.burns.any()):
-        said = [each for each in known if each.row.severity == severity]
-        statements = _statements(said, ends_ms, when)
+        of_severity = [each for each in known if each.row.severity == severity]
+        statements = _statements(of_severity, ends_ms, when)
         for start, stop in lives(statements, life.pending_s.get(severity, 0), life.keep_firing_s.get(severity, 0)):
             end_ms = int(statements.ends_ms[stop]) if stop < len(when) else None
             stretches = tuple(frozen(statements, start, min(stop, len(when))))
-            begun = _begun(said, watched, int(when[start]))
+            begun = _begun(of_severity, watched, int(when[start]))
             yield Alerted(
                 of_slice.text, severity, begun.row, int(statements.ends_ms[start]), end_ms, *begun.told, stretches
             )
