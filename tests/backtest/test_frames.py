@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from alerts.openslo import load_slos
 from schemas.failures import BadInput
 from tests.backtest.streaming import SLO, saved, world
 from turnwatch.backtest.frames import HEADERS
@@ -73,3 +74,14 @@ def test_a_folder_without_the_family_says_so(tmp_path: Path) -> None:
     for suffix in ("", HEADERS):
         shutil.copy(RECORDED / f"streams.arrow{suffix}", tmp_path)
     assert refused(tmp_path) == "…: there are no frames of family turns, from which this is counted."
+
+
+@pytest.mark.parametrize("name", ["duplex.arrow", "duplex.ndjson"])
+def test_frames_of_another_family_are_read_for_an_objective_of_it(tmp_path: Path, name: str) -> None:
+    recorded = RECORDED.with_name("v1.1")
+    for suffix in ("", HEADERS):
+        shutil.copy(recorded / f"{name}{suffix}", tmp_path)
+    (slo,) = (each for each in load_slos() if each.name == "action-safety-realtime")
+    expected = sum(row["action_safety_total"] for row in json.loads((recorded / "duplex.rows.json").read_text()))
+    (series,) = read_files([tmp_path], slo).series
+    assert series.total[series.slices.index("pool=realtime")].sum() == expected > 0

@@ -98,6 +98,7 @@ def test_an_outage_of_barge_ins_pages_for_the_family_and_ends() -> None:
     assert [each.state for each in page] == ["firing", "resolved"]
     assert {each.family for each in page} == {"duplex"}
     assert page[0].burn.slo == "barge-in"
+    assert " of events bad in the last 10m" in page[0].annotations["summary"]
 
 
 def alerts_of(decisions: Sequence[Decision]) -> dict[str, list[AlertState]]:

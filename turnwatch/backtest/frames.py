@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from schemas.failures import BadInput
-from schemas.families import STAGE_LATENCIES, TURNS, Family
+from schemas.families import STAGE_LATENCIES, Family
 from schemas.frames import FrameHeader, decode_header
 from schemas.rejections import Rejected
 from schemas.slices import slice_text
@@ -52,7 +52,7 @@ def has_frames(folder: Path) -> bool:
 
 def read_frames(folder: Path, slo: Slo, threshold: Threshold | None) -> tuple[Series, ...]:
     """The counts of the objective; of an uncounted threshold the fewest bad turns, and the most."""
-    family = TURNS if threshold is None else STAGE_LATENCIES
+    family = slo.family if threshold is None else STAGE_LATENCIES
     frames = [frame for frame in _frames(folder) if frame.header.family is family]
     if not frames:
         raise BadInput(f"{folder}: there are no frames of family {family.name}, from which this is counted.")
