@@ -7,10 +7,10 @@ slice that burns on pages for itself. Only what Alertmanager is told waits: topi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from alerts.incident_scope import INCIDENT
-from schemas.burns import AlertState
+from alerts.stated_alerts import StatedAlert, StillOpen
 
 ENDS_TOGETHER_MS = 5 * 60_000
 """How long, by the clock, the end of a fleet's page is kept back for its slices."""
@@ -18,36 +18,35 @@ ENDS_TOGETHER_MS = 5 * 60_000
 _Key = tuple[str, ...]
 
 
-def as_told(alerts: Iterable[AlertState], now_ms: int) -> tuple[AlertState, ...]:
-    """The alerts as Alertmanager is told of them, those that mute others first."""
-    known = list(alerts)
-    muted = {key for alert in known if _is_open_slice(alert) for key in _shared(alert)}
-    told = [_still_open(alert) if _waits(alert, muted, now_ms) else alert for alert in known]
-    return tuple(sorted(told, key=lambda alert: not _mutes(alert)))
+def ends_together(alerts: Sequence[StatedAlert], now_ms: int) -> list[StatedAlert]:
+    """What Alertmanager is told, where it is told all that is open: what mutes others first, and its end with theirs."""
+    muted = {key for alert in alerts if _is_open_slice(alert) for key in _shared(alert)}
+    told = [StillOpen(alert) if _waits(alert, muted, now_ms) else alert for alert in alerts]
+    return sorted(told, key=lambda alert: not _mutes(alert))
 
 
-def _waits(alert: AlertState, muted: set[_Key], now_ms: int) -> bool:
+def _waits(alert: StatedAlert, muted: set[_Key], now_ms: int) -> bool:
     """Whether it ended a moment ago and slices that it mutes are open."""
     is_recent = alert.ends_ms is not None and now_ms - alert.ends_ms < ENDS_TOGETHER_MS
     return is_recent and _mutes(alert) and not muted.isdisjoint(_shared(alert))
 
 
-def _mutes(alert: AlertState) -> bool:
-    return alert.burn.severity == "page" and alert.labels.get("scope") == "fleet"
+def _mutes(alert: StatedAlert) -> bool:
+    return _is_page(alert, "fleet")
 
 
-def _is_open_slice(alert: AlertState) -> bool:
-    return alert.ends_ms is None and alert.burn.severity == "page" and alert.labels.get("scope") == "slice"
+def _is_open_slice(alert: StatedAlert) -> bool:
+    return alert.ends_ms is None and _is_page(alert, "slice")
 
 
-def _shared(alert: AlertState) -> Iterator[_Key]:
+def _is_page(alert: StatedAlert, scope: str) -> bool:
+    return (alert.labels.get("severity"), alert.labels.get("scope")) == ("page", scope)
+
+
+def _shared(alert: StatedAlert) -> Iterator[_Key]:
     """By what an alert mutes or is muted, as `alertmanager.yml` says: its incident; its objective and pool."""
     labels = alert.labels
     if labels.get(INCIDENT):
         yield (INCIDENT, labels[INCIDENT])
     if labels.get("slo") and labels.get("pool"):
         yield ("slo", labels["slo"], labels["pool"])
-
-
-def _still_open(alert: AlertState) -> AlertState:
-    return alert.model_copy(update={"state": "firing", "ends_ms": None})

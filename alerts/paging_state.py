@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from alerts.incident_ends import as_told
 from schemas.burns import AlertState, Suspect
 from schemas.slices import shard_of
 
@@ -57,7 +56,7 @@ def known(pages: Pages) -> Iterator[AlertState]:
 
 def to_send(pages: Pages, now_ms: int) -> tuple[AlertState, ...]:
     """What Alertmanagers have to know: all that fires, and what has resolved within a day; nothing that is only pending."""
-    return as_told((alert for alert in pages.alerts if alert.has_fired and _is_remembered(alert, now_ms)), now_ms)
+    return tuple(alert for alert in known(pages) if alert.has_fired and _is_remembered(alert, now_ms))
 
 
 def restore(published: Iterable[AlertState], shards: int, now_ms: int = 0) -> Pages:

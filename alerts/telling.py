@@ -19,9 +19,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from alerts.alertmanager import Alert, Alertmanagers, Check, Destination, Outcome, always
+from alerts.incident_ends import ends_together
+from alerts.stated_alerts import StatedAlert, StillOpen
 from schemas.metrics import WorkerMetrics
 
 log = logging.getLogger("turnwatch.pager")
@@ -34,34 +35,6 @@ OPEN_AT_LEAST_MS = 45_000
 
 RETRY_S = 2.0
 """Between two deliveries to an Alertmanager that is away; each is several tries (`alertmanager.Patience`)."""
-
-
-class StatedAlert(Alert, Protocol):
-    """An alert that also says how it is: `firing`, `frozen`, `resolved`."""
-
-    @property
-    def state(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class StillOpen:
-    """An alert that has ended, before Alertmanager may know it."""
-
-    alert: StatedAlert
-    state: str = "firing"
-    ends_ms: int | None = None
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return self.alert.labels
-
-    @property
-    def annotations(self) -> dict[str, str]:
-        return self.alert.annotations
-
-    @property
-    def starts_ms(self) -> int:
-        return self.alert.starts_ms
 
 
 Current = Callable[[int], Sequence[StatedAlert]]
@@ -128,7 +101,7 @@ class Telling:
         told = [self._as_told(alert, now_ms) for alert in alerts if self._is_due(alert, now_ms)]
         early_ms = [alert.starts_ms + self.open_at_least_ms - now_ms for alert in told if isinstance(alert, StillOpen)]
         self._next_end_s = min(early_ms, default=math.inf) / 1_000
-        return told
+        return ends_together(told, now_ms)
 
     def _as_told(self, alert: StatedAlert, now_ms: int) -> StatedAlert:
         has_ended = alert.ends_ms is not None and alert.ends_ms <= now_ms

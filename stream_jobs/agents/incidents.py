@@ -26,7 +26,8 @@ from alerts.grown_stages import GrownStages
 from alerts.pages import Pages, Stepped, freeze, restore, step, to_send
 from alerts.silences import Silences
 from alerts.silences import to_send as silences_to_send
-from alerts.telling import OPEN_AT_LEAST_MS, StatedAlert, Telling
+from alerts.stated_alerts import StatedAlert
+from alerts.telling import OPEN_AT_LEAST_MS, Telling
 from alerts.watchdog import watchdog
 from schemas.burns import LISTS, AlertState, Decision, decode
 from schemas.failures import Undecodable
