@@ -20,8 +20,9 @@ from rich.console import Console
 
 from alerts.explanations import Links
 from alerts.prometheus_rules import LONG_GROUP, SHORT_GROUP, rules
+from stream_jobs.operators.burn_rate import BurnRate
 from turnwatch.bench import burn
-from turnwatch.bench.burn import _fleet, run_burn
+from turnwatch.bench.burn import _fleet, _partial, run_burn
 from turnwatch.bench.prometheus_server import HOW_TO_GET_IT, Server, evaluations, find_prometheus, started
 from turnwatch.bench.prometheus_side import Bounds, Evaluated, Pace, Traffic, _paced, evaluated, pasts_of
 from turnwatch.bench.remote_write import connected, counters, past, requests, send
@@ -142,6 +143,19 @@ def test_without_prometheus_our_side_is_printed_with_the_command_that_installs_i
         "slices=2 slos=2 series=4",
     ]
     assert HOW_TO_GET_IT in " ".join(printed.split())
+
+
+def test_every_series_of_the_fleet_is_judged_by_a_page_and_a_ticket() -> None:
+    """An objective of another family would cost our operator nothing, and Prometheus as much as any."""
+    watched = _fleet(1, 20).watched
+    assert len({each.slo.name for each in watched}) == 20
+    operator = BurnRate(0, 1, watched)
+    partial = _partial(_fleet(1, 20), np.random.default_rng(7), 1_790_000_000_000 // 10_000 * 10_000, 1)
+    operator.apply(partial)
+    list(operator.rollups())
+    list(operator.decide(now_ms=0))
+    assert len({slo for slo, *_ in operator.counted()}) == 20
+    assert all({row.severity for row in each.rows} == {"page", "ticket"} for each in watched)
 
 
 def test_the_share_of_a_core_counts_the_short_group_every_10_s_and_the_long_one_every_minute() -> None:

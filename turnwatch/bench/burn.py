@@ -26,7 +26,7 @@ from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from schemas.families import INDICATORS, OPERATIONAL, TURNS
 from schemas.partials import Partial, partial_schema
-from schemas.slos import WatchedSlo
+from schemas.slos import STANDARD_POLICY, Slo, WatchedSlo
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
 from stream_jobs.operators.history import History, resolutions
@@ -137,12 +137,17 @@ def _beside(fleet: Fleet, sizes: Sequence[int], seed: int, bounds: Bounds, pace:
 
 def _fleet(slices: int, slos: int) -> Fleet:
     """Slices of one cut, and as many SLOs as asked for: the shipped ones with other objectives once they are used up."""
-    shipped = [slo for slo in load_slos() if slo.pool == "realtime" and slo.period_s == PERIOD_S]
+    shipped = [slo for slo in load_slos() if slo.pool == "realtime" and slo.period_s == PERIOD_S and _is_usual(slo)]
     watched = [
         policy_for(replace(slo, name=f"{slo.name}-{number}", objective=slo.objective - Decimal(number // len(shipped)) / 1_000))
         for number, slo in enumerate(islice(cycle(shipped), slos))
     ]  # fmt: skip
     return Fleet(tuple(f"pool=realtime,bundle=v{number}" for number in range(slices)), tuple(watched))
+
+
+def _is_usual(slo: Slo) -> bool:
+    """Whether the operator of turns judges it, by all rows of the standard policy: every series costs as much as another."""
+    return slo.family is TURNS and slo.policy == STANDARD_POLICY and slo.budgeting == "occurrences"
 
 
 def _state(fleet: Fleet, dice: np.random.Generator, now_ms: int, console: Console) -> dict[bytes, bytes]:
