@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from alerts.attribution import Explanation
 from schemas.burns import Burn, StageGrowth
 from schemas.growths import Growths
+from schemas.slos import MINUTES
 
 NAMED_BEFORE_MS = 120_000
 NAMED_AFTER_MS = 300_000
+_OF_TURNS = ("turns", MINUTES)
 REMEMBERED_MS = 15 * 60_000
 """How far behind the newest statement of its shard another one is kept: decisions of a replay come later than growths."""
 
@@ -58,7 +60,12 @@ class GrownStages:
         return max(found, key=lambda each: each[0])[1] if found else None
 
     def named(self, burn: Burn, explanation: Explanation | None, starts_ms: int) -> StageGrowth | None:
-        """The growth that a page of this burn names: where several slices explain it, one that they have in common."""
+        """The growth that a page of this burn names: where several slices explain it, one that they have in common.
+
+        A page that any bad turn makes, or of events that are no turns, is not for time that a turn took.
+        """
+        if burn.factor == 0 or burn.unit not in _OF_TURNS:
+            return None
         explaining = explanation.slices if explanation is not None else ()
         found = [growth for text in explaining if (growth := self.of(text, starts_ms)) is not None]
         return _in_common(found) or self.of(burn.slice, starts_ms)

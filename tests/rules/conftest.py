@@ -5,10 +5,10 @@ What it tells whom and when is for `turnwatch routes test`; here it only has to 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import yaml
@@ -18,16 +18,20 @@ from alerts.routes_config import read_configuration
 from stack.alertmanager import start_alertmanager as start_server
 
 SHIPPED_CONFIG = SHIPPED_SLOS.parent / "alertmanager.yml"
-StartAlertmanager = Callable[[str], AbstractAsyncContextManager[str]]
-"""From the webhook's address to a running Alertmanager's."""
+
+
+class StartAlertmanager(Protocol):
+    """From the webhook's address to a running Alertmanager's."""
+
+    def __call__(self, webhook_url: str, group_wait: str = "10ms") -> AbstractAsyncContextManager[str]: ...
 
 
 @pytest.fixture
 def start_alertmanager(tmp_path: Path) -> StartAlertmanager:
     @asynccontextmanager
-    async def start(webhook_url: str) -> AsyncIterator[str]:
+    async def start(webhook_url: str, group_wait: str = "10ms") -> AsyncIterator[str]:
         configuration = tmp_path / "given.yml"
-        configuration.write_text(hasty(webhook_url))
+        configuration.write_text(hasty(webhook_url, group_wait))
         server = start_server(tmp_path, configuration)
         assert server, "the test is marked as needing it"
         try:
@@ -39,11 +43,11 @@ def start_alertmanager(tmp_path: Path) -> StartAlertmanager:
     return start
 
 
-def hasty(webhook_url: str) -> str:
-    """The same routes, with no waiting worth mentioning, and every webhook where the test listens."""
+def hasty(webhook_url: str, group_wait: str = "10ms") -> str:
+    """The same routes, with little waiting, and every webhook where the test listens."""
 
     def hasten(route: dict[str, Any]) -> dict[str, Any]:
-        times = {"group_wait": "10ms", "group_interval": "200ms"}
+        times = {"group_wait": group_wait, "group_interval": "200ms"}
         return route | times | {"routes": [hasten(child) for child in route["routes"]]}
 
     config = read_configuration(SHIPPED_CONFIG).hastened(webhook_url, speed=1)

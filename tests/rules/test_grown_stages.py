@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,13 @@ def test_the_title_names_the_stage_that_grew_in_the_slice_of_the_burn() -> None:
         "2.5 s in the last 1m, and 320 ms in 1h of reference.\n31 % of its observations are above 609 ms, of the "
         "reference's 4.2 %. It adds 2.1 s to a turn, 96 % of what all parts added.\n"
     ) in said["description"]
+
+
+@pytest.mark.parametrize("other", [{"factor": 0.0, "threshold": 0.0}, {"unit": "audio frames"}])
+def test_a_page_that_is_not_for_time_that_turns_took_names_no_stage(other: dict[str, Any]) -> None:
+    incidents = Incidents()
+    incidents.hear(stated_growths(0, grown(CANARY)), decided(10, burning().model_copy(update=other)))
+    assert "stage" not in incidents.of(CANARY).annotations
 
 
 def test_the_fleets_title_names_the_stage_of_the_slice_that_explains_it() -> None:
