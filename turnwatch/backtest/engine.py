@@ -2,8 +2,8 @@
 
 Equal to `stream_jobs/operators/burn_rate.py` and `alerts/pages.py` on the same buckets, with everything reported in time:
 shares are compared by integers, window starts round outward to state buckets, little traffic needs its evidence, and
-alerts begin, stay and end as their policy says. A test holds them together. The one difference: a shard states no more
-than 200 slices that want evidence (`pending.HELD_MAX`), and here all of them are known.
+alerts begin, stay and end as their policy says. A test holds them together. The one difference: a shard names no more than
+200 slices that want evidence (`pending.HELD_MAX`), so one beyond has not been pending there when its evidence comes.
 """
 
 from __future__ import annotations
