@@ -7,12 +7,16 @@ the SLOs and policy rows that the board is rendered for.
 
 from __future__ import annotations
 
+from typing import Any
+
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.panels import PAGE, SOURCE, ClickHouseTarget, Panel
+from dashboards.panels import CALM, PAGE, SOURCE, ClickHouseTarget, Panel
+from dashboards.queries import Query
+from dashboards.queries.budgets import EXCLUSIONS_ANNOTATION
 from dashboards.queries.burn_rate import PAGES_ANNOTATION, Watched
-from dashboards.sections import burn_rate, pipeline, stage_latency, traffic
+from dashboards.sections import budgets, burn_rate, pipeline, stage_latency, traffic
 from dashboards.variables import OVERVIEW_UID, variables
 
 TITLE = "Fleet overview and burn"
@@ -34,7 +38,7 @@ def fleet_overview(watched: Watched) -> dashboard.Dashboard:
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
         .editable()
         .variables([*variables(watched)])
-        .annotations([_PagesAnnotation()])
+        .annotations([_PagesAnnotation(), _ExclusionsAnnotation()])
     )
     for title, panels in _rows(watched).items():
         board.with_row(builders.Row(title))
@@ -48,7 +52,11 @@ def _rows(watched: Watched) -> dict[str, list[Panel]]:
     by_dimension = [burn_rate.bad_by(name, watched) for name in ("bundle", "region", "route")]
     return {
         "1 · What burns now": [burn_rate.worst(watched), pipeline.shown(), *burns],
-        "2 · How much budget is left, and until when": [burn_rate.budget(), burn_rate.exhaustion(watched)],
+        "2 · How much budget is left, and until when": [
+            burn_rate.budget(),
+            burn_rate.exhaustion(watched),
+            budgets.budgets(),
+        ],
         "3 · Which slice": [*by_dimension, burn_rate.bad_over_time(watched)],
         "4 · Which stage grew": [stage_latency.growth(), stage_latency.stages(0.99), stage_latency.stages(0.5)],
         "5 · What traffic does": [
@@ -77,9 +85,24 @@ class _PagesAnnotation(builders.AnnotationQuery):
     """Every page and ticket of the range, drawn from its start to its end."""
 
     def build(self) -> dashboard.AnnotationQuery:
-        return _ClickHouseAnnotation(name="Pages and tickets", datasource=SOURCE, enable=True, icon_color=PAGE)
+        return _ClickHouseAnnotation(
+            PAGES_ANNOTATION, name="Pages and tickets", datasource=SOURCE, enable=True, icon_color=PAGE
+        )
+
+
+class _ExclusionsAnnotation(builders.AnnotationQuery):
+    """Every window that budgets are not charged for."""
+
+    def build(self) -> dashboard.AnnotationQuery:
+        return _ClickHouseAnnotation(
+            EXCLUSIONS_ANNOTATION, name="Excluded from budgets", datasource=SOURCE, enable=True, icon_color=CALM
+        )
 
 
 class _ClickHouseAnnotation(dashboard.AnnotationQuery):
+    def __init__(self, query: Query, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._query = query
+
     def to_json(self) -> dict[str, object]:
-        return {**super().to_json(), "target": ClickHouseTarget(PAGES_ANNOTATION).to_json()}
+        return {**super().to_json(), "target": ClickHouseTarget(self._query).to_json()}

@@ -13,13 +13,14 @@ import pytest
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from dashboards import render
-from dashboards.queries import burn_rate, pipeline, stage_latency, traffic
+from dashboards.queries import budgets, burn_rate, pipeline, stage_latency, traffic
+from dashboards.queries.budgets import EXCLUSIONS_ANNOTATION
 from dashboards.queries.selection import EVERYTHING, SLICE_VARIABLES
 from dashboards.variables import OVERVIEW_UID
 from schemas.families import STAGES
 from tests.board.conftest import Boards
 from tests.board.substitution import Range, Value
-from tests.board.world import BUNDLES, REGIONS, ROUTES
+from tests.board.world import BUNDLES, EXCLUDED_S, REGIONS, ROUTES
 
 DAY_S = 86_400
 
@@ -250,6 +251,27 @@ def test_pages_and_their_annotations_tell_what_is_open(boards: Boards) -> None:
     assert pages["ends_event"].is_null().to_list() == [True, False]
     drawn = boards.rows(burn_rate.PAGES_ANNOTATION.sql)
     assert (drawn["timeEnd"] >= drawn["time"]).all()
+
+
+def test_budgets_are_shown_as_counted_and_without_what_was_excluded(boards: Boards) -> None:
+    shown = boards.rows(budgets.BUDGETS.sql, slo=["turn-4000ms-realtime"]).row(0, named=True)
+    assert shown["slice"] == "pool=realtime"
+    from_ms, to_ms = (boards.world.start_ms + second * 1_000 for second in EXCLUDED_S)
+    turns = boards.world.turns.filter(pl.col("pool") == "realtime")
+    is_excluded = (pl.col("region") == REGIONS[0]) & pl.col("bucket_ms").is_between(from_ms, to_ms - 1)
+    for rows, name in ((turns, "budget_left"), (turns.filter(~is_excluded), "corrected_budget_left")):
+        bad, total = rows.select(pl.col("turn_4000ms_bad", "turn_4000ms_total").sum()).row(0)
+        assert shown[name] == pytest.approx(1 - bad / total / 0.01)
+    assert shown["excluded_total"] == turns.filter(is_excluded)["turn_4000ms_total"].sum() > 0
+    of_languages = boards.client.query("SELECT countIf(excluded_bad IS NULL) FROM budgets WHERE cut = 'pool,language'")
+    assert of_languages.result_rows[0][0] > 0, "a region says nothing of a language"
+
+
+def test_exclusions_in_force_are_drawn(boards: Boards) -> None:
+    drawn = boards.rows(EXCLUSIONS_ANNOTATION.sql)
+    assert drawn.select("title", "tags").rows() == [(f"excluded: region={REGIONS[0]}", "all")]
+    assert (drawn["timeEnd"] - drawn["time"]).dt.total_seconds().to_list() == [EXCLUDED_S[1] - EXCLUDED_S[0]]
+    assert drawn["text"].to_list() == ['a drill, "failover" é (ana)']
 
 
 def test_silence_is_shown_as_silence(boards: Boards) -> None:

@@ -102,9 +102,10 @@ def test_thresholds_follow_the_policy() -> None:
     assert steps(doubled) == [2 * step for step in steps(WATCHED)]
 
 
-def test_pages_are_drawn_on_every_chart() -> None:
-    (pages,) = BOARD["annotations"]["list"]
+def test_pages_and_exclusions_are_drawn_on_every_chart() -> None:
+    pages, exclusions = BOARD["annotations"]["list"]
     assert "FROM pages" in pages["target"]["rawSql"] and pages["enable"]
+    assert "FROM exclusions" in exclusions["target"]["rawSql"] and exclusions["enable"]
 
 
 def test_what_is_ours_can_be_told_by_its_uid() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from schemas import exclusions, objectives
 from schemas.dimensions import DIMENSIONS
 from schemas.families import HEARTBEATS, INDICATORS, SCALE_OF_STAGE, STAGE_LATENCIES, STAGES, STREAMS, TURNS, Family
 from schemas.histograms import bucket_indexes
@@ -71,7 +72,24 @@ def incident(seed: int, start_ms: int, watched: tuple[WatchedSlo, ...]) -> World
         rows[f"heartbeats_{suffix}"] = _heartbeats(turns, width_ms)
     rows["burn_windows"] = _burn_windows(turns, watched)
     rows["pages"] = _pages(watched[0], start_ms)
+    rows["objectives"] = objectives.rows([each.slo for each in watched], start_ms)
+    rows["exclusions"] = exclusions.rows(_exclusions(start_ms))
     return World(start_ms, turns, latencies, rows)
+
+
+EXCLUDED_S = (300, 600)
+"""The first region is excluded from here to there."""
+
+
+def _exclusions(start_ms: int) -> list[exclusions.Exclusion]:
+    """A drill in one region, and another window that was withdrawn."""
+    from_ms, to_ms = (start_ms + second * 1_000 for second in EXCLUDED_S)
+    drill = exclusions.Exclusion(
+        id="0123456789ab", action="declared", slo="all", slice=f"region={REGIONS[0]}", from_ms=from_ms, to_ms=to_ms,
+        who="ana", why='a drill, "failover" é', at_ms=start_ms,
+    )  # fmt: skip
+    mistaken = drill.model_copy(update={"id": "ba9876543210", "slice": "all"})
+    return [drill, mistaken, mistaken.model_copy(update={"action": "withdrawn", "at_ms": start_ms + 1})]
 
 
 def _turns(random: np.random.Generator, cells: pl.DataFrame, incident_ms: int) -> pl.DataFrame:
