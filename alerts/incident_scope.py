@@ -2,8 +2,9 @@
 
 An alert joins an open incident of its pool that has an alert of the same objective, or one whose explaining slices have to
 do with its own: one is another, or lies within it. A slice explains itself where nothing smaller does; where the fleet burns, its
-slices of that objective burn because it does, and only what explains the fleet counts. Otherwise the alert opens an incident, named
-by its pool and the instant at which it began. So what begins in one pool at one instant is one incident, whichever shard
+slices of that objective burn because it does, and only what explains the fleet counts. What is about the whole fleet, because nothing
+smaller explains it, has to do with everything: it holds together only what begins within half an hour. Otherwise the alert
+opens an incident, named by its pool and the instant at which it began. So what begins in one pool at one instant is one incident, whichever shard
 decides first, and the name is the same after a restart: it is a label of what is stored.
 
 A page joins pages only: a ticket that has been open for days would hold together what has nothing in common.
@@ -25,6 +26,8 @@ from schemas.slos import Severity
 
 Scope = Literal["fleet", "slice"]
 
+SAME_CAUSE_MS = 30 * 60_000
+"""How long after an incident of the whole fleet has begun an alert of another objective may join it."""
 INCIDENT = "incident"
 """The label that alerts of one incident share."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -76,7 +79,7 @@ class OpenIncidents:
     def incident_of(self, burn: Burn, explaining: Sequence[str], starts_event_ms: int) -> str:
         """The oldest incident that an alert joins that begins now, or the name of a new one."""
         begun_ms = self._index.begun_ms
-        found = self._index.joined(burn, explaining)
+        found = self._index.joined(burn, explaining, starts_event_ms)
         oldest = min(found, key=lambda incident: (begun_ms[incident], incident), default="")
         return oldest or incident_name(pool_of(burn), starts_event_ms)
 
@@ -116,14 +119,21 @@ class _Index:
                 for larger in _around(part):
                     self.around[severity, pool, larger].add(incident)
 
-    def joined(self, burn: Burn, explaining: Sequence[str]) -> set[str]:
+    def joined(self, burn: Burn, explaining: Sequence[str], starts_event_ms: int) -> set[str]:
         severity, pool = burn.severity, pool_of(burn)
         found = set(self.of_slo.get((severity, pool, burn.slo), ()))
         for part in map(_part, explaining):
-            found |= self.around.get((severity, pool, part), set())
+            near = self.around.get((severity, pool, part), set())
+            found |= self._of_one_cause(part, near, starts_event_ms)
             for larger in _around(part):
-                found |= self.of_part.get((severity, pool, larger), set())
+                found |= self._of_one_cause(larger, self.of_part.get((severity, pool, larger), set()), starts_event_ms)
         return found
+
+    def _of_one_cause(self, larger: _Part, incidents: set[str], starts_event_ms: int) -> set[str]:
+        """Of incidents that have to do with an alert by a slice around both: all, or where that is the fleet the young ones."""
+        if {name for name, _ in larger} - {"pool"}:
+            return incidents
+        return {each for each in incidents if starts_event_ms - self.begun_ms[each] <= SAME_CAUSE_MS}
 
 
 def _told_by(alert: AlertState) -> tuple[str, str, Severity]:

@@ -89,6 +89,16 @@ def test_another_objective_joins_where_its_slice_is_or_lies_within_one_of_the_in
     assert joined(first, second) is is_one
 
 
+@pytest.mark.parametrize(("first", "second"), [(FLEET, US), (US, FLEET), (FLEET, FLEET)])
+@pytest.mark.parametrize(("apart_s", "is_one"), [(1_800, True), (1_810, False), (6 * 3_600, False)])
+def test_what_the_whole_fleet_burns_for_holds_together_only_what_begins_within_half_an_hour(
+    first: str, second: str, apart_s: int, is_one: bool
+) -> None:
+    """Or a page of the fleet that has been open for hours would take up every new one of its pool."""
+    pages = stepped(opened(first), opened(second, slo=OTHER_SLO, at_s=10 + apart_s, shard=1))
+    assert (len(set(incidents(pages).values())) == 1) is is_one
+
+
 def test_another_pool_is_another_incident() -> None:
     assert not joined(FLEET, BATCH)
     assert incidents(stepped(opened(BATCH)))[TURN_SLO.name, BATCH, "page"] == named(10, "batch")

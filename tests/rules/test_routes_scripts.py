@@ -81,7 +81,7 @@ def test_a_change_of_the_routes_is_noticed_and_shown(
         ("telemetry_silent", '[severity="ticket", slo!=""]', '[severity="ticket"]'),
         ("slices_in_one_notification", "group_by: [alertname, incident]\n", "group_by: [alertname, incident, slice]\n"),
         ("two_incidents", "group_by: [alertname, incident]\n", "group_by: [alertname, pool]\n"),
-        ("every_slice_burns", "equal: [incident]\n", "equal: [incident, slo]\n"),
+        ("every_slice_burns", "equal: [slo, pool]\n", "equal: [pool]\n"),
         ("fleet_page_inhibits_tickets", "equal: [slo, pool]\n", "equal: [slo, slice]\n"),
         ("pages_of_prometheus", 'incident!=""]\n      group_by', 'slo!=""]\n      group_by'),
         ("watchdog", "send_resolved: false", "send_resolved: true"),
