@@ -25,6 +25,7 @@ from stream_jobs.sinks.clickhouse import LANDED, connect, explained
 from turnwatch.backfill_cuts import fillings, statements
 from turnwatch.backfill_windows import window_batches
 from turnwatch.backtest.command import chosen_slo
+from turnwatch.backtest.judging import told_in_minutes
 from turnwatch.backtest.series import instant_text
 from turnwatch.backtest.sources import written_range
 from turnwatch.backtest.warehouse import READ_TIMEOUT_S, read_warehouse
@@ -69,9 +70,9 @@ def backfill_slo(
 ) -> int:
     """Rows of `burn_windows` for an objective, minute by minute; returns how many."""
     slo = chosen_slo(written)
-    if slo.budgeting != "occurrences":
-        raise BadInput(f"{slo.name} budgets time slices: only objectives by occurrences can be filled in.")
     (series,) = read_warehouse(address, slo, from_ms, to_ms, None)
+    if slo.time_slice_target is not None:
+        series = told_in_minutes(series, slo.time_slice_target)
     count = 0
     for done, of, rows in window_batches(series, policy_for(slo), from_ms):
         if rows is not None:

@@ -12,15 +12,16 @@ import pytest
 
 from schemas.failures import BadInput
 from schemas.families import TURNS
-from schemas.slos import PolicyRow
+from schemas.slos import PolicyRow, WatchedSlo
 from stream_jobs.operators.burn_rate import BurnRate
 from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.rollup_rows import to_table
-from tests.backtest.streaming import BATCH_FRAMES, SLO, WATCHED, saved, world
+from tests.backtest.streaming import BATCH_FRAMES, MINUTES, SLO, WATCHED, saved, world
 from turnwatch.backfill import checked_range
 from turnwatch.backfill_cuts import fillings
 from turnwatch.backfill_windows import window_batches
 from turnwatch.backtest.frames import read_frames
+from turnwatch.backtest.judging import told_in_minutes
 from turnwatch.backtest.series import MINUTE_MS, Series, Span
 
 ROWS = (
@@ -28,14 +29,16 @@ ROWS = (
     PolicyRow("ticket_370m_30m", 22_200, 1_800, Decimal("0.05"), Decimal("1"), "ticket"),
 )
 OF_MINUTES = replace(WATCHED, rows=ROWS)
+TIME_SLICES = WatchedSlo(MINUTES.slo, ROWS)
 KEYS = ["slice", "window_s", "decided_at"]
 EXACT = [*KEYS, "slo", "cut", "bundle", "language", "window", "bad", "total"]
 NEAR = ["burn", "budget_left", "exhausted_in_s", "spent_today", "one_failure_costs"]
 
 
-def test_every_column_is_what_the_stream_told_at_the_end_of_each_minute(tmp_path: Path) -> None:
+@pytest.mark.parametrize("watched", [OF_MINUTES, TIME_SLICES], ids=["of turns", "of time slices"])
+def test_every_column_is_what_the_stream_told_at_the_end_of_each_minute(tmp_path: Path, watched: WatchedSlo) -> None:
     records = world(4, 450)
-    intake, operator = Intake(TURNS, 0, 1), BurnRate(0, 1, [OF_MINUTES])
+    intake, operator = Intake(TURNS, 0, 1), BurnRate(0, 1, [watched])
     told = []
     for start in range(0, len(records), BATCH_FRAMES):
         intake.apply(records[start : start + BATCH_FRAMES])
@@ -47,7 +50,9 @@ def test_every_column_is_what_the_stream_told_at_the_end_of_each_minute(tmp_path
     at_minutes = pl.col("decided_at").dt.epoch("ms") % MINUTE_MS == 0
     expected = pl.concat(told).filter(at_minutes).unique(KEYS, keep="last").sort(KEYS)
     (series,) = read_frames(saved(records, tmp_path), SLO, None)
-    filled = [rows for *_, rows in window_batches(of_minutes(series), OF_MINUTES, 0) if rows is not None]
+    series, target = of_minutes(series), watched.slo.time_slice_target
+    series = series if target is None else told_in_minutes(series, target)
+    filled = [rows for *_, rows in window_batches(series, watched, 0) if rows is not None]
     found = pl.DataFrame(to_table(pl.concat(filled), "burn_windows")).sort(KEYS)
     found = found.join(expected, on=KEYS, how="semi").sort(KEYS)
     assert found.height == expected.height > 300

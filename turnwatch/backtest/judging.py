@@ -7,7 +7,7 @@ window earlier, and only where that says so of the long window and the lowered t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -23,7 +23,7 @@ from stream_jobs.operators.history import Counts
 from stream_jobs.operators.time_slices import minutes_are_evident, slice_counts
 from turnwatch.backtest.evidence import evidence_holds
 from turnwatch.backtest.instants import Flags, Instants, Sums
-from turnwatch.backtest.series import MINUTE_MS
+from turnwatch.backtest.series import MINUTE_MS, Series
 
 _INT64_SAFE = 2**62
 
@@ -148,6 +148,13 @@ class Slice:
         if row.within_s is not None:
             return exhausting_shares(period, self._watched.slo, row.within_s)
         return np.full(len(period), float(row.threshold))
+
+
+def told_in_minutes(series: Series, target: Decimal) -> Series:
+    """The series with minutes in place of turns."""
+    told = [in_minutes(turns, series.ends_ms, target) for turns in zip(series.bad, series.total, strict=True)]
+    bad, total = (np.array([each[part] for each in told]).reshape(series.bad.shape) for part in (0, 1))
+    return replace(series, bad=bad, total=total)
 
 
 def in_minutes(turns: Turns, ends_ms: Sums, target: Decimal) -> Turns:
