@@ -9,7 +9,7 @@ from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of
 from alerts.incident_scope import INCIDENT, OpenIncidents
 from alerts.paging_state import is_open, next_version
 from alerts.wording import event_time
-from schemas.burns import AlertState, Burn, Decision, StageGrowth
+from schemas.burns import FORMER_MAX, AlertState, Burn, Decision, EndedBefore, StageGrowth
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ def pending(name: str, before: AlertState | None, burn: Burn, heard: Heard) -> A
         family=decision.family,
         annotations=explain(burn, decision.decided_ms, decision.completeness, heard.paging),
         has_fired=False,
+        former=_former(before),
     )
 
 
@@ -66,7 +67,20 @@ def firing(name: str, before: AlertState | None, burn: Burn, heard: Heard) -> Al
         annotations=explain(burn, decision.decided_ms, decision.completeness, heard.paging, causes),
         stated_event_ms=decision.decided_ms,
         growth=causes.growth,
+        former=_former(before),
     )
+
+
+def _former(before: AlertState | None) -> tuple[EndedBefore, ...]:
+    """What has fired and ended before: its labels are its own, so nothing that begins now ends it in an Alertmanager."""
+    if before is None:
+        return ()
+    if before.ends_ms is None or not before.has_fired:
+        return before.former
+    end = EndedBefore(
+        labels=before.labels, annotations=before.annotations, starts_ms=before.starts_ms, ends_ms=before.ends_ms
+    )
+    return (*before.former, end)[-FORMER_MAX:]
 
 
 def _labels(burn: Burn, causes: Causes, heard: Heard) -> dict[str, str]:

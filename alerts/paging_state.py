@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from schemas.burns import AlertState, Suspect
+from schemas.burns import AlertState, EndedBefore, Suspect
 from schemas.slices import shard_of
 
 RESOLVED_KEPT_MS = 24 * 3_600_000
@@ -54,9 +54,18 @@ def known(pages: Pages) -> Iterator[AlertState]:
     return (alert for shard in pages.shards.values() for alert in shard.alerts.values())
 
 
-def to_send(pages: Pages, now_ms: int) -> tuple[AlertState, ...]:
+def to_send(pages: Pages, now_ms: int) -> tuple[AlertState | EndedBefore, ...]:
     """What Alertmanagers have to know: all that fires, and what has resolved within a day; nothing that is only pending."""
-    return tuple(alert for alert in known(pages) if alert.has_fired and _is_remembered(alert, now_ms))
+    return tuple(told for alert in known(pages) for told in _told(alert, now_ms))
+
+
+def _told(alert: AlertState, now_ms: int) -> Iterator[AlertState | EndedBefore]:
+    """The alert itself, if anybody has heard of it; and of its earlier firings those that are others to an Alertmanager."""
+    for each in alert.former:
+        if _is_recent(each.ends_ms, now_ms) and each.labels != alert.labels:
+            yield each
+    if alert.has_fired and _is_recent(alert.ends_ms, now_ms):
+        yield alert
 
 
 def restore(published: Iterable[AlertState], shards: int, now_ms: int = 0) -> Pages:
@@ -116,5 +125,11 @@ def _restored(alert: AlertState) -> AlertState:
 
 
 def _is_remembered(alert: AlertState, now_ms: int) -> bool:
-    """Whether it is open, or somebody may still have to hear of its end."""
-    return alert.ends_ms is None or (alert.has_fired and now_ms - alert.ends_ms < RESOLVED_KEPT_MS)
+    """Whether it is open, or somebody may still have to hear of its end, or of an earlier one."""
+    if alert.has_fired or alert.ends_ms is None:
+        return _is_recent(alert.ends_ms, now_ms)
+    return any(_is_recent(each.ends_ms, now_ms) for each in alert.former)
+
+
+def _is_recent(ends_ms: int | None, now_ms: int) -> bool:
+    return ends_ms is None or now_ms - ends_ms < RESOLVED_KEPT_MS

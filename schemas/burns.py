@@ -17,6 +17,7 @@ from schemas.slos import Severity
 LAST_INSTANT_MS = 253_402_300_800_000
 """The end of the year 9999, behind which nothing can be shown as a date."""
 PARTS_MAX = 10_000
+FORMER_MAX = 8
 UNKNOWN_FIELDS_MAX = 100
 """A newer version declares a few fields more; what has more of them than this is no version's."""
 DECISION_FORMAT = 3
@@ -222,6 +223,21 @@ class StageGrowth(BaseModel):
     observed_before: Total
 
 
+class EndedBefore(BaseModel):
+    """An earlier firing of an alert that is pending or fires again: an Alertmanager may still have to hear of its end."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    starts_ms: Instant
+    ends_ms: Instant
+
+    @property
+    def state(self) -> str:
+        return "resolved"
+
+
 class AlertState(BaseModel):
     """The newest state of one alert, as the compacted topic `alerts` and the table `pages` keep it.
 
@@ -251,6 +267,8 @@ class AlertState(BaseModel):
     """Whether anybody was told: a pending alert may end without."""
     stated_event_ms: Instant | None = None
     """When a decision last spoke for it; `None` where that is not known."""
+    former: Annotated[tuple[EndedBefore, ...], Field(max_length=FORMER_MAX)] = ()
+    """Its newest firings before this one."""
 
 
 def decode_alert(payload: bytes) -> AlertState:

@@ -6,7 +6,7 @@ Decisions are 10 s apart. A page fires on for 60 s and a ticket for 600 s after 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from alerts.explanations import Paging
 from alerts.pages import RESOLVED_KEPT_MS, Pages, Stepped, restore, step, to_send
-from schemas.burns import AlertState, Burn, Decision, Quiet, decode_alert
+from schemas.burns import FORMER_MAX, AlertState, Burn, Decision, Quiet, decode_alert
 from schemas.slices import shard_of
 from schemas.slos import Life
 from tests.rules.burning import CANARY, TURN_SLO, burning, decided
@@ -274,3 +274,30 @@ def test_what_never_fired_is_forgotten_at_once_and_what_did_is_told_for_a_day() 
     both = run([stated(10, burning(), held=(burning("ticket_1d_2h", 0.05),)), stated(700), stated(710)])
     assert [alert.burn.severity for alert in both[-1].pages.alerts] == ["page"]
     assert len(to_send(both[-1].pages, NOW_MS + RESOLVED_KEPT_MS - 1)) == 1
+
+
+@pytest.mark.parametrize("again", [held, burns])
+def test_an_end_is_told_though_the_alert_is_pending_or_fires_again_since(again: Callable[..., list[Decision]]) -> None:
+    """It has labels of its own, with its incident: nothing that begins later ends it in an Alertmanager."""
+    steps = run([*burns(10), *nothing(20, 80), *again(90)])
+    first, over = steps[0].pages.firing[0], steps[2].pages.alerts[0]
+    for pages in (
+        steps[-1].pages,
+        restore([decode_alert(s.model_dump_json().encode()) for s in steps[-1].published], 4),
+    ):
+        told = [(alert.state, alert.labels) for alert in to_send(pages, NOW_MS)]
+        assert ("resolved", first.labels) in told
+        assert [labels for state, labels in told if state == "firing"] == [a.labels for a in pages.firing]
+        ends = [alert.ends_ms for alert in to_send(pages, NOW_MS) if alert.labels == first.labels]
+        assert ends == [over.ends_ms]
+    later = run(nothing(*range(100, 200, 10)), pages=steps[-1].pages)[-1].pages
+    assert to_send(later, NOW_MS + RESOLVED_KEPT_MS + 1_000_000) == ()
+    assert step(later, stated(300), paging(USUAL), NOW_MS + RESOLVED_KEPT_MS + 1_000_000).pages.alerts == ()
+
+
+def test_of_an_alert_that_comes_and_goes_the_newest_ends_are_told() -> None:
+    rounds = [decision for at_s in range(0, 2_000, 100) for decision in (*burns(at_s), *nothing(at_s + 10, at_s + 70))]
+    pages = run(rounds)[-1].pages
+    told = to_send(pages, NOW_MS)
+    assert {alert.state for alert in told} == {"resolved"}
+    assert len({alert.labels["incident"] for alert in told}) == len(told) == FORMER_MAX + 1
