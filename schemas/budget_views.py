@@ -91,11 +91,14 @@ _PARTS = """SELECT slo, bucket_start, cut AS source,
             splitByChar(',', coarser)), ',') AS whole,
         sum(bad) AS bad_there, sum(total) AS total_there,
         sumIf(bad, is_excluded) AS taken_bad, sumIf(total, is_excluded) AS taken_total
-    FROM (SELECT *, arrayExists(each -> hasAll(pairs, each.4), met) AS is_excluded FROM judged WHERE notEmpty(met))
+    FROM (SELECT *, arrayExists(each -> hasAll(pairs, each.4), met) AS is_excluded FROM judged
+        WHERE bucket_start >= arrayMin(excluded.2) AND bucket_start < arrayMax(excluded.3) AND notEmpty(met))
     ARRAY JOIN arrayFilter(known -> known != cut AND hasAll(names, splitByChar(',', known)),
         arrayFirst(each -> has(each.1, indicator) AND has(each.2, cut), lattice).2) AS coarser
     GROUP BY slo, bucket_start, source, whole"""
-"""What finer slices tell of every slice that they are parts of: all of its turns, and the excluded ones."""
+"""What finer slices tell of every slice that they are parts of: all of its turns, and the excluded ones.
+
+Only minutes between the first and the last exclusion are read for that, and none where nothing is excluded."""
 
 
 def _minutes() -> str:

@@ -7,11 +7,13 @@ read off the cells themselves, so nothing of how cuts are chosen is in it but wh
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -294,3 +296,11 @@ def test_budgets_are_those_of_the_newest_start_of_a_worker(client: Client) -> No
 
 def test_budgets_of_time_slices_are_left_out() -> None:
     assert objectives.rows([replace(SLO, budgeting="time_slices", time_slice_target=Decimal("0.9"))], 0).num_rows == 0
+
+
+def test_the_query_of_the_page_on_budgets_answers(client: Client) -> None:
+    insert(client, drawn(1))
+    page = (Path(__file__).parents[2] / "docs" / "budgets.md").read_text(encoding="utf-8")
+    (sql,) = re.findall(r'turnwatch query "\n(.*?)"\n```', page, re.DOTALL)
+    (row,) = client.query(sql).named_results()
+    assert (row["slo"], row["slice"]) == (SLO.name, "pool=realtime")
