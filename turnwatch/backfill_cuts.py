@@ -62,7 +62,7 @@ def statements(filling: Filling) -> Iterator[tuple[str, str]]:
     """For each table: what counts the rows of a stretch of time, and what writes them."""
     late = TABLES[late_table(filling.family)]
     of_late = {"producer": "any(producer)", "version": "max(version)"}
-    yield _statements(filling, TABLES["burn_rate_1m"], {"version": "sum(version)"}, ("bad", "total"), _OF_INDICATORS)
+    yield _statements(filling, TABLES["burn_rate_1m"], {"version": "1"}, ("bad", "total"), _OF_INDICATORS)
     yield _statements(filling, late, of_late, filling.family.measure_names, "")
 
 

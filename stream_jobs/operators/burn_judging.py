@@ -18,7 +18,7 @@ from schemas.burns import Burn, Quiet
 from schemas.slos import PolicyRow, Slo
 from stream_jobs.operators.burn_arithmetic import budget_left, burn, exceeds, exhausted_in_s
 from stream_jobs.operators.burn_windows import Watch, Windows
-from stream_jobs.operators.error_budget import HISTORY_KNOWN_MS, expected_budgets, histories_ms
+from stream_jobs.operators.error_budget import HISTORY_KNOWN_MS, expected_budgets
 from stream_jobs.operators.evidence import evident
 from stream_jobs.operators.exhaustion import exhausting_shares, exhausts
 from stream_jobs.operators.history import Counts
@@ -131,7 +131,7 @@ def _candidates(watch: Watch, row: PolicyRow, windows: Windows, slices: SliceNum
         windows.of(length_s)[numbers, watch.indicator] if len(places) else everywhere[places]
         for length_s in (row.short_s, slo.period_s)
     )
-    budgets = expected_budgets(period[:, 1], histories_ms(windows.end_ms, slices.first_seen_ms, numbers), slo)
+    budgets = expected_budgets(period[:, 1], windows.histories_ms(slices, numbers, watch.indicator), slo)
     long = everywhere[places]
     turns = long if slo.time_slice_target is None else windows.of_minutes(row.long_s)[numbers, watch.turns]
     return Candidates(row, numbers, long, short, period, _thresholds(row, period, slo), budgets, turns)

@@ -98,6 +98,11 @@ class Windows:
     def _minutes(self, length_s: int) -> Counts:
         return self._history.window(length_s * 1_000, self._whole_ms, finest=1)
 
+    def histories_ms(self, slices: SliceNumbers, numbers: NDArray[np.int64], column: int) -> NDArray[np.int64]:
+        """For how long each of these slices has been counted in a column: since it was seen first, or the column began."""
+        since_ms = self._history.counted_since_ms(column, self.end_ms)
+        return np.minimum(histories_ms(self.end_ms, slices.first_seen_ms, numbers), self.end_ms - since_ms)
+
     def today(self) -> Counts:
         """The same since 00:00 UTC, which is on a bucket of every resolution that is summed."""
         if self._today is None:
@@ -126,7 +131,7 @@ def window_rows(watch: Watch, windows: Windows, slices: SliceNumbers, completene
         return None
     counts, burns, numbers = counts[:, chosen], burns[:, chosen], watch.slices[chosen]
     budgets = expected_budgets(
-        counts[lengths.index(slo.period_s), :, 1], histories_ms(windows.end_ms, slices.first_seen_ms, numbers), slo
+        counts[lengths.index(slo.period_s), :, 1], windows.histories_ms(slices, numbers, watch.indicator), slo
     )
     spent = spending(windows.today()[numbers, watch.indicator], budgets)
     left = np.broadcast_to(1 - burns[lengths.index(slo.period_s)], burns.shape)

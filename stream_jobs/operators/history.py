@@ -35,6 +35,9 @@ UNNAMED = (
 )  # fmt: skip
 """The columns of chunks that formats up to 3 wrote, which did not name them."""
 _NAME = re.compile(r"[a-z0-9_.|]{1,100}")
+_MINUTES, _HOURS = 1, 3
+"""Resolutions by their place."""
+_FIRST_HOURS_MS = 6 * 3_600_000
 _CHUNK_SLICES = 2_048
 _SLICES_STEP = 64
 _COLUMN_BYTES_MAX = _CHUNK_SLICES * 2 * 8
@@ -71,13 +74,23 @@ class History:
         """By resolution, bucket start and chunk of slices."""
         self._unsaved: set[tuple[int, int, int]] = set()
         self._forgotten: list[bytes] = []
+        self._first_ms: dict[tuple[int, int], int] = {}
+        """By resolution, minutes and hours, and column: the first bucket in which any slice counted something."""
         self.slices = 0
+
+    def counted_since_ms(self, column: int, end_ms: int) -> int:
+        """Since when a column has counted: to the minute in its first hours and to the hour then; 0 where it never has."""
+        hour_ms = self._first_ms.get((_HOURS, column), 0)
+        minute_ms = self._first_ms.get((_MINUTES, column), hour_ms)
+        is_of_that_hour = 0 <= minute_ms - hour_ms < self.resolutions[_HOURS].width_ms
+        return minute_ms if is_of_that_hour and end_ms - minute_ms < _FIRST_HOURS_MS else hour_ms
 
     def assign(self, level: int, start_ms: int, numbers: NDArray[np.int64], counts: Counts) -> None:
         """Sets the counts of these slices in one bucket."""
         if len(numbers) == 0:
             return
         self.slices = max(self.slices, int(numbers.max()) + 1)
+        self._note(level, start_ms, counts)
         wide = bool(counts.max(initial=0) > np.iinfo(np.uint32).max)
         chunks = numbers // _CHUNK_SLICES
         for chunk in map(int, np.unique(chunks)):
@@ -148,7 +161,16 @@ class History:
         names, counts = _unpack(value)
         part = counts if names == self.columns else self._by_name(names, counts)
         self._buckets[int(level)].setdefault(int(start_ms), {})[int(chunk)] = part
+        self._note(int(level), int(start_ms), part)
         self.slices = max(self.slices, int(chunk) * _CHUNK_SLICES + len(part))
+
+    def _note(self, level: int, start_ms: int, counts: NDArray[np.integer]) -> None:
+        if level not in (_MINUTES, _HOURS):
+            return
+        for column in range(len(self.columns)):
+            first_ms = self._first_ms.get((level, column))
+            if (first_ms is None or start_ms < first_ms) and counts[:, column, 1].any():
+                self._first_ms[level, column] = start_ms
 
     def _by_name(self, names: tuple[str, ...], counts: NDArray[np.integer]) -> NDArray[np.integer]:
         """Counts in our own columns: nothing in one that was not counted then, and none of minutes nobody asks for."""

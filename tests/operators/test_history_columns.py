@@ -151,3 +151,26 @@ def test_a_chunk_that_claims_more_than_any_counts_is_not_unpacked() -> None:
     packed[7:15] = (2**40).to_bytes(8, "big")
     with pytest.raises(UnreadableState, match="counts nothing, or more than any chunk does"):
         restored(["a", "b"], [Block(block.key, stamped(3, bytes(packed)))])
+
+
+def test_a_column_that_begins_later_is_not_taken_for_one_that_counted_nothing_until_then() -> None:
+    """An hour of a new indicator's turns is an hour's: its month would otherwise be expected to allow next to nothing."""
+    begin_ms, hour_ms = 1_700_000_000_000 // 3_600_000 * 3_600_000, 3_600_000
+    history, first = History(["old", "new"], PERIOD_S), np.array([0])
+    for minute in range(0, 12 * 60):
+        start_ms = begin_ms + minute * 60_000
+        new = int(minute >= 5 * 60 + 30)
+        history.assign(1, start_ms, first, np.array([[[0, 7], [0, new]]]))
+        history.retell(3, start_ms // hour_ms * hour_ms, 1, first)
+    new_ms = begin_ms + 5 * hour_ms + 30 * 60_000
+    assert history.counted_since_ms(0, begin_ms + 2 * hour_ms) == begin_ms
+    assert history.counted_since_ms(1, new_ms + hour_ms) == new_ms
+    assert history.counted_since_ms(1, new_ms + 7 * hour_ms) == begin_ms + 5 * hour_ms
+    again = History(["old", "new", "newest"], PERIOD_S)
+    for block in history.unsaved_blocks(0):
+        assert block.value is not None
+        again.restore(block.key, block.value)
+    for column, after_h in ((0, 2), (1, 1), (1, 7)):
+        end_ms = new_ms + after_h * hour_ms
+        assert again.counted_since_ms(column, end_ms) == history.counted_since_ms(column, end_ms)
+    assert again.counted_since_ms(2, new_ms) == 0
