@@ -1,4 +1,4 @@
-"""The page of the whole fleet ends last: while it fires, Alertmanager mutes the pages of its slices.
+"""The page of the whole fleet ends last: while it fires, Alertmanager mutes the same objective's pages of slices.
 
 A slice whose share falls a little later than the fleet's would be notified as new in that moment. So the end of the fleet's page is told
 together with those of the slices that it mutes, or after five minutes, which is the short window of the fastest row: then a
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from alerts.incident_scope import INCIDENT
 from alerts.stated_alerts import StatedAlert, StillOpen
 
 ENDS_TOGETHER_MS = 5 * 60_000
@@ -44,9 +43,7 @@ def _is_page(alert: StatedAlert, scope: str) -> bool:
 
 
 def _shared(alert: StatedAlert) -> Iterator[_Key]:
-    """By what an alert mutes or is muted, as `alertmanager.yml` says: its incident; its objective and pool."""
+    """By what an alert mutes or is muted, as `alertmanager.yml` says: its objective and pool."""
     labels = alert.labels
-    if labels.get(INCIDENT):
-        yield (INCIDENT, labels[INCIDENT])
     if labels.get("slo") and labels.get("pool"):
-        yield ("slo", labels["slo"], labels["pool"])
+        yield (labels["slo"], labels["pool"])

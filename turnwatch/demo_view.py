@@ -42,12 +42,12 @@ class View:
 
     @property
     def the_notification(self) -> NotifiedAlert | None:
-        """What Alertmanager notified of the incident: that slice's page, or the whole fleet's, which mutes it."""
+        """What Alertmanager notified of: that slice's page, or the whole fleet's of the same objective, which mutes it."""
         own = self.notified.get((self.slo.name, self.truth.slice, "page"))
         page = self.the_page
         if own is not None or page is None:
             return own
-        wanted = {"scope": "fleet", "severity": "page", "incident": page.labels.get("incident", "")}
+        wanted = {"scope": "fleet", "severity": "page", "slo": self.slo.name, "pool": self.slo.pool}
         return next((each for each in self.notified.values() if wanted.items() <= each.labels.items()), None)
 
     def since_start(self, event_ms: int) -> str:

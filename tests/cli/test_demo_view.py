@@ -60,8 +60,8 @@ def test_what_alertmanager_notified_of_is_shown_as_it_says(view: View) -> None:
     assert "notified by Alertmanager" in shown(view) and "as it was notified" in shown(view)
 
 
-@pytest.mark.parametrize(("changed", "counts"), [({}, True), ({"incident": "x"}, False), ({"scope": "slice"}, False)])
-def test_the_fleets_page_of_the_same_incident_may_arrive_instead(
+@pytest.mark.parametrize(("changed", "counts"), [({}, True), ({"slo": "x"}, False), ({"scope": "slice"}, False)])
+def test_the_fleets_page_of_the_same_objective_may_arrive_instead(
     view: View, changed: dict[str, str], counts: bool
 ) -> None:
     """It mutes the slice's."""

@@ -257,9 +257,12 @@ def test_a_slice_that_burns_on_keeps_it_back_for_five_minutes_at_most() -> None:
     assert told(pages, NOW_MS + ENDS_TOGETHER_MS) == {FLEET: "resolved", CANARY: "firing"}
 
 
-def test_tickets_and_slices_of_other_incidents_keep_nothing_back_and_it_keeps_no_slice_back() -> None:
+def test_tickets_and_slices_of_other_objectives_keep_nothing_back_and_it_keeps_no_slice_back() -> None:
     ticket = opened(CANARY, row="ticket_1d_2h", shard=1)
     assert told(stepped(opened(FLEET), ticket, decided(20)))[FLEET] == "resolved"
+    other = stepped(opened(FLEET), opened(CANARY, slo=OTHER_SLO, shard=1), decided(20))
+    assert len(set(incidents(other).values())) == 1
+    assert told(other)[FLEET] == "resolved", "it mutes slices of its own objective only"
     batch = stepped(opened(FLEET), opened("pool=batch,bundle=v1", slo=OTHER_SLO, shard=1), decided(20))
     assert told(batch)[FLEET] == "resolved"
     assert told(stepped(opened(FLEET), opened(CANARY, shard=1), decided(20, shard=1)))[CANARY] == "resolved"
