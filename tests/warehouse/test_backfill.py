@@ -15,7 +15,6 @@ from schemas.warehouse import ClickHouseAddress
 from tests.warehouse.rows import arrow_of, final_rows, rows_of
 from tests.warehouse.test_budgets import DAY_MS, DAYS, SLO, World, drawn, insert
 from turnwatch.backfill import backfill_cut, backfill_slo
-from turnwatch.backtest.command import chosen_slo
 
 SEED = 3
 
@@ -96,12 +95,3 @@ def test_a_new_objective_has_its_windows_once(
     client.insert_arrow("burn_windows", arrow_of(TABLES["burn_windows"], [streamed]))
     backfill_slo(client, address, "new", *span, False, nobody)
     assert final_rows(address, "burn_windows") == [streamed, *rows[1:]]
-
-
-def test_budgets_of_time_slices_are_refused(
-    client: Client, address: ClickHouseAddress, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of_minutes = replace(chosen_slo("turn-4000ms-realtime"), budgeting="time_slices")
-    monkeypatch.setattr("turnwatch.backfill.chosen_slo", lambda _: of_minutes)
-    with pytest.raises(BadInput, match="only objectives by occurrences"):
-        backfill_slo(client, address, "new", 0, 60_000, False, nobody)
