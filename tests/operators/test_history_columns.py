@@ -157,7 +157,7 @@ def test_a_column_that_begins_later_is_not_taken_for_one_that_counted_nothing_un
     """An hour of a new indicator's turns is an hour's: its month would otherwise be expected to allow next to nothing."""
     begin_ms, hour_ms = 1_700_000_000_000 // 3_600_000 * 3_600_000, 3_600_000
     history, first = History(["old", "new"], PERIOD_S), np.array([0])
-    for minute in range(0, 12 * 60):
+    for minute in range(12 * 60):
         start_ms = begin_ms + minute * 60_000
         new = int(minute >= 5 * 60 + 30)
         history.assign(1, start_ms, first, np.array([[[0, 7], [0, new]]]))
