@@ -22,7 +22,7 @@ _INT64_SAFE = 2**62
 def exceeds(counts: Counts, threshold: Decimal | Fraction) -> NDArray[np.bool_]:
     """Whether bad / total is strictly above the threshold, for counts of shape (n, 2); never without traffic."""
     share = Fraction(threshold)
-    largest = int(counts.max(initial=0)) * max(share.numerator, share.denominator)
+    largest = int(counts.max(initial=1)) * max(share.numerator, share.denominator)
     exact = counts if largest < _INT64_SAFE else counts.astype(object)
     above = exact[:, 0] * share.denominator > exact[:, 1] * share.numerator
     return np.asarray(above, dtype=bool) & (counts[:, 1] > 0)

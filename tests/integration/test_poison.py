@@ -22,7 +22,7 @@ from rich.console import Console
 
 from alerts.diverting import ALERT_NAME
 from producers.collector import Frame
-from schemas.families import TURNS
+from schemas.families import INDICATORS_OF, TURNS
 from schemas.rejections import DeadLetter, Position
 from schemas.topics import DEAD_LETTERS, aggregates, partials
 from stack.failures import StackFailure
@@ -38,7 +38,7 @@ from tests.operators.test_header_names import Raw
 from turnwatch import redrive
 from turnwatch.dead_letters import Choice
 
-READ_BY_TWO = partials(TURNS.name)
+READ_BY_TWO = {partials(name) for name in INDICATORS_OF}
 """Both questions refuse what is none of theirs."""
 
 WITHIN_S = 60.0
@@ -77,7 +77,7 @@ async def test_garbage_in_every_topic_is_diverted_and_the_traffic_around_it_land
     await send(plant, plan, litter)
     await plant.settled()
     assert worker.process() is not None, log_tail(worker.log)
-    refused = Counter(sent) + Counter(position for position in sent if position[0] == READ_BY_TWO)
+    refused = Counter(sent) + Counter(position for position in sent if position[0] in READ_BY_TWO)
     letters = await letters_since(plant, begin, refused.total())
     assert Counter(letter.position for letter in letters) == refused
     assert [each for each in letters if each.reason not in REASONS_OF_NOISE[each.topic]] == []

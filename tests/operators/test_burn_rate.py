@@ -68,6 +68,12 @@ def test_exactly_on_the_threshold_is_not_above_it() -> None:
     assert exceeds(counts, Decimal("0.144")).tolist() == [False, True, False, False]
 
 
+def test_a_threshold_of_many_digits_is_compared_where_nothing_or_next_to_nothing_is_counted() -> None:
+    third = Decimal("0.3333333333333333333333333333")
+    assert exceeds(np.zeros((2, 2), dtype=np.int64), third).tolist() == [False, False]
+    assert exceeds(np.array([[0, 1], [1, 3], [1, 4]]), third).tolist() == [False, True, False]
+
+
 @given(bad=st.integers(0, 10**12), total=st.integers(1, 10**12), threshold=st.decimals("0.0001", "0.9999", places=4))
 def test_comparison_is_exact_for_every_size(bad: int, total: int, threshold: Decimal) -> None:
     assert exceeds(np.array([[bad, total]]), threshold)[0] == (Fraction(bad, total) > Fraction(threshold))

@@ -112,7 +112,7 @@ class Slice:
     def _rises(self, length_s: int, share: Fraction) -> Flags:
         """Where the bad share of the window is above that."""
         bad, total = self._bad.astype(np.int64), self._total.astype(np.int64)
-        if self._whole * max(share.numerator, share.denominator) >= _INT64_SAFE:
+        if max(self._whole, 1) * max(share.numerator, share.denominator) >= _INT64_SAFE:
             bad, total = bad.astype(object), total.astype(object)
         weights = bad * share.denominator
         weights -= total * share.numerator
