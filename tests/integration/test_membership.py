@@ -36,7 +36,7 @@ from turnwatch.prepare import create_topics
 from turnwatch.surroundings import start_worker
 
 NAMES = ("worker-1", "worker-2", "worker-3")
-MINUTES, SPEED = 9, 6.0
+MINUTES, SPEED = 7, 6.0
 ENDS_ITSELF_WITHIN_S = 60.0
 
 
