@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from alerts.causes import Causes, Suspicions
 from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
@@ -135,12 +136,13 @@ def ended(alert: AlertState, decision: Decision, paging: Paging, now_ms: int) ->
 def causes_of(
     burn: Burn, starts_event_ms: int, suspicions: Suspicions, paging: Paging, known: StageGrowth | None = None
 ) -> Causes:
-    """Why it may burn; which slices explain it only where the objective is known here.
+    """Why it may burn; which slices explain it only where the objective is known here. Where any bad turn is too many none is allowed.
 
     `known` is the stage that it was said to have grown as it began.
     """
     slo = paging.slos.get(burn.slo)
-    causes = suspicions.causes(burn, starts_event_ms, slo.turns_allowed if slo else None)
+    allowed = Decimal(0) if burn.factor == 0 else slo.turns_allowed if slo else None
+    causes = suspicions.causes(burn, starts_event_ms, allowed)
     return replace(causes, growth=paging.grown.named(burn, causes.explanation, starts_event_ms) or known)
 
 

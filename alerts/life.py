@@ -64,11 +64,15 @@ def alert_id(burn: Burn | Quiet) -> str:
 def _exceeding(shard: Shard, heard: Heard) -> list[AlertState]:
     """What exceeds a row, pending or firing; of several rows the one that burns fastest on enough evidence gives the numbers."""
     decision = heard.decision
-    if decision.completeness < FIRE_COMPLETENESS_MIN:
-        return []
-    burns = _fastest(decision.burns)
-    stated = _fastest(decision.held) | burns
+    says_enough = decision.completeness >= FIRE_COMPLETENESS_MIN
+    burns = _fastest(burn for burn in decision.burns if says_enough or _is_any_event(burn))
+    stated = _fastest(decision.held if says_enough else ()) | burns
     return [_risen(shard.alerts.get(name), name in burns, stated[name], heard) for name in sorted(stated)]
+
+
+def _is_any_event(burn: Burn) -> bool:
+    """Whether one bad turn is enough for its row, on however little of the volume."""
+    return burn.factor == 0
 
 
 def _fastest(burns: Iterable[Burn]) -> dict[str, Burn]:

@@ -31,6 +31,8 @@ from alerts.policy_rows import (
 )
 from schemas.slos import PolicyRow, Slo
 
+ANY_EVENT_OBJECTIVE_MIN = Decimal("0.9999")
+"""Least objective of what must never happen: below it one bad turn is what the budget is for."""
 _EXACT_LENGTH_MAX = 12
 
 Refusal = tuple[Place, str]
@@ -69,7 +71,17 @@ def _refusal(slo: Slo, policy: Policy, spec: RowSpec, row: PolicyRow) -> str | N
         case Exhausts():
             return _too_long(slo, row) or _always_exhausts(slo, spec, row) or _exhausts_too_late(slo, spec, row)
         case AnyEvent():
-            return _too_long(slo, row)
+            return _too_long(slo, row) or _any_while_met(slo, row)
+
+
+def _any_while_met(slo: Slo, row: PolicyRow) -> str | None:
+    if slo.objective >= ANY_EVENT_OBJECTIVE_MIN:
+        return None
+    return (
+        f"Row {row.name} fires while {slo.name} is met: it fires at one bad {slo.unit.removesuffix('s')}, and 1 - {_exact(slo.objective)} = "
+        f"{_exact(slo.budget_rate)} of them may be bad. Give an objective that allows next to none, {ANY_EVENT_OBJECTIVE_MIN} or more, "
+        "or watch it by rows of budget shares."
+    )
 
 
 def _refused_share(slo: Slo, spec: BudgetShare, row: PolicyRow) -> str | None:

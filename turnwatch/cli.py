@@ -185,6 +185,9 @@ def backtest(
     incidents: Annotated[
         Path | None, typer.Option(help="CSV of from,to,slice: what was really wrong, to find delays and false pages.")
     ] = None,
+    slice_text: Annotated[
+        str | None, typer.Option("--slice", help="Whose budget is told and drawn; the fleet's unless given.")
+    ] = None,
     exclusions: Annotated[
         str | None,
         typer.Option(help="CSV of from,to,slice,slo, or clickhouse: shows the budget without what was excluded, too."),
@@ -198,7 +201,7 @@ def backtest(
     """Say what an SLO would have paged in the past: pages, delays, false pages, and what became of the budget."""
     from turnwatch.backtest.command import run_backtest
 
-    raise typer.Exit(run_backtest(slo, policy, data, threshold_ms, incidents, output, out, exclusions))
+    raise typer.Exit(run_backtest(slo, policy, data, threshold_ms, incidents, output, out, exclusions, slice_text))
 
 
 Answered = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it; json is one document.")]

@@ -24,6 +24,7 @@ from alerts.explanations import Links, Paging
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from producers.connection import why_unreachable
+from schemas.families import INDICATORS_OF
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from stream_jobs.agents.application import ApplicationSettings
@@ -162,8 +163,8 @@ def worker_settings(
 
 
 def _held_by_a_stage(settings: Settings) -> int:
-    """Bytes of records that one of the four stages may hold."""
-    return settings.pending_mb * 1024 * 1024 // 4
+    """Bytes of records that one of the stages may hold: intake, traffic, incidents, and one for each family that is judged."""
+    return settings.pending_mb * 1024 * 1024 // (3 + len(INDICATORS_OF))
 
 
 def _queued_for_a_stage(settings: Settings) -> int:

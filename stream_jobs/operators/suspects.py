@@ -23,7 +23,9 @@ def suspects(watch: Watch, burns: Sequence[Burn], windows: Windows, slices: Slic
     """What may explain these burns of one objective, in each of their long windows; nothing where nothing burns."""
     for long_s in sorted({burn.long_s for burn in burns}):
         counts = windows.of(long_s)[watch.slices, watch.turns]
-        worst = _worst(watch, counts[:, 0] - counts[:, 1] * float(watch.watched.slo.turns_allowed))
+        is_any_too_many = any(burn.factor == 0 for burn in burns if burn.long_s == long_s)
+        allowed = 0.0 if is_any_too_many else float(watch.watched.slo.turns_allowed)
+        worst = _worst(watch, counts[:, 0] - counts[:, 1] * allowed)
         numbers = [int(number) for number in watch.slices[worst]]
         seen = slices.first_seen_since(HOUR_MS, numbers)
         for number, (bad, total), first_ms in zip(numbers, counts[worst].tolist(), seen, strict=True):

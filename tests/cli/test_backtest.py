@@ -89,3 +89,22 @@ def test_the_budget_is_shown_without_what_was_excluded(month: Path) -> None:
     assert verdict["pages"] == 1
     assert verdict["budget"]["left"][-1] < verdict["budget"]["corrected"][-1] == 1
     assert "without what was excluded" in (month / "day.svg").read_text()
+
+
+def test_the_budget_told_is_that_of_the_slice_that_was_asked_for(month: Path) -> None:
+    rows = [
+        f"{minute},{good},{100},{text}"
+        for minute in range(1_440)
+        for text, good in (("pool=realtime", 99), ('"pool=realtime,region=eu-west-1"', 90))
+    ]
+    (month / "two.csv").write_text("\n".join(["minute,good,total,slice", *rows]))
+    told = {}
+    for text in ("pool=realtime", "pool=realtime,region=eu-west-1"):
+        ended = backtest(month, "--slo", NAME, "--data", "two.csv", "--slice", text, "--format", "json")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        (verdict,) = json.loads(ended.stdout)["verdicts"]
+        told[text] = verdict["budget"]
+    assert told["pool=realtime"] != told["pool=realtime,region=eu-west-1"]
+    wrong = backtest(month, "--slo", NAME, "--data", "two.csv", "--slice", "pool=realtime,region=eu-west-2")
+    assert wrong.returncode == 2
+    assert "did you mean pool=realtime,region=eu-west-1?" in wrong.stderr

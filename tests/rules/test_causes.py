@@ -26,6 +26,16 @@ def fleet(*decisions: Decision, paging: Paging = PAGING) -> AlertState:
     return next(alert for alert in run(*decisions, paging=paging)[-1].pages.alerts if alert.burn.slice == FLEET)
 
 
+def test_of_what_must_never_happen_one_slice_explains_the_fleet_however_much_traffic_there_is() -> None:
+    """One bad turn is fewer than an objective of 99.99 % allows of 20,000, and a page all the same."""
+    one = {"factor": 0.0, "threshold": 0.0, "long_bad": 1, "long_total": 20_000, "short_bad": 1, "short_total": 20_000}
+    alert = fleet(
+        decided(10, shard=1, suspects=(suspect(CANARY, 1, 500),)), decided(10, FLEET_BURN.model_copy(update=one))
+    )
+    assert alert.annotations["explained_by"] == CANARY
+    assert "1 bad turn in pool=realtime (all of the excess is in bundle=v2-canary" in alert.annotations["summary"]
+
+
 def test_a_page_of_the_fleet_names_the_slice_that_explains_it_and_the_release_before_it() -> None:
     alert = fleet(decided(10, shard=1, suspects=(CULPRIT,)), decided(10, FLEET_BURN))
     assert alert.annotations["summary"].startswith(

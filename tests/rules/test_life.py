@@ -119,6 +119,12 @@ def test_nothing_is_pending_on_less_than_half_of_recent_volume() -> None:
     assert published(run([stated(10, held=(burning(),), completeness=0.49)])) == [[]]
 
 
+def test_where_any_bad_turn_is_too_many_no_share_of_the_volume_is_too_little() -> None:
+    """Nor is a page of it held back for producers that are late."""
+    error = burning().model_copy(update={"factor": 0.0, "threshold": 0.0})
+    assert [alert.state for alert in run([stated(10, error, completeness=0.2)])[-1].pages.alerts] == ["firing"]
+
+
 def test_the_row_with_evidence_gives_the_numbers_however_fast_one_without_burns() -> None:
     decision = stated(10, burning("page_6h_30m", 0.1), held=(burning("outage_10m_1m", 0.9),))
     assert [alert.burn.row for alert in run([decision])[0].published] == ["page_6h_30m"]

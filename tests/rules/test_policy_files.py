@@ -77,6 +77,11 @@ def only_problem(folders: Folders, policy: str, sound: str, wrong: str, where: s
 # -- what files say ----------------------------------------------------------------------------------------------------
 
 
+LIVELY = TURN_ALONE.replace("turnwatch/owner", "turnwatch/policy: lively\n    turnwatch/owner", 1).replace(
+    "target: 0.99", "target: 0.9999"
+)
+
+
 def test_the_shipped_policy_is_the_one_that_is_promised() -> None:
     standard = shipped_policies()["standard"]
     assert standard.rows == (
@@ -116,12 +121,11 @@ def test_good_turns_and_counted_thresholds_are_indicators_too(
 
 
 def test_a_policy_says_what_exhausts_and_that_any_event_pages_and_how_long_alerts_last(folders: Folders) -> None:
-    slo = TURN_ALONE.replace("turnwatch/owner", "turnwatch/policy: lively\n    turnwatch/owner", 1)
-    (watched,) = watched_slos(*folders(slo, LIVELY_POLICY))
+    (watched,) = watched_slos(*folders(LIVELY, LIVELY_POLICY))
     assert watched.rows == (
         PolicyRow("ticket_any_event_10m", 600, 600, Decimal(0), Decimal(0), "ticket", "any_event"),
         PolicyRow(
-            "page_exhausts_2h_1h_5m", 3_600, 300, Decimal("0.01"), Decimal(1), "page", "exhausts", within_s=2 * HOUR_S
+            "page_exhausts_2h_1h_5m", 3_600, 300, Decimal("0.0001"), Decimal(1), "page", "exhausts", within_s=2 * HOUR_S
         ),
     )
     assert watched.life == Life(Decimal("0.8"), {"page": 120, "ticket": 5_400}, {"page": 30, "ticket": 0})
@@ -129,17 +133,24 @@ def test_a_policy_says_what_exhausts_and_that_any_event_pages_and_how_long_alert
 
 def test_what_a_policy_leaves_out_of_the_life_of_alerts_is_as_shipped(folders: Folders) -> None:
     partly = LIVELY_POLICY.replace("    ticket: 1h30m\n", "").partition("  pendingFor")[0]
-    (watched,) = watched_slos(
-        *folders(TURN_ALONE.replace("turnwatch/owner", "turnwatch/policy: lively\n    turnwatch/owner", 1), partly)
-    )
+    (watched,) = watched_slos(*folders(LIVELY, partly))
     assert watched.life == Life(Decimal("0.8"), {"page": 120, "ticket": 600}, Life().pending_s)
     assert [policy.life for policy in shipped_policies().values()] == [Life()] * 2
 
 
 def test_the_policy_of_what_must_never_happen_pages_for_one_bad_turn() -> None:
-    watched = policy_for(replace(TURN_SLO, policy="any-event"))
+    never = replace(TURN_SLO, policy="any-event", objective=Decimal("0.9999"))
+    watched = policy_for(never)
     assert watched.rows == (PolicyRow("page_any_event_10m", 600, 600, Decimal(0), Decimal(0), "page", "any_event"),)
-    assert unreachable_rows(replace(TURN_SLO, policy="any-event")) == ()
+    assert unreachable_rows(never) == ()
+
+
+def test_one_bad_turn_is_no_page_for_an_objective_that_allows_some() -> None:
+    assert only_refusal(slo_of("0.999"), Policy("by-hand", any_event=AnyEvent(600, "page"))) == (
+        "by-hand: spec.anyEvent: Row page_any_event_10m fires while turn-4000ms-realtime is met: it fires at one bad turn, and "
+        "1 - 0.999 = 0.001 of them may be bad. Give an objective that allows next to none, 0.9999 or more, or watch it by rows "
+        "of budget shares."
+    )
 
 
 def test_a_policy_that_does_not_exist_is_told_at_the_line_that_names_it(folders: Folders) -> None:
@@ -330,11 +341,15 @@ def test_a_budget_that_is_gone_before_the_row_can_see_it_is_refused_with_its_ari
 
 
 @pytest.mark.parametrize(
-    "policy", [exhausting(DAY_S, 8 * DAY_S), Policy("by-hand", any_event=AnyEvent(8 * DAY_S, "page"))]
+    ("policy", "objective"),
+    [
+        (exhausting(DAY_S, 8 * DAY_S), "0.99"),
+        (Policy("by-hand", any_event=AnyEvent(8 * DAY_S, "page")), "0.9999"),
+    ],
 )
-def test_a_window_longer_than_the_period_is_refused_for_every_kind_of_row(policy: Policy) -> None:
-    assert "looks back 8d, and of turn-4000ms-realtime 7d (its period)" in only_refusal(slo_of("0.99", 7), policy)
-    assert list(policy_problems(slo_of("0.99", 28), policy)) == []
+def test_a_window_longer_than_the_period_is_refused_for_every_kind_of_row(policy: Policy, objective: str) -> None:
+    assert "looks back 8d, and of turn-4000ms-realtime 7d (its period)" in only_refusal(slo_of(objective, 7), policy)
+    assert list(policy_problems(slo_of(objective, 28), policy)) == []
 
 
 def test_a_row_that_waits_for_the_budget_covers_only_where_nothing_else_does() -> None:
@@ -432,9 +447,12 @@ def test_what_is_not_refused_can_fire_and_never_while_the_objective_is_met(
 
 
 @given(objective=objectives, period_d=periods)
-def test_the_shipped_policies_are_refused_for_no_objective(objective: Decimal, period_d: int) -> None:
+def test_the_shipped_policies_are_refused_for_no_objective_but_that_of_any_event(
+    objective: Decimal, period_d: int
+) -> None:
     for policy in shipped_policies().values():
-        assert list(policy_problems(slo_of(str(objective), period_d), policy)) == []
+        problems = list(policy_problems(slo_of(str(objective), period_d), policy))
+        assert bool(problems) is (policy.any_event is not None and objective < Decimal("0.9999"))
 
 
 @given(objective=objectives, period_d=periods, within_s=windows_s, window_s=windows_s)

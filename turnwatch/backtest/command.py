@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
@@ -35,6 +36,7 @@ def run_backtest(
     output: str,
     out: Path | None,
     exclusions: str | None = None,
+    slice_text: str | None = None,
 ) -> int:
     """Prints what would have been paged, and returns the exit code."""
     watched = policy_for(chosen_slo(slo), None if policy is None else load_policy(policy))
@@ -42,7 +44,7 @@ def run_backtest(
     known = None if incidents is None else read_incidents(incidents)
     excluded = None if exclusions is None else _excluded(exclusions)
     told = read(data, watched.slo, threshold, _address)
-    report = judged(watched, ", ".join(data), told, threshold, known, excluded)
+    report = judged(watched, ", ".join(data), told, threshold, known, excluded, slice_text)
     if out is not None:
         _write(out, draw(report))
     print_report(report, output)
@@ -88,11 +90,12 @@ def judged(
     threshold: Threshold | None,
     incidents: Sequence[Incident] | None,
     exclusions: Sequence[Excluded] | None = None,
+    slice_text: str | None = None,
 ) -> Report:
     """Judges every series that was read, and keeps of the alerts those of the stretch that was asked about."""
     names = ("",) if threshold is None else ("the fewest bad turns", "the most bad turns")
     verdicts = [
-        _verdict(name, series, watched, told, incidents, exclusions)
+        _verdict(name, series, watched, told, incidents, exclusions, slice_text)
         for name, series in zip(names, told.series, strict=True)
     ]
     first = told.series[0]
@@ -108,9 +111,10 @@ def _verdict(
     told: Told,
     incidents: Sequence[Incident] | None,
     exclusions: Sequence[Excluded] | None,
+    slice_text: str | None,
 ) -> Verdict:
     found = tuple(alert for alert in alerts(series, watched) if _is_within(alert, told))
-    drawn = _drawn(series, watched.slo, found)
+    drawn = _drawn(series, watched.slo, found) if slice_text is None else _asked(series, slice_text)
     return Verdict(
         name,
         series,
@@ -131,6 +135,15 @@ def _drawn(series: Series, slo: Slo, found: Sequence[Alerted]) -> int:
     if fleet_of(slo) in series.slices:
         return series.slices.index(fleet_of(slo))
     return series.slices.index(found[0].slice) if found else 0
+
+
+def _asked(series: Series, slice_text: str) -> int:
+    """The slice that was asked for; raises `BadInput` where the data has none of that name."""
+    if slice_text not in series.slices:
+        close = get_close_matches(slice_text, series.slices, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"there are {len(series.slices)}, such as {series.slices[0]}."
+        raise BadInput(f"There is no slice {slice_text[:200]!r} in the data: {meant}")
+    return series.slices.index(slice_text)
 
 
 def _excluded(written: str) -> tuple[Excluded, ...]:
