@@ -31,6 +31,7 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
     """Judges every slice that both have and whose candidate has calls enough; small ones that nobody protects together.
 
     Any blocker means rollback; otherwise a protected slice that could not be judged, or nothing judged at all, a pause.
+    A slice that the policy protects by name could not be judged where neither side has it, either.
     """
     both = [text for text in candidate if text in baseline]
     large = [text for text in both if candidate[text].get(CALLS, 0) >= policy.calls_min]
@@ -39,7 +40,8 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
     pool = _pool(baseline, candidate, small, policy)
     if pool is not None:
         judged[POOLED] = pool
-    unjudged = [text for text in dict.fromkeys((*candidate, *baseline)) if text not in large or judged[text].is_partial]
+    known = dict.fromkeys((*candidate, *baseline, *sorted(policy.protected or ())))
+    unjudged = [text for text in known if text not in large or judged[text].is_partial]
     blockers = tuple(Blocker(text, each.reasons) for text, each in judged.items() if each.reasons)
     reasons = tuple(dict.fromkeys(reason for each in blockers for reason in each.reasons))
     held = [text for text in unjudged if policy.protects(text)]

@@ -85,6 +85,15 @@ def test_a_metric_that_a_slice_lacks_is_not_judged_and_pauses_where_the_slice_is
     assert (verdict.decision, verdict.insufficient) == ("continue", ("a",))
 
 
+def test_a_slice_that_is_protected_by_name_and_that_neither_side_has_is_a_pause() -> None:
+    policy = GatePolicy("p", STANDARD.metrics, protected=frozenset({"emergency", "big"}))
+    verdict = slice_gate({"big": served()}, {"big": served()}, policy)
+    assert (verdict.decision, verdict.insufficient) == ("pause", ("emergency",))
+    assert slice_gate({}, {}, policy).insufficient == ("big", "emergency")
+    worse = slice_gate({"big": served()}, {"big": served(wer="0.9")}, policy)
+    assert (worse.decision, worse.insufficient) == ("rollback", ("emergency",))
+
+
 def test_small_slices_that_nobody_protects_are_judged_together_by_calls() -> None:
     policy = GatePolicy("p", STANDARD.metrics, protected=frozenset({"big"}))
     baseline = {"big": served(), "s1": served(150, wer="0.10"), "s2": served(50, wer="0.30")}
