@@ -38,19 +38,20 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
     small = [text for text in both if text not in large and not policy.protects(text)]
     judged = {text: _judged(baseline[text], candidate[text], policy.metrics) for text in large}
     pool = _pool(baseline, candidate, small, policy)
-    if pool is not None:
-        judged[POOLED] = pool
+    if pool.reasons:
+        judged[POOLED] = _Judged(pool.reasons, (), True)
     known = dict.fromkeys((*candidate, *baseline, *sorted(policy.protected or ())))
     unjudged = [text for text in known if text not in large or judged[text].is_partial]
     blockers = tuple(Blocker(text, each.reasons) for text, each in judged.items() if each.reasons)
     reasons = tuple(dict.fromkeys(reason for each in blockers for reason in each.reasons))
     held = [text for text in unjudged if policy.protects(text)]
-    pooled = tuple(small) if pool is not None else ()
     if blockers:
-        return Verdict("rollback", reasons, blockers, tuple(unjudged), pooled, "These slices got worse than allowed.")
-    because = _why_paused(held, any(each.is_judged for each in judged.values()))
+        return Verdict(
+            "rollback", reasons, blockers, tuple(unjudged), pool.slices, "These slices got worse than allowed."
+        )
+    because = _why_paused(held, bool(pool.slices) or any(each.is_judged for each in judged.values()))
     return Verdict(
-        "pause" if because else "continue", (), (), tuple(unjudged), pooled, because or "No slice got worse."
+        "pause" if because else "continue", (), (), tuple(unjudged), pool.slices, because or "No slice got worse."
     )
 
 
@@ -133,31 +134,39 @@ def _judged(baseline: Figures, candidate: Figures, metrics: tuple[GateMetric, ..
     return _Judged(tuple(dict.fromkeys(worse)), missing, bool(comparable))
 
 
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The slices that were judged together by a metric or more, and the reasons of what regressed."""
+
+    slices: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
 def _pool(
     baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], small: list[str], policy: GatePolicy
-) -> _Judged | None:
-    """The metrics of slices that are too small on their own; `None` if they are too small together, too."""
-    if sum(candidate[text].get(CALLS, Decimal(0)) for text in small) < policy.calls_min:
-        return None
+) -> _Pool:
+    """Judges each metric over those of the small slices that have it on both sides, if they have calls enough together."""
+    slices: set[str] = set()
     reasons: list[str] = []
-    is_judged = False
-    for metric in policy.metrics:
-        before, now = (_mean(side, small, metric) for side in (baseline, candidate))
-        if metric.is_pooled and before is not None and now is not None:
-            is_judged = True
-            reasons += [metric.reason] if regresses(metric, before, now) else []
-    return _Judged(tuple(dict.fromkeys(reasons)), (), is_judged)
+    for metric in (each for each in policy.metrics if each.is_pooled):
+        having = [text for text in small if metric.name in baseline[text] and metric.name in candidate[text]]
+        before, now = (_mean(side, having, metric) for side in (baseline, candidate))
+        if before is None or now is None or _calls(candidate, having) < policy.calls_min:
+            continue
+        slices |= set(having)
+        reasons += [metric.reason] if regresses(metric, before, now) else []
+    return _Pool(tuple(text for text in small if text in slices), tuple(dict.fromkeys(reasons)))
+
+
+def _calls(side: Mapping[str, Figures], texts: list[str]) -> Fraction:
+    return sum((Fraction(side[text].get(CALLS, Decimal(0))) for text in texts), Fraction(0))
 
 
 def _mean(side: Mapping[str, Figures], texts: list[str], metric: GateMetric) -> Fraction | None:
-    """The mean over the calls of these slices; `None` where one of them lacks the metric, or nobody called."""
-    if not all(metric.name in side[text] for text in texts):
-        return None
-    calls = {text: Fraction(side[text].get(CALLS, Decimal(0))) for text in texts}
-    total = sum(calls.values())
-    return (
-        sum((calls[text] * Fraction(side[text][metric.name]) for text in texts), Fraction(0)) / total if total else None
-    )
+    """The mean over the calls of these slices, which have the metric; `None` where nobody called."""
+    total = _calls(side, texts)
+    weighed = (_calls(side, [text]) * Fraction(side[text][metric.name]) for text in texts)
+    return sum(weighed, Fraction(0)) / total if total else None
 
 
 def _why_paused(held: list[str], is_anything_judged: bool) -> str:

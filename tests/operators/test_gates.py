@@ -113,6 +113,24 @@ def test_small_slices_that_are_too_small_together_are_only_named() -> None:
     assert (verdict.decision, verdict.pooled, verdict.insufficient) == ("continue", (), ("s1", "s2"))
 
 
+@pytest.mark.parametrize("side", ["baseline", "candidate"])
+def test_a_small_slice_without_a_metric_leaves_the_others_judged_by_it(side: str) -> None:
+    policy = GatePolicy("p", STANDARD.metrics, protected=frozenset())
+    without = {name: value for name, value in served(199).items() if name != "wer"}
+    baseline = {"a": served(100), "b": served(100), "c": served(199)}
+    for calls, reasons in ((100, ("quality",)), (99, ())):
+        candidate = {"a": served(100, wer="0.9"), "b": served(calls, wer="0.9"), "c": served(199)}
+        sides = {"baseline": baseline, "candidate": candidate}
+        verdict = slice_gate(**(sides | {side: sides[side] | {"c": without}}), policy=policy)
+        assert (verdict.reasons, verdict.pooled) == (reasons, ("a", "b", "c")), "c is judged by its cost"
+
+
+def test_slices_that_no_metric_judges_together_are_not_named_as_pooled() -> None:
+    policy = GatePolicy("p", tuple(each for each in STANDARD.metrics if not each.is_pooled), protected=frozenset())
+    verdict = slice_gate({"a": served(150), "b": served(150)}, {"a": served(150), "b": served(150)}, policy)
+    assert (verdict.decision, verdict.pooled, verdict.insufficient) == ("pause", (), ("a", "b"))
+
+
 def test_latency_of_small_slices_is_not_averaged() -> None:
     policy = GatePolicy("p", STANDARD.metrics, protected=frozenset())
     verdict = slice_gate(
