@@ -6,15 +6,15 @@ missing, or of too few calls, is never good news.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from schemas.gates import CALLS, Blocker, Figures, GateMetric, GatePolicy, Rollback, Verdict
+from schemas.gates import CALLS, Blocker, Decision, Figures, GateMetric, GatePolicy, Rollback, Verdict
 
 POOLED = "pooled"
-"""The name of the slices that are judged together, among blockers."""
+"""The name of the slices that are judged together, among blockers; with underscores where a slice is called so."""
 
 P95_DELTA_MS, FAR_FIELD_DELTA, WER_GAIN = Decimal(100), Decimal("0.03"), Decimal("-0.02")
 
@@ -35,24 +35,19 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
     """
     both = [text for text in candidate if text in baseline]
     large = [text for text in both if candidate[text].get(CALLS, 0) >= policy.calls_min]
-    small = [text for text in both if text not in large and not policy.protects(text)]
     judged = {text: _judged(baseline[text], candidate[text], policy.metrics) for text in large}
-    pool = _pool(baseline, candidate, small, policy)
-    if pool.reasons:
-        judged[POOLED] = _Judged(pool.reasons, (), True)
+    pool = _pool(baseline, candidate, [text for text in both if text not in judged], policy)
     known = dict.fromkeys((*candidate, *baseline, *sorted(policy.protected or ())))
-    unjudged = [text for text in known if text not in large or judged[text].is_partial]
-    blockers = tuple(Blocker(text, each.reasons) for text, each in judged.items() if each.reasons)
-    reasons = tuple(dict.fromkeys(reason for each in blockers for reason in each.reasons))
-    held = [text for text in unjudged if policy.protects(text)]
+    unjudged = tuple(text for text in known if text not in judged or judged[text].is_partial)
+    reasons = {text: each.reasons for text, each in judged.items()} | {_name_of_pool(known): pool.reasons}
+    blockers = tuple(Blocker(text, each) for text, each in reasons.items() if each)
     if blockers:
-        return Verdict(
-            "rollback", reasons, blockers, tuple(unjudged), pool.slices, "These slices got worse than allowed."
-        )
-    because = _why_paused(held, bool(pool.slices) or any(each.is_judged for each in judged.values()))
-    return Verdict(
-        "pause" if because else "continue", (), (), tuple(unjudged), pool.slices, because or "No slice got worse."
-    )
+        distinct = tuple(dict.fromkeys(reason for each in blockers for reason in each.reasons))
+        return Verdict("rollback", distinct, blockers, unjudged, pool.slices, "These slices got worse than allowed.")
+    is_anything_judged = bool(pool.slices) or any(each.is_judged for each in judged.values())
+    because = _why_paused(any(map(policy.protects, unjudged)), is_anything_judged)
+    decision: Decision = "pause" if because else "continue"
+    return Verdict(decision, (), (), unjudged, pool.slices, because or "No slice got worse.")
 
 
 def metric_gate(baseline: Figures, candidate: Figures, metrics: Iterable[GateMetric]) -> Verdict:
@@ -143,9 +138,12 @@ class _Pool:
 
 
 def _pool(
-    baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], small: list[str], policy: GatePolicy
+    baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], texts: list[str], policy: GatePolicy
 ) -> _Pool:
-    """Judges each metric over those of the small slices that have it on both sides, if they have calls enough together."""
+    """Judges each metric over those of these slices that nobody protects and that have it on both sides, if together they
+    have calls enough.
+    """
+    small = [text for text in texts if not policy.protects(text)]
     slices: set[str] = set()
     reasons: list[str] = []
     for metric in (each for each in policy.metrics if each.is_pooled):
@@ -156,6 +154,14 @@ def _pool(
         slices |= set(having)
         reasons += [metric.reason] if regresses(metric, before, now) else []
     return _Pool(tuple(text for text in small if text in slices), tuple(dict.fromkeys(reasons)))
+
+
+def _name_of_pool(known: Container[str]) -> str:
+    """A name that no slice has."""
+    name = POOLED
+    while name in known:
+        name += "_"
+    return name
 
 
 def _calls(side: Mapping[str, Figures], texts: list[str]) -> Fraction:
@@ -169,7 +175,7 @@ def _mean(side: Mapping[str, Figures], texts: list[str], metric: GateMetric) -> 
     return sum(weighed, Fraction(0)) / total if total else None
 
 
-def _why_paused(held: list[str], is_anything_judged: bool) -> str:
+def _why_paused(is_protected_unjudged: bool, is_anything_judged: bool) -> str:
     if not is_anything_judged:
         return "Nothing could be compared."
-    return "Protected slices could not be judged." if held else ""
+    return "Protected slices could not be judged." if is_protected_unjudged else ""

@@ -131,6 +131,18 @@ def test_slices_that_no_metric_judges_together_are_not_named_as_pooled() -> None
     assert (verdict.decision, verdict.pooled, verdict.insufficient) == ("pause", (), ("a", "b"))
 
 
+@pytest.mark.parametrize("named", ["baseline", "both", "policy"])
+def test_a_slice_that_is_called_pooled_is_judged_beside_the_pool(named: str) -> None:
+    policy = GatePolicy("p", STANDARD.metrics, protected=frozenset({"pooled"} if named == "policy" else ()))
+    small, worse = {"s": served(199), "t": served(199)}, served(199, wer="0.9")
+    baseline = small | ({} if named == "policy" else {"pooled": served()})
+    candidate = {"s": worse, "t": worse} | ({"pooled": served(p95_ms="9000")} if named == "both" else {})
+    verdict = slice_gate(baseline, candidate, policy)
+    of_the_slice = [("pooled", ("latency",))] if named == "both" else []
+    assert [(each.slice, each.reasons) for each in verdict.blockers] == [*of_the_slice, ("pooled_", ("quality",))]
+    assert ("pooled" in verdict.insufficient) is (named != "both")
+
+
 def test_latency_of_small_slices_is_not_averaged() -> None:
     policy = GatePolicy("p", STANDARD.metrics, protected=frozenset())
     verdict = slice_gate(
