@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -292,6 +295,30 @@ def capacity(
     raise typer.Exit(run_capacity(streams, gpu_seconds, utilization, vad_savings, output))
 
 
+NO_VERDICT = 4
+
+
+@contextmanager
+def _a_crash_is_no_verdict() -> Iterator[None]:
+    """Ends with `NO_VERDICT` whatever goes wrong but bad input: the exit code of a crash would read as "roll back"."""
+    try:
+        import turnwatch.sentences  # noqa: F401 - bad input is told by it, once it is too late for a code of our own
+
+        yield
+    except Exception as error:
+        if isinstance(error, typer.Exit | typer.BadParameter) or _is_bad_input(error):
+            raise
+        with suppress(Exception):
+            traceback.print_exception(error)
+            print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
+        raise typer.Exit(NO_VERDICT) from None
+
+
+def _is_bad_input(error: Exception) -> bool:
+    failures = sys.modules.get("schemas.failures")
+    return failures is not None and isinstance(error, failures.BadInput)
+
+
 @app.command(
     epilog="Exit codes: 0 continue; 1 roll back; 3 pause; 2 bad input; 4 internal error. "
     "Example: turnwatch gate --baseline v1.json --candidate v2.json --format json"
@@ -313,13 +340,14 @@ def gate(
     output: Answered = "table",
 ) -> None:
     """Say whether a release may go on: on figures of two releases (--baseline, --candidate), or on --deltas alone."""
-    from turnwatch.answers.gate_commands import run_gate, run_rollout_gate
+    with _a_crash_is_no_verdict():
+        from turnwatch.answers.gate_commands import run_gate, run_rollout_gate
 
-    if deltas and not (baseline or candidate or policy):
-        raise typer.Exit(run_rollout_gate(deltas, output))
-    if baseline and candidate and not deltas:
-        raise typer.Exit(run_gate(baseline, candidate, policy, output))
-    raise typer.BadParameter("Give --baseline and --candidate, or --deltas alone.")
+        if deltas and not (baseline or candidate or policy):
+            raise typer.Exit(run_rollout_gate(deltas, output))
+        if baseline and candidate and not deltas:
+            raise typer.Exit(run_gate(baseline, candidate, policy, output))
+        raise typer.BadParameter("Give --baseline and --candidate, or --deltas alone.")
 
 
 @app.command(epilog="Example: turnwatch rollback --regressions r.json --weights w.json --format json")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,17 @@ def test_a_defect_is_never_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ended.exit_code == 4
     assert "there is no verdict" in ended.stderr
     assert not ended.stdout
+
+
+@pytest.mark.parametrize("broken", ["turnwatch.answers.gate_commands", "schemas.failures", "turnwatch.sentences"])
+def test_a_module_that_cannot_be_imported_is_never_a_verdict(tmp_path: Path, broken: str) -> None:
+    deltas = document(tmp_path, "d.json", DELTAS)
+    program = f"import sys; sys.modules[{broken!r}] = None; from turnwatch.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "gate", "--deltas", deltas], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert "there is no verdict" in ended.stderr
 
 
 @pytest.mark.parametrize(

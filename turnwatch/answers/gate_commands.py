@@ -1,14 +1,13 @@
 """`turnwatch gate` and `turnwatch rollback`: verdicts on figures from files, as pipelines ask for them.
 
-The exit code is the verdict. What went wrong in turnwatch itself has a code of its own, for a crash must never read as a
-verdict.
+The exit code is the verdict. Whatever else these raise than bad input has a code of its own (`turnwatch/cli.py`), for a crash
+must never read as a verdict.
 """
 
 from __future__ import annotations
 
 import sys
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from turnwatch.answers.json_figures import read_number, read_object, shown
 from turnwatch.answers.printing import Format, print_answer
 
 EXIT_CODE: Mapping[Decision, int] = {"continue": 0, "rollback": 1, "pause": 3}
-INTERNAL_ERROR = 4
 _DELTAS = (
     "p95_latency_ms_delta", "far_field_wer_relative_delta", "privacy_error_count", "overall_wer_relative_delta",
 )  # fmt: skip
@@ -30,12 +28,12 @@ _COLUMNS = ("decision", "reasons", "blockers", "insufficient", "because")
 
 def run_gate(baseline: Path, candidate: Path, policy: Path | None, output: Format) -> int:
     """Judges a release on figures of files: of slices, or of the whole."""
-    return _verdict(lambda: _gate(baseline, candidate, policy), output)
+    return _print_verdict(_gate(baseline, candidate, policy), output)
 
 
 def run_rollout_gate(deltas: Path, output: Format) -> int:
     """Judges a rollout by how it changed the fleet."""
-    return _verdict(lambda: rollout_gate(_deltas(deltas)), output)
+    return _print_verdict(rollout_gate(_deltas(deltas)), output)
 
 
 def run_rollback(regressions: Path, weights: Path | None, output: Format) -> int:
@@ -51,18 +49,10 @@ def run_rollback(regressions: Path, weights: Path | None, output: Format) -> int
     return 0
 
 
-def _verdict(judge: Callable[[], Verdict], output: Format) -> int:
-    """Prints a verdict and returns its exit code; a defect is told, with a code that is no verdict."""
-    try:
-        verdict = judge()
-        print_answer(_as_json(verdict), _COLUMNS, output)
-        sys.stdout.flush()
-    except BadInput:
-        raise
-    except Exception as error:
-        traceback.print_exception(error)
-        print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
-        return INTERNAL_ERROR
+def _print_verdict(verdict: Verdict, output: Format) -> int:
+    """Prints a verdict and returns its exit code, once it is really printed."""
+    print_answer(_as_json(verdict), _COLUMNS, output)
+    sys.stdout.flush()
     return EXIT_CODE[verdict.decision]
 
 
