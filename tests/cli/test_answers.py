@@ -158,6 +158,10 @@ def test_every_figure_of_a_period_wrong_in_turn_is_refused(tmp_path: Path, name:
         ('{"a": {"turns": 1, "task_success_rate": 1}}', "total_cost_usd is missing"),
         ('{"a": {"turns": 1, "turns": 1, "task_success_rate": 1, "total_cost_usd": 1}}', "'turns' is written twice"),
         ('{"a": {"turn": 1, "task_success_rate": 1, "total_cost_usd": 1}}', "did you mean turns?"),
+        ('{"a": {"turns": 1e99999999999999999999, "task_success_rate": 1}}', "1e99999999999999999999… has too many"),
+        ('{"a": {"turns": 0e-99999999999999999999, "task_success_rate": 1}}', "0e-99999999999999999999… has too many"),
+        ('{"\\ud800": {"turns": 1, "task_success_rate": 1, "total_cost_usd": 1}}', "'\\ud800' has half of a character"),
+        ('{"a": {"\\udfff": 1}}', "'\\udfff' has half of a character"),
     ],
 )  # fmt: skip
 def test_wrong_routes_are_refused(tmp_path: Path, value: str, said: str) -> None:
@@ -171,12 +175,18 @@ def test_wrong_routes_are_refused(tmp_path: Path, value: str, said: str) -> None
         (("--utilization", "1.01"), "target_utilization is 1.01"),
         (("--vad-savings", "1"), "vad_savings is 1"),
         (("--vad-savings", "x"), "--vad-savings 'x' is no decimal number"),
+        (("--vad-savings", "1e99999999999999999999"), "or has too many digits"),
+        (("--vad-savings", f"0.{'1' * 100_000}"), "or has too many digits"),
         (("--gpu-seconds-per-audio-second", "-0.1"), "has to be at least 0"),
     ],
 )
 def test_a_capacity_that_cannot_be_is_refused(words: tuple[str, str], said: str) -> None:
     asked = ("capacity", "--streams", "5", "--gpu-seconds-per-audio-second", "0.1")
     assert said in refused(*asked, *words)
+
+
+def test_a_name_of_whole_characters_is_printed(tmp_path: Path) -> None:
+    assert answer("cost", "--routes", document(tmp_path, {"a😀": ROUTE}))[0]["route"] == "a😀"
 
 
 @pytest.mark.parametrize("words", [("--old", "a"), ("--old", "a", "--routes", "a"), ()])

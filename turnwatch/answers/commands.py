@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from stream_jobs.operators.sliding_burn import sliding_violations
 from stream_jobs.operators.traffic import Capacity, replicas_needed
 from stream_jobs.operators.unit_cost import Change, Period, Ranked, Route, compare, rank
 from turnwatch.answers.csv_columns import CsvColumns
-from turnwatch.answers.json_figures import Figures, read_object
+from turnwatch.answers.json_figures import Figures, exact, read_object
 from turnwatch.answers.printing import Answer, Format, print_answer
 
 _PERIOD = ("gpu_dollars", "successful_turns", "avg_context_tokens", "retry_rate", "shadow_traffic_fraction")
@@ -102,12 +102,9 @@ def run_capacity(streams: int, gpu_seconds: str, utilization: str, vad_savings: 
 
 def option(name: str, written: str, most: Decimal | None = None) -> Decimal:
     """An option's decimal as it was written; raises `BadInput` where it is none, negative, or above `most`."""
-    try:
-        value = Decimal(written)
-    except InvalidOperation:
-        value = Decimal("nan")
-    if not value.is_finite() or abs(value.adjusted()) > 60:
-        raise BadInput(f"{name} {written[:100]!r} is no decimal number.")
+    value = exact(written)
+    if value is None:
+        raise BadInput(f"{name} {written[:100]!r} is no decimal number, or has too many digits to be a figure.")
     if value < 0 or (most is not None and value > most):
         raise BadInput(
             f"{name} {written[:100]} has to be at least 0{f' and at most {most}' if most is not None else ''}."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from schemas.failures import BadInput
 
 _DIGITS_MAX = 60
 """Of a number that is read exactly: more, or a larger exponent, is a mistake and would take for ever."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""JSON may escape half of a pair, which no output can be encoded with."""
 
 
 class Figures:
@@ -92,10 +95,20 @@ def shown(value: object) -> str:
 
 
 def _exact(path: Path, number: str) -> Decimal:
-    read = Decimal(number)
-    if len(number) > _DIGITS_MAX or abs(read.adjusted()) > _DIGITS_MAX:
+    read = exact(number)
+    if read is None:
         raise BadInput(f"{path}: the number {number[:30]}… has too many digits to be a figure.")
     return read
+
+
+def exact(number: str) -> Decimal | None:
+    """The decimal as it was written; `None` where it is none, or none of a length that anybody measures."""
+    try:
+        read = Decimal(number[: _DIGITS_MAX + 1])
+    except InvalidOperation:
+        return None
+    is_short = len(number) <= _DIGITS_MAX and read.is_finite() and abs(read.adjusted()) <= _DIGITS_MAX
+    return read if is_short else None
 
 
 def _no_number(path: Path, name: str) -> Any:
@@ -103,6 +116,10 @@ def _no_number(path: Path, name: str) -> Any:
 
 
 def _once_each(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are text that can be printed, each written once."""
+    for name, _ in pairs:
+        if _SURROGATE.search(name):
+            raise BadInput(f"{path}: the name {name[:100]!r} has half of a character: write it as Unicode text.")
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
