@@ -103,6 +103,13 @@ def test_without_a_format_it_is_a_table(tmp_path: Path) -> None:
     assert ended.stdout.split() == ["peak", "at_ms", "1", "0", "1", "row"]
 
 
+@pytest.mark.parametrize("name", ["/api/[id]", "[/chat]", "[bold]", "\\[x]", "a:smile:b"])
+def test_a_table_shows_names_as_they_are_written(tmp_path: Path, name: str) -> None:
+    ended = CliRunner().invoke(app, ["cost", "--routes", document(tmp_path, {name: ROUTE})])
+    assert ended.exit_code == 0, ended.output
+    assert name in ended.stdout.split()
+
+
 @pytest.mark.parametrize(
     ("command", "text", "said"),
     [

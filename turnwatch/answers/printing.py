@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 Format = Literal["table", "json"]
 Answer = Mapping[str, Any]
@@ -25,7 +26,8 @@ def print_answer(answer: Answer | Sequence[Answer], columns: Sequence[str], outp
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(row[column]) for column in columns))
+        # As text: names are of the user, and square brackets in them would be read as styles.
+        table.add_row(*(Text(_shown(row[column])) for column in columns))
     console.print(table)
     console.print(f"{len(rows)} {'row' if len(rows) == 1 else 'rows'}", style="dim")
 
