@@ -242,8 +242,12 @@ def saturation(
     minutes: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="CSV of minute, queue_depth, p95_ms, of one pool.")
     ],
-    growth: Annotated[str, typer.Option(help="Entries a minute by which the queue has to grow at least.")] = "25",
-    p95_ms: Annotated[str, typer.Option("--p95-ms", help="Latency in ms that has to be reached as well.")] = "1200",
+    growth: Annotated[
+        str | None, typer.Option(help="Entries a minute by which the queue has to grow at least; 25 unless given.")
+    ] = None,
+    p95_ms: Annotated[
+        str | None, typer.Option("--p95-ms", help="Latency in ms that has to be reached as well; 1200 unless given.")
+    ] = None,
     output: Answered = "table",
 ) -> None:
     """Say in which minutes a queue grew and was slow at the same time, and what to do about it."""

@@ -48,6 +48,6 @@ def growth(minute: NDArray[np.int64], queue_depth: NDArray[np.int64]) -> Growth:
     return Growth(change, elapsed)
 
 
-def saturated(grown: Growth, is_slow: NDArray[np.bool_], per_minute: Decimal = GROWTH_PER_MINUTE) -> NDArray[np.int64]:
+def saturated(grown: Growth, is_slow: NDArray[np.bool_], per_minute: Decimal) -> NDArray[np.int64]:
     """The places of the minutes in which the queue grew by `per_minute` at least and was slow, together."""
     return np.flatnonzero(grown.is_at_least(per_minute) & is_slow)

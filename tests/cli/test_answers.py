@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from schemas.failures import BadInput
+from stream_jobs.operators import saturation
+from turnwatch.answers import commands
 from turnwatch.cli import app
 from turnwatch.sentences import exit_code_for
 
@@ -66,6 +69,18 @@ def test_saturation(tmp_path: Path) -> None:
         {"minute": 4, "queue_growth": 91 / 3, "p95_ms": 1300.5, "interpolated": True, "action": action},
     ]
     assert answer("saturation", minutes, "--growth", "31") == []
+
+
+@pytest.mark.parametrize(("name", "limit"), [("GROWTH_PER_MINUTE", 31), ("P95_MS", 1_301)])
+def test_limits_of_saturation_are_the_operators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    minutes = file(tmp_path, "minute,queue_depth,p95_ms\n0,10,1300\n1,40,1300\n")
+    assert len(answer("saturation", minutes)) == 1
+    told = f"{getattr(saturation, name)} unless given"
+    assert told in " ".join(CliRunner().invoke(app, ["saturation", "--help"]).stdout.split())
+    monkeypatch.setattr(commands, name, Decimal(limit))
+    assert answer("saturation", minutes) == []
 
 
 def test_a_latency_just_below_the_limit_is_below_it_as_written(tmp_path: Path) -> None:

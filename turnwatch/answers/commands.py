@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas.failures import BadInput
 from stream_jobs.operators.intervals import peak
-from stream_jobs.operators.saturation import ACTION, growth, saturated
+from stream_jobs.operators.saturation import ACTION, GROWTH_PER_MINUTE, P95_MS, growth, saturated
 from stream_jobs.operators.sliding_burn import sliding_violations
 from stream_jobs.operators.traffic import Capacity, replicas_needed
 from stream_jobs.operators.unit_cost import Change, Period, Ranked, Route, compare, rank
@@ -47,12 +47,14 @@ def run_peak(intervals: Path, output: Format) -> int:
     return 0
 
 
-def run_saturation(minutes: Path, growth_min: str, p95_ms: str, output: Format) -> int:
-    """Prints the minutes in which the queue grew and was slow, and what to do."""
+def run_saturation(minutes: Path, growth_min: str | None, p95_ms: str | None, output: Format) -> int:
+    """Prints the minutes in which the queue grew and was slow, and what to do; limits are the operator's unless given."""
     columns = CsvColumns(minutes, ("minute", "queue_depth", "p95_ms"))
     minute, depth, p95 = columns.ascending("minute"), columns.whole("queue_depth", least=0), columns.decimals("p95_ms")
     grown = growth(minute, depth)
-    places = saturated(grown, p95.at_least(option("--p95-ms", p95_ms)), option("--growth", growth_min))
+    slow_ms = P95_MS if p95_ms is None else option("--p95-ms", p95_ms)
+    per_minute = GROWTH_PER_MINUTE if growth_min is None else option("--growth", growth_min)
+    places = saturated(grown, p95.at_least(slow_ms), per_minute)
     answer = [
         {
             "minute": int(minute[place]),
