@@ -15,7 +15,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.burns import Instant, Name, SliceText, no_statement
-from schemas.slices import EVERYTHING, cut_of
+from schemas.slices import cut_of
 from schemas.tables import TABLES
 
 EXCLUSION_FORMAT = 1
@@ -86,16 +86,6 @@ def newest(events: Iterable[Exclusion]) -> dict[str, Exclusion]:
         if known is None or event.at_ms >= known.at_ms:
             found[event.id] = event
     return found
-
-
-def in_force(events: Iterable[Exclusion]) -> tuple[Exclusion, ...]:
-    """What is declared and was not withdrawn, the oldest window first."""
-    declared = [event for event in newest(events).values() if event.action == "declared"]
-    return tuple(sorted(declared, key=lambda event: (event.from_ms, event.id)))
-
-
-def is_about(event: Exclusion, slo: str) -> bool:
-    return event.slo in (EVERYTHING, slo)
 
 
 def rows(events: Iterable[Exclusion]) -> pa.Table:

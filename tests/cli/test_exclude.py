@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from schemas.exclusions import Exclusion, decode, in_force, newest, rows
+from schemas.exclusions import Exclusion, decode, newest, rows
 from schemas.failures import BadInput, Foreseen, Undecodable
 from schemas.kafka import KafkaAddress
 from schemas.topics import EXCLUSIONS, ROLLUPS
@@ -82,9 +82,10 @@ def test_the_newest_event_of_an_id_counts() -> None:
     first, other = event(), event(slo="all")
     back = withdrawn(first, "ben", "wrong region", NOW_MS + 1)
     again = first.model_copy(update={"at_ms": NOW_MS + 2})
-    assert set(in_force([first, other])) == {first, other}
-    assert in_force([first, other, back]) == (other,)
-    assert again in in_force([first, other, back, again])
+    assert newest([first, other]) == {first.id: first, other.id: other}
+    assert newest([first, other, back]) == {first.id: back, other.id: other}
+    assert newest([back, first, other]) == {first.id: back, other.id: other}, "the latest, not the last told"
+    assert newest([first, other, back, again]) == {first.id: again, other.id: other}
     with pytest.raises(BadInput, match=f"did you mean {first.id}"):
         known_id(first.id[:-1] + "x", newest([first]))
     with pytest.raises(BadInput, match="--why is empty"):
