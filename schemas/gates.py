@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 Direction = Literal["lower_is_better", "higher_is_better"]
@@ -77,4 +78,4 @@ class Rollback:
     """The version to roll back first, if any is worse anywhere, and the score of each."""
 
     version: str | None
-    scores: Mapping[str, Decimal] = field(default_factory=dict)
+    scores: Mapping[str, Fraction] = field(default_factory=dict)

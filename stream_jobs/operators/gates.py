@@ -95,14 +95,14 @@ def roll_back_first(regressions: Mapping[str, Figures], weights: Figures) -> Rol
 
     The first of equal ones; none where every score is 0.
     """
-    scores = {
-        version: sum(
-            (max(Decimal(0), worse) * weights.get(text, Decimal(1)) for text, worse in slices.items()), Decimal(0)
-        )
-        for version, slices in regressions.items()
-    }
+    scores = {version: _score(slices, weights) for version, slices in regressions.items()}
     worst = max(scores, key=lambda version: scores[version], default=None)
     return Rollback(worst if worst is not None and scores[worst] > 0 else None, scores)
+
+
+def _score(slices: Figures, weights: Figures) -> Fraction:
+    weighed = (Fraction(worse) * Fraction(weights.get(text, 1)) for text, worse in slices.items() if worse > 0)
+    return sum(weighed, Fraction(0))
 
 
 @dataclass(frozen=True, slots=True)

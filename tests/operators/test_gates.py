@@ -211,6 +211,11 @@ def test_the_version_that_weighs_most_is_rolled_back_first(
     assert roll_back_first(read, figures(**weights)).version == version
 
 
+def test_scores_that_differ_in_the_thirtieth_digit_differ() -> None:
+    long = "1.00000000000000000000000000001"
+    assert roll_back_first({"v1": figures(a="1"), "v2": figures(a=long)}, {}).version == "v2"
+
+
 SHARES = st.decimals(0, 2, places=3)
 
 
