@@ -1,9 +1,10 @@
 """Which incident an alert belongs to: given once, when it begins to fire, and never changed.
 
-An alert joins an open incident of its pool that has an alert of the same objective, or one whose explaining slices have to
-do with its own: one is another, or lies within it. A slice explains itself where nothing smaller does; where the fleet burns, its
+An alert joins an open incident of its pool that has an alert of the same objective and began within half an hour, or one whose
+explaining slices have to do with its own: one is another, or lies within it. A slice explains itself where nothing smaller does; where the fleet burns, its
 slices of that objective burn because it does, and only what explains the fleet counts. What is about the whole fleet, because nothing
-smaller explains it, has to do with everything: it holds together only what begins within half an hour. Otherwise the alert
+smaller explains it, has to do with everything: it holds together only what begins within half an hour, and while it fires the slices of its own objective.
+What is frozen says nothing of now: it is joined only by its own slice and what lies within. Otherwise the alert
 opens an incident, named by its pool and the instant at which it began. So what begins in one pool at one instant is one incident, whichever shard
 decides first, and the name is the same after a restart: it is a label of what is stored.
 
@@ -20,14 +21,14 @@ from itertools import combinations
 from re import fullmatch
 from typing import Any, Literal, TypeVar
 
-from schemas.burns import AlertState, Burn
+from schemas.burns import LAST_INSTANT_MS, AlertState, Burn
 from schemas.slices import SLICE_PATTERN, slice_dimensions
 from schemas.slos import Severity
 
 Scope = Literal["fleet", "slice"]
 
 SAME_CAUSE_MS = 30 * 60_000
-"""How long after an incident of the whole fleet has begun an alert of another objective may join it."""
+"""How long after an incident has begun an alert may join it by its objective alone, or because either is the whole fleet."""
 INCIDENT = "incident"
 """The label that alerts of one incident share."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -57,6 +58,17 @@ def incident_name(pool: str, starts_event_ms: int) -> str:
         starts_event_ms, digit = divmod(starts_event_ms, len(_DIGITS))
         digits = _DIGITS[digit] + digits
     return f"{pool or 'all'}-{digits or '0'}"
+
+
+def begun_ms_of(incident: str) -> int | None:
+    """The instant in an incident's name; `None` where there is none.
+
+    >>> begun_ms_of("realtime-loyw42s0"), begun_ms_of("another's")
+    (1700000010000, None)
+    """
+    named = fullmatch(r".+-([0-9a-z]{1,10})", incident)
+    begun_ms = int(named[1], len(_DIGITS)) if named else LAST_INSTANT_MS
+    return begun_ms if begun_ms < LAST_INSTANT_MS else None
 
 
 def pool_of(burn: Burn) -> str:
@@ -105,34 +117,52 @@ class _Index:
     """Incidents by objective, by slice, and by every slice that one of theirs lies within, in a pool and for a severity."""
 
     of_slo: defaultdict[_Key[str], set[str]] = field(default_factory=_sets)
+    of_fleet: defaultdict[_Key[str], set[str]] = field(default_factory=_sets)
+    """By objective, those whose page of the whole fleet fires for it and is explained by nothing smaller."""
     of_part: defaultdict[_Key[_Part], set[str]] = field(default_factory=_sets)
     around: defaultdict[_Key[_Part], set[str]] = field(default_factory=_sets)
     begun_ms: dict[str, int] = field(default_factory=dict)
 
     def note(self, alert: AlertState, explaining: Sequence[str]) -> None:
-        pool, incident = pool_of(alert.burn), alert.labels[INCIDENT]
-        self.begun_ms[incident] = min(alert.starts_event_ms, self.begun_ms.get(incident, alert.starts_event_ms))
+        incident, is_firing = alert.labels[INCIDENT], alert.state == "firing"
+        self._note_beginning(alert)
         for severity in _joined_by(alert.burn.severity):
-            self.of_slo[severity, pool, alert.burn.slo].add(incident)
+            where = severity, pool_of(alert.burn)
+            if is_firing:
+                self._note_objective((*where, alert.burn.slo), incident, explaining)
             for part in map(_part, explaining):
-                self.of_part[severity, pool, part].add(incident)
-                for larger in _around(part):
-                    self.around[severity, pool, larger].add(incident)
+                self.of_part[*where, part].add(incident)
+                for larger in _around(part) if is_firing else ():
+                    self.around[*where, larger].add(incident)
+
+    def _note_beginning(self, alert: AlertState) -> None:
+        """As its name says; where that is not read, as the first of its alerts that are open."""
+        incident, named_ms = alert.labels[INCIDENT], begun_ms_of(alert.labels[INCIDENT])
+        first_ms = min(alert.starts_event_ms, self.begun_ms.get(incident, alert.starts_event_ms))
+        self.begun_ms[incident] = first_ms if named_ms is None else named_ms
+
+    def _note_objective(self, key: _Key[str], incident: str, explaining: Sequence[str]) -> None:
+        self.of_slo[key].add(incident)
+        if any(scope_of(each) == "fleet" for each in explaining):
+            self.of_fleet[key].add(incident)
 
     def joined(self, burn: Burn, explaining: Sequence[str], starts_event_ms: int) -> set[str]:
-        severity, pool = burn.severity, pool_of(burn)
-        found = set(self.of_slo.get((severity, pool, burn.slo), ()))
+        where = burn.severity, pool_of(burn)
+        of_slo = self.of_slo.get((*where, burn.slo), set())
+        found = self._young(of_slo, starts_event_ms) | self.of_fleet.get((*where, burn.slo), set())
         for part in map(_part, explaining):
-            near = self.around.get((severity, pool, part), set())
+            near = self.around.get((*where, part), set())
             found |= self._of_one_cause(part, near, starts_event_ms)
             for larger in _around(part):
-                found |= self._of_one_cause(larger, self.of_part.get((severity, pool, larger), set()), starts_event_ms)
+                found |= self._of_one_cause(larger, self.of_part.get((*where, larger), set()), starts_event_ms)
         return found
 
     def _of_one_cause(self, larger: _Part, incidents: set[str], starts_event_ms: int) -> set[str]:
         """Of incidents that have to do with an alert by a slice around both: all, or where that is the fleet the young ones."""
-        if {name for name, _ in larger} - {"pool"}:
-            return incidents
+        is_fleet = not {name for name, _ in larger} - {"pool"}
+        return self._young(incidents, starts_event_ms) if is_fleet else incidents
+
+    def _young(self, incidents: set[str], starts_event_ms: int) -> set[str]:
         return {each for each in incidents if starts_event_ms - self.begun_ms[each] <= SAME_CAUSE_MS}
 
 

@@ -15,11 +15,18 @@ from prometheus_client import CollectorRegistry
 from alerts.alertmanager import Alertmanagers, Destination
 from alerts.explanations import Paging
 from alerts.incident_ends import ENDS_TOGETHER_MS, ends_together
-from alerts.incident_scope import OpenIncidents, explaining_slices, incident_name, scope_of
+from alerts.incident_scope import (
+    SAME_CAUSE_MS,
+    OpenIncidents,
+    begun_ms_of,
+    explaining_slices,
+    incident_name,
+    scope_of,
+)
 from alerts.pager import Notification, Pager
-from alerts.pages import Pages, restore, step, to_send
+from alerts.pages import FROZEN_AFTER_MS, Pages, freeze, restore, step, to_send
 from alerts.telling import OPEN_AT_LEAST_MS, Telling
-from schemas.burns import AlertState, Burn, Decision
+from schemas.burns import LAST_INSTANT_MS, AlertState, Burn, Decision
 from schemas.metrics import WorkerMetrics
 from schemas.slices import shard_of
 from schemas.slos import Slo
@@ -97,6 +104,66 @@ def test_what_the_whole_fleet_burns_for_holds_together_only_what_begins_within_h
     """Or a page of the fleet that has been open for hours would take up every new one of its pool."""
     pages = stepped(opened(first), opened(second, slo=OTHER_SLO, at_s=10 + apart_s, shard=1))
     assert (len(set(incidents(pages).values())) == 1) is is_one
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        (EUROPE, US, False),
+        (EUROPE, EUROPE_CANARY, True),
+        (EUROPE_CANARY, EUROPE, True),
+        (FLEET, US, True),
+        (US, FLEET, False),
+    ],
+)
+def test_after_half_an_hour_the_same_objective_alone_is_not_the_same_incident(
+    first: str, second: str, is_one: bool
+) -> None:
+    """It would be told as an update of a page that somebody has already seen; a pager that goes by groups wakes nobody."""
+    pages = stepped(opened(first), opened(second, at_s=10 + 1_800, shard=1))
+    assert set(incidents(pages).values()) == {named(10)}
+    pages = stepped(opened(first), opened(second, at_s=10 + 1_810, shard=1))
+    assert set(incidents(pages).values()) == ({named(10)} if is_one else {named(10), named(1_820)})
+
+
+def test_the_half_hour_counts_from_the_incidents_beginning_not_from_its_oldest_open_alert() -> None:
+    """Or it would roll on for as long as each alert is joined by a next one before it ends."""
+    pages = stepped(
+        opened(EUROPE), opened(US, at_s=1_510, shard=1), decided(1_520), opened(CANARY, at_s=3_010, shard=2)
+    )
+    assert incidents(pages)[TURN_SLO.name, US, "page"] == named(10)
+    assert incidents(pages)[TURN_SLO.name, CANARY, "page"] == named(3_010)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [(EUROPE, US, False), (EUROPE, FLEET, False), (EUROPE, EUROPE_CANARY, True), (EUROPE_CANARY, EUROPE, False)],
+)
+@pytest.mark.parametrize("slo", [TURN_SLO, OTHER_SLO])
+def test_what_is_frozen_is_joined_only_by_its_slice_and_what_lies_within(
+    first: str, second: str, is_one: bool, slo: Slo
+) -> None:
+    pages = freeze(stepped(opened(first)), NOW_MS + FROZEN_AFTER_MS).pages
+    assert [each.state for each in pages.alerts] == ["frozen"]
+    pages = stepped(opened(second, slo=slo, at_s=20, shard=1), pages=pages)
+    assert (len(set(incidents(pages).values())) == 1) is is_one
+
+
+def test_a_frozen_page_of_the_fleet_is_joined_for_half_an_hour_by_its_own_objective_too() -> None:
+    for at_s, is_one in ((1_810, True), (1_820, False)):
+        pages = freeze(stepped(opened(FLEET)), NOW_MS + FROZEN_AFTER_MS).pages
+        pages = stepped(opened(US, at_s=at_s, shard=1), pages=pages)
+        assert (len(set(incidents(pages).values())) == 1) is is_one
+
+
+@given(pool=st.sampled_from(["realtime", "", "a-b"]), at_ms=st.integers(0, LAST_INSTANT_MS - 1))
+def test_the_name_of_an_incident_says_when_it_began(pool: str, at_ms: int) -> None:
+    assert begun_ms_of(incident_name(pool, at_ms)) == at_ms
+
+
+@pytest.mark.parametrize("name", ["", "realtime", "realtime-", "realtime-LOYW", "-1", "realtime-zzzzzzzzzz"])
+def test_a_name_without_an_instant_says_nothing(name: str) -> None:
+    assert begun_ms_of(name) is None
 
 
 def test_another_pool_is_another_incident() -> None:
@@ -190,43 +257,65 @@ def test_the_order_in_which_shards_decide_an_instant_changes_no_incident(waves: 
     assert incidents(straight) == incidents(shuffled)
 
 
-@given(open_burns=st.lists(st.tuples(burns, st.integers(0, 5)), max_size=12), burn=burns, seed=st.integers())
+names = st.sampled_from(["i0", "i1", named(0), named(20), named(-7_200)])
+
+
+@given(
+    open_burns=st.lists(st.tuples(burns, st.integers(0, 5), names, st.booleans()), max_size=12),
+    burn=burns,
+    seed=st.integers(),
+    after_s=st.sampled_from([50, 1_800, 7_200]),
+)
 def test_it_is_what_comparing_with_every_open_alert_finds(
-    open_burns: list[tuple[Burn, int]], burn: Burn, seed: int
+    open_burns: list[tuple[Burn, int, str, bool]], burn: Burn, seed: int, after_s: int
 ) -> None:
     alerts = [
-        stepped(decided(10 * at, each)).alerts[0].model_copy(update={"labels": {"incident": f"i{at % 3}"}})
-        for each, at in open_burns
+        stepped(decided(10 * at, each))
+        .alerts[0]
+        .model_copy(update={"labels": {"incident": name}, "state": "frozen" if is_frozen else "firing"})
+        for each, at, name, is_frozen in open_burns
     ]
     random.Random(seed).shuffle(alerts)
-    starts_ms = decided(50).decided_ms
+    starts_ms = decided(after_s).decided_ms
     assert OpenIncidents(alerts, starts_ms).incident_of(burn, (burn.slice,), starts_ms) == _compared(
         alerts, burn, starts_ms
     )
 
 
 def _compared(alerts: Sequence[AlertState], burn: Burn, starts_ms: int) -> str:
-    mine = set(burn.slice.split(","))
-    begun: dict[str, int] = {}
-    found = set()
-    of_fleets = {
-        (alert.labels["incident"], alert.burn.slo, alert.burn.severity)
-        for alert in alerts
-        if alert.burn.slice in (FLEET, BATCH) and alert.starts_event_ms < starts_ms
+    before = [alert for alert in alerts if alert.starts_event_ms < starts_ms]
+    begun = {
+        name: min(alert.starts_event_ms for alert in before if alert.labels["incident"] == name)
+        if name.startswith("i")
+        else int(name.split("-")[1], 36)
+        for name in {alert.labels["incident"] for alert in before}
     }
-    for alert in alerts:
-        if alert.starts_event_ms >= starts_ms:
-            continue
-        name, theirs = alert.labels["incident"], set(alert.burn.slice.split(","))
-        begun[name] = min(alert.starts_event_ms, begun.get(name, alert.starts_event_ms))
-        is_of_pool = min(mine, key=lambda each: not each.startswith("pool=")) in theirs
-        may_join = alert.burn.severity == "page" or burn.severity == "ticket"
-        follows = alert.burn.slice not in (FLEET, BATCH) and (name, alert.burn.slo, alert.burn.severity) in of_fleets
-        has_to_do = not follows and (mine <= theirs or theirs <= mine)
-        if is_of_pool and may_join and (alert.burn.slo == burn.slo or has_to_do):
-            found.add(name)
+    found = {
+        alert.labels["incident"]
+        for alert in before
+        if _joins(burn, alert, before, starts_ms - begun[alert.labels["incident"]] <= SAME_CAUSE_MS)
+    }
     pool = burn.slice.split(",")[0].removeprefix("pool=")
     return min(found, key=lambda each: (begun[each], each)) if found else incident_name(pool, starts_ms)
+
+
+def _joins(burn: Burn, alert: AlertState, before: Sequence[AlertState], is_young: bool) -> bool:
+    mine, theirs = set(burn.slice.split(",")), set(alert.burn.slice.split(","))
+    is_firing, is_same = alert.state == "firing", alert.burn.slo == burn.slo
+    may_join = alert.burn.severity == "page" or burn.severity == "ticket"
+    follows = len(theirs) > 1 and any(
+        len(each.burn.slice.split(",")) == 1 and _told(each) == _told(alert) for each in before
+    )
+    within, around = not follows and theirs <= mine, not follows and mine <= theirs and is_firing
+    of_fleet = (within and len(theirs) == 1) or (around and len(mine) == 1)
+    of_slices = (within and len(theirs) > 1) or (around and len(mine) > 1)
+    by_objective = is_same and is_firing and (is_young or (within and len(theirs) == 1))
+    is_of_pool = burn.slice.split(",")[0] == alert.burn.slice.split(",")[0]
+    return is_of_pool and may_join and (by_objective or of_slices or (of_fleet and is_young))
+
+
+def _told(alert: AlertState) -> tuple[str, str, str]:
+    return alert.labels["incident"], alert.burn.slo, alert.burn.severity
 
 
 # -- how it ends ---------------------------------------------------------------------------------------------------------
