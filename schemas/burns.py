@@ -23,9 +23,9 @@ UNKNOWN_FIELDS_MAX = 100
 DECISION_FORMAT = 3
 """Grows when an older worker could not read what a newer one states. What was stated before there was a number is 1.
 
-A decision is stated in the oldest format that can say it (`_SINCE`), so an older worker is ended only by one that says more.
+A decision is stated in the oldest format that can say it (`SINCE`), so an older worker is ended only by one that says more.
 """
-_SINCE = {"suspects": 2, "family": 3, "held": 3, "holding": 3}
+SINCE = {"suspects": 2, "family": 3, "held": 3, "holding": 3}
 """Fields by the format that brought them."""
 _OF_BURNS_SINCE = {"spent_today": 3, "within_s": 3, "unit": 3}
 """Those of a burn."""
@@ -154,13 +154,13 @@ class _Format(BaseModel):
 
 def encode(decision: Decision) -> bytes:
     """States a decision, or a part of one, in the oldest format that can say it."""
-    silent = {name for name in _SINCE if getattr(decision, name) == Decision.model_fields[name].default}
+    silent = {name for name in SINCE if getattr(decision, name) == Decision.model_fields[name].default}
     unsaid = {
         name
         for name in _OF_BURNS_SINCE
         if all(getattr(burn, name) == Burn.model_fields[name].default for burn in (*decision.burns, *decision.held))
     }
-    said = [_SINCE[name] for name in _SINCE.keys() - silent] + [
+    said = [SINCE[name] for name in SINCE.keys() - silent] + [
         _OF_BURNS_SINCE[name] for name in _OF_BURNS_SINCE.keys() - unsaid
     ]
     of_burns = {name: {"__all__": unsaid} for name in ("burns", "held") if name not in silent}

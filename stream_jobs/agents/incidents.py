@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from re import fullmatch
 from typing import TypeVar
 
 import faust
@@ -29,8 +30,9 @@ from alerts.silences import to_send as silences_to_send
 from alerts.stated_alerts import StatedAlert
 from alerts.telling import OPEN_AT_LEAST_MS, Telling
 from alerts.watchdog import watchdog
-from schemas.burns import LISTS, AlertState, Decision, decode
-from schemas.failures import Undecodable
+from schemas.burns import LISTS, SINCE, AlertState, Decision, decode
+from schemas.failures import Foreseen, Undecodable
+from schemas.families import FAMILIES, INDICATORS_OF
 from schemas.growths import decode as decode_growths
 from schemas.metrics import WorkerMetrics
 from schemas.silences import SilenceAlert
@@ -47,6 +49,8 @@ log = logging.getLogger("turnwatch.incidents")
 
 PARTS_BYTES_MAX = 32 * 1024 * 1024
 """Of decisions of which parts are missing. One that names 20,000 slices that burn has 8 MB."""
+DIMENSIONS_MAX = max(len(cut.dimensions) for family in FAMILIES.values() for cut in family.cuts)
+"""Of a slice. What lies around one is 2 to the power of them."""
 
 
 @dataclass(slots=True)
@@ -192,6 +196,7 @@ class IncidentsStage(Stage):
     def _part_of(self, event: Event) -> Decision:
         part = decode(event.message.value or b"")
         self._require_shard(part.shard, "decision")
+        require_known(part)
         return part
 
     def _require_shard(self, shard: int, what: str) -> None:
@@ -226,6 +231,25 @@ class IncidentsStage(Stage):
         gone = self._saved - known
         self._saved = (self._saved & known) | published
         return [(0, Block(name.encode(), None)) for name in sorted(gone)]
+
+
+def require_known(part: Decision) -> None:
+    """Refuses what no alert can be begun of, or none ended.
+
+    Raises `Undecodable` where no version has stated it, and `Foreseen`, which ends the worker, where a newer one has: nobody
+    would be paged for what is passed over.
+    """
+    slices = {each.slice for name in LISTS for each in getattr(part, name)}
+    if any(text.count(",") >= DIMENSIONS_MAX for text in slices):
+        raise Undecodable(f"The decision names a slice of more than {DIMENSIONS_MAX} dimensions, which no cut has.")
+    if part.family in INDICATORS_OF:
+        return
+    if part.format < SINCE["family"] or not fullmatch("[a-z][a-z_]{0,39}", part.family):
+        raise Undecodable("The decision is of a family that there is in no version.")
+    raise Foreseen(
+        f"A decision of family {part.family} was read by a worker that knows {' and '.join(INDICATORS_OF)}: "
+        "deploy the newer worker."
+    )
 
 
 @dataclass(slots=True)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from schemas.failures import Undecodable
+from schemas.burns import Burn, Decision, Quiet, encode
+from schemas.failures import Foreseen, Undecodable
 from schemas.silences import Silence, SilentProducer
+from schemas.topics import BURNS, DEAD_LETTERS
 from stream_jobs.agents.burn_rate import PART_BURNS, in_parts
-from stream_jobs.agents.incidents import Parts
+from stream_jobs.agents.exact import Outgoing
+from stream_jobs.agents.incidents import DIMENSIONS_MAX, Parts
 from stream_jobs.operators.reach import REPLAYED
 from tests.integration.test_silence import DEAD, Desk
 from tests.rules.burning import burning, decided, suspect
@@ -103,3 +106,49 @@ def test_parts_that_are_never_whole_hold_no_more_than_their_bytes() -> None:
     with pytest.raises(Undecodable):
         parts.whole(pieces[0], 1_001)
     assert [parts.whole(each, 10) for each in in_parts(decided(40, burning()))] == [decided(40, burning())]
+
+
+# -- what no alert can be begun of ---------------------------------------------------------------------------------------
+
+
+def diverted(desk: Desk) -> int:
+    """How many records the next save sends to the dead letters."""
+    sent = [item for phase in desk.stage.phases() for item in phase]
+    return sum(isinstance(item, Outgoing) and item.topic == DEAD_LETTERS for item in sent)
+
+
+def of_dimensions(count: int) -> Burn:
+    names = ("pool", *(f"d_{chr(97 + place)}" for place in range(count - 1)))
+    return burning(slice_text=",".join(f"{name}=x" for name in names))
+
+
+@pytest.mark.parametrize("count", [DIMENSIONS_MAX + 1, 26])
+@pytest.mark.parametrize("listed", ["burns", "quiet", "held"])
+def test_a_slice_of_more_dimensions_than_any_cut_is_diverted(count: int, listed: str, tmp_path: Path) -> None:
+    """What lies around it is 2 to the power of them: with forty, the worker would stand still for ever."""
+    desk, burn = Desk(tmp_path, REPLAYED), of_dimensions(count)
+    quiet = Quiet(slo=burn.slo, slice=burn.slice, severity=burn.severity)
+    desk.hear(decided(10).model_copy(update={listed: (quiet if listed == "quiet" else burn,)}))
+    assert told(desk) == []
+    assert diverted(desk) == 1
+    desk.hear(decided(20, of_dimensions(DIMENSIONS_MAX)))
+    assert told(desk) == ["firing"]
+
+
+def test_a_decision_of_a_newer_versions_family_ends_the_worker(tmp_path: Path) -> None:
+    """Were it passed over, nobody would be paged for what burns; after a rolling upgrade it is read again."""
+    desk = Desk(tmp_path, REPLAYED)
+    newer = decided(10, burning()).model_copy(update={"family": "avatars"})
+    with pytest.raises(Foreseen, match="of family avatars was read by a worker that knows turns and duplex: deploy"):
+        desk.take_in(BURNS, encode(newer))
+    assert told(desk) == []
+
+
+@pytest.mark.parametrize(("family", "stated"), [("avatars", 1), ("Ava tars", 3), ("", 3)])
+def test_a_decision_of_a_family_that_no_version_can_state_is_diverted(family: str, stated: int, tmp_path: Path) -> None:
+    """Families are stated since format 3. Nobody would end what such a one begins."""
+    desk = Desk(tmp_path, REPLAYED)
+    never: Decision = decided(10, burning()).model_copy(update={"family": family, "format": stated})
+    desk.take_in(BURNS, never.model_dump_json().encode())
+    assert told(desk) == []
+    assert diverted(desk) == 1
