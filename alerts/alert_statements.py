@@ -78,10 +78,7 @@ def _former(before: AlertState | None) -> tuple[EndedBefore, ...]:
         return ()
     if before.ends_ms is None or not before.has_fired:
         return before.former
-    end = EndedBefore(
-        labels=before.labels, annotations=before.annotations, starts_ms=before.starts_ms, ends_ms=before.ends_ms
-    )
-    return (*before.former, end)[-FORMER_MAX:]
+    return (*before.former, EndedBefore.of(before, before.ends_ms))[-FORMER_MAX:]
 
 
 def _labels(burn: Burn, causes: Causes, heard: Heard) -> dict[str, str]:

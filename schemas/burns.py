@@ -18,6 +18,9 @@ LAST_INSTANT_MS = 253_402_300_800_000
 """The end of the year 9999, behind which nothing can be shown as a date."""
 PARTS_MAX = 10_000
 FORMER_MAX = 8
+FORMER_SUMMARY_CHARACTERS = 500
+FORMER_URL_CHARACTERS = 2_000
+"""What of an earlier firing's annotations is kept; a longer address is left out, for what is cut leads nowhere."""
 UNKNOWN_FIELDS_MAX = 100
 """A newer version declares a few fields more; what has more of them than this is no version's."""
 DECISION_FORMAT = 3
@@ -224,7 +227,10 @@ class StageGrowth(BaseModel):
 
 
 class EndedBefore(BaseModel):
-    """An earlier firing of an alert that is pending or fires again: an Alertmanager may still have to hear of its end."""
+    """An earlier firing of an alert that is pending or fires again: an Alertmanager may still have to hear of its end.
+
+    It is small, for eight of them are in every statement about the alert.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -236,6 +242,15 @@ class EndedBefore(BaseModel):
     @property
     def state(self) -> str:
         return "resolved"
+
+    @classmethod
+    def of(cls, alert: AlertState, ends_ms: int) -> EndedBefore:
+        """What an Alertmanager has to hear of an alert that ended: what it is, since and until when, and one line."""
+        urls = {name: alert.annotations.get(name, "") for name in ("runbook_url", "dashboard_url")}
+        summary = alert.annotations.get("summary", "")[:FORMER_SUMMARY_CHARACTERS]
+        kept = {"summary": summary} | {name: url for name, url in urls.items() if len(url) <= FORMER_URL_CHARACTERS}
+        annotations = {name: text for name, text in kept.items() if text}
+        return cls(labels=alert.labels, annotations=annotations, starts_ms=alert.starts_ms, ends_ms=ends_ms)
 
 
 class AlertState(BaseModel):

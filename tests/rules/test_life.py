@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.alert_statements import _former
 from alerts.explanations import Paging
 from alerts.pages import RESOLVED_KEPT_MS, Pages, Stepped, restore, step, to_send
 from schemas.burns import FORMER_MAX, AlertState, Burn, Decision, Quiet, decode_alert
@@ -307,3 +308,21 @@ def test_of_an_alert_that_comes_and_goes_the_newest_ends_are_told() -> None:
     told = to_send(pages, NOW_MS)
     assert {alert.state for alert in told} == {"resolved"}
     assert len({alert.labels["incident"] for alert in told}) == len(told) == FORMER_MAX + 1
+
+
+def test_the_earlier_firings_of_an_alert_stay_small_whatever_it_had_to_say() -> None:
+    """They are in every statement about it, every ten seconds."""
+    alert = run([*burns(10), *nothing(20, 80)])[-1].pages.alerts[0]
+    urls = {name: f"https://{name}/" + 1_970 * "x" for name in ("runbook_url", "dashboard_url")}
+    said = dict.fromkeys(alert.annotations, 60_000 * "€") | urls
+    long = alert.model_copy(update={"annotations": said})
+    for _ in range(2 * FORMER_MAX):
+        former = _former(long)
+        long = long.model_copy(update={"former": former})
+    (one, *_) = former
+    assert (len(former), one.labels, one.ends_ms) == (FORMER_MAX, alert.labels, alert.ends_ms)
+    assert one.annotations == {"summary": 500 * "€", **urls}
+    without = len(long.model_copy(update={"former": ()}).model_dump_json().encode())
+    assert len(long.model_dump_json().encode()) - without < 64 * 1024
+    endless = alert.model_copy(update={"annotations": dict.fromkeys(alert.annotations, 60_000 * "x")})
+    assert _former(endless)[0].annotations == {"summary": 500 * "x"}, "an address that is cut leads nowhere"
