@@ -157,6 +157,8 @@ async def _follow_alerts(kafka: KafkaAddress, view: View, paged: asyncio.Event, 
     await consumer.start()
     try:
         async for record in consumer:
+            if record.value is None:
+                continue  # It ended long ago.
             alert = AlertState.model_validate_json(record.value)
             view.alerts[alert.alert] = alert
             if view.the_page is not None and (is_enough or view.the_notification is not None):

@@ -45,10 +45,10 @@ MANY_EVENTS = 300
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record to send. `partition` of `None` leaves the choice to the key."""
+    """A record to send. `partition` of `None` leaves the choice to the key; a `value` of `None` takes a compacted key away."""
 
     topic: str
-    value: bytes
+    value: bytes | None
     headers: list[tuple[str, bytes]]
     key: bytes | None = None
     partition: int | None = None

@@ -220,17 +220,19 @@ class IncidentsStage(Stage):
         newest = {alert.alert: alert for alert in published}
         texts = {name: alert.model_dump_json().encode() for name, alert in newest.items()}
         alerts = [Outgoing(ALERTS, text, [], key=name.encode(), partition=0) for name, text in texts.items()]
-        yield [*alerts, *rollup_messages(0, "pages", _rows(published), self._metrics)]
+        gone = self._forgotten(set(newest))
+        taken_away = [Outgoing(ALERTS, None, [], key=name.encode(), partition=0) for name in gone]
+        yield [*alerts, *taken_away, *rollup_messages(0, "pages", _rows(published), self._metrics)]
         # Saved last: after a crash in between it is told once more, not never.
         blocks = [(0, Block(name.encode(), stamped(self._offset, text))) for name, text in texts.items()]
-        yield [*blocks, *self._forgotten(set(newest))]
+        yield [*blocks, *((0, Block(name.encode(), None)) for name in gone)]
 
-    def _forgotten(self, published: set[str]) -> list[tuple[int, Block]]:
-        """Alerts that ended long ago leave the changelog."""
+    def _forgotten(self, published: set[str]) -> list[str]:
+        """Alerts that ended long ago, which leave topic and changelog."""
         known = {alert.alert for alert in self._pages.alerts}
         gone = self._saved - known
         self._saved = (self._saved & known) | published
-        return [(0, Block(name.encode(), None)) for name in sorted(gone)]
+        return sorted(gone)
 
 
 def require_known(part: Decision) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from alerts.pages import RESOLVED_KEPT_MS
 from schemas.burns import Burn, Decision, Quiet, encode
 from schemas.failures import Foreseen, Undecodable
 from schemas.silences import Silence, SilentProducer
 from schemas.topics import BURNS, DEAD_LETTERS
+from stream_jobs.agents import incidents
 from stream_jobs.agents.burn_rate import PART_BURNS, in_parts
 from stream_jobs.agents.exact import Outgoing
 from stream_jobs.agents.incidents import DIMENSIONS_MAX, Parts
@@ -106,6 +108,29 @@ def test_parts_that_are_never_whole_hold_no_more_than_their_bytes() -> None:
     with pytest.raises(Undecodable):
         parts.whole(pieces[0], 1_001)
     assert [parts.whole(each, 10) for each in in_parts(decided(40, burning()))] == [decided(40, burning())]
+
+
+def test_an_alert_that_ended_long_ago_leaves_topic_and_changelog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compacted topic keeps the newest record of every key for ever, unless that has no value."""
+    now_ms = 1_800_000_000_000
+    monkeypatch.setattr(incidents, "_now_ms", lambda: now_ms)
+    desk = Desk(tmp_path, REPLAYED)
+    for at_s, said in ((10, (burning(slice_text="pool=batch"),)), (80, ())):
+        desk.hear(decided(at_s, *said))
+        desk.save()
+    desk.start()
+    now_ms += RESOLVED_KEPT_MS
+    assert not desk.taken_away and len(desk.changelog) == 1
+    desk.hear(decided(90, burning()))
+    desk.save()
+    (alert,) = desk.pager.pages.alerts
+    assert desk.taken_away == [f"{alert.burn.slo}|pool=batch|page".encode()]
+    assert list(desk.changelog) == [alert.alert.encode()]
+    desk.hear(decided(100, burning()))
+    desk.save()
+    assert len(desk.taken_away) == 1, "it is taken away once"
 
 
 # -- what no alert can be begun of ---------------------------------------------------------------------------------------

@@ -94,6 +94,7 @@ class Desk:
         self.folder, self.patience = folder, patience
         self.changelog: dict[bytes, bytes] = {}
         self.published: list[AlertState] = []
+        self.taken_away: list[bytes | None] = []
         self.offset = 0
         self.start()
 
@@ -121,8 +122,10 @@ class Desk:
         for phase in self.stage.phases():
             for item in phase:
                 if isinstance(item, Outgoing):
-                    if item.topic == ALERTS:
-                        self.published.append(AlertState.model_validate_json(item.value))
+                    if item.topic == ALERTS and item.value is None:
+                        self.taken_away.append(item.key)
+                    elif item.topic == ALERTS:
+                        self.published.append(AlertState.model_validate_json(item.value or b""))
                 elif item[1].value is None:
                     self.changelog.pop(item[1].key, None)
                 else:

@@ -124,4 +124,5 @@ async def refused_positions(reader: LogReader) -> dict[Position, str]:
 
 async def published_alerts(reader: LogReader) -> list[AlertState]:
     """Every statement about an alert."""
-    return [AlertState.model_validate_json(record.value) for record in await reader.read([ALERTS])]
+    stated = [record.value for record in await reader.read([ALERTS])]
+    return [AlertState.model_validate_json(value) for value in stated if value is not None]
