@@ -1,4 +1,4 @@
-"""The page of the whole fleet ends last: while it fires, Alertmanager mutes the same objective's pages of slices.
+"""The page of the whole fleet ends last: while it fires, Alertmanager mutes the same objective's pages of slices in its incident.
 
 A slice whose share falls a little later than the fleet's would be notified as new in that moment. So the end of the fleet's page is told
 together with those of the slices that it mutes, or after five minutes, which is the short window of the fastest row: then a
@@ -43,7 +43,8 @@ def _is_page(alert: StatedAlert, scope: str) -> bool:
 
 
 def _shared(alert: StatedAlert) -> Iterator[_Key]:
-    """By what an alert mutes or is muted, as `alertmanager.yml` says: its objective and pool."""
+    """By what a page mutes or is muted, as `alertmanager.yml` says: its objective and incident, or pool where it has none."""
     labels = alert.labels
-    if labels.get("slo") and labels.get("pool"):
-        yield (labels["slo"], labels["pool"])
+    shared = "incident" if labels.get("incident") else "pool"
+    if labels.get("slo") and labels.get(shared):
+        yield (labels["slo"], shared, labels[shared])

@@ -355,6 +355,21 @@ def test_tickets_and_slices_of_other_objectives_keep_nothing_back_and_it_keeps_n
     batch = stepped(opened(FLEET), opened("pool=batch,bundle=v1", slo=OTHER_SLO, shard=1), decided(20))
     assert told(batch)[FLEET] == "resolved"
     assert told(stepped(opened(FLEET), opened(CANARY, shard=1), decided(20, shard=1)))[CANARY] == "resolved"
+    explained = opened(FLEET).model_copy(update={"suspects": (suspect(CANARY, 900, 1_000),)})
+    later = stepped(explained, opened(EUROPE, at_s=7_200, shard=1), decided(7_210))
+    assert len(set(incidents(later).values())) == 2
+    assert told(later)[FLEET] == "resolved", "it mutes slices of its own incident only"
+
+
+def test_alerts_without_an_incident_are_kept_back_by_objective_and_pool() -> None:
+    pages = stepped(opened(FLEET), opened(CANARY, shard=1), decided(20))
+    bare = [
+        each.model_copy(update={"labels": {name: text for name, text in each.labels.items() if name != "incident"}})
+        for each in pages.alerts
+    ]
+    assert [each.state for each in ends_together(bare, NOW_MS)] == ["firing", "firing"]
+    of_another_kind = [bare[0], *(each for each in pages.alerts if each.burn.slice == CANARY)]
+    assert [each.state for each in ends_together(of_another_kind, NOW_MS)] == ["resolved", "firing"]
 
 
 def test_after_a_restart_it_is_still_kept_back() -> None:

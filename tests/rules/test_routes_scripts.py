@@ -30,6 +30,8 @@ LATE_S = 2.0
 
 NEEDS_ALERTMANAGER = pytest.mark.needs("prometheus-alertmanager")
 
+TICKETS_WAIT = 'target_matchers: [severity="ticket", scope="slice", slo!="", pool!=""]\n    equal: [slo, pool]\n'
+
 INHIBITED = """\
 about: While a slice pages, its ticket is kept back.
 speed: 100
@@ -81,8 +83,14 @@ def test_a_change_of_the_routes_is_noticed_and_shown(
         ("telemetry_silent", '[severity="ticket", slo!=""]', '[severity="ticket"]'),
         ("slices_in_one_notification", "group_by: [alertname, incident]\n", "group_by: [alertname, incident, slice]\n"),
         ("two_incidents", "group_by: [alertname, incident]\n", "group_by: [alertname, pool]\n"),
-        ("every_slice_burns", "equal: [slo, pool]\n", "equal: [pool]\n"),
-        ("fleet_page_inhibits_tickets", "equal: [slo, pool]\n", "equal: [slo, slice]\n"),
+        ("every_slice_burns", "equal: [slo, incident]\n", "equal: [incident]\n"),
+        ("later_incident", "equal: [slo, incident]\n", "equal: [slo, pool]\n"),
+        ("fleet_page_inhibits_tickets", TICKETS_WAIT, TICKETS_WAIT.replace("pool]", "incident]")),
+        (
+            "pages_of_prometheus",
+            'pool!="", incident=""]\n    equal: [slo, pool]',
+            'pool!="", incident=""]\n    equal: [pool]',
+        ),
         ("pages_of_prometheus", 'incident!=""]\n      group_by', 'slo!=""]\n      group_by'),
         ("watchdog", "send_resolved: false", "send_resolved: true"),
     ],
