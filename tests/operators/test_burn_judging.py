@@ -253,7 +253,7 @@ def test_at_its_threshold_an_alert_comes_once_where_it_would_come_and_go() -> No
 
 def test_one_bad_turn_at_night_is_a_page_by_the_shipped_policy_for_what_must_never_happen() -> None:
     """From its bucket's end until no window of ten minutes has it, and a minute more."""
-    watched = policy_for(replace(SLO, policy="any-event"))
+    watched = policy_for(replace(SLO, policy="any-event", objective=Decimal("0.9999")))
     paging = Paging({SLO.name: SLO}, lives={SLO.name: watched.life})
     pages, states = Pages(), []
     for each in told(BurnRate(0, 1, [watched]), [(0, 1)] * 3 + [(1, 1)] + [(0, 1)] * 70):
