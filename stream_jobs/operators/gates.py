@@ -47,7 +47,7 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
     is_anything_judged = bool(pool.slices) or any(each.is_judged for each in judged.values())
     because = _why_paused(any(map(policy.protects, unjudged)), is_anything_judged)
     decision: Decision = "pause" if because else "continue"
-    return Verdict(decision, (), (), unjudged, pool.slices, because or "No slice got worse.")
+    return Verdict(decision, (), (), unjudged, pool.slices, because or "No slice got worse than allowed.")
 
 
 def metric_gate(baseline: Figures, candidate: Figures, metrics: Iterable[GateMetric]) -> Verdict:
