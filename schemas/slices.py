@@ -39,6 +39,16 @@ def slice_dimensions(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.split(","))
 
 
+def may_overlap(one: str, other: str) -> bool:
+    """Whether one turn can be of both slices: no dimension has two values.
+
+    >>> may_overlap("pool=realtime", "region=eu-west-1"), may_overlap("pool=realtime", "pool=batch,region=eu-west-1")
+    (True, False)
+    """
+    mine, others = slice_dimensions(one), slice_dimensions(other)
+    return all(others.get(name, value) == value for name, value in mine.items())
+
+
 def cut_of(text: str) -> str:
     """The name of the cut that a slice belongs to (`families.Cut.name`)."""
     return ",".join(slice_dimensions(text)) or EVERYTHING

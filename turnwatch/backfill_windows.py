@@ -14,7 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.slos import WatchedSlo
-from stream_jobs.operators.burn_windows import is_coarse, window_name, windows_version
+from stream_jobs.operators.burn_arithmetic import shares
+from stream_jobs.operators.burn_windows import is_coarse, window_columns, window_lengths, windows_version
 from stream_jobs.operators.error_budget import DAY_MS, expected_budgets, spending
 from turnwatch.backtest.instants import Instants, decided
 from turnwatch.backtest.series import Series
@@ -44,44 +45,26 @@ def rows_of_slice(
 ) -> pl.DataFrame | None:
     """Windows of one slice at some instants: at all of them if it is of a coarsest cut, otherwise where it burns."""
     slo, text = watched.slo, series.slices[place]
-    lengths = sorted({length for row in watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s})
+    lengths = window_lengths(watched)
     running = [np.append(0, np.cumsum(counts[place], dtype=np.int64)) for counts in (series.bad, series.total)]
-    bad, total = (np.stack([instants.sums(sums, length, places) for length in lengths]) for sums in running)
-    burns = np.divide(bad, total, out=np.zeros(total.shape), where=total > 0) / float(slo.budget_rate)
+    counts = np.stack([[instants.sums(sums, length, places) for length in lengths] for sums in running], axis=-1)
+    burns = shares(counts) / float(slo.budget_rate)
     chosen = np.flatnonzero((burns.max(axis=0) > 1) | is_coarse(text)) if len(places) else places
     chosen = chosen[series.first_ms[place] < series.ends_ms[places[chosen]]]
     if len(chosen) == 0:
         return None
-    bad, total, burns, places = bad[:, chosen], total[:, chosen], burns[:, chosen], places[chosen]
+    counts, places = counts[:, chosen], places[chosen]
     ends_ms = series.ends_ms[places]
-    period = lengths.index(slo.period_s)
     spent = spending(
         np.stack([_since_midnight(running[0], series, places)] * 2, axis=1),
-        expected_budgets(total[period], ends_ms - series.first_ms[place], slo),
+        expected_budgets(counts[lengths.index(slo.period_s), :, 1], ends_ms - series.first_ms[place], slo),
     )
-    left = np.broadcast_to(1 - burns[period], burns.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        exhausted_in_s = np.where(burns > 0, np.maximum(left, 0) * float(slo.period_s) / burns, np.nan)
-    count = len(chosen)
-    return pl.DataFrame(
-        {
-            "window": np.repeat([window_name(length) for length in lengths], count),
-            "window_s": np.repeat(np.array(lengths, dtype=np.int64), count),
-            "bad": bad.ravel(),
-            "total": total.ravel(),
-            "burn": burns.ravel(),
-            "budget_left": left.ravel(),
-            "exhausted_in_s": exhausted_in_s.ravel(),
-            "spent_today": np.tile(spent.today, len(lengths)),
-            "one_failure_costs": np.tile(spent.one_failure, len(lengths)),
-            "decided_ms": np.tile(ends_ms, len(lengths)),
-            "version": np.tile(np.array([windows_version(int(end), 0.0) for end in ends_ms]), len(lengths)),
-        }
-    ).with_columns(
-        pl.col("exhausted_in_s", "spent_today", "one_failure_costs").fill_nan(None),
-        pl.col("decided_ms").cast(pl.Datetime("ms", "UTC")).alias("decided_at"),
+    versions = np.array([windows_version(int(end_ms), 0.0) for end_ms in ends_ms])
+    return window_columns(slo, lengths, counts, spent).with_columns(
+        pl.Series("decided_ms", np.tile(ends_ms, len(lengths))),
+        pl.Series("decided_at", np.tile(ends_ms, len(lengths))).cast(pl.Datetime("ms", "UTC")),
+        pl.Series("version", np.tile(versions, len(lengths))),
         slice=pl.lit(text),
-        slo=pl.lit(slo.name),
         completeness=pl.lit(1.0),
     )
 

@@ -11,9 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
-from schemas.slos import LowTraffic
 from stream_jobs.operators.history import Counts
 
 _INT64_SAFE = 2**62
@@ -61,24 +59,11 @@ def exhausted_in_s(left: float, burning: float, period_s: int) -> float | None:
     return left * period_s / burning if burning > 0 else None
 
 
-def bad_share_at_least(bad: int, total: int, confidence: float) -> float:
-    """One-sided Clopper-Pearson lower bound of the bad share.
+def shares(counts: Counts) -> NDArray[np.float64]:
+    """Bad shares of counts of shape (..., 2), as floating-point numbers; 0 without traffic.
 
-    Source: Clopper and Pearson (1934), through the inverse of the regularised incomplete beta function.
-
-    >>> round(bad_share_at_least(9, 10, 0.95), 3)
-    0.606
+    >>> shares(np.array([[1, 4], [0, 0]])).tolist()
+    [0.25, 0.0]
     """
-    if bad == 0:
-        return 0.0
-    return float(betaincinv(bad, total - bad + 1, 1 - confidence))
-
-
-def evidence_is_enough(
-    bad: int, total: int, threshold: Decimal | Fraction, expected_budget: float | None, rule: LowTraffic
-) -> bool:
-    """Whether a long window holds enough failures to wake somebody (`LowTraffic`)."""
-    if bad < rule.bad_events_min or bad_share_at_least(bad, total, rule.confidence) <= float(threshold):
-        return False
-    many = bad >= 10 * rule.bad_events_min
-    return many or (expected_budget is not None and bad >= float(rule.budget_share_min) * expected_budget)
+    bad, total = counts[..., 0], counts[..., 1]
+    return np.divide(bad, total, out=np.zeros(total.shape), where=total > 0)

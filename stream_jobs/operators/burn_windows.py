@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.slices import slice_dimensions
-from schemas.slos import TIME_SLICE_S, WatchedSlo
-from stream_jobs.operators.error_budget import expected_budgets, histories_ms, midnight_ms, spending
+from schemas.slos import TIME_SLICE_S, Slo, WatchedSlo
+from stream_jobs.operators.burn_arithmetic import shares
+from stream_jobs.operators.error_budget import Spending, expected_budgets, histories_ms, midnight_ms, spending
 from stream_jobs.operators.history import Counts, History
 from stream_jobs.operators.slice_numbers import MINUTE_MS, SliceNumbers
 
@@ -122,26 +124,42 @@ class Windows:
 
 def window_rows(watch: Watch, windows: Windows, slices: SliceNumbers, completeness: float) -> pl.DataFrame | None:
     """Windows of every slice of the coarsest cut, and of any other slice that spends faster than allowed."""
-    slo = watch.watched.slo
-    lengths = sorted({length for row in watch.watched.rows for length in (row.long_s, row.short_s)} | {slo.period_s})
+    slo, lengths = watch.watched.slo, window_lengths(watch.watched)
     counts = np.stack([windows.of(length)[watch.slices, watch.indicator] for length in lengths])
-    burns = _shares(counts) / float(slo.budget_rate)
+    burns = shares(counts) / float(slo.budget_rate)
     chosen = np.flatnonzero(watch.is_coarse | (burns.max(axis=0) > 1))
     if len(chosen) == 0:
         return None
-    counts, burns, numbers = counts[:, chosen], burns[:, chosen], watch.slices[chosen]
+    counts, numbers = counts[:, chosen], watch.slices[chosen]
     budgets = expected_budgets(
         counts[lengths.index(slo.period_s), :, 1], windows.histories_ms(slices, numbers, watch.indicator), slo
     )
     spent = spending(windows.today()[numbers, watch.indicator], budgets)
-    left = np.broadcast_to(1 - burns[lengths.index(slo.period_s)], burns.shape)
+    return window_columns(slo, lengths, counts, spent).with_columns(
+        pl.Series("slice", [slices.texts[number] for number in numbers] * len(lengths)),
+        decided_ms=pl.lit(windows.end_ms, pl.Int64),
+        decided_at=pl.lit(windows.end_ms, pl.Int64).cast(pl.Datetime("ms", "UTC")),
+        completeness=pl.lit(completeness),
+        version=pl.lit(windows_version(windows.end_ms, completeness), pl.Int64),
+    )
+
+
+def window_lengths(watched: WatchedSlo) -> list[int]:
+    """The windows, in seconds, that are told of an objective: those of its rows, and its period."""
+    return sorted({length for row in watched.rows for length in (row.long_s, row.short_s)} | {watched.slo.period_s})
+
+
+def window_columns(slo: Slo, lengths: Sequence[int], counts: Counts, spent: Spending) -> pl.DataFrame:
+    """What is told of windows of these lengths, window by window, from `counts` of shape (lengths, n, 2); the period is one."""
+    burns = shares(counts) / float(slo.budget_rate)
+    left = np.broadcast_to(1 - burns[list(lengths).index(slo.period_s)], burns.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         exhausted_in_s = np.where(burns > 0, np.maximum(left, 0) * float(slo.period_s) / burns, np.nan)
+    told = counts.shape[1]
     return pl.DataFrame(
         {
-            "slice": [slices.texts[number] for number in numbers] * len(lengths),
-            "window": np.repeat([window_name(length) for length in lengths], len(chosen)),
-            "window_s": np.repeat(np.array(lengths, dtype=np.int64), len(chosen)),
+            "window": np.repeat([window_name(length) for length in lengths], told),
+            "window_s": np.repeat(np.array(lengths, dtype=np.int64), told),
             "bad": counts[..., 0].ravel(),
             "total": counts[..., 1].ravel(),
             "burn": burns.ravel(),
@@ -150,14 +168,7 @@ def window_rows(watch: Watch, windows: Windows, slices: SliceNumbers, completene
             "spent_today": np.tile(spent.today, len(lengths)),
             "one_failure_costs": np.tile(spent.one_failure, len(lengths)),
         }
-    ).with_columns(
-        pl.col("exhausted_in_s", "spent_today", "one_failure_costs").fill_nan(None),
-        slo=pl.lit(slo.name),
-        decided_ms=pl.lit(windows.end_ms, pl.Int64),
-        decided_at=pl.lit(windows.end_ms, pl.Int64).cast(pl.Datetime("ms", "UTC")),
-        completeness=pl.lit(completeness),
-        version=pl.lit(windows_version(windows.end_ms, completeness), pl.Int64),
-    )
+    ).with_columns(pl.col("exhausted_in_s", "spent_today", "one_failure_costs").fill_nan(None), slo=pl.lit(slo.name))
 
 
 def windows_version(end_ms: int, completeness: float) -> int:
@@ -171,8 +182,3 @@ def windows_version(end_ms: int, completeness: float) -> int:
 
 def is_coarse(text: str) -> bool:
     return len(slice_dimensions(text)) == 1
-
-
-def _shares(counts: Counts) -> NDArray[np.float64]:
-    bad, total = counts[..., 0], counts[..., 1]
-    return np.divide(bad, total, out=np.zeros(total.shape), where=total > 0)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.slos import Slo
+from stream_jobs.operators.burn_arithmetic import shares
 from stream_jobs.operators.history import Counts
 
 _DOUBT = 1e-9
@@ -24,12 +25,12 @@ def exhausting_shares(period: Counts, slo: Slo, within_s: int) -> NDArray[np.flo
     `period`, of shape (n, 2), are the counts of the whole period; without any traffic all of the budget is left.
     """
     rate = float(slo.budget_rate)
-    return np.maximum(rate, (rate - _shares(period)) * (slo.period_s / within_s))
+    return np.maximum(rate, (rate - shares(period)) * (slo.period_s / within_s))
 
 
 def exhausts(counts: Counts, period: Counts, slo: Slo, within_s: int, part: Fraction) -> NDArray[np.bool_]:
     """Whether the bad share of these windows is strictly above `part` of the one that exhausts; never without traffic."""
-    share, limit = _shares(counts), float(part) * exhausting_shares(period, slo, within_s)
+    share, limit = shares(counts), float(part) * exhausting_shares(period, slo, within_s)
     above = share > limit
     size = share + float(slo.budget_rate) * max(1.0, slo.period_s / within_s)
     for place in np.flatnonzero(np.abs(share - limit) <= _DOUBT * (size + limit)):
@@ -41,8 +42,3 @@ def _is_above(counts: list[int], period: list[int], slo: Slo, within_s: int, par
     rate = Fraction(slo.budget_rate)
     left = rate - (Fraction(*period) if period[1] else 0)
     return counts[1] > 0 and Fraction(*counts) > part * max(rate, left * slo.period_s / within_s)
-
-
-def _shares(counts: Counts) -> NDArray[np.float64]:
-    bad, total = counts[:, 0], counts[:, 1]
-    return np.divide(bad, total, out=np.zeros(len(total)), where=total > 0)

@@ -13,10 +13,11 @@ from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv
+from scipy.special import betainc
 
 from schemas.slos import TIME_SLICE_S, LowTraffic, Slo, WatchedSlo
-from stream_jobs.operators.burn_arithmetic import exceeds
+from stream_jobs.operators.burn_arithmetic import exceeds, shares
+from stream_jobs.operators.evidence import share_at_least
 from stream_jobs.operators.history import TIME_SLICES, Counts
 
 Floats = NDArray[np.float64]
@@ -90,12 +91,4 @@ def bad_by_chance(turns: Counts, minutes: Counts, allowed: Decimal) -> Floats:
     """
     mean = turns[:, 1] / np.maximum(minutes[:, 1], 1)
     at_least = np.maximum(1.0, mean * float(allowed))
-    share = turns[:, 0] / np.maximum(turns[:, 1], 1)
-    return np.asarray(betainc(at_least, np.maximum(mean - at_least, 0) + 1, share), dtype=np.float64)
-
-
-def share_at_least(counts: Counts, confidence: float) -> Floats:
-    """One-sided Clopper-Pearson lower bounds of bad shares (`burn_arithmetic.bad_share_at_least`, for many)."""
-    bad, total = counts[:, 0], counts[:, 1]
-    bound = betaincinv(np.maximum(bad, 1), np.maximum(total - bad, 0) + 1, 1 - confidence)
-    return np.where(bad > 0, bound, 0.0)
+    return np.asarray(betainc(at_least, np.maximum(mean - at_least, 0) + 1, shares(turns)), dtype=np.float64)

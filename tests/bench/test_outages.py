@@ -13,7 +13,7 @@ from schemas.families import OPERATIONAL, TURNS
 from schemas.frames import FrameHeader, decode_header, decode_rows, encode
 from schemas.rejections import Rejected
 from schemas.slos import PolicyRow, WatchedSlo
-from stream_jobs.operators.burn_arithmetic import bad_share_at_least
+from tests.operators.evidence_twin import bad_share_at_least
 from turnwatch.backtest.engine import alerts
 from turnwatch.backtest.series import Series, Span
 from turnwatch.bench.detection import DELAYS_S, HISTORY_MS, SLO, STRAGGLING_S

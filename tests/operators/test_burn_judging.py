@@ -56,7 +56,7 @@ def test_at_its_threshold_a_row_keeps_an_alert_and_at_the_lowered_one_no_more() 
     """A lowered threshold of 12.96 %."""
     assert of_shares((144, 1_000), (144, 1_000)).holding == {PAGED}
     assert of_shares((1_297, 10_000), (1_297, 10_000)).holding == {PAGED}
-    assert of_shares((1_296, 10_000), (1_297, 10_000)).holding == set()
+    assert of_shares((2_592, 20_000), (1_297, 10_000)).holding == set()
     assert of_shares((1_297, 10_000), (1_296, 10_000)).holding == set()
     assert of_shares((145, 1_000), (145, 1_000)).holding == set(), "it burns"
 

@@ -18,9 +18,10 @@ from schemas.families import AUDIENCE, INDICATORS, OPERATIONAL, TURNS
 from schemas.partials import Partial, partial_schema
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
 from stream_jobs.agents.burn_rate import in_parts
-from stream_jobs.operators.burn_arithmetic import budget_left, burn, evidence_is_enough, exceeds, exhausted_in_s
+from stream_jobs.operators.burn_arithmetic import budget_left, burn, exceeds, exhausted_in_s
 from stream_jobs.operators.burn_rate import BurnRate, Decided
 from stream_jobs.operators.history import History
+from tests.operators.evidence_twin import evidence_is_enough
 
 START_MS = 1_700_000_000_000 // 3_600_000 * 3_600_000
 PAGE = PolicyRow("page_1h_5m", 3_600, 300, Decimal("0.144"), Decimal("14.4"), "page")

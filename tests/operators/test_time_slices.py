@@ -19,15 +19,15 @@ from schemas.burns import DECISION_FORMAT, Burn, decode, encode
 from schemas.families import AUDIENCE, TURNS
 from schemas.partials import Partial
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
-from stream_jobs.operators.burn_arithmetic import bad_share_at_least
 from stream_jobs.operators.burn_rate import BurnRate
+from stream_jobs.operators.evidence import share_at_least
 from stream_jobs.operators.time_slices import (
     bad_by_chance,
     column_of,
     minutes_are_evident,
-    share_at_least,
     slice_counts,
 )
+from tests.operators.evidence_twin import bad_share_at_least
 from tests.operators.test_burn_rate import FLEET, OUTAGE, PAGE, SLO, START_MS, partial, told
 
 MINUTES_SLO = replace(SLO, name="minutes", budgeting="time_slices", time_slice_target=Decimal("0.95"))

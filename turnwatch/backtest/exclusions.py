@@ -7,26 +7,24 @@ both tells how much. Where the series has none, or it does not add up to the sli
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from re import fullmatch
 
 import numpy as np
-import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from numpy.typing import NDArray
 
 from schemas.exclusions import MINUTE_MS
 from schemas.failures import BadInput
-from schemas.slices import EVERYTHING, SLICE_PATTERN, cut_of, slice_dimensions
+from schemas.slices import EVERYTHING, cut_of, may_overlap, slice_dimensions
 from schemas.slos import Slo
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect, explained
 from turnwatch.backtest.series import Series
-from turnwatch.backtest.tables import read_instants
+from turnwatch.backtest.stretches import Kind, Stretch, read_stretches
 
+_EXCLUSION = Kind("exclusion", ("from", "to", "slice", "slo"), "write one as pool=realtime,region=eu-west-1, or all")
 IN_CLICKHOUSE = "clickhouse"
 """What is written in place of a file for the exclusions that are in force in ClickHouse."""
 _IN_FORCE = """SELECT any(slo), any(slice), toUnixTimestamp64Milli(any(from_at)), toUnixTimestamp64Milli(any(to_at))
@@ -58,7 +56,7 @@ class Taken:
 def taken(series: Series, place: int, slo: Slo, exclusions: Sequence[Excluded]) -> Taken:
     """What the exclusions take from one slice of a series."""
     text = series.slices[place]
-    met = [each for each in exclusions if each.slo in (EVERYTHING, slo.name) and _overlap(each.slice, text)]
+    met = [each for each in exclusions if each.slo in (EVERYTHING, slo.name) and may_overlap(each.slice, text)]
     buckets = series.span.buckets
     found = Taken(np.zeros(buckets, np.int64), np.zeros(buckets, np.int64), np.zeros(buckets, bool))
     if not met:
@@ -115,12 +113,6 @@ def _holds(one: str, other: str) -> bool:
     return slice_dimensions(one).items() <= slice_dimensions(other).items()
 
 
-def _overlap(one: str, other: str) -> bool:
-    """Whether one turn can be of both slices."""
-    mine, others = slice_dimensions(one), slice_dimensions(other)
-    return all(others.get(name, value) == value for name, value in mine.items())
-
-
 def read_excluded(address: ClickHouseAddress) -> tuple[Excluded, ...]:
     """What is in force in ClickHouse."""
     client = connect(address)
@@ -135,32 +127,11 @@ def read_excluded(address: ClickHouseAddress) -> tuple[Excluded, ...]:
 
 def read_excluded_file(path: Path) -> tuple[Excluded, ...]:
     """A CSV of from, to and, if wanted, slice and slo; raises `BadInput` with the line of what cannot be meant."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: there is no such file; `{IN_CLICKHOUSE}` reads what was declared.") from None
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise BadInput(f"{path}: this cannot be read as CSV.") from None
-    header = lines[0] if lines else []
-    unknown = [name for name in header if name not in ("from", "to", "slice", "slo")]
-    if unknown or not {"from", "to"} <= set(header):
-        what = f"there is no column {unknown[0]!r}" if unknown else "the columns from and to are needed"
-        raise BadInput(f"{path}:1: {what}: write from,to,slice,slo.")
-    return tuple(_excluded(f"{path}:{number}", header, line) for number, line in enumerate(lines[1:], 2) if line)
+    rows = read_stretches(path, _EXCLUSION, f"; `{IN_CLICKHOUSE}` reads what was declared")
+    return tuple(_excluded(row) for row in rows)
 
 
-def _excluded(where: str, header: Sequence[str], line: Sequence[str]) -> Excluded:
-    if len(line) != len(header):
-        raise BadInput(f"{where}: the line does not have the fields of the header.")
-    values = dict(zip(header, line, strict=True))
-    written = pl.Series([values["from"], values["to"]])
-    from_ms, to_ms = read_instants(written, "an exclusion's time", lambda _: where).tolist()
-    if from_ms >= to_ms:
-        raise BadInput(f"{where}: the exclusion ends before it begins: write the earlier time first.")
-    if from_ms % MINUTE_MS or to_ms % MINUTE_MS:
-        raise BadInput(f"{where}: an exclusion is of whole minutes: leave the seconds out.")
-    text = values.get("slice") or EVERYTHING
-    if not fullmatch(SLICE_PATTERN, text):
-        raise BadInput(f"{where}: {text!r} is no slice: write one as pool=realtime,region=eu-west-1, or all.")
-    return Excluded(from_ms, to_ms, text, values.get("slo") or EVERYTHING)
+def _excluded(row: Stretch) -> Excluded:
+    if row.from_ms % MINUTE_MS or row.to_ms % MINUTE_MS:
+        raise BadInput(f"{row.where}: an exclusion is of whole minutes: leave the seconds out.")
+    return Excluded(row.from_ms, row.to_ms, row.slice, row.values.get("slo") or EVERYTHING)

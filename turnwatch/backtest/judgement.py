@@ -7,25 +7,24 @@ region does not. A page that no incident explains is false.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from re import fullmatch
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from schemas.failures import BadInput
-from schemas.slices import EVERYTHING, SLICE_PATTERN, slice_dimensions
+from schemas.slices import EVERYTHING, may_overlap
 from schemas.slos import WatchedSlo
+from stream_jobs.operators.burn_arithmetic import shares
 from turnwatch.backtest.engine import Alerted, slice_at
 from turnwatch.backtest.exclusions import Excluded, taken
 from turnwatch.backtest.series import Series
-from turnwatch.backtest.tables import read_instants
+from turnwatch.backtest.stretches import Kind, read_stretches
 
 HOUR_MS = 3_600_000
+_INCIDENT = Kind("incident", ("from", "to", "slice"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +50,7 @@ class Detection:
 
 def read_incidents(path: Path) -> tuple[Incident, ...]:
     """A CSV of from, to and, if wanted, slice; raises `BadInput` with the line of what cannot be meant."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: there is no such file.") from None
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise BadInput(f"{path}: this cannot be read as CSV.") from None
-    header = lines[0] if lines else []
-    unknown = [name for name in header if name not in ("from", "to", "slice")]
-    if unknown or not {"from", "to"} <= set(header):
-        what = f"there is no column {unknown[0]!r}" if unknown else "the columns from and to are needed"
-        raise BadInput(f"{path}:1: {what}: write from,to,slice.")
-    return tuple(_incident(path, number, header, line) for number, line in enumerate(lines[1:], 2) if line)
-
-
-def _incident(path: Path, number: int, header: Sequence[str], line: Sequence[str]) -> Incident:
-    if len(line) != len(header):
-        raise BadInput(f"{path}:{number}: the line does not have the fields of the header.")
-    values = dict(zip(header, line, strict=True))
-    written = pl.Series([values["from"], values["to"]])
-    from_ms, to_ms = read_instants(written, "an incident's time", lambda _: f"{path}:{number}").tolist()
-    if from_ms >= to_ms:
-        raise BadInput(f"{path}:{number}: the incident ends before it begins: write the earlier time first.")
-    text = values.get("slice") or EVERYTHING
-    if not fullmatch(SLICE_PATTERN, text):
-        raise BadInput(f"{path}:{number}: {text!r} is no slice: write one as pool=realtime,region=eu-west-1.")
-    return Incident(from_ms, to_ms, text)
+    return tuple(Incident(row.from_ms, row.to_ms, row.slice) for row in read_stretches(path, _INCIDENT))
 
 
 def detections(alerts: Sequence[Alerted], incidents: Sequence[Incident]) -> list[Detection]:
@@ -96,19 +69,13 @@ def false_pages(alerts: Sequence[Alerted], incidents: Sequence[Incident]) -> lis
 def _finds(page: Alerted, incident: Incident) -> bool:
     """Whether the page came of the incident, or was open when it began."""
     was_open = page.from_ms < incident.from_ms and (page.to_ms is None or page.to_ms > incident.from_ms)
-    return _explains(page, incident) or (was_open and _agree(page.slice, incident.slice))
+    return _explains(page, incident) or (was_open and may_overlap(page.slice, incident.slice))
 
 
 def _explains(page: Alerted, incident: Incident) -> bool:
     still_seen_ms = page.row.short_s * 1_000
     is_then = incident.from_ms <= page.from_ms <= incident.to_ms + still_seen_ms
-    return is_then and _agree(page.slice, incident.slice)
-
-
-def _agree(one: str, other: str) -> bool:
-    """Whether two slices can hold the same turn: no dimension has two values."""
-    mine, others = slice_dimensions(one), slice_dimensions(other)
-    return all(others.get(name, value) == value for name, value in mine.items())
+    return is_then and may_overlap(page.slice, incident.slice)
 
 
 def budget_curve(
@@ -135,7 +102,5 @@ def budget_curve(
 
 
 def _left(counts: NDArray[np.int64], watched: WatchedSlo) -> NDArray[np.float64]:
-    bad, total = counts.T
-    share = np.divide(bad, total, out=np.zeros(len(total)), where=total > 0)
-    left: NDArray[np.float64] = 1 - share / float(watched.slo.budget_rate)
+    left: NDArray[np.float64] = 1 - shares(counts) / float(watched.slo.budget_rate)
     return left

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.slos import PolicyRow, WatchedSlo
-from stream_jobs.operators.burn_arithmetic import exceeds
+from stream_jobs.operators.burn_arithmetic import exceeds, shares
 from stream_jobs.operators.error_budget import expected_budgets
+from stream_jobs.operators.evidence import evident
 from stream_jobs.operators.exhaustion import exhausting_shares, exhausts
 from stream_jobs.operators.history import Counts
 from stream_jobs.operators.time_slices import minutes_are_evident, slice_counts
-from turnwatch.backtest.evidence import evidence_holds
 from turnwatch.backtest.instants import Flags, Instants, Sums
 from turnwatch.backtest.series import MINUTE_MS, Series
 
@@ -70,7 +70,7 @@ class Slice:
     def burns(self, length_s: int) -> Floats:
         """The burn over a window at every instant; 0 without traffic."""
         counts = self.counts(length_s, np.arange(len(self._bad)))
-        return _shares(counts) / float(self._watched.slo.budget_rate)
+        return shares(counts) / float(self._watched.slo.budget_rate)
 
     def factors(self, row: PolicyRow) -> Floats:
         """The burn that the row fires above, at every instant."""
@@ -135,14 +135,14 @@ class Slice:
         budgets = expected_budgets(period[chosen, 1], ends_ms - self._first_ms, slo)
         thresholds = self._thresholds(row, period[chosen]) * part
         if slo.time_slice_target is None:
-            enough = evidence_holds(long[chosen, 0], long[chosen, 1], thresholds, budgets, rule)
+            enough = evident(long[chosen], thresholds, budgets, rule)
         else:
             windows = [self._instants.sums(sums, row.long_s, places[chosen]) for sums in self._turn_sums]
             turns = np.stack(windows, axis=1)
             enough = minutes_are_evident(turns, long[chosen], thresholds, slo.turns_allowed, budgets, rule)
-        evident = np.zeros(len(flags), dtype=bool)
-        evident[chosen] = enough
-        return evident
+        holds = np.zeros(len(flags), dtype=bool)
+        holds[chosen] = enough
+        return holds
 
     def _thresholds(self, row: PolicyRow, period: Counts) -> Floats:
         if row.within_s is not None:
@@ -174,8 +174,3 @@ def _running(counts: NDArray[np.generic]) -> Sums:
     sums = np.zeros(len(counts) + 1, dtype=dtype)
     np.cumsum(counts, dtype=dtype, out=sums[1:])
     return sums
-
-
-def _shares(counts: Counts) -> Floats:
-    bad, total = counts[:, 0], counts[:, 1]
-    return np.divide(bad, total, out=np.zeros(len(total)), where=total > 0)
