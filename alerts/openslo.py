@@ -161,7 +161,7 @@ def _nobody_counts(stage: str, op: str, value: Decimal) -> str:
     known = ", ".join(f"{stage} {_SIGN[op]} {counted} ms (`op: {op}`)" for _, counted, op in nearest_first)
     return (
         f"Nobody counts turns with {stage} {_SIGN[op]} {clipped(str(value))} ms; counted is {known}. "
-        "Take that, or declare an indicator in schemas/families.py "
+        "Take that, or declare an indicator in schemas/families/ "
         "(`turnwatch backtest --threshold-ms` judges any threshold on the past, between bounds)."
     )
 

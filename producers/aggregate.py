@@ -11,11 +11,12 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from producers.observations import AMOUNTS, LATENCIES
+from producers.observations import AMOUNTS, COUNTS, LATENCIES
 from schemas.families import (
     HEARTBEATS,
     INDICATORS,
     OPERATIONAL,
+    OUTCOMES,
     SCALE_OF_STAGE,
     STAGE_LATENCIES,
     STREAMS,
@@ -47,6 +48,37 @@ def turn_rows(turns: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFrame:
         turns.group_by(partition.dimensions)
         .agg(measures)
         .select(*partition.dimensions, *TURNS.measure_names)
+        .sort(partition.dimensions)
+    )
+
+
+def outcome_rows(turns: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFrame:
+    """One row per cell of the partition, with every measure of family `outcomes`."""
+    claims = {
+        "successes": "is_success",
+        "errors": "is_error",
+        "abandonments": "is_abandoned",
+        "interruptions": "is_interrupted",
+        "handoffs": "is_handoff",
+        "cancellations": "is_cancelled",
+        "refusals": "is_refused",
+        "synthetic_voices": "is_synthetic_voice",
+        "lookups_stale": "is_retrieval_stale",
+    }
+    jitter = _whole_ms("jitter_ms")
+    measures = {
+        "outcomes": pl.len(),
+        **{name: pl.col(claim).sum() for name, claim in claims.items()},
+        "lookups": pl.col("is_retrieval_stale").count(),
+        **{name: pl.col(name).sum() for name in COUNTS},
+        "jitter_turns": pl.col("jitter_ms").count(),
+        "jitter_ms_sum": jitter.sum(),
+        "jitter_ms_sumsq": (jitter * jitter).sum(),
+    }
+    return (
+        turns.group_by(partition.dimensions)
+        .agg(expression.cast(pl.Int64).alias(name) for name, expression in measures.items())
+        .select(*partition.dimensions, *OUTCOMES.measure_names)
         .sort(partition.dimensions)
     )
 
@@ -89,7 +121,7 @@ def heartbeat_rows(region: str, reports: Mapping[str, Mapping[str, int]]) -> pl.
 def _one_stage(turns: pl.DataFrame, stage: str) -> pl.DataFrame:
     scale = SCALE_OF_STAGE[stage]
     cell = OPERATIONAL.dimensions
-    happened = turns.select(*cell, latency_ms=pl.col(LATENCIES[stage])).drop_nulls("latency_ms")
+    happened = turns.select(*cell, latency_ms=_latency_of(stage)).drop_nulls("latency_ms")
     buckets = bucket_indexes(happened["latency_ms"].to_numpy(), scale)
     rounded = _whole_ms("latency_ms")
     return (
@@ -104,6 +136,14 @@ def _one_stage(turns: pl.DataFrame, stage: str) -> pl.DataFrame:
     )
 
 
+def _latency_of(stage: str) -> pl.Expr:
+    """The stage's latency, null where it did not happen. How long an interrupted turn would have taken nobody knows."""
+    if stage not in ("turn", "interrupted"):
+        return pl.col(LATENCIES[stage])
+    is_interrupted = pl.col("is_interrupted").fill_null(False)
+    return pl.when(is_interrupted == (stage == "interrupted")).then(pl.col(LATENCIES["turn"]))
+
+
 def _whole_ms(column: str) -> pl.Expr:
     """The latency in whole milliseconds, halves rounded up."""
     return (pl.col(column) + 0.5).floor().cast(pl.Int64)
@@ -114,7 +154,7 @@ def _judged(indicator: Indicator) -> tuple[pl.Expr, pl.Expr]:
         judged = pl.col(_OUTCOME_JUDGED[indicator.name])
         is_bad = judged
     else:
-        judged = pl.col(LATENCIES[indicator.stage])
+        judged = _latency_of(indicator.stage)
         is_bad = (
             judged >= indicator.threshold_ms if indicator.bad_when == "at_or_above" else judged > indicator.threshold_ms
         )

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from producers import ndjson
-from producers.aggregate import heartbeat_rows, stage_rows, stream_rows, turn_rows
+from producers.aggregate import heartbeat_rows, outcome_rows, stage_rows, stream_rows, turn_rows
 from producers.duplex import duplex_rows, no_duplex_events, sift_duplex
 from producers.gate import Cells, gate, sessions_of
 from producers.observations import no_stream_changes, no_turns, sift_stream_changes, sift_turns
@@ -26,6 +26,7 @@ from schemas.families import (
     HEARTBEATS,
     K_SESSIONS_MIN,
     OPERATIONAL,
+    OUTCOMES,
     STAGE_LATENCIES,
     STREAMS,
     TURNS,
@@ -107,7 +108,7 @@ class Collector:
         sifted = sift_turns(turns)
         room = max(0, self.observations_max - self._turns_waiting)
         kept = sifted.sound.head(room)
-        for family in (TURNS, STAGE_LATENCIES):
+        for family in (TURNS, STAGE_LATENCIES, OUTCOMES):
             report = self._reports[family.name]
             report.observations_seen += len(turns)
             report.observations_dropped += len(turns) - len(kept)
@@ -158,6 +159,7 @@ class Collector:
         self._minute.append(ready.select("ended_at_ms", "session", *_AUDIENCE_INPUTS))
         for start_ms, turns in _by_window(ready, "ended_at_ms", WINDOW_MS):
             yield from self._frames(TURNS, OPERATIONAL, start_ms, turn_rows(turns, OPERATIONAL))
+            yield from self._frames(OUTCOMES, OPERATIONAL, start_ms, outcome_rows(turns, OPERATIONAL))
             stages = stage_rows(turns)
             if len(stages):
                 yield from self._frames(STAGE_LATENCIES, OPERATIONAL, start_ms, stages)

@@ -13,28 +13,48 @@ from operator import and_
 
 import polars as pl
 
-from schemas.dimensions import DIMENSIONS
-from schemas.families import OPERATIONAL, STAGES, TURNS
+from schemas.dimensions import DIMENSIONS, GENERALISED
+from schemas.families import COSTS, OPERATIONAL, OUTCOMES, PARTS, QUALITY, QUEUES, RELEASES, STAGES, TURNS
 
-LATENCIES = {stage: f"{stage}_ms" for stage in STAGES}
-"""Column of each stage's latency in ms; null where the stage did not happen."""
+LATENCIES = {stage: f"{stage}_ms" for stage in STAGES if stage != "interrupted"}
+"""Column of each stage's latency in ms; null where the stage did not happen. An interrupted turn's whole is in `turn_ms`."""
 
-WHOLES = ("first_audio", "turn")
 AMOUNTS = ("audio_in_ms", "audio_out_ms", "tokens_in", "tokens_out")
+COUNTS = (
+    "tool_calls",
+    "tool_calls_unsafe",
+    "retries",
+    "fallbacks",
+    "shadows",
+    "tokens_cached",
+    "tokens_audio",
+    "chunks",
+    "chunks_late",
+)
+"""Further amounts of a turn; 0 where a producer does not count them."""
+TURN_DIMENSIONS = tuple(dict.fromkeys((*TURNS.dimensions, *OUTCOMES.dimensions)))
 
 TURN_COLUMNS: dict[str, pl.DataType] = {
     "ended_at_ms": pl.Int64(),
     "session": pl.UInt64(),
-    **{name: pl.String() for name in TURNS.dimensions},
-    **{name: pl.Int64() for name in AMOUNTS},
+    **{name: pl.String() for name in TURN_DIMENSIONS},
+    **{name: pl.Int64() for name in (*AMOUNTS, *COUNTS)},
     **{column: pl.Float64() for column in LATENCIES.values()},
+    "jitter_ms": pl.Float64(),
     "is_error": pl.Boolean(),
     "is_abandoned": pl.Boolean(),
     "is_retrieval_stale": pl.Boolean(),
     "is_privacy_error": pl.Boolean(),
+    "is_interrupted": pl.Boolean(),
+    "is_success": pl.Boolean(),
+    "is_handoff": pl.Boolean(),
+    "is_cancelled": pl.Boolean(),
+    "is_refused": pl.Boolean(),
+    "is_synthetic_voice": pl.Boolean(),
 }
 """`session` is an opaque keyed hash; `is_retrieval_stale` is null where nothing was retrieved, `is_privacy_error` where
-nobody looked for one (such as a redaction that failed, or words that reached a caller they were not for)."""
+nobody looked for one (such as a redaction that failed, or words that reached a caller they were not for), and other claims
+where nobody knows."""
 
 STREAM_COLUMNS: dict[str, pl.DataType] = {
     "at_ms": pl.Int64(),
@@ -43,6 +63,45 @@ STREAM_COLUMNS: dict[str, pl.DataType] = {
     **{name: pl.String() for name in OPERATIONAL.dimensions},
 }
 """Changes of streams; the dimensions of an end may be null, it takes those of its start."""
+
+
+QUEUE_COLUMNS: dict[str, pl.DataType] = {
+    "at_ms": pl.Int64(),
+    "host": pl.String(),
+    **{name: pl.String() for name in QUEUES.dimensions},
+    "queue": pl.String(),
+    **{name: pl.Int64() for name in QUEUES.measure_names if name not in ("depth_from", "depth_to")},
+}
+"""Samples of engines: gauges as they are at `at_ms`, counters since the sample before. `host` tells engines apart, and stays here."""
+
+QUALITY_COLUMNS: dict[str, pl.DataType] = {
+    "at_ms": pl.Int64(),
+    "session": pl.UInt64(),
+    **{name: pl.String() for name in QUALITY.dimensions},
+    **{
+        name: pl.Int64()
+        for name in QUALITY.measure_names
+        if name != "calls" and not name.endswith("sumsq") and name != "word_errors_by_words"
+    },
+}
+"""Labelled calls, stamped with when they took place, however late the label comes."""
+
+COST_COLUMNS: dict[str, pl.DataType] = {
+    "at_ms": pl.Int64(),
+    "session": pl.UInt64(),
+    **{name: pl.String() for name in COSTS.dimensions},
+    **{name: pl.Int64() for name in COSTS.measure_names if not name.endswith("sumsq")},
+}
+"""What turns used, or replicas reserved; `session` is null of what no call used, such as an idle replica."""
+
+RELEASE_COLUMNS: dict[str, pl.DataType] = {
+    "at_ms": pl.Int64(),
+    "host": pl.String(),
+    **{name: pl.String() for name in RELEASES.dimensions},
+    "artifact_kind": pl.String(),
+    "is_start": pl.Boolean(),
+}
+"""A host began or ended to serve an artifact; a start that is told again while it lasts is no news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +120,42 @@ def no_stream_changes() -> pl.DataFrame:
     return pl.DataFrame(schema=STREAM_COLUMNS)
 
 
+def with_unsaid(rows: pl.DataFrame, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """The rows with every declared column, in order. What a producer leaves out is null, but `*` of a dimension that may be
+    generalised, and 0 of a count."""
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in rows.columns]
+    unsaid = [pl.col(name).fill_null(pl.lit(value)) for name in columns if (value := _unsaid(name)) is not None]
+    return rows.with_columns(absent).with_columns(unsaid).select(list(columns))
+
+
+def _unsaid(name: str) -> str | int | None:
+    if name in DIMENSIONS and DIMENSIONS[name].is_identifying:
+        return GENERALISED
+    return 0 if name in _COUNTED else None
+
+
+_COUNTED = {*COUNTS, *QUEUES.measure_names, *QUALITY.measure_names, *COSTS.measure_names}
+
+
 def sift_turns(turns: pl.DataFrame) -> Sifted:
     """Keeps the turns that can be right."""
-    numbers = [pl.col(name) >= 0 for name in (*AMOUNTS, "ended_at_ms")]
-    latencies = [pl.col(LATENCIES[stage]).fill_null(0.0).is_between(0.0, pl.lit(86_400_000.0)) for stage in STAGES]
-    parts = pl.sum_horizontal(pl.col(LATENCIES[stage]).fill_null(0.0) for stage in STAGES if stage not in WHOLES)
+    turns = with_unsaid(turns, TURN_COLUMNS)
+    numbers = [pl.col(name) >= 0 for name in (*AMOUNTS, *COUNTS, "ended_at_ms")]
+    latencies = [
+        pl.col(name).fill_null(0.0).is_between(0.0, pl.lit(86_400_000.0)) for name in (*LATENCIES.values(), "jitter_ms")
+    ]
+    parts = pl.sum_horizontal(pl.col(LATENCIES[stage]).fill_null(0.0) for stage in PARTS)
     # Stages are timed one by one, so their sum may exceed the whole by rounding, never by more.
-    is_consistent = (pl.col(LATENCIES["turn"]).is_null() | (parts <= pl.col(LATENCIES["turn"]) + 1.0)) & (
-        pl.col(LATENCIES["first_audio"]).is_null()
-        | (pl.col(LATENCIES["first_audio"]) <= pl.col(LATENCIES["turn"]) + 1.0)
-    )
+    within = [pl.col(LATENCIES["turn"]).is_null() | (parts <= pl.col(LATENCIES["turn"]) + 1.0)] + [
+        pl.col(LATENCIES[stage]).is_null() | (pl.col(LATENCIES[stage]) <= pl.col(LATENCIES["turn"]) + 1.0)
+        for stage in ("first_audio", "heard")
+    ]
+    subsets = [
+        pl.col(part) <= pl.col(whole)
+        for part, whole in (("tool_calls_unsafe", "tool_calls"), ("chunks_late", "chunks"))
+    ]
     known = [pl.col(name).is_not_null() for name in ("session", "is_error", "is_abandoned")]
-    return sift(turns, [*numbers, *latencies, *known, is_consistent], TURNS.dimensions)
+    return sift(turns, [*numbers, *latencies, *known, *within, *subsets], TURN_DIMENSIONS)
 
 
 def sift_stream_changes(changes: pl.DataFrame) -> Sifted:
@@ -96,3 +179,14 @@ def _valid_values(values: pl.Series, name: str) -> list[str]:
     distinct = values.drop_nulls().unique()
     valid: list[str] = distinct.filter(distinct.str.contains(DIMENSIONS[name].full_pattern)).to_list()
     return valid
+
+
+KINDS: dict[str, dict[str, pl.DataType]] = {
+    "turns": TURN_COLUMNS,
+    "streams": STREAM_COLUMNS,
+    "queues": QUEUE_COLUMNS,
+    "quality": QUALITY_COLUMNS,
+    "costs": COST_COLUMNS,
+    "releases": RELEASE_COLUMNS,
+}
+"""Columns of every kind of observation but full-duplex events, which `producers/duplex.py` declares."""

@@ -15,7 +15,7 @@ import polars as pl
 
 from producers.collector import Collector
 from producers.drive import Clock, OnProgress, Progress, WallClock, drive
-from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS
+from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS, with_unsaid
 from producers.service_model import ServiceModel, load_model
 from producers.simulator import ALIGNMENT_MS, Chunk
 from producers.traces import Trace, read_trace
@@ -91,9 +91,8 @@ def turns_of(recording: Recording, start_ms: int, seed: int) -> pl.DataFrame:
         "is_abandoned": False,
     }
     known = turns.with_columns(pl.lit(value).alias(name) for name, value in said.items())
-    absent = [pl.lit(None).alias(name) for name in TURN_COLUMNS if name not in known.columns]
     typed = [pl.col(name).cast(dtype) for name, dtype in TURN_COLUMNS.items()]
-    return known.with_columns(absent).select(typed).sort("ended_at_ms", maintain_order=True)
+    return with_unsaid(known, TURN_COLUMNS).select(typed).sort("ended_at_ms", maintain_order=True)
 
 
 def streams_of(recording: Recording, turns: pl.DataFrame, start_ms: int, seed: int) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from producers.anatomy import amounts, slowed, stage_latencies
 from producers.calls import STEP_MS, Population, collectors
 from producers.conversation import duplex_events
-from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS
+from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS, with_unsaid
 from producers.scenarios import Latency, Scenario, Workload
 
 ALIGNMENT_MS = 60_000
@@ -106,7 +106,8 @@ def _turns(
     timed = timed.with_columns(
         is_retrieval_stale=pl.when(pl.col("retrieval_ms").is_not_null()).then(stale), is_privacy_error=pl.lit(False)
     )
-    return timed.select("producer", *(pl.col(name).cast(dtype) for name, dtype in TURN_COLUMNS.items()))
+    observed = with_unsaid(timed, TURN_COLUMNS).select(pl.col(name).cast(dtype) for name, dtype in TURN_COLUMNS.items())
+    return timed.select("producer").hstack(observed)
 
 
 def _stages(

@@ -65,6 +65,13 @@ _DECLARED = (
             "playback",
         ),
     ),
+    Dimension("gpu_type", "kind of GPU, whole or a share of one", pattern=SLUG),
+    Dimension("purchase", "how capacity is paid for", vocabulary=("reserved", "on_demand", "spot", "hosted", "owned")),
+    Dimension(
+        "consent",
+        "on what ground a call was labelled",
+        vocabulary=("granted", "contract", "synthetic", "unknown"),
+    ),
     Dimension("request_length", "length class of the request", vocabulary=("short", "medium", "long")),
     Dimension("language", "spoken language, BCP 47", pattern=r"[a-z]{2,3}(?:-[A-Z]{2})?", generalise_order=4),
     Dimension("accent", "accent class of the speaker", pattern=SLUG, generalise_order=2),

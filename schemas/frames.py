@@ -24,7 +24,7 @@ from schemas.families import FAMILIES, Family, PrivacyPartition
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
 
-SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 2
 FRAME_BYTES_MAX = 900_000
 """Largest payload; Kafka's default message limit leaves room for headers above it."""
 FRAME_ROWS_MAX = 20_000

@@ -11,11 +11,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from schemas.burns import Count, Instant, StageGrowth, no_statement
-from schemas.families import STAGES
+from schemas.families import PARTS
 
-WHOLES = ("first_audio", "turn")
-PART_STAGES = tuple(stage for stage in STAGES if stage not in WHOLES)
-"""The stages that may be named: parts of a turn, whose times add up."""
+PART_STAGES = ("queue_wait", "asr_first_partial", "retrieval", "llm_first_token", "tts_first_audio")
+"""The stages that are watched and may be named: parts of a turn, whose times add up. State is laid out by their places."""
+assert set(PART_STAGES) <= set(PARTS)
 GROWTH_FORMAT = 1
 """Grows when an older worker could not read what a newer one states."""
 LISTED_MAX = 500

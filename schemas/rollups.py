@@ -18,7 +18,7 @@ from schemas.failures import Foreseen, Undecodable
 from schemas.rejections import Reason, Rejected
 from schemas.tables import TABLES, Column, Table
 
-ROLLUPS_MAJOR, ROLLUPS_MINOR = 1, 1
+ROLLUPS_MAJOR, ROLLUPS_MINOR = 1, 2
 
 _FORMAT = re.compile(rb"([1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})")
 _FORMAT_UNSAID = b"1.0"

@@ -305,7 +305,13 @@ _KEY_COLUMNS = {
     for table in (_STAGE_LATENCY, _HEARTBEAT)
     for column in table.columns
     if column.name != "version"
-} | {"second": Column("second", "UInt8", "second of the bucket, from 0", pa.uint8())}
+} | {
+    "second": Column("second", "UInt8", "second of the bucket, from 0", pa.uint8()),
+    "queue": _text("queue", "the stage that is waited for"),
+    "artifact_kind": _text("artifact_kind", "what the artifact is"),
+    "fate": _text("fate", "what the edge did with observations"),
+    "because": _text("because", "the dimension that gave way, or the reason of a refusal"),
+}
 
 
 def late_table(family: Family) -> str:
@@ -349,5 +355,11 @@ FAMILY_TABLES: dict[str, tuple[str, ...]] = {
     "stages": ("stage_latency",),
     "heartbeats": ("heartbeats",),
     "duplex": ("duplex_events", "burn_rate"),
+    "outcomes": (),
+    "queues": (),
+    "quality": (),
+    "costs": (),
+    "releases": (),
+    "privacy": (),
 }
 assert set(FAMILY_TABLES) == set(FAMILIES), "every family lands somewhere"

@@ -48,6 +48,8 @@ from stream_jobs.operators.reach import SourceReach
 from stream_jobs.operators.slice_register import SliceRegister
 
 _PARTIAL_ROWS = 4_000
+_LATER_VALUES_MAX = 1_000
+"""More values than any vocabulary has."""
 
 Admission = Literal["in time", "late", "repeated"]
 
@@ -216,7 +218,10 @@ class Intake:
         if key is None:
             return rows
         place = pl.col(key.name).replace_strict(key.vocabulary, range(len(key.vocabulary)), return_dtype=pl.Int64)
-        return rows.with_columns(chunk=pl.col("chunk") * len(key.vocabulary) + place)
+        first, chunk = key.first_values or len(key.vocabulary), pl.col("chunk")
+        # Values that were declared later go below zero: where the first ones lie stays what it was in stored state.
+        apart = -(chunk * _LATER_VALUES_MAX + place)
+        return rows.with_columns(chunk=pl.when(place < first).then(chunk * first + place).otherwise(apart))
 
     def _cuts(self, partition: PrivacyPartition) -> list[tuple[str, ...]]:
         return [cut.dimensions for cut in self.family.cuts if cut.partition == partition.name]

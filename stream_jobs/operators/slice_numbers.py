@@ -15,15 +15,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from schemas.families import FAMILIES, OPERATIONAL
+from schemas.families import FAMILIES, INDICATORS_OF, OPERATIONAL
 from schemas.slices import cut_of
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, state_format, unpack_json
 
 NO_NUMBER = -1
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 _PAGE_SLICES = 2_000
-_PARTITION_OF_CUT = {cut.name: cut.partition for family in FAMILIES.values() for cut in family.cuts}
-"""A cut of one name is of a partition of one name, whichever family has it."""
+_PARTITION_OF_CUT = {cut.name: cut.partition for name in INDICATORS_OF for cut in FAMILIES[name].cuts}
+"""A cut of one name is of a partition of one name, whichever family with objectives has it."""
 
 
 class SliceNumbers:

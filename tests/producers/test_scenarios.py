@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from producers.collector import Collector, Frame
-from producers.observations import WHOLES, sift_turns
+from producers.observations import sift_turns
 from producers.scenarios import CANARY_BUNDLE, Latency, canary, healthy, quiet, slow_tail
 from producers.simulator import Chunk, hosts, simulate
-from schemas.families import STAGES
+from schemas.families import STAGES, WHOLES
 from tests.producers.worlds import START_MS, rows_of
 
 

@@ -516,6 +516,262 @@ CREATE TABLE IF NOT EXISTS duplex_late ON CLUSTER '{cluster}' AS duplex_late_loc
 ENGINE = Distributed('{cluster}', '{database}', 'duplex_late_local', cityHash64(slice))
 COMMENT 'What came later than 120 s in duplex, and whose was it? The views add it; alerts do not look back.';
 
+-- What came later than 120 s in outcomes, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS outcomes_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
+    connection LowCardinality(String) COMMENT 'network of the caller; empty where the cut does not name it',
+    codec LowCardinality(String) COMMENT 'audio codec of the call; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    outcomes UInt64 COMMENT 'turns whose outcome was observed (turns)' CODEC(T64, ZSTD(1)),
+    successes UInt64 COMMENT 'turns that did what their user wanted (turns)' CODEC(T64, ZSTD(1)),
+    errors UInt64 COMMENT 'turns that ended in an error (turns)' CODEC(T64, ZSTD(1)),
+    abandonments UInt64 COMMENT 'turns that their user abandoned (turns)' CODEC(T64, ZSTD(1)),
+    interruptions UInt64 COMMENT 'turns that their user interrupted (turns)' CODEC(T64, ZSTD(1)),
+    handoffs UInt64 COMMENT 'turns that were handed to a human (turns)' CODEC(T64, ZSTD(1)),
+    cancellations UInt64 COMMENT 'turns that were cancelled before they were answered (turns)' CODEC(T64, ZSTD(1)),
+    refusals UInt64 COMMENT 'turns that the assistant refused to answer (turns)' CODEC(T64, ZSTD(1)),
+    lookups UInt64 COMMENT 'turns that retrieved something (turns)' CODEC(T64, ZSTD(1)),
+    lookups_stale UInt64 COMMENT 'turns that retrieved from a stale index (turns)' CODEC(T64, ZSTD(1)),
+    tool_calls UInt64 COMMENT 'tool calls (calls)' CODEC(T64, ZSTD(1)),
+    tool_calls_unsafe UInt64 COMMENT 'tool calls that a safety check found wrong (calls)' CODEC(T64, ZSTD(1)),
+    synthetic_voices UInt64 COMMENT 'turns spoken by a synthetic voice (turns)' CODEC(T64, ZSTD(1)),
+    retries UInt64 COMMENT 'attempts after the first one (attempts)' CODEC(T64, ZSTD(1)),
+    fallbacks UInt64 COMMENT 'attempts on a fallback model or route (attempts)' CODEC(T64, ZSTD(1)),
+    shadows UInt64 COMMENT 'attempts on shadow traffic, which nobody heard (attempts)' CODEC(T64, ZSTD(1)),
+    tokens_cached UInt64 COMMENT 'prompt tokens that a cache had (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_audio UInt64 COMMENT 'audio tokens, in and out (tokens)' CODEC(T64, ZSTD(1)),
+    jitter_turns UInt64 COMMENT 'turns whose network jitter was measured (turns)' CODEC(T64, ZSTD(1)),
+    jitter_ms_sum UInt64 COMMENT 'sum of their mean jitters (ms)' CODEC(T64, ZSTD(1)),
+    jitter_ms_sumsq UInt64 COMMENT 'sum of their squared mean jitters (ms^2)' CODEC(T64, ZSTD(1)),
+    chunks UInt64 COMMENT 'chunks of audio that were sent (chunks)' CODEC(T64, ZSTD(1)),
+    chunks_late UInt64 COMMENT 'chunks sent later than the one before had been played (chunks)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in outcomes, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS outcomes_late ON CLUSTER '{cluster}' AS outcomes_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'outcomes_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in outcomes, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 120 s in queues, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS queues_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    queue LowCardinality(String) COMMENT 'the stage that is waited for',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    depth UInt64 COMMENT 'requests that wait (requests)' CODEC(T64, ZSTD(1)),
+    running UInt64 COMMENT 'requests that are served (requests)' CODEC(T64, ZSTD(1)),
+    servers UInt64 COMMENT 'replicas that serve (replicas)' CODEC(T64, ZSTD(1)),
+    warm_streams UInt64 COMMENT 'streams that warm replicas could serve at once (streams)' CODEC(T64, ZSTD(1)),
+    depth_from UInt64 COMMENT 'requests that waited at the window\'s start, of engines there at its end too (requests)' CODEC(T64, ZSTD(1)),
+    depth_to UInt64 COMMENT 'requests that waited at the window\'s end, of engines there at its start too (requests)' CODEC(T64, ZSTD(1)),
+    arrivals UInt64 COMMENT 'requests that came (requests)' CODEC(T64, ZSTD(1)),
+    served UInt64 COMMENT 'requests that were served to their end (requests)' CODEC(T64, ZSTD(1)),
+    batch_arrivals UInt64 COMMENT 'requests of batch work among those that came (requests)' CODEC(T64, ZSTD(1)),
+    waited_ms_sum UInt64 COMMENT 'sum of the waits of those that began to be served (ms)' CODEC(T64, ZSTD(1)),
+    busy_ms UInt64 COMMENT 'time that replicas were serving, replica by replica (ms)' CODEC(T64, ZSTD(1)),
+    available_ms UInt64 COMMENT 'time that replicas were there, replica by replica (ms)' CODEC(T64, ZSTD(1)),
+    batch_slots UInt64 COMMENT 'places in batches, step by step (slots)' CODEC(T64, ZSTD(1)),
+    batch_slots_filled UInt64 COMMENT 'places in batches that a request filled (slots)' CODEC(T64, ZSTD(1)),
+    kv_blocks UInt64 COMMENT 'blocks of KV cache (blocks)' CODEC(T64, ZSTD(1)),
+    kv_blocks_used UInt64 COMMENT 'blocks of KV cache in use (blocks)' CODEC(T64, ZSTD(1)),
+    preemptions UInt64 COMMENT 'requests that were put back for want of cache (requests)' CODEC(T64, ZSTD(1)),
+    drafts_proposed UInt64 COMMENT 'tokens that speculative decoding proposed (tokens)' CODEC(T64, ZSTD(1)),
+    drafts_accepted UInt64 COMMENT 'proposed tokens that were accepted (tokens)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, queue, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in queues, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS queues_late ON CLUSTER '{cluster}' AS queues_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'queues_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in queues, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 259200 s in quality, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS quality_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    accent LowCardinality(String) COMMENT 'accent class of the speaker; empty where the cut does not name it',
+    noise_class LowCardinality(String) COMMENT 'background noise; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    calls UInt64 COMMENT 'calls that were labelled (calls)' CODEC(T64, ZSTD(1)),
+    words UInt64 COMMENT 'words of the reference (words)' CODEC(T64, ZSTD(1)),
+    word_errors UInt64 COMMENT 'words substituted, deleted or inserted (words)' CODEC(T64, ZSTD(1)),
+    words_sumsq UInt64 COMMENT 'sum over calls of squared words of the reference (words^2)' CODEC(T64, ZSTD(1)),
+    word_errors_sumsq UInt64 COMMENT 'sum over calls of squared word errors, so that variances add (words^2)' CODEC(T64, ZSTD(1)),
+    word_errors_by_words UInt64 COMMENT 'sum over calls of word errors x words of the reference (words^2)' CODEC(T64, ZSTD(1)),
+    characters UInt64 COMMENT 'characters of the reference (characters)' CODEC(T64, ZSTD(1)),
+    character_errors UInt64 COMMENT 'characters substituted, deleted or inserted (characters)' CODEC(T64, ZSTD(1)),
+    entities UInt64 COMMENT 'names, numbers and other entities of the reference (entities)' CODEC(T64, ZSTD(1)),
+    entity_errors UInt64 COMMENT 'entities that were missed or wrong (entities)' CODEC(T64, ZSTD(1)),
+    endpoints UInt64 COMMENT 'ends of speech (endpoints)' CODEC(T64, ZSTD(1)),
+    endpoint_errors UInt64 COMMENT 'ends of speech that were detected too early or too late (endpoints)' CODEC(T64, ZSTD(1)),
+    partials UInt64 COMMENT 'partial transcripts that were shown (partials)' CODEC(T64, ZSTD(1)),
+    partials_rewritten UInt64 COMMENT 'partial transcripts that were rewritten (partials)' CODEC(T64, ZSTD(1)),
+    answers UInt64 COMMENT 'answers that were judged (answers)' CODEC(T64, ZSTD(1)),
+    answers_corrected UInt64 COMMENT 'answers that their user corrected (answers)' CODEC(T64, ZSTD(1)),
+    answers_ungrounded UInt64 COMMENT 'answers that no source supports (answers)' CODEC(T64, ZSTD(1)),
+    citations UInt64 COMMENT 'sources that were cited (citations)' CODEC(T64, ZSTD(1)),
+    citations_stale UInt64 COMMENT 'cited sources that were out of date (citations)' CODEC(T64, ZSTD(1)),
+    lookups_aged UInt64 COMMENT 'lookups whose index\'s age was known (lookups)' CODEC(T64, ZSTD(1)),
+    index_age_s_sum UInt64 COMMENT 'sum of the ages of their indexes (s)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 259200 s in quality, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS quality_late ON CLUSTER '{cluster}' AS quality_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'quality_late_local', cityHash64(slice))
+COMMENT 'What came later than 259200 s in quality, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 21600 s in costs, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS costs_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    model_version LowCardinality(String) COMMENT 'the version of the model that answered; empty where the cut does not name it',
+    gpu_type LowCardinality(String) COMMENT 'kind of GPU, whole or a share of one; empty where the cut does not name it',
+    purchase LowCardinality(String) COMMENT 'how capacity is paid for; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    turns UInt64 COMMENT 'turns that were paid for (turns)' CODEC(T64, ZSTD(1)),
+    successes UInt64 COMMENT 'turns that did what their user wanted (turns)' CODEC(T64, ZSTD(1)),
+    success_audio_ms UInt64 COMMENT 'audio of both sides in successful turns (ms)' CODEC(T64, ZSTD(1)),
+    attempts UInt64 COMMENT 'requests to models (attempts)' CODEC(T64, ZSTD(1)),
+    attempts_retried UInt64 COMMENT 'requests after the first one of a turn (attempts)' CODEC(T64, ZSTD(1)),
+    attempts_fallback UInt64 COMMENT 'requests to a fallback (attempts)' CODEC(T64, ZSTD(1)),
+    attempts_shadow UInt64 COMMENT 'requests of shadow traffic (attempts)' CODEC(T64, ZSTD(1)),
+    tokens_prompt UInt64 COMMENT 'prompt tokens written for this turn (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_carried UInt64 COMMENT 'prompt tokens carried over from the turns before (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_retrieved UInt64 COMMENT 'prompt tokens of retrieved chunks (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_cached UInt64 COMMENT 'prompt tokens that a cache had (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_out UInt64 COMMENT 'generated tokens (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_audio UInt64 COMMENT 'audio tokens, in and out (tokens)' CODEC(T64, ZSTD(1)),
+    chunks_retrieved UInt64 COMMENT 'chunks that were retrieved (chunks)' CODEC(T64, ZSTD(1)),
+    gpu_used_ms UInt64 COMMENT 'GPU time that turns used, GPU by GPU (ms)' CODEC(T64, ZSTD(1)),
+    gpu_used_ms_sumsq UInt64 COMMENT 'sum over turns of squared GPU times, so that variances add (ms^2)' CODEC(T64, ZSTD(1)),
+    gpu_reserved_ms UInt64 COMMENT 'GPU time that was paid for, idle included, GPU by GPU (ms)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 21600 s in costs, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS costs_late ON CLUSTER '{cluster}' AS costs_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'costs_late_local', cityHash64(slice))
+COMMENT 'What came later than 21600 s in costs, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 120 s in releases, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS releases_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    artifact LowCardinality(String) COMMENT 'one versioned part of a bundle; empty where the cut does not name it',
+    artifact_kind LowCardinality(String) COMMENT 'what the artifact is',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    hosts UInt64 COMMENT 'hosts that serve it (hosts)' CODEC(T64, ZSTD(1)),
+    deployments UInt64 COMMENT 'hosts that began to serve it (deployments)' CODEC(T64, ZSTD(1)),
+    retirements UInt64 COMMENT 'hosts that ended to serve it (deployments)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, artifact_kind, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in releases, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS releases_late ON CLUSTER '{cluster}' AS releases_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'releases_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in releases, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 120 s in privacy, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS privacy_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on',
+    fate LowCardinality(String) COMMENT 'what the edge did with observations',
+    because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    observations UInt64 COMMENT 'observations that this was done to; one that gave up two dimensions is told of both (observations)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, reported_family, fate, because, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in privacy, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS privacy_late ON CLUSTER '{cluster}' AS privacy_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'privacy_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in privacy, and whose was it? The views add it; alerts do not look back.';
+
 -- How fast does each SLO spend its budget in each window, what is left, and when is it spent?
 CREATE TABLE IF NOT EXISTS burn_windows_local ON CLUSTER '{cluster}' (
     slo LowCardinality(String) COMMENT 'the service level objective',
@@ -752,7 +1008,19 @@ FROM (
     UNION ALL
     SELECT 'heartbeats' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM heartbeats_late FINAL
     UNION ALL
-    SELECT 'duplex' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM duplex_late FINAL)
+    SELECT 'duplex' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM duplex_late FINAL
+    UNION ALL
+    SELECT 'outcomes' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM outcomes_late FINAL
+    UNION ALL
+    SELECT 'queues' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM queues_late FINAL
+    UNION ALL
+    SELECT 'quality' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM quality_late FINAL
+    UNION ALL
+    SELECT 'costs' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM costs_late FINAL
+    UNION ALL
+    SELECT 'releases' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM releases_late FINAL
+    UNION ALL
+    SELECT 'privacy' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM privacy_late FINAL)
 GROUP BY family, producer
 COMMENT 'Whose frames came after the family\'s lateness, and how many?';
 

@@ -20,7 +20,7 @@ from schemas.families import FAMILIES, Family, Key, PrivacyPartition
 NUMBERS = ("tw-incarnation", "tw-sequence", "tw-window-start-ms", "tw-k-window-s")
 HEADERS = ("tw-schema", "tw-content-type", "tw-producer", "tw-family", "tw-privacy-partition", "tw-checksum", *NUMBERS)
 CONTENT_TYPES = ("application/vnd.apache.arrow.stream", "application/x-ndjson")
-MINOR_KNOWN = 1
+MINOR_KNOWN = 2
 OWN_POOL = pa.system_memory_pool()
 """The judge believes what streams claim to unpack to; what it allocates is not to be taken for the decoder's."""
 

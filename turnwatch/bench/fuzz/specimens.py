@@ -18,7 +18,7 @@ from schemas.families import FAMILIES, Family, Key, Measure, PrivacyPartition
 from schemas.frames import NDJSON, SCHEMA_MINOR, FrameHeader, headers_of
 from schemas.rows import arrow_schema
 
-WINDOW_START_MS = 1_700_000_040_000 // 60_000 * 60_000
+WINDOW_START_MS = 1_700_000_040_000 // 3_600_000 * 3_600_000
 ROWS_MAX = 12
 PER_KIND = 8
 """Specimens of each family, privacy partition and encoding."""

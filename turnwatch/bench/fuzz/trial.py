@@ -21,7 +21,7 @@ from turnwatch.bench.fuzz.judge import Fault, rows_of
 from turnwatch.bench.fuzz.mutations import WELL_FORMED, Mutant, mutant
 from turnwatch.bench.fuzz.specimens import WINDOW_START_MS, Specimen
 
-APPEND_MS = WINDOW_START_MS + 61_000
+APPEND_MS = WINDOW_START_MS + 3_600_000 + 500
 OF_TIME = frozenset({Reason.FENCE_EXPIRED, Reason.WINDOW_FROM_FUTURE, Reason.WINDOW_TOO_OLD})
 """Refusals that depend on when a frame came, which is nothing that the frame itself could be judged by."""
 
