@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, mo
 from schemas.burns import Count, Instant, StageGrowth, no_statement
 from schemas.families import PARTS
 
-PART_STAGES = ("queue_wait", "asr_first_partial", "retrieval", "llm_first_token", "tts_first_audio")
-"""The stages that are watched and may be named: parts of a turn, whose times add up. State is laid out by their places."""
-assert set(PART_STAGES) <= set(PARTS)
+_FIRST = ("queue_wait", "asr_first_partial", "retrieval", "llm_first_token", "tts_first_audio")
+PART_STAGES = (*_FIRST, *(stage for stage in PARTS if stage not in _FIRST))
+"""The stages that may be named: parts of a turn, whose times add up. Those of the contract's first version lead."""
+STAGE_NUMBER = {stage: number for number, stage in enumerate((*_FIRST, "turn", *PART_STAGES[len(_FIRST) :]))}
+"""By number in stored state, where it has to stay what it is."""
 GROWTH_FORMAT = 1
 """Grows when an older worker could not read what a newer one states."""
 LISTED_MAX = 500

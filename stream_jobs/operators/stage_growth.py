@@ -30,7 +30,7 @@ from typing import Any
 import polars as pl
 
 from schemas.burns import StageGrowth
-from schemas.growths import LISTED_MAX, PART_STAGES, Growths
+from schemas.growths import LISTED_MAX, STAGE_NUMBER, Growths
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.held_references import HeldReferences
 from stream_jobs.operators.ledger import MINUTE_MS
@@ -55,8 +55,8 @@ OF_ADDED_MIN = 0.5
 STATED_MAX = 15
 """Minutes that are stated at once after a pause; of older ones nobody asks any more."""
 _PART = ["slice", "stage"]
-_TURN = len(PART_STAGES)
-"""The number of whole turns, behind those of the parts."""
+_TURN = STAGE_NUMBER["turn"]
+_STAGES = {number: stage for stage, number in STAGE_NUMBER.items()}
 
 
 class GrowthWatch:
@@ -158,7 +158,7 @@ def grown(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
 
 def reference(cells: pl.DataFrame) -> pl.DataFrame:
     """By slice and part: observations, ms, the bucket of the 95th percentile, and observations above it."""
-    ordered = cells.filter(pl.col("stage") < _TURN).sort("slice", "cell")
+    ordered = cells.filter(pl.col("stage") != _TURN).sort("slice", "cell")
     share = pl.col("observations").cum_sum().over(_PART) / pl.col("observations").sum().over(_PART)
     tail = pl.col("bucket").filter(pl.col("share") >= 1 - TAIL - 1e-9).min()
     return (
@@ -193,7 +193,7 @@ def _observed(cells: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 def _growth(span_ms: int, row: dict[str, Any]) -> StageGrowth:
     return StageGrowth(
         slice=row["slice"],
-        stage=PART_STAGES[row["stage"]],
+        stage=_STAGES[row["stage"]],
         since_ms=row["since_ms"],
         now_s=span_ms // 1_000,
         before_s=row["before_s"],

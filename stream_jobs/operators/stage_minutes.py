@@ -5,7 +5,7 @@ each 19 % wider than the one before; finer histograms go into them exactly, coar
 of a minute is told as a whole, so a later telling replaces it, and late data is in place like any other. Minutes that
 are told no more and that nobody looks at one by one are joined five by five: those are saved, the younger ones are not.
 
-Memory is 14 bytes a cell: 35 KB a slice whose every stage has traffic as the simulator makes it, 125 KB if latencies from
+Memory is 14 bytes a cell: 35 KB a slice whose every stage has traffic as the simulator makes it, 225 KB if latencies from
 5 ms to 70 min came up in every stage and minute (`tests/operators/test_stage_minutes.py` holds it to that). Only the
 `SLICES_MAX` slices of a shard with the most observations in a minute are kept of it; how many are not is told.
 """
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import polars as pl
 
 from schemas.families import STAGE_LATENCIES
-from schemas.growths import PART_STAGES
+from schemas.growths import STAGE_NUMBER
 from schemas.histograms import ZERO_INDEX
 from schemas.silences import LAGGING_MAX_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
@@ -34,8 +34,6 @@ SCALE = 2
 BUCKETS = 80
 _LOWEST = 8
 """The bucket that ends at 4.8 ms; it holds what is shorter, too, and the last one what is longer."""
-STAGE_NUMBER = {stage: number for number, stage in enumerate((*PART_STAGES, "turn"))}
-"""Of whole turns only their number counts: their parts are what may have grown."""
 _KIND = "minutes"
 _COLUMNS = {"slice": pl.String, "cell": pl.Int16, "observations": pl.Float32, "latency_ms": pl.Float32}
 _TOLD = ("bucket_start_ms", "slice", *STAGE_LATENCIES.key_names, "observations", "latency_ms_sum")
@@ -181,6 +179,7 @@ def _cells(minute: pl.DataFrame) -> pl.DataFrame:
     """The rows of one minute by slice and cell: the stage's number times `BUCKETS`, and the bucket."""
     upper = (pl.col("bucket_index") + 1).cast(pl.Float64) * pl.lit(2.0).pow(SCALE - pl.col("scale"))
     bucket = pl.when(pl.col("bucket_index") == ZERO_INDEX).then(0).otherwise(upper.ceil() - 1 - _LOWEST)
+    # Of whole turns only their number counts: their parts are what may have grown.
     within = pl.when(pl.col("stage") == "turn").then(0).otherwise(bucket.clip(0, BUCKETS - 1))
     number = pl.col("stage").replace_strict(STAGE_NUMBER, return_dtype=pl.Int16)
     return (

@@ -10,9 +10,10 @@ import polars as pl
 
 from producers.aggregate import stage_rows
 from producers.anatomy import stage_latencies
+from producers.observations import LATENCIES
 from producers.scenarios import Scenario, canary
 from producers.simulator import Chunk, simulate
-from schemas.families import OPERATIONAL, STAGE_LATENCIES, STAGES
+from schemas.families import OPERATIONAL, STAGE_LATENCIES
 from schemas.frames import FrameHeader, encode
 from schemas.growths import Growths
 from schemas.rows import arrow_schema
@@ -95,7 +96,7 @@ def drawn(seed: int, turns: int, has_audio: bool = True) -> Latencies:
     workload = canary().workloads[0]
     turn_ms = workload.latency.body.median_ms * np.exp(workload.latency.body.spread * rng.standard_normal(turns))
     columns = stage_latencies(rng, turn_ms, has_audio)
-    return {stage: columns[f"{stage}_ms"].cast(pl.Float64).fill_null(float("nan")).to_numpy() for stage in STAGES}
+    return {stage: columns[f"{stage}_ms"].cast(pl.Float64).fill_null(float("nan")).to_numpy() for stage in LATENCIES}
 
 
 def minute(number: int, slices: dict[str, Latencies]) -> pl.DataFrame:
@@ -105,5 +106,6 @@ def minute(number: int, slices: dict[str, Latencies]) -> pl.DataFrame:
         for text, latencies in slices.items()
     ]
     others = [pl.lit("x").alias(name) for name in OPERATIONAL.dimensions if name != "bundle"]
+    others.append(pl.lit(False).alias("is_interrupted"))
     rows = stage_rows(pl.concat(parts).fill_nan(None).with_columns(others)).rename({"bundle": "slice"})
     return rows.with_columns(bucket_start_ms=pl.lit(START_MS + number * MINUTE_MS, pl.Int64))

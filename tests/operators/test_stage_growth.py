@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from producers.anatomy import PARTS
 from schemas.burns import StageGrowth
-from schemas.growths import LISTED_MAX, PART_STAGES, Growths
+from schemas.growths import LISTED_MAX, PART_STAGES, STAGE_NUMBER, Growths
 from stream_jobs.operators.stage_growth import GrowthWatch
 from tests.operators.stage_worlds import MINUTE_MS, Latencies, Line, drawn, minute, records, small_canary
 from tests.operators.worlds import START_MS
@@ -33,7 +34,13 @@ def healthy() -> Line:
     return line
 
 
-@pytest.mark.parametrize("stage", PART_STAGES)
+def test_numbers_of_stages_stay_what_they_are_in_stored_state() -> None:
+    first = ("queue_wait", "asr_first_partial", "retrieval", "llm_first_token", "tts_first_audio", "turn")
+    assert tuple(STAGE_NUMBER)[:6] == first
+    assert tuple(STAGE_NUMBER)[6:] == tuple(stage for stage in PART_STAGES if stage not in first)
+
+
+@pytest.mark.parametrize("stage", [part.stage for part in PARTS])
 def test_the_planted_stage_of_the_canary_is_named_a_minute_after_it_slowed(healthy: Line, stage: str) -> None:
     """After a restart, too: each of these processes takes up what the healthy line had saved."""
     line = healthy.restarted()

@@ -58,7 +58,7 @@ def test_of_wholes_only_the_number_of_turns_is_kept() -> None:
     assert buckets(pl.concat([rows("turn", 6, [500, 700]), rows("first_audio", 6, [400])])) == [0]
 
 
-@pytest.mark.parametrize(("kind", "bytes_max"), [("busy", 35_000), ("every bucket", 125_000)])
+@pytest.mark.parametrize(("kind", "bytes_max"), [("busy", 35_000), ("every bucket", 225_000)])
 def test_an_hour_of_a_slice_takes_no_more_than_is_said(kind: str, bytes_max: int) -> None:
     every = pl.concat([rows(stage, SCALE, [*range(8, 88)]) for stage in SCALE_OF_STAGE])
     minutes = StageMinutes()
