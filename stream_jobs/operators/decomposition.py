@@ -57,13 +57,13 @@ class Uses:
     @property
     def is_hosted(self) -> NDArray[np.bool_]:
         """Paid by the token."""
-        return (self.gpu_paid_s == 0) & (self.dollars > 0)
+        return np.asarray((self.gpu_paid_s == 0) & (self.dollars > 0), dtype=np.bool_)
 
     @property
     def has_served(self) -> NDArray[np.bool_]:
         """Cells whose cost has every factor of the identity."""
         used = (self.turns > 0) & (self.attempts.sum(axis=1) > 0) & (self.tokens.sum(axis=1) > 0) & (self.dollars > 0)
-        return used & (self.is_hosted | (self.gpu_used_s > 0))
+        return np.asarray(used & (self.is_hosted | (self.gpu_used_s > 0)), dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,6 @@ def test_the_other_way_round_it_is_the_negative(seed: int) -> None:
 def test_every_factor_is_what_the_formula_says_cell_by_cell(seed: int) -> None:
     rng = np.random.default_rng(seed)
     old, new = period(rng, 5), period(rng, 5)
-    new = replace(new, gpu_paid_s=new.gpu_paid_s, dollars=new.dollars)
     found = decompose(old, new)
     for cell in range(5):
         hosted = [bool(each.gpu_paid_s[cell] == 0) for each in (old, new)]
@@ -79,16 +79,19 @@ def test_every_factor_is_what_the_formula_says_cell_by_cell(seed: int) -> None:
 
 def change(factor: str, uses: Uses, by: float) -> Uses:
     """The same period with one factor of every cell multiplied, and the cost that follows from it."""
-    grown = {
+    changes: dict[str, dict[str, Any]] = {
         "success_rate": {"successes": uses.successes / by},
         "attempts": {"attempts": uses.attempts * by, "tokens": uses.tokens * by, "gpu_used_s": uses.gpu_used_s * by},
         "tokens": {"tokens": uses.tokens * by, "gpu_used_s": uses.gpu_used_s * by},
         "gpu_per_token": {"gpu_used_s": uses.gpu_used_s * by},
         "price": {},
         "utilisation": {"gpu_used_s": uses.gpu_used_s / by},
-    }[factor]
-    costs_more = {} if factor == "success_rate" else {"dollars": uses.dollars * by}
-    paid = {"gpu_paid_s": uses.gpu_paid_s * by} if factor in ("attempts", "tokens", "gpu_per_token") else {}
+    }
+    grown = changes[factor]
+    costs_more: dict[str, Any] = {} if factor == "success_rate" else {"dollars": uses.dollars * by}
+    paid: dict[str, Any] = (
+        {"gpu_paid_s": uses.gpu_paid_s * by} if factor in ("attempts", "tokens", "gpu_per_token") else {}
+    )
     if factor == "utilisation":
         grown, paid = {}, {"gpu_paid_s": uses.gpu_paid_s * by}
     return replace(uses, **grown, **paid, **costs_more)
@@ -122,9 +125,9 @@ def test_retries_alone_are_the_part_of_attempts_that_grew() -> None:
 
 def test_a_route_that_came_is_mix_and_a_pool_that_idles_is_idle() -> None:
     old = period(np.random.default_rng(7), 3)
-    gone = {name: np.where(np.arange(3)[:, None] == 2, 0.0, getattr(old, name)) for name in ("attempts", "tokens")} | {
-        name: np.where(np.arange(3) == 2, 0.0, getattr(old, name)) for name in ("turns", "gpu_used_s", "dollars")
-    }
+    gone: dict[str, Any] = {
+        name: np.where(np.arange(3)[:, None] == 2, 0.0, getattr(old, name)) for name in ("attempts", "tokens")
+    } | {name: np.where(np.arange(3) == 2, 0.0, getattr(old, name)) for name in ("turns", "gpu_used_s", "dollars")}
     without = replace(old, **gone, gpu_paid_s=np.where(np.arange(3) == 2, 0.0, old.gpu_paid_s))
     came = decompose(without, old)
     assert came.effects[2, FACTORS.index("mix")] == pytest.approx(old.dollars[2] / old.successes)
