@@ -1,0 +1,86 @@
+"""Next week, hour by hour, with an interval: the week's profile and its level, each smoothed exponentially.
+
+A week is its mean level times a profile of 168 hours. Both are averages of the weeks before with weights that fall by a
+constant factor, of the profile slowly and of the level faster: multiplicative exponential smoothing without a trend
+(Hyndman and Athanasopoulos, "Forecasting: principles and practice", chapter 8). The interval is split conformal (Vovk and
+others, 2005) over rolling origins: the errors that the same forecast made of weeks that were known later, in units of
+sqrt(forecast x level), as counts of arrivals vary; so it needs no model of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+HOURS = 168
+WEEKS_MIN = 2
+"""Whole weeks that a forecast needs; an interval needs `ORIGINS_MIN` more."""
+ORIGINS_MIN = 3
+WEEKS_MAX = 12
+"""Of the past that a forecast looks at."""
+_ORIGINS_MAX = 10
+_PROFILE_KEEPS, _LEVEL_KEEPS = 0.8, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The next 168 hours, in the unit of the series. `low` and `high` are not a number where too few weeks are known."""
+
+    expected: Floats
+    low: Floats
+    high: Floats
+    weeks: int
+
+
+def next_week(series: Floats, coverage: float = 0.9) -> Forecast:
+    """From hourly values, oldest first, to the 168 hours after the last one; what is before whole weeks is left out.
+
+    Raises `ValueError` where there are fewer than `WEEKS_MIN` whole weeks, or a value is negative or not finite.
+    """
+    if not np.isfinite(series).all() or (series < 0).any():
+        raise ValueError("A value of the series is negative, or no number.")
+    weeks = len(series) // HOURS
+    if weeks < WEEKS_MIN:
+        raise ValueError(f"The series has {weeks} whole weeks of {HOURS} hours: a forecast needs {WEEKS_MIN}.")
+    by_week = series[len(series) - weeks * HOURS :].reshape(weeks, HOURS)
+    expected = _expected(by_week)
+    errors = _errors(by_week)
+    if len(errors) < ORIGINS_MIN:
+        unknown = np.full(HOURS, np.nan)
+        return Forecast(expected, unknown, unknown, weeks)
+    below, above = np.quantile(errors, [(1 - coverage) / 2, (1 + coverage) / 2])
+    scale = _scale(expected)
+    return Forecast(expected, np.maximum(expected + below * scale, 0), expected + above * scale, weeks)
+
+
+def _expected(by_week: Floats) -> Floats:
+    recent = by_week[-WEEKS_MAX:]
+    level = recent.mean(axis=1)
+    served = level > 0
+    if not served.any():
+        return np.zeros(HOURS)
+    profile = np.average(
+        recent[served] / level[served, None], axis=0, weights=_weights(_PROFILE_KEEPS, int(served.sum()))
+    )
+    return np.asarray(profile * np.average(level, weights=_weights(_LEVEL_KEEPS, len(level))), dtype=np.float64)
+
+
+def _errors(by_week: Floats) -> Floats:
+    """How far the forecast of each of the newest weeks was off, of shape (weeks, 168), from what was known before it."""
+    origins = range(max(WEEKS_MIN, len(by_week) - _ORIGINS_MAX), len(by_week))
+    forecasts = [(_expected(by_week[:origin]), by_week[origin]) for origin in origins]
+    return np.array([(came - expected) / _scale(expected) for expected, came in forecasts]).reshape(-1, HOURS)
+
+
+def _scale(expected: Floats) -> Floats:
+    """What errors grow with; never 0, or an hour that never had traffic could not have any."""
+    level = float(expected.mean())
+    return np.sqrt(np.maximum(expected, 0.01 * level) * level) + np.finfo(np.float64).tiny
+
+
+def _weights(keeps: float, count: int) -> Floats:
+    return np.asarray(keeps ** np.arange(count)[::-1], dtype=np.float64)
