@@ -51,7 +51,7 @@ def split(old_bad: Floats, old_total: Floats, new_bad: Floats, new_total: Floats
 
 
 def explains(contributions: Floats, share: float = 0.8) -> NDArray[np.int64]:
-    """The smallest set of slices that adds up to `share` of everything that was added in the direction of the sum.
+    """The smallest set of slices that adds up to `share` of everything that was added.
 
     Places of slices, the largest contribution first, of equal ones the first; none where nothing was added. What others
     took away does not count, or a fleet that is flat overall would have nothing to explain it.

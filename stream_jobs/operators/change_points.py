@@ -1,0 +1,99 @@
+"""Change points of many series at once: since when a rate is above what it may be, with false alarms bounded.
+
+Each window of a series comes as a standardised excess z: how many standard deviations its rate lies above what is allowed.
+Under no change its mean is 0 or less. A Shiryaev-Roberts e-detector adds up, over every instant at which the change may have
+begun, the likelihood ratios of the windows since then; of a mixture of effect sizes, as nobody knows how large the change
+is. It stays below c for at least c windows on average, whoever looks and however often: Shin, Ramdas and Rinaldo,
+"E-detectors: a nonparametric framework for sequential change detection" (2022); Shiryaev (1963), Roberts (1966). So n series
+with a threshold of n x windows ÷ f raise f false alarms in that many windows at most.
+
+When the change began is told by the largest of the cumulated sums beside it (Page, 1954): it starts anew whenever it has
+fallen to 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+EFFECTS = np.array([0.5, 1.0, 2.0, 4.0])
+"""Standard deviations of a window by which its rate may have moved, in the alternatives."""
+Z_MAX = 4.0
+"""One window is no more evidence than this: beyond it nothing is normal, and a single odd window would be a change."""
+_LOG_MAX = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Detectors:
+    """State of n series: logarithms of the detectors, (n, effects), sums of Page, (n), and when those began, in ms."""
+
+    log_detectors: Floats
+    page: Floats
+    since_ms: Integers
+
+    @classmethod
+    def quiet(cls, series: int) -> Detectors:
+        """Before the first window."""
+        return cls(np.full((series, len(EFFECTS)), -np.inf), np.zeros(series), np.zeros(series, dtype=np.int64))
+
+    @property
+    def value(self) -> Floats:
+        """The mixture of each series, to be held against a threshold."""
+        return np.asarray(np.exp(np.minimum(self.log_detectors, _LOG_MAX)).mean(axis=1), dtype=np.float64)
+
+
+def updated(state: Detectors, z: Floats, window_start_ms: int) -> Detectors:
+    """After one more window; a series that was not observed in it, of which z is not a number, stays as it was."""
+    is_seen = np.isfinite(z)
+    bounded = np.clip(np.where(is_seen, z, 0.0), -Z_MAX, Z_MAX)
+    ratios = EFFECTS * bounded[:, None] - EFFECTS**2 / 2
+    detectors = np.minimum(np.logaddexp(state.log_detectors, 0.0) + ratios, _LOG_MAX)
+    page = np.maximum(state.page + bounded - EFFECTS[0] / 2, 0.0)
+    begins = is_seen & (state.page == 0) & (page > 0)
+    return Detectors(
+        np.where(is_seen[:, None], detectors, state.log_detectors),
+        np.where(is_seen, page, state.page),
+        np.where(begins, window_start_ms, state.since_ms),
+    )
+
+
+def threshold(series: int, windows: int, false_alarms: float) -> float:
+    """What n detectors are held against for this many false alarms, at most, in that many windows.
+
+    >>> threshold(series=100, windows=168, false_alarms=1.0)
+    16800.0
+    """
+    assert series > 0 and windows > 0 and false_alarms > 0
+    return series * windows / false_alarms
+
+
+def excess(bad: Floats, total: Floats, allowed: Floats, dispersion: Floats) -> Floats:
+    """z of windows: how far the bad share lies above the allowed one, in standard deviations; not a number without traffic.
+
+    `dispersion`: by how much the variance of counts exceeds that of independent ones (1: not at all), as estimated from the
+    series' own windows (`overdispersion`).
+    """
+    share = np.clip(allowed, 1e-12, 1 - 1e-12)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviation = np.sqrt(np.maximum(dispersion, 1.0) * share * (1 - share) * total)
+        return np.where(total > 0, (bad - share * total) / deviation, np.nan)
+
+
+def overdispersion(bad: Floats, total: Floats) -> Floats:
+    """Pearson's statistic over its degrees of freedom, at least 1: of n series from (n, windows) of reference counts.
+
+    Source: McCullagh and Nelder, "Generalized linear models" (1989), section 4.5. 1 where fewer than two windows had traffic.
+    """
+    sums = total.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = bad.sum(axis=1, keepdims=True) / sums
+        expected = share * (1 - share) * total
+        terms = np.where(expected > 0, (bad - share * total) ** 2 / expected, 0.0)
+    windows = (total > 0).sum(axis=1)
+    return np.where(windows > 1, np.maximum(terms.sum(axis=1) / np.maximum(windows - 1, 1), 1.0), 1.0)
