@@ -1,4 +1,5 @@
-"""Views for analysts: rows per minute without their versions, so that a plain SELECT is right.
+"""Views for analysts: rows per minute, or per bucket where those are wider, without their versions, so that a plain SELECT
+is right.
 
 Tables keep absolutes and are right only when read with FINAL, and what came after a family's lateness is in a table of
 its own; a view says both once for everybody. Quantiles come out of
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from schemas.budget_views import budgets_select
 from schemas.families import FAMILIES, INDICATORS_OF, STREAMS, Family
 from schemas.histograms import ZERO_INDEX
-from schemas.tables import FAMILY_TABLES, TABLES, Table, late_table
+from schemas.rollup_tables import MINUTE_S
+from schemas.tables import FAMILY_TABLES, TABLES, Rollup, Table, late_table, rollups_of, widest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +35,28 @@ LATENCY_MS = f"if(bucket_index = {ZERO_INDEX}, 0., 2 * {_LOW} * {_HIGH} / ({_LOW
 _MINUTE = "toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC')"
 
 
-def _per_minute(family: Family, name: str) -> View:
-    """The rows of a table of one minute, and what came late for them."""
-    table = TABLES[f"{name}_1m"]
-    measures = [column for column in table.column_names if column in family.measure_names]
-    keys = [column for column in table.column_names if column not in (*measures, "version")]
-    late = ", ".join(_MINUTE if column == "bucket_start" else column for column in (*keys, *measures))
-    return _added(
-        table, keys, [f"sum({name})" for name in measures], measures, f"SELECT {late} FROM {late_table(family)} FINAL"
-    )
+def _counted(family: Family, name: str) -> View:
+    """The rows of a family's widest table, and what came late for them."""
+    table, rollup = widest(name), rollups_of(family)[-1]
+    keys = [column for column in table.column_names if column not in (*rollup.measures, "version")]
+    gauges = {measure.name for measure in family.measures if measure.merge == "gauge"}
+    values = {name: _late_gauge(family, rollup) % name if name in gauges else name for name in rollup.measures}
+    values |= {"bucket_start": _MINUTE if rollup.width_s == MINUTE_S else "bucket_start"}
+    late = ", ".join(values.get(column, column) for column in (*keys, *rollup.measures))
+    sums = [f"sum({name})" for name in rollup.measures]
+    return _added(table, keys, sums, list(rollup.measures), f"SELECT {late} FROM {late_table(family)} FINAL")
+
+
+def _late_gauge(family: Family, rollup: Rollup) -> str:
+    """A gauge is its last bucket's: what came late counts where it is of that one."""
+    (width_s,) = {partition.k_window_s for partition in family.partitions}
+    if width_s == rollup.width_s:
+        return "%s"
+    return f"if(bucket_start = {_MINUTE} + INTERVAL {rollup.width_s - width_s} SECOND, %s, 0)"
 
 
 def _burn_rate() -> View:
-    table = TABLES["burn_rate_1m"]
+    table = widest("burn_rate")
     keys = [column for column in table.column_names if column not in ("bad", "total", "version")]
     late = [_late_counts(FAMILIES[name], keys) for name in INDICATORS_OF]
     return _added(table, keys, ["sum(bad)", "sum(total)"], ["bad", "total"], "\n    UNION ALL\n    ".join(late))
@@ -64,7 +75,7 @@ def _late_counts(family: Family, keys: list[str]) -> str:
 
 def _concurrency() -> View:
     """Peaks of what came in time and of what came late need not coincide: their sum still bounds the peak from above."""
-    table = TABLES["concurrency_1m"]
+    table = widest("concurrency")
     told = ("active_at_start", "starts", "ends", "peak_lower", "peak_upper", "replicas_needed")
     keys = [column for column in table.column_names if column not in (*told, "version")]
     by_bucket = ", ".join(keys)
@@ -87,7 +98,7 @@ def _concurrency() -> View:
 
 def _added(table: Table, keys: list[str], sums: list[str], names: list[str], late: str) -> View:
     """The rows of `table` with those that `late` selects added to them."""
-    name = table.name.removesuffix("_1m")
+    name = table.name.rpartition("_")[0]
     columns = ", ".join((*keys, *names))
     values = ",\n    ".join(f"{value} AS {column}" for value, column in zip(sums, names, strict=True))
     select = f"""SELECT {", ".join(keys)},
@@ -128,7 +139,7 @@ SELECT {keys},
     sum(observations) AS observed,
     sum(latency_ms_sum) / observed AS mean_ms,
     {named}
-FROM {table.name.removesuffix("_1m")}
+FROM {table.name.rpartition("_")[0]}
 WHERE observations > 0
 GROUP BY {keys}"""
     return View(
@@ -139,10 +150,10 @@ GROUP BY {keys}"""
 _SPECIAL = {"burn_rate": _burn_rate, "concurrency": _concurrency}
 _DECLARED = (
     *(
-        _SPECIAL[name]() if name in _SPECIAL else _per_minute(FAMILIES[family], name)
+        _SPECIAL[name]() if name in _SPECIAL else _counted(FAMILIES[family], name)
         for name, family in {name: family for family, tables in FAMILY_TABLES.items() for name in tables}.items()
     ),
-    _stage_quantiles(TABLES["stage_latency_1m"]),
+    _stage_quantiles(widest("stage_latency")),
     _lateness(),
     View(
         "budgets",

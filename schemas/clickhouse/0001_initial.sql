@@ -30,30 +30,6 @@ TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 10 s.';
 
--- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.
-CREATE TABLE IF NOT EXISTS concurrency_10s (
-    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
-    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
-    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
-    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
-    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
-    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
-    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
-    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
-    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
-    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
-    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
-    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
-    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
-)
-ENGINE = ReplacingMergeTree(version)
-PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
-ORDER BY (cut, slice, bucket_start)
-TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
-SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
-COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.';
-
 -- Where did a turn's time go: the latency histogram of each stage? Buckets of 10 s.
 CREATE TABLE IF NOT EXISTS stage_latency_10s (
     cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
@@ -77,6 +53,30 @@ ORDER BY (cut, slice, stage, bucket_start, scale, bucket_index)
 TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 10 s.';
+
+-- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS concurrency_10s (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
+    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
+    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
+    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
+    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
+    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.';
 
 -- What did producers see, send, drop and hold? Buckets of 10 s.
 CREATE TABLE IF NOT EXISTS heartbeats_10s (
@@ -169,30 +169,6 @@ TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min.';
 
--- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.
-CREATE TABLE IF NOT EXISTS concurrency_1m (
-    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
-    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
-    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
-    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
-    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
-    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
-    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
-    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
-    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
-    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
-    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
-    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
-    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
-)
-ENGINE = ReplacingMergeTree(version)
-PARTITION BY toMonday(bucket_start, 'UTC')
-ORDER BY (cut, slice, bucket_start)
-TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
-SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
-COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.';
-
 -- Where did a turn's time go: the latency histogram of each stage? Buckets of 1 min.
 CREATE TABLE IF NOT EXISTS stage_latency_1m (
     cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
@@ -216,6 +192,30 @@ ORDER BY (cut, slice, stage, bucket_start, scale, bucket_index)
 TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 1 min.';
+
+-- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS concurrency_1m (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
+    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
+    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
+    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
+    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
+    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.';
 
 -- What did producers see, send, drop and hold? Buckets of 1 min.
 CREATE TABLE IF NOT EXISTS heartbeats_1m (

@@ -4,14 +4,14 @@
 -- Who lands rows? Workers. They read nothing, and change no table.
 CREATE ROLE IF NOT EXISTS turnwatch_writer;
 GRANT INSERT ON traffic_10s TO turnwatch_writer;
-GRANT INSERT ON concurrency_10s TO turnwatch_writer;
 GRANT INSERT ON stage_latency_10s TO turnwatch_writer;
+GRANT INSERT ON concurrency_10s TO turnwatch_writer;
 GRANT INSERT ON heartbeats_10s TO turnwatch_writer;
 GRANT INSERT ON duplex_events_10s TO turnwatch_writer;
 GRANT INSERT ON burn_rate_10s TO turnwatch_writer;
 GRANT INSERT ON traffic_1m TO turnwatch_writer;
-GRANT INSERT ON concurrency_1m TO turnwatch_writer;
 GRANT INSERT ON stage_latency_1m TO turnwatch_writer;
+GRANT INSERT ON concurrency_1m TO turnwatch_writer;
 GRANT INSERT ON heartbeats_1m TO turnwatch_writer;
 GRANT INSERT ON duplex_events_1m TO turnwatch_writer;
 GRANT INSERT ON burn_rate_1m TO turnwatch_writer;
@@ -34,14 +34,14 @@ GRANT INSERT ON objectives TO turnwatch_writer;
 -- Who asks? Boards and analysts. They write nothing, and one question cannot take the whole server.
 CREATE ROLE IF NOT EXISTS turnwatch_reader SETTINGS readonly = 2, max_execution_time = 300, max_memory_usage = 8000000000;
 GRANT SELECT ON traffic_10s TO turnwatch_reader;
-GRANT SELECT ON concurrency_10s TO turnwatch_reader;
 GRANT SELECT ON stage_latency_10s TO turnwatch_reader;
+GRANT SELECT ON concurrency_10s TO turnwatch_reader;
 GRANT SELECT ON heartbeats_10s TO turnwatch_reader;
 GRANT SELECT ON duplex_events_10s TO turnwatch_reader;
 GRANT SELECT ON burn_rate_10s TO turnwatch_reader;
 GRANT SELECT ON traffic_1m TO turnwatch_reader;
-GRANT SELECT ON concurrency_1m TO turnwatch_reader;
 GRANT SELECT ON stage_latency_1m TO turnwatch_reader;
+GRANT SELECT ON concurrency_1m TO turnwatch_reader;
 GRANT SELECT ON heartbeats_1m TO turnwatch_reader;
 GRANT SELECT ON duplex_events_1m TO turnwatch_reader;
 GRANT SELECT ON burn_rate_1m TO turnwatch_reader;

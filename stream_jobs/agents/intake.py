@@ -148,6 +148,7 @@ class IntakeStage(Stage):
         return {
             family: Reported(intake.marked + 1, intake.reach_of(PARTITION_OF[family]))
             for family, intake in of_partition.items()
+            if family in PARTITION_OF
         }
 
     def _divert(self, topic: str, partition: int, events: list[Event], refusals: list[Refusal]) -> None:

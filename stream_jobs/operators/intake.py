@@ -44,7 +44,7 @@ from stream_jobs.operators.fences import Fences
 from stream_jobs.operators.late_rows import Origin, late_rows
 from stream_jobs.operators.open_totals import BlockKey, OpenTotals
 from stream_jobs.operators.opening import Opened, OpenedFrame, OpenedFrames, Record, Refusal, open_records, summed
-from stream_jobs.operators.reach import SourceReach
+from stream_jobs.operators.reach import SourceReach, remembered_ms
 from stream_jobs.operators.slice_register import SliceRegister
 
 _PARTIAL_ROWS = 4_000
@@ -86,7 +86,10 @@ class Intake:
         self.marked = NOTHING_APPLIED
         """Offset of the newest record judged: fences, slices and reach include it."""
         self._fences = Fences(producers_max)
-        self._reach: dict[str, SourceReach] = {partition.name: SourceReach() for partition in family.partitions}
+        self._reach: dict[str, SourceReach] = {
+            partition.name: SourceReach(remembered_ms=remembered_ms(partition.k_window_s))
+            for partition in family.partitions
+        }
         self._slices = {partition.name: SliceRegister(family, slices_max) for partition in family.partitions}
         self._totals = OpenTotals(family)
         self._judged_until = NOTHING_APPLIED
@@ -376,7 +379,9 @@ class Intake:
         content = unpack_json(body(value))
         if state_format(value) < 3:
             self._reach |= {
-                name: SourceReach.of_marker(reach) for name, reach in content.items() if name in self._reach
+                name: SourceReach.of_marker(reach, self._reach[name].remembered_ms)
+                for name, reach in content.items()
+                if name in self._reach
             }
             self._fences.newest_ms = max((reach.newest_ms for reach in self._reach.values()), default=0)
             return

@@ -23,6 +23,8 @@ LAG_MAX_MS = LAGGING_MAX_MS
 
 While a backlog is worked off, partitions advance unevenly; one without any producer left must not hold memory for ever.
 """
+WINDOWS_BEHIND = 3
+"""The same in buckets, where those are wide: one that has missed a bill of 10 min or a label of 1 h is not yet left behind."""
 MINUTE_MS = 60_000
 BUCKET = "bucket_start_ms"
 _FLOOR = "|floor"
@@ -50,7 +52,8 @@ _NOTHING = _Heard(0, (), is_idle=False)
 class Ledger:
     """Open buckets of one family in one shard.
 
-    `keep_ms`: how long after its end a bucket may still change. `sources`: how many source partitions there are; one
+    `keep_ms`: how long after its start a bucket may still change, at least; one is always kept for as long as intake takes
+    something in for it. `sources`: how many source partitions there are; one
     that has not been heard of counts as lagging, since its rows may be on their way. `measures`: the ones to keep, all
     unless given.
     """
@@ -124,7 +127,7 @@ class Ledger:
         return sorted({(name, start_ms) for name, start_ms, _ in self._pieces})
 
     def minutes_whole(self, keys: list[BucketKey]) -> list[BucketKey]:
-        """All kept buckets of the minutes that `keys` lie in."""
+        """All kept buckets of the minutes that `keys` lie in; a bucket wider than a minute is one of its own."""
         minutes = {(name, start_ms // MINUTE_MS) for name, start_ms in keys}
         return [(name, start_ms) for name, start_ms in self.kept() if (name, start_ms // MINUTE_MS) in minutes]
 
@@ -267,15 +270,18 @@ class Ledger:
 
         A minute is kept whole, so that its rollup can be told again from its buckets.
         """
+        width_ms = partition.k_window_s * 1_000
         heard = self._heard[partition.name]
         newest_ms = max((each.newest_ms for each in heard.values()), default=0)
         if not newest_ms:
             return self._floor_ms[partition.name]
-        slowest_ms = newest_ms - LAG_MAX_MS
+        slowest_ms = newest_ms - max(LAG_MAX_MS, WINDOWS_BEHIND * width_ms)
         if len(heard) == self._sources:
             awaited_ms = [each.newest_ms for each in heard.values() if not each.is_idle]
             slowest_ms = max(slowest_ms, min(awaited_ms, default=newest_ms))
-        floor_ms = (slowest_ms - self._keep_ms) // MINUTE_MS * MINUTE_MS
+        # Intake takes in what ends no longer ago than the lateness, so a bucket changes until its width later.
+        keep_ms = max(self._keep_ms, self.family.lateness_s * 1_000 + width_ms)
+        floor_ms = (slowest_ms - keep_ms) // MINUTE_MS * MINUTE_MS
         self._floor_ms[partition.name] = max(floor_ms, self._floor_ms[partition.name])
         return self._floor_ms[partition.name]
 

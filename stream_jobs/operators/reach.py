@@ -23,8 +23,18 @@ SILENT_AFTER_MS = 60_000
 DECIDING_SHARE = 0.95
 _RECENT_WEIGHT = 0.2
 _PAGES = 16
+_WINDOWS_REMEMBERED = 3
 _UNHEARD = 2**63
 """An offset that no saved page has heard."""
+
+
+def remembered_ms(k_window_s: int) -> int:
+    """For how long, in event time, a producer that fell silent counts as missing volume: some windows, where those are wide.
+
+    >>> remembered_ms(10), remembered_ms(3_600)
+    (900000, 10800000)
+    """
+    return max(REMEMBERED_MS, _WINDOWS_REMEMBERED * k_window_s * 1_000)
 
 
 @dataclass(slots=True)
@@ -37,10 +47,11 @@ class ProducerReach:
 
 @dataclass(slots=True)
 class SourceReach:
-    """The producers of one source partition, for one privacy partition."""
+    """The producers of one source partition, for one privacy partition. `remembered_ms`: for how long a silent one counts."""
 
     producers: dict[str, ProducerReach] = field(default_factory=dict)
     newest_ms: int = 0
+    remembered_ms: int = REMEMBERED_MS
     _unsaved: set[int] = field(default_factory=set)
     _heard_until: dict[int, int] = field(default_factory=dict)
     _swept_ms: int = 0
@@ -76,7 +87,7 @@ class SourceReach:
         if self.newest_ms == self._swept_ms:
             return
         self._swept_ms = self.newest_ms
-        oldest_ms = self.newest_ms - REMEMBERED_MS
+        oldest_ms = self.newest_ms - self.remembered_ms
         for name in [name for name, reach in self.producers.items() if reach.window_end_ms < oldest_ms]:
             del self.producers[name]
             self._unsaved.add(_page_of(name))
@@ -112,9 +123,10 @@ class SourceReach:
             self.producers |= {name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in content.items()}
 
     @classmethod
-    def of_marker(cls, stored: Any) -> SourceReach:
+    def of_marker(cls, stored: Any, remembered_ms: int = REMEMBERED_MS) -> SourceReach:
         """The whole reach as format 1 and 2 kept it in the marker; all of it is to be saved in pages."""
-        reach = cls({name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in stored.items()})
+        producers = {name: ProducerReach(end_ms, volume) for name, (end_ms, volume) in stored.items()}
+        reach = cls(producers, remembered_ms=remembered_ms)
         reach.newest_ms = max((producer.window_end_ms for producer in reach.producers.values()), default=0)
         reach._unsaved = set(map(_page_of, reach.producers))
         return reach

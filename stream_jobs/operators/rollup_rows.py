@@ -39,5 +39,21 @@ def with_dimensions(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 def per_minute(totals: pl.DataFrame, keys: Sequence[str], measures: Sequence[str]) -> pl.DataFrame:
     """Totals of all buckets of some minutes, summed minute by minute."""
-    minute = (pl.col("bucket_start_ms") // MINUTE_MS * MINUTE_MS).alias("bucket_start_ms")
-    return totals.group_by(minute, *keys).agg(pl.col(*measures, "version").sum())
+    return folded(totals, keys, measures, MINUTE_MS)
+
+
+def folded(
+    totals: pl.DataFrame, keys: Sequence[str], measures: Sequence[str], width_ms: int, gauges: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Totals of finer buckets as rows of `width_ms`: counters are summed, of `gauges` the last bucket counts.
+
+    A bucket that is wider than `width_ms` stays what it is. Versions are summed, so that they grow with each of them.
+    """
+    start = pl.col("bucket_start_ms") // width_ms * width_ms
+    counters = [name for name in measures if name not in gauges]
+    last = [pl.col(name).sort_by("within_ms").last() for name in measures if name in gauges]
+    return (
+        totals.with_columns(within_ms=pl.col("bucket_start_ms") % width_ms)
+        .group_by(start, *keys)
+        .agg(pl.col(*counters, "version").sum(), *last)
+    )

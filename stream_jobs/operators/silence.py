@@ -4,6 +4,9 @@ A producer is silent in a family when others of its source partition have gone o
 without it. Where the wall clock counts, a whole source partition that brings nothing newer for as long is silent, too:
 then nobody's event time goes on that could tell.
 
+Only families that report within a minute are watched: a bill of ten minutes or a label of an hour may come hours later,
+and says nothing of whether its producer is alive.
+
 Quiet is not silent. A producer that serves nobody sends heartbeats and nothing else, so as long as its heartbeats come
 it is silent in no family.
 """
@@ -24,10 +27,14 @@ RESTATED_EVENT_MS = 60_000
 DEAF_MS = 10_000
 """After so long without a look nobody could have been heard: the worker stood still, or Kafka was away."""
 
+WATCHED_K_WINDOW_MAX_S = 60
 PARTITION_OF = {
-    name: min(family.partitions, key=lambda each: each.k_window_s).name for name, family in FAMILIES.items()
+    name: partition.name
+    for name, family in FAMILIES.items()
+    for partition in (min(family.partitions, key=lambda each: each.k_window_s),)
+    if partition.k_window_s <= WATCHED_K_WINDOW_MAX_S
 }
-"""The privacy partition by which a family's producers are judged: the one they report most often."""
+"""The privacy partition by which a family's producers are judged: the one they report most often. Of watched families."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
-"""What is served: turns, audio, tokens, concurrent streams and their peak, replicas needed, latency of each stage, events.
+"""What is served: turns, audio, tokens, concurrent streams and their peak, replicas needed, latency of each stage, events,
+and what every other family counts: queues, outcomes, labelled quality, what has a price, deployments, what was withheld.
 
 A shard's `Traffic` holds the open buckets of each family and tells, whenever some changed, the absolute rows of every
-table they feed, at 10 s and at 1 min. A 1 min row is told from its 10 s buckets, never incremented. The minutes of stage
-latencies also say which stage grew (`stage_growth.py`).
+table they feed: at 10 s and at 1 min, or at the width of the family's own buckets where those are wider. A 1 min row is told
+from its 10 s buckets, never incremented; of a gauge the last bucket counts. The minutes of stage latencies also say which
+stage grew (`stage_growth.py`).
 """
 
 from __future__ import annotations
@@ -15,16 +17,16 @@ from fractions import Fraction
 import polars as pl
 import pyarrow as pa
 
-from schemas.families import DUPLEX, FAMILIES, HEARTBEATS, OPERATIONAL, STAGE_LATENCIES, STREAMS, TURNS, Family
+from schemas.families import FAMILIES, OPERATIONAL, STAGE_LATENCIES, STREAMS, Family
 from schemas.growths import Growths
 from schemas.partials import Partial
-from schemas.tables import TRAFFIC_MEASURES, late_table
+from schemas.tables import late_table, rollups_of
 from schemas.topics import partials as partials_topic
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.late_rows import Origin, late_rows
 from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
 from stream_jobs.operators.reach import LIVE, Patience
-from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table
+from stream_jobs.operators.rollup_rows import folded, timestamp, to_table
 from stream_jobs.operators.stage_growth import GrowthWatch
 
 KEEP_SLACK_MS = 60_000
@@ -95,17 +97,10 @@ class Traffic:
         """(table, rows) of everything that changed since the last call."""
         late, self._late = self._late, []
         yield from late
-        for family, tell in (
-            (TURNS, self._traffic),
-            (STREAMS, self._concurrency),
-            (STAGE_LATENCIES, self._stages),
-            (HEARTBEATS, self._heartbeats),
-            (DUPLEX, self._duplex_events),
-        ):
-            ledger = self._ledgers[family.name]
+        for ledger in self._ledgers.values():
             changed = ledger.changed()
             if changed:
-                yield from (pair for pair in tell(ledger, changed) if pair[1].num_rows)
+                yield from (pair for pair in self._told(ledger, changed) if pair[1].num_rows)
                 ledger.forget_old()
 
     def growths(self, now_ms: int) -> Iterator[Growths]:
@@ -133,21 +128,16 @@ class Traffic:
             ledger.restore(stored)
         self._growth.restore(stored)
 
-    def _traffic(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
-        yield from _summed(ledger, changed, "traffic", list(TRAFFIC_MEASURES))
-
-    def _stages(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
-        yield from _summed(ledger, changed, "stage_latency", list(STAGE_LATENCIES.measure_names), self._watch_growth)
+    def _told(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
+        if ledger.family is STREAMS:
+            return self._concurrency(ledger, changed)
+        if ledger.family is STAGE_LATENCIES:
+            return summed(ledger, changed, self._watch_growth)
+        return summed(ledger, changed)
 
     def _watch_growth(self, by_minute: pl.DataFrame) -> None:
         kept = self._ledgers[STAGE_LATENCIES.name].kept()
         self._growth.tell(by_minute, oldest_open_ms=min(start_ms for _, start_ms in kept) // MINUTE_MS * MINUTE_MS)
-
-    def _heartbeats(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
-        yield from _summed(ledger, changed, "heartbeats", list(HEARTBEATS.measure_names))
-
-    def _duplex_events(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
-        yield from _summed(ledger, changed, "duplex_events", ["events"])
 
     def _concurrency(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         peaks = with_peaks(ledger.totals(changed))
@@ -193,18 +183,21 @@ def with_peaks(seconds: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _summed(
-    ledger: Ledger,
-    changed: list[BucketKey],
-    name: str,
-    measures: list[str],
-    on_minutes: Callable[[pl.DataFrame], None] = lambda by_minute: None,
+def summed(
+    ledger: Ledger, changed: list[BucketKey], on_widest: Callable[[pl.DataFrame], None] = lambda by_minute: None
 ) -> Iterator[tuple[str, pa.Table]]:
-    """Rows at 10 s (of partitions that have such buckets) and at 1 min, which `on_minutes` is shown besides."""
-    keys = ["slice", *ledger.family.key_names]
-    fine = [key for key in changed if ledger.family.partition(key[0]).k_window_s == 10]
+    """Rows of what its family feeds, at each width: of buckets that are no wider, and at the widest of all of them.
+
+    `on_widest` is shown the rows of the widest besides.
+    """
+    family = ledger.family
+    gauges = [measure.name for measure in family.measures if measure.merge == "gauge"]
     named = timestamp("bucket_start_ms").alias("bucket_start")
-    yield f"{name}_10s", to_table(ledger.totals(fine).with_columns(named), f"{name}_10s")
-    by_minute = per_minute(ledger.totals(ledger.minutes_whole(changed)), keys, measures)
-    on_minutes(by_minute)
-    yield f"{name}_1m", to_table(by_minute.with_columns(named), f"{name}_1m")
+    *narrow, widest = rollups_of(family)
+    for rollup in narrow:
+        fine = [key for key in changed if family.partition(key[0]).k_window_s <= rollup.width_s]
+        yield rollup.table, to_table(ledger.totals(fine).with_columns(named), rollup.table)
+    totals = ledger.totals(ledger.minutes_whole(changed))
+    wide = folded(totals, ["slice", *family.key_names], widest.measures, widest.width_s * 1_000, gauges)
+    on_widest(wide)
+    yield widest.table, to_table(wide.with_columns(named), widest.table)

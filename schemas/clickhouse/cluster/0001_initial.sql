@@ -34,34 +34,6 @@ CREATE TABLE IF NOT EXISTS traffic_10s ON CLUSTER '{cluster}' AS traffic_10s_loc
 ENGINE = Distributed('{cluster}', '{database}', 'traffic_10s_local', cityHash64(slice))
 COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 10 s.';
 
--- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.
-CREATE TABLE IF NOT EXISTS concurrency_10s_local ON CLUSTER '{cluster}' (
-    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
-    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
-    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
-    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
-    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
-    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
-    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
-    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
-    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
-    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
-    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
-    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
-    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
-)
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
-PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
-ORDER BY (cut, slice, bucket_start)
-TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
-SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
-COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.';
-
-CREATE TABLE IF NOT EXISTS concurrency_10s ON CLUSTER '{cluster}' AS concurrency_10s_local
-ENGINE = Distributed('{cluster}', '{database}', 'concurrency_10s_local', cityHash64(slice))
-COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.';
-
 -- Where did a turn's time go: the latency histogram of each stage? Buckets of 10 s.
 CREATE TABLE IF NOT EXISTS stage_latency_10s_local ON CLUSTER '{cluster}' (
     cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
@@ -89,6 +61,34 @@ COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Bucke
 CREATE TABLE IF NOT EXISTS stage_latency_10s ON CLUSTER '{cluster}' AS stage_latency_10s_local
 ENGINE = Distributed('{cluster}', '{database}', 'stage_latency_10s_local', cityHash64(slice))
 COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 10 s.';
+
+-- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS concurrency_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
+    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
+    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
+    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
+    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
+    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS concurrency_10s ON CLUSTER '{cluster}' AS concurrency_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'concurrency_10s_local', cityHash64(slice))
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 10 s.';
 
 -- What did producers see, send, drop and hold? Buckets of 10 s.
 CREATE TABLE IF NOT EXISTS heartbeats_10s_local ON CLUSTER '{cluster}' (
@@ -197,34 +197,6 @@ CREATE TABLE IF NOT EXISTS traffic_1m ON CLUSTER '{cluster}' AS traffic_1m_local
 ENGINE = Distributed('{cluster}', '{database}', 'traffic_1m_local', cityHash64(slice))
 COMMENT 'How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min.';
 
--- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.
-CREATE TABLE IF NOT EXISTS concurrency_1m_local ON CLUSTER '{cluster}' (
-    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
-    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
-    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
-    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
-    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
-    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
-    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
-    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
-    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
-    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
-    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
-    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
-    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
-)
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
-PARTITION BY toMonday(bucket_start, 'UTC')
-ORDER BY (cut, slice, bucket_start)
-TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
-SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
-COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.';
-
-CREATE TABLE IF NOT EXISTS concurrency_1m ON CLUSTER '{cluster}' AS concurrency_1m_local
-ENGINE = Distributed('{cluster}', '{database}', 'concurrency_1m_local', cityHash64(slice))
-COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.';
-
 -- Where did a turn's time go: the latency histogram of each stage? Buckets of 1 min.
 CREATE TABLE IF NOT EXISTS stage_latency_1m_local ON CLUSTER '{cluster}' (
     cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
@@ -252,6 +224,34 @@ COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Bucke
 CREATE TABLE IF NOT EXISTS stage_latency_1m ON CLUSTER '{cluster}' AS stage_latency_1m_local
 ENGINE = Distributed('{cluster}', '{database}', 'stage_latency_1m_local', cityHash64(slice))
 COMMENT 'Where did a turn\'s time go: the latency histogram of each stage? Buckets of 1 min.';
+
+-- How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS concurrency_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    active_at_start UInt64 COMMENT 'streams active at the bucket\'s first instant' CODEC(T64, ZSTD(1)),
+    starts UInt64 COMMENT 'streams that started' CODEC(T64, ZSTD(1)),
+    ends UInt64 COMMENT 'streams that ended' CODEC(T64, ZSTD(1)),
+    peak_lower UInt64 COMMENT 'peak of concurrent streams if, within each second, ends came before starts' CODEC(T64, ZSTD(1)),
+    peak_upper UInt64 COMMENT 'peak of concurrent streams if, within each second, starts came before ends' CODEC(T64, ZSTD(1)),
+    replicas_needed UInt64 COMMENT 'replicas that peak_upper takes at the deployment\'s capacity figures; 0 where none are configured' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS concurrency_1m ON CLUSTER '{cluster}' AS concurrency_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'concurrency_1m_local', cityHash64(slice))
+COMMENT 'How many streams ran at once, what was their peak, and how many replicas does it take? Buckets of 1 min.';
 
 -- What did producers see, send, drop and hold? Buckets of 1 min.
 CREATE TABLE IF NOT EXISTS heartbeats_1m_local ON CLUSTER '{cluster}' (
