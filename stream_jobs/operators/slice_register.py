@@ -33,7 +33,7 @@ IDLE_MS = 24 * 3_600_000
 """A slice is retired after so long, in event time, and its family's lateness."""
 HOUR_MS = 3_600_000
 HEAD = "head"
-_CHUNK_SLICES = {"stages": 8, "streams": 128}
+_CHUNK_SLICES = {"stages": 8, "streams": 128, "privacy": 64}
 _CHUNK_SLICES_DEFAULT = 1_024
 _NOT_RETIRED = -1
 _UNSEEN = -1
@@ -43,13 +43,18 @@ _RETIRED_SCHEMA = _SCHEMA | {"retired_hour": pl.Int64, "retired_offset": pl.Int6
 _BUCKET_HOUR = pl.col("bucket_start_ms") // HOUR_MS
 
 
+def chunk_slices(family: Family) -> int:
+    """How many slices share a block: few of a family that has many rows a slice."""
+    return _CHUNK_SLICES.get(family.name, _CHUNK_SLICES_DEFAULT)
+
+
 class SliceRegister:
     """The slices that count as themselves, and the `other` that stand for the rest."""
 
     def __init__(self, family: Family, slices_max: int) -> None:
         self._slices_max = slices_max
         self._idle_hours = -(-(family.lateness_s * 1_000 + IDLE_MS) // HOUR_MS)
-        self._chunk_slices = _CHUNK_SLICES.get(family.name, _CHUNK_SLICES_DEFAULT)
+        self._chunk_slices = chunk_slices(family)
         self._live = pl.DataFrame(schema=_SCHEMA)
         self._retired = pl.DataFrame(schema=_RETIRED_SCHEMA)
         self._next_number = 0

@@ -95,10 +95,15 @@ def _row(chance: Random, family: Family, partition: PrivacyPartition) -> dict[st
     return row
 
 
-def _value(chance: Random, dimension: str) -> str:
+def dimension_values(dimension: str) -> tuple[str, ...]:
+    """Values that the dimension allows, `*` last where it may be generalised."""
     declared = DIMENSIONS[dimension]
     values = declared.vocabulary or EXAMPLES.get(dimension, SLUGS)
-    return chance.choice((*values, GENERALISED) if declared.is_identifying else values)
+    return (*values, GENERALISED) if declared.is_identifying else values
+
+
+def _value(chance: Random, dimension: str) -> str:
+    return chance.choice(dimension_values(dimension))
 
 
 def _key(chance: Random, key: Key) -> str | int:
