@@ -138,6 +138,146 @@ CREATE TABLE IF NOT EXISTS duplex_events_10s ON CLUSTER '{cluster}' AS duplex_ev
 ENGINE = Distributed('{cluster}', '{database}', 'duplex_events_10s_local', cityHash64(slice))
 COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buckets of 10 s.';
 
+-- What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS outcomes_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
+    connection LowCardinality(String) COMMENT 'network of the caller; empty where the cut does not name it',
+    codec LowCardinality(String) COMMENT 'audio codec of the call; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    outcomes UInt64 COMMENT 'turns whose outcome was observed (turns)' CODEC(T64, ZSTD(1)),
+    successes UInt64 COMMENT 'turns that did what their user wanted (turns)' CODEC(T64, ZSTD(1)),
+    errors UInt64 COMMENT 'turns that ended in an error (turns)' CODEC(T64, ZSTD(1)),
+    abandonments UInt64 COMMENT 'turns that their user abandoned (turns)' CODEC(T64, ZSTD(1)),
+    interruptions UInt64 COMMENT 'turns that their user interrupted (turns)' CODEC(T64, ZSTD(1)),
+    handoffs UInt64 COMMENT 'turns that were handed to a human (turns)' CODEC(T64, ZSTD(1)),
+    cancellations UInt64 COMMENT 'turns that were cancelled before they were answered (turns)' CODEC(T64, ZSTD(1)),
+    refusals UInt64 COMMENT 'turns that the assistant refused to answer (turns)' CODEC(T64, ZSTD(1)),
+    lookups UInt64 COMMENT 'turns that retrieved something (turns)' CODEC(T64, ZSTD(1)),
+    lookups_stale UInt64 COMMENT 'turns that retrieved from a stale index (turns)' CODEC(T64, ZSTD(1)),
+    tool_calls UInt64 COMMENT 'tool calls (calls)' CODEC(T64, ZSTD(1)),
+    tool_calls_unsafe UInt64 COMMENT 'tool calls that a safety check found wrong (calls)' CODEC(T64, ZSTD(1)),
+    synthetic_voices UInt64 COMMENT 'turns spoken by a synthetic voice (turns)' CODEC(T64, ZSTD(1)),
+    retries UInt64 COMMENT 'attempts after the first one (attempts)' CODEC(T64, ZSTD(1)),
+    fallbacks UInt64 COMMENT 'attempts on a fallback model or route (attempts)' CODEC(T64, ZSTD(1)),
+    shadows UInt64 COMMENT 'attempts on shadow traffic, which nobody heard (attempts)' CODEC(T64, ZSTD(1)),
+    tokens_cached UInt64 COMMENT 'prompt tokens that a cache had (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_audio UInt64 COMMENT 'audio tokens, in and out (tokens)' CODEC(T64, ZSTD(1)),
+    jitter_turns UInt64 COMMENT 'turns whose network jitter was measured (turns)' CODEC(T64, ZSTD(1)),
+    jitter_ms_sum UInt64 COMMENT 'sum of their mean jitters (ms)' CODEC(T64, ZSTD(1)),
+    jitter_ms_sumsq UInt64 COMMENT 'sum of their squared mean jitters (ms^2)' CODEC(T64, ZSTD(1)),
+    chunks UInt64 COMMENT 'chunks of audio that were sent (chunks)' CODEC(T64, ZSTD(1)),
+    chunks_late UInt64 COMMENT 'chunks sent later than the one before had been played (chunks)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS outcomes_10s ON CLUSTER '{cluster}' AS outcomes_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'outcomes_10s_local', cityHash64(slice))
+COMMENT 'What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 10 s.';
+
+-- How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS queues_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    queue LowCardinality(String) COMMENT 'the stage that is waited for',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    depth UInt64 COMMENT 'requests that wait (requests); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    running UInt64 COMMENT 'requests that are served (requests); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    servers UInt64 COMMENT 'replicas that serve (replicas); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    warm_streams UInt64 COMMENT 'streams that warm replicas could serve at once (streams); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    depth_from UInt64 COMMENT 'requests that waited at the window\'s start, of engines there at its end too (requests)' CODEC(T64, ZSTD(1)),
+    depth_to UInt64 COMMENT 'requests that waited at the window\'s end, of engines there at its start too (requests)' CODEC(T64, ZSTD(1)),
+    arrivals UInt64 COMMENT 'requests that came (requests)' CODEC(T64, ZSTD(1)),
+    served UInt64 COMMENT 'requests that were served to their end (requests)' CODEC(T64, ZSTD(1)),
+    batch_arrivals UInt64 COMMENT 'requests of batch work among those that came (requests)' CODEC(T64, ZSTD(1)),
+    waited_ms_sum UInt64 COMMENT 'sum of the waits of those that began to be served (ms)' CODEC(T64, ZSTD(1)),
+    busy_ms UInt64 COMMENT 'time that replicas were serving, replica by replica (ms)' CODEC(T64, ZSTD(1)),
+    available_ms UInt64 COMMENT 'time that replicas were there, replica by replica (ms)' CODEC(T64, ZSTD(1)),
+    batch_slots UInt64 COMMENT 'places in batches, step by step (slots)' CODEC(T64, ZSTD(1)),
+    batch_slots_filled UInt64 COMMENT 'places in batches that a request filled (slots)' CODEC(T64, ZSTD(1)),
+    kv_blocks UInt64 COMMENT 'blocks of KV cache (blocks); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    kv_blocks_used UInt64 COMMENT 'blocks of KV cache in use (blocks); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    preemptions UInt64 COMMENT 'requests that were put back for want of cache (requests)' CODEC(T64, ZSTD(1)),
+    drafts_proposed UInt64 COMMENT 'tokens that speculative decoding proposed (tokens)' CODEC(T64, ZSTD(1)),
+    drafts_accepted UInt64 COMMENT 'proposed tokens that were accepted (tokens)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, queue, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS queues_10s ON CLUSTER '{cluster}' AS queues_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'queues_10s_local', cityHash64(slice))
+COMMENT 'How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 10 s.';
+
+-- How many hosts serve which artifact of which bundle, and since when? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS deployments_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    artifact LowCardinality(String) COMMENT 'one versioned part of a bundle; empty where the cut does not name it',
+    artifact_kind LowCardinality(String) COMMENT 'what the artifact is',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    hosts UInt64 COMMENT 'hosts that serve it (hosts); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    deployments UInt64 COMMENT 'hosts that began to serve it (deployments)' CODEC(T64, ZSTD(1)),
+    retirements UInt64 COMMENT 'hosts that ended to serve it (deployments)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
+ORDER BY (cut, slice, artifact_kind, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many hosts serve which artifact of which bundle, and since when? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS deployments_10s ON CLUSTER '{cluster}' AS deployments_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'deployments_10s_local', cityHash64(slice))
+COMMENT 'How many hosts serve which artifact of which bundle, and since when? Buckets of 10 s.';
+
+-- What did the edge withhold, and for which reason? Buckets of 10 s.
+CREATE TABLE IF NOT EXISTS privacy_10s_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on',
+    fate LowCardinality(String) COMMENT 'what was done',
+    because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    observations UInt64 COMMENT 'observations that this was done to; one that gave up two dimensions is told of both (observations)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMMDD(bucket_start, 'UTC')
+ORDER BY (cut, slice, reported_family, fate, because, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 8 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did the edge withhold, and for which reason? Buckets of 10 s.';
+
+CREATE TABLE IF NOT EXISTS privacy_10s ON CLUSTER '{cluster}' AS privacy_10s_local
+ENGINE = Distributed('{cluster}', '{database}', 'privacy_10s_local', cityHash64(slice))
+COMMENT 'What did the edge withhold, and for which reason? Buckets of 10 s.';
+
 -- How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 10 s.
 CREATE TABLE IF NOT EXISTS burn_rate_10s_local ON CLUSTER '{cluster}' (
     cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
@@ -301,6 +441,146 @@ CREATE TABLE IF NOT EXISTS duplex_events_1m ON CLUSTER '{cluster}' AS duplex_eve
 ENGINE = Distributed('{cluster}', '{database}', 'duplex_events_1m_local', cityHash64(slice))
 COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buckets of 1 min.';
 
+-- What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS outcomes_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
+    connection LowCardinality(String) COMMENT 'network of the caller; empty where the cut does not name it',
+    codec LowCardinality(String) COMMENT 'audio codec of the call; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    outcomes UInt64 COMMENT 'turns whose outcome was observed (turns)' CODEC(T64, ZSTD(1)),
+    successes UInt64 COMMENT 'turns that did what their user wanted (turns)' CODEC(T64, ZSTD(1)),
+    errors UInt64 COMMENT 'turns that ended in an error (turns)' CODEC(T64, ZSTD(1)),
+    abandonments UInt64 COMMENT 'turns that their user abandoned (turns)' CODEC(T64, ZSTD(1)),
+    interruptions UInt64 COMMENT 'turns that their user interrupted (turns)' CODEC(T64, ZSTD(1)),
+    handoffs UInt64 COMMENT 'turns that were handed to a human (turns)' CODEC(T64, ZSTD(1)),
+    cancellations UInt64 COMMENT 'turns that were cancelled before they were answered (turns)' CODEC(T64, ZSTD(1)),
+    refusals UInt64 COMMENT 'turns that the assistant refused to answer (turns)' CODEC(T64, ZSTD(1)),
+    lookups UInt64 COMMENT 'turns that retrieved something (turns)' CODEC(T64, ZSTD(1)),
+    lookups_stale UInt64 COMMENT 'turns that retrieved from a stale index (turns)' CODEC(T64, ZSTD(1)),
+    tool_calls UInt64 COMMENT 'tool calls (calls)' CODEC(T64, ZSTD(1)),
+    tool_calls_unsafe UInt64 COMMENT 'tool calls that a safety check found wrong (calls)' CODEC(T64, ZSTD(1)),
+    synthetic_voices UInt64 COMMENT 'turns spoken by a synthetic voice (turns)' CODEC(T64, ZSTD(1)),
+    retries UInt64 COMMENT 'attempts after the first one (attempts)' CODEC(T64, ZSTD(1)),
+    fallbacks UInt64 COMMENT 'attempts on a fallback model or route (attempts)' CODEC(T64, ZSTD(1)),
+    shadows UInt64 COMMENT 'attempts on shadow traffic, which nobody heard (attempts)' CODEC(T64, ZSTD(1)),
+    tokens_cached UInt64 COMMENT 'prompt tokens that a cache had (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_audio UInt64 COMMENT 'audio tokens, in and out (tokens)' CODEC(T64, ZSTD(1)),
+    jitter_turns UInt64 COMMENT 'turns whose network jitter was measured (turns)' CODEC(T64, ZSTD(1)),
+    jitter_ms_sum UInt64 COMMENT 'sum of their mean jitters (ms)' CODEC(T64, ZSTD(1)),
+    jitter_ms_sumsq UInt64 COMMENT 'sum of their squared mean jitters (ms^2)' CODEC(T64, ZSTD(1)),
+    chunks UInt64 COMMENT 'chunks of audio that were sent (chunks)' CODEC(T64, ZSTD(1)),
+    chunks_late UInt64 COMMENT 'chunks sent later than the one before had been played (chunks)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS outcomes_1m ON CLUSTER '{cluster}' AS outcomes_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'outcomes_1m_local', cityHash64(slice))
+COMMENT 'What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 1 min.';
+
+-- How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS queues_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    queue LowCardinality(String) COMMENT 'the stage that is waited for',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    depth UInt64 COMMENT 'requests that wait (requests); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    running UInt64 COMMENT 'requests that are served (requests); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    servers UInt64 COMMENT 'replicas that serve (replicas); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    warm_streams UInt64 COMMENT 'streams that warm replicas could serve at once (streams); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    depth_from UInt64 COMMENT 'requests that waited at the window\'s start, of engines there at its end too (requests)' CODEC(T64, ZSTD(1)),
+    depth_to UInt64 COMMENT 'requests that waited at the window\'s end, of engines there at its start too (requests)' CODEC(T64, ZSTD(1)),
+    arrivals UInt64 COMMENT 'requests that came (requests)' CODEC(T64, ZSTD(1)),
+    served UInt64 COMMENT 'requests that were served to their end (requests)' CODEC(T64, ZSTD(1)),
+    batch_arrivals UInt64 COMMENT 'requests of batch work among those that came (requests)' CODEC(T64, ZSTD(1)),
+    waited_ms_sum UInt64 COMMENT 'sum of the waits of those that began to be served (ms)' CODEC(T64, ZSTD(1)),
+    busy_ms UInt64 COMMENT 'time that replicas were serving, replica by replica (ms)' CODEC(T64, ZSTD(1)),
+    available_ms UInt64 COMMENT 'time that replicas were there, replica by replica (ms)' CODEC(T64, ZSTD(1)),
+    batch_slots UInt64 COMMENT 'places in batches, step by step (slots)' CODEC(T64, ZSTD(1)),
+    batch_slots_filled UInt64 COMMENT 'places in batches that a request filled (slots)' CODEC(T64, ZSTD(1)),
+    kv_blocks UInt64 COMMENT 'blocks of KV cache (blocks); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    kv_blocks_used UInt64 COMMENT 'blocks of KV cache in use (blocks); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    preemptions UInt64 COMMENT 'requests that were put back for want of cache (requests)' CODEC(T64, ZSTD(1)),
+    drafts_proposed UInt64 COMMENT 'tokens that speculative decoding proposed (tokens)' CODEC(T64, ZSTD(1)),
+    drafts_accepted UInt64 COMMENT 'proposed tokens that were accepted (tokens)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, queue, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS queues_1m ON CLUSTER '{cluster}' AS queues_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'queues_1m_local', cityHash64(slice))
+COMMENT 'How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 1 min.';
+
+-- How many hosts serve which artifact of which bundle, and since when? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS deployments_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    artifact LowCardinality(String) COMMENT 'one versioned part of a bundle; empty where the cut does not name it',
+    artifact_kind LowCardinality(String) COMMENT 'what the artifact is',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    hosts UInt64 COMMENT 'hosts that serve it (hosts); of a wider bucket, at its end' CODEC(T64, ZSTD(1)),
+    deployments UInt64 COMMENT 'hosts that began to serve it (deployments)' CODEC(T64, ZSTD(1)),
+    retirements UInt64 COMMENT 'hosts that ended to serve it (deployments)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
+ORDER BY (cut, slice, artifact_kind, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How many hosts serve which artifact of which bundle, and since when? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS deployments_1m ON CLUSTER '{cluster}' AS deployments_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'deployments_1m_local', cityHash64(slice))
+COMMENT 'How many hosts serve which artifact of which bundle, and since when? Buckets of 1 min.';
+
+-- What did the edge withhold, and for which reason? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS privacy_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on',
+    fate LowCardinality(String) COMMENT 'what was done',
+    because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    observations UInt64 COMMENT 'observations that this was done to; one that gave up two dimensions is told of both (observations)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, reported_family, fate, because, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did the edge withhold, and for which reason? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS privacy_1m ON CLUSTER '{cluster}' AS privacy_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'privacy_1m_local', cityHash64(slice))
+COMMENT 'What did the edge withhold, and for which reason? Buckets of 1 min.';
+
 -- How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 1 min.
 CREATE TABLE IF NOT EXISTS burn_rate_1m_local ON CLUSTER '{cluster}' (
     cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
@@ -328,6 +608,98 @@ COMMENT 'How many turns, or full-duplex events, of each slice missed each object
 CREATE TABLE IF NOT EXISTS burn_rate_1m ON CLUSTER '{cluster}' AS burn_rate_1m_local
 ENGINE = Distributed('{cluster}', '{database}', 'burn_rate_1m_local', cityHash64(slice))
 COMMENT 'How many turns, or full-duplex events, of each slice missed each objective, bucket by bucket? Buckets of 1 min.';
+
+-- What did turns and replicas use of what has a price, and what succeeded for it? Buckets of 10 min.
+CREATE TABLE IF NOT EXISTS costs_10m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    model_version LowCardinality(String) COMMENT 'the version of the model that answered; empty where the cut does not name it',
+    gpu_type LowCardinality(String) COMMENT 'kind of GPU, whole or a share of one; empty where the cut does not name it',
+    purchase LowCardinality(String) COMMENT 'how capacity is paid for; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    turns UInt64 COMMENT 'turns that were paid for (turns)' CODEC(T64, ZSTD(1)),
+    successes UInt64 COMMENT 'turns that did what their user wanted (turns)' CODEC(T64, ZSTD(1)),
+    success_audio_ms UInt64 COMMENT 'audio of both sides in successful turns (ms)' CODEC(T64, ZSTD(1)),
+    attempts UInt64 COMMENT 'requests to models (attempts)' CODEC(T64, ZSTD(1)),
+    attempts_retried UInt64 COMMENT 'requests after the first one of a turn (attempts)' CODEC(T64, ZSTD(1)),
+    attempts_fallback UInt64 COMMENT 'requests to a fallback (attempts)' CODEC(T64, ZSTD(1)),
+    attempts_shadow UInt64 COMMENT 'requests of shadow traffic (attempts)' CODEC(T64, ZSTD(1)),
+    tokens_prompt UInt64 COMMENT 'prompt tokens written for this turn (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_carried UInt64 COMMENT 'prompt tokens carried over from the turns before (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_retrieved UInt64 COMMENT 'prompt tokens of retrieved chunks (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_cached UInt64 COMMENT 'prompt tokens that a cache had (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_out UInt64 COMMENT 'generated tokens (tokens)' CODEC(T64, ZSTD(1)),
+    tokens_audio UInt64 COMMENT 'audio tokens, in and out (tokens)' CODEC(T64, ZSTD(1)),
+    chunks_retrieved UInt64 COMMENT 'chunks that were retrieved (chunks)' CODEC(T64, ZSTD(1)),
+    gpu_used_ms UInt64 COMMENT 'GPU time that turns used, GPU by GPU (ms)' CODEC(T64, ZSTD(1)),
+    gpu_used_ms_sumsq UInt64 COMMENT 'sum over turns of squared GPU times, so that variances add (ms^2)' CODEC(T64, ZSTD(1)),
+    gpu_reserved_ms UInt64 COMMENT 'GPU time that was paid for, idle included, GPU by GPU (ms)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did turns and replicas use of what has a price, and what succeeded for it? Buckets of 10 min.';
+
+CREATE TABLE IF NOT EXISTS costs_10m ON CLUSTER '{cluster}' AS costs_10m_local
+ENGINE = Distributed('{cluster}', '{database}', 'costs_10m_local', cityHash64(slice))
+COMMENT 'What did turns and replicas use of what has a price, and what succeeded for it? Buckets of 10 min.';
+
+-- How well were labelled calls understood and answered, slice by slice? Buckets of 1 h.
+CREATE TABLE IF NOT EXISTS quality_1h_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    accent LowCardinality(String) COMMENT 'accent class of the speaker; empty where the cut does not name it',
+    noise_class LowCardinality(String) COMMENT 'background noise; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    calls UInt64 COMMENT 'calls that were labelled (calls)' CODEC(T64, ZSTD(1)),
+    words UInt64 COMMENT 'words of the reference (words)' CODEC(T64, ZSTD(1)),
+    word_errors UInt64 COMMENT 'words substituted, deleted or inserted (words)' CODEC(T64, ZSTD(1)),
+    words_sumsq UInt64 COMMENT 'sum over calls of squared words of the reference (words^2)' CODEC(T64, ZSTD(1)),
+    word_errors_sumsq UInt64 COMMENT 'sum over calls of squared word errors, so that variances add (words^2)' CODEC(T64, ZSTD(1)),
+    word_errors_by_words UInt64 COMMENT 'sum over calls of word errors x words of the reference (words^2)' CODEC(T64, ZSTD(1)),
+    characters UInt64 COMMENT 'characters of the reference (characters)' CODEC(T64, ZSTD(1)),
+    character_errors UInt64 COMMENT 'characters substituted, deleted or inserted (characters)' CODEC(T64, ZSTD(1)),
+    entities UInt64 COMMENT 'names, numbers and other entities of the reference (entities)' CODEC(T64, ZSTD(1)),
+    entity_errors UInt64 COMMENT 'entities that were missed or wrong (entities)' CODEC(T64, ZSTD(1)),
+    endpoints UInt64 COMMENT 'ends of speech (endpoints)' CODEC(T64, ZSTD(1)),
+    endpoint_errors UInt64 COMMENT 'ends of speech that were detected too early or too late (endpoints)' CODEC(T64, ZSTD(1)),
+    partials UInt64 COMMENT 'partial transcripts that were shown (partials)' CODEC(T64, ZSTD(1)),
+    partials_rewritten UInt64 COMMENT 'partial transcripts that were rewritten (partials)' CODEC(T64, ZSTD(1)),
+    answers UInt64 COMMENT 'answers that were judged (answers)' CODEC(T64, ZSTD(1)),
+    answers_corrected UInt64 COMMENT 'answers that their user corrected (answers)' CODEC(T64, ZSTD(1)),
+    answers_ungrounded UInt64 COMMENT 'answers that no source supports (answers)' CODEC(T64, ZSTD(1)),
+    citations UInt64 COMMENT 'sources that were cited (citations)' CODEC(T64, ZSTD(1)),
+    citations_stale UInt64 COMMENT 'cited sources that were out of date (citations)' CODEC(T64, ZSTD(1)),
+    lookups_aged UInt64 COMMENT 'lookups whose index\'s age was known (lookups)' CODEC(T64, ZSTD(1)),
+    index_age_s_sum UInt64 COMMENT 'sum of the ages of their indexes (s)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How well were labelled calls understood and answered, slice by slice? Buckets of 1 h.';
+
+CREATE TABLE IF NOT EXISTS quality_1h ON CLUSTER '{cluster}' AS quality_1h_local
+ENGINE = Distributed('{cluster}', '{database}', 'quality_1h_local', cityHash64(slice))
+COMMENT 'How well were labelled calls understood and answered, slice by slice? Buckets of 1 h.';
 
 -- What came later than 120 s in turns, and whose was it? The views add it; alerts do not look back.
 CREATE TABLE IF NOT EXISTS turns_late_local ON CLUSTER '{cluster}' (
@@ -657,9 +1029,9 @@ CREATE TABLE IF NOT EXISTS quality_late_local ON CLUSTER '{cluster}' (
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
-PARTITION BY toMonday(bucket_start, 'UTC')
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
 ORDER BY (cut, slice, bucket_start, origin_topic, origin_partition, origin_offset)
-TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'What came later than 259200 s in quality, and whose was it? The views add it; alerts do not look back.';
 
@@ -704,9 +1076,9 @@ CREATE TABLE IF NOT EXISTS costs_late_local ON CLUSTER '{cluster}' (
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
-PARTITION BY toMonday(bucket_start, 'UTC')
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
 ORDER BY (cut, slice, bucket_start, origin_topic, origin_partition, origin_offset)
-TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'What came later than 21600 s in costs, and whose was it? The views add it; alerts do not look back.';
 
@@ -734,9 +1106,9 @@ CREATE TABLE IF NOT EXISTS releases_late_local ON CLUSTER '{cluster}' (
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
-PARTITION BY toMonday(bucket_start, 'UTC')
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
 ORDER BY (cut, slice, artifact_kind, bucket_start, origin_topic, origin_partition, origin_offset)
-TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'What came later than 120 s in releases, and whose was it? The views add it; alerts do not look back.';
 
@@ -751,7 +1123,7 @@ CREATE TABLE IF NOT EXISTS privacy_late_local ON CLUSTER '{cluster}' (
     pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
     region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
     reported_family LowCardinality(String) COMMENT 'the family that is reported on',
-    fate LowCardinality(String) COMMENT 'what the edge did with observations',
+    fate LowCardinality(String) COMMENT 'what was done',
     because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
     bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
     origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
@@ -978,6 +1350,150 @@ FROM (
     SELECT cut, slice, pool, duplex_event, region, route, bundle, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), events FROM duplex_late FINAL)
 GROUP BY cut, slice, pool, duplex_event, region, route, bundle, bucket_start
 COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buckets of 1 min. Each row once, with what came late.';
+
+-- What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 1 min. Each row once, with what came late.
+CREATE VIEW IF NOT EXISTS outcomes ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, region, route, bundle, tenant, client_version, connection, codec, bucket_start,
+    sum(outcomes) AS outcomes,
+    sum(successes) AS successes,
+    sum(errors) AS errors,
+    sum(abandonments) AS abandonments,
+    sum(interruptions) AS interruptions,
+    sum(handoffs) AS handoffs,
+    sum(cancellations) AS cancellations,
+    sum(refusals) AS refusals,
+    sum(lookups) AS lookups,
+    sum(lookups_stale) AS lookups_stale,
+    sum(tool_calls) AS tool_calls,
+    sum(tool_calls_unsafe) AS tool_calls_unsafe,
+    sum(synthetic_voices) AS synthetic_voices,
+    sum(retries) AS retries,
+    sum(fallbacks) AS fallbacks,
+    sum(shadows) AS shadows,
+    sum(tokens_cached) AS tokens_cached,
+    sum(tokens_audio) AS tokens_audio,
+    sum(jitter_turns) AS jitter_turns,
+    sum(jitter_ms_sum) AS jitter_ms_sum,
+    sum(jitter_ms_sumsq) AS jitter_ms_sumsq,
+    sum(chunks) AS chunks,
+    sum(chunks_late) AS chunks_late
+FROM (
+    SELECT cut, slice, pool, region, route, bundle, tenant, client_version, connection, codec, bucket_start, outcomes, successes, errors, abandonments, interruptions, handoffs, cancellations, refusals, lookups, lookups_stale, tool_calls, tool_calls_unsafe, synthetic_voices, retries, fallbacks, shadows, tokens_cached, tokens_audio, jitter_turns, jitter_ms_sum, jitter_ms_sumsq, chunks, chunks_late FROM outcomes_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, tenant, client_version, connection, codec, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), outcomes, successes, errors, abandonments, interruptions, handoffs, cancellations, refusals, lookups, lookups_stale, tool_calls, tool_calls_unsafe, synthetic_voices, retries, fallbacks, shadows, tokens_cached, tokens_audio, jitter_turns, jitter_ms_sum, jitter_ms_sumsq, chunks, chunks_late FROM outcomes_late FINAL)
+GROUP BY cut, slice, pool, region, route, bundle, tenant, client_version, connection, codec, bucket_start
+COMMENT 'What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 1 min. Each row once, with what came late.';
+
+-- How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 1 min. Each row once, with what came late.
+CREATE VIEW IF NOT EXISTS queues ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, region, bundle, queue, bucket_start,
+    sum(depth) AS depth,
+    sum(running) AS running,
+    sum(servers) AS servers,
+    sum(warm_streams) AS warm_streams,
+    sum(depth_from) AS depth_from,
+    sum(depth_to) AS depth_to,
+    sum(arrivals) AS arrivals,
+    sum(served) AS served,
+    sum(batch_arrivals) AS batch_arrivals,
+    sum(waited_ms_sum) AS waited_ms_sum,
+    sum(busy_ms) AS busy_ms,
+    sum(available_ms) AS available_ms,
+    sum(batch_slots) AS batch_slots,
+    sum(batch_slots_filled) AS batch_slots_filled,
+    sum(kv_blocks) AS kv_blocks,
+    sum(kv_blocks_used) AS kv_blocks_used,
+    sum(preemptions) AS preemptions,
+    sum(drafts_proposed) AS drafts_proposed,
+    sum(drafts_accepted) AS drafts_accepted
+FROM (
+    SELECT cut, slice, pool, region, bundle, queue, bucket_start, depth, running, servers, warm_streams, depth_from, depth_to, arrivals, served, batch_arrivals, waited_ms_sum, busy_ms, available_ms, batch_slots, batch_slots_filled, kv_blocks, kv_blocks_used, preemptions, drafts_proposed, drafts_accepted FROM queues_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, bundle, queue, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), if(bucket_start = toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC') + INTERVAL 50 SECOND, depth, 0), if(bucket_start = toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC') + INTERVAL 50 SECOND, running, 0), if(bucket_start = toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC') + INTERVAL 50 SECOND, servers, 0), if(bucket_start = toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC') + INTERVAL 50 SECOND, warm_streams, 0), depth_from, depth_to, arrivals, served, batch_arrivals, waited_ms_sum, busy_ms, available_ms, batch_slots, batch_slots_filled, if(bucket_start = toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC') + INTERVAL 50 SECOND, kv_blocks, 0), if(bucket_start = toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC') + INTERVAL 50 SECOND, kv_blocks_used, 0), preemptions, drafts_proposed, drafts_accepted FROM queues_late FINAL)
+GROUP BY cut, slice, pool, region, bundle, queue, bucket_start
+COMMENT 'How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 1 min. Each row once, with what came late.';
+
+-- How well were labelled calls understood and answered, slice by slice? Buckets of 1 h. Each row once, with what came late.
+CREATE VIEW IF NOT EXISTS quality ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, region, route, bundle, language, accent, noise_class, tenant, device_class, client_version, bucket_start,
+    sum(calls) AS calls,
+    sum(words) AS words,
+    sum(word_errors) AS word_errors,
+    sum(words_sumsq) AS words_sumsq,
+    sum(word_errors_sumsq) AS word_errors_sumsq,
+    sum(word_errors_by_words) AS word_errors_by_words,
+    sum(characters) AS characters,
+    sum(character_errors) AS character_errors,
+    sum(entities) AS entities,
+    sum(entity_errors) AS entity_errors,
+    sum(endpoints) AS endpoints,
+    sum(endpoint_errors) AS endpoint_errors,
+    sum(partials) AS partials,
+    sum(partials_rewritten) AS partials_rewritten,
+    sum(answers) AS answers,
+    sum(answers_corrected) AS answers_corrected,
+    sum(answers_ungrounded) AS answers_ungrounded,
+    sum(citations) AS citations,
+    sum(citations_stale) AS citations_stale,
+    sum(lookups_aged) AS lookups_aged,
+    sum(index_age_s_sum) AS index_age_s_sum
+FROM (
+    SELECT cut, slice, pool, region, route, bundle, language, accent, noise_class, tenant, device_class, client_version, bucket_start, calls, words, word_errors, words_sumsq, word_errors_sumsq, word_errors_by_words, characters, character_errors, entities, entity_errors, endpoints, endpoint_errors, partials, partials_rewritten, answers, answers_corrected, answers_ungrounded, citations, citations_stale, lookups_aged, index_age_s_sum FROM quality_1h FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, language, accent, noise_class, tenant, device_class, client_version, bucket_start, calls, words, word_errors, words_sumsq, word_errors_sumsq, word_errors_by_words, characters, character_errors, entities, entity_errors, endpoints, endpoint_errors, partials, partials_rewritten, answers, answers_corrected, answers_ungrounded, citations, citations_stale, lookups_aged, index_age_s_sum FROM quality_late FINAL)
+GROUP BY cut, slice, pool, region, route, bundle, language, accent, noise_class, tenant, device_class, client_version, bucket_start
+COMMENT 'How well were labelled calls understood and answered, slice by slice? Buckets of 1 h. Each row once, with what came late.';
+
+-- What did turns and replicas use of what has a price, and what succeeded for it? Buckets of 10 min. Each row once, with what came late.
+CREATE VIEW IF NOT EXISTS costs ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, route, bundle, region, model_version, gpu_type, purchase, tenant, bucket_start,
+    sum(turns) AS turns,
+    sum(successes) AS successes,
+    sum(success_audio_ms) AS success_audio_ms,
+    sum(attempts) AS attempts,
+    sum(attempts_retried) AS attempts_retried,
+    sum(attempts_fallback) AS attempts_fallback,
+    sum(attempts_shadow) AS attempts_shadow,
+    sum(tokens_prompt) AS tokens_prompt,
+    sum(tokens_carried) AS tokens_carried,
+    sum(tokens_retrieved) AS tokens_retrieved,
+    sum(tokens_cached) AS tokens_cached,
+    sum(tokens_out) AS tokens_out,
+    sum(tokens_audio) AS tokens_audio,
+    sum(chunks_retrieved) AS chunks_retrieved,
+    sum(gpu_used_ms) AS gpu_used_ms,
+    sum(gpu_used_ms_sumsq) AS gpu_used_ms_sumsq,
+    sum(gpu_reserved_ms) AS gpu_reserved_ms
+FROM (
+    SELECT cut, slice, pool, route, bundle, region, model_version, gpu_type, purchase, tenant, bucket_start, turns, successes, success_audio_ms, attempts, attempts_retried, attempts_fallback, attempts_shadow, tokens_prompt, tokens_carried, tokens_retrieved, tokens_cached, tokens_out, tokens_audio, chunks_retrieved, gpu_used_ms, gpu_used_ms_sumsq, gpu_reserved_ms FROM costs_10m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, route, bundle, region, model_version, gpu_type, purchase, tenant, bucket_start, turns, successes, success_audio_ms, attempts, attempts_retried, attempts_fallback, attempts_shadow, tokens_prompt, tokens_carried, tokens_retrieved, tokens_cached, tokens_out, tokens_audio, chunks_retrieved, gpu_used_ms, gpu_used_ms_sumsq, gpu_reserved_ms FROM costs_late FINAL)
+GROUP BY cut, slice, pool, route, bundle, region, model_version, gpu_type, purchase, tenant, bucket_start
+COMMENT 'What did turns and replicas use of what has a price, and what succeeded for it? Buckets of 10 min. Each row once, with what came late.';
+
+-- How many hosts serve which artifact of which bundle, and since when? Buckets of 1 min. Each row once, with what came late.
+CREATE VIEW IF NOT EXISTS deployments ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, bundle, region, artifact, artifact_kind, bucket_start,
+    sum(hosts) AS hosts,
+    sum(deployments) AS deployments,
+    sum(retirements) AS retirements
+FROM (
+    SELECT cut, slice, pool, bundle, region, artifact, artifact_kind, bucket_start, hosts, deployments, retirements FROM deployments_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, bundle, region, artifact, artifact_kind, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), if(bucket_start = toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC') + INTERVAL 50 SECOND, hosts, 0), deployments, retirements FROM releases_late FINAL)
+GROUP BY cut, slice, pool, bundle, region, artifact, artifact_kind, bucket_start
+COMMENT 'How many hosts serve which artifact of which bundle, and since when? Buckets of 1 min. Each row once, with what came late.';
+
+-- What did the edge withhold, and for which reason? Buckets of 1 min. Each row once, with what came late.
+CREATE VIEW IF NOT EXISTS privacy ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, region, reported_family, fate, because, bucket_start,
+    sum(observations) AS observations
+FROM (
+    SELECT cut, slice, pool, region, reported_family, fate, because, bucket_start, observations FROM privacy_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, reported_family, fate, because, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), observations FROM privacy_late FINAL)
+GROUP BY cut, slice, pool, region, reported_family, fate, because, bucket_start
+COMMENT 'What did the edge withhold, and for which reason? Buckets of 1 min. Each row once, with what came late.';
 
 -- How long did each stage take, at its median and in its tail? Buckets of 1 min.
 CREATE VIEW IF NOT EXISTS stage_quantiles ON CLUSTER '{cluster}' AS
