@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from producers.observations import Sifted, sift
+from producers.sifting import Sifted, at_least_zero, sift, within
 from schemas.families import DUPLEX, DUPLEX_INDICATORS, Indicator
+from schemas.refusals import Refusal
 
 LATENCY_MS_MAX = 86_400_000.0
 
@@ -58,15 +59,17 @@ def sift_duplex(events: pl.DataFrame) -> Sifted:
     gaps_are_heard = gaps.eval(_is_latency(pl.element()).fill_null(False)).list.all().fill_null(True) & (
         gaps.len().fill_null(0).cast(pl.Int64) <= pl.col("frames_played").fill_null(0)
     )
-    claims = [
-        pl.col("at_ms") >= 0,
-        *(_is_latency(pl.col(column)).fill_null(True) for column in _LATENCY_OF.values()),
-        pl.col("safety_lead_ms").is_between(-LATENCY_MS_MAX, LATENCY_MS_MAX).fill_null(True),
-        (pl.col("frames_played") >= 0).fill_null(True),
-        gaps_are_heard,
-        *(_has_needed(kind) for kind in _NEEDED),
+    lead = pl.col("safety_lead_ms")
+    rules = [
+        *at_least_zero("at_ms"),
+        *within(LATENCY_MS_MAX, *_LATENCY_OF.values()),
+        (Refusal.NOT_FINITE, lead.is_finite().fill_null(True)),
+        (Refusal.INCONSISTENT, lead.is_between(-LATENCY_MS_MAX, LATENCY_MS_MAX).fill_null(True)),
+        (Refusal.NEGATIVE, (pl.col("frames_played") >= 0).fill_null(True)),
+        (Refusal.INCONSISTENT, gaps_are_heard),
+        *((Refusal.MALFORMED, _has_needed(kind)) for kind in _NEEDED),
     ]
-    return sift(events, claims, DUPLEX.dimensions)
+    return sift(events, rules, DUPLEX.dimensions)
 
 
 def duplex_rows(events: pl.DataFrame) -> pl.DataFrame:

@@ -7,14 +7,15 @@ a negative latency, a part longer than its whole) is refused here, and counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import reduce
-from operator import and_
-
 import polars as pl
 
+from producers.sifting import Sifted, at_least_zero, at_most, known, sift, within
 from schemas.dimensions import DIMENSIONS, GENERALISED
 from schemas.families import COSTS, OPERATIONAL, OUTCOMES, PARTS, QUALITY, QUEUES, RELEASES, STAGES, TURNS
+from schemas.refusals import Refusal
+
+LATENCY_MS_MAX = 3_600_000.0
+"""No stage and no turn takes an hour: that is a broken clock, and the squares of a few such turns are more than a row holds."""
 
 LATENCIES = {stage: f"{stage}_ms" for stage in STAGES if stage != "interrupted"}
 """Column of each stage's latency in ms; null where the stage did not happen. An interrupted turn's whole is in `turn_ms`."""
@@ -104,14 +105,6 @@ RELEASE_COLUMNS: dict[str, pl.DataType] = {
 """A host began or ended to serve an artifact; a start that is told again while it lasts is no news."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sifted:
-    """Observations that may be counted, and how many were refused."""
-
-    sound: pl.DataFrame
-    refused: int
-
-
 def no_turns() -> pl.DataFrame:
     return pl.DataFrame(schema=TURN_COLUMNS)
 
@@ -139,46 +132,42 @@ _COUNTED = {*COUNTS, *QUEUES.measure_names, *QUALITY.measure_names, *COSTS.measu
 
 def sift_turns(turns: pl.DataFrame) -> Sifted:
     """Keeps the turns that can be right."""
-    turns = with_unsaid(turns, TURN_COLUMNS)
-    numbers = [pl.col(name) >= 0 for name in (*AMOUNTS, *COUNTS, "ended_at_ms")]
-    latencies = [
-        pl.col(name).fill_null(0.0).is_between(0.0, pl.lit(86_400_000.0)) for name in (*LATENCIES.values(), "jitter_ms")
+    rules = [
+        *at_least_zero("ended_at_ms", *AMOUNTS, *COUNTS),
+        *at_most(*AMOUNTS, *COUNTS),
+        *within(LATENCY_MS_MAX, *LATENCIES.values(), "jitter_ms"),
+        *known(Refusal.NO_SESSION, "session"),
+        *known(Refusal.MALFORMED, "is_error", "is_abandoned"),
+        *((Refusal.INCONSISTENT, _is_no_longer(part, whole)) for part, whole in _parts_and_wholes()),
+        *((Refusal.INCONSISTENT, (pl.col(part) <= pl.col(whole)).fill_null(True)) for part, whole in _SUBSETS.items()),
     ]
+    return sift(with_unsaid(turns, TURN_COLUMNS), rules, TURN_DIMENSIONS)
+
+
+_SUBSETS = {"tool_calls_unsafe": "tool_calls", "chunks_late": "chunks"}
+
+
+def _parts_and_wholes() -> tuple[tuple[pl.Expr, pl.Expr], ...]:
     parts = pl.sum_horizontal(pl.col(LATENCIES[stage]).fill_null(0.0) for stage in PARTS)
-    # Stages are timed one by one, so their sum may exceed the whole by rounding, never by more.
-    within = [pl.col(LATENCIES["turn"]).is_null() | (parts <= pl.col(LATENCIES["turn"]) + 1.0)] + [
-        pl.col(LATENCIES[stage]).is_null() | (pl.col(LATENCIES[stage]) <= pl.col(LATENCIES["turn"]) + 1.0)
-        for stage in ("first_audio", "heard")
-    ]
-    subsets = [
-        pl.col(part) <= pl.col(whole)
-        for part, whole in (("tool_calls_unsafe", "tool_calls"), ("chunks_late", "chunks"))
-    ]
-    known = [pl.col(name).is_not_null() for name in ("session", "is_error", "is_abandoned")]
-    return sift(turns, [*numbers, *latencies, *known, *within, *subsets], TURN_DIMENSIONS)
+    turn, heard, first_audio = (pl.col(LATENCIES[stage]) for stage in ("turn", "heard", "first_audio"))
+    return (parts, turn), (parts, heard), (first_audio, turn), (heard, turn)
+
+
+def _is_no_longer(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
+    """Stages are timed one by one, so their sum may exceed the whole by rounding, never by more. What is unknown may be."""
+    return (part <= whole + 1.0).fill_null(True)
 
 
 def sift_stream_changes(changes: pl.DataFrame) -> Sifted:
     """Keeps the changes whose stream, time and (for starts) dimensions are known."""
-    known = [pl.col("session").is_not_null(), pl.col("is_start").is_not_null(), pl.col("at_ms") >= 0]
-    ends = changes.filter(~pl.col("is_start").fill_null(True))
-    starts = sift(changes.filter(pl.col("is_start").fill_null(True)), known, OPERATIONAL.dimensions)
-    sound_ends = sift(ends, known, ())
-    return Sifted(pl.concat([starts.sound, sound_ends.sound]), starts.refused + sound_ends.refused)
-
-
-def sift(rows: pl.DataFrame, claims: list[pl.Expr], dimensions: tuple[str, ...]) -> Sifted:
-    """Keeps the rows of which every claim holds and whose values of these dimensions are allowed."""
-    vocabulary = [pl.col(name).is_in(_valid_values(rows[name], name)) for name in dimensions]
-    sound = rows.filter(reduce(and_, [*claims, *vocabulary]).fill_null(False))
-    return Sifted(sound, len(rows) - len(sound))
-
-
-def _valid_values(values: pl.Series, name: str) -> list[str]:
-    """The distinct values that the dimension allows: patterns are tried once per value, not once per row."""
-    distinct = values.drop_nulls().unique()
-    valid: list[str] = distinct.filter(distinct.str.contains(DIMENSIONS[name].full_pattern)).to_list()
-    return valid
+    rules = [
+        *at_least_zero("at_ms"),
+        *known(Refusal.NO_SESSION, "session"),
+        *known(Refusal.MALFORMED, "is_start"),
+    ]
+    starts = sift(changes.filter(pl.col("is_start").fill_null(True)), rules, OPERATIONAL.dimensions)
+    ends = sift(changes.filter(~pl.col("is_start").fill_null(True)), rules, ())
+    return Sifted(pl.concat([starts.sound, ends.sound]), starts.reasons + ends.reasons)
 
 
 KINDS: dict[str, dict[str, pl.DataType]] = {

@@ -1,0 +1,108 @@
+"""Sifting: which observations can be right. The others are refused, each once, under the first reason that it gives.
+
+What cannot be right is a value outside of a dimension's vocabulary, a number that is none or is below zero, a part larger
+than its whole. One row too many would cost the whole frame it is counted in, so nothing that breaks a bound of the contract
+gets that far. Refusals hold counts, never values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
+
+import polars as pl
+
+from schemas.dimensions import DIMENSIONS
+from schemas.families import Family
+from schemas.refusals import Refusal, Refused
+
+AMOUNT_MAX = 2**30
+"""Largest count or amount of one observation; a thousand of these still fit into a row."""
+
+Rule = tuple[Refusal, pl.Expr]
+"""Why an observation is refused, and what has to be true of it; unknown is not true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """Observations that may be counted, and how many were refused for which reason."""
+
+    sound: pl.DataFrame
+    reasons: Refused = field(default_factory=Refused)
+
+    @property
+    def refused(self) -> int:
+        return self.reasons.total
+
+
+def sift(rows: pl.DataFrame, rules: Sequence[Rule], dimensions: Sequence[str]) -> Sifted:
+    """Keeps the rows of which every rule holds and whose values of these dimensions are allowed."""
+    allowed = [(Refusal.OUTSIDE_VOCABULARY, pl.col(name).is_in(_allowed(rows[name], name))) for name in dimensions]
+    claims = [(reason, claim.fill_null(False)) for reason, claim in (*rules, *allowed)]
+    is_sound = rows.select(reduce(and_, (claim for _, claim in claims))).to_series()
+    if is_sound.all():
+        return Sifted(rows)
+    return Sifted(rows.filter(is_sound), _reasons(rows.filter(~is_sound), claims))
+
+
+def _reasons(broken: pl.DataFrame, claims: Sequence[Rule]) -> Refused:
+    """How many of the rows give which reason first, in the order of the vocabulary."""
+    by_reason = {reason: [claim for of, claim in claims if of is reason] for reason in Refusal}
+    first = pl.coalesce(
+        pl.when(~reduce(and_, of_reason)).then(pl.lit(reason.value))
+        for reason, of_reason in by_reason.items()
+        if of_reason
+    )
+    counts = dict(broken.group_by(first.alias("reason")).len().iter_rows())
+    return Refused(tuple((reason, counts[reason.value]) for reason in Refusal if reason.value in counts))
+
+
+def at_least_zero(*names: str) -> Iterator[Rule]:
+    """Amounts and instants: known, and not below zero."""
+    for name in names:
+        yield Refusal.MALFORMED, pl.col(name).is_not_null()
+        yield Refusal.NEGATIVE, (pl.col(name) >= 0).fill_null(True)
+
+
+def at_most(*names: str) -> Iterator[Rule]:
+    """Amounts that one observation can have."""
+    for name in names:
+        yield Refusal.INCONSISTENT, (pl.col(name) <= AMOUNT_MAX).fill_null(True)
+
+
+def within(most: float, *names: str) -> Iterator[Rule]:
+    """Durations of which each is unknown or a number from 0 to `most`."""
+    for name in names:
+        yield Refusal.NOT_FINITE, pl.col(name).is_finite().fill_null(True)
+        yield Refusal.NEGATIVE, (pl.col(name) >= 0).fill_null(True)
+        yield Refusal.INCONSISTENT, (pl.col(name) <= most).fill_null(True)
+
+
+def known(reason: Refusal, *names: str) -> Iterator[Rule]:
+    """Columns without which nothing can be counted."""
+    for name in names:
+        yield reason, pl.col(name).is_not_null()
+
+
+def counted(family: Family, columns: Collection[str]) -> Iterator[Rule]:
+    """Amounts of a family among `columns`: not below zero, not above what one observation can be, no part above its whole."""
+    for measure in family.measures:
+        if measure.name in columns:
+            yield from at_least_zero(measure.name)
+            yield from at_most(measure.name)
+            if measure.part_of in columns:
+                yield Refusal.INCONSISTENT, (pl.col(measure.name) <= pl.col(measure.part_of)).fill_null(True)
+
+
+def one_of(name: str, values: Sequence[str]) -> Rule:
+    """A column of a closed vocabulary that is no dimension."""
+    return Refusal.OUTSIDE_VOCABULARY, pl.col(name).is_in(list(values))
+
+
+def _allowed(values: pl.Series, name: str) -> list[str]:
+    """The distinct values that the dimension allows: patterns are tried once per value, not once per row."""
+    distinct = values.drop_nulls().unique()
+    allowed: list[str] = distinct.filter(distinct.str.contains(DIMENSIONS[name].full_pattern)).to_list()
+    return allowed
