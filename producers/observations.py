@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from producers.sifting import Sifted, at_least_zero, at_most, known, sift, within
+from producers.sifting import Sifted as Sifted
+from producers.sifting import at_least_zero, at_most, known, within
+from producers.sifting import sift as sift
 from schemas.dimensions import DIMENSIONS, GENERALISED
 from schemas.families import COSTS, OPERATIONAL, OUTCOMES, PARTS, QUALITY, QUEUES, RELEASES, STAGES, TURNS
 from schemas.refusals import Refusal

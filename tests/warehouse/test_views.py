@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from schemas.families import FAMILIES, INDICATORS, SCALE_OF_STAGE, STREAMS, TURNS, Family
+from schemas.families import FAMILIES, INDICATORS, QUEUES, SCALE_OF_STAGE, STREAMS, TURNS, Family
 from schemas.histograms import bucket_indexes
-from schemas.tables import FAMILY_TABLES, TABLES, late_table
-from schemas.views import QUANTILES, VIEWS
+from schemas.tables import FAMILY_TABLES, TABLES, late_table, widest
+from schemas.views import QUANTILES
 from tests.warehouse.rows import START, Row, arrow_of, rows_of
 
 SEED = 7
 HISTOGRAM = TABLES["stage_latency_1m"]
 
 
-@pytest.mark.parametrize("name", [name for name in VIEWS if f"{name}_1m" in TABLES])
+@pytest.mark.parametrize("name", [name for names in FAMILY_TABLES.values() for name in names])
 def test_a_view_shows_each_row_once(client: Client, name: str) -> None:
-    table = TABLES[f"{name}_1m"]
+    table = widest(name)
     rows = arrow_of(table, rows_of(table, SEED))
     for _ in range(2):
         client.insert_arrow(table.name, rows)
@@ -39,9 +40,28 @@ def test_views_add_what_came_late_once(client: Client, family: Family) -> None:
     (wanted,) = client.query(f"SELECT {sums} FROM {table.name} FINAL").result_rows
     assert any(wanted)
     for name in set(FAMILY_TABLES[family.name]) - {"burn_rate", "concurrency"}:  # Those do not simply add: see below.
-        shown = [column for column in family.measure_names if column in TABLES[f"{name}_1m"].column_names]
+        counters = [measure.name for measure in family.measures if measure.merge == "counter"]
+        shown = [column for column in counters if column in widest(name).column_names]
         (found,) = client.query(f"SELECT {', '.join(f'sum({column})' for column in shown)} FROM {name}").result_rows
         assert found == tuple(wanted[family.measure_names.index(column)] for column in shown)
+
+
+def test_a_late_gauge_counts_where_it_is_of_the_last_bucket_of_its_minute(client: Client) -> None:
+    in_time, late = widest("queues"), TABLES[late_table(QUEUES)]
+    of = {"cut": "pool", "slice": "pool=realtime", "pool": "realtime", "region": "", "bundle": "", "queue": "retrieval"}
+    nothing = dict.fromkeys(QUEUES.measure_names, 0) | {"version": 1}
+    told = of | nothing | {"bucket_start": START, "depth": 5, "arrivals": 10}
+    came = [
+        of | nothing | {"bucket_start": START + timedelta(seconds=at_s), "depth": depth, "arrivals": 1, "producer": "host-1"}
+        | {"origin_topic": "t", "origin_partition": 0, "origin_offset": at_s}
+        for at_s, depth in ((10, 100), (50, 3))
+    ]  # fmt: skip
+    client.insert_arrow(in_time.name, arrow_of(in_time, [told]))
+    client.insert_arrow(late.name, arrow_of(late, came))
+    found = client.query(
+        "SELECT bucket_start, depth, arrivals FROM queues", query_tz="UTC", tz_mode="aware"
+    ).result_rows
+    assert found == [(START, 8, 12)]
 
 
 def test_late_turns_count_in_every_indicator(client: Client) -> None:
