@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 from alerts.check import check, notes
+from alerts.definitions import watched_slos
 from alerts.document_files import WrongFiles
+from dashboards.render import render_all
+from turnwatch.contract_checks import board_problems, contract_problems
 from turnwatch.rendering import stale_files
 
 
-def run_check() -> int:
-    """Prints problems and notes; 1 where there is a problem."""
-    problems = [*check(), *_stale_files()]
+def run_check(today: date | None = None) -> int:
+    """Prints problems and notes; 1 where there is a problem. `today`: the day by the clock (UTC) unless given."""
+    problems = [*check(), *contract_problems(today or datetime.now(UTC).date()), *_boards(), *_stale_files()]
     for note in notes():
         print(f"note: {note}")
     for problem in problems:
         print(f"problem: {problem}")
     print("1 problem." if len(problems) == 1 else f"{len(problems)} problems.")
     return 1 if problems else 0
+
+
+def _boards() -> list[str]:
+    try:
+        return board_problems(render_all(watched_slos()))
+    except WrongFiles:
+        return []  # `check` tells them; boards are made of SLO files, too.
 
 
 def _stale_files() -> list[str]:
