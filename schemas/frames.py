@@ -8,8 +8,8 @@ family, sequence), its Kafka key the producer. `docs/contract.md` states this pa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from re import compile as pattern
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from schemas.failures import Undecodable
 from schemas.families import FAMILIES, Family, PrivacyPartition
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
+from schemas.upgrades import UPGRADES
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 2
 FRAME_BYTES_MAX = 900_000
@@ -76,6 +77,7 @@ class FrameHeader:
     window_start_ms: int
     content_type: ContentType = ARROW
     minor: int = SCHEMA_MINOR
+    major: int = SCHEMA_MAJOR
 
     @property
     def window_end_ms(self) -> int:
@@ -94,7 +96,7 @@ def encode(header: FrameHeader, rows: pa.Table) -> tuple[list[tuple[str, bytes]]
 
 def headers_of(header: FrameHeader, payload: bytes) -> list[tuple[str, bytes]]:
     values = (
-        f"{SCHEMA_MAJOR}.{header.minor}",
+        f"{header.major}.{header.minor}",
         header.content_type,
         header.producer,
         header.incarnation,
@@ -131,7 +133,7 @@ def decode_header(
     version = _VERSION.fullmatch(text["tw-schema"])
     if version is None:
         return _malformed("tw-schema", "major.minor")
-    if int(version[1]) != SCHEMA_MAJOR:
+    if int(version[1]) not in (SCHEMA_MAJOR, *UPGRADES):
         return Rejected(
             Reason.UNSUPPORTED_VERSION,
             f"The frame's schema major version is not {SCHEMA_MAJOR}; deploy a worker of that version, then redrive.",
@@ -141,7 +143,7 @@ def decode_header(
             return _malformed(name, "a non-negative integer below 10^18")
     if not _PRODUCER.fullmatch(text["tw-producer"]):
         return _malformed("tw-producer", "lower-case letters, digits, '.', '_' and '-', 63 at most")
-    return _header(topic_family, text, minor=int(version[2]))
+    return _header(topic_family, text, int(version[1]), int(version[2]))
 
 
 def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: bytes) -> tuple[pa.Table, int] | Rejected:
@@ -163,7 +165,7 @@ def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: byte
             Reason.CHECKSUM_MISMATCH,
             "The payload's xxh3 checksum differs from header tw-checksum: it was changed on its way.",
         )
-    read = _read_arrow(header, payload) if header.content_type == ARROW else _read_ndjson(header, payload)
+    read = _reader(header)(header, payload)
     if isinstance(read, Rejected):
         return read
     table, dropped = read
@@ -174,7 +176,7 @@ def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: byte
     return table, dropped
 
 
-def _header(topic_family: str, text: Mapping[str, str], minor: int) -> FrameHeader | Rejected:
+def _header(topic_family: str, text: Mapping[str, str], major: int, minor: int) -> FrameHeader | Rejected:
     family = FAMILIES.get(text["tw-family"])
     if family is None or family.name != topic_family:
         return Rejected(
@@ -203,6 +205,7 @@ def _header(topic_family: str, text: Mapping[str, str], minor: int) -> FrameHead
         window_start_ms,
         content_type,
         minor,
+        major,
     )
 
 
@@ -221,6 +224,34 @@ def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
     except Undecodable as error:
         return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
     except UNREADABLE:
+        return Rejected(Reason.MALFORMED_PAYLOAD, "The payload is not a readable Arrow IPC stream.")
+
+
+def _reader(header: FrameHeader) -> Callable[[FrameHeader, bytes], tuple[pa.Table, int] | Rejected]:
+    if header.major != SCHEMA_MAJOR:
+        return _read_former
+    return _read_arrow if header.content_type == ARROW else _read_ndjson
+
+
+def _read_former(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
+    """The rows of a frame of a former major version, as what they are in this one; nothing of them is dropped."""
+    if header.content_type != ARROW:
+        return Rejected(
+            Reason.UNSUPPORTED_VERSION,
+            f"NDJSON of major version {header.major} is not taken in any more: update the producer, or send Arrow.",
+        )
+    try:
+        refused = _above_bounds(measured(payload))
+        if refused:
+            return refused
+        with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
+            sent = _sound(reader, reader.schema)
+        expected, rows = arrow_schema(header.family), UPGRADES[header.major](header.family.name, sent)
+        upgraded = replace(header, major=SCHEMA_MAJOR, minor=SCHEMA_MINOR)
+        return _schema_difference(upgraded, rows.schema, expected) or (rows.select(expected.names).cast(expected), 0)
+    except Undecodable as error:
+        return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
+    except (KeyError, *UNREADABLE):  # An upgrade looks for columns that a broken frame has not got.
         return Rejected(Reason.MALFORMED_PAYLOAD, "The payload is not a readable Arrow IPC stream.")
 
 
