@@ -112,6 +112,29 @@ _EXCLUSIONS = Table(
     "to_at",
     400,
 )
+_RELEASES = Table(
+    "releases",
+    "What is each bundle made of, who answers for each part, what was it made from, and what are the ways back?",
+    (
+        text("bundle", "the release bundle"),
+        Column("cut", "String", "the dimensions of the slice: bundle", pa.string()),
+        text("slice", "the slice of everything that it serves"),
+        text("artifact_kind", "what the artifact is"),
+        text("artifact", "one versioned part of the bundle"),
+        Column("artifact_version", "String", "its version", pa.string()),
+        Column("owner", "String", "who answers for it", pa.string()),
+        Column("lineage", "String", "what it was made from: references, with blanks between them", pa.string()),
+        Column("evaluation", "String", "its evaluation report", pa.string()),
+        Column("rollback_to", "String", "the version to go back to", pa.string()),
+        Column("ways_back", "String", "ways to undo the release, with semicolons between them", pa.string()),
+        Column("who", "String", "who declared the release", pa.string()),
+        time("at", "when they did, wall clock; the newest declaration of a bundle counts, whole"),
+        VERSION,
+    ),
+    ("bundle", "artifact_kind", "artifact", "at"),
+    "at",
+    3_650,
+)
 _OBJECTIVES = Table(
     "objectives",
     "By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.",
@@ -133,7 +156,8 @@ _OBJECTIVES = Table(
 )
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (*ROLLUP_TABLES, *LATE_TABLES, _BURN_WINDOWS, _PAGES, _EXCLUSIONS, _OBJECTIVES)
+    table.name: table
+    for table in (*ROLLUP_TABLES, *LATE_TABLES, _BURN_WINDOWS, _PAGES, _EXCLUSIONS, _RELEASES, _OBJECTIVES)
 }
 
 __all__ = [

@@ -66,6 +66,7 @@ SILENCES = "silences"
 GROWTHS = "growths"
 ALERTS = "alerts"
 EXCLUSIONS = "exclusions"
+RELEASE_DOCUMENTS = "releases"
 
 TOPICS: tuple[TopicSpec, ...] = (
     *(
@@ -96,6 +97,12 @@ TOPICS: tuple[TopicSpec, ...] = (
         "who excluded what from a budget, and why; every event is kept, as an audit needs them all",
         partitions=1,
         retention_h=EXCLUSIONS_KEPT_D * 24,
+    ),
+    TopicSpec(
+        RELEASE_DOCUMENTS,
+        "what each release bundle is made of, with lineage and ways back",
+        partitions=1,
+        cleanup="compact",
     ),
 )
 

@@ -420,6 +420,33 @@ def exclude_withdraw(
     raise typer.Exit(run_exclude_withdraw(written_id, who, why))
 
 
+release = typer.Typer(
+    help="What release bundles are made of, and the ways back.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(release, name="release")
+
+
+@release.command("declare", epilog="Example: turnwatch release declare releases/v42.yaml --who ana")
+def release_declare(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A document of kind Release: docs/releases.md.")],
+    who: Who,
+) -> None:
+    """Declare a bundle before it serves, and print its name; one without owner, lineage, report or ways back is refused."""
+    from turnwatch.release import run_release_declare
+
+    raise typer.Exit(run_release_declare(file, who))
+
+
+@release.command("list", epilog="Example: turnwatch release list --format json")
+def release_list(
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
+) -> None:
+    """List what was declared last of every bundle: artifacts, versions, owners, and the ways back."""
+    from turnwatch.release import run_release_list
+
+    raise typer.Exit(run_release_list(output))
+
+
 @app.command(epilog="Example: turnwatch backfill --slo turn-4000ms-realtime --data 30d --dry-run")
 def backfill(
     data: Annotated[str, typer.Option(help="30d up to now, or FROM..TO in UTC; minutes are kept for 95 days.")],

@@ -103,7 +103,7 @@ async def _tell(address: KafkaAddress, event: Exclusion) -> _Told:
     is_known = before is not None and before.action == event.action
     if before is not None:
         event = before if is_known else event.model_copy(update={"at_ms": max(event.at_ms, before.at_ms + 1)})
-    async with _producer(address) as producer:
+    async with producer_of(address) as producer:
         try:
             if not is_known:
                 await producer.send_and_wait(EXCLUSIONS, event.encode(), key=event.id.encode(), partition=0)
@@ -124,7 +124,8 @@ async def _send_rows(producer: AIOKafkaProducer, events: Sequence[Exclusion]) ->
 
 
 @asynccontextmanager
-async def _producer(address: KafkaAddress) -> AsyncIterator[AIOKafkaProducer]:
+async def producer_of(address: KafkaAddress) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that everything is confirmed to, and that sends nothing twice."""
     producer = AIOKafkaProducer(**address.aiokafka_options(), acks="all", enable_idempotence=True)
     await producer.start()
     try:

@@ -39,6 +39,7 @@ GRANT INSERT ON privacy_late TO turnwatch_writer;
 GRANT INSERT ON burn_windows TO turnwatch_writer;
 GRANT INSERT ON pages TO turnwatch_writer;
 GRANT INSERT ON exclusions TO turnwatch_writer;
+GRANT INSERT ON releases TO turnwatch_writer;
 GRANT INSERT ON objectives TO turnwatch_writer;
 
 -- Who asks? Boards and analysts. They write nothing, and one question cannot take the whole server.
@@ -79,6 +80,7 @@ GRANT SELECT ON privacy_late TO turnwatch_reader;
 GRANT SELECT ON burn_windows TO turnwatch_reader;
 GRANT SELECT ON pages TO turnwatch_reader;
 GRANT SELECT ON exclusions TO turnwatch_reader;
+GRANT SELECT ON releases TO turnwatch_reader;
 GRANT SELECT ON objectives TO turnwatch_reader;
 GRANT SELECT ON traffic TO turnwatch_reader;
 GRANT SELECT ON burn_rate TO turnwatch_reader;

@@ -13,7 +13,7 @@ import typer
 
 from turnwatch.cli import app
 
-_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes exclude bench"
+_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes exclude release bench"
 COMMANDS = (
     "",
     *_PLAIN.split(),
@@ -39,6 +39,8 @@ COMMANDS = (
     "exclude add",
     "exclude list",
     "exclude withdraw",
+    "release declare",
+    "release list",
 )
 
 HEAVY = {
@@ -92,7 +94,9 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("", "bench", "routes", "exclude")])
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if name not in ("", "bench", "routes", "exclude", "release")]
+)
 def test_help_shows_an_example_that_the_command_itself_would_take(command: str) -> None:
     text, _ = helped(command)
     example = re.search(r"Example: .*?turnwatch (.+)", text)

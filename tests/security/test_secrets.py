@@ -46,6 +46,8 @@ RUN: dict[str, list[str]] = {
     ],
     "exclude list": [],
     "exclude withdraw": ["5b3f0c2a9d11", "--who", "ana", "--why", "drill"],
+    "release declare": ["release.yaml", "--who", "ana"],
+    "release list": [],
 }
 """What each command that reads settings is given here, so that it fails soon and starts nothing."""
 

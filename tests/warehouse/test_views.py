@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,3 +163,22 @@ def histogram(stage: str, scale: int, latencies_ms: Any, version: int) -> list[R
         key = {"stage": stage, "scale": scale, "bucket_index": index, "bucket_start": START}
         rows.append(slice_of_them | key | measured | {"version": version})
     return rows
+
+
+def test_the_query_of_the_page_joins_what_serves_with_what_was_declared(client: Client) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "releases.md").read_text()
+    sql = page.partition("```sql\n")[2].partition("```")[0]
+    deployed, declared = widest("deployments"), TABLES["releases"]
+    of = {"bundle": "v42", "artifact": "asr", "artifact_kind": "asr_model", "version": 1}
+    serves = {
+        "cut": "pool,bundle,artifact",
+        "slice": "pool=realtime,bundle=v42,artifact=asr",
+        "pool": "realtime",
+        "region": "",
+    }
+    serves |= {"bucket_start": START, "hosts": 3, "deployments": 3, "retirements": 0}
+    said = dict.fromkeys(declared.column_names, "") | {"at": START, "owner": "speech-team", "rollback_to": "asr-6"}
+    client.insert_arrow(deployed.name, arrow_of(deployed, [of | serves]))
+    client.insert_arrow(declared.name, arrow_of(declared, [said | of]))
+    found = client.query(sql, query_tz="UTC", tz_mode="aware").result_rows
+    assert found == [("v42", "asr", START, "speech-team", "asr-6")]

@@ -1238,6 +1238,34 @@ CREATE TABLE IF NOT EXISTS exclusions ON CLUSTER '{cluster}' AS exclusions_local
 ENGINE = Distributed('{cluster}', '{database}', 'exclusions_local', cityHash64(slice))
 COMMENT 'What is a budget not charged for, who said so, when and why? Every event is a row.';
 
+-- What is each bundle made of, who answers for each part, what was it made from, and what are the ways back?
+CREATE TABLE IF NOT EXISTS releases_local ON CLUSTER '{cluster}' (
+    bundle LowCardinality(String) COMMENT 'the release bundle',
+    cut String COMMENT 'the dimensions of the slice: bundle',
+    slice LowCardinality(String) COMMENT 'the slice of everything that it serves',
+    artifact_kind LowCardinality(String) COMMENT 'what the artifact is',
+    artifact LowCardinality(String) COMMENT 'one versioned part of the bundle',
+    artifact_version String COMMENT 'its version',
+    owner String COMMENT 'who answers for it',
+    lineage String COMMENT 'what it was made from: references, with blanks between them',
+    evaluation String COMMENT 'its evaluation report',
+    rollback_to String COMMENT 'the version to go back to',
+    ways_back String COMMENT 'ways to undo the release, with semicolons between them',
+    who String COMMENT 'who declared the release',
+    at DateTime64(3, 'UTC') COMMENT 'when they did, wall clock; the newest declaration of a bundle counts, whole' CODEC(Delta, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(at, 'UTC')
+ORDER BY (bundle, artifact_kind, artifact, at)
+TTL toDateTime(at, 'UTC') + INTERVAL 3650 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What is each bundle made of, who answers for each part, what was it made from, and what are the ways back?';
+
+CREATE TABLE IF NOT EXISTS releases ON CLUSTER '{cluster}' AS releases_local
+ENGINE = Distributed('{cluster}', '{database}', 'releases_local', cityHash64(slice))
+COMMENT 'What is each bundle made of, who answers for each part, what was it made from, and what are the ways back?';
+
 -- By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.
 CREATE TABLE IF NOT EXISTS objectives_local ON CLUSTER '{cluster}' (
     slo LowCardinality(String) COMMENT 'the service level objective',

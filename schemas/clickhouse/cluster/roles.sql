@@ -75,6 +75,8 @@ GRANT ON CLUSTER '{cluster}' INSERT ON pages TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON pages_local TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON exclusions TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON exclusions_local TO turnwatch_writer;
+GRANT ON CLUSTER '{cluster}' INSERT ON releases TO turnwatch_writer;
+GRANT ON CLUSTER '{cluster}' INSERT ON releases_local TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON objectives TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON objectives_local TO turnwatch_writer;
 
@@ -152,6 +154,8 @@ GRANT ON CLUSTER '{cluster}' SELECT ON pages TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON pages_local TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON exclusions TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON exclusions_local TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON releases TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON releases_local TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON objectives TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON objectives_local TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON traffic TO turnwatch_reader;
