@@ -1,9 +1,12 @@
 """The regional collector: takes observations in, closes windows as event time passes, and hands out frames.
 
-Turns that come after their window was closed make one more frame for that window, so they are late, not lost. A change
-of a stream that comes late counts in the first second that is still open: the number of active streams is right from
-there on. Held turns are counted in the heartbeat of the window that held them first. What no later window could release
-until the collector ends stays private: counted as held, whole in the operational partition, absent from the audience's.
+Every partition of every family has windows of its own, as long as its k-window. Observations that come after their
+window was closed make one more frame for that window where it identifies nobody, so they are late, not lost. In a
+partition that identifies, they pass the gate as `producers/open_windows.py` says. What is held is counted in the
+heartbeat of the window that held it first. What no later window could release until the collector ends stays private:
+counted as held, whole in the operational partition, absent from the others.
+
+The state is plain values, tables that never change, and dataclasses of those, so that a process can write it down.
 """
 
 from __future__ import annotations
@@ -13,47 +16,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
-import pyarrow as pa
 
-from producers import ndjson
-from producers.aggregate import heartbeat_rows, outcome_rows, stage_rows, stream_rows, turn_rows
-from producers.duplex import duplex_rows, no_duplex_events, sift_duplex
-from producers.gate import Cells, gate, sessions_of
-from producers.observations import no_stream_changes, no_turns, sift_stream_changes, sift_turns
+from producers.aggregate import heartbeat_rows
+from producers.cells import OBSERVATIONS, cells_of, identifying
+from producers.framing import Frame, Framing
+from producers.kinds import KINDS, Counting, Kind
+from producers.open_windows import OpenWindows
+from producers.stream_windows import StreamWindows
+from producers.tally import Tally
 from schemas.families import (
     AUDIENCE,
-    DUPLEX,
     HEARTBEATS,
     K_SESSIONS_MIN,
     OPERATIONAL,
-    OUTCOMES,
-    STAGE_LATENCIES,
     STREAMS,
     TURNS,
     Family,
     PrivacyPartition,
 )
-from schemas.frames import ARROW, FRAME_BYTES_MAX, FRAME_ROWS_MAX, ContentType, FrameHeader, encode
-from schemas.rows import arrow_schema
+from schemas.frames import ARROW, ContentType
+
+__all__ = ["Collector", "Frame", "Framing", "OpenWindows", "Report", "StreamWindows", "Tally"]
 
 WINDOW_MS = OPERATIONAL.k_window_s * 1_000
-AUDIENCE_WINDOW_MS = AUDIENCE.k_window_s * 1_000
+MINUTE_MS = 60_000
 OBSERVATIONS_MAX = 5_000_000
-"""Most turns, and most events, that wait for their window; more are dropped, counted: a stalled clock cannot fill memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame ready to send: Kafka headers and payload, with its header and row count for whoever counts."""
-
-    header: FrameHeader
-    headers: list[tuple[str, bytes]]
-    payload: bytes
-    rows: int
+"""Most observations of a kind that wait for their window; more are dropped, counted: a stalled clock cannot fill memory."""
 
 
 @dataclass(slots=True)
-class _Report:
+class Report:
     """What the next heartbeat says of one family."""
 
     rows_sent: int = 0
@@ -65,13 +57,12 @@ class _Report:
         return {name: getattr(self, name) for name in HEARTBEATS.measure_names}
 
 
-def _no_cells() -> Cells:
-    turns = no_turns()
-    return Cells(turn_rows(turns, AUDIENCE), sessions_of(turns, AUDIENCE))
+def _no_reports() -> dict[str, Report]:
+    return {name: Report() for name in HEARTBEATS.keys[0].vocabulary}
 
 
-def _no_reports() -> dict[str, _Report]:
-    return {name: _Report() for name in HEARTBEATS.keys[0].vocabulary}
+def _none_waiting() -> dict[str, list[pl.DataFrame]]:
+    return {name: [] for name in KINDS}
 
 
 @dataclass(slots=True)
@@ -89,138 +80,117 @@ class Collector:
     k: int = K_SESSIONS_MIN
     observations_max: int = OBSERVATIONS_MAX
     _open_ms: int = field(init=False)
-    _turns: list[pl.DataFrame] = field(init=False, default_factory=list)
-    _turns_waiting: int = field(init=False, default=0)
-    _minute: list[pl.DataFrame] = field(init=False, default_factory=list)
-    _changes: list[pl.DataFrame] = field(init=False, default_factory=list)
-    _events: list[pl.DataFrame] = field(init=False, default_factory=list)
-    _events_waiting: int = field(init=False, default=0)
-    _live: pl.DataFrame = field(init=False, default_factory=no_stream_changes)
-    _held: Cells = field(init=False, default_factory=_no_cells)
-    _reports: dict[str, _Report] = field(init=False, default_factory=_no_reports)
-    _sequences: Counter[str] = field(init=False, default_factory=Counter)
+    _waiting: dict[str, list[pl.DataFrame]] = field(init=False, default_factory=_none_waiting)
+    _windows: dict[tuple[str, str], OpenWindows] = field(init=False, default_factory=dict)
+    _streams: StreamWindows = field(init=False, default_factory=StreamWindows)
+    _reports: dict[str, Report] = field(init=False, default_factory=_no_reports)
+    _tally: Tally = field(init=False, default_factory=Tally)
+    _framing: Framing = field(init=False)
 
     def __post_init__(self) -> None:
         self._open_ms = self.opens_at_ms // WINDOW_MS * WINDOW_MS
+        self._framing = Framing(self.producer, self.incarnation, self.content_type)
+
+    def observe(self, kind: str, rows: pl.DataFrame) -> int:
+        """Takes in observations of a kind (`KINDS`), of any time and in any order; returns how many were sound and fitted.
+
+        Starts of streams before `opens_at_ms` are already active.
+        """
+        of_kind, waiting = KINDS[kind], self._waiting[kind]
+        room = max(0, self.observations_max - sum(map(len, waiting)))
+        kept = of_kind.sift(rows).sound.head(room)
+        waiting.append(kept)
+        if kind == "streams":  # The window that judges them says that it has seen them, so none says more dropped than seen.
+            self._note(STREAMS, seen=len(rows) - len(kept), dropped=len(rows) - len(kept))
+        for family, _ in of_kind.counted_by:
+            self._note(family, seen=len(rows), dropped=len(rows) - len(kept))
+        return len(kept)
 
     def observe_turns(self, turns: pl.DataFrame) -> None:
-        """Takes in turns (`TURN_COLUMNS`) that ended at any time, in any order."""
-        sifted = sift_turns(turns)
-        room = max(0, self.observations_max - self._turns_waiting)
-        kept = sifted.sound.head(room)
-        for family in (TURNS, STAGE_LATENCIES, OUTCOMES):
-            report = self._reports[family.name]
-            report.observations_seen += len(turns)
-            report.observations_dropped += len(turns) - len(kept)
-        self._turns.append(kept)
-        self._turns_waiting += len(kept)
+        """Takes in turns (`TURN_COLUMNS`), which count in the window that they ended in."""
+        self.observe("turns", turns)
 
     def observe_streams(self, changes: pl.DataFrame) -> None:
-        """Takes in starts and ends of streams (`STREAM_COLUMNS`); starts before `opens_at_ms` are already active."""
-        sifted = sift_stream_changes(changes)
-        report = self._reports[STREAMS.name]
-        report.observations_seen += sifted.refused
-        report.observations_dropped += sifted.refused
-        self._changes.append(sifted.sound)
+        """Takes in starts and ends of streams (`STREAM_COLUMNS`)."""
+        self.observe("streams", changes)
 
     def observe_duplex(self, events: pl.DataFrame) -> None:
-        """Takes in full-duplex events (`DUPLEX_COLUMNS`) of any time, in any order."""
-        kept = sift_duplex(events).sound.head(max(0, self.observations_max - self._events_waiting))
-        report = self._reports[DUPLEX.name]
-        report.observations_seen += len(events)
-        report.observations_dropped += len(events) - len(kept)
-        self._events.append(kept)
-        self._events_waiting += len(kept)
+        """Takes in full-duplex events (`DUPLEX_COLUMNS`)."""
+        self.observe("duplex", events)
 
     def close(self, watermark_ms: int) -> Iterator[Frame]:
         """Frames of every window that ends at or before `watermark_ms`, oldest first, each ended by its heartbeat."""
         while self._open_ms + WINDOW_MS <= watermark_ms:
             window_end_ms = self._open_ms + WINDOW_MS
-            yield from self._turn_frames(window_end_ms)
-            yield from self._stream_frames(window_end_ms)
-            yield from self._duplex_frames(window_end_ms)
-            if window_end_ms % AUDIENCE_WINDOW_MS == 0:
-                yield from self._audience_frames(window_end_ms)
+            for kind in KINDS.values():
+                ready = self._ready(kind, window_end_ms)
+                for family, counting in kind.counted_by:
+                    yield from self._counted(ready, kind.time, family, counting, window_end_ms)
+                if kind.name == "streams":
+                    yield from self._stream_frames(ready)
             yield from self._heartbeat_frames(window_end_ms)
             self._open_ms = window_end_ms
 
     def flush(self, watermark_ms: int) -> Iterator[Frame]:
-        """Closes what is open at the end, to the end of its minute; what stays below k is never released."""
-        yield from self.close(-(-max(watermark_ms, self._open_ms) // AUDIENCE_WINDOW_MS) * AUDIENCE_WINDOW_MS)
+        """Closes what is open at the end, to the end of its minute.
+
+        What lies in a longer window that is not over by then, or stays below k, is never released.
+        """
+        yield from self.close(-(-max(watermark_ms, self._open_ms) // MINUTE_MS) * MINUTE_MS)
 
     @property
     def held_turns(self) -> int:
         """Turns that wait below k; after `flush` they are missing from the audience partition, and only there."""
-        return int(self._held.measures["turns"].sum())
+        return self.waiting(TURNS, AUDIENCE)
 
-    def _turn_frames(self, window_end_ms: int) -> Iterator[Frame]:
-        ready, waiting = _split(self._turns, "ended_at_ms", window_end_ms, no_turns())
-        self._turns, self._turns_waiting = [waiting], len(waiting)
-        self._minute.append(ready.select("ended_at_ms", "session", *_AUDIENCE_INPUTS))
-        for start_ms, turns in _by_window(ready, "ended_at_ms", WINDOW_MS):
-            yield from self._frames(TURNS, OPERATIONAL, start_ms, turn_rows(turns, OPERATIONAL))
-            yield from self._frames(OUTCOMES, OPERATIONAL, start_ms, outcome_rows(turns, OPERATIONAL))
-            stages = stage_rows(turns)
-            if len(stages):
-                yield from self._frames(STAGE_LATENCIES, OPERATIONAL, start_ms, stages)
+    def waiting(self, family: Family, partition: PrivacyPartition) -> int:
+        """Observations that the partition has not told yet, for their window is not over or their pool is below k."""
+        windows = self._windows.get((family.name, partition.name))
+        return windows.observations if windows else 0
 
-    def _stream_frames(self, window_end_ms: int) -> Iterator[Frame]:
-        changes, waiting = _split(self._changes, "at_ms", window_end_ms, no_stream_changes())
-        self._changes = [waiting]
-        starts, ends = self._paired(changes.sort("at_ms", maintain_order=True))
-        already = (
-            starts.filter(pl.col("at_ms") < self.opens_at_ms) if self._open_ms <= self.opens_at_ms else starts.clear()
-        )
-        live = pl.concat([self._live, already])
-        rows = stream_rows(
-            live, self._in_seconds(starts.join(already, on="session", how="anti")), self._in_seconds(ends)
-        )
-        self._live = pl.concat([self._live, starts]).join(ends, on="session", how="anti")
-        if len(rows):
-            yield from self._frames(STREAMS, OPERATIONAL, self._open_ms, rows)
+    def _ready(self, kind: Kind, window_end_ms: int) -> pl.DataFrame:
+        rows = pl.concat([kind.none(), *self._waiting[kind.name]])
+        later = rows.filter(pl.col(kind.time) >= window_end_ms)
+        self._waiting[kind.name] = [later] if len(later) else []
+        return rows.filter(pl.col(kind.time) < window_end_ms) if len(later) else rows
 
-    def _paired(self, changes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Starts of streams that were not live, and ends of those that were; the rest is dropped, counted."""
-        starts = (
-            changes.filter("is_start")
-            .unique("session", keep="first", maintain_order=True)
-            .join(self._live, on="session", how="anti")
-        )
-        known = pl.concat([self._live, starts]).select("session", *OPERATIONAL.dimensions, started_at_ms="at_ms")
-        ends = (
-            changes.filter(~pl.col("is_start"))
-            .unique("session", keep="first", maintain_order=True)
-            .select("at_ms", "session", "is_start")
-            .join(known, on="session")
-            .with_columns(at_ms=pl.max_horizontal("at_ms", "started_at_ms"))
-            .select(changes.columns)
-        )
-        # Seen with the window that judges them, so that no heartbeat says more dropped than seen.
-        self._reports[STREAMS.name].observations_seen += len(changes)
-        self._reports[STREAMS.name].observations_dropped += len(changes) - len(starts) - len(ends)
-        return starts, ends
+    def _counted(
+        self, ready: pl.DataFrame, time: str, family: Family, counting: Counting, window_end_ms: int
+    ) -> Iterator[Frame]:
+        """Frames of every partition of the family whose window ends now."""
+        for partition in family.partitions:
+            width_ms = partition.k_window_s * 1_000
+            is_plain = width_ms == WINDOW_MS and not identifying(partition)
+            for start_ms, observations in _by_window(ready, time, width_ms):
+                rows = counting(observations, partition)
+                if is_plain:
+                    yield from self._frames(family, partition, start_ms, rows)
+                else:
+                    self._fold(family, partition, start_ms, cells_of(observations, rows, family, partition, self.k))
+            if not is_plain and window_end_ms % width_ms == 0:
+                yield from self._closed(family, partition, window_end_ms - width_ms)
 
-    def _in_seconds(self, changes: pl.DataFrame) -> pl.DataFrame:
-        second = ((pl.max_horizontal("at_ms", pl.lit(self._open_ms)) - self._open_ms) // 1_000).cast(pl.Int32)
-        return changes.with_columns(second=second)
+    def _fold(self, family: Family, partition: PrivacyPartition, start_ms: int, cells: pl.DataFrame) -> None:
+        windows = self._windows.setdefault((family.name, partition.name), OpenWindows())
+        windows.fold(start_ms, cells, family, partition, self.k)
 
-    def _duplex_frames(self, window_end_ms: int) -> Iterator[Frame]:
-        ready, waiting = _split(self._events, "at_ms", window_end_ms, no_duplex_events())
-        self._events, self._events_waiting = [waiting], len(waiting)
-        for start_ms, events in _by_window(ready, "at_ms", WINDOW_MS):
-            yield from self._frames(DUPLEX, DUPLEX.partition("operational"), start_ms, duplex_rows(events))
+    def _closed(self, family: Family, partition: PrivacyPartition, start_ms: int) -> Iterator[Frame]:
+        windows = self._windows.setdefault((family.name, partition.name), OpenWindows())
+        if not identifying(partition):
+            for closed in windows.summed(family, partition):
+                yield from self._frames(family, partition, closed.window_start_ms, closed.released)
+            return
+        before = windows.held_cells(family, partition)
+        for closed in windows.gated(start_ms, family, partition, self.k):
+            self._tally.released(closed.released, family, partition)
+            yield from self._frames(family, partition, closed.window_start_ms, closed.released)
+        newly_held = self._tally.held(before, windows.held_cells(family, partition), family, partition)
+        self._reports[family.name].observations_held += newly_held
 
-    def _audience_frames(self, window_end_ms: int) -> Iterator[Frame]:
-        """The last minute's turns as audiences; late ones join the window that is open, they cannot reach k alone."""
-        turns = pl.concat(self._minute)
-        self._minute = []
-        fresh = Cells(turn_rows(turns, AUDIENCE), sessions_of(turns, AUDIENCE))
-        before = self._held.measures
-        gated = gate(self._held.joined_by(fresh, AUDIENCE.dimensions), AUDIENCE, self.k)
-        self._held = gated.held
-        self._reports[TURNS.name].observations_held += _newly_held(before, gated.held.measures)
-        if len(gated.released):
-            yield from self._frames(TURNS, AUDIENCE, window_end_ms - AUDIENCE_WINDOW_MS, gated.released)
+    def _stream_frames(self, changes: pl.DataFrame) -> Iterator[Frame]:
+        closed = self._streams.closed(changes, self._open_ms, self.opens_at_ms)
+        self._note(STREAMS, seen=closed.seen, dropped=closed.dropped)
+        yield from self._frames(STREAMS, OPERATIONAL, self._open_ms, closed.rows)
 
     def _heartbeat_frames(self, window_end_ms: int) -> Iterator[Frame]:
         rows = heartbeat_rows(self.region, {name: report.as_measures() for name, report in self._reports.items()})
@@ -232,37 +202,11 @@ class Collector:
     ) -> Iterator[Frame]:
         if family.name in self._reports:
             self._reports[family.name].rows_sent += len(rows)
-        table = _table(family, rows)
-        for offset in range(0, len(table), FRAME_ROWS_MAX):
-            yield from self._sized(family, partition, window_start_ms, table.slice(offset, FRAME_ROWS_MAX))
+        yield from self._framing.frames(family, partition, window_start_ms, rows)
 
-    def _sized(
-        self, family: Family, partition: PrivacyPartition, window_start_ms: int, table: pa.Table
-    ) -> Iterator[Frame]:
-        """One frame, or as many as it takes for each to stay below the largest payload."""
-        sequence = self._sequences[family.name]
-        header = FrameHeader(
-            family, partition, self.producer, self.incarnation, sequence, window_start_ms, self.content_type
-        )
-        headers, payload = encode(header, table) if self.content_type == ARROW else ndjson.encode(header, table)
-        if len(payload) <= FRAME_BYTES_MAX:
-            self._sequences[family.name] += 1
-            yield Frame(header, headers, payload, len(table))
-            return
-        half = len(table) // 2
-        assert half, "a single row exceeds the largest payload"
-        yield from self._sized(family, partition, window_start_ms, table.slice(0, half))
-        yield from self._sized(family, partition, window_start_ms, table.slice(half))
-
-
-_AUDIENCE_INPUTS = tuple(
-    name for name in no_turns().columns if name not in ("ended_at_ms", "session", "region", "route", "bundle")
-)
-
-
-def _split(chunks: list[pl.DataFrame], time: str, end_ms: int, none: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    rows = pl.concat([none, *chunks])
-    return rows.filter(pl.col(time) < end_ms), rows.filter(pl.col(time) >= end_ms)
+    def _note(self, family: Family, seen: int, dropped: int) -> None:
+        self._reports[family.name].observations_seen += seen
+        self._reports[family.name].observations_dropped += dropped
 
 
 def _by_window(rows: pl.DataFrame, time: str, width_ms: int) -> Iterator[tuple[int, pl.DataFrame]]:
@@ -271,18 +215,3 @@ def _by_window(rows: pl.DataFrame, time: str, width_ms: int) -> Iterator[tuple[i
     parts = rows.with_columns(_window=window).partition_by("_window", as_dict=True, include_key=False)
     for (start_ms,), part in sorted(parts.items()):
         yield int(start_ms), part
-
-
-def _newly_held(before: pl.DataFrame, after: pl.DataFrame) -> int:
-    """Held turns that were not held before: a hold that is not released only grows."""
-    earlier = before.select("pool", earlier="turns").group_by("pool").sum()
-    grown = after.join(earlier, on="pool", how="left").select(
-        (pl.col("turns") - pl.col("earlier").fill_null(0)).clip(0).sum()
-    )
-    return int(grown.item())
-
-
-def _table(family: Family, rows: pl.DataFrame) -> pa.Table:
-    schema = arrow_schema(family)
-    absent = [pl.lit(None, pl.String).alias(name) for name in family.dimensions if name not in rows.columns]
-    return rows.with_columns(absent).select(schema.names).to_arrow().cast(schema)

@@ -1,111 +1,102 @@
 """The privacy gate: no cell with an identifying dimension leaves a producer unless enough sessions share it.
 
 In a window, cells with fewer than k distinct sessions give up one identifying dimension at a time (`*`), in the
-declared order. What is merged that way within one parent and still stays below k takes its smallest sibling with it, so
-that nobody can subtract their way back to it. A cell with nothing left to give up that is still too small is held, and
-joins the next window of its pool. The gate moves counts between cells; it never changes their sum.
+declared order. What gave one up within one parent, and is still below k together, takes the smallest of its siblings
+with it: the cell of the same parent, whatever it still tells, that counts the fewest observations (of equal ones the
+first by name). So a remainder is below k only where its parent as a whole is, and at the last step that is the whole
+pool: it is held, and joins the next window. Whoever subtracts what was released from the pool's total gets nothing, or
+the whole pool. The gate moves counts between cells; it never changes their sum.
 
-Distinct sessions are counted over sets, not added: two small cells may be the same people. The sets never leave the
-collector.
+Distinct sessions are counted over sets, not added: two small cells may be the same people.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from schemas.dimensions import DIMENSIONS, GENERALISED
-from schemas.families import K_SESSIONS_MIN, PrivacyPartition
+from producers.cells import OBSERVATIONS, SESSIONS, identifying, pool_of
+from schemas.dimensions import GENERALISED
+from schemas.families import K_SESSIONS_MIN, Family, PrivacyPartition
 
-
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """Summed measures of each cell, and the (cell, session) pairs behind them."""
-
-    measures: pl.DataFrame
-    sessions: pl.DataFrame
-
-    def joined_by(self, later: Cells, dimensions: tuple[str, ...]) -> Cells:
-        """The two together: measures added, sets of sessions united."""
-        measures = pl.concat([self.measures, later.measures]).group_by(dimensions).sum()
-        return Cells(measures, pl.concat([self.sessions, later.sessions]).unique())
+Places = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Gated:
+    """What leaves (cells without their sessions), and what waits for more sessions: whole pools."""
+
     released: pl.DataFrame
-    held: Cells
+    held: pl.DataFrame
 
 
-def identifying(partition: PrivacyPartition) -> tuple[str, ...]:
-    """The partition's identifying dimensions, in the order in which they give way."""
-    order = {name: DIMENSIONS[name].generalise_order for name in partition.dimensions}
-    return tuple(
-        sorted((name for name, place in order.items() if place is not None), key=lambda name: order[name] or 0)
+def gate(cells: pl.DataFrame, family: Family, partition: PrivacyPartition, k: int = K_SESSIONS_MIN) -> Gated:
+    """Releases what k sessions share, generalised as little as the order allows, and holds pools below k.
+
+    The same cells give the same answer in any order.
+    """
+    given_up = identifying(partition)
+    cells = cells.sort(*partition.dimensions, *family.key_names)
+    steps, is_held = _steps(cells, pool_of(family, partition), given_up, k)
+    generalised = [
+        pl.when(pl.col("_step") > place).then(pl.lit(GENERALISED)).otherwise(pl.col(name)).alias(name)
+        for place, name in enumerate(given_up)
+    ]
+    cell = [*partition.dimensions, *family.key_names]
+    moved = cells.with_columns(pl.Series("_step", steps)).filter(~pl.Series(is_held)).with_columns(generalised)
+    released = moved.group_by(cell).agg(pl.col(*family.measure_names, OBSERVATIONS).sum()).sort(cell)
+    return Gated(released, cells.filter(pl.Series(is_held)))
+
+
+def _steps(cells: pl.DataFrame, pool: tuple[str, ...], given_up: tuple[str, ...], k: int) -> tuple[Places, Flags]:
+    """How many dimensions each cell gives up, and whether it is held."""
+    parents = [_numbered(cells, (*pool, *given_up[step:])) for step in range(len(given_up) + 1)]
+    steps = np.zeros(len(cells), dtype=np.int64)
+    is_small = cells[SESSIONS].list.len().fill_null(0).to_numpy() < k
+    for step, parent in enumerate(parents[1:], start=1):
+        if not is_small.any():
+            break
+        steps[is_small] = step
+        is_small &= ~np.isin(parent, _reaching(cells, parent, is_small, k))
+        is_taken = _taken_along(cells, parent, _merged(parents, steps), is_small)
+        steps[is_taken] = step
+        is_small &= ~np.isin(parent, parent[is_taken])
+    return steps, is_small
+
+
+def _numbered(cells: pl.DataFrame, names: tuple[str, ...]) -> Places:
+    """A number for each distinct combination of values of these columns."""
+    if not names:
+        return np.zeros(len(cells), dtype=np.int64)
+    return cells.select(pl.struct(names).rank("dense").cast(pl.Int64)).to_series().to_numpy()
+
+
+def _merged(parents: list[Places], steps: Places) -> Places:
+    """A number for each cell as it stands after what was given up: cells that became one have the same."""
+    return np.choose(steps, parents) + steps * (len(steps) + 1)
+
+
+def _reaching(cells: pl.DataFrame, parent: Places, is_small: Flags, k: int) -> Places:
+    """The parents within which small cells together have k sessions."""
+    sessions = cells.select(SESSIONS, pl.Series("parent", parent)).filter(pl.Series(is_small)).explode(SESSIONS)
+    counts = sessions.group_by("parent").agg(pl.col(SESSIONS).drop_nulls().n_unique())
+    return counts.filter(pl.col(SESSIONS) >= k)["parent"].to_numpy()
+
+
+def _taken_along(cells: pl.DataFrame, parent: Places, merged: Places, is_small: Flags) -> Flags:
+    """The smallest sibling of each remainder that stays below k."""
+    is_sibling = ~is_small & np.isin(parent, parent[is_small])
+    siblings = (
+        cells.select(OBSERVATIONS, pl.Series("parent", parent), pl.Series("merged", merged))
+        .with_row_index("place")
+        .filter(pl.Series(is_sibling))
+        .group_by("parent", "merged")
+        .agg(pl.col(OBSERVATIONS).sum(), pl.col("place").min())
+        .sort(OBSERVATIONS, "place")
+        .unique("parent", keep="first", maintain_order=True)
     )
-
-
-def sessions_of(observations: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFrame:
-    """The distinct (cell, session) pairs of a window."""
-    return observations.select(*partition.dimensions, "session").unique()
-
-
-def gate(cells: Cells, partition: PrivacyPartition, k: int = K_SESSIONS_MIN) -> Gated:
-    """Releases what k sessions share, generalised as little as the order allows, and holds the rest."""
-    for dimension in identifying(partition):
-        cells = _generalised(cells, partition, dimension, k)
-    counted = cells.measures.join(
-        _session_counts(cells.sessions, partition), on=partition.dimensions, how="left", nulls_equal=True
-    )
-    is_released = pl.col("sessions") >= k
-    dimensions = list(partition.dimensions)
-    held = counted.filter(~is_released).drop("sessions")
-    held_sessions = cells.sessions.join(held.select(dimensions), on=dimensions, how="semi")
-    return Gated(counted.filter(is_released).drop("sessions").sort(dimensions), Cells(held, held_sessions))
-
-
-def _generalised(cells: Cells, partition: PrivacyPartition, dimension: str, k: int) -> Cells:
-    """One step: small cells, and the sibling that a small remainder takes along, give up `dimension`."""
-    counts = _session_counts(cells.sessions, partition)
-    giving = _below(counts, k)
-    if giving.is_empty():
-        return cells
-    cells_with_siblings = _taken_along(cells, counts, giving, partition, dimension, k)
-    return _merged(cells, pl.concat([giving, cells_with_siblings]).unique(), partition, dimension)
-
-
-def _below(counts: pl.DataFrame, k: int) -> pl.DataFrame:
-    return counts.filter(pl.col("sessions") < k).drop("sessions")
-
-
-def _taken_along(
-    cells: Cells, counts: pl.DataFrame, giving: pl.DataFrame, partition: PrivacyPartition, dimension: str, k: int
-) -> pl.DataFrame:
-    """The smallest large sibling of each remainder that stays below k, by parent; equal ones by name."""
-    parent = [name for name in partition.dimensions if name != dimension]
-    trial = _merged(cells, giving, partition, dimension)
-    remainders = _session_counts(trial.sessions, partition).filter(
-        (pl.col("sessions") < k) & (pl.col(dimension) == GENERALISED)
-    )
-    siblings = counts.filter(pl.col("sessions") >= k).join(remainders.select(parent), on=parent, how="semi")
-    return (
-        siblings.sort("sessions", *partition.dimensions)
-        .unique(parent, keep="first", maintain_order=True)
-        .drop("sessions")
-    )
-
-
-def _merged(cells: Cells, giving: pl.DataFrame, partition: PrivacyPartition, dimension: str) -> Cells:
-    dimensions = list(partition.dimensions)
-    gives = giving.select(dimensions).with_columns(gives=pl.lit(True))
-    generalise = pl.when(pl.col("gives")).then(pl.lit(GENERALISED)).otherwise(pl.col(dimension)).alias(dimension)
-
-    def moved(rows: pl.DataFrame) -> pl.DataFrame:
-        return rows.join(gives, on=dimensions, how="left").with_columns(generalise).drop("gives")
-
-    return Cells(moved(cells.measures).group_by(dimensions).sum(), moved(cells.sessions).unique())
-
-
-def _session_counts(sessions: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFrame:
-    return sessions.group_by(partition.dimensions).agg(sessions=pl.len())
+    return is_sibling & np.isin(merged, siblings["merged"].to_numpy())

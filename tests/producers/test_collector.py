@@ -190,8 +190,8 @@ def test_held_turns_join_the_next_window_that_releases_them_and_take_its_time() 
 
 def test_frames_stay_below_the_largest_payload_and_row_count(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = list(_closed(turns_world(1, span_ms=10_000)))
-    monkeypatch.setattr("producers.collector.FRAME_ROWS_MAX", 100)
-    monkeypatch.setattr("producers.collector.FRAME_BYTES_MAX", 6_000)
+    monkeypatch.setattr("producers.framing.FRAME_ROWS_MAX", 100)
+    monkeypatch.setattr("producers.framing.FRAME_BYTES_MAX", 6_000)
     parts = list(_closed(turns_world(1, span_ms=10_000)))
     assert len(parts) > len(whole)
     assert all(len(frame.payload) <= 6_000 and frame.rows <= 100 for frame in parts)

@@ -1,0 +1,55 @@
+"""The tally of the privacy gate: of each identifying dimension, how many observations kept it, lost it, or wait.
+
+An observation is counted once for each identifying dimension of each partition. `kept` left with its value, `generalised`
+left as `*` (also where nobody had said a value), `held` waits because its pool is below k, `released` waited before and
+has left, as kept or generalised. So kept + generalised = observed − held + released. All of it can be read off the frames
+that were sent, so the tally tells nobody anything more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from producers.cells import OBSERVATIONS, identifying, pool_of
+from schemas.dimensions import GENERALISED
+from schemas.families import Family, PrivacyPartition
+
+Told = tuple[str, str, str, str]
+"""Family, pool, fate, and the dimension that it is about."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Observations by what was done to them since the last window."""
+
+    counts: Counter[Told] = field(default_factory=Counter)
+
+    def released(self, cells: pl.DataFrame, family: Family, partition: PrivacyPartition) -> None:
+        """Takes in what left a partition."""
+        for dimension in identifying(partition):
+            is_kept = pl.col(dimension) != GENERALISED
+            by_fate = cells.group_by("pool", is_kept.alias("is_kept")).agg(pl.col(OBSERVATIONS).sum())
+            for pool, kept, observations in by_fate.rows():
+                self.counts[family.name, pool, "kept" if kept else "generalised", dimension] += observations
+
+    def held(self, before: pl.DataFrame, after: pl.DataFrame, family: Family, partition: PrivacyPartition) -> int:
+        """Takes in what waited before a window and what waits after it; returns how many observations newly do.
+
+        Pools are held and released as wholes.
+        """
+        pool = list(pool_of(family, partition))
+        still = before.join(after.select(pool).unique(), on=pool, how="semi", nulls_equal=True)
+        left = before.join(after.select(pool).unique(), on=pool, how="anti", nulls_equal=True)
+        newly = _by_pool(after) - _by_pool(still)
+        for dimension in identifying(partition):
+            for fate, by_pool in (("held", newly), ("released", _by_pool(left))):
+                for name, observations in by_pool.items():
+                    self.counts[family.name, name, fate, dimension] += observations
+        return newly.total()
+
+
+def _by_pool(cells: pl.DataFrame) -> Counter[str]:
+    return Counter(dict(cells.group_by("pool").agg(pl.col(OBSERVATIONS).sum()).rows()))
