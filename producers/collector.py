@@ -100,7 +100,9 @@ class Collector:
         room = max(0, self.observations_max - sum(map(len, waiting)))
         kept = of_kind.sift(rows).sound.head(room)
         waiting.append(kept)
-        if kind == "streams":  # The window that judges them says that it has seen them, so none says more dropped than seen.
+        if (
+            kind == "streams"
+        ):  # The window that judges them says that it has seen them, so none says more dropped than seen.
             self._note(STREAMS, seen=len(rows) - len(kept), dropped=len(rows) - len(kept))
         for family, _ in of_kind.counted_by:
             self._note(family, seen=len(rows), dropped=len(rows) - len(kept))

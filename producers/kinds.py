@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from producers.aggregate import stage_rows, turn_rows
+from producers.aggregate import outcome_rows, stage_rows, turn_rows
 from producers.duplex import DUPLEX_COLUMNS, duplex_rows, sift_duplex
 from producers.observations import STREAM_COLUMNS, TURN_COLUMNS, Sifted, sift_stream_changes, sift_turns
-from schemas.families import DUPLEX, STAGE_LATENCIES, TURNS, Family, PrivacyPartition
+from schemas.families import DUPLEX, OUTCOMES, STAGE_LATENCIES, TURNS, Family, PrivacyPartition
 
 Counting = Callable[[pl.DataFrame, PrivacyPartition], pl.DataFrame]
 """Rows of a family in one of its partitions, one for each cell and key, from observations of one window."""
@@ -35,7 +35,7 @@ TURNS_KIND = Kind(
     TURN_COLUMNS,
     "ended_at_ms",
     sift_turns,
-    ((TURNS, turn_rows), (STAGE_LATENCIES, lambda turns, partition: stage_rows(turns))),
+    ((TURNS, turn_rows), (OUTCOMES, outcome_rows), (STAGE_LATENCIES, lambda turns, partition: stage_rows(turns))),
 )
 STREAMS_KIND = Kind("streams", STREAM_COLUMNS, "at_ms", sift_stream_changes)
 """Counted by `producers/stream_windows.py`: whether a change counts depends on who is live."""

@@ -37,7 +37,9 @@ class OpenWindows:
     parts: dict[int, list[pl.DataFrame]] = field(default_factory=dict)
     held: list[pl.DataFrame] = field(default_factory=list)
 
-    def fold(self, window_start_ms: int, cells: pl.DataFrame, family: Family, partition: PrivacyPartition, k: int) -> None:
+    def fold(
+        self, window_start_ms: int, cells: pl.DataFrame, family: Family, partition: PrivacyPartition, k: int
+    ) -> None:
         """Takes in the cells of some observations of that window."""
         parts = self.parts.setdefault(window_start_ms, [])
         parts.append(cells)
@@ -75,7 +77,9 @@ class OpenWindows:
 
 def _pools_of_k(cells: pl.DataFrame, pool: tuple[str, ...], k: int) -> pl.DataFrame:
     """The cells of pools that k sessions share."""
-    sessions = cells.select(*pool, SESSIONS).explode(SESSIONS).group_by(pool).agg(pl.col(SESSIONS).drop_nulls().n_unique())
+    sessions = (
+        cells.select(*pool, SESSIONS).explode(SESSIONS).group_by(pool).agg(pl.col(SESSIONS).drop_nulls().n_unique())
+    )
     return cells.join(sessions.filter(pl.col(SESSIONS) >= k).select(pool), on=pool, how="semi", nulls_equal=True)
 
 

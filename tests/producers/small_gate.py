@@ -45,4 +45,3 @@ def _stepped(cells: dict[Cell, Leaf], children: list[Cell], parent: Cell, k: int
         together = together.with_(cells[smallest])
     kept = {cell: leaf for cell, leaf in cells.items() if cell not in giving}
     return {**kept, parent: together}
-

@@ -23,7 +23,7 @@ def collector(content_type: ContentType = ARROW, observations_max: int = 10_000)
 
 
 @given(seed=st.integers(0, 2**32), cuts=st.integers(1, 6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_every_turn_is_counted_once_per_partition_however_it_was_handed_in(seed: int, cuts: int) -> None:
     """In any order and pieces, late ones too; what is held back at the end is counted as held."""
     turns = turns_world(seed, span_ms=3 * MINUTE_MS).sample(fraction=1.0, shuffle=True, seed=seed % 1_000)
