@@ -11,32 +11,48 @@ The state is plain values, tables that never change, and dataclasses of those, s
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 
 import polars as pl
 
 from producers.aggregate import heartbeat_rows
-from producers.cells import OBSERVATIONS, cells_of, identifying
+from producers.cells import cells_of, identifying
+from producers.counting import rows_of, sifted
+from producers.engine_windows import QueueWindows, ReleaseWindows
 from producers.framing import Frame, Framing
-from producers.kinds import KINDS, Counting, Kind
+from producers.kinds import KINDS, OF_STATE, Kind
 from producers.open_windows import OpenWindows
 from producers.stream_windows import StreamWindows
 from producers.tally import Tally
+from schemas.dimensions import DIMENSIONS
 from schemas.families import (
     AUDIENCE,
     HEARTBEATS,
     K_SESSIONS_MIN,
     OPERATIONAL,
+    PRIVACY,
+    QUEUES,
+    RELEASES,
     STREAMS,
     TURNS,
     Family,
     PrivacyPartition,
 )
 from schemas.frames import ARROW, ContentType
+from schemas.refusals import Refused
 
-__all__ = ["Collector", "Frame", "Framing", "OpenWindows", "Report", "StreamWindows", "Tally"]
+__all__ = [
+    "Collector",
+    "Frame",
+    "Framing",
+    "OpenWindows",
+    "QueueWindows",
+    "ReleaseWindows",
+    "Report",
+    "StreamWindows",
+    "Tally",
+]
 
 WINDOW_MS = OPERATIONAL.k_window_s * 1_000
 MINUTE_MS = 60_000
@@ -83,6 +99,8 @@ class Collector:
     _waiting: dict[str, list[pl.DataFrame]] = field(init=False, default_factory=_none_waiting)
     _windows: dict[tuple[str, str], OpenWindows] = field(init=False, default_factory=dict)
     _streams: StreamWindows = field(init=False, default_factory=StreamWindows)
+    _queues: QueueWindows = field(init=False, default_factory=QueueWindows)
+    _releases: ReleaseWindows = field(init=False, default_factory=ReleaseWindows)
     _reports: dict[str, Report] = field(init=False, default_factory=_no_reports)
     _tally: Tally = field(init=False, default_factory=Tally)
     _framing: Framing = field(init=False)
@@ -96,16 +114,15 @@ class Collector:
 
         Starts of streams before `opens_at_ms` are already active.
         """
-        of_kind, waiting = KINDS[kind], self._waiting[kind]
-        room = max(0, self.observations_max - sum(map(len, waiting)))
-        kept = of_kind.sift(rows).sound.head(room)
+        waiting = self._waiting[kind]
+        sound = sifted(kind, rows)
+        kept = sound.sound.head(max(0, self.observations_max - sum(map(len, waiting))))
         waiting.append(kept)
-        if (
-            kind == "streams"
-        ):  # The window that judges them says that it has seen them, so none says more dropped than seen.
-            self._note(STREAMS, seen=len(rows) - len(kept), dropped=len(rows) - len(kept))
-        for family, _ in of_kind.counted_by:
-            self._note(family, seen=len(rows), dropped=len(rows) - len(kept))
+        if sound.refused:
+            self._note_refused(kind, rows)
+        dropped = len(rows) - len(kept)
+        # The window that judges changes of streams says that it has seen them: none says more dropped than seen.
+        self._note(kind, seen=dropped if kind == "streams" else len(rows), dropped=dropped)
         return len(kept)
 
     def observe_turns(self, turns: pl.DataFrame) -> None:
@@ -120,17 +137,52 @@ class Collector:
         """Takes in full-duplex events (`DUPLEX_COLUMNS`)."""
         self.observe("duplex", events)
 
+    def note_dropped(self, kind: str, count: int) -> None:
+        """Counts observations of a kind that will never come here, or were refused before."""
+        self._note(kind, seen=count, dropped=count)
+
+    def note_refused(self, kind: str, pool: str, refused: Refused) -> None:
+        """Tells family `privacy` of observations that were refused before they came here."""
+        self._tally.refused(kind, pool, refused)
+
+    @property
+    def open_ms(self) -> int:
+        """Where the window begins that is closed next."""
+        return self._open_ms
+
+    @property
+    def waiting_rows(self) -> int:
+        """Observations in memory, each a row, whose operational window is not closed."""
+        return sum(len(chunk) for chunks in self._waiting.values() for chunk in chunks)
+
+    @property
+    def has_open_windows(self) -> bool:
+        """Whether an observation, or a cell of any partition, waits for the end of its window; held ones do not."""
+        return self.waiting_rows > 0 or any(windows.parts for windows in self._windows.values())
+
+    def state(self) -> dict[str, object]:
+        """Everything that observations and windows have made of this collector: with it another one goes on."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if not each.init}
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Goes on where a collector with that state was."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def close(self, watermark_ms: int) -> Iterator[Frame]:
         """Frames of every window that ends at or before `watermark_ms`, oldest first, each ended by its heartbeat."""
         while self._open_ms + WINDOW_MS <= watermark_ms:
             window_end_ms = self._open_ms + WINDOW_MS
             for kind in KINDS.values():
                 ready = self._ready(kind, window_end_ms)
-                for family, counting in kind.counted_by:
-                    yield from self._counted(ready, kind.time, family, counting, window_end_ms)
-                if kind.name == "streams":
-                    yield from self._stream_frames(ready)
-            yield from self._heartbeat_frames(window_end_ms)
+                yield from (
+                    self._state_frames(kind, ready)
+                    if kind.name in OF_STATE
+                    else self._counted(kind, ready, window_end_ms)
+                )
+            yield from self._frames(PRIVACY, PRIVACY.partitions[0], self._open_ms, self._tally.rows(self.region))
+            self._tally = Tally()
+            yield from self._heartbeat_frames(self._open_ms)
             self._open_ms = window_end_ms
 
     def flush(self, watermark_ms: int) -> Iterator[Frame]:
@@ -156,28 +208,29 @@ class Collector:
         self._waiting[kind.name] = [later] if len(later) else []
         return rows.filter(pl.col(kind.time) < window_end_ms) if len(later) else rows
 
-    def _counted(
-        self, ready: pl.DataFrame, time: str, family: Family, counting: Counting, window_end_ms: int
-    ) -> Iterator[Frame]:
-        """Frames of every partition of the family whose window ends now."""
-        for partition in family.partitions:
+    def _counted(self, kind: Kind, ready: pl.DataFrame, window_end_ms: int) -> Iterator[Frame]:
+        """Frames of every partition of the kind's families whose window ends now."""
+        partitions = [(family, partition) for family in kind.families for partition in family.partitions]
+        widths_ms = {partition.k_window_s * 1_000 for _, partition in partitions}
+        windows = {width_ms: list(_by_window(ready, kind.time, width_ms)) for width_ms in widths_ms}
+        for family, partition in partitions:
             width_ms = partition.k_window_s * 1_000
             is_plain = width_ms == WINDOW_MS and not identifying(partition)
-            for start_ms, observations in _by_window(ready, time, width_ms):
-                rows = counting(observations, partition)
+            for start_ms, observations in windows[width_ms]:
+                rows = rows_of(family, partition, observations)
                 if is_plain:
                     yield from self._frames(family, partition, start_ms, rows)
                 else:
-                    self._fold(family, partition, start_ms, cells_of(observations, rows, family, partition, self.k))
+                    cells = cells_of(observations, rows, family, partition, self.k)
+                    self._open(family, partition).fold(start_ms, cells, family, partition, self.k)
             if not is_plain and window_end_ms % width_ms == 0:
                 yield from self._closed(family, partition, window_end_ms - width_ms)
 
-    def _fold(self, family: Family, partition: PrivacyPartition, start_ms: int, cells: pl.DataFrame) -> None:
-        windows = self._windows.setdefault((family.name, partition.name), OpenWindows())
-        windows.fold(start_ms, cells, family, partition, self.k)
+    def _open(self, family: Family, partition: PrivacyPartition) -> OpenWindows:
+        return self._windows.setdefault((family.name, partition.name), OpenWindows())
 
     def _closed(self, family: Family, partition: PrivacyPartition, start_ms: int) -> Iterator[Frame]:
-        windows = self._windows.setdefault((family.name, partition.name), OpenWindows())
+        windows = self._open(family, partition)
         if not identifying(partition):
             for closed in windows.summed(family, partition):
                 yield from self._frames(family, partition, closed.window_start_ms, closed.released)
@@ -189,15 +242,22 @@ class Collector:
         newly_held = self._tally.held(before, windows.held_cells(family, partition), family, partition)
         self._reports[family.name].observations_held += newly_held
 
-    def _stream_frames(self, changes: pl.DataFrame) -> Iterator[Frame]:
-        closed = self._streams.closed(changes, self._open_ms, self.opens_at_ms)
-        self._note(STREAMS, seen=closed.seen, dropped=closed.dropped)
-        yield from self._frames(STREAMS, OPERATIONAL, self._open_ms, closed.rows)
+    def _state_frames(self, kind: Kind, ready: pl.DataFrame) -> Iterator[Frame]:
+        """Frames of a kind that is counted from window to window."""
+        if kind.name == "streams":
+            closed = self._streams.closed(ready, self._open_ms, self.opens_at_ms)
+            self._note(kind.name, seen=closed.seen, dropped=closed.dropped)
+            yield from self._frames(STREAMS, OPERATIONAL, self._open_ms, closed.rows)
+        elif kind.name == "queues":
+            for start_ms, rows in self._queues.closed(list(_by_window(ready, kind.time, WINDOW_MS)), self._open_ms):
+                yield from self._frames(QUEUES, QUEUES.partitions[0], start_ms, rows)
+        else:
+            yield from self._frames(RELEASES, RELEASES.partitions[0], self._open_ms, self._releases.closed(ready))
 
-    def _heartbeat_frames(self, window_end_ms: int) -> Iterator[Frame]:
+    def _heartbeat_frames(self, window_start_ms: int) -> Iterator[Frame]:
         rows = heartbeat_rows(self.region, {name: report.as_measures() for name, report in self._reports.items()})
         self._reports = _no_reports()
-        yield from self._frames(HEARTBEATS, HEARTBEATS.partitions[0], window_end_ms - WINDOW_MS, rows)
+        yield from self._frames(HEARTBEATS, HEARTBEATS.partitions[0], window_start_ms, rows)
 
     def _frames(
         self, family: Family, partition: PrivacyPartition, window_start_ms: int, rows: pl.DataFrame
@@ -206,9 +266,18 @@ class Collector:
             self._reports[family.name].rows_sent += len(rows)
         yield from self._framing.frames(family, partition, window_start_ms, rows)
 
-    def _note(self, family: Family, seen: int, dropped: int) -> None:
-        self._reports[family.name].observations_seen += seen
-        self._reports[family.name].observations_dropped += dropped
+    def _note(self, kind: str, seen: int, dropped: int) -> None:
+        for family in KINDS[kind].families:
+            self._reports[family.name].observations_seen += seen
+            self._reports[family.name].observations_dropped += dropped
+
+    def _note_refused(self, kind: str, rows: pl.DataFrame) -> None:
+        """Sifts again pool by pool: refusals are rare, and their number is wanted by pool."""
+        pools = DIMENSIONS["pool"].vocabulary
+        is_known = pl.col("pool").is_in(list(pools)).fill_null(False)
+        for pool in pools:
+            self.note_refused(kind, pool, sifted(kind, rows.filter(pl.col("pool") == pool)).reasons)
+        self.note_refused(kind, pools[0], sifted(kind, rows.filter(~is_known)).reasons)
 
 
 def _by_window(rows: pl.DataFrame, time: str, width_ms: int) -> Iterator[tuple[int, pl.DataFrame]]:

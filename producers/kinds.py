@@ -1,46 +1,37 @@
-"""Kinds of observations: when one happened, what cannot be right in it, and which families count it."""
+"""Kinds of observations: their columns, when one happened, and which families count it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from producers.aggregate import outcome_rows, stage_rows, turn_rows
-from producers.duplex import DUPLEX_COLUMNS, duplex_rows, sift_duplex
-from producers.observations import STREAM_COLUMNS, TURN_COLUMNS, Sifted, sift_stream_changes, sift_turns
-from schemas.families import DUPLEX, OUTCOMES, STAGE_LATENCIES, TURNS, Family, PrivacyPartition
-
-Counting = Callable[[pl.DataFrame, PrivacyPartition], pl.DataFrame]
-"""Rows of a family in one of its partitions, one for each cell and key, from observations of one window."""
+from producers.duplex import DUPLEX_COLUMNS
+from producers.observations import KINDS as COLUMNS
+from schemas.families import FAMILIES, Family
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`time` is the column of the event time in ms; `counted_by` holds the families whose rows are counted window by window."""
+    """`time` is the column of the event time, in ms since the epoch."""
 
     name: str
     columns: Mapping[str, pl.DataType]
     time: str
-    sift: Callable[[pl.DataFrame], Sifted]
-    counted_by: tuple[tuple[Family, Counting], ...] = ()
+    families: tuple[Family, ...]
 
     def none(self) -> pl.DataFrame:
         return pl.DataFrame(schema=dict(self.columns))
 
 
-TURNS_KIND = Kind(
-    "turns",
-    TURN_COLUMNS,
-    "ended_at_ms",
-    sift_turns,
-    ((TURNS, turn_rows), (OUTCOMES, outcome_rows), (STAGE_LATENCIES, lambda turns, partition: stage_rows(turns))),
-)
-STREAMS_KIND = Kind("streams", STREAM_COLUMNS, "at_ms", sift_stream_changes)
-"""Counted by `producers/stream_windows.py`: whether a change counts depends on who is live."""
-DUPLEX_KIND = Kind(
-    "duplex", DUPLEX_COLUMNS, "at_ms", sift_duplex, ((DUPLEX, lambda events, partition: duplex_rows(events)),)
-)
+def _kind(name: str, columns: Mapping[str, pl.DataType]) -> Kind:
+    families = tuple(family for family in FAMILIES.values() if family.kind == name)
+    return Kind(name, columns, "ended_at_ms" if name == "turns" else "at_ms", families)
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (TURNS_KIND, STREAMS_KIND, DUPLEX_KIND)}
+
+KINDS: dict[str, Kind] = {name: _kind(name, columns) for name, columns in {**COLUMNS, "duplex": DUPLEX_COLUMNS}.items()}
+
+OF_STATE = ("streams", "queues", "releases")
+"""Kinds that are counted from window to window: whether a change counts, or by how much a queue grew, depends on what was
+before. They have windows of their own (`producers/stream_windows.py`, `producers/engine_windows.py`)."""

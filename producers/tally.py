@@ -1,9 +1,10 @@
 """The tally of the privacy gate: of each identifying dimension, how many observations kept it, lost it, or wait.
 
-An observation is counted once for each identifying dimension of each partition. `kept` left with its value, `generalised`
-left as `*` (also where nobody had said a value), `held` waits because its pool is below k, `released` waited before and
-has left, as kept or generalised. So kept + generalised = observed − held + released. All of it can be read off the frames
-that were sent, so the tally tells nobody anything more.
+An observation is counted once for each identifying dimension of each partition that it is in. `kept` left with its value,
+`generalised` left as `*` (also where nobody had said a value), `held` waits because its pool is below k, `released` waited
+before and has left, as kept or generalised. So kept + generalised = observed - held + released. All of it can be read off
+the frames that were sent, so the tally tells nobody anything more. What was `refused` is counted by reason, once for each
+family that would have counted it; where its pool is unknown, under the first pool of the vocabulary.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from producers.cells import OBSERVATIONS, identifying, pool_of
+from producers.kinds import KINDS
 from schemas.dimensions import GENERALISED
-from schemas.families import Family, PrivacyPartition
+from schemas.families import PRIVACY, Family, PrivacyPartition
+from schemas.refusals import Refused
 
 Told = tuple[str, str, str, str]
-"""Family, pool, fate, and the dimension that it is about."""
+"""Pool, family, fate, and because of which dimension or refusal."""
 
 
 @dataclass(slots=True)
@@ -33,7 +36,7 @@ class Tally:
             is_kept = pl.col(dimension) != GENERALISED
             by_fate = cells.group_by("pool", is_kept.alias("is_kept")).agg(pl.col(OBSERVATIONS).sum())
             for pool, kept, observations in by_fate.rows():
-                self.counts[family.name, pool, "kept" if kept else "generalised", dimension] += observations
+                self.counts[pool, family.name, "kept" if kept else "generalised", dimension] += observations
 
     def held(self, before: pl.DataFrame, after: pl.DataFrame, family: Family, partition: PrivacyPartition) -> int:
         """Takes in what waited before a window and what waits after it; returns how many observations newly do.
@@ -47,8 +50,21 @@ class Tally:
         for dimension in identifying(partition):
             for fate, by_pool in (("held", newly), ("released", _by_pool(left))):
                 for name, observations in by_pool.items():
-                    self.counts[family.name, name, fate, dimension] += observations
+                    self.counts[name, family.name, fate, dimension] += observations
         return newly.total()
+
+    def refused(self, kind: str, pool: str, refused: Refused) -> None:
+        """Takes in what was refused before it was counted anywhere."""
+        for family in KINDS[kind].families:
+            for reason, observations in refused.by_reason:
+                self.counts[pool, family.name, "refused", reason.value] += observations
+
+    def rows(self, region: str) -> pl.DataFrame:
+        """Rows of family `privacy`: what happened to nothing is not told."""
+        columns = ["region", "pool", *PRIVACY.key_names, *PRIVACY.measure_names]
+        told = [(region, *what, count) for what, count in sorted(self.counts.items()) if count]
+        types = dict.fromkeys(columns[:-1], pl.String) | {columns[-1]: pl.Int64}
+        return pl.DataFrame(told, schema=types, orient="row")
 
 
 def _by_pool(cells: pl.DataFrame) -> Counter[str]:

@@ -49,8 +49,5 @@ def with_a_dimension_in_two_partitions(patch: pytest.MonkeyPatch) -> None:
     client = replace(CLIENT, dimensions=("pool", "language", "client_version", "connection"))
     partitions = tuple(client if each is CLIENT else each for each in OUTCOMES.partitions)
     kind = KINDS["turns"]
-    counted_by = tuple(
-        (replace(family, partitions=partitions) if family is OUTCOMES else family, counting)
-        for family, counting in kind.counted_by
-    )
-    patch.setitem(KINDS, "turns", replace(kind, counted_by=counted_by))
+    families = tuple(replace(each, partitions=partitions) if each is OUTCOMES else each for each in kind.families)
+    patch.setitem(KINDS, "turns", replace(kind, families=families))

@@ -33,7 +33,7 @@ def contract() -> dict[View, tuple[str, ...]]:
     """The views of the same turns; what `outcomes` says to whoever runs the fleet, `turns` says too."""
     views = {
         (family.name, partition.name): partition.dimensions
-        for family, _ in KINDS["turns"].counted_by
+        for family in KINDS["turns"].families
         for partition in family.partitions
         if family.name in COUNTS
     }
