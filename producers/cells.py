@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from schemas.dimensions import DIMENSIONS
+from schemas.dimensions import DIMENSIONS, GENERALISED
 from schemas.families import Family, PrivacyPartition
 
 OBSERVATIONS = "_observations"
@@ -32,13 +32,24 @@ def pool_of(family: Family, partition: PrivacyPartition) -> tuple[str, ...]:
     return (*(name for name in partition.dimensions if not DIMENSIONS[name].is_identifying), *family.key_names)
 
 
+def of_nobody_generalised(observations: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFrame:
+    """What no session did (an idle replica) tells nothing that identifies: it counts under `*`, and in no set."""
+    if observations["session"].null_count() == 0:
+        return observations
+    is_nobody = pl.col("session").is_null()
+    return observations.with_columns(
+        pl.when(is_nobody).then(pl.lit(GENERALISED)).otherwise(pl.col(name)).alias(name)
+        for name in identifying(partition)
+    )
+
+
 def cells_of(
     observations: pl.DataFrame, rows: pl.DataFrame, family: Family, partition: PrivacyPartition, k: int
 ) -> pl.DataFrame:
     """The cells of some observations, of which `rows` are the measures (one row a cell)."""
     cell = [*partition.dimensions, *family.key_names]
     behind = observations.group_by(cell).agg(
-        pl.len().cast(pl.Int64).alias(OBSERVATIONS), pl.col("session").unique().head(k).alias(SESSIONS)
+        pl.len().cast(pl.Int64).alias(OBSERVATIONS), pl.col("session").drop_nulls().unique().head(k).alias(SESSIONS)
     )
     return rows.join(behind, on=cell, how="left", nulls_equal=True).select(_columns(family, partition))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 import polars as pl
 
 from producers.aggregate import heartbeat_rows
-from producers.cells import cells_of, identifying
+from producers.cells import cells_of, identifying, of_nobody_generalised
 from producers.counting import rows_of, sifted
 from producers.engine_windows import QueueWindows, ReleaseWindows
 from producers.framing import Frame, Framing
@@ -180,9 +180,7 @@ class Collector:
                     if kind.name in OF_STATE
                     else self._counted(kind, ready, window_end_ms)
                 )
-            yield from self._frames(PRIVACY, PRIVACY.partitions[0], self._open_ms, self._tally.rows(self.region))
-            self._tally = Tally()
-            yield from self._heartbeat_frames(self._open_ms)
+            yield from self._told_frames(self._open_ms)
             self._open_ms = window_end_ms
 
     def flush(self, watermark_ms: int) -> Iterator[Frame]:
@@ -203,7 +201,7 @@ class Collector:
         return windows.observations if windows else 0
 
     def _ready(self, kind: Kind, window_end_ms: int) -> pl.DataFrame:
-        rows = pl.concat([kind.none(), *self._waiting[kind.name]])
+        rows = pl.concat([kind.none, *self._waiting[kind.name]]) if self._waiting[kind.name] else kind.none
         later = rows.filter(pl.col(kind.time) >= window_end_ms)
         self._waiting[kind.name] = [later] if len(later) else []
         return rows.filter(pl.col(kind.time) < window_end_ms) if len(later) else rows
@@ -217,14 +215,17 @@ class Collector:
             width_ms = partition.k_window_s * 1_000
             is_plain = width_ms == WINDOW_MS and not identifying(partition)
             for start_ms, observations in windows[width_ms]:
-                rows = rows_of(family, partition, observations)
                 if is_plain:
-                    yield from self._frames(family, partition, start_ms, rows)
+                    yield from self._frames(family, partition, start_ms, rows_of(family, partition, observations))
                 else:
-                    cells = cells_of(observations, rows, family, partition, self.k)
-                    self._open(family, partition).fold(start_ms, cells, family, partition, self.k)
+                    self._fold(family, partition, start_ms, observations)
             if not is_plain and window_end_ms % width_ms == 0:
                 yield from self._closed(family, partition, window_end_ms - width_ms)
+
+    def _fold(self, family: Family, partition: PrivacyPartition, start_ms: int, observations: pl.DataFrame) -> None:
+        told = of_nobody_generalised(observations, partition)
+        cells = cells_of(told, rows_of(family, partition, told), family, partition, self.k)
+        self._open(family, partition).fold(start_ms, cells, family, partition, self.k)
 
     def _open(self, family: Family, partition: PrivacyPartition) -> OpenWindows:
         return self._windows.setdefault((family.name, partition.name), OpenWindows())
@@ -254,10 +255,14 @@ class Collector:
         else:
             yield from self._frames(RELEASES, RELEASES.partitions[0], self._open_ms, self._releases.closed(ready))
 
-    def _heartbeat_frames(self, window_start_ms: int) -> Iterator[Frame]:
-        rows = heartbeat_rows(self.region, {name: report.as_measures() for name, report in self._reports.items()})
+    def _told_frames(self, window_start_ms: int) -> Iterator[Frame]:
+        """What the collector tells of itself: its tally, and last of all its heartbeat."""
+        if self._tally.counts:
+            yield from self._frames(PRIVACY, PRIVACY.partitions[0], window_start_ms, self._tally.rows(self.region))
+            self._tally = Tally()
+        heartbeat = heartbeat_rows(self.region, {name: each.as_measures() for name, each in self._reports.items()})
         self._reports = _no_reports()
-        yield from self._frames(HEARTBEATS, HEARTBEATS.partitions[0], window_start_ms, rows)
+        yield from self._frames(HEARTBEATS, HEARTBEATS.partitions[0], window_start_ms, heartbeat)
 
     def _frames(
         self, family: Family, partition: PrivacyPartition, window_start_ms: int, rows: pl.DataFrame

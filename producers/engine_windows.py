@@ -43,6 +43,8 @@ class ReleaseWindows:
 
     def closed(self, changes: pl.DataFrame) -> pl.DataFrame:
         """Rows of the window that ends, of which these are the changes, earlier ones that came late included."""
+        if changes.is_empty() and self.live.is_empty():
+            return pl.DataFrame()
         window = served(self.live, changes)
         self.live = window.live
         return release_rows(window, RELEASES.partitions[0])

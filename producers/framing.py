@@ -38,6 +38,8 @@ class Framing:
         self, family: Family, partition: PrivacyPartition, window_start_ms: int, rows: pl.DataFrame
     ) -> Iterator[Frame]:
         """The rows in as few frames as the largest payload and row count allow; none for no rows."""
+        if rows.is_empty():
+            return
         table = _table(family, rows)
         for offset in range(0, len(table), FRAME_ROWS_MAX):
             yield from self._sized(family, partition, window_start_ms, table.slice(offset, FRAME_ROWS_MAX))

@@ -56,7 +56,8 @@ def _steps(cells: pl.DataFrame, pool: tuple[str, ...], given_up: tuple[str, ...]
     """How many dimensions each cell gives up, and whether it is held."""
     parents = [_numbered(cells, (*pool, *given_up[step:])) for step in range(len(given_up) + 1)]
     steps = np.zeros(len(cells), dtype=np.int64)
-    is_small = cells[SESSIONS].list.len().fill_null(0).to_numpy() < k
+    sessions = cells[SESSIONS].list.len().fill_null(0).to_numpy()
+    is_small = (sessions > 0) & (sessions < k)  # What no session did is about nobody.
     for step, parent in enumerate(parents[1:], start=1):
         if not is_small.any():
             break
@@ -89,7 +90,8 @@ def _reaching(cells: pl.DataFrame, parent: Places, is_small: Flags, k: int) -> P
 
 def _taken_along(cells: pl.DataFrame, parent: Places, merged: Places, is_small: Flags) -> Flags:
     """The smallest sibling of each remainder that stays below k."""
-    is_sibling = ~is_small & np.isin(parent, parent[is_small])
+    is_somebody = (cells[SESSIONS].list.len() > 0).fill_null(False).to_numpy()
+    is_sibling = ~is_small & is_somebody & np.isin(parent, parent[is_small])
     siblings = (
         cells.select(OBSERVATIONS, pl.Series("parent", parent), pl.Series("merged", merged))
         .with_row_index("place")

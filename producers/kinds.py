@@ -14,20 +14,19 @@ from schemas.families import FAMILIES, Family
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`time` is the column of the event time, in ms since the epoch."""
+    """`time` is the column of the event time, in ms since the epoch; `none` is a table without observations."""
 
     name: str
     columns: Mapping[str, pl.DataType]
     time: str
     families: tuple[Family, ...]
-
-    def none(self) -> pl.DataFrame:
-        return pl.DataFrame(schema=dict(self.columns))
+    none: pl.DataFrame
 
 
 def _kind(name: str, columns: Mapping[str, pl.DataType]) -> Kind:
     families = tuple(family for family in FAMILIES.values() if family.kind == name)
-    return Kind(name, columns, "ended_at_ms" if name == "turns" else "at_ms", families)
+    time = "ended_at_ms" if name == "turns" else "at_ms"
+    return Kind(name, columns, time, families, pl.DataFrame(schema=dict(columns)))
 
 
 KINDS: dict[str, Kind] = {name: _kind(name, columns) for name, columns in {**COLUMNS, "duplex": DUPLEX_COLUMNS}.items()}

@@ -54,6 +54,8 @@ class OpenWindows:
 
     def gated(self, window_start_ms: int, family: Family, partition: PrivacyPartition, k: int) -> Iterator[Closed]:
         """Ends the window that starts there, and what came late for others before it, oldest first."""
+        if not self.held and not self.parts:
+            return
         now = [*self.held, *self.parts.pop(window_start_ms, [])]
         for start_ms, parts in sorted(self.parts.items()):
             late = joined(parts, family, partition, k)
@@ -62,7 +64,7 @@ class OpenWindows:
             now.append(_without_pools(late, alone, pool_of(family, partition)))
         self.parts = {}
         gated = gate(joined(now, family, partition, k), family, partition, k)
-        self.held = [gated.held]
+        self.held = [] if gated.held.is_empty() else [gated.held]
         yield Closed(window_start_ms, gated.released)
 
     def held_cells(self, family: Family, partition: PrivacyPartition) -> pl.DataFrame:

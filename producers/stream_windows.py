@@ -32,6 +32,8 @@ class StreamWindows:
 
     def closed(self, changes: pl.DataFrame, window_start_ms: int, opens_at_ms: int) -> StreamsClosed:
         """Ends the window, of which these are the changes, earlier ones that came late included."""
+        if changes.is_empty() and self.live.is_empty():
+            return StreamsClosed(pl.DataFrame(), 0, 0)
         starts, ends = self._paired(changes.sort("at_ms", maintain_order=True))
         is_first = window_start_ms <= opens_at_ms
         already = starts.filter(pl.col("at_ms") < opens_at_ms) if is_first else starts.clear()
