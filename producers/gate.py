@@ -22,6 +22,8 @@ from producers.cells import OBSERVATIONS, SESSIONS, identifying, pool_of
 from schemas.dimensions import GENERALISED
 from schemas.families import K_SESSIONS_MIN, Family, PrivacyPartition
 
+GIVEN_UP = "_given_up"
+
 Places = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -39,17 +41,23 @@ def gate(cells: pl.DataFrame, family: Family, partition: PrivacyPartition, k: in
 
     The same cells give the same answer in any order.
     """
-    given_up = identifying(partition)
-    cells = cells.sort(*partition.dimensions, *family.key_names)
-    steps, is_held = _steps(cells, pool_of(family, partition), given_up, k)
+    told = judged(cells, family, partition, k)
     generalised = [
-        pl.when(pl.col("_step") > place).then(pl.lit(GENERALISED)).otherwise(pl.col(name)).alias(name)
-        for place, name in enumerate(given_up)
+        pl.when(pl.col(GIVEN_UP) > place).then(pl.lit(GENERALISED)).otherwise(pl.col(name)).alias(name)
+        for place, name in enumerate(identifying(partition))
     ]
     cell = [*partition.dimensions, *family.key_names]
-    moved = cells.with_columns(pl.Series("_step", steps)).filter(~pl.Series(is_held)).with_columns(generalised)
+    moved = told.filter(pl.col(GIVEN_UP).is_not_null()).with_columns(generalised)
     released = moved.group_by(cell).agg(pl.col(*family.measure_names, OBSERVATIONS).sum()).sort(cell)
-    return Gated(released, cells.filter(pl.Series(is_held)))
+    return Gated(released, told.filter(pl.col(GIVEN_UP).is_null()).drop(GIVEN_UP))
+
+
+def judged(cells: pl.DataFrame, family: Family, partition: PrivacyPartition, k: int) -> pl.DataFrame:
+    """The cells by name, each with how many of its identifying dimensions it gives up; null where it is held."""
+    cells = cells.sort(*partition.dimensions, *family.key_names)
+    steps, is_held = _steps(cells, pool_of(family, partition), identifying(partition), k)
+    given_up = pl.when(~pl.Series(is_held)).then(pl.Series(steps)).alias(GIVEN_UP)
+    return cells.with_columns(given_up)
 
 
 def _steps(cells: pl.DataFrame, pool: tuple[str, ...], given_up: tuple[str, ...], k: int) -> tuple[Places, Flags]:
