@@ -99,7 +99,7 @@ def _reaching(cells: pl.DataFrame, parent: Places, is_small: Flags, k: int) -> P
 def _taken_along(cells: pl.DataFrame, parent: Places, merged: Places, is_small: Flags) -> Flags:
     """The smallest sibling of each remainder that stays below k."""
     is_somebody = (cells[SESSIONS].list.len() > 0).fill_null(False).to_numpy()
-    is_sibling = ~is_small & is_somebody & np.isin(parent, parent[is_small])
+    is_sibling: Flags = ~is_small & is_somebody & np.isin(parent, parent[is_small])
     siblings = (
         cells.select(OBSERVATIONS, pl.Series("parent", parent), pl.Series("merged", merged))
         .with_row_index("place")
@@ -109,4 +109,5 @@ def _taken_along(cells: pl.DataFrame, parent: Places, merged: Places, is_small: 
         .sort(OBSERVATIONS, "place")
         .unique("parent", keep="first", maintain_order=True)
     )
-    return is_sibling & np.isin(merged, siblings["merged"].to_numpy())
+    is_taken: Flags = is_sibling & np.isin(merged, siblings["merged"].to_numpy())
+    return is_taken

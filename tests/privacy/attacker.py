@@ -110,7 +110,7 @@ class Attacker:
         covers = csr_matrix(
             (np.ones(len(cells)), tuple(zip(*cells, strict=True))), shape=(len(classes), len(equations))
         )
-        by_id = {(row.view, row.moment, row.window_start_ms, row.place): row for row in self._rows}
+        by_id: dict[Class, _Row] = {(row.view, row.moment, row.window_start_ms, row.place): row for row in self._rows}
         counts = np.array([by_id[row].count for row in equations], dtype=np.float64)
         errors = np.array([by_id[row].errors for row in equations], dtype=np.float64)
         found = _smallest(covers, counts, classes.index(mine), _like(classes, mine))

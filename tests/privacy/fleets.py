@@ -48,7 +48,7 @@ def fleet(seed: int) -> Fleet:
 
 def frames_of(turns: pl.DataFrame) -> list[Frame]:
     """All frames of a collector that is given the turns as they come in."""
-    under_attack, out = Collector("eu-west-1-collector-0", "eu-west-1", 1, START_MS), []
+    under_attack, out = Collector("eu-west-1-collector-0", "eu-west-1", 1, START_MS), list[Frame]()
     for moment in range((MINUTES + 1) * 6):
         under_attack.observe("turns", turns.filter(moment=moment).drop("moment"))
         out += under_attack.close(START_MS + (moment + 1) * 10_000)

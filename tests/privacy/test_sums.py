@@ -138,7 +138,7 @@ def _rows(frames: Iterable[Frame], family: Family, partition: PrivacyPartition) 
 def _waiting(collector: Collector, family: Family, partition: PrivacyPartition) -> pl.DataFrame:
     windows = collector.state()["_windows"]
     assert isinstance(windows, dict)
-    waits = windows.get((family.name, partition.name), OpenWindows())
+    waits: OpenWindows = windows.get((family.name, partition.name), OpenWindows())
     return pl.concat(
         [_none(family), *waits.held, *(part for parts in waits.parts.values() for part in parts)], how="diagonal"
     )

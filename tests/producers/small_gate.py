@@ -26,7 +26,7 @@ def small_gate(leaves: dict[Cell, Leaf], k: int) -> dict[Cell, int]:
     """Turns of each released cell."""
     cells = dict(leaves)
     for place in (1, 2):
-        starred = {cell: (cell[0], *[STAR] * place, *cell[place + 1 :]) for cell in cells}
+        starred = {(pool, one, two): (pool, STAR, two if place == 1 else STAR) for pool, one, two in cells}
         for parent in sorted(set(starred.values())):
             children = [cell for cell in cells if starred.get(cell) == parent]
             cells = _stepped(cells, children, parent, k)
