@@ -115,6 +115,8 @@ class Collector:
         Starts of streams before `opens_at_ms` are already active.
         """
         waiting = self._waiting[kind]
+        if rows.is_empty():
+            return 0
         sound = sifted(kind, rows)
         kept = sound.sound.head(max(0, self.observations_max - sum(map(len, waiting))))
         waiting.append(kept)

@@ -12,7 +12,7 @@ from tests.privacy import broken_gates
 from tests.privacy.attacker import COUNTS, PLAIN, Attacker, Isolated, View
 from tests.privacy.fleets import POOL, fleet, frames_of, sessions_of
 
-SEEDS = range(10)
+SEEDS = range(12)
 TELLING = (1, 7)
 """Fleets in which each of the broken gates gives somebody away."""
 

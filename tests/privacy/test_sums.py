@@ -30,7 +30,7 @@ def test_there_are_several_partitions_that_identify_with_windows_of_several_leng
 
 @pytest.mark.parametrize(("kind", "window_s"), [("turns", 60), ("costs", 600), ("quality", 3_600)])
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 120), sessions=st.integers(1, 200), late=st.integers(0, 2))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_totals_are_what_came(kind: str, window_s: int, seed: int, count: int, sessions: int, late: int) -> None:
     """Over several windows, late observations and pools below k among them; gauges do not add over time."""
     width_ms, collector, out = window_s * 1_000, _collector(), list[Frame]()
@@ -53,7 +53,7 @@ def test_totals_are_what_came(kind: str, window_s: int, seed: int, count: int, s
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 300), sessions=st.integers(1, 60))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_the_tally_says_of_each_dimension_what_happened_to_every_observation(
     seed: int, count: int, sessions: int
 ) -> None:
