@@ -1,0 +1,157 @@
+"""Refusal by contract: what arrives as a table is admitted column by column; everything else is counted and forgotten.
+
+One rule for every way in (`producers/refusing_attributes.py` has it for attributes and labels). A field that the contract
+does not declare is **dropped**, whatever it holds: the observation goes on without it, and the field counts under what it was
+(`content_field`, `audio`, `embedding`, `email`, …, else `unknown_field`). An observation whose declared field holds what it
+may not is **refused** whole, and counts once, under the first reason in the order of `Refusal`. Nothing that is returned,
+besides the admitted rows, holds a name or a value that was sent.
+
+Only distinct texts are looked at. A recorder admits rows before anything leaves the host, a collector again on what arrives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import polars as pl
+
+from schemas.content_fields import is_content_field
+from schemas.dimensions import DIMENSIONS
+from schemas.private_values import FREE_DIMENSIONS, private_reasons
+from schemas.refusals import Refusal, Refused
+
+LIST_LENGTH_MAX = 100
+"""A declared list (the gaps in a stretch of audio) is not longer; embeddings and voiceprints are."""
+
+_RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
+_REASONS = dict(enumerate(Refusal))
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedRows:
+    """Rows in the declared columns and types; how many observations were refused; how many fields were dropped."""
+
+    rows: pl.DataFrame
+    refused: Refused
+    dropped: Refused
+
+
+def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> AdmittedRows:
+    """The rows whose declared columns hold what they may; a declared column that is absent is null.
+
+    Whether numbers are plausible (negative, a part above its whole) is for whoever knows the kind to say.
+    """
+    dropped = sum((_dropped(rows[name]) for name in rows.columns if name not in declared), Refused())
+    present = [(rows[name], declared[name]) for name in declared if name in rows.columns]
+    ranks = [ranks for values, dtype in present if (ranks := _ranks(values, dtype)) is not None]
+    columns = [
+        _in_type(rows[name], dtype) if name in rows.columns else pl.Series(name, [None] * len(rows), dtype)
+        for name, dtype in declared.items()
+    ]
+    admitted = pl.DataFrame(columns)
+    if not ranks:
+        return AdmittedRows(admitted, Refused(), dropped)
+    worst = pl.DataFrame([each.alias(str(place)) for place, each in enumerate(ranks)]).min_horizontal()
+    return AdmittedRows(admitted.filter(worst.is_null()), _counted(worst), dropped)
+
+
+def refused_counts(reasons: Iterable[Refusal]) -> Refused:
+    """How often each reason occurs, in the order of precedence."""
+    counts = Counter(reasons)
+    return Refused(tuple((reason, counts[reason]) for reason in Refusal if counts[reason]))
+
+
+def reasons_in(field: str, values: Iterable[str]) -> dict[str, Refusal]:
+    """Which of these distinct texts may not stand in a declared field, and why.
+
+    A vocabulary or a narrow pattern is enough to let a value pass. A dimension that takes any name, and a field that is no
+    dimension, are looked at for what is private.
+    """
+    if field not in DIMENSIONS:
+        return private_reasons(values)
+    fits = _pattern(field).fullmatch
+    outside = {value for value in values if not fits(value)}
+    private = private_reasons(values if field in FREE_DIMENSIONS else outside)
+    return dict.fromkeys(outside, Refusal.OUTSIDE_VOCABULARY) | private
+
+
+@cache
+def _pattern(dimension: str) -> re.Pattern[str]:
+    return re.compile(DIMENSIONS[dimension].full_pattern)
+
+
+def nested_as(dtype: pl.DataType) -> Refusal | None:
+    """What a column that is neither text nor number nor truth is: bytes are audio, lists of numbers embeddings."""
+    if dtype == pl.Binary:
+        return Refusal.AUDIO
+    if isinstance(dtype, pl.List | pl.Array):
+        return Refusal.EMBEDDING if dtype.inner.is_numeric() else Refusal.MALFORMED
+    return Refusal.MALFORMED if dtype.is_nested() or dtype == pl.Object else None
+
+
+def _dropped(values: pl.Series) -> Refused:
+    """What the values of an undeclared column count as: by its name, else by what they are."""
+    count = len(values) - values.null_count()
+    if count and is_content_field(values.name):
+        return Refused(((Refusal.CONTENT_FIELD, count),))
+    private = Refused()
+    if values.dtype == pl.String:
+        ranks = _text_ranks(values, private_reasons(values.drop_nulls().unique()))
+        private = _counted(ranks) if ranks is not None else private
+    elif nested := nested_as(values.dtype):
+        private = Refused(((nested, count),)) if count and nested is not Refusal.MALFORMED else private
+    rest = count - private.total
+    return private + Refused(((Refusal.UNKNOWN_FIELD, rest),) if rest else ())
+
+
+def _ranks(values: pl.Series, dtype: pl.DataType) -> pl.Series | None:
+    """The rank of the reason for which each value of a declared column is refused; null where it is sound."""
+    if values.null_count() == len(values):
+        return None
+    if values.dtype == pl.String:
+        ranks = _text_ranks(values, reasons_in(values.name, values.drop_nulls().unique()))
+        return ranks if dtype == pl.String else _also(ranks, values.is_not_null(), Refusal.MALFORMED)
+    if isinstance(dtype, pl.List) and isinstance(values.dtype, pl.List):
+        return _also(None, values.list.len() > LIST_LENGTH_MAX, Refusal.EMBEDDING)
+    nested = nested_as(values.dtype)
+    if nested or dtype == pl.String or dtype.is_nested():
+        return _also(None, values.is_not_null(), nested or Refusal.MALFORMED)
+    ranks = _also(None, ~values.is_finite(), Refusal.NOT_FINITE) if values.dtype.is_float() else None
+    return _also(ranks, _in_type(values, dtype).is_null() & values.is_not_null(), Refusal.MALFORMED)
+
+
+def _in_type(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """The values in the declared type; null where they are of another kind."""
+    if values.dtype == dtype:
+        return values
+    is_castable = values.dtype.is_numeric() or values.dtype == pl.Boolean
+    if isinstance(dtype, pl.List):
+        is_castable = isinstance(values.dtype, pl.List) and nested_as(values.dtype) is Refusal.EMBEDDING
+    elif dtype == pl.String:
+        is_castable = False
+    return values.cast(dtype, strict=False) if is_castable else pl.Series(values.name, [None] * len(values), dtype)
+
+
+def _text_ranks(values: pl.Series, reasons: Mapping[str, Refusal]) -> pl.Series | None:
+    if not reasons:
+        return None
+    ranks = [_RANKS[reason] for reason in reasons.values()]
+    return values.replace_strict(list(reasons), ranks, default=None, return_dtype=pl.UInt8)
+
+
+def _also(ranks: pl.Series | None, is_refused: pl.Series, reason: Refusal) -> pl.Series | None:
+    """These ranks, and the reason where it applies and none was found before."""
+    if not is_refused.any():
+        return ranks
+    own = pl.Series(ranks.name if ranks is not None else "", [_RANKS[reason]], pl.UInt8)
+    found = own.new_from_index(0, len(is_refused)).set(~is_refused.fill_null(False), None)
+    return found if ranks is None else ranks.zip_with(ranks.is_not_null(), found)
+
+
+def _counted(ranks: pl.Series) -> Refused:
+    counts = dict(ranks.drop_nulls().value_counts().iter_rows())
+    return Refused(tuple((reason, counts[rank]) for rank, reason in _REASONS.items() if rank in counts))

@@ -1,0 +1,97 @@
+"""Refusal by contract for attributes and labels: OTLP data points, Prometheus series, fields of JSON.
+
+The rule is that of `producers/refusing.py`: attributes that feed no dimension are dropped and counted under what they were;
+a set of which a mapped attribute holds what its dimension does not allow is refused whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from producers.refusing import reasons_in, refused_counts
+from schemas.content_fields import is_content_field
+from schemas.private_values import private_reasons
+from schemas.refusals import Refusal, Refused
+
+NUMBERS_MIN = 8
+"""From so many numbers on, a list is an embedding; fewer are the bounds of a histogram, or a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedAttributes:
+    """The dimensions of each set, or none where it was refused; how many sets were, and how many attributes were dropped."""
+
+    dimensions: list[dict[str, str] | None]
+    refused: Refused
+    dropped: Refused
+
+
+def admit_attributes(sets: Sequence[Mapping[str, object]], mapped: Mapping[str, str]) -> AdmittedAttributes:
+    """Attributes by name, turned into dimensions; `mapped` names the dimension of each attribute that feeds one.
+
+    >>> answer = admit_attributes(
+    ...     [{"region": "eu-west-1", "gen_ai.input.messages": "[…]"}, {"region": "ana@example.com"}], {"region": "region"}
+    ... )
+    >>> answer.dimensions, answer.refused.as_dict(), answer.dropped.as_dict()
+    ([{'region': 'eu-west-1'}, None], {'email': 1}, {'content_field': 1})
+    """
+    wrong = {name: reasons_in(mapped[name], _texts(sets, name)) for name in mapped}
+    judged = [_judged(each, mapped, wrong) for each in sets]
+    private = private_reasons(
+        {value for each in sets for name, value in each.items() if name not in mapped and isinstance(value, str)}
+    )
+    dropped = (
+        dropped_as(name, value, private)
+        for each in sets
+        for name, value in each.items()
+        if name not in mapped and value is not None
+    )
+    return AdmittedAttributes(
+        [None if isinstance(each, Refusal) else each for each in judged],
+        refused_counts(each for each in judged if isinstance(each, Refusal)),
+        refused_counts(dropped),
+    )
+
+
+def dropped_as(name: str, value: object, private: Mapping[str, Refusal]) -> Refusal:
+    """What an attribute that feeds no dimension counts as; `private` tells of its text, if it is one."""
+    if is_content_field(name):
+        return Refusal.CONTENT_FIELD
+    if isinstance(value, str):
+        return private.get(value, Refusal.UNKNOWN_FIELD)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Refusal.AUDIO
+    if isinstance(value, Mapping):
+        return Refusal.CONTENT_FIELD if any(map(is_content_field, _names(value))) else Refusal.UNKNOWN_FIELD
+    if isinstance(value, Sequence) and len(value) >= NUMBERS_MIN and isinstance(value[0], float | int):
+        return Refusal.EMBEDDING
+    return Refusal.UNKNOWN_FIELD
+
+
+def _judged(
+    attributes: Mapping[str, object], mapped: Mapping[str, str], wrong: Mapping[str, Mapping[str, Refusal]]
+) -> dict[str, str] | Refusal:
+    dimensions: dict[str, str] = {}
+    for name, dimension in mapped.items():
+        value = attributes.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            return Refusal.MALFORMED
+        if value in wrong[name]:
+            return wrong[name][value]
+        dimensions[dimension] = value
+    return dimensions
+
+
+def _texts(sets: Sequence[Mapping[str, object]], name: str) -> set[str]:
+    return {value for each in sets if isinstance(value := each.get(name), str)}
+
+
+def _names(fields: Mapping[object, object], depth: int = 0) -> Iterator[str]:
+    """The names of fields within fields, 8 deep: whoever nests deeper hides nothing that would be taken in."""
+    for name, value in fields.items():
+        yield str(name)
+        if isinstance(value, Mapping) and depth < 8:
+            yield from _names(value, depth + 1)
