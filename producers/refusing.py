@@ -116,7 +116,8 @@ def _ranks(values: pl.Series, dtype: pl.DataType) -> pl.Series | None:
         ranks = _text_ranks(values, reasons_in(values.name, values.drop_nulls().unique()))
         return ranks if dtype == pl.String else _also(ranks, values.is_not_null(), Refusal.MALFORMED)
     if isinstance(dtype, pl.List) and isinstance(values.dtype, pl.List):
-        return _also(None, values.list.len() > LIST_LENGTH_MAX, Refusal.EMBEDDING)
+        ranks = _also(None, values.list.len() > LIST_LENGTH_MAX, Refusal.EMBEDDING)
+        return _also(ranks, _in_type(values, dtype).is_null() & values.is_not_null(), Refusal.MALFORMED)
     nested = nested_as(values.dtype)
     if nested or dtype == pl.String or dtype.is_nested():
         return _also(None, values.is_not_null(), nested or Refusal.MALFORMED)

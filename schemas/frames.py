@@ -19,8 +19,10 @@ import xxhash
 from pydantic import ValidationError
 
 from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, Measured, measured
+from schemas.content_fields import is_content_field
 from schemas.failures import Undecodable
 from schemas.families import FAMILIES, Family, PrivacyPartition
+from schemas.private_values import is_host_name
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
 from schemas.upgrades import UPGRADES
@@ -143,6 +145,8 @@ def decode_header(
             return _malformed(name, "a non-negative integer below 10^18")
     if not _PRODUCER.fullmatch(text["tw-producer"]):
         return _malformed("tw-producer", "lower-case letters, digits, '.', '_' and '-', 63 at most")
+    if not is_host_name(text["tw-producer"]):
+        return _malformed("tw-producer", "the name of a host, which no telephone number, key or identifier is")
     return _header(topic_family, text, int(version[1]), int(version[2]))
 
 
@@ -291,6 +295,8 @@ def _sound(reader: pa.RecordBatchStreamReader, schema: pa.Schema) -> pa.Table:
 def _schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schema) -> Rejected | None:
     if len(set(schema.names)) != len(schema.names):
         return Rejected(Reason.MALFORMED_PAYLOAD, "The frame names one column twice.")
+    if any(map(is_content_field, set(schema.names) - set(expected.names))):
+        return _CONTENT
     later = _later_measures(header.family, header.minor)
     for field in expected:
         if field.name not in schema.names and field.name in later:
@@ -336,10 +342,12 @@ def _read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | 
         fields = len(header.partition.dimensions) + len(declared) - len(header.family.dimensions)
         is_plain = not is_newer and len(rows) == len(lines) and payload.count(b":") == len(rows) * fields
         unknown = set() if is_plain else _names(lines) - set(expected.names)
+        if any(map(is_content_field, unknown)):
+            return _CONTENT
         table = pa.Table.from_pylist(rows, schema=declared)
         return _with_later_measures(header, table).select(expected.names).cast(expected), len(unknown)
     except ValidationError as error:
-        return _json_rejection(header, error)
+        return _content_among(lines, expected) or _json_rejection(header, error)
     except (Undecodable, json.JSONDecodeError):
         return _NOT_NDJSON
     except UNREADABLE:
@@ -349,6 +357,20 @@ def _read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | 
 _NOT_NDJSON = Rejected(
     Reason.MALFORMED_PAYLOAD, "The payload is not NDJSON: one JSON object per line, which names each field once."
 )
+
+
+_CONTENT = Rejected(
+    Reason.CONTENT_FIELD,
+    "The frame has a field that holds content (what was said, written or looked up); keep its producer from sending any.",
+)
+
+
+def _content_among(lines: list[bytes], expected: pa.Schema) -> Rejected | None:
+    """Looked for where a frame is refused anyway, so that content is counted as such."""
+    try:
+        return _CONTENT if any(map(is_content_field, _names(lines) - set(expected.names))) else None
+    except (Undecodable, ValueError, RecursionError):
+        return None
 
 
 def _not_lines(lines: list[bytes]) -> Rejected | None:

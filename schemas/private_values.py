@@ -11,6 +11,7 @@ hexadecimal digits between separators are an abbreviated commit, no key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import polars as pl
@@ -46,11 +47,14 @@ PHONE_DIGITS_MIN = 10
 _UUID = r"(?i)[0-9a-f]{8}[._-]?(?:[0-9a-f]{4}[._-]?){3}[0-9a-f]{12}"
 _HEX = r"(?i)[0-9a-f]{13,}"
 _TOKEN = (
-    r"(?i)^(?:eyJ[a-z0-9_-]{6,}|gh[opsu]_[a-z0-9]{20,}|github_pat_|glpat-[a-z0-9_-]{16,}|xox[abprs]-[a-z0-9-]{10,}"
+    r"(?i)^(?:(?-i:eyJ)[a-z0-9_-]{6,}|gh[opsu]_[a-z0-9]{20,}|github_pat_|glpat-[a-z0-9_-]{16,}|xox[abprs]-[a-z0-9-]{10,}"
     r"|(?:akia|asia)[0-9a-z]{12,}|aiza[a-z0-9_-]{20,}|hf_[a-z0-9]{20,}|(?:bearer|basic)\s|-----begin)"
 )
 _WORDS = r"\S\s+\S+\s+\S"
 
+
+_POD_SUFFIX = re.compile(r"(?:-[bcdfghjklmnpqrstvwxz2456789]{5,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}$")
+"""What Kubernetes appends to the name of a pod, in its alphabet: of the template, and of the pod."""
 
 PASSED_MAX = 65_536
 _PASSED: set[str] = set()
@@ -72,6 +76,15 @@ def private_reasons(values: Iterable[str]) -> dict[str, Refusal]:
         _PASSED.clear()
     _PASSED.update(passed[:PASSED_MAX])
     return {value: Refusal(reason) for value, reason in zip(fresh, reasons, strict=True) if reason is not None}
+
+
+def is_host_name(name: str) -> bool:
+    """Whether a legal name of a producer may be one: what it is told by in logs and dead letters.
+
+    >>> [is_host_name(name) for name in ("eu-west-1-collector-0", "gateway-5d78c9bcf7-x2k4z", "4915112345678")]
+    [True, True, False]
+    """
+    return not private_reasons([_POD_SUFFIX.sub("", name)])
 
 
 def refusals_of(values: pl.Series) -> pl.Series:

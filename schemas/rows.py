@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from schemas.dimensions import DIMENSIONS
 from schemas.families import Family, Key, PrivacyPartition
+from schemas.private_values import FREE_DIMENSIONS, private_reasons
 from schemas.rejections import Reason
 
 FRAME = "frame"
@@ -88,7 +89,19 @@ def violations(
         if column in suspects:
             for frame in rows.filter(broken)[FRAME].unique().to_list():
                 found.setdefault(frame, (reason, column))
+    for name, values in _private(cells, partition).items():
+        for frame in rows.filter(pl.col(name).is_in(values))[FRAME].unique().to_list():
+            found.setdefault(frame, (Reason.PRIVATE_VALUE, name))
     return found
+
+
+def _private(cells: pl.DataFrame, partition: PrivacyPartition) -> dict[str, list[str]]:
+    """What of dimensions that take any name may not have left a host: telephone numbers, keys, identifiers."""
+    free = [name for name in partition.dimensions if name in FREE_DIMENSIONS]
+    distinct = {name: cells[name].drop_nulls().unique().to_list() for name in free}
+    private = private_reasons({value for values in distinct.values() for value in values})
+    found = {name: [value for value in values if value in private] for name, values in distinct.items()}
+    return {name: values for name, values in found.items() if values}
 
 
 def _suspects(rows: pl.DataFrame, cells: pl.DataFrame, family: Family, partition: PrivacyPartition) -> set[str]:

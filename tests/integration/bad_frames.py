@@ -95,7 +95,7 @@ def _of_values(header: FrameHeader) -> Iterator[BadFrame]:
 
     rows = _rows()
     text = pa.array([SECRET] * rows.num_rows)
-    yield of("free text", Reason.UNKNOWN_COLUMN, rows.append_column("transcript", text))
+    yield of("free text", Reason.CONTENT_FIELD, rows.append_column("transcript", text))
     yield of("a column missing", Reason.MISSING_COLUMN, rows.drop_columns(["turns"]))
     yield of("a column twice", Reason.MALFORMED_PAYLOAD, rows.append_column("turns", rows["turns"]))
     yield of("text for a count", Reason.WRONG_TYPE, rows.set_column(rows.schema.names.index("turns"), "turns", text))
@@ -121,7 +121,7 @@ def _of_ndjson(header: FrameHeader) -> Iterator[BadFrame]:
 
     assert header.content_type == NDJSON and checksum(b"")
     yield of("a line that is no JSON", Reason.MALFORMED_PAYLOAD, f"{{{SECRET}")
-    yield of("a line with free text", Reason.MISSING_COLUMN, f'{{"transcript": "{SECRET}"}}')
+    yield of("a line with free text", Reason.CONTENT_FIELD, f'{{"transcript": "{SECRET}"}}')
 
 
 def _rows(count: int = 1, **values: Any) -> pa.Table:

@@ -144,7 +144,7 @@ def _bad_frames() -> dict[str, tuple[tuple[dict[str, bytes], bytes], Reason]]:
         ),
         "wrong checksum": ((headers, payload[:-1] + b"\x01"), Reason.CHECKSUM_MISMATCH),
         "newer major version": ((_with(headers, tw_schema="2.0"), payload), Reason.UNSUPPORTED_VERSION),
-        "unknown column": (_arrow(table.append_column("transcript", pa.array(["hello"]))), Reason.UNKNOWN_COLUMN),
+        "unknown column": (_arrow(table.append_column("transcript", pa.array(["hello"]))), Reason.CONTENT_FIELD),
         "missing column": (_arrow(table.drop_columns(["turns"])), Reason.MISSING_COLUMN),
         "wrong type": (
             _arrow(table.set_column(table.schema.get_field_index("turns"), "turns", pa.array([1.5]))),
@@ -173,7 +173,7 @@ def _bad_frames() -> dict[str, tuple[tuple[dict[str, bytes], bytes], Reason]]:
         "another family": ((_with(headers, tw_family="stages"), payload), Reason.UNKNOWN_FAMILY),
         "another content type": ((_with(headers, tw_content_type="text/html"), payload), Reason.UNKNOWN_CONTENT_TYPE),
         "NDJSON that is HTML": (_ndjson(b"<html>"), Reason.MALFORMED_PAYLOAD),
-        "NDJSON with free text": (_ndjson(b'{"region":"eu-west-1","transcript":"hello"}'), Reason.MISSING_COLUMN),
+        "NDJSON with free text": (_ndjson(b'{"region":"eu-west-1","transcript":"hello"}'), Reason.CONTENT_FIELD),
     }
 
 

