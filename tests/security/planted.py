@@ -34,14 +34,49 @@ PRIVATE: dict[Refusal, tuple[str, ...]] = {
     Refusal.FREE_TEXT: ("please call me back tomorrow", "ä" * 64),
 }
 
-LEGAL = """
-v1 v2.3.1 2026-11-21 20261121 20261121153000 build-20261121-153000 2026.11.21.3 1.15.0.20261121 canary-2026w47
-v2.3.1-4f2a91c v2.3.1-14-g4f2a91c0d release-9f8e7d6 sha-4f2a91c0d3ab b-4f2a91c eu-west-1 ap-southeast-2
-llama-3.1-70b-instruct-fp8 whisper-large-v3-turbo-ct2-int8 mixtral-8x7b-instruct-v0.1-awq gemma-2-27b-it-q4_k_m
-qwen2.5-vl-72b-instruct-gptq-int4 nvidia-parakeet-tdt-0.6b-v2 deepseek-r1-distill-qwen-32b-w4a16 h100-sxm5-80gb-fp8-tp8pp2
-gpt-4o-mini-realtime-preview-2024-12-17 support billing card-payment-at-pos far-field en-gb-rp scots-gaelic xhosa-click kyrgyz
-szczecin wroclaw-krakow zurich-schwyzerduetsch sk-bratislava tts-1-hd support-billing cuda-12.4.131-550.54.15 560.35.03
-""".split()
+LEGAL = [
+    "v1",
+    "v2.3.1",
+    "2026-11-21",
+    "20261121",
+    "20261121153000",
+    "build-20261121-153000",
+    "2026.11.21.3",
+    "1.15.0.20261121",
+    "canary-2026w47",
+    "v2.3.1-4f2a91c",
+    "v2.3.1-14-g4f2a91c0d",
+    "release-9f8e7d6",
+    "sha-4f2a91c0d3ab",
+    "b-4f2a91c",
+    "eu-west-1",
+    "ap-southeast-2",
+    "llama-3.1-70b-instruct-fp8",
+    "whisper-large-v3-turbo-ct2-int8",
+    "mixtral-8x7b-instruct-v0.1-awq",
+    "gemma-2-27b-it-q4_k_m",
+    "qwen2.5-vl-72b-instruct-gptq-int4",
+    "nvidia-parakeet-tdt-0.6b-v2",
+    "deepseek-r1-distill-qwen-32b-w4a16",
+    "h100-sxm5-80gb-fp8-tp8pp2",
+    "gpt-4o-mini-realtime-preview-2024-12-17",
+    "support",
+    "billing",
+    "card-payment-at-pos",
+    "far-field",
+    "en-gb-rp",
+    "scots-gaelic",
+    "xhosa-click",
+    "kyrgyz",
+    "szczecin",
+    "wroclaw-krakow",
+    "zurich-schwyzerduetsch",
+    "sk-bratislava",
+    "tts-1-hd",
+    "support-billing",
+    "cuda-12.4.131-550.54.15",
+    "560.35.03",
+]
 """Names as fleets give them to routes, bundles, artifacts, models, accents and voices."""
 
 _LETTERS_AND_DIGITS = "abcdefghijklmnopqrstuvwxyz0123456789"
