@@ -370,6 +370,49 @@ def rollback(
     raise typer.Exit(run_rollback(regressions, weights, output))
 
 
+keys = typer.Typer(help="Keys of sessions and of tenant pseudonyms.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys, name="keys")
+
+Ring = Annotated[Path, typer.Argument(dir_okay=False, help="The file of the key ring.")]
+
+
+@keys.command("create", epilog="Example: turnwatch keys create keys.json --tenant-kept-days 95")
+def keys_create(
+    ring: Ring,
+    tenant_kept_days: Annotated[int, typer.Option(help="How long rows with tenants are kept: 1 to 400 days.")] = 95,
+) -> None:
+    """Make a key ring, mode 0600, where there is no file yet. Secrets are never printed."""
+    from turnwatch.keys import run_keys_create
+
+    raise typer.Exit(run_keys_create(ring, tenant_kept_days))
+
+
+@keys.command("show", epilog="Example: turnwatch keys show keys.json")
+def keys_show(ring: Ring) -> None:
+    """Say which keys there are and when they apply. Secrets are never printed."""
+    from turnwatch.keys import run_keys_show
+
+    raise typer.Exit(run_keys_show(ring))
+
+
+@keys.command("rotate", epilog="Example: turnwatch keys rotate keys.json")
+def keys_rotate(
+    ring: Ring,
+    tenant: Annotated[
+        bool, typer.Option("--tenant", help="Change the tenant key too, once rows with its pseudonyms are gone.")
+    ] = False,
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="With --tenant: do not wait, for somebody else may know the key.")
+    ] = False,
+) -> None:
+    """Add a session key that applies from an hour on, and forget what no session needs. Budgets stay as they are."""
+    from turnwatch.keys import run_keys_rotate
+
+    if leaked and not tenant:
+        raise typer.BadParameter("--leaked is about the tenant key; give --tenant too.")
+    raise typer.Exit(run_keys_rotate(ring, tenant, leaked))
+
+
 exclude = typer.Typer(help="What budgets are not charged for.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(exclude, name="exclude")
 

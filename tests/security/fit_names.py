@@ -26,9 +26,9 @@ def surprisal_bits(names: Iterable[str]) -> NDArray[np.float64]:
         symbols = SYMBOLS[np.frombuffer(f"-{name}-".encode(), np.uint8)]
         np.add.at(counts, (symbols[:-1], symbols[1:]), 1)
     counts[SEPARATOR, SEPARATOR] = counts[SEPARATOR, DIGIT]
-    bits = -np.log2(counts / counts.sum(axis=1, keepdims=True))
+    bits: NDArray[np.float64] = -np.log2(counts / counts.sum(axis=1, keepdims=True))
     bits[:, DIGIT] += np.log2(10)
-    return np.minimum(bits, BITS_MAX)
+    return bits.clip(max=BITS_MAX)
 
 
 def rows(bits: NDArray[np.float64]) -> list[str]:

@@ -56,7 +56,7 @@ def test_abbreviated_commits_pass() -> None:
 def test_the_excess_of_a_stretch_does_not_depend_on_what_surrounds_it() -> None:
     alone, within = excess_bits(pl.Series(["q8fj2kz0x7vb3nw9ty5h", "the-voice-q8fj2kz0x7vb3nw9ty5h-of-support"]))
     assert alone > EXCESS_MAX and within > EXCESS_MAX
-    assert excess_bits(pl.Series(["", None, "voice-" * 200], dtype=pl.String)).max() <= EXCESS_MAX
+    assert excess_bits(pl.Series(["", None, "voice-" * 200], dtype=pl.String)).le(EXCESS_MAX).all()
     assert len(excess_bits(pl.Series([], dtype=pl.String))) == 0
 
 

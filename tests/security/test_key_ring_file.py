@@ -1,0 +1,111 @@
+"""The file of the key ring: whole or not at all, readable by nobody else, and never repeated."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from producers import key_ring_file
+from producers.session_keys import HOUR_MS, TooEarly, known_days
+from schemas.failures import BadInput, Foreseen
+from turnwatch.keys import run_keys_create, run_keys_rotate, run_keys_show
+
+NOW_MS = 1_700_000_000_000
+
+
+def secrets_in(ring: Path) -> set[str]:
+    """Every spelling of a secret that somebody could have printed."""
+    keys = [key for which in ("session", "tenant") for key in json.loads(ring.read_text())[which]]
+    raw = [base64.b64decode(key["secret"]) for key in keys]
+    return {key["secret"] for key in keys} | {each.hex() for each in raw} | {repr(each)[2:-1] for each in raw}
+
+
+def test_a_ring_comes_back_as_it_was_written_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "ring.json"
+    made = key_ring_file.create(path, NOW_MS, 95)
+    assert key_ring_file.read(path) == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["ring.json"]
+    assert len({key.secret for key in (*made.session, *made.tenant)}) == 2
+
+
+def test_a_ring_is_never_overwritten_by_another(tmp_path: Path) -> None:
+    path = tmp_path / "ring.json"
+    made = key_ring_file.create(path, NOW_MS, 95)
+    with pytest.raises(BadInput, match="exists already"):
+        key_ring_file.create(path, NOW_MS, 95)
+    assert key_ring_file.read(path) == made and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_rotation_replaces_the_ring_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ring.json"
+    key_ring_file.create(path, NOW_MS, 95)
+    path.chmod(0o640)
+    after = key_ring_file.rotate(path, NOW_MS, with_tenant=False, is_leaked=False)
+    assert key_ring_file.read(path) == after and stat.S_IMODE(path.stat().st_mode) == 0o640
+    with pytest.raises(TooEarly):
+        key_ring_file.rotate(path, NOW_MS + HOUR_MS // 2, with_tenant=False, is_leaked=False)
+    assert key_ring_file.read(path) == after and len(list(tmp_path.iterdir())) == 1
+
+
+def test_two_rotations_at_once_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "ring.json"
+    key_ring_file.create(path, NOW_MS, 95)
+    (tmp_path / "ring.json.new").touch()
+    with pytest.raises(Foreseen, match="under way"):
+        key_ring_file.rotate(path, NOW_MS, with_tenant=False, is_leaked=False)
+    assert (tmp_path / "ring.json.new").exists()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o660, 0o601])
+def test_a_ring_that_others_can_read_or_change_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "ring.json"
+    key_ring_file.create(path, NOW_MS, 95)
+    path.chmod(mode)
+    with pytest.raises(BadInput, match=f"mode {mode:04o}"):
+        key_ring_file.read(path)
+
+
+DAMAGED = [
+    "",
+    "CANARY",
+    "[]",
+    '{"format": 1}',
+    '{"format": 2, "tenant_kept_d": 95, "session": [], "tenant": []}',
+    '{"format": 1, "tenant_kept_d": 95, "session": [], "tenant": []}',
+    '{"format": 1, "tenant_kept_d": 95, "session": [{"id": "a", "from_ms": 0, "secret": "CANARY"}], "tenant": []}',
+    '{"format": 1, "tenant_kept_d": 95, "session": [{"id": "a", "from_ms": "CANARY", "secret": ""}], "tenant": []}',
+    '{"format": 1, "tenant_kept_d": 95, "session": ["CANARY"], "tenant": "CANARY"}',
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_ring_is_told_in_a_sentence_that_repeats_nothing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "ring.json"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(BadInput, match="damaged") as refused:
+        key_ring_file.read(path)
+    assert "CANARY" not in str(refused.value) and refused.value.__cause__ is None
+
+
+def test_an_absent_ring_and_an_impossible_retention_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="turnwatch keys create"):
+        key_ring_file.rotate(tmp_path / "none.json", NOW_MS, with_tenant=False, is_leaked=False)
+    assert list(tmp_path.iterdir()) == []
+    for days in (0, 401):
+        with pytest.raises(BadInput, match="1 to 400"):
+            known_days(days)
+
+
+def test_commands_tell_ids_and_times_and_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "ring.json"
+    assert run_keys_create(path, 95) == run_keys_rotate(path, tenant=True, leaked=True) == run_keys_show(path) == 0
+    told = "".join(capsys.readouterr())
+    assert all(secret not in told for secret in secrets_in(path))
+    ids = {key.key_id for key in (*key_ring_file.read(path).session, *key_ring_file.read(path).tenant)}
+    assert len(ids) == 4 and all(each in told for each in ids)
