@@ -1,6 +1,6 @@
 """Sifting: which observations can be right. The others are refused, each once, under the first reason that it gives.
 
-What cannot be right is a value outside of a dimension's vocabulary, a number that is none or is below zero, a part larger
+What cannot be right is a value outside of a dimension's vocabulary, or one that may not leave a host, a number that is none or is below zero, a part larger
 than its whole. One row too many would cost the whole frame it is counted in, so nothing that breaks a bound of the contract
 gets that far. Refusals hold counts, never values.
 """
@@ -14,7 +14,7 @@ from operator import and_
 
 import polars as pl
 
-from schemas.dimensions import DIMENSIONS
+from producers.refusing import reasons_in
 from schemas.families import Family
 from schemas.refusals import Refusal, Refused
 
@@ -39,7 +39,7 @@ class Sifted:
 
 def sift(rows: pl.DataFrame, rules: Sequence[Rule], dimensions: Sequence[str]) -> Sifted:
     """Keeps the rows of which every rule holds and whose values of these dimensions are allowed."""
-    allowed = [(Refusal.OUTSIDE_VOCABULARY, pl.col(name).is_in(_allowed(rows[name], name))) for name in dimensions]
+    allowed = [rule for name in dimensions for rule in _allowed(rows[name])]
     claims = [(reason, claim.fill_null(False)) for reason, claim in (*rules, *allowed)]
     is_sound = rows.select(reduce(and_, (claim for _, claim in claims))).to_series()
     if is_sound.all():
@@ -101,8 +101,9 @@ def one_of(name: str, values: Sequence[str]) -> Rule:
     return Refusal.OUTSIDE_VOCABULARY, pl.col(name).is_in(list(values))
 
 
-def _allowed(values: pl.Series, name: str) -> list[str]:
-    """The distinct values that the dimension allows: patterns are tried once per value, not once per row."""
-    distinct = values.drop_nulls().unique()
-    allowed: list[str] = distinct.filter(distinct.str.contains(DIMENSIONS[name].full_pattern)).to_list()
-    return allowed
+def _allowed(values: pl.Series) -> Iterator[Rule]:
+    """What a dimension has to be, by why it would be refused; distinct values are looked at, not rows."""
+    wrong = reasons_in(values.name, values.drop_nulls().unique().to_list())
+    for reason in set(wrong.values()):
+        yield reason, ~pl.col(values.name).is_in([value for value in wrong if wrong[value] is reason])
+    yield Refusal.OUTSIDE_VOCABULARY, pl.col(values.name).is_not_null()
