@@ -30,6 +30,8 @@ ENCODED_LENGTH_MIN = 200
 _DATE = r"20[23][0-9]([._-]?)(?:0[1-9]|1[0-2])[._-]?(?:0[1-9]|[12][0-9]|3[01])"
 _STAMP = rf"(^|[^0-9+])(?:{_DATE}(?:T?[0-9]{{2}}(?:[0-9]{{2}}){{0,2}}Z?)?)($|[^0-9])"
 _SHORT_HASH = r"(?i)(^|[._-])g?[0-9a-f]{4,12}($|[._-])"
+_MIXED_HASH = r"(?i)(^|[._-])g?[0-9]*[a-f][0-9a-f]*($|[._-])"
+"""Digits among hexadecimal letters are no telephone number; of more than 12 of them, they are a key."""
 
 _MEDIA = r"^(?:data:[a-z]+/|UklGR|SUQz|T2dnUw|ZkxhQ|iVBORw0KGgo|/9j/4|GkXfo|RIFF|OggS|fLaC)"
 _ENCODED = rf"^[A-Za-z0-9+/_=-]{{{ENCODED_LENGTH_MIN},}}$"
@@ -111,7 +113,8 @@ def _is_phone() -> pl.Expr:
         pl.col("told").str.extract(groups).str.replace_all("[^0-9]", "").str.len_chars() for groups in _PHONE_GROUPS
     )
     in_groups = pl.any_horizontal((count >= PHONE_DIGITS_MIN).fill_null(False) for count in digits)
-    return _any("told", _PHONE_RUN, _PHONE_PLUS) | in_groups
+    has_run = pl.col("told").str.replace_all(_MIXED_HASH, "-").str.contains(_PHONE_RUN)
+    return has_run | _any("told", _PHONE_PLUS) | in_groups
 
 
 _RULES: tuple[tuple[Refusal, pl.Expr], ...] = (
