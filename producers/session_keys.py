@@ -159,8 +159,8 @@ class SessionKeys:
             self._before, self._recent = self._recent, {}
 
 
-def known_days(text: int) -> int:
-    """Days for which rows with tenants are kept; raises `BadInput` for what no table has."""
-    if not 1 <= text <= 400:
-        raise BadInput(f"Rows with tenants are kept for 1 to 400 days; {text} is neither.")
-    return text
+def known_days(days: int, most: int) -> int:
+    """Days for which rows with tenants are kept; raises `BadInput` for more than any table keeps them."""
+    if not 1 <= days <= most:
+        raise BadInput(f"Rows with tenants are kept for 1 to {most} days; {days} is outside of that.")
+    return days

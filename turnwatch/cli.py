@@ -376,10 +376,12 @@ app.add_typer(keys, name="keys")
 Ring = Annotated[Path, typer.Argument(dir_okay=False, help="The file of the key ring.")]
 
 
-@keys.command("create", epilog="Example: turnwatch keys create keys.json --tenant-kept-days 95")
+@keys.command("create", epilog="Example: turnwatch keys create keys.json")
 def keys_create(
     ring: Ring,
-    tenant_kept_days: Annotated[int, typer.Option(help="How long rows with tenants are kept: 1 to 400 days.")] = 95,
+    tenant_kept_days: Annotated[
+        int | None, typer.Option(help="How long rows with tenants are kept; as long as any table of ours unless given.")
+    ] = None,
 ) -> None:
     """Make a key ring, mode 0600, where there is no file yet. Secrets are never printed."""
     from turnwatch.keys import run_keys_create

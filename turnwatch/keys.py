@@ -8,12 +8,17 @@ from pathlib import Path
 
 from producers import key_ring_file
 from producers.session_keys import Key, KeyRing, in_force, known_days
+from schemas.families import FAMILIES
+
+TENANT_KEPT_D = max(family.retention_d for family in FAMILIES.values() if "tenant" in family.dimensions)
+"""How long rows with tenants are kept: so long one tenant has to have one pseudonym."""
 
 
-def run_keys_create(ring: Path, tenant_kept_d: int) -> int:
+def run_keys_create(ring: Path, tenant_kept_d: int | None = None) -> int:
     """Makes a ring where there is none, tells its keys, and returns the exit code."""
     now_ms = _now_ms()
-    _tell(key_ring_file.create(ring, now_ms, known_days(tenant_kept_d)), now_ms)
+    kept_d = TENANT_KEPT_D if tenant_kept_d is None else known_days(tenant_kept_d, TENANT_KEPT_D)
+    _tell(key_ring_file.create(ring, now_ms, kept_d), now_ms)
     return 0
 
 

@@ -12,6 +12,7 @@ import pytest
 from producers import key_ring_file
 from producers.session_keys import HOUR_MS, TooEarly, known_days
 from schemas.failures import BadInput, Foreseen
+from schemas.families import FAMILIES
 from turnwatch.keys import run_keys_create, run_keys_rotate, run_keys_show
 
 NOW_MS = 1_700_000_000_000
@@ -99,12 +100,20 @@ def test_an_absent_ring_and_an_impossible_retention_are_sentences(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
     for days in (0, 401):
         with pytest.raises(BadInput, match="1 to 400"):
-            known_days(days)
+            known_days(days, 400)
+
+
+def test_a_ring_lasts_as_long_as_any_rows_with_tenants_unless_told_otherwise(tmp_path: Path) -> None:
+    run_keys_create(tmp_path / "ring.json")
+    with_tenants = [family for family in FAMILIES.values() if any("tenant" in cut.dimensions for cut in family.cuts)]
+    assert key_ring_file.read(tmp_path / "ring.json").tenant_kept_d == max(each.retention_d for each in with_tenants)
+    run_keys_create(tmp_path / "shorter.json", 30)
+    assert key_ring_file.read(tmp_path / "shorter.json").tenant_kept_d == 30
 
 
 def test_commands_tell_ids_and_times_and_no_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "ring.json"
-    assert run_keys_create(path, 95) == run_keys_rotate(path, tenant=True, leaked=True) == run_keys_show(path) == 0
+    assert run_keys_create(path) == run_keys_rotate(path, tenant=True, leaked=True) == run_keys_show(path) == 0
     told = "".join(capsys.readouterr())
     assert all(secret not in told for secret in secrets_in(path))
     ids = {key.key_id for key in (*key_ring_file.read(path).session, *key_ring_file.read(path).tenant)}
