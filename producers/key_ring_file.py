@@ -9,20 +9,69 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from producers.session_keys import SECRET_BYTES, Key, KeyRing, created, rotated
+import numpy as np
+from numpy.typing import NDArray
+
+from producers.session_keys import SECRET_BYTES, Key, KeyRing, SessionKeys, created, rotated
 from schemas.failures import BadInput, Foreseen
 
 FORMAT = 1
 RING_BYTES_MAX = 1_000_000
+REREAD_MS = 60_000
+"""How often a process looks whether the file was changed."""
+log = logging.getLogger("turnwatch.keys")
+
 OTHERS = stat.S_IRWXO | stat.S_IWGRP
 """Permissions that a ring may not grant. Its group may read it, as secrets that are mounted into containers need."""
+
+
+class RingOnDisk(SessionKeys):
+    """The keys of a process that goes on for longer than they do: a ring that was changed is read within a minute.
+
+    One that cannot be read any more leaves the keys as they are; `failures` counts that, and the log says it once. Raises
+    `BadInput` where there is no ring to begin with.
+    """
+
+    def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
+        super().__init__(read(path), now_ms)
+        self.failures = 0
+        self._path, self._clock_ms = path, now_ms
+        self._seen, self._look_again_ms = _version(path), now_ms() + REREAD_MS
+
+    def of(self, sessions: Sequence[object], began_ms: int | None = None) -> NDArray[np.uint64]:
+        if self._clock_ms() >= self._look_again_ms:
+            self._look_again()
+        return super().of(sessions, began_ms)
+
+    def _look_again(self) -> None:
+        self._look_again_ms = self._clock_ms() + REREAD_MS
+        version = _version(self._path)
+        if version == self._seen:
+            return
+        try:
+            self.renew(read(self._path))
+            self._seen = version
+        except BadInput as error:
+            self.failures += 1
+            if self.failures == 1:
+                log.warning("key_ring_unreadable: %s The keys that were read before stay in force.", error)
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What changes when the file is replaced; none where it is not there."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns
 
 
 def new_key(from_ms: int) -> Key:

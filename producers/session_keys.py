@@ -147,6 +147,10 @@ class SessionKeys:
                 recent[session] = session_number(key, session) if known is None else known
         return np.fromiter(map(recent.__getitem__, sessions), np.uint64, len(sessions))
 
+    def pseudonym(self, tenant: str) -> str:
+        """The tenant as dimension `tenant` has it, now."""
+        return tenant_pseudonym(in_force(self._ring.tenant, self._now_ms()), tenant)
+
     def pseudonyms(self, tenants: pl.Series, at_ms: int) -> pl.Series:
         """The tenants of observations of that instant, as pseudonyms; nulls stay."""
         key = in_force(self._ring.tenant, at_ms)

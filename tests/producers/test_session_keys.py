@@ -65,6 +65,7 @@ def test_a_tenant_is_what_its_dimension_allows_and_no_sessions_number() -> None:
     key = Key("a", 0, b"k" * SECRET_BYTES)
     pseudonym = tenant_pseudonym(key, "acme")
     assert pl.Series([pseudonym]).str.contains(DIMENSIONS["tenant"].full_pattern).item()
+    assert SessionKeys(KeyRing((key,), (key,), 1), lambda: 0).pseudonym("acme") == pseudonym
     assert pseudonym[2:] != session_number(key, "acme").to_bytes(8, "little").hex()
 
 

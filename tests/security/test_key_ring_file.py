@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from producers import key_ring_file
-from producers.session_keys import HOUR_MS, TooEarly, known_days
+from producers.key_ring_file import REREAD_MS, RingOnDisk
+from producers.session_keys import HOUR_MS, TooEarly, known_days, session_number
 from schemas.failures import BadInput, Foreseen
 from schemas.families import FAMILIES
 from turnwatch.keys import run_keys_create, run_keys_rotate, run_keys_show
@@ -101,6 +102,27 @@ def test_an_absent_ring_and_an_impossible_retention_are_sentences(tmp_path: Path
     for days in (0, 401):
         with pytest.raises(BadInput, match="1 to 400"):
             known_days(days, 400)
+
+
+def test_a_process_takes_a_rotated_ring_within_a_minute_and_goes_on_without_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, at_ms = tmp_path / "ring.json", [NOW_MS]
+    first = key_ring_file.create(path, NOW_MS, 95)
+    keys = RingOnDisk(path, lambda: at_ms[0])
+    keys.of(["before"])
+    rotated = key_ring_file.rotate(path, NOW_MS, with_tenant=False, is_leaked=False)
+    at_ms[0] = rotated.session[-1].from_ms
+    assert keys.of(["after"]).tolist() == [session_number(rotated.session[-1], "after")]
+    assert keys.of(["before"]).tolist() == [session_number(first.session[0], "before")]
+    path.write_text("CANARY")
+    for _ in range(2):
+        at_ms[0] += REREAD_MS
+        assert keys.of(["later"]).tolist() == [session_number(rotated.session[-1], "later")]
+    path.unlink()
+    at_ms[0] += REREAD_MS
+    keys.of(["later"])
+    assert keys.failures == 3 and caplog.text.count("key_ring_unreadable") == 1 and "CANARY" not in caplog.text
 
 
 def test_a_ring_lasts_as_long_as_any_rows_with_tenants_unless_told_otherwise(tmp_path: Path) -> None:
