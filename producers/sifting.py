@@ -39,7 +39,7 @@ class Sifted:
 
 def sift(rows: pl.DataFrame, rules: Sequence[Rule], dimensions: Sequence[str]) -> Sifted:
     """Keeps the rows of which every rule holds and whose values of these dimensions are allowed."""
-    allowed = [rule for name in dimensions for rule in _allowed(rows[name])]
+    allowed = [rule for name in dimensions for rule in _allowed(rows[name], name)]
     claims = [(reason, claim.fill_null(False)) for reason, claim in (*rules, *allowed)]
     is_sound = rows.select(reduce(and_, (claim for _, claim in claims))).to_series()
     if is_sound.all():
@@ -101,9 +101,9 @@ def one_of(name: str, values: Sequence[str]) -> Rule:
     return Refusal.OUTSIDE_VOCABULARY, pl.col(name).is_in(list(values))
 
 
-def _allowed(values: pl.Series) -> Iterator[Rule]:
+def _allowed(values: pl.Series, name: str) -> Iterator[Rule]:
     """What a dimension has to be, by why it would be refused; distinct values are looked at, not rows."""
-    wrong = reasons_in(values.name, values.drop_nulls().unique().to_list())
+    wrong = reasons_in(name, values.drop_nulls().unique().to_list())
     for reason in set(wrong.values()):
-        yield reason, ~pl.col(values.name).is_in([value for value in wrong if wrong[value] is reason])
-    yield Refusal.OUTSIDE_VOCABULARY, pl.col(values.name).is_not_null()
+        yield reason, ~pl.col(name).is_in([value for value in wrong if wrong[value] is reason])
+    yield Refusal.OUTSIDE_VOCABULARY, pl.col(name).is_not_null()

@@ -169,7 +169,10 @@ def _admit_a_table(secret: str, _: Path) -> object:
 
 
 def _admit_attributes(secret: str, _: Path) -> object:
-    sets = [{"region": secret, "note": secret, secret: secret, "nested": {secret: secret}}, {"region": [secret]}]
+    sets: list[dict[str, object]] = [
+        {"region": secret, "note": secret, secret: secret, "nested": {secret: secret}},
+        {"region": [secret]},
+    ]
     return admit_attributes(sets, {"region": "region"})
 
 
