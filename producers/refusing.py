@@ -21,14 +21,14 @@ import polars as pl
 
 from schemas.content_fields import is_content_field
 from schemas.dimensions import DIMENSIONS
-from schemas.private_values import FREE_DIMENSIONS, is_host_name, private_reasons
+from schemas.private_values import FREE_DIMENSIONS, private_reasons
 from schemas.refusals import Refusal, Refused
 
 LIST_LENGTH_MAX = 100
 """A declared list (the gaps in a stretch of audio) is not longer; embeddings and voiceprints are."""
 
 HOST = "host"
-"""The field that tells engines apart, as observations have it; Kubernetes names pods at random, and they may be."""
+"""The field that tells engines apart, and stays in the collector: pods and machines are named at random, and may be."""
 
 _RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
 _REASONS = dict(enumerate(Refusal))
@@ -75,7 +75,7 @@ def reasons_in(field: str, values: Iterable[str]) -> dict[str, Refusal]:
     dimension, are looked at for what is private.
     """
     if field == HOST:
-        return {value: Refusal.HIGH_ENTROPY for value in values if not is_host_name(value)}
+        return {value: why for value, why in private_reasons(values).items() if why is not Refusal.HIGH_ENTROPY}
     if field not in DIMENSIONS:
         return private_reasons(values)
     fits = _pattern(field).fullmatch

@@ -109,6 +109,12 @@ def test_a_tenants_pseudonym_is_one_only_as_tenant() -> None:
     assert admit_rows(rows(route=["t-9f86d081884c7d65"] * ROWS), DECLARED).refused.as_dict() == {"high_entropy": ROWS}
 
 
+def test_a_host_may_have_a_random_name_and_no_telephone_number() -> None:
+    hosts = ["i-0abcd1234ef567890", "gateway-5d78c9bcf7-x2k4z", "4915112345678", "0b5e9d2a-6c1f-4a3e-9d41-2f7d1f0a9c11"]
+    answer = admit_rows(rows(host=hosts), {**DECLARED, "host": pl.String()})
+    assert answer.refused.as_dict() == {"phone": 1} and len(answer.rows) == 3
+
+
 def test_attributes_become_dimensions_or_are_dropped() -> None:
     sets: list[dict[str, object]] = [
         {
