@@ -48,7 +48,7 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
 
     Whether numbers are plausible (negative, a part above its whole) is for whoever knows the kind to say.
     """
-    dropped = sum((_dropped(rows[name]) for name in rows.columns if name not in declared), Refused())
+    dropped = dropped_columns(rows.select(name for name in rows.columns if name not in declared))
     present = [(rows[name], declared[name]) for name in declared if name in rows.columns]
     ranks = [ranks for values, dtype in present if (ranks := _ranks(values, dtype)) is not None]
     columns = [
@@ -60,6 +60,11 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
         return AdmittedRows(admitted, Refused(), dropped)
     worst = pl.DataFrame([each.alias(str(place)) for place, each in enumerate(ranks)]).min_horizontal()
     return AdmittedRows(admitted.filter(worst.is_null()), _counted(worst), dropped)
+
+
+def dropped_columns(undeclared: pl.DataFrame) -> Refused:
+    """What the values of undeclared columns were; nulls are nothing."""
+    return sum((_dropped(undeclared[name]) for name in undeclared.columns), Refused())
 
 
 def refused_counts(reasons: Iterable[Refusal]) -> Refused:
