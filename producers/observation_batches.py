@@ -1,0 +1,211 @@
+"""Batches of observations on their way from a recorder to its collector: one kind each, as columns, over HTTP.
+
+`POST /v1/observations` carries an Arrow IPC stream (lz4) of one kind of observation, and headers that say whose it is.
+A batch is known by (recorder, incarnation, kind, sequence): a collector that is given the same one again answers that it
+has it, and counts nothing twice. A recorder that reports to several collectors numbers the batches of each of them, so
+that each sees 0, 1, 2, … of every kind, and tells each of them its share of what was seen and dropped: shares add up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+
+from producers.duplex import DUPLEX_COLUMNS
+from producers.observations import STREAM_COLUMNS, TURN_COLUMNS
+from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, measured
+from schemas.dimensions import SLUG
+from schemas.failures import BadInput, Undecodable
+
+PATH = "/v1/observations"
+CONTENT_TYPE = "application/vnd.apache.arrow.stream"
+
+KIND, RECORDER, INCARNATION = "tw-kind", "tw-recorder", "tw-incarnation"
+SEQUENCE, SEEN, DROPPED = "tw-sequence", "tw-seen", "tw-dropped"
+RETRY_AFTER = "retry-after"
+
+BATCH_ROWS_MAX = 20_000
+BATCH_BYTES_MAX = 4_000_000
+"""Of the body as it is sent; a larger one is 413."""
+BATCH_DECODED_BYTES_MAX = 32_000_000
+NUMBER_MAX = 2**53
+"""Every number of a header: beyond, JSON and floats would round it."""
+
+KINDS: dict[str, dict[str, pl.DataType]] = {
+    "turns": TURN_COLUMNS,
+    "streams": STREAM_COLUMNS,
+    "duplex": DUPLEX_COLUMNS,
+}
+
+
+class MalformedBatch(BadInput):
+    """No collector can take this batch, now or later. `status` is the HTTP status, the message one sentence for it."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class BatchHeader:
+    """Whose batch it is. `seen` and `dropped` are totals of the kind since the incarnation began, this batch included:
+    `seen` counts what the host handed in for this collector, `dropped` what of it will never come."""
+
+    kind: str
+    recorder: str
+    incarnation: int
+    sequence: int
+    seen: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows with exactly the columns of their kind; `unknown_columns` were sent besides, and dropped unread."""
+
+    header: BatchHeader
+    rows: pl.DataFrame
+    unknown_columns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a collector says to a batch. `refused` counts rows by reason; `error` is a sentence where it took none."""
+
+    status: int
+    taken: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    is_repeated: bool = False
+    error: str = ""
+    retry_after_s: int | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        return self.status == 200
+
+    @property
+    def is_final(self) -> bool:
+        """Whether sending the batch again would change nothing: it was taken, or never will be."""
+        return self.is_taken or self.status in (400, 413, 415)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.retry_after_s is None else {RETRY_AFTER: str(self.retry_after_s)}
+
+    def body(self) -> bytes:
+        """JSON: `{"taken": 3, "refused": {"negative": 1}}`, with `"repeated": true` of one it has; else `{"error": …}`."""
+        if not self.is_taken:
+            return json.dumps({"error": self.error}).encode()
+        repeated = {"repeated": True} if self.is_repeated else {}
+        return json.dumps({"taken": self.taken, "refused": dict(self.refused)} | repeated).encode()
+
+
+def encode_batch(header: BatchHeader, rows: pl.DataFrame) -> tuple[dict[str, str], bytes]:
+    """HTTP headers and body; `rows` has the kind's columns and at most `BATCH_ROWS_MAX` rows."""
+    assert 0 < len(rows) <= BATCH_ROWS_MAX, "an empty batch says nothing, and a large one is two"
+    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = table.cast(_narrow(table.schema)).combine_chunks()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
+    return headers_of(header), sink.getvalue().to_pybytes()
+
+
+def headers_of(header: BatchHeader) -> dict[str, str]:
+    return {
+        "content-type": CONTENT_TYPE,
+        KIND: header.kind,
+        RECORDER: header.recorder,
+        INCARNATION: str(header.incarnation),
+        SEQUENCE: str(header.sequence),
+        SEEN: str(header.seen),
+        DROPPED: str(header.dropped),
+    }
+
+
+def decode_header(headers: Mapping[str, str]) -> BatchHeader:
+    """Reads the headers, whose names are lower case or compared without case; raises `MalformedBatch`."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise MalformedBatch(415, f"The body has to be {CONTENT_TYPE}.")
+    kind, recorder = headers.get(KIND, ""), headers.get(RECORDER, "")
+    if kind not in KINDS:
+        raise MalformedBatch(400, f"Header {KIND} names no kind of observation: {', '.join(KINDS)}.")
+    if not re.fullmatch(SLUG, recorder):
+        raise MalformedBatch(400, f"Header {RECORDER} has to match {SLUG}.")
+    numbers = [_number(headers, name) for name in (INCARNATION, SEQUENCE, SEEN, DROPPED)]
+    if numbers[3] > numbers[2]:
+        raise MalformedBatch(400, f"Header {DROPPED} exceeds {SEEN}: what is dropped was seen.")
+    return BatchHeader(kind, recorder, *numbers)
+
+
+def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
+    """The batch's rows. A column that an older recorder does not have is null; raises `MalformedBatch`.
+
+    Values are not judged here: what may be counted is for the collector to say, row by row.
+    """
+    table = _table(payload)
+    columns = KINDS[header.kind]
+    unknown = [name for name in table.column_names if name not in columns]
+    if len(set(table.column_names)) < len(table.column_names):
+        raise MalformedBatch(400, "The batch has a column twice.")
+    rows = pl.DataFrame(pl.from_arrow(table.drop_columns(unknown)))
+    try:
+        typed = [
+            (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
+            for name, dtype in columns.items()
+        ]
+        return Batch(header, rows.select(typed), len(unknown))
+    except pl.exceptions.PolarsError:
+        raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.") from None
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """What came back over HTTP, whatever it is: an answer that nobody can read is none of a collector (status 502)."""
+    after = headers.get(RETRY_AFTER, "")
+    retry_after_s = int(after) if re.fullmatch("[0-9]{1,5}", after) else None
+    try:
+        told = json.loads(body)
+        if status == 200:
+            refused = {str(reason): int(count) for reason, count in told["refused"].items()}
+            return Answer(200, int(told["taken"]), refused, bool(told.get("repeated", False)))
+        return Answer(status, error=str(told["error"])[:300], retry_after_s=retry_after_s)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        status = 502 if status in (200, 400, 413, 415) else status
+        return Answer(status, error="The answer is none of a collector.", retry_after_s=retry_after_s)
+
+
+def _number(headers: Mapping[str, str], name: str) -> int:
+    text = headers.get(name, "")
+    if not re.fullmatch(r"[0-9]{1,16}", text) or int(text) > NUMBER_MAX:
+        raise MalformedBatch(400, f"Header {name} has to be a whole number from 0 to 2^53.")
+    return int(text)
+
+
+def _table(payload: bytes) -> pa.Table:
+    if len(payload) > BATCH_BYTES_MAX:
+        raise MalformedBatch(413, f"The batch has more than {BATCH_BYTES_MAX} bytes: send fewer rows at once.")
+    try:
+        size = measured(payload)
+    except Undecodable as error:
+        raise MalformedBatch(400, str(error)) from None
+    if size.rows > BATCH_ROWS_MAX or size.decoded_bytes > BATCH_DECODED_BYTES_MAX:
+        limits = f"{BATCH_ROWS_MAX} rows or unpacks to more than {BATCH_DECODED_BYTES_MAX} bytes"
+        raise MalformedBatch(413, f"The batch has more than {limits}: send fewer rows at once.")
+    try:
+        with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
+            table = reader.read_all()
+        table.validate(full=True)
+        return table
+    except UNREADABLE:
+        raise MalformedBatch(400, "The body is not a readable Arrow IPC stream.") from None
+
+
+def _narrow(schema: pa.Schema) -> pa.Schema:
+    """Strings with 32-bit offsets: half the bytes, and any reader of Arrow knows them."""
+    wide = {pa.large_string(): pa.string(), pa.large_list(pa.float64()): pa.list_(pa.float64())}
+    return pa.schema([pa.field(each.name, wide.get(each.type, each.type)) for each in schema])

@@ -1,0 +1,127 @@
+"""Batches: what a recorder encodes a collector reads, what is none is refused in one sentence, answers come back whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from producers.observation_batches import (
+    BATCH_BYTES_MAX,
+    BATCH_ROWS_MAX,
+    CONTENT_TYPE,
+    KINDS,
+    Answer,
+    BatchHeader,
+    MalformedBatch,
+    decode_batch,
+    decode_header,
+    encode_batch,
+    headers_of,
+    read_answer,
+)
+from tests.producers.worlds import duplex_world, stream_changes, turns_world
+
+HEADER = BatchHeader("turns", "host-1", 1_790_000_000_000, 0, 12, 2)
+
+
+def stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+WORLDS = {
+    "turns": turns_world(7),
+    "streams": stream_changes([(0, 1, True), (500, 1, False)]),
+    "duplex": duplex_world(7),
+}
+
+
+@pytest.mark.parametrize("kind", WORLDS)
+def test_a_collector_reads_what_a_recorder_wrote(kind: str) -> None:
+    rows = WORLDS[kind].select(pl.col(name).cast(dtype) for name, dtype in KINDS[kind].items())
+    headers, payload = encode_batch(replace(HEADER, kind=kind), rows)
+    batch = decode_batch(decode_header(headers), payload)
+    assert batch.header == replace(HEADER, kind=kind)
+    assert batch.unknown_columns == 0
+    assert batch.rows.equals(rows)
+
+
+def test_a_column_that_nobody_declared_is_dropped_and_counted_and_a_missing_one_is_null() -> None:
+    rows = turns_world(7).head(3)
+    table = rows.drop("tokens_in").with_columns(prompt=pl.lit("hello")).to_arrow(compat_level=pl.CompatLevel.oldest())
+    batch = decode_batch(HEADER, stream(table))
+    assert batch.unknown_columns == 1
+    assert batch.rows.columns == list(KINDS["turns"])
+    assert batch.rows["tokens_in"].null_count() == 3
+    assert batch.rows["session"].equals(rows["session"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("content-type", "text/html", 415),
+        ("tw-kind", "prompts", 400),
+        ("tw-recorder", "Host 1!", 400),
+        ("tw-incarnation", "-1", 400),
+        ("tw-sequence", "nan", 400),
+        ("tw-sequence", "9" * 16, 400),
+        ("tw-seen", "", 400),
+        ("tw-dropped", "13", 400),
+    ],
+)
+def test_headers_that_say_nothing_are_refused_without_repeating_them(name: str, value: str, status: int) -> None:
+    with pytest.raises(MalformedBatch) as refusal:
+        decode_header(headers_of(HEADER) | {name: value})
+    assert refusal.value.status == status
+    assert value not in str(refusal.value) or len(value) < 4
+
+
+def test_a_content_type_may_have_parameters() -> None:
+    assert decode_header(headers_of(HEADER) | {"content-type": f"{CONTENT_TYPE}; charset=x"}) == HEADER
+
+
+@pytest.mark.parametrize(
+    ("payload", "status"),
+    [
+        (b"", 400),
+        (b"<html>", 400),
+        (stream(pa.table({"session": ["a"]})), 400),
+        (stream(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["session", "session"])), 400),
+        (stream(pa.table({"session": pa.array(["a"]).dictionary_encode()})), 400),
+        (stream(pa.table({"session": pa.array([0] * (BATCH_ROWS_MAX + 1), pa.uint64())})), 413),
+        (b"0" * (BATCH_BYTES_MAX + 1), 413),
+    ],
+    ids=["nothing", "html", "wrong type", "twice", "dictionary", "too many rows", "too many bytes"],
+)
+def test_a_body_that_is_no_batch_is_refused_in_one_sentence(payload: bytes, status: int) -> None:
+    with pytest.raises(MalformedBatch) as refusal:
+        decode_batch(HEADER, payload)
+    assert refusal.value.status == status
+    assert str(refusal.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, 3, {"negative": 1}),
+        Answer(200, 3, {}, is_repeated=True),
+        Answer(400, error="The body is not a readable Arrow IPC stream."),
+        Answer(429, error="The outbox is full.", retry_after_s=5),
+    ],
+)
+def test_an_answer_comes_back_as_it_was_given(answer: Answer) -> None:
+    assert read_answer(answer.status, answer.headers, answer.body()) == answer
+    assert answer.is_final == (answer.status != 429)
+
+
+def test_an_answer_of_somebody_else_is_no_refusal_for_good() -> None:
+    """A proxy that answers HTML with any status has neither taken nor refused the batch."""
+    for status in (200, 400, 404, 503):
+        assert not read_answer(status, {}, b"<html>moved</html>").is_final
+    assert not read_answer(200, {}, json.dumps({"taken": 1}).encode()).is_final
