@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from producers.duplex import DUPLEX_COLUMNS
-from producers.observations import STREAM_COLUMNS, TURN_COLUMNS
+from producers.observations import KINDS as OBSERVED
 from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, measured
 from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
@@ -36,11 +36,8 @@ BATCH_DECODED_BYTES_MAX = 32_000_000
 NUMBER_MAX = 2**53
 """Every number of a header: beyond, JSON and floats would round it."""
 
-KINDS: dict[str, dict[str, pl.DataType]] = {
-    "turns": TURN_COLUMNS,
-    "streams": STREAM_COLUMNS,
-    "duplex": DUPLEX_COLUMNS,
-}
+KINDS: dict[str, dict[str, pl.DataType]] = {**OBSERVED, "duplex": DUPLEX_COLUMNS}
+"""Columns of every kind of observation."""
 
 
 class MalformedBatch(BadInput):
@@ -106,8 +103,11 @@ class Answer:
 
 
 def encode_batch(header: BatchHeader, rows: pl.DataFrame) -> tuple[dict[str, str], bytes]:
-    """HTTP headers and body; `rows` has the kind's columns and at most `BATCH_ROWS_MAX` rows."""
-    assert 0 < len(rows) <= BATCH_ROWS_MAX, "an empty batch says nothing, and a large one is two"
+    """HTTP headers and body; `rows` has the kind's columns and at most `BATCH_ROWS_MAX` rows.
+
+    Without rows it tells its totals alone: that something was dropped and nothing came.
+    """
+    assert len(rows) <= BATCH_ROWS_MAX, "a large batch is two"
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     table = table.cast(_narrow(table.schema)).combine_chunks()
     sink = pa.BufferOutputStream()

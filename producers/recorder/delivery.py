@@ -1,0 +1,215 @@
+"""Batches to collectors: numbered, sent, and kept on disk while a collector is away.
+
+Each batch is numbered before it is sent for the first time, and keeps its number until a collector has taken it or refused
+it for good. While something waits for a collector, what is new waits behind it, so numbers arrive in order. A collector that is
+away, or says that it has no room (429), is asked again after 1, 2, 4, … 30 s, or when it says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from producers.observation_batches import (
+    BATCH_BYTES_MAX,
+    BATCH_ROWS_MAX,
+    KINDS,
+    Answer,
+    BatchHeader,
+    encode_batch,
+    headers_of,
+)
+from producers.recorder.spool import Entry, NoSpool, Outgoing, SpoolDamaged
+from producers.recorder.tally import Tally
+from schemas.refusals import Refusal
+
+_REASONS = frozenset(Refusal)
+PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 30.0
+ANSWER_TIMEOUT_S = 5.0
+
+
+class Post(Protocol):
+    def __call__(self, address: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Answer: ...
+
+
+@dataclass(slots=True)
+class _Patience:
+    """When a collector is asked again, on the monotonic clock."""
+
+    pause_s: float = 0.0
+    not_before_s: float = 0.0
+
+
+class Delivery:
+    """What one incarnation of a recorder sends, and what earlier ones left in the spool."""
+
+    def __init__(
+        self,
+        recorder: str,
+        incarnation: int,
+        addresses: Sequence[str],
+        post: Post,
+        spool: NoSpool,
+        tally: Tally,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._recorder, self._incarnation = recorder, incarnation
+        self._addresses, self._post, self._spool, self._tally = tuple(addresses), post, spool, tally
+        self._monotonic = monotonic
+        self._sequences: Counter[tuple[str, str]] = Counter()
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._dropped: Counter[tuple[str, str]] = Counter()
+        self._told_dropped: Counter[tuple[str, str]] = Counter()
+        self._told: Counter[str] = Counter()
+        self._patience = {address: _Patience() for address in addresses}
+        self._lose_what_nobody_takes()
+
+    def count_dropped(self, address: str, kind: str, count: int) -> None:
+        """Observations that were dropped before they could be numbered; the next batch tells this collector."""
+        if kind in KINDS:
+            self._seen[address, kind] += count
+            self._dropped[address, kind] += count
+
+    def send(self, address: str, kind: str, rows: pl.DataFrame, deadline_s: float) -> None:
+        """Numbers the rows, and sends them now, or keeps them for later."""
+        for offset in range(0, max(1, len(rows)), BATCH_ROWS_MAX):
+            for batch in self._batches(address, kind, rows.slice(offset, BATCH_ROWS_MAX)):
+                is_first = not self._spool.waiting(address)
+                if not (is_first and self._is_due(address, deadline_s) and self._is_done(batch, deadline_s)):
+                    self._keep(batch)
+
+    def send_waiting(self, deadline_s: float) -> None:
+        """Sends what waits, oldest first, to every collector that is due, for as long as there is time."""
+        for address in self._addresses:
+            for entry in self._spool.waiting(address):
+                if not self._is_due(address, deadline_s) or not self._is_sent(entry, deadline_s):
+                    break
+
+    def tell_dropped(self, deadline_s: float, is_last: bool = False) -> None:
+        """Tells collectors of drops that no batch has told them of, where none waits; at the end in any case."""
+        for address, kind in sorted({*self._dropped, *self._sequences}):
+            is_free = not self._spool.waiting(address) and self._is_due(address, deadline_s)
+            if self._dropped_of(address, kind) > self._told_dropped[address, kind] and (is_free or is_last):
+                self.send(address, kind, pl.DataFrame(schema=KINDS[kind]), deadline_s)
+
+    def try_at_once(self) -> None:
+        """Forgets that collectors were away: there is no later."""
+        self._patience = {address: _Patience() for address in self._addresses}
+
+    def _batches(self, address: str, kind: str, rows: pl.DataFrame) -> list[Outgoing]:
+        """One batch, or as many as it takes for each to stay below the largest body."""
+        stream, lost = (address, kind), self._lost(address, kind)
+        seen, dropped = self._seen[stream] + len(rows), self._dropped_of(address, kind)
+        header = BatchHeader(kind, self._recorder, self._incarnation, self._sequences[stream], seen, dropped)
+        payload = encode_batch(header, rows)[1]
+        if len(payload) > BATCH_BYTES_MAX and len(rows) > 1:
+            half = len(rows) // 2
+            return [*self._batches(address, kind, rows.head(half)), *self._batches(address, kind, rows[half:])]
+        self._seen[stream] += len(rows)
+        self._told_dropped[stream] = dropped
+        self._sequences[stream] += 1
+        return [Outgoing(address, header, len(rows), lost, payload)]
+
+    def _lost(self, address: str, kind: str) -> int:
+        header = BatchHeader(kind, self._recorder, self._incarnation, 0, 0, 0)
+        return self._spool.lost(Outgoing(address, header, 0, 0, b"").stream)
+
+    def _dropped_of(self, address: str, kind: str) -> int:
+        return self._dropped[address, kind] + self._lost(address, kind)
+
+    def _is_due(self, address: str, deadline_s: float) -> bool:
+        return self._patience[address].not_before_s <= self._monotonic() < deadline_s
+
+    def _is_sent(self, entry: Entry, deadline_s: float) -> bool:
+        try:
+            batch = self._spool.read(entry)
+        except SpoolDamaged:
+            self._tally.fail("spool_damaged", "a batch in the spool cannot be read and is dropped")
+            self._lose(entry.batch, "spool_damaged")
+            self._spool.forget(entry)
+            return True
+        is_done = self._is_done(batch, deadline_s)
+        if is_done:
+            self._spool.forget(entry)
+        return is_done
+
+    def _is_done(self, batch: Outgoing, deadline_s: float) -> bool:
+        """Whether the batch need not be sent again: a collector has it, or will never take it."""
+        timeout_s = max(0.1, min(ANSWER_TIMEOUT_S, deadline_s - self._monotonic()))
+        try:
+            answer = self._post(batch.address, headers_of(batch.header), batch.payload, timeout_s)
+        except Exception as error:
+            self._tally.fail("post_failed", "a batch could not be posted", error)
+            answer = Answer(0)
+        if not answer.is_final:
+            self._wait(batch.address, answer)
+            return False
+        self._patience[batch.address] = _Patience()
+        if answer.is_taken:
+            self._told[batch.stream] = batch.lost
+            self._count(batch, answer)
+        else:
+            self._tally.fail("batch_refused", f"a collector refused a batch with status {answer.status}")
+            self._lose(batch, "batch_refused")
+        return True
+
+    def _count(self, batch: Outgoing, answer: Answer) -> None:
+        refused, kind = answer.refused, batch.header.kind
+        if min(refused.values(), default=0) < 0 or sum(refused.values()) > batch.rows:
+            self._tally.fail("answer_inconsistent", "a collector refused more observations than it was sent")
+            refused = {}
+        for reason, count in refused.items():
+            self._tally.refuse(kind, reason if reason in _REASONS else "other", count)
+        self._tally.take(kind, batch.rows - sum(refused.values()))
+
+    def _wait(self, address: str, answer: Answer) -> None:
+        patience = self._patience[address]
+        patience.pause_s = min(PAUSE_S_MAX, max(PAUSE_S_MIN, 2 * patience.pause_s))
+        asked_s = min(float(answer.retry_after_s or 0), PAUSE_S_MAX)
+        patience.not_before_s = self._monotonic() + max(patience.pause_s, asked_s)
+        what = "collector_full" if answer.status == 429 else "collector_away"
+        self._tally.fail(
+            what, f"a collector does not take batches now (status {answer.status}); they wait in the spool"
+        )
+
+    def _keep(self, batch: Outgoing) -> None:
+        try:
+            gone = self._spool.keep(batch)
+        except OSError as error:
+            self._tally.fail("spool_unwritable", "the spool cannot be written; what cannot be sent is dropped", error)
+            self._lose(batch, "spool_unwritable")
+            return
+        for lost in gone:
+            self._tally.drop(lost.header.kind, "spool_full", lost.rows)
+        self._tell_instead(gone)
+
+    def _lose(self, batch: Outgoing, reason: str) -> None:
+        self._tally.drop(batch.header.kind, reason, batch.rows)
+        try:
+            self._spool.lose(batch)
+        except OSError as error:
+            self._tally.fail("spool_unwritable", "the spool cannot be written", error)
+        self._tell_instead([batch])
+
+    def _tell_instead(self, gone: list[Outgoing]) -> None:
+        """What an earlier incarnation lost with its last batch, this one tells: as seen, and as dropped."""
+        for batch in gone:
+            header, address, stream = batch.header, batch.address, batch.stream
+            is_ours = (header.recorder, header.incarnation) == (self._recorder, self._incarnation)
+            if is_ours or any(entry.batch.stream == stream for entry in self._spool.waiting(address)):
+                continue
+            home = address if address in self._addresses else self._addresses[0]
+            self.count_dropped(home, header.kind, self._spool.lost(stream) - self._told[stream])
+            self._told[stream] = self._spool.lost(stream)
+
+    def _lose_what_nobody_takes(self) -> None:
+        """Batches for a collector that is no longer named: it may have taken them, so no other is given them."""
+        for address in self._spool.addresses() - set(self._addresses):
+            self._tally.fail("collector_gone", "the spool holds batches for a collector that is no longer named")
+            for entry in self._spool.waiting(address):
+                self._spool.forget(entry)
+                self._lose(entry.batch, "collector_gone")

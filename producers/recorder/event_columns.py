@@ -1,0 +1,120 @@
+"""From single observations of the other kinds (changes of streams, duplex events, samples) to their columns.
+
+An observation is a list: session, defaults, values by name, and the instant. The values are dimensions and columns of the
+kind, told apart by name. What is dropped and what refused is as it is for turns.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from producers.observation_batches import KINDS
+from producers.recorder.cells import Cells, Placed
+from producers.recorder.clock import EventTime
+from producers.recorder.sessions import Hashes, SessionHashes
+from producers.recorder.turn_columns import VALUE_MAX, Columned
+from schemas.refusals import Refusal
+
+INSTANT = "at_ms"
+NUMBERS_MAX = 1_000
+"""In one value that is a list."""
+MAY_BE_NEGATIVE = frozenset({"safety_lead_ms"})
+NEEDS_SESSION = frozenset({"streams", "quality"})
+"""An engine's sample and an idle replica's cost have none."""
+
+
+def value_names(kind: str) -> tuple[str, ...]:
+    """Columns that the host tells besides text: claims and numbers."""
+    return tuple(
+        name for name, dtype in KINDS[kind].items() if dtype != pl.String() and name not in (INSTANT, "session")
+    )
+
+
+_VALUES = frozenset(name for kind in KINDS for name in value_names(kind))
+
+
+def event_columns(
+    kind: str, rows: Sequence[list[Any]], sessions: SessionHashes, cells: Cells, event_time: EventTime
+) -> tuple[Columned, Hashes | None]:
+    """The columns, and the sessions to choose collectors by, if everyone has one. Raises as `turn_columns` does."""
+    needs_session = kind in NEEDS_SESSION
+    named = [row for row in rows if row[0] is not None or not needs_session]
+    placed = cells.place([(row[1], _texts(row[2])) for row in named])
+    # The end of a stream takes the dimensions of its start.
+    is_end = np.array([kind == "streams" and row[2].get("is_start") is False for row in named], np.bool_)
+    kept = np.flatnonzero((placed.places >= 0) | is_end)
+    sound = [named[place] for place in kept.tolist()]
+    lost = placed.lost_values
+    columns = {INSTANT: _instants(sound, event_time, lost)}
+    columns |= _gathered(placed, kept)
+    columns |= {
+        name: _values(name, KINDS[kind][name], [row[2].get(name) for row in sound], lost) for name in value_names(kind)
+    }
+    hashes = sessions.of([row[0] for row in sound]) if all(row[0] is not None for row in sound) else None
+    if "session" in KINDS[kind]:
+        columns["session"] = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
+    refused = Counter({Refusal.OUTSIDE_VOCABULARY: len(named) - len(sound), Refusal.NO_SESSION: len(rows) - len(named)})
+    return Columned(pl.DataFrame(columns).select(list(KINDS[kind])), refused, lost), hashes
+
+
+def _hash_each(rows: list[list[Any]], sessions: SessionHashes) -> list[int | None]:
+    named = [row[0] for row in rows if row[0] is not None]
+    hashes = iter(sessions.of(named).tolist())
+    return [None if row[0] is None else next(hashes) for row in rows]
+
+
+def _texts(values: dict[str, Any]) -> dict[str, Any]:
+    """What tells combinations apart, or is of no known name; a claim or a number does not."""
+    return {name: value for name, value in values.items() if name not in _VALUES and name != INSTANT}
+
+
+def _instants(rows: list[list[Any]], event_time: EventTime, lost: Counter[Refusal]) -> pl.Series:
+    """Now, or the `at_ms` that was told: a label tells of a call of yesterday."""
+    now_ms, repaired = event_time.event_ms(np.array([row[3] for row in rows], np.float64))
+    lost[Refusal.CLOCK_BACKWARDS] += repaired
+    told = [row[2].get(INSTANT) for row in rows]
+    return pl.Series(
+        [now if at is None else operator.index(at) for now, at in zip(now_ms.tolist(), told, strict=True)],
+        dtype=pl.Int64(),
+    )
+
+
+def _gathered(placed: Placed, kept: NDArray[np.int64]) -> dict[str, pl.Series]:
+    """The text of each row; null in the end of a stream that says nothing."""
+    places = placed.places[kept]
+    at = pl.Series(places, dtype=pl.Int64()).set(pl.Series(places < 0), None)
+    return {series.name: series.gather(at) for series in placed.cells}
+
+
+def _values(name: str, dtype: pl.DataType, told: list[Any], lost: Counter[Refusal]) -> pl.Series:
+    """One column; raises where a value is of another type, so that its row is found and dropped."""
+    if dtype == pl.Boolean():
+        return pl.Series(told, dtype=dtype, strict=True)
+    if isinstance(dtype, pl.List):
+        return pl.Series([None if each is None else _sound(each, lost) for each in told], dtype=dtype)
+    values = np.array([np.nan if each is None else each for each in told], np.float64)
+    is_finite, is_negative = np.isfinite(values), (values < 0) & (name not in MAY_BE_NEGATIVE)
+    is_large = np.abs(values) > VALUE_MAX
+    lost[Refusal.NOT_FINITE] += int(np.count_nonzero(~is_finite)) - told.count(None)
+    lost[Refusal.NEGATIVE] += int(np.count_nonzero(is_finite & is_negative))
+    lost[Refusal.TOO_LARGE] += int(np.count_nonzero(is_finite & is_large & ~is_negative))
+    sound = pl.Series(np.where(is_finite & ~is_negative & ~is_large, values, np.nan)).fill_nan(None)
+    return sound.round().cast(dtype) if dtype.is_integer() else sound
+
+
+def _sound(numbers: Sequence[float], lost: Counter[Refusal]) -> list[float]:
+    values = np.array(numbers[:NUMBERS_MAX], np.float64)
+    is_finite = np.isfinite(values)
+    is_sound = is_finite & (values >= 0)
+    lost[Refusal.TOO_LARGE] += len(numbers) - len(values)
+    lost[Refusal.NOT_FINITE] += int(np.count_nonzero(~is_finite))
+    lost[Refusal.NEGATIVE] += int(np.count_nonzero(is_finite & ~is_sound))
+    sound: list[float] = values[is_sound].tolist()
+    return sound

@@ -1,0 +1,108 @@
+"""What the sending thread does: takes what waits, turns it into columns, and gives each collector its part.
+
+A row from which no column can be made (a session that is a list, an amount that is text) is found by halving, dropped and
+counted; all others go on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from producers.observation_batches import KINDS
+from producers.recorder.buffer import TURNS, Buffer
+from producers.recorder.cells import Cells, texts_of
+from producers.recorder.clock import EventTime
+from producers.recorder.delivery import Delivery
+from producers.recorder.event_columns import event_columns, value_names
+from producers.recorder.sessions import Hashes, SessionHashes, chosen, seed_of
+from producers.recorder.tally import Tally
+from producers.recorder.turn_columns import Columned, turn_columns
+
+Rows = Sequence[list[Any]]
+
+
+class Sender:
+    """One recorder's sending side; every method is called by one thread."""
+
+    def __init__(
+        self,
+        name: str,
+        addresses: tuple[str, ...],
+        buffer: Buffer,
+        sessions: SessionHashes,
+        event_time: EventTime,
+        delivery: Delivery,
+        tally: Tally,
+    ) -> None:
+        self._addresses, self._buffer, self._sessions = addresses, buffer, sessions
+        self._event_time, self._delivery, self._tally = event_time, delivery, tally
+        self._cells = {kind: Cells(texts_of(kind, name), () if kind == TURNS else value_names(kind)) for kind in KINDS}
+        self._home = addresses[int(chosen(np.array([seed_of(name)], np.uint64), addresses)[0])]
+
+    def cycle(self, deadline_s: float, is_last: bool = False) -> None:
+        """Sends what waits on disk, then what has been recorded; what there is no time for is kept on disk."""
+        self._delivery.send_waiting(deadline_s)
+        turns, events = self._buffer.take()
+        for kind, count in self._buffer.take_dropped().items():
+            self._delivery.count_dropped(self._home, kind, count)
+        for kind, rows in {TURNS: turns, **events}.items():
+            self._send(kind, rows, deadline_s)
+        self._delivery.tell_dropped(deadline_s, is_last)
+        self._event_time.read_again()
+
+    def _send(self, kind: str, rows: Rows, deadline_s: float) -> None:
+        self._tally.see(kind, len(rows))
+        for columned, hashes in self._in_columns(kind, rows):
+            self._drop(kind, columned.refused)
+            for reason, count in (+columned.lost_values).items():
+                self._tally.lose_values(reason, count)
+            for address, part in self._by_collector(columned.rows, hashes):
+                self._deliver(address, kind, part, deadline_s)
+
+    def _converted(self, kind: str, rows: Rows) -> tuple[Columned, Hashes | None]:
+        if kind != TURNS:
+            return event_columns(kind, rows, self._sessions, self._cells[kind], self._event_time)
+        columned = turn_columns(rows, self._sessions, self._cells[kind], self._event_time)
+        return columned, columned.rows["session"].to_numpy()
+
+    def _in_columns(self, kind: str, rows: Rows) -> list[tuple[Columned, Hashes | None]]:
+        """Of all rows, or of both halves where that fails, down to the single one of which nothing can be made."""
+        if not rows:
+            return []
+        try:
+            return [self._converted(kind, rows)]
+        except Exception as error:
+            if len(rows) == 1:
+                self._tally.fail("malformed", "something that was recorded is nothing that can be counted", error)
+                self._drop(kind, Counter({"malformed": 1}))
+                return []
+        half = len(rows) // 2
+        return [*self._in_columns(kind, rows[:half]), *self._in_columns(kind, rows[half:])]
+
+    def _by_collector(self, rows: pl.DataFrame, hashes: Hashes | None) -> list[tuple[str, pl.DataFrame]]:
+        """By session, or all to this recorder's own collector where there are none."""
+        if rows.is_empty():
+            return []
+        if len(self._addresses) == 1 or hashes is None:
+            return [(self._home if hashes is None else self._addresses[0], rows)]
+        places = chosen(hashes, self._addresses)
+        parts = [(address, rows.filter(pl.Series(places == at))) for at, address in enumerate(self._addresses)]
+        return [(address, part) for address, part in parts if len(part)]
+
+    def _deliver(self, address: str, kind: str, rows: pl.DataFrame, deadline_s: float) -> None:
+        try:
+            self._delivery.send(address, kind, rows, deadline_s)
+        except Exception as error:
+            self._tally.fail("internal", "recorded observations could not be made a batch", error)
+            self._tally.drop(kind, "internal", len(rows))
+            self._delivery.count_dropped(address, kind, len(rows))
+
+    def _drop(self, kind: str, refused: Counter[Any]) -> None:
+        for reason, count in (+refused).items():
+            self._tally.drop(kind, str(reason), count)
+            self._delivery.count_dropped(self._home, kind, count)

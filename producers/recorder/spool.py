@@ -1,0 +1,248 @@
+"""Batches that no collector has taken yet, on disk: a file each, oldest first, within a bound.
+
+Every process writes to a folder of its own below the spool, and holds a lock on it that ends with the process, however it
+ends. A process that starts takes over the folders that nobody holds: what a killed one left is sent by the next, under the
+identity that it had. A file is written aside and renamed, so one that is there is whole; what its bytes say is compared
+all the same. Above the bound the oldest batches are lost. What is lost after it was numbered is counted by stream, on disk as well,
+and told with the next batch of its stream.
+
+This survives the process. It does not wait for the disk, so a machine that loses power may lose the newest batches.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import xxhash
+
+from producers.observation_batches import BatchHeader
+
+_LOST = "lost.json"
+_SUFFIX = ".batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A batch on its way to one collector. `lost` is what its header's `dropped` already counts of lost batches."""
+
+    address: str
+    header: BatchHeader
+    rows: int
+    lost: int
+    payload: bytes
+
+    @property
+    def stream(self) -> str:
+        """Batches of one stream are numbered together."""
+        header = self.header
+        return f"{header.recorder} {header.incarnation} {header.kind} {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A batch in the spool, without its payload."""
+
+    path: Path
+    batch: Outgoing
+    bytes: int
+
+
+class SpoolDamaged(Exception):
+    """A file of the spool is not what was written."""
+
+
+class NoSpool:
+    """Where there is no disk to write to: what cannot be sent at once is lost, counted."""
+
+    damaged = 0
+
+    def __init__(self) -> None:
+        self._lost: Counter[str] = Counter()
+
+    def lost(self, stream: str) -> int:
+        """Rows of the stream that were lost after they were numbered, ever."""
+        return self._lost[stream]
+
+    def lose(self, batch: Outgoing) -> None:
+        """Counts a batch that will never be sent."""
+        self._lost[batch.stream] += batch.rows
+
+    def keep(self, batch: Outgoing) -> list[Outgoing]:
+        """Keeps a batch; returns those that were lost for it, or that it was lost itself."""
+        self.lose(batch)
+        return [batch]
+
+    def waiting(self, address: str) -> list[Entry]:
+        """The batches for a collector, oldest first."""
+        return []
+
+    def addresses(self) -> set[str]:
+        return set()
+
+    def read(self, entry: Entry) -> Outgoing:
+        raise SpoolDamaged
+
+    def forget(self, entry: Entry) -> None:
+        raise SpoolDamaged
+
+    def close(self) -> None:
+        """Leaves what waits for the next process."""
+
+    def disown(self) -> None:
+        """In a forked child: the folders are the parent's, and its locks must end with it."""
+
+
+class Spool(NoSpool):
+    """The spool of one process, in `root / name`; `OSError` where the disk does not do what it should."""
+
+    def __init__(self, root: Path, name: str, bytes_max: int) -> None:
+        super().__init__()
+        self._bytes_max, self._own = bytes_max, root / name
+        self._entries: deque[Entry] = deque()
+        self._locks: dict[Path, IO[bytes]] = {}
+        self._written = 0
+        self.bytes = 0
+        root.mkdir(parents=True, exist_ok=True)
+        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+            self._take_over(folder)
+        is_ours = self._lock(self._own)
+        assert is_ours, "two recorders of one name and start"
+
+    def lose(self, batch: Outgoing) -> None:
+        super().lose(batch)
+        name = f"{batch.header.recorder}-{batch.header.incarnation}"
+        folder = next((path for path in self._locks if path.name == name), self._own)
+        _write(folder / _LOST, json.dumps(dict(self._lost)).encode())
+
+    def keep(self, batch: Outgoing) -> list[Outgoing]:
+        content = _written(batch)
+        if len(content) > self._bytes_max:
+            self.lose(batch)
+            return [batch]
+        gone = self._make_room(len(content))
+        path = self._own / f"{self._written:012d}{_SUFFIX}"
+        self._written += 1
+        _write(path, content)
+        self._add(path, batch, len(content))
+        return gone
+
+    def waiting(self, address: str) -> list[Entry]:
+        return [entry for entry in self._entries if entry.batch.address == address]
+
+    def addresses(self) -> set[str]:
+        return {entry.batch.address for entry in self._entries}
+
+    def read(self, entry: Entry) -> Outgoing:
+        """The whole batch, with what its stream has lost since; raises `SpoolDamaged`."""
+        batch = _read(entry.path)
+        more = self.lost(batch.stream) - batch.lost
+        header = replace(batch.header, dropped=batch.header.dropped + more)
+        return replace(batch, header=header, lost=batch.lost + more)
+
+    def forget(self, entry: Entry) -> None:
+        """The batch is done with."""
+        self._entries.remove(entry)
+        self.bytes -= entry.bytes
+        entry.path.unlink(missing_ok=True)
+        folder = entry.path.parent
+        if folder != self._own and not self._is_used(folder):
+            self._leave(folder)
+
+    def close(self) -> None:
+        for folder in list(self._locks):
+            self._leave(folder)
+        self._entries.clear()
+
+    def disown(self) -> None:
+        for lock in self._locks.values():
+            lock.close()
+
+    def _make_room(self, size: int) -> list[Outgoing]:
+        gone = []
+        while self._entries and self.bytes + size > self._bytes_max:
+            entry = self._entries[0]
+            self.lose(entry.batch)
+            gone.append(entry.batch)
+            self.forget(entry)
+        return gone
+
+    def _take_over(self, folder: Path) -> None:
+        if not self._lock(folder):
+            return
+        # Lost rows of a stream only grow, and each file has all that its process knew.
+        for stream, rows in _counts(folder / _LOST).items():
+            self._lost[stream] = max(self._lost[stream], rows)
+        for part in folder.glob(f"*{_SUFFIX}.part"):
+            part.unlink()
+            self.damaged += 1
+        for file in sorted(folder.glob(f"*{_SUFFIX}")):
+            try:
+                self._add(file, _read(file), file.stat().st_size)
+            except SpoolDamaged:
+                file.unlink()
+                self.damaged += 1
+        if not self._is_used(folder):
+            self._leave(folder)
+
+    def _add(self, path: Path, batch: Outgoing, size: int) -> None:
+        self._entries.append(Entry(path, replace(batch, payload=b""), size))
+        self.bytes += size
+
+    def _is_used(self, folder: Path) -> bool:
+        return any(entry.path.parent == folder for entry in self._entries)
+
+    def _lock(self, folder: Path) -> bool:
+        """Whether the folder is ours now; another process that holds it is alive."""
+        folder.mkdir(exist_ok=True)
+        lock = (folder / "lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._locks[folder] = lock
+        return True
+
+    def _leave(self, folder: Path) -> None:
+        if not self._is_used(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._locks.pop(folder).close()
+
+
+def _written(batch: Outgoing) -> bytes:
+    facts = {"address": batch.address, "rows": batch.rows, "lost": batch.lost, **asdict(batch.header)}
+    facts["checksum"] = xxhash.xxh3_64_hexdigest(batch.payload)
+    return json.dumps(facts).encode() + b"\n" + batch.payload
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it or nothing."""
+    aside = path.with_name(f"{path.name}.part")
+    aside.write_bytes(content)
+    aside.replace(path)
+
+
+def _read(path: Path) -> Outgoing:
+    try:
+        line, _, payload = path.read_bytes().partition(b"\n")
+        facts = json.loads(line)
+        is_whole = facts.pop("checksum") == xxhash.xxh3_64_hexdigest(payload)
+        address, rows, lost = facts.pop("address"), facts.pop("rows"), facts.pop("lost")
+        if is_whole:
+            return Outgoing(address, BatchHeader(**facts), rows, lost, payload)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise SpoolDamaged(path.name)
+
+
+def _counts(path: Path) -> Counter[str]:
+    try:
+        return Counter({str(stream): int(rows) for stream, rows in json.loads(path.read_bytes()).items()})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return Counter()

@@ -1,0 +1,150 @@
+"""From the lists that turns left behind to the columns of kind `turns`, many turns at once.
+
+What is no number, below zero, or of no known name is dropped and counted, and the turn goes on without it. A turn without
+a session, or with a dimension's value that is not allowed, is refused. A stage that was timed twice, and an amount that
+was noted twice, add up.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from producers.observations import LATENCIES, TURN_COLUMNS, TURN_DIMENSIONS
+from producers.recorder.cells import Cells
+from producers.recorder.clock import EventTime
+from producers.recorder.sessions import SessionHashes
+from producers.recorder.turns import HEAD, STEP, TAIL
+from schemas.refusals import Refusal
+
+VALUES_MAX = 256
+"""Things told of one turn; what comes after them is dropped, counted."""
+VALUE_MAX, LATENCY_S_MAX = 2.0**53, 86_400.0
+
+FACTS = tuple(name for name in TURN_COLUMNS if name not in ("ended_at_ms", "session", *TURN_DIMENSIONS))
+_PLACE = {name: place for place, name in enumerate(FACTS)}
+_CODES: dict[Any, int] = {stage: _PLACE[column] for stage, column in LATENCIES.items()} | {
+    name: place for name, place in _PLACE.items() if name not in LATENCIES.values()
+}
+_LARGEST = np.array([LATENCY_S_MAX if name in LATENCIES.values() else VALUE_MAX for name in FACTS])
+_KNOWN_OF_EVERY_TURN = {"is_error", "is_abandoned", "is_cancelled"}
+"""False where nobody says otherwise; other outcomes are unknown then, and amounts are none."""
+
+_UNKNOWN, _MALFORMED, _NOTHING = -1, -2, -3
+"""Codes of what is no fact: of no such name, no number, told as `None`."""
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Columned:
+    """Observations as columns, those refused by reason, and single values dropped by reason."""
+
+    rows: pl.DataFrame
+    refused: Counter[Refusal]
+    lost_values: Counter[Refusal]
+
+
+def turn_columns(rows: Sequence[list[Any]], sessions: SessionHashes, cells: Cells, event_time: EventTime) -> Columned:
+    """Raises whatever a value that is nothing at all raises; the caller then tries with fewer rows."""
+    named = [row for row in rows if row[0] is not None]
+    placed = cells.place([(row[1], row[2]) for row in named])
+    kept = np.flatnonzero(placed.places >= 0)
+    sound = [named[place] for place in kept.tolist()]
+    began = np.array([row[HEAD - 1] for row in sound], np.float64)
+    ended = np.array([row[-TAIL] for row in sound], np.float64)
+    ended_at_ms, repaired = event_time.event_ms(ended)
+    facts, lost = _facts(sound, ended - began)
+    columns = {
+        "ended_at_ms": pl.Series(ended_at_ms),
+        "session": pl.Series(sessions.of([row[0] for row in sound]), dtype=pl.UInt64),
+        **placed.cells[placed.places[kept]].to_dict(),
+        **facts,
+    }
+    lost += placed.lost_values + Counter({Refusal.CLOCK_BACKWARDS: repaired})
+    refused = placed.refused + Counter({Refusal.NO_SESSION: len(rows) - len(named)})
+    return Columned(pl.DataFrame(columns).select(list(TURN_COLUMNS)), refused, lost)
+
+
+def _facts(rows: list[list[Any]], whole_s: Floats) -> tuple[dict[str, pl.Series], Counter[Refusal]]:
+    """Every column that is neither time, session nor dimension."""
+    places, values, lost = _sound_values(rows)
+    size, shape = len(rows) * len(FACTS), (len(rows), len(FACTS))
+    sums = np.bincount(places, values, size).astype(np.float64).reshape(shape)
+    is_told = np.bincount(places, minlength=size).reshape(shape) > 0
+    whole = _PLACE[LATENCIES["turn"]]
+    lost[Refusal.CLOCK_BACKWARDS] += int(np.count_nonzero(whole_s < 0))
+    sums[:, whole] = np.where(is_told[:, whole], sums[:, whole], np.maximum(whole_s, 0.0))
+    is_told[:, whole] |= whole_s >= 0
+    for name, kind in (("is_error", Exception), ("is_cancelled", CancelledError)):
+        sums[:, _PLACE[name]] += [row[-1] is not None and issubclass(row[-1], kind) for row in rows]
+    return {name: _column(name, sums[:, at], is_told[:, at]) for name, at in _PLACE.items()}, lost
+
+
+def _sound_values(rows: list[list[Any]]) -> tuple[NDArray[np.int64], Floats, Counter[Refusal]]:
+    """What may be counted of what was told: the place of each value (row by row, fact by fact), and the value."""
+    end = HEAD + STEP * VALUES_MAX
+    told = [row[HEAD : min(end, len(row) - TAIL)] for row in rows]
+    flat = list(chain.from_iterable(told))
+    counts = np.fromiter(map(len, told), np.int64, len(told)) // STEP
+    codes = np.fromiter(map(_CODES.get, flat[::STEP], repeat(_UNKNOWN)), np.int64, len(flat) // STEP)
+    begins, ends = _numbers(flat[1::STEP], codes), _numbers(flat[2::STEP], codes)
+    codes[np.fromiter((each is None for each in flat[2::STEP]), np.bool_, len(codes))] = _NOTHING
+    values = ends - begins
+    is_sound, lost = _judged(codes, values, is_timed=begins > 0)
+    lost[Refusal.TOO_LARGE] += sum(len(row) - TAIL - end for row in rows if len(row) - TAIL > end) // STEP
+    return (np.repeat(np.arange(len(rows)), counts) * len(FACTS) + codes)[is_sound], values[is_sound], lost
+
+
+def _judged(codes: NDArray[np.int64], values: Floats, is_timed: Flags) -> tuple[Flags, Counter[Refusal]]:
+    """Which values may be counted, and how many may not, each under one reason."""
+    is_known, is_finite = codes >= 0, np.isfinite(values)
+    is_judged, is_negative = is_known & is_finite, values < 0
+    is_large = values > _LARGEST[codes]
+    lost = {
+        Refusal.MALFORMED: codes == _MALFORMED,
+        Refusal.UNKNOWN_FIELD: codes == _UNKNOWN,
+        Refusal.NOT_FINITE: is_known & ~is_finite,
+        Refusal.CLOCK_BACKWARDS: is_judged & is_negative & is_timed,
+        Refusal.NEGATIVE: is_judged & is_negative & ~is_timed,
+        Refusal.TOO_LARGE: is_judged & is_large,
+    }
+    counts = Counter({reason: int(np.count_nonzero(broken)) for reason, broken in lost.items()})
+    return is_judged & ~is_negative & ~is_large, counts
+
+
+def _numbers(values: list[Any], codes: NDArray[np.int64]) -> Floats:
+    """The values as floats; where one is no number, its code says so from now on."""
+    try:
+        return np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        is_number = np.fromiter((each is None or isinstance(each, int | float) for each in values), np.bool_)
+        codes[~is_number] = _MALFORMED
+        return np.fromiter((_float(each) for each in values), np.float64, len(values))
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) else np.nan
+    except OverflowError:
+        return np.inf
+
+
+def _column(name: str, sums: Floats, is_told: Flags) -> pl.Series:
+    dtype = TURN_COLUMNS[name]
+    if dtype == pl.Float64():
+        ms = sums * 1_000 if name in LATENCIES.values() else sums
+        return pl.Series(np.where(is_told, ms, np.nan)).fill_nan(None)
+    values = pl.Series(sums > 0) if dtype == pl.Boolean() else pl.Series(np.rint(sums).astype(np.int64))
+    if dtype == pl.Int64() or name in _KNOWN_OF_EVERY_TURN:
+        return values
+    return values.set(pl.Series(~is_told), None)

@@ -1,0 +1,132 @@
+"""One turn while it is served: what the serving thread pays for.
+
+A turn collects what is told of it in one flat list and, when it ends, hands the list to the buffer. Nothing is looked
+up, checked or converted here: names, values and dimensions are judged later, by the thread that sends. There is no lock,
+since appending to a list or a deque is one step to every other thread, and nothing is global: a turn belongs to whoever
+holds it, so tasks and threads each have their own, and one turn may be passed to several of them.
+
+The list: session, defaults, dimensions, begin, then three entries for each thing that was told (its name, from, to), then
+the end and the class of the exception that ended it. A value that was told is one from zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+HEAD, TAIL, STEP = 4, 2, 3
+"""Entries before what was told, after it, and of each thing that was told."""
+
+
+class Buffer(Protocol):
+    """Where finished turns wait."""
+
+    clock: Callable[[], float]
+
+    def put(self, row: list[Any]) -> None: ...
+
+    def missed(self, what: str) -> None: ...
+
+
+class Turn:
+    """One turn, from the end of the user's speech to the end of the answer. Use as a context manager, async or not.
+
+    A turn that ends with an exception is an error; the exception passes through. No method raises.
+    """
+
+    __slots__ = ("_buffer", "_last", "_row", "_tell", "clock")
+
+    def __init__(self, buffer: Buffer, session: object, defaults: object, dimensions: dict[str, Any]) -> None:
+        self._buffer = buffer
+        self.clock = clock = buffer.clock
+        self._last = began = clock()
+        self._row = row = [session, defaults, dimensions, began]
+        self._tell: Callable[[tuple[object, object, object]], None] | None = row.extend
+
+    def stage(self, name: str) -> Stage:
+        """Times a part of the turn from now to the end of the `with` block. Timed twice, it adds up."""
+        return Stage(self, name)
+
+    def mark(self, name: str) -> None:
+        """The part `name` ends now; it began where the part before it ended, or with the turn."""
+        now = self.clock()
+        self.tell(name, self._last, now)
+        self._last = now
+
+    def reached(self, name: str) -> None:
+        """The whole `name` (`first_audio`, `heard`) is reached now; it began with the turn."""
+        self.tell(name, self._row[3], self.clock())
+
+    def took(self, name: str, milliseconds: float) -> None:
+        """A stage that somebody else has timed."""
+        try:
+            self.tell(name, 0.0, milliseconds / 1_000)
+        except Exception:
+            self._buffer.missed("malformed")
+
+    def note(self, **facts: float | bool) -> None:
+        """Amounts (`tokens_in=812`) and outcomes (`is_abandoned=True`). What is noted twice adds up, or is true once."""
+        for name, value in facts.items():
+            self.tell(name, 0, value)
+
+    def tell(self, name: object, begins: object, ends: object) -> None:
+        """Keeps one value, or counts that it came after the turn's end."""
+        try:
+            self._tell((name, begins, ends))  # type: ignore[misc]  # None once the turn has ended.
+        except Exception:
+            self._buffer.missed("after_end")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if self._tell is None:
+                self._buffer.missed("after_end")
+                return
+            self._tell = None
+            row = self._row
+            row.append(self.clock())
+            row.append(kind)
+            self._buffer.put(row)
+        except Exception:
+            self._buffer.missed("internal")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, at)
+
+
+class Stage:
+    """The timer of one stage; an exception inside of it ends the stage and passes through."""
+
+    __slots__ = ("_began", "_name", "_turn")
+
+    def __init__(self, turn: Turn, name: str) -> None:
+        self._turn = turn
+        self._name = name
+        self._began = turn.clock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        # What Turn.tell() does, written out: this runs five times a turn.
+        turn = self._turn
+        try:
+            turn._tell((self._name, self._began, turn.clock()))  # type: ignore[misc]
+        except Exception:
+            turn._buffer.missed("after_end")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, at)

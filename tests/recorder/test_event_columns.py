@@ -1,0 +1,113 @@
+"""Observations that are no turns: streams, duplex events, samples, labels, bills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers.collector import Collector
+from producers.duplex import sift_duplex
+from producers.observation_batches import KINDS
+from tests.recorder.hosts import START_S, FakeCollector, Host
+
+START_MS = int(START_S * 1_000)
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host(None, FakeCollector())
+
+
+def rows(host: Host, kind: str) -> list[dict[str, Any]]:
+    host.cycle()
+    table = host.collector.rows(kind)
+    assert table.schema == KINDS[kind]
+    return table.to_dicts()
+
+
+def test_a_stream_has_its_dimensions_when_it_starts_and_needs_none_when_it_ends(host: Host) -> None:
+    host.event("streams", "call-1", is_start=True)
+    host.time.pass_s(2)
+    host.event("streams", "call-1", is_start=False, route="No Such Route!")
+    started, ended = rows(host, "streams")
+    assert (started["is_start"], started["route"], started["at_ms"]) == (True, "support", START_MS)
+    assert (ended["is_start"], ended["route"], ended["at_ms"]) == (False, None, START_MS + 2_000)
+    assert started["session"] == ended["session"]
+
+
+def test_a_collector_counts_the_streams_that_a_recorder_tells_it_of(host: Host) -> None:
+    host.event("streams", "call-1", is_start=True)
+    host.event("streams", "call-2", is_start=True)
+    host.event("streams", "call-1", is_start=False)
+    host.cycle()
+    regional = Collector("c", "eu-west-1", 1, START_MS)
+    regional.observe_streams(host.collector.rows("streams"))
+    assert list(regional.close(START_MS + 20_000))
+    assert len(regional._live) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("barge_in", {"stopped_after_ms": 250.0, "detected_after_ms": 90}),
+        ("interruption", {"was_stopped": True, "answered_new_intent": False}),
+        ("playback", {"frames_played": 40, "gaps_ms": [10.0, 61.5]}),
+        ("action", {"safety_lead_ms": -3.0}),
+        ("micro_turn", {}),
+    ],
+)
+def test_a_duplex_event_is_one_that_a_collector_takes(host: Host, kind: str, values: dict[str, Any]) -> None:
+    host.event("duplex", "call-1", duplex_event=kind, **values)
+    (row,) = rows(host, "duplex")
+    assert row["duplex_event"] == kind
+    assert {name: row[name] for name in values} == values
+    assert sift_duplex(host.collector.rows("duplex")).refused == 0
+
+
+def test_a_sample_of_an_engine_names_its_host_and_needs_no_session(host: Host) -> None:
+    host.event("queues", queue="llm_first_token", depth=7, kv_blocks=100, kv_blocks_used=float("nan"))
+    host.event("queues", queue="llm_first_token", depth=2, host="engine-2")
+    host.event("queues", queue="what the user said", depth=2)
+    first, second = rows(host, "queues")
+    assert (first["host"], first["depth"], first["kv_blocks"], first["kv_blocks_used"]) == ("host-1", 7, 100, None)
+    assert second["host"] == "engine-2"
+    totals = host.tally.totals()
+    assert (totals["queues_dropped_outside_vocabulary"], totals["values_not_finite"]) == (1, 1)
+
+
+def test_a_label_of_yesterday_keeps_its_time_and_needs_a_session(host: Host) -> None:
+    host.event("quality", "call-1", at_ms=START_MS - 86_400_000, consent="granted", words=120, word_errors=6)
+    host.event("quality", None, consent="granted", words=120, word_errors=6)
+    (row,) = rows(host, "quality")
+    assert (row["at_ms"], row["words"], row["accent"]) == (START_MS - 86_400_000, 120, "*")
+    assert host.tally.totals()["quality_dropped_no_session"] == 1
+
+
+def test_a_cost_may_be_of_no_session_at_all(host: Host) -> None:
+    place = {"model_version": "m-7b", "gpu_type": "h100", "purchase": "spot"}
+    host.event("costs", None, gpu_reserved_ms=1_000, **place)
+    host.event("costs", "call-1", gpu_used_ms=300, **place)
+    idle, used = rows(host, "costs")
+    assert (idle["session"], idle["gpu_reserved_ms"]) == (None, 1_000)
+    assert used["session"] is not None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"duplex_event": "barge_in", "stopped_after_ms": "soon"},
+        {"duplex_event": "interruption", "was_stopped": "yes"},
+        {"duplex_event": "playback", "frames_played": 3, "gaps_ms": 5},
+        {"duplex_event": "micro_turn", "at_ms": "now"},
+        {"duplex_event": ["a list"]},
+    ],
+)
+def test_an_observation_of_which_nothing_can_be_made_drops_alone(host: Host, values: dict[str, Any]) -> None:
+    host.event("duplex", duplex_event="micro_turn")
+    host.event("duplex", **values)
+    host.event("duplex", duplex_event="micro_turn", context_age_ms=30.0)
+    assert len(rows(host, "duplex")) == 2
+    totals = host.tally.totals()
+    assert totals["duplex_dropped_malformed"] == 1
+    assert totals["duplex_seen"] == 3

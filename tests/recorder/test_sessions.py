@@ -1,0 +1,63 @@
+"""Sessions: opaque, the same on every host of a region, and each with one collector."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from producers.recorder.sessions import SessionHashes, chosen
+from schemas.failures import BadInput
+from tests.recorder.hosts import KEY, FakeCollector, Host
+
+THREE = ("http://a:9465", "http://b:9465", "http://c:9465")
+
+
+def test_hashes_are_the_same_with_the_same_key_and_others_with_another() -> None:
+    names = ["call-1", b"call-1", "call-2", 7, "7"]
+    hashes = SessionHashes(KEY).of(names)
+    assert SessionHashes(KEY).of(names).tolist() == hashes.tolist()
+    assert not set(SessionHashes(KEY + b"!").of(names).tolist()) & set(hashes.tolist())
+    assert len(set(hashes.tolist())) == 3, "text, its bytes and its number name the same session"
+
+
+def test_a_key_that_can_be_guessed_is_refused() -> None:
+    with pytest.raises(BadInput, match="16 to 64 bytes"):
+        SessionHashes(b"short")
+
+
+def test_sessions_spread_evenly_and_only_those_of_a_lost_collector_move() -> None:
+    sessions = SessionHashes(KEY).of([f"call-{number}" for number in range(30_000)])
+    before = chosen(sessions, THREE)
+    assert np.all(np.abs(np.bincount(before) - 10_000) < 500)
+    after = chosen(sessions, THREE[:2])
+    stayed = before < 2
+    assert np.array_equal(after[stayed], before[stayed])
+
+
+def test_the_order_in_which_collectors_are_named_does_not_matter() -> None:
+    sessions = SessionHashes(KEY).of(list(range(1_000)))
+    there = [THREE[place] for place in chosen(sessions, THREE)]
+    assert [THREE[::-1][place] for place in chosen(sessions, THREE[::-1])] == there
+
+
+def test_all_of_a_session_comes_to_one_collector_and_samples_to_the_recorders_own() -> None:
+    host = Host(None, FakeCollector(), addresses=THREE)
+    for _ in range(3):
+        host.turns(60)
+        host.event("queues", queue="retrieval", depth=3)
+        for number in range(60):
+            host.event("streams", f"call-{number}", is_start=True)
+        host.cycle()
+    places: dict[int, set[str]] = {}
+    samples = set()
+    for (address, _, _, kind, _), batch in host.collector.taken.items():
+        if kind == "queues":
+            samples.add(address)
+            continue
+        for session in batch.rows["session"]:
+            places.setdefault(session, set()).add(address)
+    assert len(places) == 60
+    assert {len(addresses) for addresses in places.values()} == {1}
+    assert {address for (address,) in places.values()} == set(THREE)
+    assert len(samples) == 1
+    assert all(host.collector.sequences(1, address) == [0, 1, 2] for address in THREE)

@@ -1,0 +1,251 @@
+"""What a host tells of a turn becomes that turn's row, whichever task or thread tells it; nothing reaches the host back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from producers.collector import Collector
+from producers.observations import TURN_COLUMNS
+from tests.producers.worlds import rows_of
+from tests.recorder.hosts import START_S, FakeCollector, HeldClock, Host
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host(None, FakeCollector())
+
+
+def rows(host: Host) -> list[dict[str, Any]]:
+    """Every turn that a collector has, after a round of sending."""
+    host.cycle()
+    return host.collector.rows().to_dicts()
+
+
+def test_stages_marks_wholes_and_notes_become_columns(host: Host) -> None:
+    with host.turn("call-1", language="de", device_class="phone") as turn:
+        with turn.stage("queue_wait"):
+            host.time.pass_s(0.010)
+        host.time.pass_s(0.005)
+        turn.mark("asr_first_partial")
+        host.time.pass_s(0.200)
+        turn.mark("llm_first_token")
+        turn.took("vad", 2.5)
+        turn.reached("first_audio")
+        host.time.pass_s(0.5)
+        turn.note(tokens_in=812, tokens_out=60, is_success=True, jitter_ms=3.25)
+    (row,) = rows(host)
+    assert row["queue_wait_ms"] == pytest.approx(10)
+    assert row["asr_first_partial_ms"] == pytest.approx(15), "a mark begins where the mark before it ended"
+    assert row["llm_first_token_ms"] == pytest.approx(200)
+    assert row["vad_ms"] == pytest.approx(2.5)
+    assert row["first_audio_ms"] == pytest.approx(215)
+    assert row["turn_ms"] == pytest.approx(715)
+    assert (row["tokens_in"], row["tokens_out"], row["audio_in_ms"]) == (812, 60, 0)
+    assert (row["is_success"], row["is_error"], row["is_privacy_error"]) == (True, False, None)
+    assert row["jitter_ms"] == 3.25
+    assert row["ended_at_ms"] == int((START_S + 0.715) * 1_000)
+    assert (row["region"], row["language"], row["tenant"]) == ("eu-west-1", "de", "*")
+    assert list(row) == list(TURN_COLUMNS)
+
+
+def test_what_is_told_twice_adds_up(host: Host) -> None:
+    with host.turn() as turn:
+        for _ in range(2):
+            with turn.stage("retrieval"):
+                host.time.pass_s(0.020)
+            turn.note(tokens_out=5, is_handoff=True)
+        turn.note(is_handoff=False)
+    (row,) = rows(host)
+    assert row["retrieval_ms"] == pytest.approx(40)
+    assert (row["tokens_out"], row["is_handoff"]) == (10, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_error", "is_cancelled"),
+    [(ValueError, True, False), (asyncio.CancelledError, False, True), (KeyboardInterrupt, False, False)],
+)
+def test_an_exception_passes_through_and_says_how_the_turn_ended(
+    host: Host, error: type[BaseException], is_error: bool, is_cancelled: bool
+) -> None:
+    with pytest.raises(error), host.turn() as turn, turn.stage("retrieval"):
+        raise error
+    (row,) = rows(host)
+    assert (row["is_error"], row["is_cancelled"]) == (is_error, is_cancelled)
+    assert row["retrieval_ms"] == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (float("nan"), "not_finite"),
+        (float("inf"), "not_finite"),
+        (-1, "negative"),
+        (10**400, "not_finite"),
+        (2.0**60, "too_large"),
+        ("a secret", "malformed"),
+        ([1.0], "malformed"),
+    ],
+)
+def test_a_value_that_cannot_be_is_dropped_and_counted_and_the_turn_goes_on(
+    host: Host, value: Any, reason: str
+) -> None:
+    with host.turn() as turn:
+        turn.note(tokens_in=value, tokens_out=7)
+        turn.took("retrieval", value if isinstance(value, float) else 1.0)
+    with host.turn() as turn:
+        turn.note(tokens_in=3)
+    first, second = rows(host)
+    assert (first["tokens_in"], first["tokens_out"], second["tokens_in"]) == (0, 7, 3)
+    lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
+    assert lost == {f"values_{reason}": 2 if isinstance(value, float) else 1}
+
+
+def test_what_nobody_declared_is_counted_and_never_sent(host: Host) -> None:
+    with host.turn(prompt="a secret", language="en") as turn:
+        turn.note(transcript=3)
+        with turn.stage("thinking"):
+            pass
+    (row,) = rows(host)
+    assert host.tally.totals()["values_unknown_field"] == 3
+    assert "a secret" not in str(row)
+
+
+def test_nothing_is_known_of_an_amount_that_was_told_as_none(host: Host) -> None:
+    with host.turn() as turn:
+        turn.note(is_success=None, tokens_in=None)
+    (row,) = rows(host)
+    assert row["is_success"] is None
+    assert not [name for name in host.tally.totals() if name.startswith("values_")]
+
+
+@pytest.mark.parametrize("session", [["a list"], {}, 1.5, object()])
+def test_a_session_that_is_none_drops_its_turn_alone(host: Host, session: Any) -> None:
+    for name in ("call-1", session, b"call-2", 3):
+        with host.turn(name):
+            pass
+    assert len(rows(host)) == 3
+    assert host.dropped() == {"malformed": 1}
+
+
+def test_text_in_a_dimension_is_refused_at_the_edge(host: Host) -> None:
+    with host.turn(route="write to ana@example.com"):
+        pass
+    with host.turn(route="sales"):
+        pass
+    assert [row["route"] for row in rows(host)] == ["sales"]
+    assert host.dropped() == {"outside_vocabulary": 1}
+    assert host.collector.told() == (2, 1)
+
+
+def test_what_comes_after_the_end_of_a_turn_is_counted(host: Host) -> None:
+    with host.turn() as turn:
+        late = turn.stage("playback")
+    with late:
+        pass
+    turn.mark("network")
+    turn.note(tokens_in=4)
+    turn.__exit__(None, None, None)
+    (row,) = rows(host)
+    assert (row["playback_ms"], row["network_ms"], row["tokens_in"]) == (None, None, 0)
+    assert host.tally.totals()["values_after_end"] == 4
+
+
+def test_a_turn_that_is_told_without_end_is_cut_off(host: Host) -> None:
+    with host.turn() as turn:
+        for _ in range(300):
+            turn.note(tokens_in=1)
+    assert rows(host)[0]["tokens_in"] == 256
+    assert host.tally.totals()["values_too_large"] == 44
+
+
+def test_a_monotonic_clock_that_goes_back_is_no_duration(host: Host) -> None:
+    with host.turn() as turn, turn.stage("retrieval"):
+        host.time.monotonic_s -= 5
+    (row,) = rows(host)
+    assert (row["retrieval_ms"], row["turn_ms"]) == (None, None)
+    assert host.tally.totals()["values_clock_backwards"] == 2
+
+
+def test_a_full_buffer_drops_what_is_new_and_counts_it() -> None:
+    host = Host(None, FakeCollector(), rows_max=5)
+    host.turns(8)
+    host.event("streams", "call-1", is_start=True)
+    assert len(rows(host)) == 5
+    assert host.dropped() == {"buffer_full": 3}
+    assert host.collector.told() == (8, 3)
+    host.turns(2)
+    assert len(rows(host)) == 7, "there is room again"
+
+
+def test_tasks_have_turns_of_their_own_and_may_share_one(host: Host) -> None:
+    async def stage_of(turn: Any, name: str, pause: asyncio.Event) -> None:
+        async with turn.stage(name):
+            await pause.wait()
+
+    async def serve(number: int) -> None:
+        async with host.turn(f"call-{number}") as turn:
+            pause = asyncio.Event()
+            turn.note(tokens_in=number)
+            both = asyncio.gather(stage_of(turn, "retrieval", pause), stage_of(turn, "orchestration", pause))
+            await asyncio.sleep(0)
+            pause.set()
+            await both
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(serve(number) for number in range(50)))
+
+    asyncio.run(all_at_once())
+    told = rows(host)
+    assert sorted(row["tokens_in"] for row in told) == list(range(50))
+    assert all(row["retrieval_ms"] is not None and row["orchestration_ms"] is not None for row in told)
+    assert len({row["session"] for row in told}) == 50
+
+
+def test_threads_lose_nothing_while_the_sender_takes() -> None:
+    host = Host(None, FakeCollector(), rows_max=1_000_000)
+
+    def serve(thread: int) -> None:
+        for number in range(2_000):
+            with host.turn(f"{thread}-{number}") as turn, turn.stage("retrieval"):
+                pass
+
+    threads = [threading.Thread(target=serve, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        host.cycle()
+    host.cycle()
+    assert len(set(host.collector.rows()["session"])) == 8_000
+
+
+def test_a_host_that_changes_its_dimensions_mid_window_counts_each_turn_where_it_began(tmp_path: Path) -> None:
+    """Turns keep the dimensions that held when they began; the window's frame has both cells, and every turn once."""
+    host = Host(tmp_path, FakeCollector(), HeldClock(wall_s=START_S // 60 * 60))
+    began_before = host.turn("call-0")
+    host.turns(10)
+    host.defaults = host.defaults.changed({"bundle": "v2"})
+    host.turns(5)
+    with began_before:
+        pass
+    host.cycle()
+    regional = Collector("c", "eu-west-1", 1, int(host.time.wall_s - 60) * 1_000)
+    regional.observe_turns(host.collector.rows())
+    told = rows_of(regional.close(int(host.time.wall_s + 60) * 1_000), "turns")
+    assert dict(zip(told["bundle"], told["turns"], strict=True)) == {"v1": 11, "v2": 5}
+
+
+def test_sums_are_exact_for_any_mix_of_turns(host: Host) -> None:
+    """Columns of many turns at once agree with turns told one by one."""
+    dice = np.random.default_rng(7)
+    tokens = dice.integers(0, 1_000, (200, 3))
+    for three in tokens.tolist():
+        with host.turn() as turn:
+            for count in three[: three[0] % 4]:
+                turn.note(tokens_in=count)
+    assert [row["tokens_in"] for row in rows(host)] == [sum(three[: three[0] % 4]) for three in tokens.tolist()]
