@@ -65,8 +65,9 @@ class Turn:
         except Exception:
             self._buffer.missed("malformed")
 
-    def note(self, **facts: float | bool) -> None:
-        """Amounts (`tokens_in=812`) and outcomes (`is_abandoned=True`). What is noted twice adds up, or is true once."""
+    def note(self, **facts: float | bool | None) -> None:
+        """Amounts (`tokens_in=812`) and outcomes (`is_abandoned=True`). What is noted twice adds up, or is
+        true once; `None` says nothing."""
         for name, value in facts.items():
             self.tell(name, 0, value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,16 @@ def test_a_host_that_changes_its_dimensions_mid_window_counts_each_turn_where_it
     regional.observe_turns(host.collector.rows())
     told = rows_of(regional.close(int(host.time.wall_s + 60) * 1_000), "turns")
     assert dict(zip(told["bundle"], told["turns"], strict=True)) == {"v1": 11, "v2": 5}
+
+
+def test_a_turn_leaves_no_garbage_behind(host: Host) -> None:
+    """No reference cycles: collecting them would stop the serving thread."""
+    host.turns(10)
+    gc.collect()
+    for _ in range(100):
+        with host.turn() as turn, turn.stage("retrieval"):
+            turn.note(tokens_in=3)
+    assert gc.collect() == 0
 
 
 def test_sums_are_exact_for_any_mix_of_turns(host: Host) -> None:

@@ -1,0 +1,190 @@
+"""The spool: what no collector has taken waits on disk, in order, within a bound, past the end of its process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producers.observation_batches import Answer
+from tests.recorder.hosts import FakeCollector, HeldClock, Host
+
+AWAY = Answer(0)
+
+
+def files(root: Path) -> list[Path]:
+    return sorted(root.glob("*/*.batch"))
+
+
+def recorded_while_away(root: Path, collector: FakeCollector, rounds: int, incarnation: int = 1, **more: Any) -> Host:
+    collector.answer = AWAY
+    host = Host(root, collector, incarnation=incarnation, **more)
+    for _ in range(rounds):
+        host.turns(10)
+        host.cycle()
+    return host
+
+
+def test_what_a_killed_process_left_is_sent_by_the_next_under_its_own_numbers(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    recorded_while_away(tmp_path, collector, 5).killed()
+    collector.answer = None
+    second = Host(tmp_path, collector, incarnation=2)
+    second.turns(3)
+    second.cycle()
+    assert collector.sequences(incarnation=1) == [0, 1, 2, 3, 4]
+    assert collector.sequences(incarnation=2) == [0]
+    assert len(collector.rows()) == 53
+    second.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_lives_keeps_its_folder_to_itself(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    first = recorded_while_away(tmp_path, collector, 2)
+    collector.answer = None
+    Host(tmp_path, collector, incarnation=2).cycle(60)
+    assert collector.taken == {}
+    first.cycle(60)
+    assert collector.sequences(incarnation=1) == [0, 1]
+
+
+def test_what_is_new_waits_behind_what_is_old(tmp_path: Path) -> None:
+    """Numbers arrive in order although the collector comes back between two rounds."""
+    collector = FakeCollector()
+    host = recorded_while_away(tmp_path, collector, 4)
+    collector.answer = None
+    host.turns(10)
+    host.cycle(0.0)
+    assert collector.taken == {}, "it is not asked again yet"
+    host.turns(10)
+    host.cycle(60)
+    assert collector.sequences(incarnation=1) == [0, 1, 2, 3, 4, 5]
+    assert files(tmp_path) == []
+
+
+def test_a_full_spool_drops_the_oldest_and_tells_with_the_next_batch(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    host = recorded_while_away(tmp_path, collector, 12, spool_bytes_max=30_000)
+    waiting = files(tmp_path)
+    assert sum(path.stat().st_size for path in waiting) <= 30_000
+    lost = 12 - len(waiting)
+    assert lost > 2
+    assert host.dropped() == {"spool_full": 10 * lost}
+    collector.answer = None
+    host.cycle(60)
+    assert collector.sequences(incarnation=1) == list(range(lost, 13)), "the last one tells of drops alone"
+    assert collector.told() == (120, 10 * lost)
+
+
+def test_what_a_killed_process_had_dropped_is_told_by_the_next(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    recorded_while_away(tmp_path, collector, 12, spool_bytes_max=30_000).killed()
+    left = len(files(tmp_path))
+    collector.answer = None
+    Host(tmp_path, collector, incarnation=2).cycle(60)
+    assert len(collector.rows()) == 10 * left
+    assert collector.told() == (120, 120 - 10 * left)
+
+
+def test_when_all_of_a_dead_process_is_dropped_the_next_one_tells_it(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    recorded_while_away(tmp_path, collector, 3, spool_bytes_max=30_000).killed()
+    second = recorded_while_away(tmp_path, collector, 12, incarnation=2, spool_bytes_max=30_000)
+    collector.answer = None
+    second.cycle(60)
+    second.cycle(60)
+    assert collector.sequences(incarnation=1) == []
+    assert len(collector.rows()) + second.dropped()["spool_full"] == 150
+    assert collector.told() == (150, second.dropped()["spool_full"])
+
+
+def test_a_file_that_was_damaged_is_dropped_and_counted(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    host = recorded_while_away(tmp_path, collector, 3)
+    first, second, _ = files(tmp_path)
+    first.write_bytes(first.read_bytes()[:-1] + b"!")
+    second.unlink()
+    collector.answer = None
+    host.cycle(60)
+    assert collector.sequences(incarnation=1) == [2, 3]
+    assert host.dropped() == {"spool_damaged": 20}
+    assert collector.told() == (30, 20)
+
+
+def test_files_that_are_none_are_passed_over_when_a_folder_is_taken_over(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    recorded_while_away(tmp_path, collector, 3).killed()
+    first, second, _ = files(tmp_path)
+    first.write_bytes(b"{}\n")
+    second.rename(second.with_name(f"{second.name}.part"))
+    (tmp_path / "notes.txt").write_text("not ours")
+    collector.answer = None
+    host = Host(tmp_path, collector, incarnation=2)
+    assert host.spool.damaged == 2
+    host.cycle()
+    assert collector.sequences(incarnation=1) == [2]
+
+
+def test_a_disk_that_cannot_be_written_drops_counted(tmp_path: Path) -> None:
+    collector = FakeCollector(answer=AWAY)
+    host = Host(tmp_path, collector)
+    for path in tmp_path.iterdir():
+        (path / "lock").unlink()
+        path.rmdir()
+    host.turns(10)
+    host.cycle()
+    assert host.dropped() == {"spool_unwritable": 10}
+    collector.answer = None
+    host.turns(10)
+    host.cycle(60)
+    assert collector.told() == (20, 10)
+
+
+def test_batches_for_a_collector_that_is_no_longer_named_are_given_to_no_other(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    recorded_while_away(tmp_path, collector, 2).killed()
+    collector.answer = None
+    host = Host(tmp_path, collector, incarnation=2, addresses=("http://another:9465",))
+    host.cycle(60)
+    assert collector.sequences(incarnation=1) == []
+    assert host.dropped() == {"collector_gone": 20}
+    assert collector.told() == (20, 20)
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [(AWAY, 6), (Answer(503), 6), (Answer(429, retry_after_s=20), 4)],
+    ids=["away", "broken", "full"],
+)
+def test_a_collector_that_is_away_is_asked_seldom(tmp_path: Path, answer: Answer, asked: int) -> None:
+    """After 1, 2, 4, 8, 16 and 30 s, or when it says."""
+    collector, time = FakeCollector(answer=answer), HeldClock()
+    host = Host(tmp_path, collector, time)
+    for _ in range(61):
+        host.turns(1)
+        host.cycle()
+    assert collector.asked == asked
+
+
+@pytest.mark.parametrize("status", [400, 413, 415])
+def test_a_batch_that_no_collector_will_ever_take_is_dropped_once(tmp_path: Path, status: int) -> None:
+    collector = FakeCollector(answer=Answer(status, error="No."))
+    host = Host(tmp_path, collector)
+    host.turns(10)
+    host.cycle()
+    assert (host.dropped(), files(tmp_path)) == ({"batch_refused": 10}, [])
+    collector.answer = None
+    host.turns(1)
+    host.cycle()
+    assert collector.told() == (11, 10)
+
+
+def test_what_a_collector_refuses_is_counted_apart() -> None:
+    host = Host(None, FakeCollector(answer=Answer(200, 7, {"negative": 2, "what a strange word": 1})))
+    host.turns(10)
+    host.cycle()
+    totals = host.tally.totals()
+    assert totals["turns_taken"] == 7
+    assert (totals["turns_refused_negative"], totals["turns_refused_other"]) == (2, 1)
