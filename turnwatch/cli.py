@@ -661,6 +661,20 @@ def bench_backtest(
     raise typer.Exit(run_backtest_bench(days, slices, seed))
 
 
+@bench.command("producer", epilog="Example: turnwatch bench producer --turns 1000000")
+def bench_producer(
+    turns: Annotated[
+        int, typer.Option(min=10_000, help="Turns of a minute that go through one collector.")
+    ] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=3, help="Rounds of 1,000 recorded turns, for each recorder.")] = 40,
+    seed: Seed = 7,
+) -> None:
+    """Cost of recording a turn, turns a minute through a collector, and bytes of a row, next to limits and peers."""
+    from turnwatch.bench.producer import run_producer
+
+    raise typer.Exit(run_producer(turns, rounds, seed))
+
+
 @bench.command("recovery", epilog="Example: turnwatch bench recovery --slices 5000 --slos 10 --days 3")
 def bench_recovery(
     slices: Annotated[int, typer.Option(min=10)] = 5_000,

@@ -30,6 +30,8 @@ from schemas.refusals import Refusal
 _REASONS = frozenset(Refusal)
 PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 30.0
 ANSWER_TIMEOUT_S = 5.0
+QUIET_S_MAX = 300.0
+"""A collector ends the streams of a recorder that it has not heard of for 15 min."""
 
 
 class Post(Protocol):
@@ -64,6 +66,7 @@ class Delivery:
         self._seen: Counter[tuple[str, str]] = Counter()
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._told_dropped: Counter[tuple[str, str]] = Counter()
+        self._heard_s = dict.fromkeys(addresses, monotonic())
         self._told: Counter[str] = Counter()
         self._patience = {address: _Patience() for address in addresses}
         self._lose_what_nobody_takes()
@@ -89,11 +92,16 @@ class Delivery:
                 if not self._is_due(address, deadline_s) or not self._is_sent(entry, deadline_s):
                     break
 
-    def tell_dropped(self, deadline_s: float, is_last: bool = False) -> None:
-        """Tells collectors of drops that no batch has told them of, where none waits; at the end in any case."""
+    def tell(self, deadline_s: float, is_last: bool = False) -> None:
+        """Tells collectors, without any rows, of drops that no batch has told them of, and after a while that we live.
+
+        Where nothing waits, that is; at the end in any case.
+        """
         for address, kind in sorted({*self._dropped, *self._sequences}):
             is_free = not self._spool.waiting(address) and self._is_due(address, deadline_s)
-            if self._dropped_of(address, kind) > self._told_dropped[address, kind] and (is_free or is_last):
+            is_news = self._dropped_of(address, kind) > self._told_dropped[address, kind]
+            is_quiet = self._monotonic() - self._heard_s[address] >= QUIET_S_MAX and not is_last
+            if (is_news or is_quiet) and (is_free or is_last):
                 self.send(address, kind, pl.DataFrame(schema=KINDS[kind]), deadline_s)
 
     def try_at_once(self) -> None:
@@ -149,6 +157,7 @@ class Delivery:
             self._wait(batch.address, answer)
             return False
         self._patience[batch.address] = _Patience()
+        self._heard_s[batch.address] = self._monotonic()
         if answer.is_taken:
             self._told[batch.stream] = batch.lost
             self._count(batch, answer)

@@ -93,7 +93,7 @@ class Recorder:
 
     def turn(self, session: object = None, **dimensions: Any) -> Turn:
         """A turn of this session that begins now. It keeps the dimensions that hold now, whatever is changed later."""
-        return Turn(self._buffer, session, self._defaults, dimensions)
+        return Turn.beginning(self._buffer, session, self._defaults, dimensions)
 
     def stream(self, session: object, **dimensions: Any) -> Stream:
         """A call of this session: it starts with the `with` block and ends with it."""

@@ -52,7 +52,7 @@ class Sender:
             self._delivery.count_dropped(self._home, kind, count)
         for kind, rows in {TURNS: turns, **events}.items():
             self._send(kind, rows, deadline_s)
-        self._delivery.tell_dropped(deadline_s, is_last)
+        self._delivery.tell(deadline_s, is_last)
         self._event_time.read_again()
 
     def _send(self, kind: str, rows: Rows, deadline_s: float) -> None:

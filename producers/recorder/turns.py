@@ -2,8 +2,10 @@
 
 A turn collects what is told of it in one flat list and, when it ends, hands the list to the buffer. Nothing is looked
 up, checked or converted here: names, values and dimensions are judged later, by the thread that sends. There is no lock,
-since appending to a list or a deque is one step to every other thread, and nothing is global: a turn belongs to whoever
+since extending a list and appending to a deque are single steps to every other thread, and nothing is global: a turn belongs to whoever
 holds it, so tasks and threads each have their own, and one turn may be passed to several of them.
+
+Clocks are called by a local name, since Python looks up the method of an object with slots anew each time.
 
 The list: session, defaults, dimensions, begin, then three entries for each thing that was told (its name, from, to), then
 the end and the class of the exception that ended it. A value that was told is one from zero.
@@ -14,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
+
+_new = object.__new__
 
 HEAD, TAIL, STEP = 4, 2, 3
 """Entries before what was told, after it, and of each thing that was told."""
@@ -35,18 +39,32 @@ class Turn:
     A turn that ends with an exception is an error; the exception passes through. No method raises.
     """
 
-    __slots__ = ("_buffer", "_last", "_row", "_tell", "clock")
+    __slots__ = ("_began", "_buffer", "_last", "_row", "clock")
 
-    def __init__(self, buffer: Buffer, session: object, defaults: object, dimensions: dict[str, Any]) -> None:
-        self._buffer = buffer
-        self.clock = clock = buffer.clock
-        self._last = began = clock()
-        self._row = row = [session, defaults, dimensions, began]
-        self._tell: Callable[[tuple[object, object, object]], None] | None = row.extend
+    _buffer: Buffer
+    _row: list[Any] | None
+    _began: float
+    _last: float
+    clock: Callable[[], float]
+
+    @staticmethod
+    def beginning(buffer: Buffer, session: object, defaults: object, dimensions: dict[str, Any]) -> Turn:
+        """A turn that begins now."""
+        turn = _new(Turn)  # Calling a class with `__init__` would cost half as much again.
+        turn._buffer = buffer
+        turn.clock = clock = buffer.clock
+        turn._began = turn._last = began = clock()
+        turn._row = [session, defaults, dimensions, began]
+        return turn
 
     def stage(self, name: str) -> Stage:
         """Times a part of the turn from now to the end of the `with` block. Timed twice, it adds up."""
-        return Stage(self, name)
+        stage = _new(Stage)
+        stage._turn = self
+        stage._name = name
+        clock = self.clock
+        stage._began = clock()
+        return stage
 
     def mark(self, name: str) -> None:
         """The part `name` ends now; it began where the part before it ended, or with the turn."""
@@ -56,7 +74,7 @@ class Turn:
 
     def reached(self, name: str) -> None:
         """The whole `name` (`first_audio`, `heard`) is reached now; it began with the turn."""
-        self.tell(name, self._row[3], self.clock())
+        self.tell(name, self._began, self.clock())
 
     def took(self, name: str, milliseconds: float) -> None:
         """A stage that somebody else has timed."""
@@ -74,7 +92,7 @@ class Turn:
     def tell(self, name: object, begins: object, ends: object) -> None:
         """Keeps one value, or counts that it came after the turn's end."""
         try:
-            self._tell((name, begins, ends))  # type: ignore[misc]  # None once the turn has ended.
+            self._row.extend((name, begins, ends))  # type: ignore[union-attr]  # None once the turn has ended.
         except Exception:
             self._buffer.missed("after_end")
 
@@ -83,14 +101,13 @@ class Turn:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            if self._tell is None:
+            row, self._row = self._row, None
+            if row is None:
                 self._buffer.missed("after_end")
                 return
-            self._tell = None
-            row = self._row
-            row.append(self.clock())
-            row.append(kind)
-            self._buffer.put(row)
+            clock, buffer = self.clock, self._buffer
+            row.extend((clock(), kind))
+            buffer.put(row)
         except Exception:
             self._buffer.missed("internal")
 
@@ -108,10 +125,9 @@ class Stage:
 
     __slots__ = ("_began", "_name", "_turn")
 
-    def __init__(self, turn: Turn, name: str) -> None:
-        self._turn = turn
-        self._name = name
-        self._began = turn.clock()
+    _turn: Turn
+    _name: str
+    _began: float
 
     def __enter__(self) -> Self:
         return self
@@ -119,8 +135,9 @@ class Stage:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         # What Turn.tell() does, written out: this runs five times a turn.
         turn = self._turn
+        clock = turn.clock
         try:
-            turn._tell((self._name, self._began, turn.clock()))  # type: ignore[misc]
+            turn._row.extend((self._name, self._began, clock()))  # type: ignore[union-attr]
         except Exception:
             turn._buffer.missed("after_end")
 

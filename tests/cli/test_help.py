@@ -22,6 +22,7 @@ COMMANDS = (
     "bench faults",
     "bench fuzz",
     "bench recovery",
+    "bench producer",
     "bench backtest",
     "bench burn",
     "bench detection",

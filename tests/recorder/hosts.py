@@ -108,7 +108,7 @@ class Host:
         self.sender = Sender(self.name, self.addresses, self.buffer, sessions, EventTime(clock), delivery, self.tally)
 
     def turn(self, session: object = "call-1", **dimensions: Any) -> Turn:
-        return Turn(self.buffer, session, self.defaults, dimensions)
+        return Turn.beginning(self.buffer, session, self.defaults, dimensions)
 
     def turns(self, count: int) -> None:
         for number in range(count):

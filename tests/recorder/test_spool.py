@@ -188,3 +188,15 @@ def test_what_a_collector_refuses_is_counted_apart() -> None:
     totals = host.tally.totals()
     assert totals["turns_taken"] == 7
     assert (totals["turns_refused_negative"], totals["turns_refused_other"]) == (2, 1)
+
+
+def test_a_recorder_with_nothing_to_say_says_that_it_lives() -> None:
+    """Or a collector would end the call that has been quiet for a quarter of an hour."""
+    collector = FakeCollector()
+    host = Host(None, collector)
+    host.event("streams", "call-1", is_start=True)
+    for _ in range(15):
+        host.cycle(60)
+    assert collector.sequences(1, kind="streams") == [0, 1, 2]
+    assert [len(batch.rows) for batch in collector.taken.values()] == [1, 0, 0]
+    assert collector.told("streams") == (1, 0)
