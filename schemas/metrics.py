@@ -1,4 +1,4 @@
-"""The counters and gauges that a worker shows at `/metrics`, each declared once.
+"""The counters and gauges that a worker, and a collector, show at `/metrics`, each declared once.
 
 Names follow Prometheus conventions: base units, `_total` for counters.
 """
@@ -135,3 +135,40 @@ class WorkerMetrics:
         )
         self.slo_counters = SloCounters(slo_slices_max)
         registry.register(self.slo_counters)
+
+
+class CollectorMetrics:
+    """What a collector counts. One instance a process; a test gives its own registry."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry = registry
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(f"turnwatch_collector_{name}", meaning, labels, registry=registry)
+
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(f"turnwatch_collector_{name}", meaning, registry=registry)
+
+        self.batches_taken = counter("batches_taken", "batches of recorders taken in, counted once", "kind")
+        self.batches_repeated = counter("batches_repeated", "batches that had been taken in before", "kind")
+        self.batches_refused = counter("batches_refused", "requests that were not taken, by HTTP status", "status")
+        self.observations_taken = counter("observations_taken", "observations taken in", "kind")
+        self.observations_refused = counter(
+            "observations_refused", "observations of taken batches that were refused", "kind", "reason"
+        )
+        self.columns_dropped = counter("columns_dropped", "unknown columns of newer recorders, dropped unread", "kind")
+        self.windows_closed = counter("windows_closed", "windows whose frames are on disk")
+        self.frames_sent = counter("frames_sent", "frames that Kafka has, repeats after a restart included", "family")
+        self.kafka_waiting_seconds = gauge(
+            "kafka_waiting_seconds", "how long Kafka has not taken frames; 0 while it does"
+        )
+        self.waiting_bytes = gauge("waiting_bytes", "bytes on disk that wait for windows to close, or for Kafka")
+        self.waiting_frames_bytes = gauge(
+            "waiting_frames_bytes", "those of them that are frames which Kafka does not have"
+        )
+        self.waiting_observations = gauge("waiting_observations", "observations that wait for windows to close")
+        self.recorders = gauge("recorders", "incarnations and kinds of recorders that are known")
+        self.clock_behind_seconds = gauge(
+            "clock_behind_seconds",
+            "how far the clock is behind the newest window that was closed; 0 unless it went back",
+        )

@@ -125,6 +125,21 @@ def worker(
     raise typer.Exit(run_worker(sink, accept_gap, accept_refused))
 
 
+@app.command(epilog="Example: turnwatch collector --name eu-west-1-collector-0 --region eu-west-1")
+def collector(
+    name: Annotated[str | None, typer.Option(help="Its name, unlike any other's; TURNWATCH_COLLECTOR__NAME.")] = None,
+    region: Annotated[str | None, typer.Option(help="Its region; TURNWATCH_COLLECTOR__REGION.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port; TURNWATCH_COLLECTOR__PORT.")] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Take nothing; close and send all that is left in its folder, and end.")
+    ] = False,
+) -> None:
+    """Take observations of a region's recorders over HTTP, and send frames: the privacy gate, exactly once."""
+    from turnwatch.collect import run_collector
+
+    raise typer.Exit(run_collector(name, region, port, finish))
+
+
 Since = Annotated[str | None, typer.Option(help="Only what was refused in this last while, such as 30m, 6h or 2d.")]
 OfReason = Annotated[str | None, typer.Option(help="Only what was refused for this reason.")]
 

@@ -89,6 +89,19 @@ class MetricsSettings(_Section):
     """Of how many slices, each counted once for every objective that watches it, SLO counters are shown."""
 
 
+class CollectorSettings(_Section):
+    name: str | None = None
+    """Of this collector alone, in the whole fleet; its frames carry it."""
+    region: str | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9_471
+    folder: Path | None = None
+    """Where its journal and outbox lie; a folder of its own in the run folder unless given."""
+    grace_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+    disk_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 1_024
+    rows_max: Annotated[int, Field(ge=20_000, le=50_000_000)] = 2_000_000
+
+
 class CapacitySettings(_Section):
     gpu_seconds_per_audio_second: Decimal | None = None
     target_utilization: Decimal = Decimal("0.7")
@@ -104,6 +117,7 @@ class Settings(BaseSettings):
     grafana: GrafanaSettings = GrafanaSettings()
     metrics: MetricsSettings = MetricsSettings()
     capacity: CapacitySettings = CapacitySettings()
+    collector: CollectorSettings = CollectorSettings()
     clock: Literal["wall", "watermark"] = "wall"
     instance: str | None = None
     """A worker's own stable name: killed and started anew, it goes on at once instead of after its old session."""

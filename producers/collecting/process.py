@@ -1,0 +1,129 @@
+"""The collector's process: opens its folder, listens, and ends within a bound when it is asked to.
+
+Asked to stop it takes nothing more, closes the windows that are due and sends what Kafka takes in time. The rest stays
+in its folder, and the next start goes on with it. Asked to finish it closes everything first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from producers.collecting.durable import DurableCollector, Limits
+from producers.collecting.engine import Connect, Engine
+from producers.collecting.server import application
+from producers.drive import Clock, WallClock
+from producers.transport import KafkaTransport
+from schemas.failures import BadInput
+from schemas.kafka import KafkaAddress
+from schemas.metrics import CollectorMetrics
+
+ANSWERING_S = 5.0
+"""How long requests that have begun may take once the process is asked to stop."""
+
+log = logging.getLogger("turnwatch.collector")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSettings:
+    """`producer` is unique in the fleet; `folder` belongs to it alone."""
+
+    producer: str
+    region: str
+    folder: Path
+    host: str
+    port: int
+    stop_within_s: float
+    limits: Limits = field(default_factory=Limits)
+
+
+async def collect(
+    settings: CollectorSettings,
+    connect: Connect,
+    stop: asyncio.Event,
+    clock: Clock | None = None,
+    metrics: CollectorMetrics | None = None,
+) -> None:
+    """Collects until `stop`. Raises `Foreseen` where folder or port cannot be used."""
+    clock = clock or WallClock()
+    core = await _opened(settings, clock)
+    try:
+        engine = Engine(core, clock, connect, metrics or CollectorMetrics())
+        await _serve(settings, engine, stop)
+        await engine.finish(max(1.0, settings.stop_within_s - ANSWERING_S - 1))
+    finally:
+        core.shut()
+
+
+async def finish(settings: CollectorSettings, connect: Connect, clock: Clock | None = None) -> int:
+    """Takes nothing, waits until all that is open can be closed, and sends it; returns how many turns are still held.
+
+    Raises `NotDelivered` where Kafka does not take everything: what is left is sent when it is called again.
+    """
+    clock = clock or WallClock()
+    core = await _opened(settings, clock)
+    try:
+        engine = Engine(core, clock, connect, CollectorMetrics())
+        await engine.close_everything()
+        await engine.send_the_rest()
+        return core.collector.held_turns
+    finally:
+        core.shut()
+
+
+async def _opened(settings: CollectorSettings, clock: Clock) -> DurableCollector:
+    core = await asyncio.to_thread(
+        DurableCollector.opened, settings.folder, settings.producer, settings.region, clock.now_ms(), settings.limits
+    )
+    _tell(core, settings)
+    return core
+
+
+def kafka(address: KafkaAddress) -> Connect:
+    return lambda: KafkaTransport(address)
+
+
+async def _serve(settings: CollectorSettings, engine: Engine, stop: asyncio.Event) -> None:
+    """Answers until `stop` or until the engine fails; the engine works until the last request is answered."""
+    is_closed = asyncio.Event()
+    working = asyncio.create_task(engine.run(is_closed))
+    runner = web.AppRunner(application(engine, stop), access_log=None, shutdown_timeout=ANSWERING_S)
+    await runner.setup()
+    try:
+        await _listen(runner, settings)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+    finally:
+        await runner.cleanup()
+        is_closed.set()
+        await working
+
+
+async def _listen(runner: web.AppRunner, settings: CollectorSettings) -> None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        raise BadInput(
+            f"The collector cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
+            "stop what listens there, or set TURNWATCH_COLLECTOR__HOST or TURNWATCH_COLLECTOR__PORT."
+        ) from None
+    for host, port, *_ in runner.addresses:
+        log.info("listening: http://%s:%s", host, port)
+
+
+def _tell(core: DurableCollector, settings: CollectorSettings) -> None:
+    found = core.recovered
+    log.info("opened: %s of %s in %s", settings.producer, settings.region, settings.folder)
+    if found.batches:
+        log.info("journal_observed: %d batches with %d observations", found.batches, found.rows)
+    if found.unfinished_bytes:
+        log.info(
+            "journal_unfinished: %d bytes that were being written, and were never answered", found.unfinished_bytes
+        )
+    if found.unread_batches:
+        log.error("journal_unread: %d batches that this version cannot read are lost", found.unread_batches)

@@ -1,0 +1,61 @@
+"""`turnwatch collector`: puts the collector together from the settings, and runs it until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import signal
+
+from producers.collecting.durable import Limits
+from producers.collecting.engine import Connect
+from producers.collecting.process import CollectorSettings, collect, finish, kafka
+from schemas.dimensions import SLUG
+from turnwatch.places import kafka as kafka_address
+from turnwatch.settings import Settings, SettingsError, load
+
+
+def run_collector(name: str | None, region: str | None, port: int | None, is_finishing: bool) -> int:
+    """Collects until it is asked to stop, or sends what is left; arguments win over settings."""
+    settings = load()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for chatty in ("aiokafka", "aiohttp"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    known = collector_settings(settings, name, region, port)
+    connect = kafka(kafka_address(settings))
+    if is_finishing:
+        held = asyncio.run(finish(known, connect))
+        print(f"Everything is sent; {held:,} turns too few shared stay private, in the operational partition only.")
+    else:
+        asyncio.run(_until_stopped(known, connect))
+    return 0
+
+
+def collector_settings(settings: Settings, name: str | None, region: str | None, port: int | None) -> CollectorSettings:
+    """What the process needs; `SettingsError` names what is missing or cannot be meant."""
+    section = settings.collector
+    producer = _slug(name or section.name, "name", "TURNWATCH_COLLECTOR__NAME")
+    return CollectorSettings(
+        producer,
+        _slug(region or section.region, "region", "TURNWATCH_COLLECTOR__REGION"),
+        section.folder or settings.run_dir / "collectors" / producer,
+        section.host,
+        section.port if port is None else port,
+        settings.stop_within_s,
+        Limits(round(section.grace_s * 1_000), section.disk_mb << 20, section.rows_max),
+    )
+
+
+async def _until_stopped(known: CollectorSettings, connect: Connect) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await collect(known, connect, stop)
+
+
+def _slug(value: str | None, what: str, variable: str) -> str:
+    if value is None:
+        raise SettingsError(f"The collector's {what} is not known: give --{what}, or set {variable}.")
+    if not re.fullmatch(SLUG, value):
+        raise SettingsError(f"{variable}: the collector's {what} has to match {SLUG}.")
+    return value
