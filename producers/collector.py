@@ -159,8 +159,9 @@ class Collector:
 
     @property
     def has_open_windows(self) -> bool:
-        """Whether an observation, or a cell of any partition, waits for the end of its window; held ones do not."""
-        return self.waiting_rows > 0 or any(windows.parts for windows in self._windows.values())
+        """Whether an observation, a cell of any partition, or news for a heartbeat waits for its window; held cells do not."""
+        news = any(report.observations_seen for report in self._reports.values())
+        return news or self.waiting_rows > 0 or any(windows.parts for windows in self._windows.values())
 
     def state(self) -> dict[str, object]:
         """Everything that observations and windows have made of this collector: with it another one goes on."""

@@ -90,10 +90,9 @@ class Engine:
             await self._send_all(transport)
 
     async def close_everything(self) -> None:
-        """Waits until every window is over that has an observation, or is open now, and closes it."""
-        begun_ms = self.now_ms()
-        while self.core.collector.has_open_windows or self.core.collector.open_ms < begun_ms:
-            if not await self._close():
+        """Waits until every window is over that has an observation, and closes it."""
+        while await self._close() or self.core.collector.has_open_windows:
+            if self.core.next_close_ms > self.now_ms():
                 await self._clock.sleep_until(self.core.next_close_ms)
 
     async def _committing(self) -> None:
