@@ -158,6 +158,12 @@ class Collector:
         return sum(len(chunk) for chunks in self._waiting.values() for chunk in chunks)
 
     @property
+    def open_streams(self) -> pl.Series:
+        """The sessions that are live, or of which a change waits for its window."""
+        parts = [self._streams.live, *self._waiting["streams"]]
+        return pl.concat([part.select("session") for part in parts])["session"].unique()
+
+    @property
     def has_open_windows(self) -> bool:
         """Whether an observation, a cell of any partition, or news for a heartbeat waits for its window; held cells do not."""
         news = any(report.observations_seen for report in self._reports.values())

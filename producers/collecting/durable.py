@@ -18,17 +18,20 @@ from typing import Any
 import polars as pl
 from xxhash import xxh3_64_hexdigest
 
+from producers.collecting.abandoned import Owners
 from producers.collecting.fences import Fences, Verdict, fences_of
 from producers.collecting.journal import Journal, read_journal
 from producers.collecting.packing import parts_of_state
 from producers.collecting.records import packed
 from producers.collecting.store import Store
 from producers.collector import WINDOW_MS, Collector
+from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.observation_batches import Answer, Batch, BatchHeader, MalformedBatch, decode_batch
+from schemas.dimensions import DIMENSIONS
 from schemas.failures import BadInput
 from schemas.families import FAMILIES
-from schemas.refusals import Refusal
+from schemas.refusals import Refusal, Refused
 
 FORMAT = 1
 WINDOWS_AT_ONCE = 30
@@ -38,6 +41,8 @@ AHEAD_MS_MAX = 60_000
 AGE_MS_MAX = 7 * 86_400_000 - 3_600_000
 """Older observations are refused: intake would refuse their frames."""
 RETRY_AFTER_S = 2
+
+_POOLS = DIMENSIONS["pool"].vocabulary
 
 
 class OtherState(BadInput):
@@ -79,6 +84,7 @@ class DurableCollector:
         self.store = store
         self.collector = collector
         self.fences = fences
+        self.owners = Owners()
         self.recovered = Recovered()
         self.waiting_rows = collector.waiting_rows
         self._journal = journal
@@ -94,6 +100,7 @@ class DurableCollector:
             fences = Fences() if state is None else fences_of(json.loads(state["fences"]))
             begun = _begun(state, producer, region, now_ms)
             opened = cls(store, Journal(folder, first), begun, fences, limits)
+            opened.owners.parts = [] if state is None else state["owners"]
             opened._observe_journal(first)
             if state is None:
                 opened._commit([], first)
@@ -142,10 +149,14 @@ class DurableCollector:
 
     def _close_to(self, watermark_ms: int) -> None:
         frames = list(self.collector.close(watermark_ms))
-        self.waiting_rows = self.collector.waiting_rows
         if frames:
+            self.collector.observe("streams", self._abandoned(watermark_ms))
             self.fences.forget_idle(watermark_ms)
+            self.waiting_rows = self.collector.waiting_rows
             self._commit(frames, self._journal.begin_segment())
+
+    def _abandoned(self, now_ms: int) -> pl.DataFrame:
+        return self.owners.abandoned(self.collector.open_streams, self.fences.sources, now_ms)
 
     def _commit(self, frames: Sequence[Any], segment: int) -> None:
         state = {
@@ -154,6 +165,7 @@ class DurableCollector:
             "identity": _identity_of(self.collector),
             "segment": segment,
             "fences": json.dumps(self.fences.as_json()),
+            "owners": self.owners.parts,
             "collector": self.collector.state(),
         }
         self.store.commit(frames, state)
@@ -176,13 +188,24 @@ class DurableCollector:
     def _observe(self, batch: Batch, at_ms: int) -> dict[str, int]:
         """Takes in a batch that is on disk; returns how many rows were refused, by reason."""
         kind = batch.header.kind
-        newly_dropped = self.fences.note(batch.header, at_ms)
-        timely = _timely(batch, at_ms)
-        untimely = len(batch.rows) - len(timely)
-        self.collector.note_dropped(kind, newly_dropped + untimely)
-        self.waiting_rows += len(timely)
-        refused = len(batch.rows) - self.collector.observe(kind, timely)
-        return {Refusal.INCONSISTENT.value: refused} if refused else {}
+        is_timely = _is_timely(kind, at_ms)
+        timely, untimely = batch.rows.filter(is_timely), batch.rows.filter(~is_timely)
+        self.collector.note_dropped(kind, self.fences.note(batch.header, at_ms) + len(untimely))
+        kept = self.collector.observe(kind, timely)
+        if kind == "streams":
+            self.owners.note(batch.header, timely)
+        self.waiting_rows += kept
+        unsound = sifted(kind, timely).reasons if kept < len(timely) else Refused()
+        return (self._refused(kind, untimely) + unsound).as_dict()
+
+    def _refused(self, kind: str, untimely: pl.DataFrame) -> Refused:
+        """Tells of rows that contradict the clock, pool by pool."""
+        refused = Refused()
+        for pool, count in untimely["pool"].value_counts().rows():
+            contradicting = Refused(((Refusal.INCONSISTENT, count),))
+            self.collector.note_refused(kind, pool if pool in _POOLS else _POOLS[0], contradicting)
+            refused += contradicting
+        return refused
 
     def _observe_journal(self, first: int) -> None:
         """What was taken and is in no state yet."""
@@ -254,10 +277,9 @@ def _journalled(each: Received) -> bytes:
     return packed({"header": asdict(each.batch.header), "at_ms": each.at_ms}, each.body)
 
 
-def _timely(batch: Batch, now_ms: int) -> pl.DataFrame:
-    """Without what is from the future, or older than anybody takes; a time that is not known is judged later."""
-    is_timely = pl.col(KINDS[batch.header.kind].time).is_between(now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX)
-    return batch.rows.filter(is_timely.fill_null(True))
+def _is_timely(kind: str, now_ms: int) -> pl.Expr:
+    """Neither from the future, nor older than anybody takes; a time that is not known is judged later."""
+    return pl.col(KINDS[kind].time).is_between(now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX).fill_null(True)
 
 
 def _passed_over(verdict: Verdict) -> Answer:

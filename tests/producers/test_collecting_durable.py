@@ -146,6 +146,24 @@ def test_a_recorder_that_starts_anew_counts_from_zero_again(tmp_path: Path) -> N
     assert again(core, START_MS).take([turns(0, incarnation=2)]) == [Answer(200, is_repeated=True)]
 
 
+@pytest.mark.parametrize(("later_life", "within_ms"), [(True, 60_000), (False, 900_000)])
+def test_streams_of_a_recorder_that_is_gone_end(later_life: bool, within_ms: int, tmp_path: Path) -> None:
+    """Nobody else would end them: the number of active streams would never come down again."""
+    core = opened(tmp_path)
+    core.take([received(header(0, "streams"), stream_changes([(1_000, 7, True), (1_000, 8, True)]))])
+    if later_life:
+        core.take([received(header(0, "streams", incarnation=2), stream_changes([(2_000, 9, True)]))])
+    for now_ms in (12_000, *range(within_ms - 10_000, within_ms + 40_000, 10_000)):
+        while core.close(START_MS + now_ms + 2_000):
+            pass
+        core = again(core, START_MS + now_ms)
+    told = rows_of(frames_of(core), "streams")
+    active = dict(told.group_by(pl.col("window_start_ms") - START_MS).agg(pl.col("active_at_start").sum()).rows())
+    assert told["ends"].sum() == 2
+    assert active[within_ms] == 2 + later_life
+    assert active.get(within_ms + 20_000, 0) == later_life
+
+
 def test_what_is_of_the_future_or_too_old_is_refused_and_counted(tmp_path: Path) -> None:
     core = opened(tmp_path)
     batch = turns_world(1, count=40, start_ms=START_MS - 5_000, span_ms=5_000)
