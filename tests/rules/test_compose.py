@@ -46,7 +46,7 @@ def test_compose_is_valid_by_the_published_schema() -> None:
 
 def test_everything_that_was_asked_for_is_there() -> None:
     assert set(THEIRS) == {"kafka", "clickhouse", "prometheus", "alertmanager", "grafana"}
-    assert set(OURS) == {"prepare", "worker", "producers"}
+    assert set(OURS) == {"prepare", "worker", "collector", "producers"}
 
 
 @theirs

@@ -33,6 +33,7 @@ RUN: dict[str, list[str]] = {
     "demo": ["--once", "--kafka-port", "TAKEN"],
     "prepare": [],
     "worker": [],
+    "collector": ["--name", "eu-0", "--region", "eu-west-1", "--finish"],
     "query": ["SELECT 1"],
     "simulate": ["--minutes", "1"],
     "replay": ["trace.csv"],
