@@ -10,30 +10,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from xxhash import xxh3_64_hexdigest
 
 from producers.collecting.abandoned import Owners
-from producers.collecting.fences import Fences, Verdict, fences_of
+from producers.collecting.beginning import collector_of, head_of, identity_of, new_collector, require_ours
+from producers.collecting.fences import Fences, fences_of
 from producers.collecting.journal import Journal, read_journal
-from producers.collecting.packing import parts_of_state
-from producers.collecting.records import packed
+from producers.collecting.records import DiskRecord, packed
 from producers.collecting.store import Store
 from producers.collector import WINDOW_MS, Collector
 from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.observation_batches import Answer, Batch, BatchHeader, MalformedBatch, decode_batch
 from schemas.dimensions import DIMENSIONS
-from schemas.failures import BadInput
-from schemas.families import FAMILIES
 from schemas.refusals import Refusal, Refused
 
-FORMAT = 1
 WINDOWS_AT_ONCE = 30
 """Most windows of one commit: one that was away for a day takes batches while it catches up."""
 AHEAD_MS_MAX = 60_000
@@ -41,12 +36,13 @@ AHEAD_MS_MAX = 60_000
 AGE_MS_MAX = 7 * 86_400_000 - 3_600_000
 """Older observations are refused: intake would refuse their frames."""
 RETRY_AFTER_S = 2
+JOURNALLED_AT_ONCE = 64
+"""Batches of the journal that are observed together."""
+
+Identity = tuple[str, int, str, int]
+"""Recorder, incarnation, kind and sequence."""
 
 _POOLS = DIMENSIONS["pool"].vocabulary
-
-
-class OtherState(BadInput):
-    """The folder holds the state of another collector, or of another version. The message is a sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +72,9 @@ class Recovered:
     unread_batches: int = 0
     unfinished_bytes: int = 0
 
+    def __add__(self, other: Recovered) -> Recovered:
+        return Recovered(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+
 
 class DurableCollector:
     """Owns a folder. `opened` gives one that goes on where the last process with that folder ended."""
@@ -95,19 +94,26 @@ class DurableCollector:
         """Raises `Foreseen` where the folder is in use, damaged, or another collector's."""
         store = Store(folder)
         try:
-            state = store.read_state()
-            first = 0 if state is None else int(state["segment"])
-            fences = Fences() if state is None else fences_of(json.loads(state["fences"]))
-            begun = _begun(state, producer, region, now_ms)
-            opened = cls(store, Journal(folder, first), begun, fences, limits)
-            opened.owners.parts = [] if state is None else state["owners"]
-            opened._observe_journal(first)
-            if state is None:
-                opened._commit([], first)
-            return opened
+            if store.is_new:
+                fresh = cls(store, Journal(folder, 0), new_collector(producer, region, now_ms), Fences(), limits)
+                fresh._observe_journal(0)
+                fresh._commit([], 0)
+                return fresh
+            require_ours(store.read_head(), producer, region)
+            return cls._restored(store, store.read_state(), limits)
         except BaseException:
             store.close()
             raise
+
+    @classmethod
+    def _restored(cls, store: Store, state: Mapping[str, Any], limits: Limits) -> DurableCollector:
+        """Goes on where the state ends, and takes in what the journal holds beyond it."""
+        first = int(state["segment"])
+        fences = fences_of(json.loads(state["fences"]))
+        restored = cls(store, Journal(store.folder, first), collector_of(state), fences, limits)
+        restored.owners.parts = state["owners"]
+        restored._observe_journal(first)
+        return restored
 
     @property
     def disk_bytes(self) -> int:
@@ -133,7 +139,11 @@ class DurableCollector:
             self._journal.append([_journalled(each) for each in fresh.values()])
         except OSError as error:
             return [_not_now(f"The collector's disk did not take the batch ({error.strerror}).")] * len(received)
-        return [self._answered(each, is_fresh=fresh.get(_identity(each)) is each) for each in received]
+        refused = self._observe(list(fresh.values()))
+        return [
+            _taken(each, refused[_identity(each)]) if fresh.get(_identity(each)) is each else self._passed_over(each)
+            for each in received
+        ]
 
     def close(self, now_ms: int) -> int:
         """Closes what is due, at most some windows at once; returns how many. What it returns from is on disk."""
@@ -160,43 +170,59 @@ class DurableCollector:
 
     def _commit(self, frames: Sequence[Any], segment: int) -> None:
         state = {
-            "format": FORMAT,
-            "layout": _layout(),
-            "identity": _identity_of(self.collector),
+            "identity": identity_of(self.collector),
             "segment": segment,
             "fences": json.dumps(self.fences.as_json()),
             "owners": self.owners.parts,
             "collector": self.collector.state(),
         }
-        self.store.commit(frames, state)
+        self.store.commit(frames, head_of(self.collector), state)
         self._journal.forget_before(segment)
 
-    def _fresh(self, received: Sequence[Received]) -> dict[tuple[object, ...], Received]:
+    def _fresh(self, received: Sequence[Received]) -> dict[Identity, Received]:
         """Those that have not come before, each once."""
-        fresh: dict[tuple[object, ...], Received] = {}
+        fresh: dict[Identity, Received] = {}
         for each in received:
             if self.fences.judge(each.batch.header, each.at_ms) == "new":
                 fresh.setdefault(_identity(each), each)
         return fresh
 
-    def _answered(self, each: Received, is_fresh: bool) -> Answer:
-        if is_fresh:
-            refused = self._observe(each.batch, each.at_ms)
-            return Answer(200, len(each.batch.rows) - sum(refused.values()), refused)
-        return _passed_over(self.fences.judge(each.batch.header, each.at_ms))
+    def _passed_over(self, each: Received) -> Answer:
+        """The answer to a batch that is not counted."""
+        match self.fences.judge(each.batch.header, each.at_ms):
+            case "expired":
+                why = "The batch is older than what the collector remembers: it may have been counted."
+                return Answer(400, error=why)
+            case "too_many":
+                return _not_now("The collector knows too many recorders.")
+            case _:
+                return Answer(200, is_repeated=True)
 
-    def _observe(self, batch: Batch, at_ms: int) -> dict[str, int]:
-        """Takes in a batch that is on disk; returns how many rows were refused, by reason."""
-        kind = batch.header.kind
-        is_timely = _is_timely(kind, at_ms)
-        timely, untimely = batch.rows.filter(is_timely), batch.rows.filter(~is_timely)
-        self.collector.note_dropped(kind, self.fences.note(batch.header, at_ms) + len(untimely))
-        kept = self.collector.observe(kind, timely)
-        if kind == "streams":
-            self.owners.note(batch.header, timely)
+    def _observe(self, fresh: Sequence[Received]) -> dict[Identity, Refused]:
+        """Takes in batches that are on disk, those of one kind together; returns what of each was refused."""
+        refused: dict[Identity, Refused] = {}
+        for kind in KINDS:
+            of_kind = [each for each in fresh if each.batch.header.kind == kind]
+            if of_kind:
+                refused |= self._observe_kind(kind, of_kind)
+        return refused
+
+    def _observe_kind(self, kind: str, fresh: Sequence[Received]) -> dict[Identity, Refused]:
+        timely = {}
+        refused = {}
+        for each in fresh:
+            header, is_timely = each.batch.header, _is_timely(kind, each.at_ms)
+            rows, untimely = each.batch.rows.filter(is_timely), each.batch.rows.filter(~is_timely)
+            self.collector.note_dropped(kind, self.fences.note(header, each.at_ms) + len(untimely))
+            if kind == "streams":
+                self.owners.note(header, rows)
+            timely[_identity(each)], refused[_identity(each)] = rows, self._refused(kind, untimely)
+        together = pl.concat(timely.values())
+        kept = self.collector.observe(kind, together)
         self.waiting_rows += kept
-        unsound = sifted(kind, timely).reasons if kept < len(timely) else Refused()
-        return (self._refused(kind, untimely) + unsound).as_dict()
+        if kept < len(together):  # Rare enough to look again, batch by batch.
+            refused = {known: refused[known] + sifted(kind, rows).reasons for known, rows in timely.items()}
+        return refused
 
     def _refused(self, kind: str, untimely: pl.DataFrame) -> Refused:
         """Tells of rows that contradict the clock, pool by pool."""
@@ -209,19 +235,15 @@ class DurableCollector:
 
     def _observe_journal(self, first: int) -> None:
         """What was taken and is in no state yet."""
-        batches = rows = unread = unfinished = 0
-        for records, unread_bytes in read_journal(self.store.folder, first):
-            unfinished += unread_bytes
-            for record in records:
-                header, at_ms = BatchHeader(**record.head["header"]), int(record.head["at_ms"])
-                try:
-                    batch = decode_batch(header, record.body)
-                except MalformedBatch:
-                    unread += 1
-                    continue
-                self._observe(batch, at_ms)
-                batches, rows = batches + 1, rows + len(batch.rows)
-        self.recovered = Recovered(batches, rows, unread, unfinished)
+        found = Recovered()
+        for records, unfinished in read_journal(self.store.folder, first):
+            for place in range(0, len(records), JOURNALLED_AT_ONCE):
+                read = [_read_again(record) for record in records[place : place + JOURNALLED_AT_ONCE]]
+                fresh = [each for each in read if each is not None]
+                self._observe(fresh)
+                found += Recovered(len(fresh), sum(len(each.batch.rows) for each in fresh), len(read) - len(fresh))
+            found += Recovered(unfinished_bytes=unfinished)
+        self.recovered = found
 
     @property
     def why_full(self) -> str:
@@ -231,44 +253,7 @@ class DurableCollector:
         return f"{self.waiting_rows} observations wait for their windows to close."
 
 
-def _begun(state: Mapping[str, Any] | None, producer: str, region: str, now_ms: int) -> Collector:
-    """A new collector, or one that goes on where the state ends."""
-    if state is None:
-        return Collector(producer, region, now_ms, now_ms, observations_max=_UNBOUNDED)
-    if state["format"] != FORMAT or state["layout"] != _layout():
-        raise OtherState(
-            "The collector's folder was written by a version with other columns: let that version end it with "
-            "`turnwatch collector --finish`, then move the folder away and start this one."
-        )
-    identity = state["identity"]
-    if (identity["producer"], identity["region"]) != (producer, region):
-        raise OtherState(
-            f"The collector's folder is that of {identity['producer']} in {identity['region']}: give it that name and "
-            "region (TURNWATCH_COLLECTOR__NAME, TURNWATCH_COLLECTOR__REGION), or another folder."
-        )
-    begun = Collector(**identity, observations_max=_UNBOUNDED)
-    begun.restore(state["collector"])
-    return begun
-
-
-_UNBOUNDED = 1 << 62
-"""Our own limit holds before a batch is taken: what was taken is never dropped."""
-
-
-def _identity_of(collector: Collector) -> dict[str, object]:
-    names = ("producer", "region", "incarnation", "opens_at_ms", "content_type", "k")
-    return {name: getattr(collector, name) for name in names}
-
-
-@cache
-def _layout() -> str:
-    """Tells states apart whose tables have other columns."""
-    families = {name: (each.dimensions, each.key_names, each.measure_names) for name, each in FAMILIES.items()}
-    kinds = {name: {column: str(dtype) for column, dtype in kind.columns.items()} for name, kind in KINDS.items()}
-    return xxh3_64_hexdigest(json.dumps([families, kinds, parts_of_state()]).encode())
-
-
-def _identity(each: Received) -> tuple[object, ...]:
+def _identity(each: Received) -> Identity:
     header = each.batch.header
     return header.recorder, header.incarnation, header.kind, header.sequence
 
@@ -282,15 +267,17 @@ def _is_timely(kind: str, now_ms: int) -> pl.Expr:
     return pl.col(KINDS[kind].time).is_between(now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX).fill_null(True)
 
 
-def _passed_over(verdict: Verdict) -> Answer:
-    """The answer to a batch that is not counted."""
-    match verdict:
-        case "expired":
-            return Answer(400, error="The batch is older than what the collector remembers: it may have been counted.")
-        case "too_many":
-            return _not_now("The collector knows too many recorders.")
-        case _:
-            return Answer(200, is_repeated=True)
+def _read_again(record: DiskRecord) -> Received | None:
+    """A batch of the journal; None where this version cannot read it."""
+    header = BatchHeader(**record.head["header"])
+    try:
+        return Received(decode_batch(header, record.body), record.body, int(record.head["at_ms"]))
+    except MalformedBatch:
+        return None
+
+
+def _taken(each: Received, refused: Refused) -> Answer:
+    return Answer(200, len(each.batch.rows) - refused.total, refused.as_dict())
 
 
 def _not_now(why: str) -> Answer:

@@ -27,7 +27,7 @@ from producers.observation_batches import (
     decode_header,
 )
 
-READING_BYTES_MAX = 128_000_000
+READING_BYTES_MAX = 64_000_000
 """Of all bodies that are being read, unpacked or written."""
 READ_TIMEOUT_S = 30.0
 CLOCK_BEHIND_MS_MAX = 60_000

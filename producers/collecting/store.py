@@ -59,10 +59,17 @@ class Store:
             raise
         self.unsent = {number: path.stat().st_size for number, path in numbered(folder, FRAMES).items()}
 
-    def read_state(self) -> dict[str, Any] | None:
-        """The newest state, with its values as they were; none in a new folder."""
-        if self.number < 0:
-            return None
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever committed here."""
+        return self.number < 0
+
+    def read_head(self) -> dict[str, Any]:
+        """What was said of the newest state: whoever reads it looks at that first."""
+        return self._read(self.number, STATE)[0].head
+
+    def read_state(self) -> dict[str, Any]:
+        """The newest state, with its values as they were."""
         (record,) = self._read(self.number, STATE)
         files: dict[int, list[DiskRecord]] = {}
 
@@ -76,8 +83,8 @@ class Store:
         state = json.loads(record.body)
         return {name: unpack(value, table_at) for name, value in state.items()}
 
-    def commit(self, frames: Sequence[Frame], state: Mapping[str, object]) -> None:
-        """Returns when frames and state are on disk, together."""
+    def commit(self, frames: Sequence[Frame], head: Mapping[str, object], state: Mapping[str, object]) -> None:
+        """Returns when frames and state are on disk, together. `head` is what JSON can hold."""
         number = self.number + 1
         tables = Tables(number, self._known)
         body = json.dumps({name: pack(value, tables) for name, value in state.items()}).encode()
@@ -85,7 +92,7 @@ class Store:
             self._write(number, TABLES, (packed({}, table_bytes(table)) for table in tables.new))
         if frames:
             size = self._write(number, FRAMES, (_packed_frame(frame) for frame in frames))
-        self._write(number, STATE, [packed({}, body)])
+        self._write(number, STATE, [packed(head, body)])
         self.number, self._known = number, tables.used
         if frames:
             self.unsent[number] = size

@@ -18,7 +18,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from producers.collecting.durable import DurableCollector, Limits, OtherState, Received
+from producers.collecting.beginning import OtherState
+from producers.collecting.durable import DurableCollector, Limits, Received
 from producers.collecting.records import numbered, packed, unpacked
 from producers.collecting.store import Damaged, FolderTaken
 from producers.collector import Frame
@@ -175,6 +176,18 @@ def test_what_is_of_the_future_or_too_old_is_refused_and_counted(tmp_path: Path)
     assert heartbeat.select("observations_seen", "observations_dropped").sum().row(0) == (47, 9)
 
 
+def test_each_batch_of_a_group_is_told_its_own_refusals(tmp_path: Path) -> None:
+    """Batches of a kind are observed together; who is refused what must not get mixed up."""
+    rows = turns_world(1, count=40, start_ms=START_MS - 5_000, span_ms=5_000)
+    broken = rows.with_columns(tokens_in=pl.Series([-1, -2] + [1] * 38), turn_ms=pl.Series([1.0] * 39 + [-5.0]))
+    broken = broken.with_columns(
+        pl.lit(None).alias(name) for name in ("first_audio_ms", "queue_wait_ms", "asr_first_partial_ms")
+    )
+    core = opened(tmp_path)
+    answers = core.take([turns(0), received(header(1), broken), turns(2, seed=3)])
+    assert answers == [Answer(200, 40), Answer(200, 37, {"negative": 3}), Answer(200, 40)]
+
+
 def test_state_is_small_what_waits_is_written_once(tmp_path: Path) -> None:
     core = opened(tmp_path)
     for number in range(5):
@@ -225,6 +238,15 @@ def test_a_folder_is_for_one_collector_and_one_process(tmp_path: Path) -> None:
     with pytest.raises(OtherState, match=f"that of {NAME} in {REGION}"):
         DurableCollector.opened(tmp_path, "other", REGION, START_MS, LIMITS)
     assert opened(tmp_path).collector.incarnation == START_MS
+
+
+def test_a_state_of_another_version_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(tmp_path).shut()
+    monkeypatch.setattr("producers.collecting.beginning._layout", lambda: "another")
+    with pytest.raises(OtherState, match="with other columns"):
+        opened(tmp_path)
 
 
 def test_damage_is_one_sentence(tmp_path: Path) -> None:
@@ -331,7 +353,7 @@ def test_kills_at_any_step_neither_lose_nor_double_an_observation(
     rng = np.random.default_rng(seed)
     run = Run(tmp_path, rng, monkeypatch)
     sent: list[Received] = []
-    for each in batches(rng, 12):
+    for each in batches(rng, 9):
         sent.append(each)
         run.now_ms += int(rng.integers(0, 6_000))
         run.survive(lambda core, each=each: core.take([each]))  # type: ignore[misc]
@@ -343,16 +365,16 @@ def test_kills_at_any_step_neither_lose_nor_double_an_observation(
     run.now_ms += 300_000
     run.survive(lambda core: [core.close(run.now_ms) for _ in range(4)])
     run.survive(run.send)
-    assert run.core and run.kills > 8
+    assert run.core and run.kills > 5
     frames = fenced(run.kafka)
-    assert counted(frames) == 600
-    assert counted(frames, "audience") + run.core.collector.held_turns == 600
-    assert rows_of(frames, "stages").filter(stage="turn")["observations"].sum() == 600
-    assert rows_of(frames, "duplex")["events"].sum() == 240
-    assert rows_of(frames, "streams").select("starts", "ends").sum().row(0) == (12, 12)
+    assert counted(frames) == 450
+    assert counted(frames, "audience") + run.core.collector.held_turns == 450
+    assert rows_of(frames, "stages").filter(stage="turn")["observations"].sum() == 450
+    assert rows_of(frames, "duplex")["events"].sum() == 180
+    assert rows_of(frames, "streams").select("starts", "ends").sum().row(0) == (9, 9)
     seen = dict(rows_of(frames, "heartbeats").group_by("reported_family").agg(pl.col("observations_seen").sum()).rows())
     assert {name: seen[name] for name in ("turns", "stages", "duplex", "streams")} == {
-        "turns": 600, "stages": 600, "duplex": 240, "streams": 24,
+        "turns": 450, "stages": 450, "duplex": 180, "streams": 18,
     }  # fmt: skip
 
 
