@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import polars as pl
 import pyarrow as pa
 
+from producers.aggregated import ROW_KINDS
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
 from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, measured
@@ -36,8 +37,8 @@ BATCH_DECODED_BYTES_MAX = 32_000_000
 NUMBER_MAX = 2**53
 """Every number of a header: beyond, JSON and floats would round it."""
 
-KINDS: dict[str, dict[str, pl.DataType]] = {**OBSERVED, "duplex": DUPLEX_COLUMNS}
-"""Columns of every kind of observation."""
+KINDS: dict[str, dict[str, pl.DataType]] = {**OBSERVED, "duplex": DUPLEX_COLUMNS, **ROW_KINDS}
+"""Columns of every kind of observation, and of rows that come aggregated."""
 
 
 class MalformedBatch(BadInput):

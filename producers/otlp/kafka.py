@@ -1,0 +1,112 @@
+"""OTLP from Kafka: what an OpenTelemetry Collector's kafkaexporter writes as `otlp_proto` (or `otlp_json`).
+
+A record is an ExportMetricsServiceRequest, or MetricsData, which has the same bytes. Offsets are committed when a collector
+has on disk what the records added, and batches are numbered by their record's offset. So what is read again after a crash
+is known there as repeated, and counts once; of cumulative series only what is new since the first point that is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from producers.connection import why_unreachable
+from producers.otlp.delivery import NotTaken, Origin
+from producers.otlp.gateway import Gateway
+from producers.otlp.requests import JSON, PROTOBUF, Refusable
+from schemas.failures import Foreseen
+from schemas.kafka import KafkaAddress
+
+GROUP = "turnwatch-otlp"
+RECORDS_AT_ONCE = 100
+DAY_MS = 86_400_000
+
+log = logging.getLogger("turnwatch.otlp")
+
+
+class Unreachable(Foreseen):
+    """Kafka cannot be read. The message is a sentence for the user."""
+
+
+async def consume(gateway: Gateway, address: KafkaAddress, topic: str, stop: asyncio.Event) -> None:
+    """Reads the topic until `stop`; a collector that is away is waited for. Raises `Unreachable`."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        **address.aiokafka_options(),
+        group_id=GROUP,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=RECORDS_AT_ONCE,
+    )
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        await consumer.stop()
+        raise Unreachable(await why_unreachable(address)) from error
+    try:
+        while not stop.is_set():
+            records = await consumer.getmany(timeout_ms=500)
+            await _taken(gateway, records, stop)
+            if records and not stop.is_set():
+                await consumer.commit({place: of_place[-1].offset + 1 for place, of_place in records.items()})
+    except KafkaError as error:
+        raise Unreachable(f"Topic {topic} can no longer be read ({type(error).__name__}): is Kafka well?") from error
+    finally:
+        await consumer.stop()
+
+
+async def _taken(gateway: Gateway, records: dict[TopicPartition, list[Any]], stop: asyncio.Event) -> None:
+    """Returns when a collector has what the records add, or when it is time to stop."""
+    for place, of_place in records.items():
+        for record in of_place:
+            await _heard(gateway, place, record, stop)
+    while not stop.is_set() and not await _is_flushed(gateway, stop):
+        pass
+
+
+async def _heard(gateway: Gateway, place: TopicPartition, record: Any, stop: asyncio.Event) -> None:
+    body = record.value or b""
+    while not stop.is_set():
+        try:
+            encoding = JSON if body[:1] == b"{" else PROTOBUF
+            await gateway.hear(body, encoding, "kafka", origin_of(place, record.offset, record.timestamp))
+            return
+        except Refusable:
+            # By its position, never its content; it stays in the topic.
+            gateway.metrics.requests.labels("kafka").inc()
+            log.warning("record_refused: %s, partition %d, offset %d", place.topic, place.partition, record.offset)
+            return
+        except NotTaken as error:
+            await _wait(error, stop)
+
+
+async def _is_flushed(gateway: Gateway, stop: asyncio.Event) -> bool:
+    try:
+        await gateway.delivery.flush()
+        return True
+    except NotTaken as error:
+        await _wait(error, stop)
+        return False
+
+
+async def _wait(error: NotTaken, stop: asyncio.Event) -> None:
+    log.warning("collector_away: %s Nothing is committed until it is back.", error)
+    try:
+        await asyncio.wait_for(stop.wait(), error.retry_after_s)
+    except TimeoutError:
+        return
+
+
+def origin_of(place: TopicPartition, offset: int, timestamp_ms: int) -> Origin:
+    """Who a record's batches are of: a slug of its topic and partition.
+
+    >>> origin_of(TopicPartition("OTLP_metrics", 3), 7, 86_400_000)
+    Origin(sender='otlp_metrics-3', day=1, offset=7)
+    """
+    topic = re.sub(r"[^a-z0-9._-]", "-", place.topic.lower()).lstrip("._-")[:50]
+    return Origin(f"{topic or 'otlp'}-{place.partition}", max(0, timestamp_ms) // DAY_MS, offset)

@@ -1,0 +1,212 @@
+"""From a request to what it adds: rows of families and samples of engines, and a count of everything that is refused.
+
+A point counts in the window in which it ends. One of a minute, which is what SDKs export by default, counts in the last ten
+seconds of it: export every 10 s. What is later than a family's lateness is taken all the same, and lands as late rows do.
+Pure: the clock is an argument. The state is what `producers/otlp/series.py` remembers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from xxhash import xxh3_128_digest
+
+from producers.aggregated import partition_of
+from producers.otlp.attributes import LabelBook, Labels, plain, source_of
+from producers.otlp.buckets import UNITS
+from producers.otlp.contributions import Cell, Contributions, Withheld
+from producers.otlp.counting import Told, count, refusal_of
+from producers.otlp.mapping import DEFAULTS, QUEUE_ATTRIBUTE, TURNS_FROM, Line, lines_by_metric
+from producers.otlp.points import Histogram, Point, points_of
+from producers.otlp.series import Series
+from schemas.families import FAMILIES, PARTS, PRIVACY, QUEUES, Family
+from schemas.refusals import Refusal, Refused
+
+FUTURE_MS_MAX = 15_000
+"""How far a point's clock may be ahead of ours; intake refuses a window that ends 30 s ahead."""
+PAST_MS_MAX = (7 * 24 - 1) * 3_600_000
+"""Intake refuses what is 7 days old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a request adds. `tables` by kind: `rows.<family>` (`producers/aggregated.py`) and samples of `queues`.
+
+    `points` were looked at, `refused` counts some of them by reason. `dropped` counts attributes that fill no dimension,
+    `passed_over` points that add nothing: first ones of a cumulative series, repeats, those without a value.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    points: int
+    refused: Mapping[str, int]
+    dropped: Mapping[str, int]
+    passed_over: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Receiver:
+    """Takes requests. `region` and `defaults` are what a dimension is that nobody says; `turns_from` names the metric that
+    counts turns, `opened_ms` is when we began to listen."""
+
+    region: str
+    opened_ms: int
+    turns_from: str = TURNS_FROM
+    defaults: Mapping[str, str] = field(default_factory=lambda: DEFAULTS)
+    _unsaid: dict[str, str] = field(init=False)
+    _series: Series = field(init=False)
+    _book: LabelBook = field(init=False, default_factory=LabelBook)
+    _lines: dict[str, tuple[Line, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._unsaid = {"region": self.region, **self.defaults}
+        self._series = Series(self.opened_ms * 1_000_000)
+        self._lines = lines_by_metric(self.turns_from)
+
+    def take(self, request: ExportMetricsServiceRequest, now_ms: int) -> Taken:
+        """Everything that can be right is taken; what is not is counted, and changes nothing."""
+        tally = _Tally()
+        for metric, source, resource in _metrics(request):
+            lines = self._lines.get(metric.name, ())
+            for raw, point in points_of(metric):
+                labels, digest = self._book.of(resource, source, raw)
+                heard = _Heard(metric.name, metric.unit, source, digest, labels, now_ms)
+                word = self._told(lines, heard, point, tally)
+                tally.tell(word, lines, self._cell(PRIVACY, labels.dimensions), labels.dropped)
+        return tally.taken(now_ms)
+
+    def _told(self, lines: tuple[Line, ...], heard: _Heard, point: Point | Refusal | None, tally: _Tally) -> str | None:
+        """Counts a point, or says in one word why not."""
+        lines = tuple(line for line in lines if _applies(line, heard.labels.deciding))
+        refusal = _refusal(lines, heard, point)
+        if refusal is not None or point is None or isinstance(point, Refusal):
+            return refusal or "no_value"
+        cells = [self._cell(FAMILIES[line.family], heard.labels.dimensions) for line in lines]
+        if not all(map(all, cells)):
+            return Refusal.OUTSIDE_VOCABULARY
+        news = self._series.news(heard.series(point), point, heard.now_ms)
+        if isinstance(news, str):
+            return news
+        unit = heard.unit or lines[0].unit
+        told = Told(news, unit, point.time_ns, heard.source.hex(), heard.labels.deciding.get(QUEUE_ATTRIBUTE, ""))
+        refusal = refusal_of(told, lines)
+        if refusal is None:
+            for line, cell in zip(lines, cells, strict=True):
+                count(line, cell, told, tally.contributions)
+        return refusal
+
+    def _cell(self, family: Family, dimensions: Mapping[str, str]) -> Cell:
+        """The dimensions of the partition that identifies nobody; empty where one is neither said nor has a default."""
+        names = partition_of(family).dimensions
+        return tuple(dimensions.get(name) or self._unsaid.get(name, "") for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A point's metric, where it comes from and what its attributes say."""
+
+    metric: str
+    unit: str
+    source: bytes
+    digest: bytes
+    labels: Labels
+    now_ms: int
+
+    def series(self, point: Point) -> bytes:
+        return xxh3_128_digest(self.digest + f"{self.metric}\0{self.unit}\0{point.temporality}".encode())
+
+
+@dataclass(slots=True)
+class _Tally:
+    points: int = 0
+    words: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[Refusal] = field(default_factory=Counter)
+    contributions: Contributions = field(default_factory=Contributions)
+
+    def tell(self, word: str | None, lines: tuple[Line, ...], cell: Cell, dropped: Refused) -> None:
+        """Counts a point: what became of it (None: it was counted), and attributes of it that were dropped.
+
+        Family `privacy` is told of what counts in a family of ours, but not of every attribute that is nobody's secret.
+        """
+        self.points += 1
+        self.dropped.update(dict(dropped.by_reason))
+        self.words.update([word] if word else [])
+        family = lines[0].family if lines else ""
+        if word in _REASONS and family:
+            self.contributions.withheld[Withheld(cell, family, str(word))] += 1
+        for reason, times in dropped.by_reason:
+            if family and reason is not Refusal.UNKNOWN_FIELD:
+                self.contributions.withheld[Withheld(cell, family, reason.value)] += times
+
+    def taken(self, now_ms: int) -> Taken:
+        cut = self.contributions.cut_down()
+        if cut:
+            self.words[Refusal.INCONSISTENT.value] += cut
+        self._withhold_unprotected()
+        tables = self.contributions.tables(now_ms)
+        refused = {reason.value: self.words[reason.value] for reason in Refusal if self.words[reason.value]}
+        passed_over = {word: times for word, times in self.words.items() if word not in refused}
+        dropped = {reason.value: self.dropped[reason] for reason in Refusal if self.dropped[reason]}
+        return Taken(tables, self.points, refused, dropped, passed_over)
+
+    def _withhold_unprotected(self) -> None:
+        """What is counted here has no session, so partitions with identifying dimensions lack it."""
+        named = [(FAMILIES[name], cells) for name, cells in self.contributions.numbers.items()]
+        for family, cells in [each for each in named if len(each[0].partitions) > 1]:
+            places = [partition_of(family).dimensions.index(name) for name in partition_of(PRIVACY).dimensions]
+            for (_, cell), measures in cells.items():
+                where = Withheld(tuple(cell[at] for at in places), family.name, Refusal.NO_SESSION.value)
+                if units := measures.get(family.measures[0].name, 0):
+                    self.contributions.withheld[where] += units
+
+
+_REASONS = frozenset(Refusal)
+
+
+def _metrics(request: ExportMetricsServiceRequest) -> Iterator[tuple[Any, bytes, dict[str, Any]]]:
+    """Every metric with the hash of where it comes from, and the attributes of its resource."""
+    for of_resource in request.resource_metrics:
+        attributes = plain(of_resource.resource.attributes)
+        for of_scope in of_resource.scope_metrics:
+            source = source_of(of_resource.resource, of_scope.scope)
+            for metric in of_scope.metrics:
+                yield metric, source, attributes
+
+
+def _applies(line: Line, deciding: Mapping[str, str]) -> bool:
+    return all(
+        name in deciding and (values == "*" or deciding[name] in values.split("|")) for name, values in line.where
+    )
+
+
+def _refusal(lines: tuple[Line, ...], heard: _Heard, point: Point | Refusal | None) -> Refusal | None:
+    """Why a point cannot be counted, whatever was told before."""
+    if not lines:
+        return Refusal.UNKNOWN_FIELD
+    if heard.labels.refused is not None or point is None or isinstance(point, Refusal):
+        return heard.labels.refused or (point if isinstance(point, Refusal) else None)
+    at_ms = point.time_ns // 1_000_000
+    if not heard.now_ms - PAST_MS_MAX <= at_ms <= heard.now_ms + FUTURE_MS_MAX:
+        return Refusal.INCONSISTENT
+    if lines[0].family == QUEUES.name and heard.labels.deciding.get(QUEUE_ATTRIBUTE) not in PARTS:
+        return Refusal.OUTSIDE_VOCABULARY
+    if not all(_is_of_kind(line, heard.unit or line.unit, point) for line in lines):
+        return Refusal.MALFORMED
+    return Refusal.NEGATIVE if not isinstance(point.value, Histogram) and point.value < 0 else None
+
+
+def _is_of_kind(line: Line, unit: str, point: Point) -> bool:
+    """Whether the metric is the instrument that the line takes something of, in a unit of time where it has to be."""
+    is_told = (unit in UNITS) or not (line.takes == "buckets" or line.unit in UNITS)
+    if line.takes == "gauge":
+        is_sinking = point.temporality == "cumulative" and not point.is_monotonic
+        return is_told and not isinstance(point.value, Histogram) and (point.temporality == "instant" or is_sinking)
+    if line.takes == "value":
+        return (
+            is_told and not isinstance(point.value, Histogram) and point.is_monotonic and point.temporality != "instant"
+        )
+    return is_told and isinstance(point.value, Histogram)

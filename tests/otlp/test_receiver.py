@@ -1,0 +1,316 @@
+"""What a request adds to our families: from the real SDK's points, and from those that no sane exporter sends."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import DataPointFlags, Metric
+from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
+
+from producers.aggregated import ROW_KINDS
+from producers.observations import QUEUE_COLUMNS
+from producers.otlp.receiver import FUTURE_MS_MAX, PAST_MS_MAX, Receiver, Taken
+from schemas.histograms import bucket_indexes
+from tests.otlp.exports import (
+    CUMULATIVE,
+    EXPONENTIAL,
+    NOW_MS,
+    SdkExport,
+    counter,
+    explicit,
+    exponential,
+    gauge,
+    ns,
+    request,
+)
+
+HOST = {"service.instance.id": "8c7b4b6e-2d2f-4f4e-9d5a-1f3a0b9c7d11", "service.version": "v7"}
+CHAT = {"gen_ai.operation.name": "chat"}
+
+
+def receiver(opened_ms: int = NOW_MS - 60_000, **settings: Any) -> Receiver:
+    return Receiver("eu-west-1", opened_ms, **settings)
+
+
+def taken(*metrics: Metric, resource: dict[str, Any] | None = None) -> Taken:
+    return receiver().take(request(metrics, resource), NOW_MS)
+
+
+def measured(taken: Taken, family: str = "turns") -> dict[str, int]:
+    """The sums of what a family was told, without zeros."""
+    rows = taken.tables.get(f"rows.{family}")
+    if rows is None:
+        return {}
+    sums = rows.select(pl.col(pl.Int64).exclude("at_ms").sum()).row(0, named=True)
+    return {name: value for name, value in sums.items() if value}
+
+
+def from_sdk(export: SdkExport, **settings: Any) -> Taken:
+    now_ms = time.time_ns() // 1_000_000
+    return receiver(now_ms - 60_000, **settings).take(export.collected(), now_ms)
+
+
+# -- the real SDK ----------------------------------------------------------------------------------------------------
+
+
+def test_requests_of_a_model_server_are_turns_with_their_errors_tokens_and_stages() -> None:
+    export = SdkExport(HOST, EXPONENTIAL)
+    duration = export.meter.create_histogram("gen_ai.server.request.duration", "s")
+    first_token = export.meter.create_histogram("gen_ai.server.time_to_first_token", "s")
+    tokens = export.meter.create_histogram("gen_ai.client.token.usage", "{token}")
+    for second in (0.3, 1.0, 3.9, 4.1, 9.0):
+        duration.record(second, CHAT)
+        first_token.record(second / 10, CHAT)
+    duration.record(30.0, CHAT | {"error.type": "timeout"})
+    duration.record(0.1, {"gen_ai.operation.name": "embeddings"})
+    tokens.record(300, CHAT | {"gen_ai.token.type": "input"})
+    tokens.record(40, CHAT | {"gen_ai.token.type": "output"})
+    told = from_sdk(export)
+    assert told.refused == {"unknown_field": 1}  # Embeddings are no turn.
+    turns = measured(told)
+    assert turns.pop("turn_latency_ms_sumsq") == pytest.approx(1e6 * (0.09 + 1 + 15.21 + 16.81 + 81 + 900), rel=1e-3)
+    assert turns == {
+        "turns": 6,
+        "tokens_in": 300,
+        "tokens_out": 40,
+        "turn_latency_ms_sum": 48_300,
+        "turn_error_total": 6,
+        "turn_error_bad": 1,
+        "turn_4000ms_total": 6,
+        "turn_4000ms_bad": 3,
+    }
+    stages = told.tables["rows.stages"]
+    assert set(stages["stage"]) == {"turn", "llm_first_token"}
+    assert (
+        {"eu-west-1"} == set(stages["region"]) and {"v7"} == set(stages["bundle"]) and {"chat"} == set(stages["route"])
+    )
+    assert stages.group_by("stage").agg(pl.col("observations").sum()).sort("stage").rows() == [
+        ("llm_first_token", 5),
+        ("turn", 6),
+    ]
+
+
+def test_sdk_histograms_in_milliseconds_are_exact() -> None:
+    """The same values, counted by us and by the SDK, whose scale is finer or coarser than the stage's."""
+    values = np.random.default_rng(7).lognormal(6, 0.4, 500)
+    export = SdkExport(HOST, {HistogramInstrument: ExponentialBucketHistogramAggregation(max_size=1_000)})
+    ours = export.meter.create_histogram("turnwatch.stages.latency", "ms")
+    for value in values:
+        ours.record(float(value), {"turnwatch.stage": "retrieval"})
+    rows = from_sdk(export).tables["rows.stages"]
+    (scale,) = set(rows["scale"])
+    assert scale == 5
+    expected = pl.Series(bucket_indexes(values, 5)).value_counts().sort("").rows()
+    assert rows.sort("bucket_index").select("bucket_index", "observations").rows() == expected
+    assert rows["latency_ms_sum"].sum() == round(values.sum())
+
+
+def test_explicit_bounds_count_a_threshold_only_where_it_is_one() -> None:
+    for bounds, judged in (((0.5, 1.0, 4.0), True), ((0.5, 1.0, 5.0), False)):
+        export = SdkExport(HOST, {HistogramInstrument: ExplicitBucketHistogramAggregation(bounds)})
+        duration = export.meter.create_histogram("gen_ai.server.request.duration", "s")
+        for second in (0.3, 3.9, 4.5, 9.0):
+            duration.record(second, CHAT)
+        turns = measured(from_sdk(export))
+        assert (turns.get("turn_4000ms_total"), turns.get("turn_4000ms_bad")) == ((4, 2) if judged else (None, None))
+        assert turns["turns"] == 4
+
+
+def test_the_sdk_default_of_cumulative_points_counts_what_grows() -> None:
+    export = SdkExport(HOST, temporality={})
+    turns = export.meter.create_counter("turnwatch.turns.turns")
+    now_ms = time.time_ns() // 1_000_000
+    late = receiver(now_ms + 60_000)  # Began to listen after the process began to count.
+    turns.add(5)
+    first = late.take(export.collected(), now_ms + 1_000)
+    turns.add(2)
+    second = late.take(export.collected(), now_ms + 2_000)
+    assert (measured(first), first.passed_over) == ({}, {"baseline": 1})
+    assert measured(second) == {"turns": 2}
+
+
+def test_livekit_counts_turns_where_the_deployment_says_so() -> None:
+    """The names and units of `otel_metrics.py` of livekit-agents; its counters have no unit."""
+    export = SdkExport(HOST, EXPONENTIAL)
+    export.meter.create_histogram("lk.agents.turn.e2e_latency", "s").record(1.2)
+    export.meter.create_histogram("lk.agents.turn.transcription_delay", "s").record(0.2)
+    export.meter.create_histogram("lk.agents.turn.end_of_turn_delay", "s").record(0.5)
+    model = {"model_provider": "openai", "model_name": "gpt-4o-mini"}
+    export.meter.create_counter("lk.agents.usage.llm_input_tokens").add(120, model)
+    export.meter.create_counter("lk.agents.usage.stt_audio_duration", "s").add(3.25, model)
+    told = from_sdk(export, turns_from="lk.agents.turn.e2e_latency")
+    assert measured(told) == {"turns": 1, "tokens_in": 120, "audio_in_ms": 3_250}
+    assert set(told.tables["rows.stages"]["stage"]) == {"first_audio", "final_transcript"}
+    assert told.refused == {"unknown_field": 1}
+    assert measured(from_sdk(_one_e2e())) == {}
+
+
+def _one_e2e() -> SdkExport:
+    export = SdkExport(HOST, EXPONENTIAL)
+    export.meter.create_histogram("lk.agents.turn.e2e_latency", "s").record(1.2)
+    return export
+
+
+def test_an_engine_is_one_sample_of_each_queue() -> None:
+    export = SdkExport(HOST)
+    queue = {"turnwatch.queue": "llm_first_token"}
+    export.meter.create_gauge("turnwatch.queues.depth").set(7, queue)
+    export.meter.create_up_down_counter("turnwatch.queues.running").add(3, queue)
+    export.meter.create_counter("turnwatch.queues.arrivals").add(11, queue)
+    export.meter.create_counter("turnwatch.queues.busy_ms", "s").add(2, queue)
+    export.meter.create_gauge("turnwatch.queues.depth").set(1, {"turnwatch.queue": "the other one"})
+    told = from_sdk(export)
+    rows = told.tables["queues"]
+    assert rows.schema == QUEUE_COLUMNS and told.refused == {"outside_vocabulary": 1}
+    (row,) = rows.rows(named=True)
+    assert (row["depth"], row["running"], row["arrivals"], row["busy_ms"]) == (7, 3, 11, 2_000)
+    assert HOST["service.instance.id"] not in str(row)
+
+
+# -- what attributes say ---------------------------------------------------------------------------------------------
+
+
+def test_a_point_says_more_than_its_resource_and_ours_more_than_others() -> None:
+    point = counter("turnwatch.turns.turns", 5, NOW_MS, turnwatch__bundle="v9", gen_ai__operation__name="chat")
+    resource = {"cloud.region": "us-east-1", "turnwatch.region": "eu-west-1", "service.version": "v7"}
+    (row,) = taken(point, resource=resource).tables["rows.turns"].rows(named=True)
+    assert [row[name] for name in ("region", "pool", "route", "bundle")] == ["eu-west-1", "realtime", "chat", "v9"]
+
+
+def test_values_outside_a_vocabulary_are_refused_and_unknown_attributes_dropped() -> None:
+    told = taken(
+        counter("turnwatch.turns.turns", 5, NOW_MS, turnwatch__pool="cheap"),
+        counter("turnwatch.turns.turns", 7, NOW_MS, favourite_colour="blue", gen_ai__input__messages="[my card is …]"),
+    )
+    assert told.refused == {"outside_vocabulary": 1}
+    assert told.dropped == {"content_field": 1, "unknown_field": 1}
+    assert measured(told) == {"turns": 7}
+    privacy = told.tables["rows.privacy"].select("reported_family", "fate", "because", "observations").rows()
+    assert sorted(privacy) == [
+        ("turns", "refused", "content_field", 1),
+        ("turns", "refused", "no_session", 7),
+        ("turns", "refused", "outside_vocabulary", 1),
+    ]
+
+
+def test_a_dimension_that_nobody_says_and_that_has_no_default_refuses() -> None:
+    bare = counter("turnwatch.costs.attempts", 5, NOW_MS)
+    labelled = counter(
+        "turnwatch.costs.attempts",
+        5,
+        NOW_MS,
+        turnwatch__model_version="m1",
+        turnwatch__gpu_type="h100",
+        turnwatch__purchase="spot",
+    )
+    assert taken(bare).refused == {"outside_vocabulary": 1}
+    assert measured(taken(labelled), "costs") == {"attempts": 5}
+
+
+# -- what cannot be right --------------------------------------------------------------------------------------------
+
+OF_A_SERIES = "turnwatch.turns.turns"
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        (counter("process.cpu.time", 5, NOW_MS), "unknown_field"),
+        (counter(OF_A_SERIES, math.nan, NOW_MS), "not_finite"),
+        (counter(OF_A_SERIES, math.inf, NOW_MS), "not_finite"),
+        (counter(OF_A_SERIES, -1, NOW_MS), "negative"),
+        (counter(OF_A_SERIES, 2.0**41, NOW_MS), "too_large"),
+        (counter(OF_A_SERIES, 5, NOW_MS + FUTURE_MS_MAX + 1), "inconsistent"),
+        (counter(OF_A_SERIES, 5, NOW_MS - PAST_MS_MAX - 1), "inconsistent"),
+        (counter(OF_A_SERIES, 5, 0), "malformed"),
+        (counter(OF_A_SERIES, 5, NOW_MS, temporality=0), "malformed"),
+        (counter(OF_A_SERIES, 5, NOW_MS - 20, start_ms=NOW_MS - 10), "clock_backwards"),
+        (gauge(OF_A_SERIES, 5, NOW_MS), "malformed"),
+        (gauge("turnwatch.queues.depth", -1, NOW_MS, turnwatch__queue="vad"), "negative"),
+        (exponential("turnwatch.turns.turns", "ms", NOW_MS, 3, 0, [1]), "malformed"),
+        (exponential("lk.agents.turn.llm_ttft", "By", NOW_MS, 3, 0, [1]), "malformed"),
+        (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 3, 0, [1], count=7), "inconsistent"),
+        (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 21, 0, [1]), "inconsistent"),
+        (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 3, 2**30, [1]), "inconsistent"),
+        (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, -1, 2_000, [1]), "inconsistent"),
+        (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 0, -1, [1], sum=math.nan), "not_finite"),
+        (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 0, -1, [1], sum=-1), "negative"),
+        (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 0, -1, [2**40], sum=2.0**40), "too_large"),
+        (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 0, 0, [0] * 2_001), "too_large"),
+        (explicit("lk.agents.turn.llm_ttft", "s", NOW_MS, [2, 1], [1, 0, 0]), "inconsistent"),
+        (explicit("lk.agents.turn.llm_ttft", "s", NOW_MS, [1, math.inf], [1, 0, 0]), "not_finite"),
+        (explicit("lk.agents.turn.llm_ttft", "s", NOW_MS, [-1, 1], [1, 0, 0]), "negative"),
+        (explicit("lk.agents.turn.llm_ttft", "s", NOW_MS, [], [], count=3), "inconsistent"),
+    ],
+)
+def test_what_cannot_be_right_is_counted_under_its_reason_and_adds_nothing(metric: Metric, reason: str) -> None:
+    told = taken(metric)
+    assert (told.refused, told.points) == ({reason: 1}, 1)
+    assert set(told.tables) <= {"rows.privacy"}
+
+
+def test_negative_buckets_and_summaries_are_refused() -> None:
+    below = exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 3, 0, [])
+    below.exponential_histogram.data_points[0].negative.bucket_counts.append(1)
+    summary = Metric(name="lk.agents.turn.llm_ttft")
+    summary.summary.data_points.add(time_unix_nano=ns(NOW_MS), count=3)
+    assert taken(below, summary).refused == {"negative": 1, "malformed": 1}
+
+
+def test_a_point_without_a_recorded_value_says_nothing() -> None:
+    flag = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
+    metric = counter(OF_A_SERIES, 0, NOW_MS)
+    metric.sum.data_points[0].flags = flag
+    assert (taken(metric).refused, taken(metric).passed_over) == ({}, {"no_value": 1})
+
+
+def test_a_part_above_its_whole_is_cut_down_and_counted() -> None:
+    """Intake would refuse the whole frame for it."""
+    told = taken(
+        counter("turnwatch.turns.turn_error_total", 5, NOW_MS), counter("turnwatch.turns.turn_error_bad", 9, NOW_MS)
+    )
+    assert measured(told) == {"turn_error_total": 5, "turn_error_bad": 5}
+    assert told.refused == {"inconsistent": 1}
+
+
+def test_a_point_counts_in_the_window_in_which_it_ends_however_late() -> None:
+    for at_ms, window_ms in ((NOW_MS, NOW_MS - 10_000), (NOW_MS + 1, NOW_MS), (NOW_MS - 600_000, NOW_MS - 610_000)):
+        (row,) = taken(counter(OF_A_SERIES, 5, at_ms)).tables["rows.turns"].rows(named=True)
+        assert row["at_ms"] == window_ms
+
+
+def test_several_resources_are_several_series() -> None:
+    both = request([counter(OF_A_SERIES, 5, NOW_MS)], {"service.instance.id": "a"})
+    both.MergeFrom(request([counter(OF_A_SERIES, 7, NOW_MS)], {"service.instance.id": "b"}))
+    same = request([counter(OF_A_SERIES, 5, NOW_MS)], {"service.instance.id": "a"})
+    same.MergeFrom(request([counter(OF_A_SERIES, 7, NOW_MS)], {"service.instance.id": "a"}))
+    assert measured(receiver().take(both, NOW_MS)) == {"turns": 12}
+    told = receiver().take(same, NOW_MS)
+    assert (measured(told), told.refused) == ({"turns": 5}, {"clock_backwards": 1})
+
+
+def test_a_request_that_comes_again_adds_nothing() -> None:
+    ours, sent = (
+        receiver(),
+        request(
+            [counter(OF_A_SERIES, 5, NOW_MS), counter("turnwatch.turns.tokens_in", 9, NOW_MS, temporality=CUMULATIVE)]
+        ),
+    )
+    assert ours.take(sent, NOW_MS).passed_over == {"baseline": 1}
+    again = ours.take(sent, NOW_MS + 1_000)
+    assert (dict(again.tables), again.passed_over, again.refused) == ({}, {"repeated": 2}, {})
+
+
+def test_every_table_has_the_columns_of_its_kind() -> None:
+    told = taken(
+        counter(OF_A_SERIES, 5, NOW_MS), exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 3, 0, [1], sum=1.0)
+    )
+    for kind, rows in told.tables.items():
+        assert rows.schema == ROW_KINDS[kind]
+    assert set(told.tables) == {"rows.turns", "rows.stages", "rows.privacy"}
