@@ -33,12 +33,12 @@ class Unreachable(Foreseen):
     """Kafka cannot be read. The message is a sentence for the user."""
 
 
-async def consume(gateway: Gateway, address: KafkaAddress, topic: str, stop: asyncio.Event) -> None:
+async def consume(gateway: Gateway, address: KafkaAddress, topic: str, stop: asyncio.Event, group: str = GROUP) -> None:
     """Reads the topic until `stop`; a collector that is away is waited for. Raises `Unreachable`."""
     consumer = AIOKafkaConsumer(
         topic,
         **address.aiokafka_options(),
-        group_id=GROUP,
+        group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_poll_records=RECORDS_AT_ONCE,
@@ -51,8 +51,7 @@ async def consume(gateway: Gateway, address: KafkaAddress, topic: str, stop: asy
     try:
         while not stop.is_set():
             records = await consumer.getmany(timeout_ms=500)
-            await _taken(gateway, records, stop)
-            if records and not stop.is_set():
+            if records and await _is_taken(gateway, records, stop):
                 await consumer.commit({place: of_place[-1].offset + 1 for place, of_place in records.items()})
     except KafkaError as error:
         raise Unreachable(f"Topic {topic} can no longer be read ({type(error).__name__}): is Kafka well?") from error
@@ -60,13 +59,17 @@ async def consume(gateway: Gateway, address: KafkaAddress, topic: str, stop: asy
         await consumer.stop()
 
 
-async def _taken(gateway: Gateway, records: dict[TopicPartition, list[Any]], stop: asyncio.Event) -> None:
-    """Returns when a collector has what the records add, or when it is time to stop."""
+async def _is_taken(gateway: Gateway, records: dict[TopicPartition, list[Any]], stop: asyncio.Event) -> bool:
+    """Whether a collector has what the records add; it is waited for until it is time to stop."""
     for place, of_place in records.items():
         for record in of_place:
             await _heard(gateway, place, record, stop)
-    while not stop.is_set() and not await _is_flushed(gateway, stop):
-        pass
+            if stop.is_set():
+                return False
+    while not await _is_flushed(gateway, stop):
+        if stop.is_set():
+            return False
+    return True
 
 
 async def _heard(gateway: Gateway, place: TopicPartition, record: Any, stop: asyncio.Event) -> None:
