@@ -140,6 +140,24 @@ def collector(
     raise typer.Exit(run_collector(name, region, port, finish))
 
 
+@app.command(epilog="Example: turnwatch otlp --region eu-west-1 --collector http://127.0.0.1:9471")
+def otlp(
+    region: Annotated[str | None, typer.Option(help="Of what does not say its own; TURNWATCH_OTLP__REGION.")] = None,
+    collector: Annotated[str | None, typer.Option(help="Whom it reports to; TURNWATCH_OTLP__COLLECTOR_URL.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port; TURNWATCH_OTLP__PORT.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="A Kafka topic of otlp_proto to read besides; TURNWATCH_OTLP__TOPIC.")
+    ] = None,
+    turns_from: Annotated[
+        str | None, typer.Option(help="The metric that counts turns; TURNWATCH_OTLP__TURNS_FROM.")
+    ] = None,
+) -> None:
+    """Take OTLP metrics over HTTP, and from Kafka, and report them to a collector."""
+    from turnwatch.otlp_in import run_otlp
+
+    raise typer.Exit(run_otlp(region, collector, port, topic, turns_from))
+
+
 Since = Annotated[str | None, typer.Option(help="Only what was refused in this last while, such as 30m, 6h or 2d.")]
 OfReason = Annotated[str | None, typer.Option(help="Only what was refused for this reason.")]
 

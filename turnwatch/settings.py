@@ -102,6 +102,22 @@ class CollectorSettings(_Section):
     rows_max: Annotated[int, Field(ge=20_000, le=50_000_000)] = 2_000_000
 
 
+class OtlpSettings(_Section):
+    name: str = "otlp"
+    """Of this process alone, among those that report to its collector."""
+    region: str | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 4_318
+    collector_url: str = "http://127.0.0.1:9471"
+    topic: str | None = None
+    """A topic of `otlp_proto` to read besides, in the Kafka of the settings."""
+    turns_from: str | None = None
+    """The metric that counts turns; `docs/otlp.md` names those that may."""
+    pool: str = "realtime"
+    route: str = "other"
+    bundle: str = "unversioned"
+
+
 class CapacitySettings(_Section):
     gpu_seconds_per_audio_second: Decimal | None = None
     target_utilization: Decimal = Decimal("0.7")
@@ -118,6 +134,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     capacity: CapacitySettings = CapacitySettings()
     collector: CollectorSettings = CollectorSettings()
+    otlp: OtlpSettings = OtlpSettings()
     clock: Literal["wall", "watermark"] = "wall"
     instance: str | None = None
     """A worker's own stable name: killed and started anew, it goes on at once instead of after its old session."""

@@ -1,7 +1,7 @@
 """What attributes say of a point: the dimensions that it counts under, what decides which lines apply, and what was dropped.
 
 An attribute that the mapping does not name is dropped and counted, content of the GenAI conventions under its own word. A
-point of which a mapped attribute holds what its dimension does not allow is refused. What a series is called is the same
+point that needs a dimension whose attribute holds what it does not allow is refused. What a series is called is the same
 with every export, so it is judged once and remembered, by a hash.
 """
 
@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from xxhash import xxh3_128_digest
 
 from producers.otlp.mapping import ATTRIBUTES, DECIDING, TELLING_APART
+from producers.refusing import reasons_in
 from producers.refusing_attributes import admit_attributes
 from schemas.refusals import Refusal, Refused
 
@@ -24,12 +25,12 @@ REMEMBERED_MAX = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """`dimensions` hold what was said, or `refused` why not; `deciding` has the attributes that lines ask for."""
+    """`dimensions` hold what was said, `wrong` why not of others; `deciding` has the attributes that lines ask for."""
 
     dimensions: Mapping[str, str]
+    wrong: Mapping[str, Refusal]
     deciding: Mapping[str, str]
     dropped: Refused
-    refused: Refusal | None = None
 
 
 @dataclass(slots=True)
@@ -84,16 +85,20 @@ def _value(value: Any) -> Any:
 
 def _judged(attributes: Mapping[str, Any]) -> Labels:
     chosen = {dimension: name for dimension in ATTRIBUTES if (name := _first(attributes, dimension))}
+    said = {dimension: attributes[name] for dimension, name in chosen.items()}
+    wrong = {dimension: why for dimension, value in said.items() if (why := _why_not(dimension, value))}
     read = {*chosen.values(), *DECIDING, *TELLING_APART}
-    given = {dimension: attributes[name] for dimension, name in chosen.items()}
     others = {name: value for name, value in attributes.items() if name not in read}
-    admitted = admit_attributes([given], {dimension: dimension for dimension in given})
-    dropped = admit_attributes([others], {}).dropped
-    deciding = {name: value for name in DECIDING if isinstance(value := attributes.get(name), str)}
-    dimensions = admitted.dimensions[0]
-    if dimensions is None:
-        return Labels({}, deciding, dropped, admitted.refused.by_reason[0][0])
-    return Labels(dimensions, deciding, dropped)
+    return Labels(
+        {dimension: value for dimension, value in said.items() if dimension not in wrong},
+        wrong,
+        {name: value for name in DECIDING if isinstance(value := attributes.get(name), str)},
+        admit_attributes([others], {}).dropped,
+    )
+
+
+def _why_not(dimension: str, value: Any) -> Refusal | None:
+    return reasons_in(dimension, [value]).get(value) if isinstance(value, str) else Refusal.MALFORMED
 
 
 def _first(attributes: Mapping[str, Any], dimension: str) -> str | None:

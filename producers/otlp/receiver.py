@@ -187,8 +187,10 @@ def _refusal(lines: tuple[Line, ...], heard: _Heard, point: Point | Refusal | No
     """Why a point cannot be counted, whatever was told before."""
     if not lines:
         return Refusal.UNKNOWN_FIELD
-    if heard.labels.refused is not None or point is None or isinstance(point, Refusal):
-        return heard.labels.refused or (point if isinstance(point, Refusal) else None)
+    needed = {name for line in lines for name in partition_of(FAMILIES[line.family]).dimensions}
+    wrong = [reason for name, reason in heard.labels.wrong.items() if name in needed]
+    if wrong or point is None or isinstance(point, Refusal):
+        return wrong[0] if wrong else point if isinstance(point, Refusal) else None
     at_ms = point.time_ns // 1_000_000
     if not heard.now_ms - PAST_MS_MAX <= at_ms <= heard.now_ms + FUTURE_MS_MAX:
         return Refusal.INCONSISTENT

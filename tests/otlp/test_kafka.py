@@ -23,7 +23,7 @@ TOPIC = "otlp_metrics"
 def turns(count: int, at_ms: int) -> bytes:
     """The exporter's own words for it are MetricsData; the bytes are the request's."""
     sent = request([counter("turnwatch.turns.turns", count, at_ms)])
-    return MetricsData(resource_metrics=sent.resource_metrics).SerializeToString()
+    return bytes(MetricsData(resource_metrics=sent.resource_metrics).SerializeToString())
 
 
 async def sent(kafka: KafkaAddress, *records: bytes) -> None:

@@ -19,6 +19,7 @@ from producers.otlp.receiver import FUTURE_MS_MAX, PAST_MS_MAX, Receiver, Taken
 from schemas.histograms import bucket_indexes
 from tests.otlp.exports import (
     CUMULATIVE,
+    DELTA,
     EXPONENTIAL,
     NOW_MS,
     SdkExport,
@@ -197,6 +198,21 @@ def test_values_outside_a_vocabulary_are_refused_and_unknown_attributes_dropped(
         ("turns", "refused", "no_session", 7),
         ("turns", "refused", "outside_vocabulary", 1),
     ]
+
+
+def test_a_value_of_a_dimension_that_is_not_needed_refuses_nothing() -> None:
+    """Models are called meta-llama/Llama-3.1-8B, and turns are not counted by model."""
+    labels = {"gen_ai__request__model": "meta-llama/Llama-3.1-8B"}
+    assert measured(taken(counter("turnwatch.turns.turns", 5, NOW_MS, 0, DELTA, **labels))) == {"turns": 5}
+    assert taken(counter("turnwatch.costs.attempts", 5, NOW_MS, 0, DELTA, **labels)).refused == {
+        "outside_vocabulary": 1
+    }
+
+
+def test_private_values_are_refused_under_their_own_word() -> None:
+    told = taken(counter("turnwatch.turns.turns", 5, NOW_MS, turnwatch__route="ana@example.com"))
+    assert told.refused == {"email": 1}
+    assert not any("ana" in str(rows.rows()) for rows in told.tables.values())
 
 
 def test_a_dimension_that_nobody_says_and_that_has_no_default_refuses() -> None:

@@ -61,7 +61,7 @@ def export_with_the_sdk(url: str) -> None:
     exporter = OTLPMetricExporter(
         endpoint=f"{url}/v1/metrics",
         compression=Compression.Gzip,
-        preferred_temporality=SDK_DELTA,  # type: ignore[arg-type]
+        preferred_temporality=SDK_DELTA,
         preferred_aggregation=EXPONENTIAL,
     )
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=1e7)

@@ -34,6 +34,7 @@ RUN: dict[str, list[str]] = {
     "prepare": [],
     "worker": [],
     "collector": ["--name", "eu-0", "--region", "eu-west-1", "--finish"],
+    "otlp": ["--region", "eu-west-1", "--port", "0", "--topic", "otlp_metrics"],
     "query": ["SELECT 1"],
     "simulate": ["--minutes", "1"],
     "replay": ["trace.csv"],
