@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from producers.sifting import Rule, Sifted, at_least_zero, one_of, sift
 from schemas.dimensions import DIMENSIONS
 from schemas.families import (
     COSTS,
@@ -23,6 +24,7 @@ from schemas.families import (
     Family,
     PrivacyPartition,
 )
+from schemas.refusals import Refusal
 
 _PREFIX = "rows."
 _FAMILIES = (TURNS, STAGE_LATENCIES, OUTCOMES, DUPLEX, QUALITY, COSTS, PRIVACY)
@@ -81,21 +83,51 @@ class AggregatedRows:
     def ended(self, watermark_ms: int) -> Iterator[WindowRows]:
         """Every window that ends at or before the watermark, and is not waited for any longer."""
         for kind, parts in sorted(self._waiting.items()):
-            family = FAMILY_OF_KIND[kind]
-            width_ms = partition_of(family).k_window_s * 1_000
-            rows = pl.concat(parts)
-            start_ms = pl.col("at_ms") // width_ms * width_ms
-            is_over = start_ms + width_ms <= watermark_ms
-            self._waiting[kind] = [rows.filter(~is_over)]
-            yield from _by_window(family, rows.filter(is_over).with_columns(at_ms=start_ms))
+            windows, self._waiting[kind] = ended(kind, pl.concat(parts), watermark_ms)
+            yield from windows
+
+
+def ended(kind: str, rows: pl.DataFrame, watermark_ms: int) -> tuple[list[WindowRows], list[pl.DataFrame]]:
+    """The windows of these rows that end at or before the watermark, oldest first, and the rows of those that do not."""
+    family = FAMILY_OF_KIND[kind]
+    width_ms = partition_of(family).k_window_s * 1_000
+    start_ms = pl.col("at_ms") // width_ms * width_ms
+    is_over = start_ms + width_ms <= watermark_ms
+    parts = rows.filter(is_over).with_columns(at_ms=start_ms).partition_by("at_ms", as_dict=True, include_key=False)
+    windows = [
+        WindowRows(family, partition_of(family), int(begin_ms), summed(family, part))
+        for (begin_ms,), part in sorted(parts.items())
+    ]
+    later = rows.filter(~is_over)
+    return windows, [later] if len(later) else []
 
 
 def summed(family: Family, rows: pl.DataFrame) -> pl.DataFrame:
-    """One row for each cell and key of the family's partition, with the sums of its measures."""
+    """One row for each cell and key of the family's partition, with the sums of its measures.
+
+    Where a sum is larger than a row may hold the rows stay apart: those of one frame are added up at intake.
+    """
     cell = (*partition_of(family).dimensions, *family.key_names)
-    return rows.group_by(cell).agg(pl.col(family.measure_names).sum()).sort(cell)
+    merged = rows.group_by(cell).agg(pl.col(family.measure_names).sum()).sort(cell)
+    fits = merged.select(pl.all_horizontal(pl.col(each.name).max() <= each.largest for each in family.measures)).item()
+    return merged if fits else rows.select(merged.columns)
 
 
-def _by_window(family: Family, rows: pl.DataFrame) -> Iterator[WindowRows]:
-    for (start_ms,), part in sorted(rows.partition_by("at_ms", as_dict=True, include_key=False).items()):
-        yield WindowRows(family, partition_of(family), int(start_ms), summed(family, part))
+def sift_rows(kind: str, rows: pl.DataFrame) -> Sifted:
+    """Keeps the rows that intake would take: known keys, sound dimensions, no measure out of its bounds."""
+    family = FAMILY_OF_KIND[kind]
+    rules = [*at_least_zero("at_ms", *family.measure_names), *_bounds(family)]
+    return sift(rows, rules, partition_of(family).dimensions)
+
+
+def _bounds(family: Family) -> Iterator[Rule]:
+    for measure in family.measures:
+        yield Refusal.TOO_LARGE, pl.col(measure.name) <= measure.largest
+        if measure.part_of is not None:
+            yield Refusal.INCONSISTENT, pl.col(measure.name) <= pl.col(measure.part_of)
+    for key in family.keys:
+        if key.vocabulary:
+            yield one_of(key.name, key.vocabulary)
+        else:
+            column = pl.col(key.name)
+            yield Refusal.OUTSIDE_VOCABULARY, column.is_between(*key.integer_range) | (column == pl.lit(key.marker))

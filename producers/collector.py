@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 import polars as pl
 
 from producers.aggregate import heartbeat_rows
+from producers.aggregated import ROW_KINDS, ended
 from producers.cells import cells_of, identifying, of_nobody_generalised
 from producers.counting import rows_of, sifted
 from producers.engine_windows import QueueWindows, ReleaseWindows
@@ -184,11 +185,12 @@ class Collector:
             window_end_ms = self._open_ms + WINDOW_MS
             for kind in KINDS.values():
                 ready = self._ready(kind, window_end_ms)
-                yield from (
-                    self._state_frames(kind, ready)
-                    if kind.name in OF_STATE
-                    else self._counted(kind, ready, window_end_ms)
-                )
+                if kind.name in ROW_KINDS:
+                    yield from self._row_frames(kind, ready, window_end_ms)
+                elif kind.name in OF_STATE:
+                    yield from self._state_frames(kind, ready)
+                else:
+                    yield from self._counted(kind, ready, window_end_ms)
             yield from self._told_frames(self._open_ms)
             self._open_ms = window_end_ms
 
@@ -263,6 +265,13 @@ class Collector:
                 yield from self._frames(QUEUES, QUEUES.partitions[0], start_ms, rows)
         else:
             yield from self._frames(RELEASES, RELEASES.partitions[0], self._open_ms, self._releases.closed(ready))
+
+    def _row_frames(self, kind: Kind, ready: pl.DataFrame, window_end_ms: int) -> Iterator[Frame]:
+        """Frames of rows that came aggregated, whose windows are over."""
+        windows, later = ended(kind.name, ready, window_end_ms)
+        self._waiting[kind.name] += later
+        for window in windows:
+            yield from self._frames(window.family, window.partition, window.window_start_ms, window.rows)
 
     def _told_frames(self, window_start_ms: int) -> Iterator[Frame]:
         """What the collector tells of itself: its tally, and last of all its heartbeat."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import polars as pl
 
 from producers.aggregate import outcome_rows, stage_rows, turn_rows
+from producers.aggregated import ROW_KINDS, sift_rows
 from producers.costs import cost_rows, sift_costs
 from producers.duplex import duplex_rows, sift_duplex
 from producers.observations import sift_stream_changes, sift_turns
@@ -43,7 +44,7 @@ _ROWS: dict[str, Callable[[pl.DataFrame, PrivacyPartition], pl.DataFrame]] = {
 
 def sifted(kind: str, observations: pl.DataFrame) -> Sifted:
     """The observations of a kind that may be counted, and how many were refused for which reason."""
-    return _SIFTS[kind](observations)
+    return sift_rows(kind, observations) if kind in ROW_KINDS else _SIFTS[kind](observations)
 
 
 def rows_of(family: Family, partition: PrivacyPartition, observations: pl.DataFrame) -> pl.DataFrame:
