@@ -40,7 +40,7 @@ UNITS: dict[str, Fraction] = {
 OPEN_RATIO = 16.0
 """What is taken for the ratio of a bucket's edges where one of them is unknown."""
 
-_EXPONENT_MAX = 1_000.0
+_EXPONENT_MAX, _LARGEST = 60.0, 2.0**52
 
 Floats = NDArray[np.float64]
 
@@ -73,11 +73,12 @@ def placed(histogram: Histogram, unit: str, scale: int) -> Placed:
 def sums_ms(buckets: Placed, total_ms: float | None) -> tuple[Counts, Counts]:
     """Sum and sum of squares of the values of each bucket, in whole ms; the sums add up to `total_ms` where it is known.
 
-    The squares are those of equal values in each bucket: less than the true sum by what they vary within one.
+    The squares are those of equal values in each bucket: less than the true sum by what they vary within one. What is
+    larger than any row holds is told as 2^52.
     """
     estimate = buckets.counts * buckets.middles_ms
     expected = float(estimate.sum())
-    total = expected if total_ms is None else total_ms
+    total = expected if total_ms is None else min(total_ms, _LARGEST)
     sums = estimate * (total / expected) if expected > 0 else estimate
     squares = np.divide(sums * sums, buckets.counts, out=np.zeros_like(sums), where=buckets.counts > 0)
     return _whole(sums), _whole(squares)
@@ -151,5 +152,6 @@ def _edges_ms(histogram: Histogram, unit_ms: float) -> tuple[Floats, Floats]:
 
 def _whole(values: Floats) -> Counts:
     """Whole numbers whose sum is that of the values, rounded; each is less than one off."""
-    steps = np.rint(np.cumsum(values)).astype(np.int64)
-    return np.diff(steps, prepend=np.int64(0))
+    steps = np.rint(np.cumsum(np.minimum(values, _LARGEST))).astype(np.int64)
+    whole: Counts = np.diff(steps, prepend=np.int64(0))
+    return whole

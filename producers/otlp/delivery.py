@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Protocol
 
 import aiohttp
@@ -17,7 +18,8 @@ import polars as pl
 
 from producers.observation_batches import BATCH_ROWS_MAX, PATH, Answer, BatchHeader, encode_batch, read_answer
 
-PENDING_BATCHES_MAX = 1_000
+PENDING_BATCHES_MAX, PENDING_ROWS_MAX = 1_000, 500_000
+"""What waits for a collector: of rows with 30 measures 120 MB. Beyond it nothing is taken."""
 PARTS_MAX = 64
 ANSWER_TIMEOUT_S = 10.0
 RETRY_AFTER_S = 2
@@ -48,7 +50,7 @@ class CollectorOverHttp:
     async def take(self, headers: Mapping[str, str], body: bytes) -> Answer:
         timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)
         try:
-            async with self._session.post(self._url, data=body, headers=headers, timeout=timeout) as response:
+            async with self._session.post(self._url, data=BytesIO(body), headers=headers, timeout=timeout) as response:
                 told = {name.lower(): value for name, value in response.headers.items()}
                 return read_answer(response.status, told, await response.content.read(65_536))
         except (aiohttp.ClientError, TimeoutError, OSError):
@@ -79,11 +81,13 @@ class Delivery:
     _pending: deque[tuple[BatchHeader, pl.DataFrame]] = field(default_factory=deque)
     _sequences: Counter[str] = field(default_factory=Counter)
     _rows: Counter[str] = field(default_factory=Counter)
+    _pending_rows: int = 0
+    _failures: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def is_full(self) -> bool:
-        return len(self._pending) >= PENDING_BATCHES_MAX
+        return len(self._pending) >= PENDING_BATCHES_MAX or self._pending_rows >= PENDING_ROWS_MAX
 
     def add(self, tables: Mapping[str, pl.DataFrame], origin: Origin | None = None) -> None:
         """Numbers what has to be sent; `flush` sends it."""
@@ -94,19 +98,31 @@ class Delivery:
                     continue
                 header = self._next(kind, len(piece)) if origin is None else _numbered(kind, origin, part)
                 self._pending.append((header, piece))
+                self._pending_rows += len(piece)
 
     async def flush(self) -> None:
-        """Returns when everything that waits was taken; raises `NotTaken` where the collector does not take it for now."""
+        """Returns when everything that waits was taken; raises `NotTaken` where the collector does not take it for now.
+
+        Whoever waited while another one was refused is refused with it: a collector that hangs is not asked by each.
+        """
+        failures = self._failures
         async with self._lock:
+            if self._failures > failures:
+                raise NotTaken("The collector took nothing a moment ago.")
             while self._pending:
-                header, rows = self._pending[0]
-                headers, body = await asyncio.to_thread(encode_batch, header, rows)
-                answer = await self.collecting.take(headers, body)
-                if not answer.is_final:
-                    raise NotTaken(answer.error, answer.retry_after_s or RETRY_AFTER_S, is_busy=answer.status == 429)
-                if not answer.is_taken:
-                    self.lost[header.kind] += len(rows)
-                self._pending.popleft()
+                await self._send_first()
+
+    async def _send_first(self) -> None:
+        header, rows = self._pending[0]
+        headers, body = await asyncio.to_thread(encode_batch, header, rows)
+        answer = await self.collecting.take(headers, body)
+        if not answer.is_final:
+            self._failures += 1
+            raise NotTaken(answer.error, answer.retry_after_s or RETRY_AFTER_S, is_busy=answer.status == 429)
+        if not answer.is_taken:
+            self.lost[header.kind] += len(rows)
+        self._pending.popleft()
+        self._pending_rows -= len(rows)
 
     def _next(self, kind: str, rows: int) -> BatchHeader:
         self._rows[kind] += rows

@@ -141,10 +141,11 @@ LINES: tuple[Line, ...] = (*OTHERS, *own_lines())
 
 def lines_by_metric(turns_from: str = TURNS_FROM) -> dict[str, tuple[Line, ...]]:
     """The lines of each metric, where one of them counts turns: the one that `turns_from` names."""
-    chosen = [line for line in LINES if not line.is_turn or line.metric == turns_from]
-    return {
-        metric: tuple(line for line in chosen if line.metric == metric) for metric in {each.metric for each in chosen}
-    }
+    lines: dict[str, tuple[Line, ...]] = {}
+    for line in LINES:
+        if not line.is_turn or line.metric == turns_from:
+            lines[line.metric] = (*lines.get(line.metric, ()), line)
+    return lines
 
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {

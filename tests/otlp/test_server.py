@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -51,7 +54,7 @@ async def posted(
     given = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
     async with (
         ClientSession(auto_decompress=False) as session,
-        session.post(f"{url}/v1/metrics", data=body, headers=given) as answer,
+        session.post(f"{url}/v1/metrics", data=BytesIO(body), headers=given) as answer,
     ):
         return answer.status, dict(answer.headers), await answer.read()
 
@@ -101,6 +104,37 @@ async def test_the_real_sdk_exports_to_it() -> None:
     assert set(stages.select("stage", "scale").unique().rows()) == {("llm_first_token", 0), ("turn", 5)}
     assert collecting.sum("queues", "depth") == 9
     assert not gateway.told
+
+
+def environment_of_the_page(url: str) -> dict[str, str]:
+    """What docs/otlp.md says an SDK needs, with another address."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "otlp.md").read_text(encoding="utf-8")
+    named = dict(re.findall(r"^(OTEL_[A-Z_]+)=(.+)$", page, re.MULTILINE))
+    assert len(named) == 6
+    return named | {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{url}/v1/metrics"}
+
+
+def export_twice_with_defaults() -> None:
+    """An SDK that is configured by nothing but its environment."""
+    provider = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
+    duration = provider.get_meter("tests").create_histogram("gen_ai.server.request.duration", "s")
+    duration.record(0.3, {"gen_ai.operation.name": "chat"})
+    provider.force_flush()
+    duration.record(0.7, {"gen_ai.operation.name": "chat"})
+    provider.shutdown()
+
+
+async def test_the_environment_that_the_page_shows_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deltas of exponential histograms, and a resource that says pool and bundle."""
+    collecting = Remembering()
+    async with served(gateway_to(collecting, WallClock())) as url:
+        for name, value in environment_of_the_page(url).items():
+            monkeypatch.setenv(name, value)
+        await asyncio.to_thread(export_twice_with_defaults)
+    rows = collecting.rows("rows.stages")
+    assert (rows["observations"].sum(), rows["latency_ms_sum"].sum()) == (2, 1_000)
+    assert rows["scale"].min() == 6  # An SDK's exponential histogram of one value is of its finest scale, 20.
+    assert set(rows.select("pool", "bundle").rows()) == {("realtime", "v42")}
 
 
 @pytest.mark.parametrize("content_type", [PROTOBUF, JSON])
