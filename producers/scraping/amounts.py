@@ -1,0 +1,122 @@
+"""What one scrape says in numbers, by bundle and queue: sums over an engine's series, made whole without losing a part."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+
+import polars as pl
+
+from producers.scraping.mapping import Entry, Mapping
+from producers.scraping.targets import Target
+from schemas.families import FAMILIES, Measure
+
+CELL = ["bundle", "queue"]
+Cell = tuple[str, str]
+Amounts = dict[tuple[Cell, str, str], float]
+"""By cell, family and measure."""
+Counts = dict[tuple[Cell, str, str], int]
+
+
+def amounts_of(mapping: Mapping, target: Target, samples: pl.DataFrame, grown: pl.DataFrame, passed_ms: int) -> Amounts:
+    """Every mapped measure that a scrape says something of, in the unit of the measure.
+
+    `samples` and `grown` have columns `bundle` and `queue`; `grown` is of counters, with their increases.
+    """
+    amounts: Amounts = defaultdict(float)
+    for entry in mapping.metrics:
+        if entry.family in target.taken and entry.measure:
+            for cell, measure, amount in _said(entry, mapping, target, samples, grown, passed_ms):
+                amounts[cell, entry.family, measure] += amount
+    return dict(amounts)
+
+
+def _said(
+    entry: Entry, mapping: Mapping, target: Target, samples: pl.DataFrame, grown: pl.DataFrame, passed_ms: int
+) -> Iterable[tuple[Cell, str, float]]:
+    assert entry.measure, "histograms are no amounts"
+    values = _of_first_name(entry, samples)
+    match entry.type:
+        case "gauge":
+            return _summed(values, pl.col("value") * entry.factor, entry.measure)
+        case "counter":
+            slots = target.batch_slots or 0 if entry.per_batch_slot else 1
+            return _summed(_of_first_name(entry, grown), pl.col("increase") * entry.factor * slots, entry.measure)
+        case "presence":
+            return _summed(values, pl.lit(float(passed_ms)), entry.measure) if passed_ms else ()
+        case "utilisation" if passed_ms:
+            busy = _summed(values, pl.col("value") * entry.factor * passed_ms, entry.measure)
+            return (*busy, *_summed(values, pl.lit(float(passed_ms)), "available_ms"))
+        case "share":
+            return _of_whole(entry, mapping, values, samples)
+    return ()
+
+
+def _of_first_name(entry: Entry, samples: pl.DataFrame) -> pl.DataFrame:
+    """The samples of the newest name that the engine shows."""
+    shown = set(samples["metric"].unique())
+    name = next((name for name in entry.names if name in shown), None)
+    return samples.filter(pl.col("metric") == name) if name else samples.clear()
+
+
+def _summed(rows: pl.DataFrame, amount: pl.Expr, measure: str) -> tuple[tuple[Cell, str, float], ...]:
+    summed = rows.with_columns(amount=amount).group_by(CELL).agg(pl.col("amount").sum())
+    return tuple(((bundle, queue), measure, total) for bundle, queue, total in summed.rows())
+
+
+def _of_whole(
+    entry: Entry, mapping: Mapping, shares: pl.DataFrame, samples: pl.DataFrame
+) -> tuple[tuple[Cell, str, float], ...]:
+    """A share of what the engine's information says that there is; nothing where it says nothing."""
+    whole = next(each for each in mapping.of("info") if each.family == entry.family)
+    there = _of_first_name(whole, samples).select("by", whole="value")
+    joined = shares.join(there, on="by", how="inner", nulls_equal=True)
+    assert whole.measure and entry.measure
+    used = _summed(joined, pl.col("value") * entry.factor * pl.col("whole"), entry.measure)
+    return (*used, *_summed(joined, pl.col("whole"), whole.measure))
+
+
+def add_arrivals(
+    amounts: Amounts, in_system: dict[Cell, float], is_baseline: bool, is_reset: bool
+) -> dict[Cell, float]:
+    """Adds what arrived: what was served, and what those who wait or are served have grown by. Returns those now.
+
+    Requests that leave without being served are missing from it: an increase that would be negative is carried on.
+    """
+    cells = {cell for cell, family, measure in amounts if family == "queues" and measure == "depth"}
+    now = {
+        cell: amounts.get((cell, "queues", "depth"), 0.0) + amounts.get((cell, "queues", "running"), 0.0)
+        for cell in cells
+    }
+    for cell in () if is_baseline else cells:
+        before = 0.0 if is_reset else in_system.get(cell, 0.0)
+        amounts[cell, "queues", "arrivals"] = amounts.get((cell, "queues", "served"), 0.0) + now[cell] - before
+    return {**in_system, **now}
+
+
+def whole(amounts: Amounts, carried: Amounts) -> tuple[Counts, Amounts]:
+    """Amounts as integers, and what is carried to the next scrape: fractions of counters, and what a part has above its whole.
+
+    So over any number of scrapes the integers add up to the amounts, less than one off. Gauges are rounded.
+    """
+    counts: Counts = {}
+    left: Amounts = dict(carried)
+    for key, amount in amounts.items():
+        if _measure(key).merge == "gauge":
+            counts[key] = round(amount)
+        else:
+            total = amount + carried.get(key, 0.0)
+            counts[key] = max(0, math.floor(total + 1e-6))
+            left[key] = total - counts[key]
+    for key, count in counts.items():
+        part_of = _measure(key).part_of
+        if part_of:
+            counts[key] = min(count, counts.get((*key[:2], part_of), 0))
+            if _measure(key).merge == "counter":
+                left[key] += count - counts[key]
+    return counts, left
+
+
+def _measure(key: tuple[Cell, str, str]) -> Measure:
+    return next(each for each in FAMILIES[key[1]].measures if each.name == key[2])

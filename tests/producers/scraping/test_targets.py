@@ -1,0 +1,73 @@
+"""A configuration that cannot be meant is told with its place, before anything is asked; what is told repeats no address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from producers.scraping.targets import ConfigError, read_config
+
+SOUND: dict[str, Any] = {
+    "producer": "scrape-eu-1",
+    "region": "eu-west-1",
+    "targets": [
+        {"url": "http://gpu-07:8000/metrics", "kind": "vllm", "host": "gpu-07", "pool": "realtime", "bundle": "v2"},
+        {"url": "http://gpu-07:9400/metrics", "kind": "dcgm", "host": "gpu-07", "pool": "realtime", "bundle": "v2",
+         "queue": "llm_first_token"},
+    ],
+}  # fmt: skip
+
+
+def written(folder: Path, config: object) -> Path:
+    path = folder / "scrape.yaml"
+    path.write_text(config if isinstance(config, str) else yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def with_target(**fields: Any) -> dict[str, Any]:
+    first, *others = SOUND["targets"]
+    changed = {name: value for name, value in {**first, **fields}.items() if value is not None}
+    return {**SOUND, "targets": [changed, *others]}
+
+
+def test_a_sound_configuration_is_read_with_its_defaults(tmp_path: Path) -> None:
+    config = read_config(written(tmp_path, SOUND))
+    assert (config.interval_s, config.timeout_s) == (10, 2.0)
+    assert [each.taken for each in config.targets] == [("queues",), ("queues",)]
+    assert config.targets[0].served("anything") == ("v2", "llm_first_token")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("targets: [", "not YAML"),
+        ("", "the file"),
+        ({**SOUND, "targets": []}, "targets"),
+        ({**SOUND, "interval": 10}, "interval"),
+        ({**SOUND, "region": "Europe"}, "region"),
+        ({**SOUND, "timeout_s": 10.0}, "timeout_s has to be less than interval_s"),
+        ({**SOUND, "targets": [SOUND["targets"][0]] * 2}, "two targets"),
+        (with_target(url="gpu-07:8000"), "targets.0.url"),
+        (with_target(url="http://ana:secret-word@gpu-07:8000/metrics"), "without credentials"),
+        (with_target(url="file:///etc/passwd"), "targets.0.url"),
+        (with_target(kind="ollama"), "targets.0.kind"),
+        (with_target(host="GPU 7"), "targets.0.host"),
+        (with_target(pool="live"), "pool of the contract"),
+        (with_target(bundle=None), "give either bundle, or models"),
+        (with_target(kind="tgi", bundle=None, models={"m": {"bundle": "v2"}}), "does not tell models apart"),
+        (with_target(kind="triton"), "give queue"),
+        (with_target(queue="ordering"), "it has to be one of queue_wait"),
+        (with_target(families=["queues", "stages"]), "give route"),
+        (with_target(families=["costs"], route="voice"), "give model_version"),
+        (with_target(families=["duplex"]), "targets.0.families.0"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, config: object, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_config(written(tmp_path, config))
+    sentence = str(error.value)
+    assert told in sentence and str(tmp_path) in sentence and sentence.endswith(".")
+    assert "secret-word" not in sentence
