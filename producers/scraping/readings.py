@@ -41,7 +41,7 @@ class TargetState:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one scrape says, by kind: observations of `queues` and `costs`, and rows of families that need no session
-    (`rows.stages`, `rows.turns`) by the start of their window.
+    (`rows.stages`, `rows.turns`).
 
     `blunt` counts histograms of an indicator without an edge at its threshold: nothing is said of it.
     """

@@ -22,7 +22,7 @@ from producers.scraping.exposition import Unreadable, read_exposition
 from producers.scraping.fetching import Answer, NoAnswer, fetch
 from producers.scraping.readings import Reading, TargetState, reading
 from producers.scraping.targets import Config, Target
-from schemas.refusals import Refusal
+from schemas.refusals import Refusal, Refused
 from schemas.scrape_metrics import ScrapeMetrics
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ class Sink(Protocol):
     def observe(self, kind: str, rows: pl.DataFrame) -> object: ...
 
     def note_dropped(self, kind: str, count: int) -> None: ...
+
+    def note_refused(self, kind: str, pool: str, refused: Refused) -> None: ...
 
     def close(self, watermark_ms: int) -> Iterator[Frame]: ...
 
@@ -57,7 +59,6 @@ class Rounds:
         self._asking, self._metrics = asking, metrics
         self._asked = [_Asked(target) for target in config.targets]
         self._newest_ms = 0
-        self.refused: Counter[Refusal] = Counter()
 
     async def next_end_ms(self) -> int:
         """Waits until the next round is due; returns the end of its interval."""
@@ -106,7 +107,7 @@ class Rounds:
         self._sink.note_dropped("queues", 1)
         self._metrics.scrapes.labels(kind=asked.target.kind, outcome=why).inc()
         if isinstance(answer, Unreadable):
-            self._refuse(Counter({answer.reason: 1}))
+            self._refuse(asked.target, Counter({answer.reason: 1}))
         if asked.absent != why:
             log.warning(
                 "target_gives_nothing host=%s kind=%s why=%s: %s", asked.target.host, asked.target.kind, why, answer
@@ -119,12 +120,14 @@ class Rounds:
         self._metrics.resets.labels(kind=kind).inc(said.resets)
         self._metrics.gaps.labels(kind=kind).inc(said.spans_gap)
         self._metrics.blunt_histograms.labels(kind=kind).inc(said.blunt)
-        self._refuse(said.refused)
+        self._refuse(asked.target, said.refused)
 
-    def _refuse(self, refused: Counter[Refusal]) -> None:
+    def _refuse(self, target: Target, refused: Counter[Refusal]) -> None:
+        """Counts what was refused, and tells family `privacy` of it."""
         for reason, count in refused.items():
             self._metrics.refused.labels(reason=reason.value).inc(count)
-        self.refused += refused
+        by_reason = tuple((reason, refused[reason]) for reason in Refusal if refused[reason])
+        self._sink.note_refused("queues", target.pool, Refused(by_reason))
 
     def _came_back(self, asked: _Asked) -> None:
         if asked.absent:
@@ -136,4 +139,4 @@ class Rounds:
         for asked in self._asked:
             self._sink.note_dropped("queues", 1)
             self._metrics.scrapes.labels(kind=asked.target.kind, outcome=Refusal.CLOCK_BACKWARDS.value).inc()
-        self._refuse(Counter({Refusal.CLOCK_BACKWARDS: len(self._asked)}))
+            self._refuse(asked.target, Counter({Refusal.CLOCK_BACKWARDS: 1}))

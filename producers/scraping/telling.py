@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from producers.aggregated import row_columns, summed
 from producers.observations import COST_COLUMNS, QUEUE_COLUMNS, with_unsaid
 from producers.scraping.amounts import CELL, Cell, Counts
 from producers.scraping.mapping import mapping_of
@@ -28,7 +29,9 @@ class Telling:
         if len(rows) and mapping_of(self.target.kind).is_serving:
             warm = pl.when(pl.int_range(pl.len()) == 0).then(self.target.warm_streams or 0).otherwise(0)
             rows = rows.with_columns(servers=pl.lit(1, pl.Int64), warm_streams=warm.cast(pl.Int64))
-        return with_unsaid(self._with_dimensions(rows, QUEUES), QUEUE_COLUMNS)
+        # Whoever counts samples knows an engine by its host: what is scraped beside it, or serves another bundle, is another.
+        engine = pl.concat_str(pl.lit(f"{self.target.host}/{self.target.kind}/"), "bundle")
+        return with_unsaid(self._with_dimensions(rows, QUEUES).with_columns(host=engine), QUEUE_COLUMNS)
 
     def costs(self, counts: Counts) -> pl.DataFrame:
         """Observations of kind `costs`, which no session used."""
@@ -39,27 +42,20 @@ class Telling:
         return self.rows(TURNS, [_wide(counts, TURNS), *outcomes])
 
     def rows(self, family: Family, parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        """Rows of a family's operational partition, by the start of their window; measures that no part has are 0."""
-        partition = family.partition("operational")
-        cell = [*partition.dimensions, *family.key_names]
+        """Rows of a family as they wait for their window (`producers/aggregated.py`); measures that no part has are 0."""
+        columns = row_columns(family)
         filled = [part for part in parts if len(part)]
         if not filled:
-            return pl.DataFrame(schema={"window_start_ms": pl.Int64})
+            return pl.DataFrame(schema=columns)
         together = self._with_dimensions(pl.concat(filled, how="diagonal_relaxed"), family)
         absent = [pl.lit(0).alias(name) for name in family.measure_names if name not in together.columns]
-        sums = [pl.col(name).fill_null(0).sum().cast(pl.Int64) for name in family.measure_names]
-        rows = together.with_columns(absent).group_by(cell).agg(sums).sort(cell)
-        width_ms = partition.k_window_s * 1_000
-        window = pl.lit(self.at_ms // width_ms * width_ms, pl.Int64).alias("window_start_ms")
-        return rows.filter(pl.any_horizontal(pl.col(family.measure_names) > 0)).select(
-            window, *cell, *family.measure_names
-        )
+        rows = together.with_columns(absent).with_columns(pl.col(family.measure_names).fill_null(0))
+        return summed(family, rows).with_columns(at_ms=pl.lit(self.at_ms)).select(list(columns)).cast(dict(columns))
 
     def _with_dimensions(self, rows: pl.DataFrame, family: Family) -> pl.DataFrame:
-        said = {"host": self.target.host, "region": self.region, "pool": self.target.pool, "route": self.target.route}
+        said = {"region": self.region, "pool": self.target.pool, "route": self.target.route}
         said |= {name: getattr(self.target, name) for name in ("model_version", "gpu_type", "purchase")}
-        wanted = {"host", *family.dimensions}
-        columns = [pl.lit(value, pl.String).alias(name) for name, value in said.items() if name in wanted]
+        columns = [pl.lit(value, pl.String).alias(name) for name, value in said.items() if name in family.dimensions]
         return rows.with_columns(pl.lit(self.at_ms, pl.Int64).alias("at_ms"), *columns)
 
 
