@@ -107,6 +107,37 @@ def simulate(
     raise typer.Exit(run_simulation(scenario, minutes, speed, seed))
 
 
+@app.command(epilog="Example: turnwatch scrape scrape.yaml --once")
+def scrape(
+    config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML of targets; docs/scraping.md.")],
+    once: Annotated[
+        bool, typer.Option("--once", help="Ask every target once, show what it says, and send nothing.")
+    ] = False,
+) -> None:
+    """Scrape serving engines and GPU exporters (vLLM, SGLang, TGI, Triton, DCGM), and send what they say as frames."""
+    from turnwatch.scrape import run_scrape
+
+    raise typer.Exit(run_scrape(config, once))
+
+
+@app.command(epilog="Example: turnwatch ingest turns.ndjson --kind turns --region eu-west-1")
+def ingest(
+    source: Annotated[str, typer.Argument(help="A file of NDJSON, or - for standard input.")],
+    region: Annotated[str, typer.Option(help="Where the hosts of these observations stand.")],
+    kind: Annotated[
+        str | None, typer.Option(help="The kind of every line; each line's field kind says it unless given.")
+    ] = None,
+    producer: Annotated[str, typer.Option(help="The name under which frames are sent.")] = "ingest",
+    live: Annotated[
+        bool, typer.Option("--live", help="End windows by the clock: for a pipe that does not end.")
+    ] = False,
+) -> None:
+    """Send observations given as NDJSON, one a line. Exit 1 where lines were refused; they are told by number and reason."""
+    from turnwatch.ingest import run_ingest
+
+    raise typer.Exit(run_ingest(source, kind, producer, region, live))
+
+
 @app.command(epilog="Example: turnwatch worker")
 def worker(
     sink: Annotated[

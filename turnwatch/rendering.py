@@ -13,6 +13,7 @@ from dashboards.render import render_all
 from schemas import ddl, roles
 from turnwatch.bill_of_materials import BILL, LOCK, bill_of_materials
 from turnwatch.dictionary import data_dictionary
+from turnwatch.scraped_metrics import scraped_metrics
 from turnwatch.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -24,6 +25,7 @@ def rendered() -> dict[str, str]:
     watched = watched_slos()
     statements = {f"schemas/clickhouse/{path}": text for path, text in (ddl.render() | roles.render()).items()}
     documents = {RULES: rules(), "docs/data-dictionary.md": data_dictionary()}
+    documents["docs/scraped-metrics.md"] = scraped_metrics()
     return {**render_all(watched), **statements, **documents, **_bill()}
 
 

@@ -50,7 +50,9 @@ class Telling:
         together = self._with_dimensions(pl.concat(filled, how="diagonal_relaxed"), family)
         absent = [pl.lit(0).alias(name) for name in family.measure_names if name not in together.columns]
         rows = together.with_columns(absent).with_columns(pl.col(family.measure_names).fill_null(0))
-        return summed(family, rows).with_columns(at_ms=pl.lit(self.at_ms)).select(list(columns)).cast(dict(columns))
+        return (
+            summed(family, rows).with_columns(at_ms=pl.lit(self.at_ms)).select(list(columns)).cast(pl.Schema(columns))
+        )
 
     def _with_dimensions(self, rows: pl.DataFrame, family: Family) -> pl.DataFrame:
         said = {"region": self.region, "pool": self.target.pool, "route": self.target.route}

@@ -36,6 +36,8 @@ COMMANDS = (
     "capacity",
     "gate",
     "rollback",
+    "scrape",
+    "ingest",
     "routes test",
     "exclude add",
     "exclude list",

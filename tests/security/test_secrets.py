@@ -24,6 +24,9 @@ CANARY = "canary-that-nobody-may-see"
 
 TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,375,44\n2023-11-16 18:15:47.10,12,9\n"
 
+SCRAPED = """{producer: scrape-1, region: eu-west-1, targets: [
+  {url: "http://127.0.0.1:1/metrics", kind: vllm, host: gpu-07, pool: realtime, bundle: v2}]}"""
+
 TODAY = datetime.now(UTC).date().isoformat()
 
 RUN: dict[str, list[str]] = {
@@ -38,6 +41,8 @@ RUN: dict[str, list[str]] = {
     "query": ["SELECT 1"],
     "simulate": ["--minutes", "1"],
     "replay": ["trace.csv"],
+    "scrape": ["scrape.yaml"],
+    "ingest": ["turns.ndjson", "--region", "eu-west-1"],
     "provision": ["--dry-run"],
     "dead-letters": [],
     "redrive": ["--dry-run"],
@@ -104,6 +109,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where commands run: a client's certificate whose key a canary opens, and a trace."""
     folder = tmp_path_factory.mktemp("canaries")
     (folder / "trace.csv").write_text(TRACE)
+    (folder / "scrape.yaml").write_text(SCRAPED)
+    (folder / "turns.ndjson").write_text("{}\n")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=ana", "-passout"]
     command += [f"pass:{CANARY}", "-keyout", str(folder / "client.key"), "-out", str(folder / "client.pem")]
     if shutil.which("openssl"):

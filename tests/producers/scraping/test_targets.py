@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,12 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, config: object, to
     sentence = str(error.value)
     assert told in sentence and str(tmp_path) in sentence and sentence.endswith(".")
     assert "secret-word" not in sentence
+
+
+def test_the_configuration_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "scraping.md").read_text(encoding="utf-8")
+    first, second = (block.partition("```")[0] for block in text.split("```yaml\n")[1:])
+    config = read_config(written(tmp_path, textwrap.dedent(first)))
+    assert [each.kind for each in config.targets] == ["vllm", "dcgm"]
+    several = {**SOUND, "targets": yaml.safe_load(textwrap.dedent(second))}
+    assert set(read_config(written(tmp_path, several)).targets[0].models) == {"asr_streaming", "tts_fast"}

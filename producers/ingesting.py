@@ -1,0 +1,118 @@
+"""NDJSON observations into a collector, and its frames to Kafka: for those who have a file, or a pipe, and no Arrow.
+
+Event time comes out of the lines: windows end two minutes of it behind the newest observation, so lines may be that much out
+of order, and what comes later still makes frames of its own. With `is_live` windows end by the clock instead, for a pipe
+that never does. A file that is read twice is counted twice: each run is another incarnation of the producer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from producers.collector import Collector, Frame
+from producers.drive import Clock
+from producers.kinds import KINDS
+from producers.observation_lines import ObservationLines, Tidings
+from producers.transport import Transport
+from schemas.dimensions import DIMENSIONS
+from schemas.refusals import Refusal, Refused
+
+DISORDER_MS = 120_000
+LIVE_GRACE_MS = 2_000
+AGE_MS_MAX = 7 * 86_400_000 - 3_600_000
+"""An hour less than intake takes frames: there is time to send them."""
+AHEAD_MS_MAX = 10_000
+MINUTE_MS = 60_000
+KIND_UNKNOWN = "turns"
+"""Refused lines that say no kind are counted with these, and in the first pool."""
+
+
+@dataclass(slots=True)
+class Ingested:
+    """What became of the lines, and of what they said. `untimely` are observations too old, or from the future."""
+
+    tidings: Tidings
+    untimely: int = 0
+    frames: Counter[str] = field(default_factory=Counter)
+    held_turns: int = 0
+
+
+class Ingestion:
+    """Lines in, frames out, by event time or by the clock."""
+
+    def __init__(self, producer: str, region: str, lines: ObservationLines, clock: Clock, is_live: bool) -> None:
+        self._producer, self._region, self._clock, self._is_live = producer, region, clock, is_live
+        self._lines, self._kind = lines, lines.kind or KIND_UNKNOWN
+        self._collector: Collector | None = None
+        self._newest_ms = 0
+        self.ingested = Ingested(lines.tidings)
+
+    def take(self, lines: list[bytes]) -> Iterator[Frame]:
+        """Observes the next lines; yields the frames of windows that are over with them."""
+        refused = self.ingested.tidings.refused.copy()
+        tables = [(kind, self._timely(kind, rows)) for kind, rows in self._lines.read(lines)]
+        collector = self._begun(tables)
+        for kind, rows in tables:
+            collector.observe(kind, rows)
+        self._note_refused(collector, self.ingested.tidings.refused - refused)
+        yield from self._counted(collector.close(self._watermark_ms()))
+
+    async def finish(self) -> AsyncIterator[Frame]:
+        """Yields the frames of all that is left, to the end of its minute, which is waited for if it is not over."""
+        if self._collector is None:
+            return
+        end_ms = -(-(self._newest_ms + 1) // MINUTE_MS) * MINUTE_MS
+        await self._clock.sleep_until(end_ms)
+        for frame in self._counted(self._collector.flush(end_ms)):
+            yield frame
+        self.ingested.held_turns = self._collector.held_turns
+
+    def _timely(self, kind: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Without what intake would take for too old, or from the future: it refuses whole frames for that."""
+        now_ms, time = self._clock.now_ms(), KINDS[kind].time
+        timely = rows.filter(pl.col(time).is_between(now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX))
+        self.ingested.untimely += len(rows) - len(timely)
+        self.ingested.tidings.taken[kind] -= len(rows) - len(timely)
+        self.ingested.tidings.refused[Refusal.INCONSISTENT] += len(rows) - len(timely)
+        self._newest_ms = max(self._newest_ms, timely.select(pl.col(time).max()).item() or 0)
+        return timely
+
+    def _begun(self, tables: list[tuple[str, pl.DataFrame]]) -> Collector:
+        """The collector, whose event time begins with the oldest observation of the first lines."""
+        if self._collector is None:
+            times = [rows.select(pl.col(KINDS[kind].time).min()).item() for kind, rows in tables if len(rows)]
+            now_ms = self._clock.now_ms()
+            begins_ms = now_ms if self._is_live or not times else min(times)
+            self._collector = Collector(self._producer, self._region, incarnation=now_ms, opens_at_ms=begins_ms)
+        return self._collector
+
+    def _note_refused(self, collector: Collector, news: Counter[Refusal]) -> None:
+        by_reason = tuple((reason, news[reason]) for reason in Refusal if news[reason])
+        collector.note_dropped(self._kind, news.total())
+        collector.note_refused(self._kind, DIMENSIONS["pool"].vocabulary[0], Refused(by_reason))
+
+    def _watermark_ms(self) -> int:
+        now_ms = self._clock.now_ms()
+        return now_ms - LIVE_GRACE_MS if self._is_live else min(now_ms, self._newest_ms - DISORDER_MS)
+
+    def _counted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            self.ingested.frames[frame.header.family.name] += 1
+            yield frame
+
+
+async def ingest(ingestion: Ingestion, chunks: AsyncIterator[list[bytes]], transport: Transport) -> Ingested:
+    """Ingests every chunk of lines; an empty one is a moment that has passed. Kafka has all frames when this returns."""
+    async for lines in chunks:
+        await transport.send(await asyncio.to_thread(_frames, ingestion, lines))
+    await transport.send([frame async for frame in ingestion.finish()])
+    return ingestion.ingested
+
+
+def _frames(ingestion: Ingestion, lines: list[bytes]) -> list[Frame]:
+    return list(ingestion.take(lines))

@@ -1,0 +1,268 @@
+"""Observations as NDJSON: one JSON object a line, of one kind a file or of the kind that its field `kind` names.
+
+Lines are read in columns, thousands at once. Where that fails the lines are halved until the bad ones stand alone, so that
+each is refused by itself, counted under its reason, and told by its number, never by what stands in it. Fields that the
+contract does not declare are dropped and counted (`producers/refusing.py`); the line goes on without them.
+
+`session` is a whole number, an opaque key already, or a text, which is hashed under a key that the process makes for itself
+and forgets: it only tells sessions apart.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from pyarrow import json as arrow_json
+
+from producers.counting import sifted
+from producers.kinds import KINDS
+from producers.refusing import admit_rows
+from schemas.refusals import MEANINGS, Refusal, Refused
+
+COLUMNS: dict[str, Mapping[str, pl.DataType]] = {name: kind.columns for name, kind in KINDS.items()}
+"""Of every kind of observation that a line may be."""
+LINE_BYTES_MAX = 65_536
+"""Longest line: a stretch of audio with a hundred gaps takes 2 KB."""
+LINES_AT_ONCE = 5_000
+TOLD_MAX = 20
+"""So many refused lines of a file are told one by one; the others are counted."""
+LINE = "\x00line"
+"""Column of the line's number, from 1; no field of an observation is called that."""
+KIND = "kind"
+
+_Numbered = list[tuple[int, bytes]]
+
+
+@dataclass(slots=True)
+class Tidings:
+    """What became of lines; `first` are some that were refused, and why."""
+
+    lines: int = 0
+    taken: Counter[str] = field(default_factory=Counter)
+    refused: Counter[Refusal] = field(default_factory=Counter)
+    dropped: Counter[Refusal] = field(default_factory=Counter)
+    first: list[tuple[int, Refusal]] = field(default_factory=list)
+
+    def tell(self, line: int, reason: Refusal) -> None:
+        if len(self.first) < TOLD_MAX:
+            self.first.append((line, reason))
+
+    def sentences(self) -> list[str]:
+        """What is told of the first lines that were refused."""
+        return [f"Line {line} is refused ({reason.value}): {MEANINGS[reason]}." for line, reason in sorted(self.first)]
+
+
+class ObservationLines:
+    """Reads lines into tables by kind; `kind` where all are of one. `session_key` is secret, and of this process."""
+
+    def __init__(self, session_key: bytes, kind: str | None = None) -> None:
+        self._session_key, self.kind = session_key, kind
+        self.tidings = Tidings()
+
+    def read(self, lines: list[bytes]) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Observations of the next lines that may be counted, by kind: its declared columns."""
+        first = self.tidings.lines + 1
+        self.tidings.lines += len(lines)
+        numbered = [(first + place, line) for place, line in enumerate(lines) if line.strip()]
+        for kind, own in self._by_kind([each for each in numbered if self._is_short(each)]):
+            tables = [self._sound(rows, kind) for rows in self._parsed(own, kind)]
+            if tables:
+                observations = pl.concat(tables)
+                self.tidings.taken[kind] += len(observations)
+                yield kind, observations
+
+    def _is_short(self, numbered: tuple[int, bytes]) -> bool:
+        if len(numbered[1]) > LINE_BYTES_MAX:
+            self._refuse(numbered[0], Refusal.TOO_LARGE)
+        return len(numbered[1]) <= LINE_BYTES_MAX
+
+    def _refuse(self, line: int, reason: Refusal) -> None:
+        self.tidings.refused[reason] += 1
+        self.tidings.tell(line, reason)
+
+    def _by_kind(self, lines: _Numbered) -> Iterator[tuple[str, _Numbered]]:
+        if self.kind:
+            yield from [(self.kind, lines)] if lines else []
+            return
+        of_kinds: dict[str, _Numbered] = {}
+        for numbered in lines:
+            kind = _kind_of(numbered[1])
+            if kind in COLUMNS:
+                of_kinds.setdefault(kind, []).append(numbered)
+            else:
+                self._refuse(numbered[0], Refusal.MALFORMED if kind is None else Refusal.OUTSIDE_VOCABULARY)
+        yield from of_kinds.items()
+
+    def _parsed(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
+        """Tables that together hold every line that is JSON with declared fields of their types, and their numbers."""
+        whole = _as_numbered_table(lines, kind)
+        if whole is not None:
+            yield whole
+            return
+        # One line at least is wrong. Each is looked at by itself, this once, and the sound ones are read together.
+        reasons = [(numbered, _why_unreadable(numbered[1], kind)) for numbered in lines]
+        for (number, _), reason in reasons:
+            if reason:
+                self._refuse(number, reason)
+        yield from self._halved([numbered for numbered, reason in reasons if not reason], kind)
+
+    def _halved(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
+        """The same of lines that are sound by themselves: undeclared fields may have several types, or names twice."""
+        table = _as_numbered_table(lines, kind) if lines else None
+        if table is not None:
+            yield table
+        elif len(lines) == 1:
+            self._refuse(lines[0][0], Refusal.MALFORMED)
+        elif lines:
+            half = len(lines) // 2
+            yield from self._halved(lines[:half], kind)
+            yield from self._halved(lines[half:], kind)
+
+    def _sound(self, rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+        """The rows whose declared fields hold what they may, and that can be right."""
+        keyed = self._keyed(rows.drop(KIND, strict=False))
+        self.tidings.dropped += _counter(admit_rows(keyed, _numbered(kind)).dropped)
+        admitted = self._judged(keyed, lambda each: _admitted(each, kind))
+        return self._judged(admitted, lambda each: _sifted(each, kind))
+
+    def _judged(
+        self, rows: pl.DataFrame, judge: Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]]
+    ) -> pl.DataFrame:
+        """What passes the judge; what does not is counted, and its lines told."""
+        passed, refused = judge(rows)
+        self.tidings.refused += _counter(refused)
+        if refused.total:
+            for line, reason in _refused_lines(rows, judge, TOLD_MAX - len(self.tidings.first)):
+                self.tidings.tell(line, reason)
+        return passed
+
+    def _keyed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Sessions that are texts, as numbers of 64 bits that nobody can look up."""
+        if "session" not in rows.columns or rows["session"].dtype != pl.String:
+            return rows
+        texts = rows["session"].drop_nulls().unique().to_list()
+        keys = [blake2b(text.encode(), key=self._session_key, digest_size=8).digest() for text in texts]
+        numbers = [int.from_bytes(each, "little") for each in keys]
+        return rows.with_columns(pl.col("session").replace_strict(texts, numbers, default=None, return_dtype=pl.UInt64))
+
+
+def _admitted(rows: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, Refused]:
+    admitted = admit_rows(rows, _numbered(kind))
+    return admitted.rows, admitted.refused
+
+
+def _sifted(rows: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, Refused]:
+    sound = sifted(kind, rows.drop(LINE))
+    return sound.sound, sound.reasons
+
+
+def _numbered(kind: str) -> dict[str, pl.DataType]:
+    return {**COLUMNS[kind], LINE: pl.Int64()}
+
+
+def _refused_lines(
+    rows: pl.DataFrame, judge: Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]], most: int
+) -> list[tuple[int, Refusal]]:
+    """The first lines that the judge refuses, found by halving."""
+    refused = judge(rows)[1] if most > 0 and len(rows) else Refused()
+    if not refused.total:
+        return []
+    if len(rows) == 1:
+        return [(int(rows[LINE][0]), refused.by_reason[0][0])]
+    half = len(rows) // 2
+    found = _refused_lines(rows.head(half), judge, most)
+    return found + _refused_lines(rows.tail(-half), judge, most - len(found))
+
+
+def _counter(refused: Refused) -> Counter[Refusal]:
+    return Counter(dict(refused.by_reason))
+
+
+def _schemas(kind: str) -> Iterator[pa.Schema]:
+    """The declared columns, with sessions as numbers and as texts."""
+    schema = pl.DataFrame(schema=dict(COLUMNS[kind])).to_arrow().schema
+    schema = pa.schema([pa.field(each.name, _plain(each.type)) for each in schema])
+    yield schema
+    if "session" in schema.names:
+        yield schema.set(schema.names.index("session"), pa.field("session", pa.string()))
+
+
+def _plain(arrow_type: pa.DataType) -> pa.DataType:
+    """The type as JSON is read into it: large strings and lists are for tables of gigabytes."""
+    if pa.types.is_large_string(arrow_type):
+        return pa.string()
+    return pa.list_(arrow_type.value_type) if pa.types.is_large_list(arrow_type) else arrow_type
+
+
+def _as_numbered_table(lines: _Numbered, kind: str) -> pl.DataFrame | None:
+    """Lines as a table, one row each; none where any of them is no object of declared fields in their types."""
+    payload = b"\n".join(line for _, line in lines)
+    for schema in _schemas(kind):
+        options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer")
+        try:
+            rows = pl.from_arrow(arrow_json.read_json(io.BytesIO(payload), parse_options=options))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, pl.exceptions.PolarsError):
+            continue
+        assert isinstance(rows, pl.DataFrame)
+        if len(rows) == len(lines):
+            return rows.with_columns(pl.Series(LINE, [number for number, _ in lines], pl.Int64))
+    return None
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The object that a line is; none where it is none, or names a field twice."""
+    try:
+        said = json.loads(line, object_pairs_hook=_named_once)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise ValueError("a field is named twice")
+    return named
+
+
+def _kind_of(line: bytes) -> str | None:
+    """The kind that a line says it is of; none where it is no object, or says nothing."""
+    kind = (_object(line) or {}).get(KIND)
+    return kind if isinstance(kind, str) else None
+
+
+def _why_unreadable(line: bytes, kind: str) -> Refusal | None:
+    """A line is no object, or a declared field is of another type, or endless; none where it can be read."""
+    said = _object(line)
+    if said is None:
+        return Refusal.MALFORMED
+    declared = [(value, COLUMNS[kind][name]) for name, value in said.items() if name in COLUMNS[kind]]
+    if any(isinstance(value, float) and not math.isfinite(value) for value, _ in declared):
+        return Refusal.NOT_FINITE
+    is_typed = all(_is_of(value, dtype) for value, dtype in declared)
+    return None if is_typed else Refusal.MALFORMED
+
+
+def _is_of(value: object, dtype: pl.DataType) -> bool:
+    if value is None:
+        return True
+    if dtype == pl.Int64:
+        return type(value) is int and -(2**63) <= value < 2**63
+    if dtype == pl.UInt64:  # A session.
+        return isinstance(value, str) or (type(value) is int and 0 <= value < 2**64)
+    if dtype == pl.Float64:
+        return type(value) in (int, float)
+    if dtype == pl.Boolean:
+        return isinstance(value, bool)
+    if dtype == pl.String:
+        return isinstance(value, str)
+    return isinstance(value, list) and all(type(each) in (int, float) for each in value)

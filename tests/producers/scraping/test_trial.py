@@ -1,0 +1,41 @@
+"""Whoever sets scraping up is told at once what each target says, or why it says nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from producers.scraping.targets import Config
+from producers.scraping.trial import tried
+from tests.producers.scraping import expositions as shows
+from tests.producers.scraping.engines import target
+from tests.producers.scraping.exporters import SECRET, serving
+
+
+async def test_every_target_is_tried_and_told_in_a_sentence() -> None:
+    async with serving() as exporters:
+        exporters.texts |= {"well": shows.vllm([0.2], waiting=4, running=3), "gpus": shows.dcgm([50])}
+        exporters.texts["old"] = "vllm:num_requests_waiting 7\n"
+        kinds = {"well": "vllm", "gpus": "dcgm", "old": "vllm", "broken": "vllm", "html": "tgi"}
+        targets = tuple(target(kind, host=path, url=exporters.url(path)) for path, kind in kinds.items())
+        trials = await tried(Config(producer="scrape-1", region="eu-west-1", targets=targets))
+    assert [trial.is_heard for trial in trials] == [True, True, True, False, False]
+    well, gpus, old, broken, html = (trial.sentence for trial in trials)
+    assert well.startswith("well (vllm): ") and "4 wait and 3 are served in llm_first_token of v2" in well
+    assert "does not show" not in well + gpus
+    assert "7 wait" in old and "it does not show vllm:num_requests_running" in old
+    assert broken == "broken (vllm): gives nothing: it answers with status 500."
+    assert html.startswith("html (tgi): gives nothing: the content type")
+    assert not any(SECRET in trial.sentence for trial in trials)
+
+
+async def test_the_command_tries_without_a_kafka_and_fails_where_a_target_is_silent(tmp_path: Path) -> None:
+    away = {"url": "http://127.0.0.1:1/metrics", "kind": "vllm", "host": "gpu-07", "pool": "realtime", "bundle": "v2"}
+    config = tmp_path / "scrape.yaml"
+    config.write_text(json.dumps({"producer": "scrape-1", "region": "eu-west-1", "targets": [away]}))
+    command = [sys.executable, "-m", "turnwatch", "scrape", str(config), "--once"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert ended.stdout.startswith("gpu-07 (vllm): gives nothing: it cannot be asked")

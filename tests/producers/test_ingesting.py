@@ -1,0 +1,108 @@
+"""Lines become frames once, by event time or by the clock, whatever their order; what nobody would take is refused here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import polars as pl
+
+from producers.collector import Frame
+from producers.ingesting import Ingested, Ingestion, ingest
+from producers.observation_lines import ObservationLines
+from tests.producers.test_observation_lines import TURN
+from tests.producers.worlds import rows_of
+
+NOW_MS = 1_700_000_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at_ms = NOW_MS
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    async def sleep_until(self, at_ms: int) -> None:
+        self.at_ms = max(self.at_ms, at_ms)
+
+
+class Kafka:
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+
+    async def send(self, frames: Iterable[Frame]) -> None:
+        self.frames += frames
+
+    def sum(self, family: str, measure: str, **where: Any) -> int:
+        rows = rows_of(self.frames, family)
+        matching = [pl.col(name) == value for name, value in where.items()]
+        return int(rows.filter(*matching)[measure].sum()) if len(rows) else 0
+
+
+def turn(before_now_ms: int, session: int = 0, **changed: Any) -> bytes:
+    return json.dumps({**TURN, "ended_at_ms": NOW_MS - before_now_ms, "session": session, **changed}).encode()
+
+
+async def ingested(*chunks: list[bytes], is_live: bool = False, moment_ms: int = 0) -> tuple[Ingested, Kafka]:
+    clock, kafka = Clock(), Kafka()
+
+    async def coming() -> AsyncIterator[list[bytes]]:
+        for lines in chunks:
+            yield lines
+            clock.at_ms += moment_ms
+
+    ingestion = Ingestion("ingest", "eu-west-1", ObservationLines(b"key"), clock, is_live)
+    return await ingest(ingestion, coming(), kafka), kafka
+
+
+async def test_every_sound_line_counts_once_in_any_order() -> None:
+    lines = [turn(before_now_ms=900_000 - 7_919 * (place * 37 % 100), session=place) for place in range(100)]
+    told, kafka = await ingested(lines[:30], lines[30:31], lines[31:])
+    assert told.tidings.taken == {"turns": 100} and not +told.tidings.refused
+    assert kafka.sum("turns", "turns") == 100 and kafka.sum("turns", "tokens_in") == 30_000
+    assert kafka.sum("stages", "observations", stage="turn") == 100
+    windows = {frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "turns"}
+    assert min(windows) >= NOW_MS - 960_000 and len(windows) > 50
+    assert sum(told.frames.values()) == len(kafka.frames)
+
+
+async def test_lines_that_are_two_minutes_out_of_order_are_not_late() -> None:
+    _, kafka = await ingested([turn(600_000)], [turn(500_000)], [turn(610_000)], [turn(100_000)])
+    of_turns = [frame.header for frame in kafka.frames if frame.header.family.name == "turns"]
+    operational = [each.window_start_ms for each in of_turns if each.partition.name == "operational"]
+    assert operational == sorted(operational) and len(set(operational)) == 4
+
+
+async def test_a_live_pipe_ends_windows_by_the_clock() -> None:
+    clock, kafka = Clock(), Kafka()
+    ingestion = Ingestion("ingest", "eu-west-1", ObservationLines(b"key"), clock, is_live=True)
+    await kafka.send(ingestion.take([turn(0)]))
+    assert kafka.sum("turns", "turns") == 0
+    clock.at_ms += 12_000
+    await kafka.send(ingestion.take([]))
+    assert kafka.sum("turns", "turns") == 1
+
+
+async def test_what_is_from_the_future_or_too_old_is_refused_here() -> None:
+    """Intake would refuse whole frames for it, and others in them."""
+    told, kafka = await ingested([turn(-3_600_000), turn(8 * 86_400_000), turn(60_000)])
+    assert (told.untimely, kafka.sum("turns", "turns")) == (2, 1)
+    assert max(frame.header.window_end_ms for frame in kafka.frames) <= NOW_MS + 60_000
+
+
+async def test_refused_lines_are_in_heartbeats_and_in_the_tally() -> None:
+    told, kafka = await ingested(
+        [turn(60_000), b"nope", turn(60_000, turn_ms=-1.0), turn(60_000, route="a@example.com")]
+    )
+    assert told.tidings.refused.total() == 3
+    assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 3
+    assert kafka.sum("heartbeats", "observations_seen", reported_family="turns") == 4
+    for reason in ("malformed", "negative", "email"):
+        assert kafka.sum("privacy", "observations", reported_family="turns", because=reason) == 1
+
+
+async def test_nothing_is_sent_of_nothing() -> None:
+    told, kafka = await ingested()
+    assert (told.tidings.lines, kafka.frames) == (0, [])

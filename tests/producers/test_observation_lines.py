@@ -1,0 +1,148 @@
+"""NDJSON observations: each bad line is refused by itself, told by its number and reason, and nothing of it is repeated."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+
+from producers.line_reading import Lines
+from producers.observation_lines import COLUMNS, LINE_BYTES_MAX, TOLD_MAX, ObservationLines
+from schemas.refusals import Refusal
+
+TURN: dict[str, Any] = {
+    "kind": "turns", "ended_at_ms": 1_700_000_000_000, "session": "call-1", "region": "eu-west-1", "pool": "realtime",
+    "route": "voice", "bundle": "v2", "language": "en", "device_class": "phone", "audio_in_ms": 2_000,
+    "audio_out_ms": 3_000, "tokens_in": 300, "tokens_out": 40, "turn_ms": 900.0, "is_error": False, "is_abandoned": False,
+}  # fmt: skip
+
+
+def line(**changed: Any) -> bytes:
+    return json.dumps({name: value for name, value in {**TURN, **changed}.items() if value is not None}).encode()
+
+
+def read(lines: list[bytes], kind: str | None = None) -> tuple[dict[str, pl.DataFrame], ObservationLines]:
+    reader = ObservationLines(b"a key of this process", kind)
+    return dict(reader.read(lines)), reader
+
+
+def test_lines_become_the_columns_of_their_kind() -> None:
+    tables, reader = read([line(), line(session=17, turn_ms=950)])
+    assert dict(tables["turns"].schema.items()) == COLUMNS["turns"]
+    assert tables["turns"]["turn_ms"].to_list() == [900.0, 950.0]
+    assert reader.tidings.refused == {} and reader.tidings.sentences() == []
+
+
+def test_kinds_may_be_mixed_or_be_said_once_for_all() -> None:
+    queue = {"kind": "queues", "at_ms": 1_700_000_000_000, "host": "gpu-07", "region": "eu-west-1", "pool": "realtime",
+             "bundle": "v2", "queue": "llm_first_token", "depth": 3}  # fmt: skip
+    tables, _ = read([line(), json.dumps(queue).encode()])
+    assert tables["queues"]["depth"].to_list() == [3] and len(tables["turns"]) == 1
+    tables, _ = read([line(kind=None), line(kind="whatever")], kind="turns")
+    assert len(tables["turns"]) == 2
+
+
+def test_sessions_that_are_texts_are_told_apart_and_cannot_be_looked_up() -> None:
+    tables, _ = read([line(), line(session="call-2"), line()])
+    first, second, third = tables["turns"]["session"]
+    assert first == third != second
+    other = dict(ObservationLines(b"another key").read([line()]))
+    assert other["turns"]["session"][0] != first
+
+
+BAD = [
+    (b"nope", Refusal.MALFORMED),
+    (b"[1, 2]", Refusal.MALFORMED),
+    (b'{"kind": "turns", "tokens_in": 3', Refusal.MALFORMED),
+    (b'{"kind": "turns"} {"kind": "turns"}', Refusal.MALFORMED),
+    (b'{"kind": "turns", "kind": "turns"}', Refusal.MALFORMED),
+    (b'{"kind": "turns", "route": "\xff"}', Refusal.MALFORMED),
+    (b'{"tokens_in": 3}', Refusal.MALFORMED),
+    (b"[" * 30_000, Refusal.MALFORMED),
+    (line(kind="dreams"), Refusal.OUTSIDE_VOCABULARY),
+    (line(tokens_in="300"), Refusal.MALFORMED),
+    (line(tokens_in=1.5), Refusal.MALFORMED),
+    (line(is_error=1), Refusal.MALFORMED),
+    (line(session=-1), Refusal.MALFORMED),
+    (line(is_error=None), Refusal.MALFORMED),
+    (line(turn_ms=float("nan")), Refusal.NOT_FINITE),
+    (line(turn_ms=float("inf")), Refusal.NOT_FINITE),
+    (line(turn_ms=-1.0), Refusal.NEGATIVE),
+    (line(tokens_in=-3), Refusal.NEGATIVE),
+    (line(llm_first_token_ms=5_000.0), Refusal.INCONSISTENT),
+    (line(pool="live"), Refusal.OUTSIDE_VOCABULARY),
+    (line(tenant="acme"), Refusal.OUTSIDE_VOCABULARY),
+    (line(route="ana@example.com"), Refusal.EMAIL),
+    (line(route="x" * LINE_BYTES_MAX), Refusal.TOO_LARGE),
+]
+
+
+@pytest.mark.parametrize(("bad", "reason"), BAD)
+def test_a_bad_line_is_refused_alone_and_told(bad: bytes, reason: Refusal) -> None:
+    tables, reader = read([line(), bad, line(tokens_in=7)])
+    assert tables["turns"]["tokens_in"].to_list() == [300, 7]
+    assert +reader.tidings.refused == {reason: 1}
+    (sentence,) = reader.tidings.sentences()
+    assert sentence.startswith(f"Line 2 is refused ({reason.value}): ")
+
+
+def test_many_bad_lines_are_found_among_many_good_ones() -> None:
+    lines = [line(tokens_in=place) for place in range(2_000)]
+    bad = {place * 150: each for place, (each, _) in enumerate(BAD[:12], 1)}
+    for place, each in bad.items():
+        lines[place] = each
+    tables, reader = read(lines)
+    assert tables["turns"]["tokens_in"].to_list() == [place for place in range(2_000) if place not in bad]
+    assert reader.tidings.refused.total() == 12
+    assert [int(told.split()[1]) for told in reader.tidings.sentences()] == [place + 1 for place in bad]
+
+
+def test_numbers_of_lines_go_on_from_chunk_to_chunk_and_empty_lines_count() -> None:
+    reader = ObservationLines(b"key")
+    for lines in ([line(), b"", line()], [b"  ", b"nope"]):
+        list(reader.read(lines))
+    assert reader.tidings.first == [(5, Refusal.MALFORMED)] and reader.tidings.lines == 5
+
+
+def test_only_the_first_bad_lines_are_told_and_all_are_counted() -> None:
+    _, reader = read([line(turn_ms=-1.0)] * 500)
+    assert len(reader.tidings.sentences()) == TOLD_MAX and reader.tidings.refused == {Refusal.NEGATIVE: 500}
+
+
+SECRETS = {
+    "prompt": "My doctor says that I may go home",
+    "gen_ai.input.messages": [{"role": "user", "content": "call me back"}],
+    "caller": "+49 170 1234567",
+    "key": "sk-9fQ2xLr8TzV1bNw7KcYp3mHd6sGj4uEa",
+    "note": {"nested": "anything"},
+}
+
+
+def test_undeclared_fields_are_dropped_counted_and_forgotten() -> None:
+    tables, reader = read([line(**SECRETS), line(note="text")])
+    assert len(tables["turns"]) == 2
+    dropped = {reason.value: count for reason, count in reader.tidings.dropped.items()}
+    assert dropped["content_field"] == 2 and {"phone", "high_entropy", "unknown_field"} <= set(dropped)
+    everything = repr(tables["turns"].to_dicts()) + repr(reader.tidings) + repr(reader.tidings.sentences())
+    assert not any(word in everything for word in ("doctor", "call me back", "170 1234567", "sk-9f", "anything"))
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1_000_000])
+def test_lines_are_those_of_the_stream_however_it_arrives(chunk_bytes: int) -> None:
+    lines = Lines(io.BytesIO(b"one\r\n\ntwo\nlast"), chunk_bytes)
+    read_lines: list[bytes] = []
+    while (some := lines.some()) is not None:
+        read_lines += some
+    assert read_lines == [b"one", b"", b"two", b"last"]
+
+
+def test_a_line_without_an_end_takes_no_more_memory_than_it_may() -> None:
+    lines = Lines(io.BytesIO(b"x" * 5_000_000 + b"\n" + b"short\n"), chunk_bytes=100_000)
+    longest: list[int] = []
+    while (some := lines.some()) is not None:
+        longest += map(len, some)
+        assert len(lines._begun) <= LINE_BYTES_MAX + 1
+    assert longest[-1] == 5 and LINE_BYTES_MAX < longest[0] <= LINE_BYTES_MAX + 100_001

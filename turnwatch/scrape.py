@@ -1,0 +1,65 @@
+"""`turnwatch scrape`: scrapes the targets of a file until SIGTERM or SIGINT; with `--once` shows what each of them says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from prometheus_client import start_http_server
+
+from producers.drive import WallClock
+from producers.scraping.process import scrape
+from producers.scraping.targets import Config, read_config
+from producers.scraping.trial import tried
+from producers.transport import KafkaTransport
+from schemas.failures import Foreseen
+from schemas.kafka import KafkaAddress
+from schemas.scrape_metrics import ScrapeMetrics
+from turnwatch.places import kafka
+from turnwatch.settings import MetricsSettings, load
+
+SOME_SAY_NOTHING = 1
+
+
+def run_scrape(path: Path, is_trial: bool) -> int:
+    """Scrapes until it is asked to stop, or once; 1 where a target gave nothing then."""
+    config = read_config(path)
+    if is_trial:
+        return _try(config)
+    settings = load()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for chatty in ("aiokafka", "aiohttp"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    address = kafka(settings)
+    _show(settings.metrics)
+    asyncio.run(_until_stopped(config, address))
+    return 0
+
+
+def _try(config: Config) -> int:
+    trials = asyncio.run(tried(config))
+    for trial in trials:
+        print(trial.sentence)
+    return 0 if all(trial.is_heard for trial in trials) else SOME_SAY_NOTHING
+
+
+async def _until_stopped(config: Config, address: KafkaAddress) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await scrape(config, lambda: KafkaTransport(address), WallClock(), stop, ScrapeMetrics())
+
+
+def _show(metrics: MetricsSettings) -> None:
+    """Serves what the scraper counts, where a port is given for it."""
+    if metrics.port is None:
+        return
+    try:
+        start_http_server(metrics.port, addr=metrics.host)
+    except OSError as error:
+        raise Foreseen(
+            f"Port {metrics.port} on {metrics.host} cannot be used for metrics ({error.strerror}): "
+            "stop what listens there, or set TURNWATCH_METRICS__PORT to another."
+        ) from None
