@@ -55,7 +55,7 @@ def _require(kind: str | None, producer: str, region: str) -> None:
 
 def _opened(source: str) -> BufferedReader:
     try:
-        return open(0, "rb", closefd=False) if source == "-" else Path(source).open("rb")  # noqa: PTH123 - no path.
+        return open(0, "rb", closefd=False) if source == "-" else Path(source).open("rb")
     except OSError as error:
         raise BadInput(f"{source}: {error.strerror}.") from None
 
