@@ -23,13 +23,16 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
+from producers.aggregated import ROW_KINDS
 from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.refusing import admit_rows
 from schemas.refusals import MEANINGS, Refusal, Refused
 
-COLUMNS: dict[str, Mapping[str, pl.DataType]] = {name: kind.columns for name, kind in KINDS.items()}
-"""Of every kind of observation that a line may be."""
+COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
+    name: kind.columns for name, kind in KINDS.items() if name not in ROW_KINDS
+}
+"""Of every kind of observation that a line may be; rows that are aggregated already are none."""
 LINE_BYTES_MAX = 65_536
 """Longest line: a stretch of audio with a hundred gaps takes 2 KB."""
 LINES_AT_ONCE = 5_000

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from producers.drive import WallClock
 from producers.ingesting import Ingested, Ingestion, ingest
-from producers.kinds import KINDS
 from producers.line_reading import Lines
-from producers.observation_lines import ObservationLines
+from producers.observation_lines import COLUMNS, ObservationLines
 from producers.transport import KafkaTransport
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
@@ -45,8 +44,8 @@ def run_ingest(source: str, kind: str | None, producer: str, region: str, is_liv
 
 
 def _require(kind: str | None, producer: str, region: str) -> None:
-    if kind is not None and kind not in KINDS:
-        raise BadInput(f"--kind has to be one of {', '.join(KINDS)}.")
+    if kind is not None and kind not in COLUMNS:
+        raise BadInput(f"--kind has to be one of {', '.join(COLUMNS)}.")
     if not re.fullmatch(SLUG, producer):
         raise BadInput(f"--producer has to match {SLUG}.")
     if not re.fullmatch(DIMENSIONS["region"].full_pattern, region):

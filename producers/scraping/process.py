@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from producers.collector import Collector
 from producers.drive import Clock
 from producers.scraping.fetching import session
 from producers.scraping.rounds import Rounds
 from producers.scraping.sending import Connect, Sending
 from producers.scraping.targets import Config
-from producers.scraping.windows import RowCollector
 from schemas.scrape_metrics import ScrapeMetrics
 
 
@@ -19,7 +19,7 @@ async def scrape(config: Config, connect: Connect, clock: Clock, stop: asyncio.E
     async with connect():  # A Kafka that cannot be reached at all is told before anything is asked.
         pass
     now_ms = clock.now_ms()
-    collector = RowCollector(config.producer, config.region, incarnation=now_ms, opens_at_ms=now_ms)
+    collector = Collector(config.producer, config.region, incarnation=now_ms, opens_at_ms=now_ms)
     sending = Sending(connect, metrics)
     background = asyncio.create_task(sending.run())
     try:
