@@ -17,6 +17,7 @@ Cell = tuple[str, str]
 Amounts = dict[tuple[Cell, str, str], float]
 """By cell, family and measure."""
 Counts = dict[tuple[Cell, str, str], int]
+_ByMetric = dict[str, pl.DataFrame]
 
 
 def amounts_of(mapping: Mapping, target: Target, samples: pl.DataFrame, grown: pl.DataFrame, passed_ms: int) -> Amounts:
@@ -25,39 +26,44 @@ def amounts_of(mapping: Mapping, target: Target, samples: pl.DataFrame, grown: p
     `samples` and `grown` have columns `bundle` and `queue`; `grown` is of counters, with their increases.
     """
     amounts: Amounts = defaultdict(float)
+    shown, counted = _by_metric(samples), _by_metric(grown)
     for entry in mapping.metrics:
         if entry.family in target.taken and entry.measure:
-            for cell, measure, amount in _said(entry, mapping, target, samples, grown, passed_ms):
+            for cell, measure, amount in _said(entry, mapping, target, shown, counted, passed_ms):
                 amounts[cell, entry.family, measure] += amount
     return dict(amounts)
 
 
 def _said(
-    entry: Entry, mapping: Mapping, target: Target, samples: pl.DataFrame, grown: pl.DataFrame, passed_ms: int
+    entry: Entry, mapping: Mapping, target: Target, shown: _ByMetric, counted: _ByMetric, passed_ms: int
 ) -> Iterable[tuple[Cell, str, float]]:
     assert entry.measure, "histograms are no amounts"
-    values = _of_first_name(entry, samples)
+    values = _of_first_name(entry, counted if entry.type == "counter" else shown)
+    if values is None:
+        return ()
     match entry.type:
         case "gauge":
             return _summed(values, pl.col("value") * entry.factor, entry.measure)
         case "counter":
             slots = target.batch_slots or 0 if entry.per_batch_slot else 1
-            return _summed(_of_first_name(entry, grown), pl.col("increase") * entry.factor * slots, entry.measure)
+            return _summed(values, pl.col("increase") * entry.factor * slots, entry.measure)
         case "presence":
             return _summed(values, pl.lit(float(passed_ms)), entry.measure) if passed_ms else ()
         case "utilisation" if passed_ms:
             busy = _summed(values, pl.col("value") * entry.factor * passed_ms, entry.measure)
             return (*busy, *_summed(values, pl.lit(float(passed_ms)), "available_ms"))
         case "share":
-            return _of_whole(entry, mapping, values, samples)
+            return _of_whole(entry, mapping, values, shown)
     return ()
 
 
-def _of_first_name(entry: Entry, samples: pl.DataFrame) -> pl.DataFrame:
+def _by_metric(samples: pl.DataFrame) -> _ByMetric:
+    return {str(name): rows for (name,), rows in samples.partition_by("metric", as_dict=True).items()}
+
+
+def _of_first_name(entry: Entry, samples: _ByMetric) -> pl.DataFrame | None:
     """The samples of the newest name that the engine shows."""
-    shown = set(samples["metric"].unique())
-    name = next((name for name in entry.names if name in shown), None)
-    return samples.filter(pl.col("metric") == name) if name else samples.clear()
+    return next((samples[name] for name in entry.names if name in samples), None)
 
 
 def _summed(rows: pl.DataFrame, amount: pl.Expr, measure: str) -> tuple[tuple[Cell, str, float], ...]:
@@ -66,11 +72,14 @@ def _summed(rows: pl.DataFrame, amount: pl.Expr, measure: str) -> tuple[tuple[Ce
 
 
 def _of_whole(
-    entry: Entry, mapping: Mapping, shares: pl.DataFrame, samples: pl.DataFrame
+    entry: Entry, mapping: Mapping, shares: pl.DataFrame, shown: _ByMetric
 ) -> tuple[tuple[Cell, str, float], ...]:
     """A share of what the engine's information says that there is; nothing where it says nothing."""
     whole = next(each for each in mapping.of("info") if each.family == entry.family)
-    there = _of_first_name(whole, samples).select("by", whole="value")
+    information = _of_first_name(whole, shown)
+    if information is None:
+        return ()
+    there = information.select("by", whole="value")
     joined = shares.join(there, on="by", how="inner", nulls_equal=True)
     assert whole.measure and entry.measure
     used = _summed(joined, pl.col("value") * entry.factor * pl.col("whole"), entry.measure)

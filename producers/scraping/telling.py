@@ -35,7 +35,10 @@ class Telling:
 
     def costs(self, counts: Counts) -> pl.DataFrame:
         """Observations of kind `costs`, which no session used."""
-        return with_unsaid(self._with_dimensions(_wide(counts, COSTS).drop("queue"), COSTS), COST_COLUMNS)
+        rows = _wide(counts, COSTS)
+        if rows.is_empty():
+            return pl.DataFrame(schema=COST_COLUMNS)
+        return with_unsaid(self._with_dimensions(rows.drop("queue"), COSTS), COST_COLUMNS)
 
     def turns(self, counts: Counts, outcomes: Sequence[pl.DataFrame]) -> pl.DataFrame:
         """Rows of family `turns`: amounts and outcomes of turns that others count."""
