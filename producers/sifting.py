@@ -92,7 +92,7 @@ def counted(family: Family, columns: Collection[str]) -> Iterator[Rule]:
         if measure.name in columns:
             yield from at_least_zero(measure.name)
             yield from at_most(measure.name)
-            if measure.part_of in columns:
+            if measure.part_of is not None and measure.part_of in columns:
                 yield Refusal.INCONSISTENT, (pl.col(measure.name) <= pl.col(measure.part_of)).fill_null(True)
 
 

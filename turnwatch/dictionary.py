@@ -112,7 +112,7 @@ def _kept(family: Family) -> str:
 
 def _partitions(family: Family) -> list[tuple[str, ...]]:
     order = {name: dimension.generalise_order for name, dimension in DIMENSIONS.items()}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for each in family.partitions:
         giving = sorted(
             (name for name in each.dimensions if order[name] is not None), key=lambda name: order[name] or 0

@@ -214,7 +214,7 @@ def test_without_an_upgrade_frames_of_another_major_version_are_refused(version_
 def test_an_upgrade_takes_in_frames_that_the_version_before_recorded(
     version_2: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(frames.UPGRADES, 1, _renamed)
+    monkeypatch.setitem(upgrades.UPGRADES, 1, _renamed)
     for version in ("v1.1", "v1.2"):
         record = record_of(version, version_2.name)
         found = read(record, version_2.name)
@@ -229,10 +229,10 @@ def test_an_upgrade_takes_in_frames_that_the_version_before_recorded(
 def test_an_upgrade_that_leaves_a_column_out_refuses_the_frame_and_not_the_worker(
     version_2: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(frames.UPGRADES, 1, lambda family, rows: rows)
+    monkeypatch.setitem(upgrades.UPGRADES, 1, lambda family, rows: rows)
     found = read(record_of("v1.2", version_2.name), version_2.name)
     assert isinstance(found, Rejected) and found.reason is Reason.MISSING_COLUMN
-    monkeypatch.setitem(frames.UPGRADES, 1, lambda family, rows: rows.select(["sighs"]))
+    monkeypatch.setitem(upgrades.UPGRADES, 1, lambda family, rows: rows.select(["sighs"]))
     found = read(record_of("v1.2", version_2.name), version_2.name)
     assert isinstance(found, Rejected) and found.reason is Reason.MALFORMED_PAYLOAD
 

@@ -177,8 +177,8 @@ def test_deployments_are_what_following_each_host_gives_from_window_to_window(se
                 continue
             cells[what]["deployments" if change["is_start"] else "retirements"] += 1
             serving ^= {(change["host"], *what)}
-        for _, *what in serving:
-            cells[tuple(what)]["hosts"] += 1
+        for each in serving:
+            cells[each[1:]]["hosts"] += 1
         found = served(live, changes)
         wanted = {cell: {name: counts[name] for name in RELEASES.measure_names} for cell, counts in cells.items()}
         assert cells_of(release_rows(found, partition), RELEASES, partition) == wanted

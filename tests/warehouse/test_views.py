@@ -170,14 +170,15 @@ def test_the_query_of_the_page_joins_what_serves_with_what_was_declared(client: 
     sql = page.partition("```sql\n")[2].partition("```")[0]
     deployed, declared = widest("deployments"), TABLES["releases"]
     of = {"bundle": "v42", "artifact": "asr", "artifact_kind": "asr_model", "version": 1}
-    serves = {
+    serves: Row = {
         "cut": "pool,bundle,artifact",
         "slice": "pool=realtime,bundle=v42,artifact=asr",
         "pool": "realtime",
         "region": "",
     }
     serves |= {"bucket_start": START, "hosts": 3, "deployments": 3, "retirements": 0}
-    said = dict.fromkeys(declared.column_names, "") | {"at": START, "owner": "speech-team", "rollback_to": "asr-6"}
+    said: Row = dict.fromkeys(declared.column_names, "")
+    said |= {"at": START, "owner": "speech-team", "rollback_to": "asr-6"}
     client.insert_arrow(deployed.name, arrow_of(deployed, [of | serves]))
     client.insert_arrow(declared.name, arrow_of(declared, [said | of]))
     found = client.query(sql, query_tz="UTC", tz_mode="aware").result_rows
