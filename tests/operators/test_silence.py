@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.families import FAMILIES, QUALITY
 from schemas.silences import LISTED_MAX, Silence, decode
-from stream_jobs.operators.reach import LIVE, REPLAYED, Patience, SourceReach
-from stream_jobs.operators.silence import DEAF_MS, RESTATED_EVENT_MS, RESTATED_MS, Reported, SilenceWatch
+from stream_jobs.operators.reach import LIVE, REPLAYED, Patience, SourceReach, completeness, remembered_ms
+from stream_jobs.operators.silence import (
+    DEAF_MS,
+    PARTITION_OF,
+    RESTATED_EVENT_MS,
+    RESTATED_MS,
+    Reported,
+    SilenceWatch,
+)
 
 START_MS = 1_700_000_000_000
 NOW_MS = 1_800_000_000_000
@@ -202,3 +210,25 @@ def test_of_very_many_silent_producers_the_largest_are_named_and_the_others_coun
     assert statement.silent[0].producer == f"p{LISTED_MAX + 49:04d}"
     assert len(statement.model_dump_json()) < 100_000
     assert decode(statement.model_dump_json().encode()) == statement
+
+
+def test_nobody_is_silent_in_what_comes_every_ten_minutes_or_every_hour() -> None:
+    widths = {name: min(each.k_window_s for each in family.partitions) for name, family in FAMILIES.items()}
+    assert (
+        set(FAMILIES) - set(PARTITION_OF)
+        == {name for name, width_s in widths.items() if width_s > 60}
+        == {"costs", "quality"}
+    )
+
+
+def test_who_reports_hourly_counts_as_missing_for_some_hours() -> None:
+    """Otherwise a bucket would be whole as soon as the first of them has reported it."""
+    reach = SourceReach(remembered_ms=remembered_ms(QUALITY.partitions[0].k_window_s))
+    for hour, producers in ((1, "ab"), (2, "a"), (3, "a")):
+        for producer in producers:
+            reach.report(producer, START_MS + hour * 3_600_000, 10)
+        reach.forget_silent()
+    assert completeness([reach.summary()], START_MS + 2 * 3_600_000) == 0.5
+    reach.report("a", START_MS + 5 * 3_600_000, 10)
+    reach.forget_silent()
+    assert set(reach.producers) == {"a"}
