@@ -44,7 +44,7 @@ def test_a_collector_counts_the_streams_that_a_recorder_tells_it_of(host: Host) 
     regional = Collector("c", "eu-west-1", 1, START_MS)
     regional.observe_streams(host.collector.rows("streams"))
     assert list(regional.close(START_MS + 20_000))
-    assert len(regional._live) == 1
+    assert len(regional.open_streams) == 1
 
 
 @pytest.mark.parametrize(
