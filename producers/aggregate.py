@@ -20,6 +20,7 @@ from schemas.families import (
     SCALE_OF_STAGE,
     STAGE_LATENCIES,
     STREAMS,
+    TENANTS,
     TURNS,
     Indicator,
     PrivacyPartition,
@@ -79,6 +80,24 @@ def outcome_rows(turns: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFra
         turns.group_by(partition.dimensions)
         .agg(expression.cast(pl.Int64).alias(name) for name, expression in measures.items())
         .select(*partition.dimensions, *OUTCOMES.measure_names)
+        .sort(partition.dimensions)
+    )
+
+
+def tenant_rows(turns: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFrame:
+    """One row per cell of the partition, with every measure of family `tenants`."""
+    measures = {
+        "tenant_lookups": pl.col("is_retrieval_stale").count(),
+        "tenant_lookups_stale": pl.col("is_retrieval_stale").sum(),
+        "tenant_tool_calls": pl.col("tool_calls").sum(),
+        "tenant_tool_calls_unsafe": pl.col("tool_calls_unsafe").sum(),
+        "tenant_synthetic_voices": pl.col("is_synthetic_voice").sum(),
+        "tenant_handoffs": pl.col("is_handoff").sum(),
+    }
+    return (
+        turns.group_by(partition.dimensions)
+        .agg(expression.cast(pl.Int64).alias(name) for name, expression in measures.items())
+        .select(*partition.dimensions, *TENANTS.measure_names)
         .sort(partition.dimensions)
     )
 

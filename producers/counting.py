@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from producers.aggregate import outcome_rows, stage_rows, turn_rows
+from producers.aggregate import outcome_rows, stage_rows, tenant_rows, turn_rows
 from producers.aggregated import ROW_KINDS, sift_rows
 from producers.costs import cost_rows, sift_costs
 from producers.duplex import duplex_rows, sift_duplex
@@ -34,6 +34,7 @@ _SIFTS: dict[str, Callable[[pl.DataFrame], Sifted]] = {
 _ROWS: dict[str, Callable[[pl.DataFrame, PrivacyPartition], pl.DataFrame]] = {
     "turns": turn_rows,
     "outcomes": outcome_rows,
+    "tenants": tenant_rows,
     "stages": lambda turns, _: stage_rows(turns),
     "duplex": lambda events, _: duplex_rows(events),
     "queues": queue_rows,

@@ -13,7 +13,7 @@ from producers.sifting import Sifted as Sifted
 from producers.sifting import at_least_zero, at_most, known, within
 from producers.sifting import sift as sift
 from schemas.dimensions import DIMENSIONS, GENERALISED
-from schemas.families import COSTS, OPERATIONAL, OUTCOMES, PARTS, QUALITY, QUEUES, RELEASES, STAGES, TURNS
+from schemas.families import COSTS, OPERATIONAL, OUTCOMES, PARTS, QUALITY, QUEUES, RELEASES, STAGES, TENANTS, TURNS
 from schemas.refusals import Refusal
 
 LATENCY_MS_MAX = 3_600_000.0
@@ -35,7 +35,7 @@ COUNTS = (
     "chunks_late",
 )
 """Further amounts of a turn; 0 where a producer does not count them."""
-TURN_DIMENSIONS = tuple(dict.fromkeys((*TURNS.dimensions, *OUTCOMES.dimensions)))
+TURN_DIMENSIONS = tuple(dict.fromkeys((*TURNS.dimensions, *OUTCOMES.dimensions, *TENANTS.dimensions)))
 
 TURN_COLUMNS: dict[str, pl.DataType] = {
     "ended_at_ms": pl.Int64(),

@@ -25,6 +25,7 @@ from schemas.families import (
     RELEASES,
     STAGE_LATENCIES,
     STREAMS,
+    TENANTS,
     TURNS,
     Family,
 )
@@ -57,6 +58,7 @@ FAMILY_TABLES: dict[str, tuple[str, ...]] = {
     "heartbeats": ("heartbeats",),
     "duplex": ("duplex_events", "burn_rate"),
     "outcomes": ("outcomes",),
+    "tenants": ("tenants",),
     "queues": ("queues",),
     "quality": ("quality",),
     "costs": ("costs",),
@@ -123,6 +125,7 @@ _OF_FAMILY: dict[str, Table] = {
     "outcomes": _counted(
         OUTCOMES, "What became of turns: successes, handoffs, refusals, retries, and how audio arrived?"
     ),
+    "tenants": _counted(TENANTS, "What did tenants look up and call, and how many spoke with a synthetic voice?"),
     "queues": _counted(QUEUES, "How long is each queue, how fast is it served, and how full are batches and caches?"),
     "quality": _counted(QUALITY, "How well were labelled calls understood and answered, slice by slice?"),
     "costs": _counted(COSTS, "What did turns and replicas use of what has a price, and what succeeded for it?"),

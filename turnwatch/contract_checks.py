@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import combinations
 from typing import Any
 
 from schemas.declarations import IDENTIFYING_MAX, Family, Purpose
@@ -32,6 +33,7 @@ def contract_problems(
         *(problem for family in declared for problem in _partitions(family, dimensions)),
         *(problem for family in declared for problem in _cuts(family)),
         *_identifying_twice(declared, dimensions),
+        *_counted_twice(declared, dimensions),
         *_dimensions(dimensions.values()),
     ]
 
@@ -113,6 +115,19 @@ def _identifying_twice(families: Iterable[Family], dimensions: Mapping[str, Dime
             yield (
                 f"Dimension {name} identifies, and stands in several partitions of {kind} ({named}): what one withholds the "
                 "difference to another could tell; leave it in one."
+            )
+
+
+def _counted_twice(families: Sequence[Family], dimensions: Mapping[str, Dimension]) -> Iterator[str]:
+    """A measure that two families count of the same people, each behind a gate of its own, can be subtracted, too."""
+    for one, other in combinations(families, 2):
+        shared = {name for name in set(one.dimensions) & set(other.dimensions) if name in dimensions}
+        identifying = sorted(name for name in shared if dimensions[name].is_identifying)
+        twice = sorted(set(one.measure_names) & set(other.measure_names))
+        if identifying and twice and one.kind != other.kind:
+            yield (
+                f"Families {one.name} and {other.name} both count {', '.join(twice)} by {', '.join(identifying)}: what one "
+                "withholds the difference to the other could tell; count it in one of them."
             )
 
 

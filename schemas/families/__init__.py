@@ -28,6 +28,7 @@ from schemas.families.queues import QUEUES
 from schemas.families.releases import ARTIFACT_KINDS, RELEASES
 from schemas.families.stages import BUCKET_INDEX_MAX, PARTS, SCALE_MAX, SCALE_OF_STAGE, STAGE_LATENCIES, STAGES, WHOLES
 from schemas.families.streams import STREAMS
+from schemas.families.tenants import TENANTS
 from schemas.families.turns import TURNS
 from schemas.indicators import ALL_INDICATORS, DUPLEX_INDICATORS, INDICATORS, Indicator
 
@@ -40,6 +41,7 @@ FAMILIES: dict[str, Family] = {
         HEARTBEATS,
         DUPLEX,
         OUTCOMES,
+        TENANTS,
         QUEUES,
         QUALITY,
         COSTS,
@@ -85,6 +87,7 @@ __all__ = [
     "STAGE_LATENCIES",
     "STREAMS",
     "TENANCY",
+    "TENANTS",
     "TURNS",
     "WHOLES",
     "Cut",

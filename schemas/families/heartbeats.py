@@ -5,7 +5,18 @@ from __future__ import annotations
 from schemas.declarations import Cut, Family, Key, Measure, PrivacyPartition
 from schemas.families.purposes import ASSURANCE
 
-REPORTED_FAMILIES = ("turns", "stages", "streams", "duplex", "outcomes", "queues", "quality", "costs", "releases")
+REPORTED_FAMILIES = (
+    "turns",
+    "stages",
+    "streams",
+    "duplex",
+    "outcomes",
+    "queues",
+    "quality",
+    "costs",
+    "releases",
+    "tenants",
+)
 
 HEARTBEATS = Family(
     name="heartbeats",

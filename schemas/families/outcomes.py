@@ -1,9 +1,9 @@
-"""Outcomes: what became of the same turns, beside their objectives: by tenant and client too."""
+"""Outcomes: what became of the same turns, beside their objectives: by client too."""
 
 from __future__ import annotations
 
 from schemas.declarations import Cut, Family, Measure
-from schemas.families.partitions import CLIENT, OPERATIONAL, OPERATIONAL_CUTS, TENANCY
+from schemas.families.partitions import CLIENT, OPERATIONAL, OPERATIONAL_CUTS
 from schemas.families.purposes import ABUSE, CAPACITY, CONVERSATION, MONEY
 
 OUTCOMES = Family(
@@ -12,7 +12,7 @@ OUTCOMES = Family(
     kind="turns",
     purpose=CONVERSATION,
     since_minor=2,
-    partitions=(OPERATIONAL, TENANCY, CLIENT),
+    partitions=(OPERATIONAL, CLIENT),
     measures=(
         Measure("outcomes", "turns", "turns whose outcome was observed"),
         Measure("successes", "turns", "turns that did what their user wanted", part_of="outcomes"),
@@ -52,7 +52,6 @@ OUTCOMES = Family(
     ),
     cuts=(
         *OPERATIONAL_CUTS,
-        Cut("tenancy", ("pool", "tenant")),
         Cut("client", ("pool", "client_version")),
         Cut("client", ("pool", "connection")),
         Cut("client", ("pool", "codec")),

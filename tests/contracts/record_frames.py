@@ -21,7 +21,7 @@ from producers.scenarios import canary
 from producers.simulator import hosts, simulate
 from schemas.declarations import Family
 from schemas.evolution import described
-from schemas.families import FAMILIES, RELEASES
+from schemas.families import FAMILIES, RELEASES, TENANTS
 from schemas.families.privacy import BECAUSE, FATES
 from schemas.frames import NDJSON, SCHEMA_MAJOR, SCHEMA_MINOR, FrameHeader, decode_rows, encode
 from schemas.rows import arrow_schema
@@ -69,6 +69,12 @@ def _counted_frames() -> dict[str, Frame]:
         [
             fates | {"fate": fate, "because": because, "observations": 20}
             for fate, because in zip(FATES, BECAUSE, strict=False)
+        ]
+    )
+    counted["tenants"] = pl.DataFrame(
+        [
+            {"pool": "realtime", "tenant": tenant, **dict.fromkeys(TENANTS.measure_names, 20)}
+            for tenant in ("*", "t-00000000000000aa")
         ]
     )
     return {name: _frame(FAMILIES[name], rows) for name, rows in counted.items()}

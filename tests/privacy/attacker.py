@@ -32,9 +32,9 @@ Values = Mapping[str, str]
 Class = tuple[object, ...]
 
 PLAIN: View = ("turns", "operational")
-COUNTS = {"turns": "turns", "outcomes": "outcomes"}
-"""How each family of the same observations counts them."""
-SECRETS = {"turns": "turn_error_bad", "outcomes": "errors"}
+COUNTS = {"turns": "turns", "outcomes": "outcomes", "tenants": "tenant_lookups"}
+"""How each family of the same observations counts them; in these fleets every turn looks something up."""
+SECRETS = {"turns": "turn_error_bad", "outcomes": "errors", "tenants": "tenant_lookups_stale"}
 """What it wants to know of its target, in the words of each family."""
 UNSEEN = "?"
 """Stands for all values that no frame tells."""

@@ -97,13 +97,14 @@ def _minute(rng: Generator, minute: int, seed: int) -> pl.DataFrame:
             "turn_ms": rng.integers(100, 5_000, count).astype(np.float64),
             "is_error": [False] * count,
             "is_abandoned": [False] * count,
+            "is_retrieval_stale": [False] * count,
         }
     )
 
 
 def _planted(minute: pl.DataFrame, place: int, values: dict[str, str]) -> pl.DataFrame:
     one = minute.filter(pl.col("pool") == POOL, pl.col("moment") == 6).head(1)
-    facts = {"session": PLANTED_SESSION + place, "is_error": True, **values}
+    facts = {"session": PLANTED_SESSION + place, "is_error": True, "is_retrieval_stale": True, **values}
     return one.with_columns(pl.lit(value).cast(one.schema[name]).alias(name) for name, value in facts.items())
 
 

@@ -82,7 +82,7 @@ def test_what_is_refused_is_told_by_reason_and_pool() -> None:
     assert collector.observe("turns", pl.concat([sound, broken])) == 40
     tally = _rows(_closed(collector, START_MS + 10_000), PRIVACY, PRIVACY.partitions[0])
     told = tally.filter(fate="refused").select("pool", "reported_family", "because", "observations").rows()
-    assert sorted(told) == [("batch", name, "negative", 3) for name in ("outcomes", "stages", "turns")]
+    assert sorted(told) == [("batch", name, "negative", 3) for name in ("outcomes", "stages", "tenants", "turns")]
 
 
 def test_what_no_session_did_is_told_under_a_star_and_takes_nobody_along() -> None:

@@ -16,7 +16,7 @@ from alerts.openslo import SHIPPED_SLOS
 from dashboards.render import render_all
 from schemas.declarations import Cut, Family, Measure, PrivacyPartition, Purpose
 from schemas.dimensions import DIMENSIONS, Dimension
-from schemas.families import FAMILIES, OUTCOMES, TURNS
+from schemas.families import FAMILIES, TENANCY, TENANTS, TURNS
 from schemas.views import VIEWS
 from turnwatch.checks import run_check
 from turnwatch.contract_checks import board_problems, contract_problems
@@ -77,11 +77,19 @@ def test_an_identifying_dimension_in_two_partitions_is_told_across_families_of_t
     again = PrivacyPartition("again", ("pool", "tenant"), 60)
     (problem,) = problems_of(partitions=(PrivacyPartition("once", ("pool", "tenant"), 60), again), cuts=())
     assert problem.startswith("Dimension tenant identifies, and stands in several partitions of turns (again, once)")
-    split = [replace(TURNS, partitions=(again,), cuts=()), replace(OUTCOMES, cuts=())]
+    split = [replace(TURNS, partitions=(again,), cuts=()), replace(TENANTS, cuts=())]
     (problem,) = contract_problems(TODAY, split)
     assert "(again, tenancy)" in problem
-    elsewhere: list[Family] = [split[0], replace(OUTCOMES, kind="others", cuts=())]
+    elsewhere: list[Family] = [split[0], replace(TENANTS, kind="others", cuts=())]
     assert contract_problems(TODAY, elsewhere) == []
+
+
+def test_a_measure_that_two_families_count_of_the_same_people_is_told() -> None:
+    bills = replace(TURNS, name="bills", kind="bills", partitions=(TENANCY,), cuts=())
+    visits = replace(TURNS, name="visits", kind="visits", partitions=(TENANCY,), cuts=())
+    (problem,) = contract_problems(TODAY, [bills, replace(visits, measures=visits.measures[:1])])
+    assert problem.startswith("Families bills and visits both count turns by tenant: what one withholds")
+    assert contract_problems(TODAY, [bills, replace(visits, measures=(Measure("calls", "calls", "calls"),))]) == []
 
 
 def test_a_window_too_short_for_what_identifies_is_told() -> None:

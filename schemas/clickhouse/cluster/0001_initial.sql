@@ -146,7 +146,6 @@ CREATE TABLE IF NOT EXISTS outcomes_10s_local ON CLUSTER '{cluster}' (
     region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
     route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
     bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
-    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
     client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
     connection LowCardinality(String) COMMENT 'network of the caller; empty where the cut does not name it',
     codec LowCardinality(String) COMMENT 'audio codec of the call; empty where the cut does not name it',
@@ -449,7 +448,6 @@ CREATE TABLE IF NOT EXISTS outcomes_1m_local ON CLUSTER '{cluster}' (
     region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
     route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
     bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
-    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
     client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
     connection LowCardinality(String) COMMENT 'network of the caller; empty where the cut does not name it',
     codec LowCardinality(String) COMMENT 'audio codec of the call; empty where the cut does not name it',
@@ -489,6 +487,32 @@ COMMENT 'What became of turns: successes, handoffs, refusals, retries, and how a
 CREATE TABLE IF NOT EXISTS outcomes_1m ON CLUSTER '{cluster}' AS outcomes_1m_local
 ENGINE = Distributed('{cluster}', '{database}', 'outcomes_1m_local', cityHash64(slice))
 COMMENT 'What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 1 min.';
+
+-- What did tenants look up and call, and how many spoke with a synthetic voice? Buckets of 1 min.
+CREATE TABLE IF NOT EXISTS tenants_1m_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    tenant_lookups UInt64 COMMENT 'turns that retrieved something (turns)' CODEC(T64, ZSTD(1)),
+    tenant_lookups_stale UInt64 COMMENT 'turns that retrieved from a stale index (turns)' CODEC(T64, ZSTD(1)),
+    tenant_tool_calls UInt64 COMMENT 'tool calls (calls)' CODEC(T64, ZSTD(1)),
+    tenant_tool_calls_unsafe UInt64 COMMENT 'tool calls that a safety check found wrong (calls)' CODEC(T64, ZSTD(1)),
+    tenant_synthetic_voices UInt64 COMMENT 'turns spoken by a synthetic voice (turns)' CODEC(T64, ZSTD(1)),
+    tenant_handoffs UInt64 COMMENT 'turns that were handed to a human (turns)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did tenants look up and call, and how many spoke with a synthetic voice? Buckets of 1 min.';
+
+CREATE TABLE IF NOT EXISTS tenants_1m ON CLUSTER '{cluster}' AS tenants_1m_local
+ENGINE = Distributed('{cluster}', '{database}', 'tenants_1m_local', cityHash64(slice))
+COMMENT 'What did tenants look up and call, and how many spoke with a synthetic voice? Buckets of 1 min.';
 
 -- How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 1 min.
 CREATE TABLE IF NOT EXISTS queues_1m_local ON CLUSTER '{cluster}' (
@@ -896,7 +920,6 @@ CREATE TABLE IF NOT EXISTS outcomes_late_local ON CLUSTER '{cluster}' (
     region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
     route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
     bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
-    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
     client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
     connection LowCardinality(String) COMMENT 'network of the caller; empty where the cut does not name it',
     codec LowCardinality(String) COMMENT 'audio codec of the call; empty where the cut does not name it',
@@ -940,6 +963,36 @@ COMMENT 'What came later than 120 s in outcomes, and whose was it? The views add
 CREATE TABLE IF NOT EXISTS outcomes_late ON CLUSTER '{cluster}' AS outcomes_late_local
 ENGINE = Distributed('{cluster}', '{database}', 'outcomes_late_local', cityHash64(slice))
 COMMENT 'What came later than 120 s in outcomes, and whose was it? The views add it; alerts do not look back.';
+
+-- What came later than 120 s in tenants, and whose was it? The views add it; alerts do not look back.
+CREATE TABLE IF NOT EXISTS tenants_late_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    origin_topic LowCardinality(String) COMMENT 'the topic it was read from',
+    origin_partition UInt32 COMMENT 'partition of that topic',
+    origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
+    producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
+    tenant_lookups UInt64 COMMENT 'turns that retrieved something (turns)' CODEC(T64, ZSTD(1)),
+    tenant_lookups_stale UInt64 COMMENT 'turns that retrieved from a stale index (turns)' CODEC(T64, ZSTD(1)),
+    tenant_tool_calls UInt64 COMMENT 'tool calls (calls)' CODEC(T64, ZSTD(1)),
+    tenant_tool_calls_unsafe UInt64 COMMENT 'tool calls that a safety check found wrong (calls)' CODEC(T64, ZSTD(1)),
+    tenant_synthetic_voices UInt64 COMMENT 'turns spoken by a synthetic voice (turns)' CODEC(T64, ZSTD(1)),
+    tenant_handoffs UInt64 COMMENT 'turns that were handed to a human (turns)' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toMonday(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start, origin_topic, origin_partition, origin_offset)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What came later than 120 s in tenants, and whose was it? The views add it; alerts do not look back.';
+
+CREATE TABLE IF NOT EXISTS tenants_late ON CLUSTER '{cluster}' AS tenants_late_local
+ENGINE = Distributed('{cluster}', '{database}', 'tenants_late_local', cityHash64(slice))
+COMMENT 'What came later than 120 s in tenants, and whose was it? The views add it; alerts do not look back.';
 
 -- What came later than 120 s in queues, and whose was it? The views add it; alerts do not look back.
 CREATE TABLE IF NOT EXISTS queues_late_local ON CLUSTER '{cluster}' (
@@ -1381,7 +1434,7 @@ COMMENT 'How many full-duplex events of each kind happened, slice by slice? Buck
 
 -- What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS outcomes ON CLUSTER '{cluster}' AS
-SELECT cut, slice, pool, region, route, bundle, tenant, client_version, connection, codec, bucket_start,
+SELECT cut, slice, pool, region, route, bundle, client_version, connection, codec, bucket_start,
     sum(outcomes) AS outcomes,
     sum(successes) AS successes,
     sum(errors) AS errors,
@@ -1406,11 +1459,27 @@ SELECT cut, slice, pool, region, route, bundle, tenant, client_version, connecti
     sum(chunks) AS chunks,
     sum(chunks_late) AS chunks_late
 FROM (
-    SELECT cut, slice, pool, region, route, bundle, tenant, client_version, connection, codec, bucket_start, outcomes, successes, errors, abandonments, interruptions, handoffs, cancellations, refusals, lookups, lookups_stale, tool_calls, tool_calls_unsafe, synthetic_voices, retries, fallbacks, shadows, tokens_cached, tokens_audio, jitter_turns, jitter_ms_sum, jitter_ms_sumsq, chunks, chunks_late FROM outcomes_1m FINAL
+    SELECT cut, slice, pool, region, route, bundle, client_version, connection, codec, bucket_start, outcomes, successes, errors, abandonments, interruptions, handoffs, cancellations, refusals, lookups, lookups_stale, tool_calls, tool_calls_unsafe, synthetic_voices, retries, fallbacks, shadows, tokens_cached, tokens_audio, jitter_turns, jitter_ms_sum, jitter_ms_sumsq, chunks, chunks_late FROM outcomes_1m FINAL
     UNION ALL
-    SELECT cut, slice, pool, region, route, bundle, tenant, client_version, connection, codec, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), outcomes, successes, errors, abandonments, interruptions, handoffs, cancellations, refusals, lookups, lookups_stale, tool_calls, tool_calls_unsafe, synthetic_voices, retries, fallbacks, shadows, tokens_cached, tokens_audio, jitter_turns, jitter_ms_sum, jitter_ms_sumsq, chunks, chunks_late FROM outcomes_late FINAL)
-GROUP BY cut, slice, pool, region, route, bundle, tenant, client_version, connection, codec, bucket_start
+    SELECT cut, slice, pool, region, route, bundle, client_version, connection, codec, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), outcomes, successes, errors, abandonments, interruptions, handoffs, cancellations, refusals, lookups, lookups_stale, tool_calls, tool_calls_unsafe, synthetic_voices, retries, fallbacks, shadows, tokens_cached, tokens_audio, jitter_turns, jitter_ms_sum, jitter_ms_sumsq, chunks, chunks_late FROM outcomes_late FINAL)
+GROUP BY cut, slice, pool, region, route, bundle, client_version, connection, codec, bucket_start
 COMMENT 'What became of turns: successes, handoffs, refusals, retries, and how audio arrived? Buckets of 1 min. Each row once, with what came late.';
+
+-- What did tenants look up and call, and how many spoke with a synthetic voice? Buckets of 1 min. Each row once, with what came late.
+CREATE VIEW IF NOT EXISTS tenants ON CLUSTER '{cluster}' AS
+SELECT cut, slice, pool, tenant, bucket_start,
+    sum(tenant_lookups) AS tenant_lookups,
+    sum(tenant_lookups_stale) AS tenant_lookups_stale,
+    sum(tenant_tool_calls) AS tenant_tool_calls,
+    sum(tenant_tool_calls_unsafe) AS tenant_tool_calls_unsafe,
+    sum(tenant_synthetic_voices) AS tenant_synthetic_voices,
+    sum(tenant_handoffs) AS tenant_handoffs
+FROM (
+    SELECT cut, slice, pool, tenant, bucket_start, tenant_lookups, tenant_lookups_stale, tenant_tool_calls, tenant_tool_calls_unsafe, tenant_synthetic_voices, tenant_handoffs FROM tenants_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, tenant, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), tenant_lookups, tenant_lookups_stale, tenant_tool_calls, tenant_tool_calls_unsafe, tenant_synthetic_voices, tenant_handoffs FROM tenants_late FINAL)
+GROUP BY cut, slice, pool, tenant, bucket_start
+COMMENT 'What did tenants look up and call, and how many spoke with a synthetic voice? Buckets of 1 min. Each row once, with what came late.';
 
 -- How long is each queue, how fast is it served, and how full are batches and caches? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS queues ON CLUSTER '{cluster}' AS
@@ -1555,6 +1624,8 @@ FROM (
     SELECT 'duplex' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM duplex_late FINAL
     UNION ALL
     SELECT 'outcomes' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM outcomes_late FINAL
+    UNION ALL
+    SELECT 'tenants' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM tenants_late FINAL
     UNION ALL
     SELECT 'queues' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM queues_late FINAL
     UNION ALL
