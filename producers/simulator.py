@@ -39,6 +39,15 @@ class Chunk:
     turns: dict[str, pl.DataFrame]
     streams: dict[str, pl.DataFrame]
     duplex: dict[str, pl.DataFrame] = field(default_factory=dict)
+    others: dict[str, dict[str, pl.DataFrame]] = field(default_factory=dict)
+    """Observations of further kinds (`producers/observations.py`), by kind and producer."""
+    silent: frozenset[str] = frozenset()
+    """Producers from which nothing came, heartbeats included: their region is dead."""
+
+    @property
+    def kinds(self) -> dict[str, dict[str, pl.DataFrame]]:
+        """Everything that was observed, by kind and producer."""
+        return {"turns": self.turns, "streams": self.streams, "duplex": self.duplex, **self.others}
 
 
 @dataclass(frozen=True, slots=True)
