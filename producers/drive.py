@@ -48,6 +48,8 @@ class Progress:
     frames: Counter[str] = field(default_factory=Counter)
     """By family."""
     held_turns: int = 0
+    uncollected: Counter[str] = field(default_factory=Counter)
+    """Observations of kinds that collectors do not take in, by kind."""
 
     def add(self, frames: Iterable[Frame]) -> None:
         for frame in frames:
@@ -83,21 +85,29 @@ async def drive(
 ) -> Progress:
     """Sends every chunk's frames when event time, running at `speed`, reaches its end; then what is still open."""
     progress, began_ms, first_ms = Progress(), clock.now_ms(), None
+    silent: frozenset[str] = frozenset()
     for chunk in chunks:
+        silent = chunk.silent
         first_ms = chunk.start_ms if first_ms is None else first_ms
         frames = await asyncio.to_thread(_collected, chunk, collectors)
+        progress.uncollected.update({kind: sum(map(len, rows.values())) for kind, rows in chunk.others.items()})
         await clock.sleep_until(began_ms + int((chunk.end_ms - first_ms) / speed))
         await _out(frames, transport, progress, on_progress, chunk.end_ms, sum(map(len, chunk.turns.values())))
-    rest = [frame for collector in collectors.values() for frame in collector.flush(progress.event_ms)]
+    alive = [collector for name, collector in collectors.items() if name not in silent]
+    rest = [frame for collector in alive for frame in collector.flush(progress.event_ms)]
     progress.held_turns = sum(collector.held_turns for collector in collectors.values())
     await _out(rest, transport, progress, on_progress, progress.event_ms, 0)
     return progress
 
 
 def _collected(chunk: Chunk, collectors: Mapping[str, Collector]) -> list[Frame]:
-    """Frames of every window that the chunk completes. A collector without observations still has its heartbeat."""
+    """Frames of every window that the chunk completes. A collector without observations still has its heartbeat, unless
+    it is dead.
+    """
     frames: list[Frame] = []
     for producer, collector in collectors.items():
+        if producer in chunk.silent:
+            continue
         if producer in chunk.turns:
             collector.observe_turns(chunk.turns[producer])
         if producer in chunk.streams:

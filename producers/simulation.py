@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from producers.collector import Collector
 from producers.drive import Clock, OnProgress, Progress, WallClock, drive, start_ms_of
+from producers.fleet.choice import AnyScenario, chunks_of, hosts_of, truth_document
 from producers.scenarios import Scenario, Truth
-from producers.simulator import ALIGNMENT_MS, hosts
-from producers.simulator import simulate as chunks_of
+from producers.simulator import ALIGNMENT_MS
 from producers.transport import KafkaTransport, Transport
 from schemas.failures import BadInput
 from schemas.frames import ARROW, ContentType
@@ -19,7 +20,7 @@ from schemas.kafka import KafkaAddress
 class Plan:
     """A scenario placed in event time; known before anything is sent, so that a prediction can be made from it."""
 
-    scenario: Scenario
+    scenario: AnyScenario
     seed: int
     start_ms: int
     duration_ms: int
@@ -27,10 +28,15 @@ class Plan:
 
     @property
     def truth(self) -> Truth | None:
-        return self.scenario.truth(self.start_ms)
+        """In closed form, of the scenarios that have it: what a page is predicted from."""
+        return self.scenario.truth(self.start_ms) if isinstance(self.scenario, Scenario) else None
+
+    def told_truth(self) -> dict[str, Any]:
+        """What will have happened, of any scenario, for JSON."""
+        return truth_document(self.scenario, self.seed, self.start_ms, self.duration_ms)
 
 
-def planned(scenario: Scenario, seed: int, speed: float, duration_s: int, now_ms: int) -> Plan:
+def planned(scenario: AnyScenario, seed: int, speed: float, duration_s: int, now_ms: int) -> Plan:
     """The scenario so that its last whole minute ends at the present."""
     if duration_s <= 0:
         raise BadInput(f"A simulation has to last at least a minute of event time; {duration_s} s is none.")
@@ -57,7 +63,7 @@ async def simulate_into(
     incarnation = clock.now_ms()
     collectors = {
         host.producer: Collector(host.producer, host.region, incarnation, plan.start_ms, content_type)
-        for host in hosts(plan.scenario)
+        for host in hosts_of(plan.scenario)
     }
     chunks = chunks_of(plan.scenario, plan.seed, plan.start_ms, plan.duration_ms)
     return await drive(chunks, collectors, transport, clock, plan.speed, on_progress)

@@ -89,9 +89,9 @@ def replay(
     raise typer.Exit(run_replay(trace, speed, seed))
 
 
-@app.command(epilog="Example: turnwatch simulate --scenario canary --speed 30")
+@app.command(epilog="Example: turnwatch simulate --scenario canary_long_tail --truth truth.json --speed 30")
 def simulate(
-    scenario: Annotated[str, typer.Option(help="canary or quiet.")] = "quiet",
+    scenario: Annotated[str, typer.Option(help="A name that `turnwatch scenarios` lists, or a YAML file.")] = "quiet",
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -100,11 +100,24 @@ def simulate(
     ] = None,
     speed: Speed = 1.0,
     seed: Seed = 7,
+    truth: Annotated[
+        Path | None, typer.Option(help="Write what goes wrong, where, from when to when and by how much there, as JSON.")
+    ] = None,
 ) -> None:
     """Send the traffic of a simulated fleet."""
     from turnwatch.traffic_in import run_simulation
 
-    raise typer.Exit(run_simulation(scenario, minutes, speed, seed))
+    raise typer.Exit(run_simulation(scenario, minutes, speed, seed, truth))
+
+
+@app.command(epilog="Example: turnwatch scenarios --format json")
+def scenarios(
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="table or json.")] = "table",
+) -> None:
+    """List the scenarios of the simulated fleet, each with its length and a sentence."""
+    from turnwatch.traffic_in import list_scenarios
+
+    raise typer.Exit(list_scenarios(output))
 
 
 @app.command(epilog="Example: turnwatch scrape scrape.yaml --once")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -14,8 +16,9 @@ from producers import replay as replays
 from producers import simulation
 from producers.drive import OnProgress, WallClock
 from producers.drive import Progress as Sent
-from producers.scenarios import scenario as scenario_named
+from producers.fleet.choice import chosen, listed, minutes_of
 from producers.traces import read_trace
+from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect
@@ -38,15 +41,38 @@ def run_replay(trace: Path, speed: float, seed: int) -> int:
     return asyncio.run(_send(send, f"replaying {trace.name}"))
 
 
-def run_simulation(name: str, minutes: float | None, speed: float, seed: int) -> int:
-    chosen = scenario_named(name)
+def run_simulation(name: str, minutes: float | None, speed: float, seed: int, truth: Path | None = None) -> int:
+    scenario = chosen(name)
+    duration_s = round((minutes or minutes_of(scenario) or ENDLESS_MINUTES) * 60)
 
     async def send(kafka: KafkaAddress, on_progress: OnProgress) -> Sent:
-        duration_s = round((minutes or ENDLESS_MINUTES) * 60)
-        plan = simulation.planned(chosen, seed, speed, duration_s, WallClock().now_ms())
+        plan = simulation.planned(scenario, seed, speed, duration_s, WallClock().now_ms())
+        if truth is not None:
+            _write_truth(truth, plan)
         return await simulation.simulate(plan, kafka, on_progress)
 
-    return asyncio.run(_send(send, f"simulating {name}"))
+    return asyncio.run(_send(send, f"simulating {scenario.name}"))
+
+
+def list_scenarios(output: str) -> int:
+    """Prints every shipped scenario with its length and its sentence."""
+    found = listed()
+    if output == "json":
+        print(json.dumps([asdict(each) for each in found], indent=2))
+        return 0
+    width = max(len(each.name) for each in found)
+    for each in found:
+        length = "endless" if each.minutes is None else f"{each.minutes:g} min"
+        print(f"{each.name:<{width}}  {length:>9}  {each.sentence}")
+    return 0
+
+
+def _write_truth(path: Path, plan: simulation.Plan) -> None:
+    """Before anything is sent: the truth does not depend on what is seen."""
+    try:
+        path.write_text(json.dumps(plan.told_truth(), indent=2) + "\n")
+    except OSError as error:
+        raise BadInput(f"{path}: the truth could not be written there ({error.strerror}).") from None
 
 
 async def _send(send: Send, title: str) -> int:

@@ -13,7 +13,7 @@ import typer
 
 from turnwatch.cli import app
 
-_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes exclude release keys collector otlp bench"
+_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes exclude release keys collector otlp scenarios bench"
 COMMANDS = (
     "",
     *_PLAIN.split(),
