@@ -19,8 +19,8 @@ from producers.fleet.turns import begun
 
 Floats = NDArray[np.float64]
 
-TURNS_MIN = 30_000
-STEPS_MAX, STEPS_WARM = 400, 2
+TURNS_MIN = 20_000
+STEPS_MAX, STEPS_WARM = 80, 2
 CALLS = 500
 SEED = 0x5EED
 
