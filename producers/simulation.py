@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 from producers.collector import Collector
 from producers.drive import Clock, OnProgress, Progress, WallClock, drive, start_ms_of
+from producers.fleet.aggregate_frames import AggregateSender
+from producers.fleet.aggregates import draw_windows
 from producers.fleet.choice import AnyScenario, chunks_of, hosts_of, truth_document
+from producers.fleet.scenario_file import ScenarioFile
+from producers.fleet.timeline import STEP_MS
 from producers.scenarios import Scenario, Truth
 from producers.simulator import ALIGNMENT_MS
 from producers.transport import KafkaTransport, Transport
@@ -54,6 +59,33 @@ async def simulate(
     """Sends the planned scenario to Kafka at its speed."""
     async with KafkaTransport(address) as transport:
         return await simulate_into(plan, transport, on_progress, clock or WallClock(), content_type)
+
+
+async def simulate_aggregates(
+    plan: Plan, address: KafkaAddress, on_progress: OnProgress = lambda progress: None, clock: Clock | None = None
+) -> Progress:
+    """Sends the planned scenario to Kafka with its aggregates drawn directly, without a turn."""
+    async with KafkaTransport(address) as transport:
+        return await simulate_aggregates_into(plan, transport, on_progress, clock or WallClock())
+
+
+async def simulate_aggregates_into(plan: Plan, transport: Transport, on_progress: OnProgress, clock: Clock) -> Progress:
+    """The same, into any transport and by any clock. Raises BadInput where the scenario has what cannot be drawn."""
+    if not isinstance(plan.scenario, ScenarioFile):
+        raise BadInput(f"Scenario {plan.scenario.name!r} is simulated turn by turn only: leave --aggregates out.")
+    progress, began_ms = Progress(), clock.now_ms()
+    senders = [AggregateSender(host, began_ms) for host in hosts_of(plan.scenario)]
+    for window in draw_windows(plan.scenario, plan.seed, plan.start_ms, plan.duration_ms):
+        frames = await asyncio.to_thread(
+            lambda drawn: [frame for each in senders for frame in each.frames(drawn)], window
+        )
+        end_ms = window.start_ms + STEP_MS
+        await clock.sleep_until(began_ms + int((end_ms - plan.start_ms) / plan.speed))
+        await transport.send(frames)
+        progress.add(frames)
+        progress.event_ms, progress.turns = end_ms, progress.turns + window.turns
+        on_progress(progress)
+    return progress
 
 
 async def simulate_into(

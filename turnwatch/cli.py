@@ -101,13 +101,17 @@ def simulate(
     speed: Speed = 1.0,
     seed: Seed = 7,
     truth: Annotated[
-        Path | None, typer.Option(help="Write what goes wrong, where, from when to when and by how much there, as JSON.")
+        Path | None,
+        typer.Option(help="Write what goes wrong, where, from when to when and by how much there, as JSON."),
     ] = None,
+    aggregates: Annotated[
+        bool, typer.Option("--aggregates", help="Draw the aggregates directly, for long runs; see docs/simulator.md.")
+    ] = False,
 ) -> None:
     """Send the traffic of a simulated fleet."""
     from turnwatch.traffic_in import run_simulation
 
-    raise typer.Exit(run_simulation(scenario, minutes, speed, seed, truth))
+    raise typer.Exit(run_simulation(scenario, minutes, speed, seed, truth, aggregates))
 
 
 @app.command(epilog="Example: turnwatch scenarios --format json")
@@ -712,6 +716,19 @@ def bench_detection(
     from turnwatch.bench.detection import run_detection
 
     raise typer.Exit(run_detection(rounds))
+
+
+@bench.command("simulator", epilog="Example: turnwatch bench simulator --minutes 5")
+def bench_simulator(
+    minutes: Annotated[int, typer.Option(min=1, max=60, help="Minutes of event time to simulate.")] = 3,
+    seed: Seed = 7,
+) -> None:
+    """Turns per minute of processor time that the simulated fleet of 20,000 calls makes, next to the limit of 1,000,000,
+    and how many times as fast aggregates are drawn directly. Exit 1 below the limit.
+    """
+    from turnwatch.bench.simulator import run_simulator
+
+    raise typer.Exit(run_simulator(minutes, seed))
 
 
 @bench.command("fleets", epilog="Example: turnwatch bench fleets --days 30 --slices 500 --seed 7")

@@ -41,15 +41,18 @@ def run_replay(trace: Path, speed: float, seed: int) -> int:
     return asyncio.run(_send(send, f"replaying {trace.name}"))
 
 
-def run_simulation(name: str, minutes: float | None, speed: float, seed: int, truth: Path | None = None) -> int:
+def run_simulation(
+    name: str, minutes: float | None, speed: float, seed: int, truth: Path | None = None, aggregates: bool = False
+) -> int:
     scenario = chosen(name)
+    simulate = simulation.simulate_aggregates if aggregates else simulation.simulate
     duration_s = round((minutes or minutes_of(scenario) or ENDLESS_MINUTES) * 60)
 
     async def send(kafka: KafkaAddress, on_progress: OnProgress) -> Sent:
         plan = simulation.planned(scenario, seed, speed, duration_s, WallClock().now_ms())
         if truth is not None:
             _write_truth(truth, plan)
-        return await simulation.simulate(plan, kafka, on_progress)
+        return await simulate(plan, kafka, on_progress)
 
     return asyncio.run(_send(send, f"simulating {scenario.name}"))
 

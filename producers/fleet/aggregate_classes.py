@@ -1,26 +1,37 @@
-"""Which classes of turns each cell has in a window, and what is drawn for each: tables that are made once for each load.
+"""What is drawn for the turns of a group of servers in a window: tables that are made once for each load.
 
-Load is told in steps of 3 %: groups at the same step share their tables. A class is a set of the events that reach it.
+Load is told in steps of 3 %: windows at the same step share their tables. Turns of a group differ by the events that reach
+them, and in the network's time by their connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
+from functools import cached_property
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from producers.fleet.bins import Bins, bins_of
+from producers.fleet.caller_classes import CallerClass, caller_classes, is_narrowed
 from producers.fleet.cells import Cell
-from producers.fleet.densities import Distribution
 from producers.fleet.expected import has
 from producers.fleet.fleet_file import Fleet
-from producers.fleet.outlook import AUDIENCE, Outlook, TurnClass
-from producers.fleet.pool_servers import Group, mean_service_ms, planned_servers
-from producers.fleet.scenario_file import Attempts, BatchWork, Event, Prompts, Servers, Stale, SyntheticVoice
+from producers.fleet.outlook import Outlook, TurnClass
+from producers.fleet.pool_servers import Group, Servers, mean_service_ms, planned_servers
+from producers.fleet.scenario_file import (
+    Attempts,
+    BatchWork,
+    Event,
+    Prompts,
+    Stale,
+    SyntheticVoice,
+)
+from producers.fleet.scenario_file import (
+    Servers as MoreServers,
+)
 from producers.fleet.timeline import STEP_MS, InForce, is_there
 from producers.fleet.turns import prompt_tokens
 from producers.fleet.waits import waits_of
@@ -31,19 +42,21 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 LEVEL = 1.03
-EVENTS_MAX = 4
-"""Most events at once that reach some of a cell's turns and not others."""
 BUSY_MAX = 0.85
 """Beyond it queues grow from step to step, and no window is like a steady one."""
 PROMPT_BINS = 100
+BY_CONNECTION = ("network", "heard", "turn", "interrupted")
 
 
 @dataclass(frozen=True, slots=True)
 class Drawable:
-    """A class of turns, ready to be drawn from: the share of turns that have each stage, with its bins."""
+    """Turns that the same events reach, ready to be drawn from.
+
+    `stages`: the share of turns that have each stage, and its bins; of `BY_CONNECTION` one for each connection.
+    """
 
     fleet: Fleet
-    stages: dict[str, tuple[float, Bins]]
+    stages: dict[str, tuple[float, tuple[Bins, ...]]]
     has_audio: bool
     interrupted_share: float
     stale_share: float
@@ -58,103 +71,91 @@ class Drawable:
         return np.maximum(np.rint(sums), counts).astype(np.int64)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class GroupWindow:
+    """A group's turns in one window: those of each drawable by place of their cell and by connection, and their waits."""
+
+    parts: list[tuple[Drawable, NDArray[np.intp], Counts]]
+    waits_ms: Floats
+    """A sample in the order of arrival, from a run under the same load."""
+
+
+@dataclass
 class Classes:
-    """Tables by group, load and class, each made when it is first asked for."""
+    """Tables by group, load and events, each made when it is first asked for."""
 
     outlook: Outlook
     tables: dict[tuple[Group, int, tuple[str, ...]], Drawable] = field(default_factory=dict)
     waits: dict[tuple[Group, int, tuple[str, ...]], Floats] = field(default_factory=dict)
 
-    def parts(
-        self, cells: tuple[Cell, ...], turns: Counts, begin_ms: int, rng: Generator
-    ) -> Iterator[tuple[Drawable, NDArray[np.intp], Counts]]:
-        """Each class with the places of its cells and their turns; together these are all turns."""
+    @cached_property
+    def callers(self) -> tuple[CallerClass, ...]:
+        return caller_classes(self.outlook.scenario, self.outlook.crowd)
+
+    @cached_property
+    def servers(self) -> dict[Group, Servers]:
+        return planned_servers(self.outlook.scenario)
+
+    def groups(self, cells: tuple[Cell, ...], turns: Counts, begin_ms: int) -> Iterator[GroupWindow]:
+        """Every group that has turns in the window; `turns` by cell and class of callers. Raises BadInput."""
         in_force = self.outlook.in_force(begin_ms)
         _refuse_overlays(in_force)
-        groups: dict[Group, list[int]] = {}
+        places: dict[Group, list[int]] = {}
         for place, cell in enumerate(cells):
-            groups.setdefault(cell.group, []).append(place)
-        for group, places in groups.items():
-            load = int(turns[places].sum())
+            places.setdefault(cell.group, []).append(place)
+        for group, mine in places.items():
+            load = int(turns[mine].sum())
             if load:
-                yield from self._of_group(group, cells, np.array(places), turns, load, in_force, rng)
+                level = round(np.log(load) / np.log(LEVEL))
+                parts = list(self._parts(group, level, cells, mine, turns, in_force))
+                yield GroupWindow(parts, self._waits(group, level, in_force))
 
-    def _of_group(
-        self,
-        group: Group,
-        cells: tuple[Cell, ...],
-        places: NDArray[np.intp],
-        turns: Counts,
-        load: int,
-        in_force: InForce,
-        rng: Generator,
+    def _parts(
+        self, group: Group, level: int, cells: tuple[Cell, ...], places: list[int], turns: Counts, in_force: InForce
     ) -> Iterator[tuple[Drawable, NDArray[np.intp], Counts]]:
-        level = round(np.log(load) / np.log(LEVEL))
-        found: dict[tuple[str, ...], tuple[tuple[Event, ...], list[int], list[Counts]]] = {}
+        """The turns of each set of events, by place and connection; together these are all of the group's."""
+        connections = len(self.outlook.crowd.vocabularies["connection"].names)
+        found: dict[tuple[str, ...], tuple[tuple[Event, ...], Counts]] = {}
         for route in sorted({cells[place].route for place in places}):
-            mine = [int(place) for place in places if cells[place].route == route]
-            classes = self._classes(group, route, in_force)
-            split = rng.multinomial(turns[mine], [share for share, _ in classes])
-            for column, (_, matched) in enumerate(classes):
-                _, at, counts = found.setdefault(tuple(event.what for event in matched), (matched, [], []))
-                at += mine
-                counts.append(split[:, column])
-        for matched, at, counts in found.values():
-            yield self._table(group, level, matched, in_force), np.array(at), np.concatenate(counts)
-
-    def _classes(self, group: Group, route: str, in_force: InForce) -> list[tuple[float, tuple[Event, ...]]]:
-        """Sets of events with the share of a cell's turns that exactly these reach."""
-        region, pool, bundle = group
-        here = [event for event in in_force.events if is_there(event, region=region, pool=pool, bundle=bundle, route=route)]
-        partial = [event for event in here if any(name in AUDIENCE for name in event.where)]
-        everywhere = tuple(event for event in here if event not in partial)
-        if len(partial) > EVENTS_MAX:
-            raise BadInput(f"At most {EVENTS_MAX} events that reach some callers can be drawn at once; there are {len(partial)}.")
-        sets = [each for size in range(len(partial) + 1) for each in combinations(partial, size)]
-        return [(max(0.0, self._exactly(each, partial)), (*everywhere, *each)) for each in sets]
-
-    def _exactly(self, these: Sequence[Event], of: Sequence[Event]) -> float:
-        """The share that these events reach and the others do not, by inclusion and exclusion."""
-        others = [event for event in of if event not in these]
-        return sum(
-            (-1) ** size * self._all((*these, *more)) for size in range(len(others) + 1) for more in combinations(others, size)
-        )
-
-    def _all(self, events: Sequence[Event]) -> float:
-        """The share of callers that all of these events reach."""
-        where: dict[str, list[str]] = {}
-        for event in events:
-            for name, values in event.where.items():
-                if name in AUDIENCE:
-                    where[name] = [value for value in values if value in where.get(name, values)]
-        return self.outlook.crowd.share(where)
+            at = [number for number, place in enumerate(places) if cells[place].route == route]
+            here = [event for event in in_force.events if _reaches(event, group, route)]
+            for number, callers in enumerate(self.callers):
+                matched = tuple(event for event in here if not is_narrowed(event) or event in callers.events)
+                none = np.zeros((len(places), connections), dtype=np.int64)
+                _, counts = found.setdefault(tuple(event.what for event in matched), (matched, none))
+                counts[at, callers.connection] += turns[[places[each] for each in at], number]
+        for matched, counts in found.values():
+            if counts.any():
+                yield self._table(group, level, matched, in_force), np.array(places), counts
 
     def _table(self, group: Group, level: int, matched: tuple[Event, ...], in_force: InForce) -> Drawable:
-        load = tuple(event.what for event in in_force.events if isinstance(event.does, Attempts | Prompts | Servers))
-        key = (group, level, (*load, "/", *(event.what for event in matched)))
+        key = (group, level, (*_load_events(in_force), "/", *(event.what for event in matched)))
         if key not in self.tables:
-            self.tables[key] = self._made(group, level, load, matched, in_force)
+            self.tables[key] = self._made(group, level, matched, in_force)
         return self.tables[key]
 
-    def _made(
-        self, group: Group, level: int, load: tuple[str, ...], matched: tuple[Event, ...], in_force: InForce
-    ) -> Drawable:
-        outlook, turns_per_s = self.outlook, LEVEL**level / (STEP_MS / 1_000)
-        running = self._running(group, turns_per_s, in_force)
-        if (group, level, load) not in self.waits:
-            self.waits[group, level, load] = waits_of(outlook.scenario, outlook.crowd, group, in_force, turns_per_s)
-        audience = {name: values for event in matched for name, values in event.where.items() if name in AUDIENCE}
-        connections = outlook.crowd.connections(audience)
-        turns = outlook.turn_class(group, running, self.waits[group, level, load], matched, connections)
+    def _waits(self, group: Group, level: int, in_force: InForce) -> Floats:
+        key, outlook = (group, level, _load_events(in_force)), self.outlook
+        if key not in self.waits:
+            self.waits[key] = waits_of(outlook.scenario, outlook.crowd, group, in_force, _turns_per_s(level))
+        return self.waits[key]
+
+    def _made(self, group: Group, level: int, matched: tuple[Event, ...], in_force: InForce) -> Drawable:
+        outlook, fleet = self.outlook, self.outlook.fleet
+        running = self._running(group, _turns_per_s(level), in_force)
+        sorted_ms = np.sort(self._waits(group, level, in_force))
+        each_connection = np.eye(len(outlook.crowd.vocabularies["connection"].names))
+        classes = [outlook.turn_class(group, running, sorted_ms, matched, row) for row in each_connection]
+        if not classes[0].has_audio:
+            classes = classes[:1] * len(classes)
         stale = [event.does.share for event in matched if isinstance(event.does, Stale)]
         prompts = float(np.prod([event.does.times for event in matched if isinstance(event.does, Prompts)]))
         return Drawable(
-            outlook.fleet,
-            {stage: _binned(turns, stage) for stage in SCALE_OF_STAGE if has(turns, "turn" if stage == "interrupted" else stage)},
-            turns.has_audio,
-            outlook.fleet.interrupted_share if turns.has_audio else 0.0,
-            max([outlook.fleet.stale_share, *stale]),
+            fleet,
+            {stage: _binned(classes, stage) for stage in SCALE_OF_STAGE if _is_drawn(classes[0], stage)},
+            classes[0].has_audio,
+            fleet.interrupted_share if classes[0].has_audio else 0.0,
+            max([fleet.stale_share, *stale]),
             prompt_tokens(np.linspace(0, 1, PROMPT_BINS + 1)) * prompts,
         )
 
@@ -162,10 +163,10 @@ class Classes:
         """The batch at that load. Raises BadInput where the servers cannot keep up with it."""
         outlook = self.outlook
         retry, shadow = outlook.attempts(group, in_force)
-        gpus = max(1, round(planned_servers(outlook.scenario)[group].planned["llm"] * in_force.servers_times("llm", *group)))
+        gpus = max(1, round(self.servers[group].planned["llm"] * in_force.servers_times("llm", *group)))
         requests_per_ms = turns_per_s / 1_000 * (1 + retry + shadow - retry * shadow)
-        times = outlook.prompts_times(group, in_force)
-        busy = requests_per_ms * mean_service_ms(outlook.fleet, "llm") * times / gpus
+        service_ms = mean_service_ms(outlook.fleet, "llm") * outlook.prompts_times(group, in_force)
+        busy = requests_per_ms * service_ms / gpus
         if busy > BUSY_MAX:
             raise BadInput(
                 f"The language model of {'/'.join(group)} is busy {busy:.0%} of the time: queues grow from window to "
@@ -174,19 +175,39 @@ class Classes:
         return outlook.engine.running(requests_per_ms / gpus)
 
 
+def _turns_per_s(level: int) -> float:
+    return float(LEVEL**level) / (STEP_MS / 1_000)
+
+
+def _load_events(in_force: InForce) -> tuple[str, ...]:
+    """The events that change how long servers are busy."""
+    return tuple(event.what for event in in_force.events if isinstance(event.does, Attempts | Prompts | MoreServers))
+
+
+def _reaches(event: Event, group: Group, route: str) -> bool:
+    region, pool, bundle = group
+    return is_there(event, region=region, pool=pool, bundle=bundle, route=route)
+
+
 def _refuse_overlays(in_force: InForce) -> None:
-    for kind in (SyntheticVoice, BatchWork):
-        for event, _ in in_force.of(kind):
+    for event in in_force.events:
+        if isinstance(event.does, SyntheticVoice | BatchWork):
             raise BadInput(
-                f"What event {event.what!r} puts on the fleet cannot be drawn directly. Simulate this scenario without --aggregates."
+                f"What event {event.what!r} puts on the fleet cannot be drawn directly. Simulate this scenario without "
+                "--aggregates."
             )
 
 
-def _binned(turns: TurnClass, stage: str) -> tuple[float, Bins]:
-    """The bins of a stage, with the share of turns that have it."""
+def _is_drawn(turns: TurnClass, stage: str) -> bool:
+    """Whether the stage has bins; waits are not binned, they are drawn as they followed each other."""
+    return stage != "queue_wait" and has(turns, "turn" if stage == "interrupted" else stage)
+
+
+def _binned(classes: list[TurnClass], stage: str) -> tuple[float, tuple[Bins, ...]]:
+    """The share of turns that have the stage, and its bins, by connection where that matters."""
     name = "turn" if stage == "interrupted" else stage
     threshold = next((indicator.threshold_ms for indicator in INDICATORS if indicator.stage == stage), None)
-    share: Distribution = turns.share(name)
-    zero = float(np.asarray(share(np.zeros(1)))[0]) if stage == "queue_wait" else 0.0
-    happens = turns.stages[name].happens if name in turns.stages else 1.0
-    return happens, bins_of(share, SCALE_OF_STAGE[stage], None if threshold is None else float(threshold), zero)
+    at_ms = None if threshold is None else float(threshold)
+    of = classes if stage in BY_CONNECTION else classes[:1]
+    happens = classes[0].stages[name].happens if name in classes[0].stages else 1.0
+    return happens, tuple(bins_of(each.share(name), SCALE_OF_STAGE[stage], at_ms) for each in of)

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from producers.fleet.aggregate_classes import Classes, Drawable
+from producers.fleet.aggregate_classes import Classes, Drawable, GroupWindow
 from producers.fleet.bins import Bins
 from producers.fleet.calibration import load_calibration
 from producers.fleet.cells import Cell, CellCounts, Stepped
@@ -29,12 +29,14 @@ from producers.fleet.scenario_file import ScenarioFile
 from producers.fleet.timeline import STEP_MS
 from producers.fleet.turns import AUDIO_MS_PER_TOKEN, SPEECH_MS_MEAN, SPEECH_MS_SHAPE, TOKENS_OUT_SHAPE
 from schemas.families import INDICATORS, OPERATIONAL, SCALE_OF_STAGE, STAGE_LATENCIES, STREAMS, TURNS
+from schemas.histograms import ZERO_INDEX, bucket_indexes
 
 Counts = NDArray[np.int64]
 Columns = dict[str, Counts]
 Histogram = dict[str, "NDArray[np.integer[Any]]"]
 """Columns of the rows of one stage: place of the cell, keys and measures; the stage by its place in `_STAGE_NAMES`."""
 _STAGE_NAMES = tuple(SCALE_OF_STAGE)
+WAIT = next(indicator for indicator in INDICATORS if indicator.stage == "queue_wait")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,24 @@ class Window:
     rows: dict[str, pl.DataFrame]
     silent: frozenset[str]
 
+    @property
+    def turns(self) -> int:
+        return int(self.rows["turns"]["turns"].sum())
 
-def draw_windows(scenario: ScenarioFile, seed: int, start_ms: int, duration_ms: int) -> Iterator[Window]:
-    """The fleet's windows from `start_ms` on. Raises BadInput where the scenario has what cannot be drawn directly."""
-    outlook = Outlook.of(scenario, start_ms)
-    classes = Classes(outlook)
-    counts = CellCounts.at(outlook, np.random.default_rng((seed, 0)))
+
+def draw_windows(
+    scenario: ScenarioFile, seed: int, start_ms: int, duration_ms: int, tables: Classes | None = None
+) -> Iterator[Window]:
+    """The fleet's windows from `start_ms` on. `tables` are those of an earlier run of the same scenario and start.
+
+    Raises BadInput where the scenario has what cannot be drawn directly.
+    """
+    classes = tables or Classes(Outlook.of(scenario, start_ms))
+    outlook = classes.outlook
+    shares = np.array([each.share for each in classes.callers])
+    counts = CellCounts.at(outlook, shares, np.random.default_rng((seed, 0)))
     regions = outlook.crowd.vocabularies["region"].names
     bursts = {region: burst_factors(load_calibration().bursts, seed, place) for place, region in enumerate(regions)}
-    for each in bursts.values():
-        next(each)  # That of the step before the first one, which turns by turn has, too.
     for step in range(-(-duration_ms // STEP_MS)):
         begin_ms, rng = start_ms + step * STEP_MS, np.random.default_rng((seed, step + 2))
         in_force = outlook.in_force(begin_ms)
@@ -72,16 +82,19 @@ def draw_windows(scenario: ScenarioFile, seed: int, start_ms: int, duration_ms: 
 def _rows(
     classes: Classes, cells: tuple[Cell, ...], stepped: Stepped, heard: list[int], begin_ms: int, rng: Generator
 ) -> dict[str, pl.DataFrame]:
-    turns = np.zeros(len(cells), dtype=np.int64)
+    turns = np.zeros_like(stepped.turns)
     turns[heard] = stepped.turns[heard]
     measures = {name: np.zeros(len(cells), dtype=np.int64) for name in TURNS.measure_names}
     stages: list[Histogram] = []
-    parts = list(classes.parts(cells, turns, begin_ms, rng))
-    for drawable, places, counts in parts:
-        _add(measures, places, _outcomes(drawable, counts, rng))
-        for columns, histogram in _latencies(drawable, places, counts, rng):
-            _add(measures, places, columns)
-            stages.append(histogram)
+    for window in classes.groups(cells, turns, begin_ms):
+        for drawable, places, counts in window.parts:
+            _add(measures, places, _outcomes(drawable, counts.sum(axis=1), rng))
+            for columns, histogram in _latencies(drawable, places, counts, rng):
+                _add(measures, places, columns)
+                stages.append(histogram)
+        columns, histogram = _waits(window, rng)
+        _add(measures, np.arange(len(cells)), {name: _spread(each, len(cells)) for name, each in columns.items()})
+        stages.append(histogram)
     named = _named(cells)
     whole = named.hstack(pl.DataFrame(measures)).filter(pl.col("turns") > 0)
     return {"turns": whole, "stages": _stage_rows(named, stages), "streams": _stream_rows(named, stepped, heard, rng)}
@@ -92,23 +105,60 @@ def _add(measures: Columns, places: NDArray[np.intp], columns: Columns) -> None:
         measures[name][places] += column
 
 
+def _waits(window: GroupWindow, rng: Generator) -> tuple[dict[str, NDArray[np.intp]], Histogram]:
+    """The waits of a group: a stretch of a run under the same load, so that a bad moment is one for many turns.
+
+    The columns are the places of the turns that were judged, and of those that waited too long.
+    """
+    places = np.concatenate([np.repeat(at, counts.sum(axis=1)) for _, at, counts in window.parts])
+    rng.shuffle(places)
+    begin = int(rng.integers(len(window.waits_ms)))
+    waits_ms = np.take(window.waits_ms, np.arange(begin, begin + len(places)), mode="wrap")
+    keys = places.astype(np.int64) << 32 | (bucket_indexes(waits_ms, SCALE_OF_STAGE[WAIT.stage or ""]) - ZERO_INDEX)
+    found, of = np.unique(keys, return_inverse=True)
+    whole_ms = np.floor(waits_ms + 0.5)
+    histogram = {
+        "place": found >> 32,
+        "stage": np.full(len(found), _STAGE_NAMES.index("queue_wait")),
+        "scale": np.full(len(found), SCALE_OF_STAGE["queue_wait"], dtype=np.int32),
+        "bucket_index": ((found & 0xFFFFFFFF) + ZERO_INDEX).astype(np.int32),
+        "observations": np.bincount(of),
+        "latency_ms_sum": np.bincount(of, weights=whole_ms).astype(np.int64),
+        "latency_ms_sumsq": np.bincount(of, weights=whole_ms**2).astype(np.int64),
+    }
+    return {WAIT.total: places, WAIT.bad: places[waits_ms > float(WAIT.threshold_ms or 0)]}, histogram
+
+
+def _spread(places: NDArray[np.intp], cells: int) -> Counts:
+    return np.bincount(places, minlength=cells)
+
+
 def _latencies(
     drawable: Drawable, places: NDArray[np.intp], counts: Counts, rng: Generator
 ) -> Iterator[tuple[Columns, Histogram]]:
     """Of each stage: what it adds to the measures of turns, and its histogram's rows by place of the cell."""
     interrupted = rng.binomial(counts, drawable.interrupted_share)
     of_stage = {"turn": counts - interrupted, "interrupted": interrupted}
-    for stage, (happens, bins) in drawable.stages.items():
-        judged = of_stage[stage] if stage in of_stage else rng.binomial(counts, happens)
-        found = bins.drawn(rng, judged)
-        columns: Columns = {}
-        for indicator in INDICATORS:
-            if indicator.stage == stage:
-                columns |= {indicator.total: judged, indicator.bad: found[:, bins.is_bad].sum(axis=1)}
-        if stage in of_stage:
-            columns["turn_latency_ms_sum"] = np.rint(found @ bins.middle_ms).astype(np.int64)
-            columns["turn_latency_ms_sumsq"] = np.rint(found @ bins.mean_square_ms).astype(np.int64)
-        yield columns, _histogram(stage, places, found, bins)
+    for stage, (happens, by_connection) in drawable.stages.items():
+        of = of_stage.get(stage, counts)
+        for column, bins in enumerate(by_connection):
+            judged = of[:, column] if len(by_connection) > 1 else of.sum(axis=1)
+            judged = judged if happens == 1.0 else rng.binomial(judged, happens)
+            if judged.any():
+                found = bins.drawn(rng, judged)
+                yield _measures_of(stage, judged, found, bins), _histogram(stage, places, found, bins)
+
+
+def _measures_of(stage: str, judged: Counts, found: Counts, bins: Bins) -> Columns:
+    """What a stage adds to the measures of family `turns`."""
+    columns: Columns = {}
+    for indicator in INDICATORS:
+        if indicator.stage == stage:
+            columns |= {indicator.total: judged, indicator.bad: found[:, bins.is_bad].sum(axis=1)}
+    if stage in ("turn", "interrupted"):
+        columns["turn_latency_ms_sum"] = np.rint(found @ bins.middle_ms).astype(np.int64)
+        columns["turn_latency_ms_sumsq"] = np.rint(found @ bins.mean_square_ms).astype(np.int64)
+    return columns
 
 
 def _histogram(stage: str, places: NDArray[np.intp], found: Counts, bins: Bins) -> Histogram:
@@ -182,6 +232,9 @@ def _stream_rows(named: pl.DataFrame, stepped: Stepped, heard: list[int], rng: G
     rows = named[heard].select(pl.all().repeat_by(10).explode())
     counted = rows.with_columns(
         pl.Series("second", np.tile(np.arange(10, dtype=np.int32), len(heard))),
-        **{name: pl.Series(each.reshape(-1)) for name, each in zip(STREAMS.measure_names, (active, starts, ends), strict=True)},
+        **{
+            name: pl.Series(each.reshape(-1))
+            for name, each in zip(STREAMS.measure_names, (active, starts, ends), strict=True)
+        },
     )
     return counted.filter((pl.col("second") == 0) | (pl.col("starts") + pl.col("ends") > 0))

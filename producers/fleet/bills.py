@@ -7,6 +7,8 @@ never carries money.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from producers.fleet.timeline import STEP_MS
 from producers.observations import COST_COLUMNS
 
 Floats = NDArray[np.float64]
-Values = dict[str, "NDArray[np.generic] | pl.Series"]
+Values = dict[str, "NDArray[Any] | pl.Series"]
 
 SHARED_ROUTE = "shared"
 """The route of what no turn used."""
@@ -33,7 +35,10 @@ def turn_values(fleet: Fleet, station: Station, ended: Table) -> tuple[NDArray[n
     said, count = fleet.models[station], len(came)
     values: Values = {
         "at_ms": ended.values["ended_at_ms"][came],
-        **{name: pl.repeat(getattr(said, name), count, eager=True) for name in ("model_version", "gpu_type", "purchase")},
+        **{
+            name: pl.repeat(getattr(said, name), count, eager=True)
+            for name in ("model_version", "gpu_type", "purchase")
+        },
         **{name: pl.repeat(0, count, dtype=pl.Int64, eager=True) for name in _COUNTS},
         "gpu_used_ms": np.rint(used_ms[came]).astype(np.int64),
     }
@@ -98,5 +103,3 @@ def used_dollars(fleet: Fleet, rows: pl.DataFrame) -> float:
     by_model = rows.group_by("model_version").agg(pl.col("gpu_used_ms").sum())
     used = dict(zip(by_model["model_version"], by_model["gpu_used_ms"], strict=True))
     return dollars(fleet, {name: float(used.get(fleet.models[name].model_version, 0)) for name in STATION_NAMES})
-
-

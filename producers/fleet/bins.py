@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from producers.fleet.densities import Distribution
-from schemas.histograms import ZERO_INDEX, upper_bounds_ms
+from schemas.histograms import upper_bounds_ms
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -40,8 +40,8 @@ class Bins:
         return np.flatnonzero(np.concatenate([[True], np.diff(self.bucket) != 0]))
 
 
-def bins_of(share: Distribution, scale: int, threshold_ms: float | None, zero_share: float = 0.0) -> Bins:
-    """Bins at that scale. `zero_share` of latencies are exactly 0 and have a bucket of their own.
+def bins_of(share: Distribution, scale: int, threshold_ms: float | None) -> Bins:
+    """Bins at that scale, of latencies that are never 0.
 
     A bin stands for its middle; with buckets of 2.2 % at most that is off by less than rounding to whole ms is.
     """
@@ -52,15 +52,14 @@ def bins_of(share: Distribution, scale: int, threshold_ms: float | None, zero_sh
     if threshold_ms is not None:
         place = int(np.searchsorted(upper, threshold_ms))
         index, edges, upper = _cut(index, edges, upper, place, threshold_ms)
-    low, high = np.maximum(share(edges), zero_share), np.maximum(share(upper), zero_share)
-    low[0], high[-1] = zero_share, 1.0
+    low, high = share(edges), share(upper)
+    low[0], high[-1] = 0.0, 1.0
     kept = high - low > NEGLIGIBLE
-    probabilities = np.concatenate([[zero_share], (high - low)[kept]])
-    middle = np.concatenate([[0.0], ((edges + upper) / 2)[kept]])
-    width = np.concatenate([[0.0], (upper - edges)[kept]])
+    probabilities = (high - low)[kept]
+    middle, width = ((edges + upper) / 2)[kept], (upper - edges)[kept]
     return Bins(
         probabilities=probabilities / probabilities.sum(),
-        bucket=np.concatenate([[ZERO_INDEX], index[kept]]).astype(np.int32),
+        bucket=index[kept].astype(np.int32),
         middle_ms=middle,
         mean_square_ms=middle**2 + width**2 / 12,
         is_bad=middle > (np.inf if threshold_ms is None else threshold_ms),

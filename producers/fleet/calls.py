@@ -26,10 +26,22 @@ CALL = np.dtype(
         ("turns_per_s", "f4"),
         *(
             (name, "i4")
-            for name in (
-                "region pool route bundle tenant language accent noise_class device_class connection codec "
-                "client_version voice producer"
-            ).split()
+            for name in [
+                "region",
+                "pool",
+                "route",
+                "bundle",
+                "tenant",
+                "language",
+                "accent",
+                "noise_class",
+                "device_class",
+                "connection",
+                "codec",
+                "client_version",
+                "voice",
+                "producer",
+            ]
         ),
         ("is_duplex", "?"),
         ("is_synthetic", "?"),
@@ -161,5 +173,3 @@ class Line:
                 if in_force.calls_times(region, pool) == 0:
                     gone = (calls["region"] == place) & (calls["pool"] == other)
                     calls["ends_ms"] = np.where(gone, np.minimum(calls["ends_ms"], begin_ms), calls["ends_ms"])
-
-

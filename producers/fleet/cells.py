@@ -40,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """Of each cell: calls live at the step's first instant, calls that start and end in it, and turns."""
+    """Of each cell: calls live at the step's first instant, calls that start and end in it; and turns, by class, too."""
 
     live: Counts
     starts: Counts
@@ -67,16 +67,20 @@ def _bundles(scenario: ScenarioFile, pool: str) -> set[str]:
 
 @dataclass(slots=True)
 class CellCounts:
-    """The live calls of every cell."""
+    """The live calls of every cell, by class: what a call is when it comes, it stays, and all of its turns are so.
+
+    `shares` are those of the classes among new calls.
+    """
 
     outlook: Outlook
     cells: tuple[Cell, ...]
+    shares: Floats
     live: Counts
 
     @classmethod
-    def at(cls, outlook: Outlook, rng: Generator) -> CellCounts:
+    def at(cls, outlook: Outlook, shares: Floats, rng: Generator) -> CellCounts:
         cells = cells_of(outlook.scenario)
-        counts = cls(outlook, cells, np.zeros(len(cells), dtype=np.int64))
+        counts = cls(outlook, cells, shares, np.zeros((len(cells), len(shares)), dtype=np.int64))
         counts.live = rng.poisson(counts._concurrent(outlook.start_ms, InForce((), outlook.crowd)))
         return counts
 
@@ -93,18 +97,24 @@ class CellCounts:
         short = rng.binomial(starts, 1 - mean_s / step_s * (1 - stays))
         exposed_s = live * mean_s * (1 - stays) + starts * mean_s * (1 - mean_s / step_s * (1 - stays))
         burst = np.array([bursts[cell.region] for cell in self.cells])
-        turns = rng.poisson(exposed_s * fleet.turns_per_call_s * burst)
-        found = Stepped(self.live, starts, cut_off + gone + short, turns)
+        turns = rng.poisson(exposed_s * fleet.turns_per_call_s * burst[:, None])
+        ends = cut_off + gone + short
+        found = Stepped(self.live.sum(axis=1), starts.sum(axis=1), ends.sum(axis=1), turns)
         self.live = live - gone + starts - short
         return found
 
     def _concurrent(self, at_ms: int, in_force: InForce) -> Floats:
-        """Calls at once that arrivals of now would lead to, by cell."""
+        """Calls at once that arrivals of now would lead to, by cell and class."""
         scenario, fleet = self.outlook.scenario, self.outlook.fleet
         minute = (at_ms - self.outlook.start_ms) / MINUTE_MS
-        calls = {(region, pool): self.outlook.calls(region, pool, at_ms, in_force) for region in fleet.regions for pool in fleet.pools}
+        calls = {
+            (region, pool): self.outlook.calls(region, pool, at_ms, in_force)
+            for region in fleet.regions
+            for pool in fleet.pools
+        }
         bundles = {pool: bundle_shares(scenario, fleet, pool, minute) for pool in fleet.pools}
-        return np.array([calls[cell.region, cell.pool] * self._share(cell, bundles[cell.pool]) for cell in self.cells])  # type: ignore[index]
+        of_cells = [calls[cell.region, cell.pool] * self._share(cell, bundles[cell.pool]) for cell in self.cells]  # type: ignore[index]
+        return np.outer(of_cells, self.shares)
 
     def _share(self, cell: Cell, bundles: dict[str, float]) -> float:
         fleet = self.outlook.fleet

@@ -6,7 +6,7 @@ client versions are long-tailed. Names come back from codes only where rows are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -35,7 +35,7 @@ class Vocabulary:
     def codes(self, names: Sequence[str]) -> Codes:
         return np.array([self.names.index(name) for name in names if name in self.names], dtype=np.int32)
 
-    def named(self, codes: NDArray[np.integer[object]]) -> pl.Series:  # type: ignore[type-var]  # numpy's integer takes a NBitBase
+    def named(self, codes: Codes) -> pl.Series:
         return pl.Series(self.names, dtype=pl.String).gather(codes)
 
 
@@ -94,9 +94,9 @@ class Crowd:
 def crowd_of(scenario: ScenarioFile) -> Crowd:
     """The crowd that a scenario's fleet says, with English accents as calibrated."""
     fleet = scenario.fleet
-    accents = {**{language: fleet.accents["default"] for language in fleet.languages}, **fleet.accents}
+    accents = {**dict.fromkeys(fleet.languages, fleet.accents["default"]), **fleet.accents}
     accents.setdefault("en", load_calibration().word_errors.speaker_share)
-    independent = {
+    independent: dict[str, Mapping[str, float]] = {
         "region": {name: region.share for name, region in fleet.regions.items()},
         "pool": {name: pool.share for name, pool in fleet.pools.items()},
         "tenant": _tenants(fleet.tenants),
@@ -136,8 +136,8 @@ def _versions(said: LongTail) -> dict[str, float]:
     return {f"7.{said.count - number}.0": (number + 1) ** -said.exponent for number in range(said.count)}
 
 
-def _joined(parts: object) -> Vocabulary:
-    return Vocabulary(tuple(dict.fromkeys(name for shares in parts for name in shares)))  # type: ignore[attr-defined]
+def _joined(parts: Iterable[Mapping[str, float]]) -> Vocabulary:
+    return Vocabulary(tuple(dict.fromkeys(name for shares in parts for name in shares)))
 
 
 def _row(shares: Mapping[str, float], vocabulary: Vocabulary) -> Floats:

@@ -17,8 +17,8 @@ Floats = NDArray[np.float64]
 Distribution = Callable[[Floats], Floats]
 """The share of latencies at or below each value, in ms."""
 
-LATTICE_MS = 2.0
-POINTS = 16_384
+LATTICE_MS = 4.0
+POINTS = 8_192
 """Latencies up to 32 s; what is longer is counted there."""
 AROUND_POINTS = 800
 

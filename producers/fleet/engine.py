@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,13 +37,16 @@ from producers.fleet.queue_rows import queue_rows
 from producers.fleet.releases import release_rows
 from producers.fleet.rows import by_producer, named, producer_of, producer_table
 from producers.fleet.scenario_file import ScenarioFile
-from producers.fleet.table import Table, empty
+from producers.fleet.table import Columns, Table, empty
 from producers.fleet.timeline import STEP_MS, InForce
 from producers.fleet.turns import begun
 from producers.observations import COST_COLUMNS, QUALITY_COLUMNS, STREAM_COLUMNS, TURN_COLUMNS
 from producers.simulator import ALIGNMENT_MS, Chunk, Host
 
 Floats = NDArray[np.float64]
+
+WARM_STEPS = 3
+"""Half a minute, which hardly any turn is longer than."""
 
 
 def fleet_hosts(scenario: ScenarioFile) -> tuple[Host, ...]:
@@ -69,25 +73,29 @@ class FleetRun:
     """Turns that some station has not served yet."""
     answered: Table = field(default_factory=empty)
     """Turns that have passed every station and not ended."""
-    step: int = -1
-    """The step before the first one is not told: its turns are those that are under way at the start."""
+    step: int = -WARM_STEPS
+    """Steps before the first one are not told: their turns are those that are under way at the start."""
 
     @classmethod
     def at(cls, scenario: ScenarioFile, seed: int, start_ms: int) -> FleetRun:
         if start_ms % ALIGNMENT_MS:
             raise ValueError(f"A simulation starts at a whole minute of event time; {start_ms} ms is none.")
         crowd = crowd_of(scenario)
-        line = Line.at(scenario, crowd, start_ms - STEP_MS, np.random.default_rng((seed, 0)))
+        line = Line.at(scenario, crowd, start_ms - WARM_STEPS * STEP_MS, np.random.default_rng((seed, 0)))
         regions = crowd.vocabularies["region"].names
         bursts = [burst_factors(load_calibration().bursts, seed, place) for place in range(len(regions))]
         producers = producer_table(crowd, max(each.collectors for each in scenario.fleet.regions.values()))
         run = cls(scenario, seed, start_ms, crowd, line, planned_servers(scenario), bursts, producers)
-        run.next()
+        for _ in range(WARM_STEPS):
+            run.next()
         return run
 
     def next(self) -> Chunk:
         """One more step."""
-        begin_ms, rng = self.start_ms + self.step * STEP_MS, np.random.default_rng((self.seed, self.step + 2))
+        begin_ms, rng = (
+            self.start_ms + self.step * STEP_MS,
+            np.random.default_rng((self.seed, self.step + WARM_STEPS + 1)),
+        )
         in_force = InForce.at(self.scenario, self.crowd, begin_ms - self.start_ms)
         calls = self.line.during(begin_ms, in_force, rng)
         bursts = np.array([next(each) for each in self.bursts])
@@ -104,7 +112,11 @@ class FleetRun:
             begin_ms + STEP_MS,
             by_producer(observed.drop("is_duplex")),
             by_producer(self._changes(calls, begin_ms)),
-            by_producer(duplex_events(observed.filter("is_duplex"), np.random.default_rng((self.seed, self.step + 2, 1)))),
+            by_producer(
+                duplex_events(
+                    observed.filter("is_duplex"), np.random.default_rng((self.seed, self.step + WARM_STEPS + 1, 1))
+                )
+            ),
             {
                 "queues": by_producer(queue_rows(self.servers, self.scenario.fleet, self.start_ms, begin_ms, silent)),
                 "quality": by_producer(self._labels(calls, in_force, begin_ms)),
@@ -121,14 +133,17 @@ class FleetRun:
         return np.array([region not in silent for region in self.crowd.vocabularies["region"].names])
 
     def _labels(self, calls: Calls_, in_force: InForce, begin_ms: int) -> pl.DataFrame:
-        fleet, rng = self.scenario.fleet, np.random.default_rng((self.seed, self.step + 2, 2))
+        fleet, rng = self.scenario.fleet, np.random.default_rng((self.seed, self.step + WARM_STEPS + 1, 2))
         of = labelled(fleet, calls, begin_ms, rng)
         consent = pl.Series(list(fleet.consents)).gather(
-            np.searchsorted(np.cumsum(list(fleet.consents.values()))[:-1], rng.random(len(of)) * sum(fleet.consents.values()))
+            np.searchsorted(
+                np.cumsum(list(fleet.consents.values()))[:-1], rng.random(len(of)) * sum(fleet.consents.values())
+            )
         )
         counts = counts_of(fleet, self.crowd, calls[of], in_force, rng)
-        values = {"at_ms": calls["ends_ms"][of], "consent": consent, **counts}
-        return named(self.crowd, calls, of, values, QUALITY_COLUMNS, self.producers)
+        values: Columns = {"at_ms": calls["ends_ms"][of], **counts}
+        consented: dict[str, NDArray[Any] | pl.Series] = {**values, "consent": consent}
+        return named(self.crowd, calls, of, consented, QUALITY_COLUMNS, self.producers)
 
     def _costs(self, ended: Table, begin_ms: int, silent: set[str]) -> pl.DataFrame:
         parts = [reserved_rows(self.servers, self.scenario.fleet, begin_ms, silent)]

@@ -39,10 +39,15 @@ def expected(outlook: Outlook, event: Event, at_ms: int, matched: tuple[Event, .
     weights = np.array([weight for weight, _ in parts])
     weights = weights / weights.sum()
     classes = [each for _, each in parts]
-    turn = Lattice(np.sum([weight * each.turn.probabilities for weight, each in zip(weights, classes, strict=True)], axis=0))
+    turn = Lattice(
+        np.sum([weight * each.turn.probabilities for weight, each in zip(weights, classes, strict=True)], axis=0)
+    )
     stages = list(dict.fromkeys(name for each in classes for name in each.stages))
     return Expected(
-        bad_shares={indicator.name: _bad_share(weights, classes, indicator.stage or "", float(indicator.threshold_ms or 0)) for indicator in TIMED},
+        bad_shares={
+            indicator.name: _bad_share(weights, classes, indicator.stage or "", float(indicator.threshold_ms or 0))
+            for indicator in TIMED
+        },
         stage_means_ms={name: _mean_ms(weights, classes, name) for name in stages},
         turn_ms_mean=turn.mean_ms,
         turn_ms_p99=turn.quantile_ms(0.99),
@@ -67,7 +72,7 @@ def _classes(
     for group in planned_servers(outlook.scenario):
         turns_per_s, reach = outlook.turns_per_s(group, at_ms, in_force), outlook.reach(event, group)
         if turns_per_s * reach > 0:
-            waits_ms = waits_of(outlook.scenario, outlook.crowd, group, in_force, turns_per_s)
+            waits_ms = np.sort(waits_of(outlook.scenario, outlook.crowd, group, in_force, turns_per_s))
             running = running_of(outlook, group, at_ms, in_force)
             connections = outlook.crowd.connections(audience)
             yield turns_per_s * reach, outlook.turn_class(group, running, waits_ms, matched, connections)
@@ -89,9 +94,15 @@ def has(turns: TurnClass, stage: str) -> bool:
 
 def _mean_ms(weights: Floats, classes: list[TurnClass], stage: str) -> float:
     """The mean of the stage over the turns that have it."""
-    judged = [(weight, lattice(each.stages[stage].share)) for weight, each in zip(weights, classes, strict=True) if stage in each.stages]
+    judged = [
+        (weight, lattice(each.stages[stage].share))
+        for weight, each in zip(weights, classes, strict=True)
+        if stage in each.stages
+    ]
     places = np.arange(POINTS) * LATTICE_MS
-    return float(sum(weight * (each.probabilities @ places) for weight, each in judged) / sum(weight for weight, _ in judged))
+    return float(
+        sum(weight * (each.probabilities @ places) for weight, each in judged) / sum(weight for weight, _ in judged)
+    )
 
 
 def success_share(fleet: Fleet) -> float:

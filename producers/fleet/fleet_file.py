@@ -7,7 +7,7 @@ field, and not in traffic that is subtly wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -183,8 +183,9 @@ def _all_match(dimension: str, names: Mapping[str, object]) -> None:
         raise ValueError(f"the shares of {dimension} sum to 0")
 
 
-def _complete(field: str, wanted: Mapping[str, object] | tuple[str, ...], said: Mapping[str, object]) -> None:
+def _complete(field: str, wanted: Iterable[str], said: Iterable[str]) -> None:
     """Raises ValueError where the field does not say something that it has to."""
-    missing = [name for name in wanted if name not in said]
+    known = set(said)
+    missing = [name for name in wanted if name not in known]
     if missing:
         raise ValueError(f"{field}: nothing is said for {', '.join(missing)}")

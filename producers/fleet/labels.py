@@ -40,7 +40,8 @@ def error_shares(fleet: Fleet, crowd: Crowd) -> Floats:
     rates, like = load_calibration().word_errors.rate, fleet.accents_like
     accents = [rates.get(like.get(name, name), rates["other"]) for name in crowd.vocabularies["accent"].names]
     noise = [fleet.noise_times[name] for name in crowd.vocabularies["noise_class"].names]
-    return np.minimum(np.outer(accents, noise), ERROR_SHARE_MAX)
+    shares: Floats = np.minimum(np.outer(accents, noise), ERROR_SHARE_MAX)
+    return shares
 
 
 def counts_of(fleet: Fleet, crowd: Crowd, calls: Calls_, in_force: InForce, rng: Generator) -> Counts:

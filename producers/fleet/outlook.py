@@ -14,9 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producers.fleet.calibration import load_calibration
-from producers.fleet.calls import Line
+from producers.fleet.calls import CALL, Line
 from producers.fleet.crowd import Crowd, bundle_shares, crowd_of
-from producers.fleet.densities import Distribution, Lattice, around, gamma_quantiles, lattice, lognormal, mixture, observed, total
+from producers.fleet.densities import (
+    Distribution,
+    Lattice,
+    around,
+    gamma_quantiles,
+    lattice,
+    lognormal,
+    mixture,
+    observed,
+    total,
+)
 from producers.fleet.engine_load import LlmEngine, llm_engine
 from producers.fleet.finished import AFTER_AUDIO
 from producers.fleet.fleet_file import DRAWN_STAGES, Fleet
@@ -29,7 +39,17 @@ from schemas.families import PARTS
 Floats = NDArray[np.float64]
 
 PROMPT_QUANTILES = 400
-AUDIENCE = ("tenant", "language", "accent", "noise_class", "device_class", "connection", "codec", "client_version", "voice")
+AUDIENCE = (
+    "tenant",
+    "language",
+    "accent",
+    "noise_class",
+    "device_class",
+    "connection",
+    "codec",
+    "client_version",
+    "voice",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +114,7 @@ class Outlook:
 
     def calls(self, region: str, pool: str, at_ms: int, in_force: InForce) -> float:
         """Expected calls at once, where what changes their number has lasted for longer than calls do."""
-        line = Line(self.scenario, self.crowd, self.start_ms, np.empty(0))
+        line = Line(self.scenario, self.crowd, self.start_ms, np.empty(0, CALL))
         return line.concurrent(region, pool, at_ms) * in_force.calls_times(region, pool)
 
     def turns_per_s(self, group: Group, at_ms: int, in_force: InForce) -> float:
@@ -129,7 +149,12 @@ class Outlook:
         return times
 
     def turn_class(
-        self, group: Group, running: float, waits_ms: Floats, matched: tuple[Event, ...] = (), connections: Floats | None = None
+        self,
+        group: Group,
+        running: float,
+        waits_ms: Floats,
+        matched: tuple[Event, ...] = (),
+        connections: Floats | None = None,
     ) -> TurnClass:
         """The class of the group's turns that these events reach, with the waits of a sample that is sorted."""
         has_audio = self.fleet.pools[group[1]].has_audio  # type: ignore[index]
@@ -157,7 +182,9 @@ class Outlook:
         tokens = np.floor(prompt_tokens((np.arange(PROMPT_QUANTILES) + 0.5) / PROMPT_QUANTILES) * prompts)
         fresh = tokens - np.floor(tokens * load_calibration().prefix_cache.hit_share)
         once = (engine.prefill_ms(fresh, running) + engine.delivery_ms(running)) * _times(matched, "llm_first_token")
-        retries = [event.does.share for event in matched if isinstance(event.does, Attempts) and event.does.of == "retry"]
+        retries = [
+            event.does.share for event in matched if isinstance(event.does, Attempts) and event.does.of == "retry"
+        ]
         retried = retries[-1] if retries else self.fleet.retry_share
         return mixture([(1 - retried, around(once, spread)), (retried, around(2 * once, spread))])
 
@@ -169,7 +196,11 @@ class Outlook:
             if isinstance(event.does, SlowTail):
                 tail, body = event.does.times, event.does.body_times
                 weight = event.does.weight
-                parts = [(share * part, times * each) for share, times in parts for part, each in ((weight, tail), (1 - weight, body))]
+                parts = [
+                    (share * part, times * each)
+                    for share, times in parts
+                    for part, each in ((weight, tail), (1 - weight, body))
+                ]
         return mixture([(share, around(medians * times, spread)) for share, times in parts])
 
 

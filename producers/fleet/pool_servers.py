@@ -18,7 +18,8 @@ from producers.fleet.calibration import load_calibration
 from producers.fleet.calls import Calls_
 from producers.fleet.crowd import bundle_shares
 from producers.fleet.engine_load import LlmEngine, llm_engine
-from producers.fleet.fleet_file import Fleet, Station as StationName
+from producers.fleet.fleet_file import Fleet
+from producers.fleet.fleet_file import Station as StationName
 from producers.fleet.scenario_file import ScenarioFile
 from producers.fleet.stations import Sample, Station
 from producers.fleet.table import Columns, Table
@@ -71,7 +72,7 @@ class Servers:
 def planned_servers(scenario: ScenarioFile) -> dict[Group, Servers]:
     """Servers for every region, pool and bundle that the scenario ever has."""
     fleet = scenario.fleet
-    found = {}
+    found: dict[Group, Servers] = {}
     for pool, said in fleet.pools.items():
         last = max((each.from_min for each in scenario.deployments), default=0.0)
         moments = [bundle_shares(scenario, fleet, pool, minute) for minute in (0.0, last)]
@@ -125,7 +126,11 @@ def is_through(turns: Table) -> NDArray[np.bool_]:
     return np.asarray(turns.values["place"] == len(STATION_NAMES))
 
 
-_AFTER = {"asr": ("vad", "asr_first_partial", "final_transcript"), "retrieval": ("retrieval",), "llm": ("llm_first_token",)}
+_AFTER = {
+    "asr": ("vad", "asr_first_partial", "final_transcript"),
+    "retrieval": ("retrieval",),
+    "llm": ("llm_first_token",),
+}
 """Stages that pass after a station has taken a turn, and before it comes to the next one."""
 
 
@@ -146,7 +151,9 @@ def _served(servers: Servers, fleet: Fleet, name: StationName, turns: Table, min
 def _model_waits(servers: Servers, turns: Table, mine: NDArray[np.intp], arrived: Floats) -> Floats:
     """The same at the language model, where further attempts queue, too: a retry or a shadow right after its turn."""
     engine, station, values = servers.engine, servers.stations["llm"], turns.values
-    is_retry, is_shadowed, is_fallback = (values[name][mine].astype(bool) for name in ("is_retry", "is_shadowed", "is_fallback"))
+    is_retry, is_shadowed, is_fallback = (
+        values[name][mine].astype(bool) for name in ("is_retry", "is_shadowed", "is_fallback")
+    )
     attempts = 1 + (is_retry | is_shadowed)
     servers.running = engine.running(attempts.sum() / STEP_MS / station.gpus)
     servers.prompt_tokens_mean = float(values["tokens_in"][mine].astype(float).mean())
@@ -160,7 +167,8 @@ def _model_waits(servers: Servers, turns: Table, mine: NDArray[np.intp], arrived
     values["answer"][mine] = tokens_out * engine.step_ms(servers.running) * values["answer_times"][mine].astype(float)
     of_attempt = service + tokens_out * engine.gpu_ms_per_token()
     values["gpu_llm_ms"][mine] = of_attempt * (1.0 + is_retry + is_shadowed + is_fallback)
-    return waits[np.cumsum(attempts) - attempts]
+    of_turns: Floats = waits[np.cumsum(attempts) - attempts]
+    return of_turns
 
 
 def _gpus(fleet: Fleet, name: StationName, turns_per_ms: float) -> int:

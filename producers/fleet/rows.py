@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from producers.fleet.calls import Calls_
 from producers.fleet.crowd import Crowd
 
-Values = Mapping[str, "NDArray[np.generic] | pl.Series"]
+Values = Mapping[str, "NDArray[Any] | pl.Series"]
 
 AUDIO_DIMENSIONS = ("accent", "noise_class", "codec", "voice", "vad_state")
 """Dimensions that only calls with audio have a value of that says something."""
@@ -29,7 +30,12 @@ def producer_table(crowd: Crowd, collectors_max: int) -> pl.Series:
 
 
 def named(
-    crowd: Crowd, calls: Calls_, of: NDArray[np.intp], values: Values, columns: Mapping[str, pl.DataType], producers: pl.Series
+    crowd: Crowd,
+    calls: Calls_,
+    of: NDArray[np.intp],
+    values: Values,
+    columns: Mapping[str, pl.DataType],
+    producers: pl.Series,
 ) -> pl.DataFrame:
     """Rows of `columns`, with `producer`: the values as given, everything else from each row's call."""
     mine = calls[of]
@@ -47,7 +53,7 @@ def named(
     return pl.DataFrame(found)
 
 
-def _typed(name: str, values: NDArray[np.generic] | pl.Series, dtype: pl.DataType) -> pl.Series:
+def _typed(name: str, values: NDArray[Any] | pl.Series, dtype: pl.DataType) -> pl.Series:
     """The values as their column is declared; what did not happen (NaN) is null."""
     series = pl.Series(name, values, nan_to_null=True) if isinstance(values, np.ndarray) else values
     return series if series.dtype == dtype else series.cast(dtype)

@@ -69,7 +69,9 @@ class SlowTail(Said):
     @model_validator(mode="after")
     def _mean_has_room(self) -> SlowTail:
         if self.weight * self.times >= 1:
-            raise ValueError("a tail of that weight and length is more than the whole mean: weight × times must be below 1")
+            raise ValueError(
+                "a tail of that weight and length is more than the whole mean: weight × times must be below 1"
+            )
         return self
 
     @property
@@ -207,7 +209,7 @@ class ScenarioFile(Said):
 
     @model_validator(mode="after")
     def _slices_exist(self) -> ScenarioFile:
-        known = {
+        known: dict[str, set[str]] = {
             "region": set(self.fleet.regions),
             "pool": set(self.fleet.pools),
             "route": {route for pool in self.fleet.pools.values() for route in pool.routes},
@@ -264,13 +266,20 @@ def _loaded(path: Path) -> ScenarioFile:
     if not isinstance(changes, dict):
         raise BadInput(f"{path}: `fleet` has to say what it changes of the fleet, field by field.")
     try:
-        return ScenarioFile(**said, fleet=Fleet(**merged(_document(FLEET), changes)))
+        fleet = Fleet(**merged(_document(FLEET), changes))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInput(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}.") from None
-    except TypeError:
-        raise BadInput(f"{path}: a scenario's fields are names, each said once.") from None
+        raise BadInput(_sentence(path, "fleet", error)) from None
+    try:
+        return ScenarioFile(**{str(name): value for name, value in said.items()}, fleet=fleet)
+    except ValidationError as error:
+        raise BadInput(_sentence(path, "", error)) from None
+
+
+def _sentence(path: Path, within: str, error: ValidationError) -> str:
+    """The first mistake, with its place in the file."""
+    first = error.errors()[0]
+    place = ".".join([*([within] if within else []), *map(str, first["loc"])]) or "the file"
+    return f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}."
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -63,14 +63,14 @@ class Station:
         rows = -(-count // lanes)
         arrived, service = (np.full(rows * lanes, fill) for fill in (-np.inf, 0.0))
         arrived[:count], service[:count] = arrived_ms, service_ms
-        arrived, service = arrived.reshape(rows, lanes), service.reshape(rows, lanes)
+        by_lane, taken = arrived.reshape(rows, lanes), service.reshape(rows, lanes)
         free = np.roll(self.free_ms, -self.next_lane)
-        worked = np.cumsum(service, axis=0)
-        latest = np.maximum.accumulate(np.vstack([free, arrived - (worked - service)]), axis=0)
+        worked = np.cumsum(taken, axis=0)
+        latest = np.maximum.accumulate(np.vstack([free, by_lane - (worked - taken)]), axis=0)
         ends = worked + latest[1:]
         self.free_ms = np.roll(ends[-1] if rows else free, self.next_lane)
         self.next_lane = (self.next_lane + count) % lanes
-        started = (ends - service).reshape(-1)[:count]
+        started = (ends - taken).reshape(-1)[:count]
         # A sum and its parts differ in the last bits: nobody waits for less than a microsecond.
         started = np.where(started - arrived_ms < 1e-3, arrived_ms, started)
         self.open = np.concatenate([self.open, np.stack([arrived_ms, started, started + service_ms])], axis=1)

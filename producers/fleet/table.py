@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from producers.fleet.calls import CALL, Calls_
 
-Columns = dict[str, "NDArray[np.generic]"]
+Columns = dict[str, "NDArray[Any]"]
+"""Numbers of any type, and claims."""
 
 
 @dataclass(frozen=True, slots=True)

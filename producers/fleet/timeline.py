@@ -30,7 +30,9 @@ MINUTE_MS = 60_000
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Effect_ = TypeVar("Effect_", Attempts, BatchWork, Calls, Prompts, Servers, SlowStage, SlowTail, Stale, SyntheticVoice, WordErrors)
+Effect_ = TypeVar(
+    "Effect_", Attempts, BatchWork, Calls, Prompts, Servers, SlowStage, SlowTail, Stale, SyntheticVoice, WordErrors
+)
 
 
 def span_ms(event: Event, start_ms: int, end_ms: int) -> tuple[int, int]:

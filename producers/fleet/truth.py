@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from producers.fleet.cost_outlook import cost_at
 from producers.fleet.expected import Expected, expected
 from producers.fleet.labels import ERROR_SHARE_MAX, error_shares
 from producers.fleet.outlook import Outlook
@@ -179,23 +180,24 @@ def _calls(outlook: Outlook, event: Event, at_ms: int, times: float) -> tuple[fl
 
 
 def _cost(outlook: Outlook, ends_ms: int) -> CostTruth:
-    from producers.fleet.cost_outlook import cost_at
-
+    """The bill before any event, and with all of them, at the load of the instant at which the last one begins."""
     said = outlook.scenario.cost
     assert said is not None, "asked only where the scenario says what the bill does"
-    begins = [span_ms(event, outlook.start_ms, ends_ms)[0] for event in outlook.scenario.events]
-    from_ms = max(begins)
+    from_ms = max(span_ms(event, outlook.start_ms, ends_ms)[0] for event in outlook.scenario.events)
     before, after = (cost_at(outlook, from_ms, events) for events in (False, True))
-    value = (lambda each: each.per_success) if said.measure == "cost_per_success" else (lambda each: each.per_hour)
-    reserved = (lambda each: each.reserved_per_success) if said.measure == "cost_per_success" else (lambda each: each.reserved_per_hour)
+    reserved = f"reserved_{_COST_FIELDS[said.measure]}"
+    used_before, used_after = (getattr(each, _COST_FIELDS[said.measure]) for each in (before, after))
     return CostTruth(
         measure=said.measure,
         driver=said.driver,
         from_ms=from_ms,
-        before=value(before),
-        after=value(after),
-        change=value(after) / value(before) - 1,
-        reserved_before=reserved(before),
-        reserved_after=reserved(after),
+        before=used_before,
+        after=used_after,
+        change=used_after / used_before - 1,
+        reserved_before=getattr(before, reserved),
+        reserved_after=getattr(after, reserved),
         requests_change=after.turns_per_s / before.turns_per_s - 1,
     )
+
+
+_COST_FIELDS = {"cost_per_success": "per_success", "cost": "per_hour"}

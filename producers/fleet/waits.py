@@ -19,14 +19,14 @@ from producers.fleet.turns import begun
 
 Floats = NDArray[np.float64]
 
-TURNS_MIN = 20_000
-STEPS_MAX, STEPS_WARM = 80, 2
+TURNS_MIN = 12_000
+STEPS_MAX, STEPS_WARM = 60, 2
 CALLS = 500
 SEED = 0x5EED
 
 
 def waits_of(scenario: ScenarioFile, crowd: Crowd, group: Group, in_force: InForce, turns_per_s: float) -> Floats:
-    """Sorted waits in ms of a group's turns at that load, with the events in force."""
+    """Waits in ms of a group's turns at that load, with the events in force, in the order in which they got through."""
     servers, calls = planned_servers(scenario)[group], _calls(scenario, crowd, group, turns_per_s)
     bursts = np.ones(len(crowd.vocabularies["region"].names))
     steps = int(np.clip(TURNS_MIN / max(turns_per_s * STEP_MS / 1_000, 1.0), 3, STEPS_MAX)) + STEPS_WARM
@@ -39,9 +39,10 @@ def waits_of(scenario: ScenarioFile, crowd: Crowd, group: Group, in_force: InFor
         pass_through(servers, scenario.fleet, turns, (step + 1) * STEP_MS)
         list(servers.samples(step * STEP_MS))
         is_done = is_through(turns)
-        found.append(turns.values["queue_wait"][is_done].astype(float))
+        order = np.argsort(turns.values["at_ms"][is_done])
+        found.append(turns.values["queue_wait"][is_done][order].astype(float))
         under_way = turns.taken(~is_done)
-    return np.sort(np.concatenate([np.zeros(1), *found[STEPS_WARM:]]))
+    return np.concatenate([np.zeros(1), *found[STEPS_WARM:]])
 
 
 def _calls(scenario: ScenarioFile, crowd: Crowd, group: Group, turns_per_s: float) -> NDArray[np.void]:

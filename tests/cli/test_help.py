@@ -27,6 +27,7 @@ COMMANDS = (
     "bench burn",
     "bench detection",
     "bench fleets",
+    "bench simulator",
     "backtest",
     "backfill",
     "burn",

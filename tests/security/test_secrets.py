@@ -63,6 +63,7 @@ RUN: dict[str, list[str]] = {
 
 READS_NO_SECRET = {
     "check",
+    "scenarios",
     "render",
     "routes test",
     "burn",
