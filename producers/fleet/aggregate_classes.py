@@ -144,10 +144,9 @@ class Classes:
         outlook, fleet = self.outlook, self.outlook.fleet
         running = self._running(group, _turns_per_s(level), in_force)
         sorted_ms = np.sort(self._waits(group, level, in_force))
+        turns = outlook.turn_class(group, running, sorted_ms, matched)
         each_connection = np.eye(len(outlook.crowd.vocabularies["connection"].names))
-        classes = [outlook.turn_class(group, running, sorted_ms, matched, row) for row in each_connection]
-        if not classes[0].has_audio:
-            classes = classes[:1] * len(classes)
+        classes = [outlook.on_connection(turns, row, matched) if turns.has_audio else turns for row in each_connection]
         stale = [event.does.share for event in matched if isinstance(event.does, Stale)]
         prompts = float(np.prod([event.does.times for event in matched if isinstance(event.does, Prompts)]))
         return Drawable(

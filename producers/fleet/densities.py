@@ -20,7 +20,7 @@ Distribution = Callable[[Floats], Floats]
 LATTICE_MS = 4.0
 POINTS = 8_192
 """Latencies up to 32 s; what is longer is counted there."""
-AROUND_POINTS = 800
+AROUND_POINTS = 400
 
 
 def lognormal(median_ms: float, spread: float) -> Distribution:

@@ -7,7 +7,7 @@ they are those of the same stations under the expected load (`waits.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -166,6 +166,11 @@ class Outlook:
         stages["llm_first_token"] = Stage(1.0, self._first_token(running, matched, group))
         ordered = {name: stages[name] for name in PARTS if name in stages}
         return TurnClass(ordered, self._answer(running, matched), has_audio)
+
+    def on_connection(self, turns: TurnClass, connections: Floats, matched: tuple[Event, ...]) -> TurnClass:
+        """The same turns with the network's time that these shares of connections have."""
+        network = Stage(1.0, self._drawn("network", _times(matched, "network"), connections))
+        return replace(turns, stages={**turns.stages, "network": network})
 
     def _drawn(self, name: str, times: float, connections: Floats | None) -> Distribution:
         said = self.fleet.stages[name]

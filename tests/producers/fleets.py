@@ -38,3 +38,8 @@ def rows_of_kind(chunks: Iterable[Chunk], kind: str) -> pl.DataFrame:
 def inside(rows: pl.DataFrame, event: Event) -> pl.DataFrame:
     """The rows of the event's slice."""
     return rows.filter(pl.col(name).is_in(values) for name, values in event.where.items())
+
+
+def total(rows: pl.DataFrame, column: str) -> float:
+    """The sum of a column, as a number."""
+    return float(rows[column].to_numpy().sum())

@@ -14,7 +14,7 @@ from producers.fleet.labels import over_dispersed
 from producers.fleet.scenario_file import ScenarioFile, load_scenario
 from producers.fleet.truth import FleetTruth, truth_of
 from producers.simulator import Chunk
-from tests.producers.fleets import START_MS, at_once, inside, rows_of_kind, small, without_events
+from tests.producers.fleets import START_MS, at_once, inside, rows_of_kind, small, total, without_events
 
 MINUTE_MS = 60_000
 
@@ -89,9 +89,9 @@ def test_accented_callers_in_noise_are_understood_worse_and_the_aggregate_hardly
     event = told(at_once(scenario)).events[0]
     worse, usual = (inside(rows_of_kind(chunks, "quality"), scenario.events[0]) for chunks in (drifted, before))
     for rows, expected in ((worse, event.after), (usual, event.before)):
-        rate = rows["word_errors"].sum() / rows["words"].sum()
+        rate = total(rows, "word_errors") / total(rows, "words")
         apart = (rows["word_errors"] - rate * rows["words"]).to_numpy()
-        assert rate == pytest.approx(expected, abs=5 * sqrt(float((apart**2).sum())) / rows["words"].sum())
+        assert rate == pytest.approx(expected, abs=5 * sqrt(float((apart**2).sum())) / total(rows, "words"))
     assert event.after > 1.5 * event.before
     whole = [
         rows_of_kind(chunks, "quality").select(pl.col("word_errors", "words").sum()) for chunks in (drifted, before)
@@ -128,7 +128,7 @@ def test_the_bill_changes_by_what_the_scenario_says_and_by_its_driver(name: str,
     assert per_unit == pytest.approx((1 + small_cost.change) / (1 + small_cost.requests_change) - 1, abs=0.03)
     drivers = {"tokens_carried": "tokens_carried", "attempts_shadow": "attempts_shadow"}
     grown = {
-        column: (parts[1][column].sum() / requests[1]) / max(parts[0][column].sum() / requests[0], 0.01)
+        column: (total(parts[1], column) / requests[1]) / max(total(parts[0], column) / requests[0], 0.01)
         for column in drivers
     }
     assert max(grown, key=lambda column: grown[column]) == scenario.cost.driver

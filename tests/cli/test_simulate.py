@@ -1,0 +1,70 @@
+"""`turnwatch scenarios`, and the truth and refusals of `turnwatch simulate` that need no Kafka."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from producers.collector import Frame
+from producers.drive import Progress
+from producers.fleet.choice import chosen
+from producers.simulation import planned, simulate_aggregates_into, simulate_into
+from schemas.failures import BadInput
+from tests.producers.fleets import START_MS, small
+from turnwatch.traffic_in import list_scenarios
+
+
+class Kept:
+    """A transport that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+
+    async def send(self, frames: Iterable[Frame]) -> None:
+        self.frames += frames
+
+
+class Instant:
+    """A clock on which nobody waits."""
+
+    def now_ms(self) -> int:
+        return START_MS
+
+    async def sleep_until(self, at_ms: int) -> None:
+        assert at_ms >= 0
+
+
+def test_scenarios_are_listed_for_people_and_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_scenarios("table") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 13 and all(line.endswith(".") for line in lines)
+    assert list_scenarios("json") == 0
+    found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert found["dead_region"]["minutes"] == 40 and found["quiet"]["minutes"] is None
+
+
+async def test_a_plan_tells_its_truth_and_both_ways_send_frames_of_every_window() -> None:
+    plan = planned(small("quiet_month", calls=60), 7, 1_000.0, 60, START_MS + 600_000)
+    told = json.loads(json.dumps(plan.told_truth()))
+    assert (told["scenario"], told["events"], told["ends_ms"] - told["begins_ms"]) == ("quiet_month", [], 60_000)
+    turn_by_turn, drawn = Kept(), Kept()
+    sent: Progress = await simulate_into(plan, turn_by_turn, lambda progress: None, Instant())
+    other: Progress = await simulate_aggregates_into(plan, drawn, lambda progress: None, Instant())
+    for progress, kept in ((sent, turn_by_turn), (other, drawn)):
+        assert progress.turns > 0 and progress.event_ms == plan.start_ms + 60_000
+        starts = {frame.header.window_start_ms for frame in kept.frames if frame.header.family.name == "turns"}
+        assert {plan.start_ms + step * 10_000 for step in range(6)} <= starts
+
+
+async def test_a_scenario_in_closed_form_is_not_drawn_directly() -> None:
+    plan = planned(chosen("quiet"), 7, 1_000.0, 60, START_MS)
+    with pytest.raises(BadInput, match="leave --aggregates out"):
+        await simulate_aggregates_into(plan, Kept(), lambda progress: None, Instant())
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="could not be read"):
+        chosen(str(tmp_path / "nothing.yaml"))
