@@ -8,6 +8,7 @@ and the same one twice, change nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import polars as pl
@@ -32,6 +33,10 @@ _FLOOR = "|floor"
 
 BucketKey = tuple[str, int]
 """Privacy partition and bucket start in ms."""
+
+
+def _lag_max_ms(partition: PrivacyPartition) -> int:
+    return max(LAG_MAX_MS, WINDOWS_BEHIND * partition.k_window_s * 1_000)
 
 
 class _Heard(NamedTuple):
@@ -132,11 +137,14 @@ class Ledger:
         return [(name, start_ms) for name, start_ms in self.kept() if (name, start_ms // MINUTE_MS) in minutes]
 
     def completeness(self, partition: str, bucket_end_ms: int) -> float:
-        return completeness(self._known_reaches(partition), bucket_end_ms)
+        lag_ms = _lag_max_ms(self.family.partition(partition))
+        return completeness(self._known_reaches(partition), bucket_end_ms, lag_ms)
 
     def decidable_until_ms(self, partition: PrivacyPartition, now_ms: int) -> int:
-        reaches = self._known_reaches(partition.name)
-        return decidable_until_ms(reaches, now_ms, partition.k_window_s * 1_000, self._patience)
+        bucket_ms = partition.k_window_s * 1_000
+        # Who reports once a bucket is not silent before the next one.
+        patience = replace(self._patience, silent_after_ms=max(self._patience.silent_after_ms, bucket_ms))
+        return decidable_until_ms(self._known_reaches(partition.name), now_ms, bucket_ms, patience)
 
     def newest_ms(self, partition: str) -> int:
         """The newest instant that any producer has reported."""
@@ -275,7 +283,7 @@ class Ledger:
         newest_ms = max((each.newest_ms for each in heard.values()), default=0)
         if not newest_ms:
             return self._floor_ms[partition.name]
-        slowest_ms = newest_ms - max(LAG_MAX_MS, WINDOWS_BEHIND * width_ms)
+        slowest_ms = newest_ms - _lag_max_ms(partition)
         if len(heard) == self._sources:
             awaited_ms = [each.newest_ms for each in heard.values() if not each.is_idle]
             slowest_ms = max(slowest_ms, min(awaited_ms, default=newest_ms))

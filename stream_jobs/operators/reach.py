@@ -153,16 +153,16 @@ LIVE = Patience()
 REPLAYED = Patience(silent_after_ms=600_000, grace_ms=600_000, follows_wall_clock=False)
 
 
-def completeness(reaches: Iterable[Reach], bucket_end_ms: int) -> float:
+def completeness(reaches: Iterable[Reach], bucket_end_ms: int, lagging_ms: int = LAGGING_MAX_MS) -> float:
     """Which share of recent volume has reported `bucket_end_ms`; 0 where nothing is known.
 
-    A producer that fell silent still counts, for `REMEMBERED_MS` where others of its source partition go on and for
-    `LAGGING_MAX_MS` where none does: what it would have sent is missing.
+    A producer that fell silent still counts, for `remembered_ms` where others of its source partition go on and for
+    `lagging_ms` where none does: what it would have sent is missing.
 
     >>> completeness([((10_000, 30),), ((20_000, 70),)], bucket_end_ms=20_000)
     0.7
     """
-    pairs = [pair for reach in _not_older(reaches, LAGGING_MAX_MS) for pair in reach]
+    pairs = [pair for reach in _not_older(reaches, lagging_ms) for pair in reach]
     volume = sum(volume for _, volume in pairs)
     return sum(volume for end_ms, volume in pairs if end_ms >= bucket_end_ms) / volume if volume else 0.0
 

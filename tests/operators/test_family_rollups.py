@@ -8,16 +8,34 @@ from random import Random
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
-from schemas.families import FAMILIES, STREAMS, Family
+from schemas.families import FAMILIES, QUALITY, STREAMS, Family
+from schemas.frames import FrameHeader, encode
+from schemas.rows import arrow_schema
 from schemas.slices import cut_of
 from schemas.tables import Rollup, late_table, rollups_of
 from stream_jobs.operators.blocks import BLOCK_BYTES_MAX
+from stream_jobs.operators.intake import Intake
+from stream_jobs.operators.ledger import Ledger
 from stream_jobs.operators.open_totals import Totals, packed
+from stream_jobs.operators.opening import Record
 from stream_jobs.operators.slice_register import chunk_slices
-from tests.operators.family_worlds import Row, RowKey, Worker, counted, frame, lateness_windows, widened, world
+from stream_jobs.operators.traffic import keep_ms
+from tests.operators.family_worlds import (
+    START_MS,
+    Row,
+    RowKey,
+    Worker,
+    counted,
+    frame,
+    lateness_windows,
+    widened,
+    world,
+)
 from tests.operators.worlds import Crash
+from turnwatch.bench.fuzz.specimens import dimension_values
 
 COUNTED = [family for family in FAMILIES.values() if family is not STREAMS]
 """Concurrency is no sum: `test_traffic.py` and the worlds have it."""
@@ -97,3 +115,29 @@ def test_a_full_chunk_of_slices_fits_into_a_block(family: Family) -> None:
     )
     block = packed(family, ("operational", 0, 0, 1, 0), Totals(rows, 0))
     assert block is not None and len(block) < BLOCK_BYTES_MAX
+
+
+def test_an_hourly_bucket_is_whole_and_decided_only_when_those_that_report_hourly_have() -> None:
+    family, partition = QUALITY, QUALITY.partitions[0]
+    hour_ms, volumes = partition.k_window_s * 1_000, {"calls": 10}
+    ledger, intake = Ledger(family, keep_ms(family), sources=1), Intake(family, 0, 1)
+
+    def hear(producer: str, hour: int, sequence: int) -> None:
+        rows = [dict.fromkeys(family.measure_names, 0) | volumes | dict.fromkeys(family.dimensions)]
+        rows[0] |= {name: dimension_values(name)[0] for name in partition.dimensions}
+        header = FrameHeader(family, partition, producer, 1, sequence, START_MS + (hour - 1) * hour_ms)
+        headers, payload = encode(header, pa.Table.from_pylist(rows, schema=arrow_schema(family)))
+        intake.apply([Record(intake.marked + 1, START_MS + hour * hour_ms, dict(headers), payload)])
+        for _, partial in intake.unsent_partials():
+            ledger.apply(partial)
+
+    for producer in ("a", "b"):
+        hear(producer, 1, 0)
+    assert ledger.decidable_until_ms(partition, 0) == START_MS + hour_ms
+    hear("a", 2, 1)
+    assert ledger.completeness(partition.name, START_MS + 2 * hour_ms) == 0.5
+    assert ledger.decidable_until_ms(partition, 0) == START_MS + hour_ms
+    hear("a", 3, 2)
+    assert ledger.completeness(partition.name, START_MS + 2 * hour_ms) == 0.5
+    hear("b", 3, 1)
+    assert ledger.decidable_until_ms(partition, 0) == START_MS + 3 * hour_ms
