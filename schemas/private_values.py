@@ -72,7 +72,9 @@ def private_reasons(values: Iterable[str]) -> dict[str, Refusal]:
     fresh = [value for value in values if value not in _PASSED]
     if not fresh:
         return {}
-    reasons = refusals_of(pl.Series("value", fresh, dtype=pl.String)).to_list()
+    # JSON can spell halves of characters, which no column can hold.
+    readable = [value if value.isascii() else value.encode("utf-8", "replace").decode() for value in fresh]
+    reasons = refusals_of(pl.Series("value", readable, dtype=pl.String)).to_list()
     passed = [value for value, reason in zip(fresh, reasons, strict=True) if reason is None]
     if len(_PASSED) + len(passed) > PASSED_MAX:
         _PASSED.clear()

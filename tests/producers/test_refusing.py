@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from producers.observations import TURN_COLUMNS
 from producers.refusing import LIST_LENGTH_MAX, admit_rows
 from producers.refusing_attributes import admit_attributes
+from schemas.dimensions import DIMENSIONS
 from schemas.refusals import Refusal
 from tests.security.planted import PRIVATE
 
@@ -107,6 +112,39 @@ def test_a_tenants_pseudonym_is_one_only_as_tenant() -> None:
     answer = admit_rows(rows(tenant=["t-9f86d081884c7d65"] * ROWS), {**DECLARED, "tenant": pl.String()})
     assert len(answer.rows) == ROWS
     assert admit_rows(rows(route=["t-9f86d081884c7d65"] * ROWS), DECLARED).refused.as_dict() == {"high_entropy": ROWS}
+
+
+TEXT = st.text(st.characters(codec=None), max_size=80) | st.sampled_from(sum(PRIVATE.values(), ()))
+VALUES = st.recursive(
+    TEXT | st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=20),
+    lambda inner: st.lists(inner, max_size=12) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sets=st.lists(
+        st.dictionaries(st.sampled_from(["region", "route", "tenant"]) | TEXT, VALUES, max_size=6), max_size=6
+    )
+)
+def test_whatever_attributes_hold_each_set_is_admitted_or_refused_and_each_other_attribute_counted(
+    sets: list[dict[str, object]],
+) -> None:
+    mapped = {"region": "region", "route": "route", "tenant": "tenant"}
+    answer = admit_attributes(sets, mapped)
+    assert answer.dimensions.count(None) == answer.refused.total
+    others = [value for each in sets for name, value in each.items() if name not in mapped]
+    assert answer.dropped.total == sum(value is not None for value in others)
+    for admitted in answer.dimensions:
+        assert all(re.fullmatch(DIMENSIONS[name].full_pattern, value) for name, value in (admitted or {}).items())
+
+
+def test_halves_of_characters_are_no_surprise() -> None:
+    half = "\ud83d"
+    answer = admit_attributes([{"route": half}, {"note": f"{half} 4915112345678", half: 1}], {"route": "route"})
+    assert answer.refused.as_dict() == {"outside_vocabulary": 1}
+    assert answer.dropped.as_dict() == {"phone": 1, "unknown_field": 1}
 
 
 def test_a_host_may_have_a_random_name_and_no_telephone_number() -> None:

@@ -49,7 +49,7 @@ BROKEN: list[tuple[str, dict[str, Any], Refusal]] = [
     ("costs", {"gpu_reserved_ms": -5}, Refusal.NEGATIVE),
     ("releases", {"is_start": None}, Refusal.MALFORMED),
     ("releases", {"artifact_kind": "voiceprint"}, Refusal.OUTSIDE_VOCABULARY),
-    ("releases", {"artifact": "Prompt of the day!"}, Refusal.OUTSIDE_VOCABULARY),
+    ("releases", {"artifact": "Prompt of the day!"}, Refusal.FREE_TEXT),
 ]
 
 
