@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import polars as pl
 
@@ -30,6 +31,7 @@ _PREFIX = "rows."
 _FAMILIES = (TURNS, STAGE_LATENCIES, OUTCOMES, DUPLEX, QUALITY, COSTS, PRIVACY)
 
 
+@cache
 def partition_of(family: Family) -> PrivacyPartition:
     """The family's partition that identifies nobody: what has no sessions may be in no other."""
     return next(

@@ -152,6 +152,7 @@ def _edges_ms(histogram: Histogram, unit_ms: float) -> tuple[Floats, Floats]:
 
 def _whole(values: Floats) -> Counts:
     """Whole numbers whose sum is that of the values, rounded; each is less than one off."""
-    steps = np.rint(np.cumsum(np.minimum(values, _LARGEST))).astype(np.int64)
-    whole: Counts = np.diff(steps, prepend=np.int64(0))
+    steps: Counts = np.rint(np.cumsum(np.minimum(values, _LARGEST))).astype(np.int64)
+    whole: Counts = steps.copy()
+    whole[1:] -= steps[:-1]
     return whole
