@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -65,17 +65,25 @@ def is_allowed(dimension: str, value: object) -> bool:
 
 
 class Cells:
-    """The combinations of one kind of observation; `also_allowed` are names besides that somebody else reads."""
+    """The combinations of one kind of observation; `also_allowed` are names besides that somebody else reads.
 
-    def __init__(self, texts: Mapping[str, Text], also_allowed: Iterable[str] = ()) -> None:
-        self._texts = texts
+    With a `pseudonym` a tenant may be told by its name, which stays here.
+    """
+
+    def __init__(
+        self,
+        texts: Mapping[str, Text],
+        also_allowed: Iterable[str] = (),
+        pseudonym: Callable[[str], str] | None = None,
+    ) -> None:
+        self._texts, self._pseudonym = texts, pseudonym
         self._known_names = frozenset((*texts, *DIMENSIONS, *also_allowed))
-        self._forget()
+        self.forget()
 
     def place(self, told: list[tuple[Defaults, dict[str, Any]]]) -> Placed:
         """Raises `TypeError` where a value is nothing that could be a dimension's, such as a list."""
         if len(self._place_of) > CELLS_MAX:
-            self._forget()
+            self.forget()
         known, place_of = self._place_of, self._place_of.get
         keys = [(defaults, *given.items()) for defaults, given in told]
         places = np.empty(len(keys), np.int64)
@@ -93,6 +101,8 @@ class Cells:
     def _judged(self, defaults: Defaults, given: dict[str, Any]) -> int:
         """The place of a combination that is new, -1 where a value of it is not allowed."""
         values = {**defaults.values, **given}
+        if self._pseudonym is not None and isinstance(tenant := values.get("tenant"), str):
+            values["tenant"] = tenant if is_allowed("tenant", tenant) else self._pseudonym(tenant)
         cell = tuple(values.get(name, text.unsaid) for name, text in self._texts.items())
         if not all(_fits(text, value) for text, value in zip(self._texts.values(), cell, strict=True)):
             return -1
@@ -100,7 +110,8 @@ class Cells:
         self._unknown.append(sum(name not in self._known_names for name in values))
         return len(self._cells) - 1
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Judges all combinations anew: keys of tenants may have changed."""
         self._place_of: dict[tuple[object, ...], int] = {}
         self._cells: list[tuple[Any, ...]] = []
         self._unknown: list[int] = []

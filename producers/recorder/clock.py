@@ -40,6 +40,11 @@ class EventTime:
         self._ahead_s = clock.wall() - clock.monotonic()
         self._floor_s = 0.0
 
+    @property
+    def hour(self) -> int:
+        """Hours since the epoch, by the wall: keys change on the hour."""
+        return int(self._clock.wall() // 3_600)
+
     def event_ms(self, instants_s: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
         """Whole milliseconds since the epoch, and how many of them had to be repaired."""
         wall_s = instants_s + self._ahead_s

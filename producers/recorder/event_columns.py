@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from producers.observation_batches import KINDS
 from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
-from producers.recorder.sessions import Hashes, SessionHashes
+from producers.recorder.sessions import Hashes, Keys
 from producers.recorder.turn_columns import VALUE_MAX, Columned
 from schemas.refusals import Refusal
 
@@ -41,7 +41,7 @@ _VALUES = frozenset(name for kind in KINDS for name in value_names(kind))
 
 
 def event_columns(
-    kind: str, rows: Sequence[list[Any]], sessions: SessionHashes, cells: Cells, event_time: EventTime
+    kind: str, rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_time: EventTime
 ) -> tuple[Columned, Hashes | None]:
     """The columns, and the sessions to choose collectors by, if everyone has one. Raises as `turn_columns` does."""
     needs_session = kind in NEEDS_SESSION
@@ -64,7 +64,7 @@ def event_columns(
     return Columned(pl.DataFrame(columns).select(list(KINDS[kind])), refused, lost), hashes
 
 
-def _hash_each(rows: list[list[Any]], sessions: SessionHashes) -> list[int | None]:
+def _hash_each(rows: list[list[Any]], sessions: Keys) -> list[int | None]:
     named = [row[0] for row in rows if row[0] is not None]
     hashes = iter(sessions.of(named).tolist())
     return [None if row[0] is None else next(hashes) for row in rows]

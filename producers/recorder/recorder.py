@@ -25,7 +25,7 @@ from producers.recorder.clock import Clock, EventTime
 from producers.recorder.delivery import Delivery, Post
 from producers.recorder.http import Http
 from producers.recorder.sender import Sender
-from producers.recorder.sessions import SessionHashes
+from producers.recorder.sessions import Keys, SessionHashes, pseudonym_of
 from producers.recorder.spool import NoSpool, Spool
 from producers.recorder.streams import Stream
 from producers.recorder.tally import Tally
@@ -47,7 +47,7 @@ class Recorder:
     """Records turns and what else a serving process sees, and reports it to collectors.
 
     `collectors` are the addresses of the region's collectors; each session is reported to one of them. `session_key` is
-    the key of the session hashes, the same for all recorders of a region. `spool` is a folder for what no collector has
+    the key of the session hashes, the same for all recorders of a region, or somebody who holds keys that change. `spool` is a folder for what no collector has
     taken yet; processes may share it. `dimensions` are the values of everything that is recorded, unless it says
     otherwise. Make it after a fork, not before.
     """
@@ -55,7 +55,7 @@ class Recorder:
     def __init__(
         self,
         collectors: Sequence[str],
-        session_key: bytes,
+        session_key: bytes | Keys,
         spool: Path | str,
         dimensions: Mapping[str, str] | None = None,
         *,
@@ -76,8 +76,8 @@ class Recorder:
         self._post = post or Http(self._addresses, cafile).post
         self._spool_root, self._spool_bytes_max = Path(spool), spool_bytes_max
         self._interval_s = flush_interval_s
-        self._sessions = SessionHashes(session_key)
-        self._defaults = Defaults().changed(_sound(dimensions or {}))
+        self._sessions = SessionHashes(session_key) if isinstance(session_key, bytes) else session_key
+        self._defaults = Defaults().changed(self._sound(dimensions or {}))
         self.name = _name(name)
         self.incarnation = _incarnation(self._clock)
         self._tally = Tally()
@@ -120,7 +120,7 @@ class Recorder:
     def change(self, **dimensions: str) -> None:
         """Other values from now on. Turns that have begun keep theirs; a value that is not allowed changes nothing."""
         try:
-            self._defaults = self._defaults.changed(_sound(dimensions))
+            self._defaults = self._defaults.changed(self._sound(dimensions))
         except Exception as error:
             self._tally.fail("change_refused", "a change of dimensions is not allowed; they stay as they were", error)
 
@@ -153,6 +153,18 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _sound(self, dimensions: Mapping[str, str]) -> Mapping[str, str]:
+        """The same dimensions; raises `BadInput` where a name or a value is not allowed."""
+        is_named = pseudonym_of(self._sessions) is not None
+        for name, value in dimensions.items():
+            if name not in DIMENSIONS:
+                raise BadInput(
+                    f"A recorder was given a dimension that there is not; there are {', '.join(DIMENSIONS)}."
+                )
+            if not is_allowed(name, value) and not (name == "tenant" and is_named and isinstance(value, str)):
+                raise BadInput(f"The value given for dimension {name} is not one of those that it allows.")
+        return dimensions
 
     def _run(self) -> None:
         """The sending thread, from the first second to the last."""
@@ -224,17 +236,6 @@ def _addresses(collectors: Sequence[str]) -> tuple[str, ...]:
     if isinstance(collectors, str) or not addresses:
         raise BadInput("A recorder needs a list of collectors' addresses, such as ['http://127.0.0.1:9465'].")
     return addresses
-
-
-def _sound(dimensions: Mapping[str, str]) -> Mapping[str, str]:
-    for name, value in dimensions.items():
-        if name not in DIMENSIONS:
-            raise BadInput(
-                f"There is no dimension of the name that a recorder was given; there are {', '.join(DIMENSIONS)}."
-            )
-        if not is_allowed(name, value):
-            raise BadInput(f"The value given for dimension {name} is not one of those that it allows.")
-    return dimensions
 
 
 def _name(given: str | None) -> str:

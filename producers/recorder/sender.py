@@ -19,7 +19,7 @@ from producers.recorder.cells import Cells, texts_of
 from producers.recorder.clock import EventTime
 from producers.recorder.delivery import Delivery
 from producers.recorder.event_columns import event_columns, value_names
-from producers.recorder.sessions import Hashes, SessionHashes, chosen, seed_of
+from producers.recorder.sessions import Hashes, Keys, chosen, pseudonym_of, seed_of
 from producers.recorder.tally import Tally
 from producers.recorder.turn_columns import Columned, turn_columns
 
@@ -34,19 +34,27 @@ class Sender:
         name: str,
         addresses: tuple[str, ...],
         buffer: Buffer,
-        sessions: SessionHashes,
+        sessions: Keys,
         event_time: EventTime,
         delivery: Delivery,
         tally: Tally,
     ) -> None:
         self._addresses, self._buffer, self._sessions = addresses, buffer, sessions
         self._event_time, self._delivery, self._tally = event_time, delivery, tally
-        self._cells = {kind: Cells(texts_of(kind, name), () if kind == TURNS else value_names(kind)) for kind in KINDS}
+        self._cells = {
+            kind: Cells(texts_of(kind, name), () if kind == TURNS else value_names(kind), pseudonym_of(sessions))
+            for kind in KINDS
+        }
+        self._hour = event_time.hour
         self._home = addresses[int(chosen(np.array([seed_of(name)], np.uint64), addresses)[0])]
 
     def cycle(self, deadline_s: float, is_last: bool = False) -> None:
         """Sends what waits on disk, then what has been recorded; what there is no time for is kept on disk."""
         self._delivery.send_waiting(deadline_s)
+        if self._hour != self._event_time.hour:
+            self._hour = self._event_time.hour
+            for cells in self._cells.values():
+                cells.forget()
         turns, events = self._buffer.take()
         for kind, count in self._buffer.take_dropped().items():
             self._delivery.count_dropped(self._home, kind, count)

@@ -8,9 +8,9 @@ and when a collector is added or taken away only the sessions that it gains or l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,19 @@ SESSIONS_REMEMBERED = 50_000
 Hashes = NDArray[np.uint64]
 
 _GOLDEN, _MIX_1, _MIX_2 = (np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+class Keys(Protocol):
+    """Who makes numbers of sessions, under keys that it may change. Called by the sending thread alone."""
+
+    def of(self, sessions: Sequence[Any], /) -> Hashes:
+        """One number each; raises `TypeError` where something is no text, bytes or whole number."""
+        ...
+
+
+def pseudonym_of(keys: Keys) -> Callable[[str], str] | None:
+    """How these keys name tenants, now, if they do: as dimension `tenant` has them."""
+    return getattr(keys, "pseudonym", None)
 
 
 class SessionHashes:

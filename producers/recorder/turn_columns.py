@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from producers.observations import LATENCIES, TURN_COLUMNS, TURN_DIMENSIONS
 from producers.recorder.cells import Cells
 from producers.recorder.clock import EventTime
-from producers.recorder.sessions import SessionHashes
+from producers.recorder.sessions import Keys
 from producers.recorder.turns import HEAD, STEP, TAIL
 from schemas.refusals import Refusal
 
@@ -54,7 +54,7 @@ class Columned:
     lost_values: Counter[Refusal]
 
 
-def turn_columns(rows: Sequence[list[Any]], sessions: SessionHashes, cells: Cells, event_time: EventTime) -> Columned:
+def turn_columns(rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_time: EventTime) -> Columned:
     """Raises whatever a value that is nothing at all raises; the caller then tries with fewer rows."""
     named = [row for row in rows if row[0] is not None]
     placed = cells.place([(row[1], row[2]) for row in named])

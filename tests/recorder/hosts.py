@@ -16,7 +16,7 @@ from producers.recorder.cells import Defaults
 from producers.recorder.clock import Clock, EventTime
 from producers.recorder.delivery import Delivery
 from producers.recorder.sender import Sender
-from producers.recorder.sessions import SessionHashes
+from producers.recorder.sessions import Keys, SessionHashes
 from producers.recorder.spool import NoSpool, Spool
 from producers.recorder.tally import Tally
 from producers.recorder.turns import Turn
@@ -92,6 +92,7 @@ class Host:
     rows_max: int = 10_000
     spool_bytes_max: int = 10_000_000
     name: str = "host-1"
+    keys: Keys = field(default_factory=lambda: SessionHashes(KEY))
 
     def __post_init__(self) -> None:
         clock = self.time.clock
@@ -104,8 +105,7 @@ class Host:
             self.name, self.incarnation, self.addresses, self.collector, self.spool, self.tally, clock.monotonic
         )
         self.delivery = delivery
-        sessions = SessionHashes(KEY)
-        self.sender = Sender(self.name, self.addresses, self.buffer, sessions, EventTime(clock), delivery, self.tally)
+        self.sender = Sender(self.name, self.addresses, self.buffer, self.keys, EventTime(clock), delivery, self.tally)
 
     def turn(self, session: object = "call-1", **dimensions: Any) -> Turn:
         return Turn.beginning(self.buffer, session, self.defaults, dimensions)

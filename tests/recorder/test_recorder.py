@@ -239,7 +239,7 @@ def test_in_a_forked_child_everything_is_dropped_and_the_parent_goes_on(tmp_path
         ({"collectors": ["http://ana:pw@c"]}, "credentials"),
         ({"session_key": b"x"}, "16 to 64 bytes"),
         ({"name": "Host One"}, "name of a recorder"),
-        ({"dimensions": {"regoin": "eu-west-1"}}, "no dimension"),
+        ({"dimensions": {"regoin": "eu-west-1"}}, "that there is not"),
         ({"dimensions": {"region": "Ana's"}}, "dimension region"),
         ({"spool_bytes_max": 10}, "room for"),
     ],

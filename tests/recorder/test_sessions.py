@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
-from producers.recorder.sessions import SessionHashes, chosen
+from producers.recorder.sessions import Hashes, SessionHashes, chosen, seed_of
 from schemas.failures import BadInput
 from tests.recorder.hosts import KEY, FakeCollector, Host
 
@@ -61,3 +64,40 @@ def test_all_of_a_session_comes_to_one_collector_and_samples_to_the_recorders_ow
     assert {address for (address,) in places.values()} == set(THREE)
     assert len(samples) == 1
     assert all(host.collector.sequences(1, address) == [0, 1, 2] for address in THREE)
+
+
+class Ring:
+    """Keys that change, and name tenants."""
+
+    generation = 0
+
+    def of(self, sessions: Sequence[Any]) -> Hashes:
+        return SessionHashes(KEY + bytes([self.generation])).of(sessions)
+
+    def pseudonym(self, tenant: str) -> str:
+        return f"t-{seed_of(f'{self.generation} {tenant}'):016x}"
+
+
+def test_keys_of_others_number_sessions_and_name_tenants_and_may_change_on_the_hour() -> None:
+    ring = Ring()
+    host = Host(None, FakeCollector(), keys=ring)
+    for generation in (0, 0, 1):
+        ring.generation = generation
+        with host.turn("call-1", tenant="Acme Inc."), host.turn("call-1", tenant="t-0123456789abcdef"):
+            pass
+        host.cycle(3_600)
+    told = host.collector.rows()
+    assert told["tenant"].to_list()[::2] == ["t-0123456789abcdef"] * 3
+    first, again, changed = told["tenant"].to_list()[1::2]
+    assert first == again == Ring().pseudonym("Acme Inc.")
+    assert changed != first
+    assert told["session"].n_unique() == 2
+    assert "Acme" not in str(told.to_dicts())
+
+
+def test_without_such_keys_the_name_of_a_tenant_is_refused() -> None:
+    host = Host(None, FakeCollector())
+    with host.turn(tenant="Acme Inc."):
+        pass
+    host.cycle()
+    assert host.dropped() == {"outside_vocabulary": 1}
