@@ -37,8 +37,10 @@ BATCH_DECODED_BYTES_MAX = 32_000_000
 NUMBER_MAX = 2**53
 """Every number of a header: beyond, JSON and floats would round it."""
 
-KINDS: dict[str, dict[str, pl.DataType]] = {**OBSERVED, "duplex": DUPLEX_COLUMNS, **ROW_KINDS}
-"""Columns of every kind of observation, and of rows that come aggregated."""
+OBSERVATIONS: dict[str, dict[str, pl.DataType]] = {**OBSERVED, "duplex": DUPLEX_COLUMNS}
+"""Columns of every kind of observation: what recorders send."""
+KINDS: dict[str, dict[str, pl.DataType]] = {**OBSERVATIONS, **ROW_KINDS}
+"""Columns of everything that a batch may hold: rows that come aggregated, too."""
 
 
 class MalformedBatch(BadInput):

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from producers.observation_batches import KINDS
+from producers.observation_batches import OBSERVATIONS
 from schemas.dimensions import DIMENSIONS, GENERALISED, SLUG
 from schemas.families import FAMILIES
 from schemas.refusals import Refusal
@@ -57,7 +57,7 @@ class Text:
 
 def texts_of(kind: str, host: str) -> dict[str, Text]:
     """The columns of text of a kind of observation: dimensions, keys with a vocabulary, and which host it was."""
-    return {name: _text(kind, name, host) for name, dtype in KINDS[kind].items() if dtype == pl.String()}
+    return {name: _text(kind, name, host) for name, dtype in OBSERVATIONS[kind].items() if dtype == pl.String()}
 
 
 def is_allowed(dimension: str, value: object) -> bool:

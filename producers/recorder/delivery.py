@@ -17,7 +17,7 @@ import polars as pl
 from producers.observation_batches import (
     BATCH_BYTES_MAX,
     BATCH_ROWS_MAX,
-    KINDS,
+    OBSERVATIONS,
     Answer,
     BatchHeader,
     encode_batch,
@@ -73,7 +73,7 @@ class Delivery:
 
     def count_dropped(self, address: str, kind: str, count: int) -> None:
         """Observations that were dropped before they could be numbered; the next batch tells this collector."""
-        if kind in KINDS:
+        if kind in OBSERVATIONS:
             self._seen[address, kind] += count
             self._dropped[address, kind] += count
 
@@ -102,7 +102,7 @@ class Delivery:
             is_news = self._dropped_of(address, kind) > self._told_dropped[address, kind]
             is_quiet = self._monotonic() - self._heard_s[address] >= QUIET_S_MAX and not is_last
             if (is_news or is_quiet) and (is_free or is_last):
-                self.send(address, kind, pl.DataFrame(schema=KINDS[kind]), deadline_s)
+                self.send(address, kind, pl.DataFrame(schema=OBSERVATIONS[kind]), deadline_s)
 
     def try_at_once(self) -> None:
         """Forgets that collectors were away: there is no later."""

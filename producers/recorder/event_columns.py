@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from producers.observation_batches import KINDS
+from producers.observation_batches import OBSERVATIONS
 from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Hashes, Keys
@@ -33,11 +33,11 @@ NEEDS_SESSION = frozenset({"streams", "quality"})
 def value_names(kind: str) -> tuple[str, ...]:
     """Columns that the host tells besides text: claims and numbers."""
     return tuple(
-        name for name, dtype in KINDS[kind].items() if dtype != pl.String() and name not in (INSTANT, "session")
+        name for name, dtype in OBSERVATIONS[kind].items() if dtype != pl.String() and name not in (INSTANT, "session")
     )
 
 
-_VALUES = frozenset(name for kind in KINDS for name in value_names(kind))
+_VALUES = frozenset(name for kind in OBSERVATIONS for name in value_names(kind))
 
 
 def event_columns(
@@ -55,13 +55,14 @@ def event_columns(
     columns = {INSTANT: _instants(sound, event_time, lost)}
     columns |= _gathered(placed, kept)
     columns |= {
-        name: _values(name, KINDS[kind][name], [row[2].get(name) for row in sound], lost) for name in value_names(kind)
+        name: _values(name, OBSERVATIONS[kind][name], [row[2].get(name) for row in sound], lost)
+        for name in value_names(kind)
     }
     hashes = sessions.of([row[0] for row in sound]) if all(row[0] is not None for row in sound) else None
-    if "session" in KINDS[kind]:
+    if "session" in OBSERVATIONS[kind]:
         columns["session"] = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
     refused = Counter({Refusal.OUTSIDE_VOCABULARY: len(named) - len(sound), Refusal.NO_SESSION: len(rows) - len(named)})
-    return Columned(pl.DataFrame(columns).select(list(KINDS[kind])), refused, lost), hashes
+    return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost), hashes
 
 
 def _hash_each(rows: list[list[Any]], sessions: Keys) -> list[int | None]:

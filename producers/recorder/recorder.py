@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from producers.observation_batches import KINDS
+from producers.observation_batches import OBSERVATIONS
 from producers.recorder.buffer import TURNS, Buffer
 from producers.recorder.cells import Defaults, is_allowed
 from producers.recorder.clock import Clock, EventTime
@@ -112,7 +112,7 @@ class Recorder:
     def observe(self, kind: str, session: object = None, /, **values: Any) -> None:
         """An observation of any kind but turns, as of now: dimensions and columns of the kind, by name."""
         try:
-            known = kind if kind in KINDS and kind != TURNS else "unknown"
+            known = kind if kind in OBSERVATIONS and kind != TURNS else "unknown"
             self._buffer.put_event(known, [session, self._defaults, values, self._clock.monotonic()])
         except Exception as error:
             self._tally.fail("internal", "an observation could not be recorded", error)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from producers.observation_batches import KINDS
+from producers.observation_batches import OBSERVATIONS
 from producers.recorder.buffer import TURNS, Buffer
 from producers.recorder.cells import Cells, texts_of
 from producers.recorder.clock import EventTime
@@ -43,7 +43,7 @@ class Sender:
         self._event_time, self._delivery, self._tally = event_time, delivery, tally
         self._cells = {
             kind: Cells(texts_of(kind, name), () if kind == TURNS else value_names(kind), pseudonym_of(sessions))
-            for kind in KINDS
+            for kind in OBSERVATIONS
         }
         self._hour = event_time.hour
         self._home = addresses[int(chosen(np.array([seed_of(name)], np.uint64), addresses)[0])]
