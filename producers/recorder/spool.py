@@ -122,8 +122,8 @@ class Spool(NoSpool):
 
     def keep(self, batch: Outgoing) -> list[Outgoing]:
         content = _written(batch)
-        if len(content) > self._bytes_max:
-            self.lose(batch)
+        if len(content) > self._bytes_max or (batch.rows == 0 and self.bytes + len(content) > self._bytes_max):
+            self.lose(batch)  # What only tells of drops is not worth dropping something for.
             return [batch]
         gone = self._make_room(len(content))
         path = self._own / f"{self._written:012d}{_SUFFIX}"
