@@ -156,6 +156,9 @@ def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
     unknown = [name for name in table.column_names if name not in columns]
     if len(set(table.column_names)) < len(table.column_names):
         raise MalformedBatch(400, "The batch has a column twice.")
+    # Polars ends in a panic, which is no exception, where a type is none of its own.
+    if not all(_is_plain(table.schema.field(name).type) for name in table.column_names if name in columns):
+        raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.")
     rows = pl.DataFrame(pl.from_arrow(table.drop_columns(unknown)))
     try:
         typed = [
@@ -206,6 +209,18 @@ def _table(payload: bytes) -> pa.Table:
         return table
     except UNREADABLE:
         raise MalformedBatch(400, "The body is not a readable Arrow IPC stream.") from None
+
+
+def _is_plain(dtype: pa.DataType) -> bool:
+    """Whether observations may have columns of that type: numbers, truth, text, lists of numbers, or nothing at all."""
+    if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
+        return _is_number(dtype.value_type)
+    is_text = pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)
+    return is_text or _is_number(dtype) or pa.types.is_boolean(dtype) or pa.types.is_null(dtype)
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
 
 
 def _narrow(schema: pa.Schema) -> pa.Schema:

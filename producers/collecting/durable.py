@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from producers.collecting.abandoned import Owners
+from producers.collecting.admission import ByPool, Received, journalled, read_again, refused_by_pool
 from producers.collecting.beginning import collector_of, head_of, identity_of, new_collector, require_ours
 from producers.collecting.fences import Fences, fences_of
 from producers.collecting.journal import Journal, read_journal
-from producers.collecting.records import DiskRecord, packed
 from producers.collecting.store import Store
 from producers.collector import WINDOW_MS, Collector
 from producers.counting import sifted
 from producers.kinds import KINDS
-from producers.observation_batches import Answer, Batch, BatchHeader, MalformedBatch, decode_batch
-from schemas.dimensions import DIMENSIONS
+from producers.observation_batches import Answer
 from schemas.refusals import Refusal, Refused
 
 WINDOWS_AT_ONCE = 30
@@ -42,8 +41,6 @@ JOURNALLED_AT_ONCE = 64
 Identity = tuple[str, int, str, int]
 """Recorder, incarnation, kind and sequence."""
 
-_POOLS = DIMENSIONS["pool"].vocabulary
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -52,15 +49,6 @@ class Limits:
     grace_ms: int = 2_000
     disk_bytes_max: int = 1 << 30
     rows_max: int = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A batch as it came, and when."""
-
-    batch: Batch
-    body: bytes
-    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +124,7 @@ class DurableCollector:
             return [_not_now(self.why_full)] * len(received)
         fresh = self._fresh(received)
         try:
-            self._journal.append([_journalled(each) for each in fresh.values()])
+            self._journal.append([journalled(each) for each in fresh.values()])
         except OSError as error:
             return [_not_now(f"The collector's disk did not take the batch ({error.strerror}).")] * len(received)
         refused = self._observe(list(fresh.values()))
@@ -208,15 +196,15 @@ class DurableCollector:
         return refused
 
     def _observe_kind(self, kind: str, fresh: Sequence[Received]) -> dict[Identity, Refused]:
-        timely = {}
-        refused = {}
+        timely, refused = {}, {}
         for each in fresh:
             header, is_timely = each.batch.header, _is_timely(kind, each.at_ms)
-            rows, untimely = each.batch.rows.filter(is_timely), each.batch.rows.filter(~is_timely)
-            self.collector.note_dropped(kind, self.fences.note(header, each.at_ms) + len(untimely))
+            timely[_identity(each)] = rows = each.batch.rows.filter(is_timely)
+            untimely = refused_by_pool(each.batch.rows.filter(~is_timely), _contradicting)
+            refused[_identity(each)] = self._told(kind, each.refused) + self._told(kind, untimely)
+            self.collector.note_dropped(kind, self.fences.note(header, each.at_ms) + refused[_identity(each)].total)
             if kind == "streams":
                 self.owners.note(header, rows)
-            timely[_identity(each)], refused[_identity(each)] = rows, self._refused(kind, untimely)
         together = pl.concat(timely.values())
         kept = self.collector.observe(kind, together)
         self.waiting_rows += kept
@@ -224,24 +212,21 @@ class DurableCollector:
             refused = {known: refused[known] + sifted(kind, rows).reasons for known, rows in timely.items()}
         return refused
 
-    def _refused(self, kind: str, untimely: pl.DataFrame) -> Refused:
-        """Tells of rows that contradict the clock, pool by pool."""
-        refused = Refused()
-        for pool, count in untimely["pool"].value_counts().rows():
-            contradicting = Refused(((Refusal.INCONSISTENT, count),))
-            self.collector.note_refused(kind, pool if pool in _POOLS else _POOLS[0], contradicting)
-            refused += contradicting
-        return refused
+    def _told(self, kind: str, refused: ByPool) -> Refused:
+        """Tells family `privacy`; returns what that is in all."""
+        for pool, of_pool in refused.items():
+            self.collector.note_refused(kind, pool, of_pool)
+        return sum(refused.values(), Refused())
 
     def _observe_journal(self, first: int) -> None:
         """What was taken and is in no state yet."""
         found = Recovered()
         for records, unfinished in read_journal(self.store.folder, first):
             for place in range(0, len(records), JOURNALLED_AT_ONCE):
-                read = [_read_again(record) for record in records[place : place + JOURNALLED_AT_ONCE]]
+                read = [read_again(record) for record in records[place : place + JOURNALLED_AT_ONCE]]
                 fresh = [each for each in read if each is not None]
                 self._observe(fresh)
-                found += Recovered(len(fresh), sum(len(each.batch.rows) for each in fresh), len(read) - len(fresh))
+                found += Recovered(len(fresh), sum(each.rows for each in fresh), len(read) - len(fresh))
             found += Recovered(unfinished_bytes=unfinished)
         self.recovered = found
 
@@ -258,8 +243,8 @@ def _identity(each: Received) -> Identity:
     return header.recorder, header.incarnation, header.kind, header.sequence
 
 
-def _journalled(each: Received) -> bytes:
-    return packed({"header": asdict(each.batch.header), "at_ms": each.at_ms}, each.body)
+def _contradicting(rows: pl.DataFrame) -> Refused:
+    return Refused(((Refusal.INCONSISTENT, len(rows)),))
 
 
 def _is_timely(kind: str, now_ms: int) -> pl.Expr:
@@ -267,17 +252,8 @@ def _is_timely(kind: str, now_ms: int) -> pl.Expr:
     return pl.col(KINDS[kind].time).is_between(now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX).fill_null(True)
 
 
-def _read_again(record: DiskRecord) -> Received | None:
-    """A batch of the journal; None where this version cannot read it."""
-    header = BatchHeader(**record.head["header"])
-    try:
-        return Received(decode_batch(header, record.body), record.body, int(record.head["at_ms"]))
-    except MalformedBatch:
-        return None
-
-
 def _taken(each: Received, refused: Refused) -> Answer:
-    return Answer(200, len(each.batch.rows) - refused.total, refused.as_dict())
+    return Answer(200, each.rows - refused.total, refused.as_dict())
 
 
 def _not_now(why: str) -> Answer:

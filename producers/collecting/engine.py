@@ -18,7 +18,8 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TypeVar
 
-from producers.collecting.durable import DurableCollector, Received
+from producers.collecting.admission import Received
+from producers.collecting.durable import DurableCollector
 from producers.drive import Clock
 from producers.observation_batches import Answer
 from producers.transport import NotDelivered, Transport

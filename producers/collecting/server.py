@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from producers.collecting.durable import RETRY_AFTER_S, Received
+from producers.collecting.admission import received
+from producers.collecting.durable import RETRY_AFTER_S
 from producers.collecting.engine import Engine
-from producers.kinds import KINDS
 from producers.observation_batches import (
     BATCH_BYTES_MAX,
     PATH,
     Answer,
-    Batch,
+    BatchHeader,
     MalformedBatch,
-    decode_batch,
     decode_header,
 )
 
@@ -88,8 +87,8 @@ async def _taken(
         return Answer(429, error=engine.core.why_full, retry_after_s=RETRY_AFTER_S)
     reading.bytes += length
     try:
-        batch, body = await _read(request, read_timeout_s)
-        return await engine.take(Received(batch, body, engine.now_ms()))
+        header, body = await _read(request, read_timeout_s)
+        return await engine.take(await asyncio.to_thread(received, header, body, engine.now_ms()))
     except MalformedBatch as error:
         return Answer(error.status, error=str(error))
     except web.HTTPRequestEntityTooLarge:
@@ -102,15 +101,12 @@ async def _taken(
         reading.bytes -= length
 
 
-async def _read(request: web.Request, read_timeout_s: float) -> tuple[Batch, bytes]:
+async def _read(request: web.Request, read_timeout_s: float) -> tuple[BatchHeader, bytes]:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise MalformedBatch(415, "The body has to come without a content encoding: Arrow's own lz4 is inside.")
     header = decode_header(request.headers)
-    if header.kind not in KINDS:
-        raise MalformedBatch(400, f"This collector takes no {header.kind}.")
     async with asyncio.timeout(read_timeout_s):
-        body = await request.read()
-    return await asyncio.to_thread(decode_batch, header, body), body
+        return header, await request.read()
 
 
 def _too_large() -> Answer:

@@ -186,6 +186,7 @@ async def test_kills_at_random_instants_neither_lose_nor_double_an_observation(
     assert rows_of(frames, "turns")["turns"].sum() == batches * TURNS
     assert rows_of(frames, "turns", "audience")["turns"].sum() + held == batches * TURNS
     assert rows_of(frames, "stages").filter(stage="turn")["observations"].sum() == batches * TURNS
+    assert rows_of(frames, "outcomes")["outcomes"].sum() == batches * TURNS
     assert rows_of(frames, "duplex")["events"].sum() == sum(each.sequences["duplex"] for each in recorders) * 10
     calls = sum(each.sequences["streams"] for each in recorders)
     assert rows_of(frames, "streams").select("starts", "ends").sum().row(0) == (calls, calls)

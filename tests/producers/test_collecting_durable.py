@@ -16,14 +16,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
+from producers.collecting import admission
+from producers.collecting.admission import Received
 from producers.collecting.beginning import OtherState
-from producers.collecting.durable import DurableCollector, Limits, Received
+from producers.collecting.durable import DurableCollector, Limits
 from producers.collecting.records import numbered, packed, unpacked
 from producers.collecting.store import Damaged, FolderTaken
 from producers.collector import Frame
-from producers.observation_batches import Answer, BatchHeader, decode_batch, encode_batch
+from producers.observation_batches import Answer, BatchHeader, encode_batch
 from tests.producers.worlds import START_MS, duplex_world, rows_of, stream_changes, turns_world
 
 LIMITS = Limits(grace_ms=2_000)
@@ -31,8 +34,7 @@ NAME, REGION = "eu-west-1-collector-0", "eu-west-1"
 
 
 def received(header: BatchHeader, rows: pl.DataFrame, at_ms: int = START_MS) -> Received:
-    _, body = encode_batch(header, rows)
-    return Received(decode_batch(header, body), body, at_ms)
+    return admission.received(header, encode_batch(header, rows)[1], at_ms)
 
 
 def header(sequence: int, kind: str = "turns", incarnation: int = 1, seen: int = 100, dropped: int = 0) -> BatchHeader:
@@ -186,6 +188,29 @@ def test_each_batch_of_a_group_is_told_its_own_refusals(tmp_path: Path) -> None:
     core = opened(tmp_path)
     answers = core.take([turns(0), received(header(1), broken), turns(2, seed=3)])
     assert answers == [Answer(200, 40), Answer(200, 37, {"negative": 3}), Answer(200, 40)]
+
+
+def test_what_is_private_is_counted_by_reason_and_never_written_down(tmp_path: Path) -> None:
+    """Neither a value of a declared column, nor an undeclared column, nor a note beside the columns."""
+    secret = "ana.maria@example.org"
+    rows = turns_world(1, count=40, start_ms=START_MS - 5_000, span_ms=5_000)
+    private = rows.with_columns(route=pl.Series([secret] * 3 + ["support"] * 37))
+    table = (
+        private.with_columns(prompt=pl.lit(f"write to {secret}")).to_arrow().replace_schema_metadata({"note": secret})
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    core = opened(tmp_path)
+    (answer,) = core.take([admission.received(header(0), sink.getvalue().to_pybytes(), START_MS)])
+    assert answer == Answer(200, 37, {"email": 3})
+    assert all(secret.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+    core = again(core, START_MS + 5_000)
+    core.close(START_MS + 12_000)
+    heartbeat = rows_of(frames_of(core), "heartbeats").filter(reported_family="turns")
+    assert heartbeat.select("observations_seen", "observations_dropped").sum().row(0) == (40, 3)
+    told = rows_of(frames_of(core), "privacy").filter(fate="refused", reported_family="turns", because="email")
+    assert told["observations"].sum() == 3
 
 
 def test_state_is_small_what_waits_is_written_once(tmp_path: Path) -> None:

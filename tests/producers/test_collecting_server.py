@@ -9,8 +9,10 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
@@ -140,6 +142,15 @@ def headed(headers: dict[str, str], body: bytes, **others: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+def of_type(name: str, values: pa.Array) -> bytes:
+    """A sound stream with a column that is not what it should be."""
+    table = pa.table({name: values})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
 @pytest.mark.parametrize(
     ("others", "body", "status"),
     [
@@ -153,6 +164,8 @@ def headed(headers: dict[str, str], body: bytes, **others: str) -> bytes:
         ({}, SECRET.encode() * 10, 400),
         ({}, b"\xff\xff\xff\xff" + SECRET.encode(), 400),
         ({}, bytes(BATCH_BYTES_MAX + 1), 413),
+        ({}, of_type("turn_ms", pa.array([Decimal(1)], pa.decimal256(50, 2))), 400),
+        ({}, of_type("region", pa.array([{SECRET: 1}])), 400),
     ],
 )
 async def test_what_is_no_batch_is_one_sentence(
