@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from producers.collecting.engine import Engine
 from producers.collecting.server import READING_BYTES_MAX, application
 from producers.collector import Frame
 from producers.observation_batches import BATCH_BYTES_MAX, PATH, Answer, BatchHeader, encode_batch, read_answer
+from producers.recorder import Recorder
 from producers.transport import NotDelivered
 from schemas.metrics import CollectorMetrics
 from tests.producers.worlds import START_MS, rows_of, turns_world
@@ -94,8 +96,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, limits: Limits | None = None, read_timeout_s: float = 5) -> AsyncIterator[Running]:
-    hands, stop, is_closed = Hands(), asyncio.Event(), asyncio.Event()
+async def running(
+    folder: Path, limits: Limits | None = None, read_timeout_s: float = 5, at_ms: int = START_MS
+) -> AsyncIterator[Running]:
+    hands, stop, is_closed = Hands(at_ms), asyncio.Event(), asyncio.Event()
     core = DurableCollector.opened(folder, "eu-0", "eu-west-1", hands.at_ms, limits or Limits())
     engine = Engine(core, hands, hands.connect, CollectorMetrics(CollectorRegistry()))
     working = asyncio.create_task(engine.run(is_closed))
@@ -133,6 +137,31 @@ async def test_batches_become_frames_and_are_counted_at_metrics(tmp_path: Path) 
             "turnwatch_collector_recorders 1.0",
         ):
             assert line in shown
+
+
+async def test_what_a_recorder_recorded_is_what_kafka_is_sent(tmp_path: Path) -> None:
+    """The real recorder before the real server: turns, a call and its barge-in, each once."""
+    async with running(tmp_path / "collector", at_ms=time.time_ns() // 1_000_000 - 15_000) as collector:
+        address = str(collector.server.make_url("/")).rstrip("/")
+        dimensions = {"region": "eu-west-1", "pool": "realtime", "route": "support", "bundle": "v1"}
+        recorder = Recorder([address], b"k" * 32, tmp_path / "spool", dimensions, flush_interval_s=0.05)
+        with recorder.stream("call-1") as call:
+            call.duplex("barge_in", stopped_after_ms=120.0, detected_after_ms=90.0)
+            for _ in range(30):
+                with recorder.turn("call-1", language="en", device_class="phone") as turn:
+                    turn.took("llm_first_token", 0.001)
+        await recorder.aclose()
+        assert recorder.totals()["waiting"] == 0
+        collector.hands.at_ms += 40_000
+        async with asyncio.timeout(10):
+            while not collector.hands.sent:
+                await asyncio.sleep(0.01)
+        sent = collector.hands.sent
+        assert rows_of(sent, "turns")["turns"].sum() == 30
+        assert rows_of(sent, "streams").select("starts", "ends").sum().row(0) == (1, 1)
+        assert rows_of(sent, "duplex").filter(duplex_event="barge_in")["events"].sum() == 1
+        told = rows_of(sent, "heartbeats").filter(reported_family="turns")
+        assert told.select("observations_seen", "observations_dropped").sum().row(0) == (30, 0)
 
 
 def headed(headers: dict[str, str], body: bytes, **others: str) -> bytes:
