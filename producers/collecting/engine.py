@@ -92,8 +92,8 @@ class Engine:
 
     async def close_everything(self) -> None:
         """Waits until every window is over that has an observation, and closes it."""
-        while await self._close() or self.core.collector.has_open_windows:
-            if self.core.next_close_ms > self.now_ms():
+        while self.core.collector.has_open_windows:
+            if not await self._close():
                 await self._clock.sleep_until(self.core.next_close_ms)
 
     async def _committing(self) -> None:

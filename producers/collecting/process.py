@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from producers.collecting.durable import DurableCollector, Limits
 from producers.collecting.engine import Connect, Engine
@@ -67,7 +68,7 @@ async def finish(settings: CollectorSettings, connect: Connect, clock: Clock | N
     clock = clock or WallClock()
     core = await _opened(settings, clock)
     try:
-        engine = Engine(core, clock, connect, CollectorMetrics())
+        engine = Engine(core, clock, connect, CollectorMetrics(CollectorRegistry()))  # Nobody looks at them.
         await engine.close_everything()
         await engine.send_the_rest()
         return core.collector.held_turns

@@ -1,0 +1,91 @@
+"""A collector that is taken away for good sends everything first; one that cannot begin says why."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from producers.collecting.admission import received
+from producers.collecting.durable import DurableCollector, Limits
+from producers.collecting.process import CollectorSettings, collect, finish
+from producers.collector import Frame
+from producers.observation_batches import BatchHeader, encode_batch
+from producers.transport import NotDelivered
+from schemas.failures import BadInput
+from schemas.metrics import CollectorMetrics
+from tests.producers.worlds import START_MS, rows_of, turns_world
+
+
+@dataclass(slots=True)
+class Jumping:
+    """A clock that is at once where somebody waits for it to be, and a Kafka that may be away."""
+
+    at_ms: int = START_MS + 4_000
+    is_away: bool = False
+    sent: list[Frame] = field(default_factory=list)
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    async def sleep_until(self, at_ms: int) -> None:
+        self.at_ms = max(self.at_ms, at_ms)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Jumping]:
+        if self.is_away:
+            raise NotDelivered("Kafka is away.")
+        yield self
+
+    async def send(self, frames: Iterable[Frame]) -> None:
+        self.sent += frames
+
+
+def settings(folder: Path, port: int = 0) -> CollectorSettings:
+    return CollectorSettings("eu-0", "eu-west-1", folder, "127.0.0.1", port, stop_within_s=10, limits=Limits())
+
+
+def taken(folder: Path, count: int) -> None:
+    """Leaves turns of the minute that is open in a folder."""
+    core = DurableCollector.opened(folder, "eu-0", "eu-west-1", START_MS, Limits())
+    _, body = encode_batch(BatchHeader("turns", "host-1", 1, 0, count, 0), turns_world(1, count, count, 4_000))
+    assert core.take([received(BatchHeader("turns", "host-1", 1, 0, count, 0), body, START_MS + 4_000)])[0].taken == count
+    core.shut()
+
+
+async def test_finishing_sends_all_that_was_taken_but_what_too_few_share(tmp_path: Path) -> None:
+    taken(tmp_path, 120)
+    hands = Jumping()
+    held = await finish(settings(tmp_path), hands.connect, hands)
+    assert rows_of(hands.sent, "turns")["turns"].sum() == 120
+    assert rows_of(hands.sent, "turns", "audience")["turns"].sum() + held == 120
+    assert rows_of(hands.sent, "heartbeats").filter(reported_family="turns")["observations_seen"].sum() == 120
+    assert hands.at_ms <= START_MS + 302_000
+    before = len(hands.sent)
+    assert await finish(settings(tmp_path), hands.connect, hands) == held
+    assert len(hands.sent) == before, "there was nothing left"
+
+
+async def test_finishing_while_kafka_is_away_may_be_done_again(tmp_path: Path) -> None:
+    taken(tmp_path, 40)
+    hands = Jumping(is_away=True)
+    with pytest.raises(NotDelivered):
+        await finish(settings(tmp_path), hands.connect, hands)
+    hands.is_away = False
+    await finish(settings(tmp_path), hands.connect, hands)
+    assert rows_of(hands.sent, "turns")["turns"].sum() == 40
+
+
+async def test_a_port_that_is_taken_is_one_sentence_and_the_folder_is_free_again(tmp_path: Path) -> None:
+    hands, metrics = Jumping(), CollectorMetrics(CollectorRegistry())
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(BadInput, match=rf"cannot listen on 127\.0\.0\.1:{port} .*TURNWATCH_COLLECTOR__PORT"):
+            await collect(settings(tmp_path, port), hands.connect, asyncio.Event(), hands, metrics)
+    DurableCollector.opened(tmp_path, "eu-0", "eu-west-1", START_MS, Limits()).shut()
