@@ -55,7 +55,9 @@ def taken(folder: Path, count: int) -> None:
     """Leaves turns of the minute that is open in a folder."""
     core = DurableCollector.opened(folder, "eu-0", "eu-west-1", START_MS, Limits())
     _, body = encode_batch(BatchHeader("turns", "host-1", 1, 0, count, 0), turns_world(1, count, count, 4_000))
-    assert core.take([received(BatchHeader("turns", "host-1", 1, 0, count, 0), body, START_MS + 4_000)])[0].taken == count
+    assert (
+        core.take([received(BatchHeader("turns", "host-1", 1, 0, count, 0), body, START_MS + 4_000)])[0].taken == count
+    )
     core.shut()
 
 
