@@ -85,7 +85,7 @@ class DurableCollector:
             if store.is_new:
                 fresh = cls(store, Journal(folder, 0), new_collector(producer, region, now_ms), Fences(), limits)
                 fresh._observe_journal(0)
-                fresh._commit([], 0)
+                fresh._commit([], fresh._journal.begin_segment())
                 return fresh
             require_ours(store.read_head(), producer, region)
             return cls._restored(store, store.read_state(), limits)

@@ -39,6 +39,10 @@ class Damaged(Foreseen):
     """What the folder holds is not what was written. The message is a sentence for the user."""
 
 
+class NotWritten(Foreseen):
+    """A commit is not on disk. The message is a sentence for the user."""
+
+
 class FolderTaken(Foreseen):
     """Another process has the folder, or it cannot be written."""
 
@@ -84,7 +88,19 @@ class Store:
         return {name: unpack(value, table_at) for name, value in state.items()}
 
     def commit(self, frames: Sequence[Frame], head: Mapping[str, object], state: Mapping[str, object]) -> None:
-        """Returns when frames and state are on disk, together. `head` is what JSON can hold."""
+        """Returns when frames and state are on disk, together. `head` is what JSON can hold.
+
+        Raises `NotWritten` where the disk does not take them: then whoever closed the windows has to begin anew.
+        """
+        try:
+            self._commit(frames, head, state)
+        except OSError as error:
+            raise NotWritten(
+                f"{self.folder}: the disk does not take the collector's state ({error.strerror}). "
+                "What was answered is in its journal: make room, and start it again."
+            ) from error
+
+    def _commit(self, frames: Sequence[Frame], head: Mapping[str, object], state: Mapping[str, object]) -> None:
         number = self.number + 1
         tables = Tables(number, self._known)
         body = json.dumps({name: pack(value, tables) for name, value in state.items()}).encode()

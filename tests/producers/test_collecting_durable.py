@@ -24,7 +24,7 @@ from producers.collecting.admission import Received
 from producers.collecting.beginning import OtherState
 from producers.collecting.durable import DurableCollector, Limits
 from producers.collecting.records import numbered, packed, unpacked
-from producers.collecting.store import Damaged, FolderTaken
+from producers.collecting.store import Damaged, FolderTaken, NotWritten
 from producers.collector import Frame
 from producers.observation_batches import Answer, BatchHeader, encode_batch
 from tests.producers.worlds import START_MS, duplex_world, rows_of, stream_changes, turns_world
@@ -249,6 +249,30 @@ def test_a_full_disk_is_another_try_and_leaves_no_trace(tmp_path: Path, monkeypa
     assert (answer.status, answer.retry_after_s) == (429, 2)
     assert core.take([turns(1, seed=2)])[0].taken == 40
     assert again(core, START_MS).recovered.batches == 2
+
+
+def test_a_disk_that_takes_no_state_ends_the_process_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = opened(tmp_path)
+    core.take([turns(0)])
+    with monkeypatch.context() as full:
+        full.setattr("os.fsync", _refuse)
+        with pytest.raises(NotWritten, match=r"No space left on device.*start it again"):
+            core.close(START_MS + 12_000)
+    core = again(core, START_MS + 13_000)
+    core.close(START_MS + 13_000)
+    assert counted(frames_of(core)) == 40
+
+
+def test_a_journal_without_a_state_is_observed_once(tmp_path: Path) -> None:
+    core = opened(tmp_path)
+    core.take([turns(0)])
+    (state,) = numbered(tmp_path, "state").values()
+    state.unlink()
+    core = again(again(core, START_MS + 1_000), START_MS + 2_000)
+    core.close(START_MS + 22_000)
+    assert counted(frames_of(core)) == 40
 
 
 def _refuse(_: int) -> None:
