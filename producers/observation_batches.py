@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import polars as pl
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow as pa
 from producers.aggregated import ROW_KINDS
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
+from producers.refusing import HOST, reasons_in
 from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, measured
 from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
@@ -140,10 +142,17 @@ def decode_header(headers: Mapping[str, str]) -> BatchHeader:
         raise MalformedBatch(400, f"Header {KIND} names no kind of observation: {', '.join(KINDS)}.")
     if not re.fullmatch(SLUG, recorder):
         raise MalformedBatch(400, f"Header {RECORDER} has to match {SLUG}.")
+    if not _names_a_host(recorder):
+        raise MalformedBatch(400, f"Header {RECORDER} has to name a host, and not a person's address or number.")
     numbers = [_number(headers, name) for name in (INCARNATION, SEQUENCE, SEEN, DROPPED)]
     if numbers[3] > numbers[2]:
         raise MalformedBatch(400, f"Header {DROPPED} exceeds {SEEN}: what is dropped was seen.")
     return BatchHeader(kind, recorder, *numbers)
+
+
+@lru_cache(maxsize=4_096)
+def _names_a_host(recorder: str) -> bool:
+    return not reasons_in(HOST, [recorder])
 
 
 def decode_batch(header: BatchHeader, payload: bytes) -> Batch:

@@ -1,8 +1,8 @@
 """The dimensions of observations, judged once for each combination and not once for each row.
 
 A host uses a few combinations of dimension values and records thousands of turns with each. What a row carries is its
-place among them. A value that its dimension does not allow refuses the row; a name that is no dimension is dropped; an
-identifying dimension of which nothing is known is `*`. All of that is counted by whoever asks.
+place among them. A value that its dimension does not allow, or that may not leave the host, refuses the row; a name that
+is no dimension is dropped; an identifying dimension of which nothing is known is `*`. All of that is counted by whoever asks.
 """
 
 from __future__ import annotations
@@ -19,9 +19,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observation_batches import OBSERVATIONS
+from producers.refusing import HOST, reasons_in
+from schemas.content_fields import is_content_field
 from schemas.dimensions import DIMENSIONS, GENERALISED, SLUG
 from schemas.families import FAMILIES
 from schemas.refusals import Refusal
+
+_REASONS = {-1 - place: reason for place, reason in enumerate(Refusal)}
+"""Places of combinations that are refused."""
 
 CELLS_MAX = 10_000
 """Combinations that are remembered; beyond, all are judged anew."""
@@ -39,7 +44,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Each row's place in `cells`, -1 where it is refused, and what was refused by reason."""
+    """Each row's place in `cells`, below 0 where it is refused, and what was refused by reason."""
 
     places: NDArray[np.int64]
     cells: pl.DataFrame
@@ -61,7 +66,12 @@ def texts_of(kind: str, host: str) -> dict[str, Text]:
 
 
 def is_allowed(dimension: str, value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(DIMENSIONS[dimension].full_pattern, value) is not None
+    return isinstance(value, str) and not reasons_in(dimension, [value])
+
+
+def refused_of(places: NDArray[np.int64]) -> Counter[Refusal]:
+    """Why those of the places that are none were refused."""
+    return Counter(_REASONS[place] for place in places[places < 0].tolist())
 
 
 class Cells:
@@ -90,31 +100,32 @@ class Cells:
         for row, key in enumerate(keys):
             place = place_of(key)
             places[row] = place if place is not None else known.setdefault(key, self._judged(*told[row]))
-        unknown = sum(self._unknown[place] for place in places[places >= 0].tolist()) if any(self._unknown) else 0
+        unknown = _times(self._unknown, places[places >= 0]) if any(self._unknown) else Counter()
         return Placed(
-            np.where(places >= 0, places, -1),
+            places,
             pl.DataFrame(self._cells, schema=dict.fromkeys(self._texts, pl.String()), orient="row"),
-            Counter({Refusal.OUTSIDE_VOCABULARY: int(np.count_nonzero(places < 0))}),
-            Counter({Refusal.UNKNOWN_FIELD: unknown}),
+            refused_of(places),
+            unknown,
         )
 
     def _judged(self, defaults: Defaults, given: dict[str, Any]) -> int:
-        """The place of a combination that is new, -1 where a value of it is not allowed."""
+        """The place of a combination that is new, below 0 where a value of it is not allowed: `_REASONS` says why."""
         values = {**defaults.values, **given}
         if self._pseudonym is not None and isinstance(tenant := values.get("tenant"), str):
             values["tenant"] = tenant if is_allowed("tenant", tenant) else self._pseudonym(tenant)
         cell = tuple(values.get(name, text.unsaid) for name, text in self._texts.items())
-        if not all(_fits(text, value) for text, value in zip(self._texts.values(), cell, strict=True)):
-            return -1
+        wrong = {_refusal(name, text, value) for (name, text), value in zip(self._texts.items(), cell, strict=True)}
+        if wrong != {None}:
+            return max(place for place, reason in _REASONS.items() if reason in wrong)  # The first in order.
         self._cells.append(cell)
-        self._unknown.append(sum(name not in self._known_names for name in values))
+        self._unknown.append(Counter(_dropped(name) for name in values if name not in self._known_names))
         return len(self._cells) - 1
 
     def forget(self) -> None:
         """Judges all combinations anew: keys of tenants may have changed."""
         self._place_of: dict[tuple[object, ...], int] = {}
         self._cells: list[tuple[Any, ...]] = []
-        self._unknown: list[int] = []
+        self._unknown: list[Counter[Refusal]] = []
 
 
 def _text(kind: str, name: str, host: str) -> Text:
@@ -127,5 +138,22 @@ def _text(kind: str, name: str, host: str) -> Text:
     return Text(re.compile("|".join(map(re.escape, vocabulary))), None)
 
 
-def _fits(text: Text, value: object) -> bool:
-    return isinstance(value, str) and text.allowed.fullmatch(value) is not None
+def _refusal(name: str, text: Text, value: object) -> Refusal | None:
+    """Why a value may not stand in a column of text, if so; it is looked at once for each combination."""
+    if not isinstance(value, str):
+        return Refusal.OUTSIDE_VOCABULARY
+    private = reasons_in(name, [value]) if name in DIMENSIONS or name == HOST else {}
+    return private.get(value) or (None if text.allowed.fullmatch(value) else Refusal.OUTSIDE_VOCABULARY)
+
+
+def _dropped(name: object) -> Refusal:
+    return Refusal.CONTENT_FIELD if is_content_field(str(name)) else Refusal.UNKNOWN_FIELD
+
+
+def _times(unknown: list[Counter[Refusal]], places: NDArray[np.int64]) -> Counter[Refusal]:
+    """What was dropped of all rows, each of which is one of the combinations."""
+    total: Counter[Refusal] = Counter()
+    for place, times in enumerate(np.bincount(places, minlength=len(unknown)).tolist()):
+        for reason, count in unknown[place].items():
+            total[reason] += count * times
+    return total
