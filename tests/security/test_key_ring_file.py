@@ -11,6 +11,8 @@ import pytest
 
 from producers import key_ring_file
 from producers.key_ring_file import REREAD_MS, RingOnDisk
+from producers.recorder.cells import is_allowed
+from producers.recorder.sessions import Keys, pseudonym_of
 from producers.session_keys import HOUR_MS, TooEarly, known_days, session_number
 from schemas.failures import BadInput, Foreseen
 from schemas.families import FAMILIES
@@ -123,6 +125,14 @@ def test_a_process_takes_a_rotated_ring_within_a_minute_and_goes_on_without_one(
     at_ms[0] += REREAD_MS
     keys.of(["later"])
     assert keys.failures == 3 and caplog.text.count("key_ring_unreadable") == 1 and "CANARY" not in caplog.text
+
+
+def test_a_ring_is_what_a_recorder_asks_for(tmp_path: Path) -> None:
+    key_ring_file.create(tmp_path / "ring.json", NOW_MS, 95)
+    keys: Keys = RingOnDisk(tmp_path / "ring.json", lambda: NOW_MS)
+    name = pseudonym_of(keys)
+    assert name is not None and is_allowed("tenant", name("acme")) and not is_allowed("tenant", "acme")
+    assert keys.of(["call-1", "call-1"]).tolist() == [int(keys.of(["call-1"])[0])] * 2
 
 
 def test_a_ring_lasts_as_long_as_any_rows_with_tenants_unless_told_otherwise(tmp_path: Path) -> None:
