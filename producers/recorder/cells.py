@@ -1,8 +1,8 @@
 """The dimensions of observations, judged once for each combination and not once for each row.
 
 A host uses a few combinations of dimension values and records thousands of turns with each. What a row carries is its
-place among them. A value that its dimension does not allow, or that may not leave the host, refuses the row; a name that
-is no dimension is dropped; an identifying dimension of which nothing is known is `*`. All of that is counted by whoever asks.
+place among them. A value that its dimension does not allow refuses the row; a name that is no dimension is dropped; an
+identifying dimension of which nothing is known is `*`. All of that is counted by whoever asks.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from schemas.dimensions import DIMENSIONS, GENERALISED, SLUG
 from schemas.families import FAMILIES
 from schemas.refusals import Refusal
 
-_REASONS = {-1 - place: reason for place, reason in enumerate(Refusal)}
-"""Places of combinations that are refused."""
-
+_REASONS = tuple(Refusal)
 CELLS_MAX = 10_000
 """Combinations that are remembered; beyond, all are judged anew."""
 
@@ -44,7 +42,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Each row's place in `cells`, below 0 where it is refused, and what was refused by reason."""
+    """Each row's place in `cells`, -1 where it is refused, and what was refused by reason."""
 
     places: NDArray[np.int64]
     cells: pl.DataFrame
@@ -65,13 +63,13 @@ def texts_of(kind: str, host: str) -> dict[str, Text]:
     return {name: _text(kind, name, host) for name, dtype in OBSERVATIONS[kind].items() if dtype == pl.String()}
 
 
+def reason_of_name(name: object) -> Refusal:
+    """What a field that nobody declared is counted as."""
+    return Refusal.CONTENT_FIELD if isinstance(name, str) and is_content_field(name) else Refusal.UNKNOWN_FIELD
+
+
 def is_allowed(dimension: str, value: object) -> bool:
-    return isinstance(value, str) and not reasons_in(dimension, [value])
-
-
-def refused_of(places: NDArray[np.int64]) -> Counter[Refusal]:
-    """Why those of the places that are none were refused."""
-    return Counter(_REASONS[place] for place in places[places < 0].tolist())
+    return isinstance(value, str) and re.fullmatch(DIMENSIONS[dimension].full_pattern, value) is not None
 
 
 class Cells:
@@ -94,66 +92,61 @@ class Cells:
         """Raises `TypeError` where a value is nothing that could be a dimension's, such as a list."""
         if len(self._place_of) > CELLS_MAX:
             self.forget()
-        known, place_of = self._place_of, self._place_of.get
+        known = self._place_of
         keys = [(defaults, *given.items()) for defaults, given in told]
-        places = np.empty(len(keys), np.int64)
-        for row, key in enumerate(keys):
-            place = place_of(key)
-            places[row] = place if place is not None else known.setdefault(key, self._judged(*told[row]))
-        unknown = _times(self._unknown, places[places >= 0]) if any(self._unknown) else Counter()
+        fresh = {key: row for row, key in enumerate(keys) if key not in known}
+        if fresh:
+            self._judge(list(fresh), [told[row] for row in fresh.values()])
+        places = np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
+        ranks, counts = np.unique(-1 - places[places < 0], return_counts=True)
         return Placed(
-            places,
+            np.maximum(places, -1),
             pl.DataFrame(self._cells, schema=dict.fromkeys(self._texts, pl.String()), orient="row"),
-            refused_of(places),
-            unknown,
+            Counter({_REASONS[rank]: count for rank, count in zip(ranks.tolist(), counts.tolist(), strict=True)}),
+            sum((self._undeclared[key] for key in keys if key in self._undeclared), Counter()),
         )
 
-    def _judged(self, defaults: Defaults, given: dict[str, Any]) -> int:
-        """The place of a combination that is new, below 0 where a value of it is not allowed: `_REASONS` says why."""
-        values = {**defaults.values, **given}
+    def _judge(self, keys: list[tuple[object, ...]], told: list[tuple[Defaults, dict[str, Any]]]) -> None:
+        """Gives each combination its place; below zero the reason that refuses it, the first that its values break."""
+        cells = [self._cell({**defaults.values, **given}) for defaults, given in told]
+        broken = [
+            _reasons(name, text, column)
+            for (name, text), column in zip(self._texts.items(), zip(*cells, strict=True), strict=True)
+        ]
+        for key, cell, (defaults, given), reasons in zip(keys, cells, told, zip(*broken, strict=True), strict=True):
+            rank = min((_REASONS.index(reason) for reason in reasons if reason), default=None)
+            self._place_of[key] = len(self._cells) if rank is None else -1 - rank
+            if rank is None:
+                self._cells.append(cell)
+            if undeclared := [name for name in (*defaults.values, *given) if name not in self._known_names]:
+                self._undeclared[key] = Counter(map(reason_of_name, undeclared))
+
+    def _cell(self, values: dict[str, Any]) -> tuple[Any, ...]:
         if self._pseudonym is not None and isinstance(tenant := values.get("tenant"), str):
             values["tenant"] = tenant if is_allowed("tenant", tenant) else self._pseudonym(tenant)
-        cell = tuple(values.get(name, text.unsaid) for name, text in self._texts.items())
-        wrong = {_refusal(name, text, value) for (name, text), value in zip(self._texts.items(), cell, strict=True)}
-        if wrong != {None}:
-            return max(place for place, reason in _REASONS.items() if reason in wrong)  # The first in order.
-        self._cells.append(cell)
-        self._unknown.append(Counter(_dropped(name) for name in values if name not in self._known_names))
-        return len(self._cells) - 1
+        return tuple(values.get(name, text.unsaid) for name, text in self._texts.items())
 
     def forget(self) -> None:
         """Judges all combinations anew: keys of tenants may have changed."""
         self._place_of: dict[tuple[object, ...], int] = {}
         self._cells: list[tuple[Any, ...]] = []
-        self._unknown: list[Counter[Refusal]] = []
+        self._undeclared: dict[tuple[object, ...], Counter[Refusal]] = {}
 
 
 def _text(kind: str, name: str, host: str) -> Text:
     if name in DIMENSIONS:
         unsaid = GENERALISED if DIMENSIONS[name].is_identifying else None
         return Text(re.compile(DIMENSIONS[name].full_pattern), unsaid)
-    if name == "host":
+    if name == HOST:
         return Text(re.compile(SLUG), host)
     vocabulary = next(key.vocabulary for key in FAMILIES[kind].keys if key.name == name)
     return Text(re.compile("|".join(map(re.escape, vocabulary))), None)
 
 
-def _refusal(name: str, text: Text, value: object) -> Refusal | None:
-    """Why a value may not stand in a column of text, if so; it is looked at once for each combination."""
-    if not isinstance(value, str):
-        return Refusal.OUTSIDE_VOCABULARY
-    private = reasons_in(name, [value]) if name in DIMENSIONS or name == HOST else {}
-    return private.get(value) or (None if text.allowed.fullmatch(value) else Refusal.OUTSIDE_VOCABULARY)
-
-
-def _dropped(name: object) -> Refusal:
-    return Refusal.CONTENT_FIELD if is_content_field(str(name)) else Refusal.UNKNOWN_FIELD
-
-
-def _times(unknown: list[Counter[Refusal]], places: NDArray[np.int64]) -> Counter[Refusal]:
-    """What was dropped of all rows, each of which is one of the combinations."""
-    total: Counter[Refusal] = Counter()
-    for place, times in enumerate(np.bincount(places, minlength=len(unknown)).tolist()):
-        for reason, count in unknown[place].items():
-            total[reason] += count * times
-    return total
+def _reasons(name: str, text: Text, values: tuple[Any, ...]) -> list[Refusal | None]:
+    """Why each value may not stand in this column; none where it may."""
+    distinct = {value for value in values if isinstance(value, str)}
+    private = reasons_in(name, distinct) if name in DIMENSIONS or name == HOST else {}
+    outside = {value: Refusal.OUTSIDE_VOCABULARY for value in distinct if not text.allowed.fullmatch(value)}
+    reasons = outside | private
+    return [reasons.get(value) if isinstance(value, str) else Refusal.OUTSIDE_VOCABULARY for value in values]

@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observations import LATENCIES, TURN_COLUMNS, TURN_DIMENSIONS
-from producers.recorder.cells import Cells
+from producers.recorder.cells import Cells, reason_of_name
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys
 from producers.recorder.turns import HEAD, STEP, TAIL
@@ -38,8 +38,8 @@ _LARGEST = np.array([LATENCY_S_MAX if name in LATENCIES.values() else VALUE_MAX 
 _KNOWN_OF_EVERY_TURN = {"is_error", "is_abandoned", "is_cancelled"}
 """False where nobody says otherwise; other outcomes are unknown then, and amounts are none."""
 
-_UNKNOWN, _MALFORMED, _NOTHING = -1, -2, -3
-"""Codes of what is no fact: of no such name, no number, told as `None`."""
+_UNKNOWN, _MALFORMED, _NOTHING, _CONTENT = -1, -2, -3, -4
+"""Codes of what is no fact: of no such name, no number, told as `None`, and of a name that holds content."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -99,10 +99,18 @@ def _sound_values(rows: list[list[Any]]) -> tuple[NDArray[np.int64], Floats, Cou
     codes = np.fromiter(map(_CODES.get, flat[::STEP], repeat(_UNKNOWN)), np.int64, len(flat) // STEP)
     begins, ends = _numbers(flat[1::STEP], codes), _numbers(flat[2::STEP], codes)
     codes[np.fromiter((each is None for each in flat[2::STEP]), np.bool_, len(codes))] = _NOTHING
+    _name_content(codes, flat[::STEP])
     values = ends - begins
     is_sound, lost = _judged(codes, values, is_timed=begins > 0)
     lost[Refusal.TOO_LARGE] += sum(len(row) - TAIL - end for row in rows if len(row) - TAIL > end) // STEP
     return (np.repeat(np.arange(len(rows)), counts) * len(FACTS) + codes)[is_sound], values[is_sound], lost
+
+
+def _name_content(codes: NDArray[np.int64], names: list[Any]) -> None:
+    """Tells the names that hold content from those that are merely unknown."""
+    for at in np.flatnonzero(codes == _UNKNOWN).tolist():
+        if reason_of_name(names[at]) is Refusal.CONTENT_FIELD:
+            codes[at] = _CONTENT
 
 
 def _judged(codes: NDArray[np.int64], values: Floats, is_timed: Flags) -> tuple[Flags, Counter[Refusal]]:
@@ -112,6 +120,7 @@ def _judged(codes: NDArray[np.int64], values: Floats, is_timed: Flags) -> tuple[
     is_large = values > _LARGEST[codes]
     lost = {
         Refusal.MALFORMED: codes == _MALFORMED,
+        Refusal.CONTENT_FIELD: codes == _CONTENT,
         Refusal.UNKNOWN_FIELD: codes == _UNKNOWN,
         Refusal.NOT_FINITE: is_known & ~is_finite,
         Refusal.CLOCK_BACKWARDS: is_judged & is_negative & is_timed,
@@ -128,7 +137,7 @@ def _numbers(values: list[Any], codes: NDArray[np.int64]) -> Floats:
         return np.array(values, np.float64)
     except (TypeError, ValueError, OverflowError):
         is_number = np.fromiter((each is None or isinstance(each, int | float) for each in values), np.bool_)
-        codes[~is_number] = _MALFORMED
+        codes[~is_number & (codes >= 0)] = _MALFORMED
         return np.fromiter((_float(each) for each in values), np.float64, len(values))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 import pytest
 
 from producers.collector import Collector
 from producers.duplex import sift_duplex
 from producers.observation_batches import KINDS
+from tests.producers.worlds import rows_of
 from tests.recorder.hosts import START_S, FakeCollector, Host
 
 START_MS = int(START_S * 1_000)
@@ -43,8 +45,9 @@ def test_a_collector_counts_the_streams_that_a_recorder_tells_it_of(host: Host) 
     host.cycle()
     regional = Collector("c", "eu-west-1", 1, START_MS)
     regional.observe_streams(host.collector.rows("streams"))
-    assert list(regional.close(START_MS + 20_000))
-    assert len(regional.open_streams) == 1
+    told = rows_of(regional.close(START_MS // 10_000 * 10_000 + 20_000), "streams")
+    assert (told["starts"].sum(), told["ends"].sum()) == (2, 1)
+    assert told.filter(pl.col("window_start_ms") > START_MS)["active_at_start"].sum() == 1
 
 
 @pytest.mark.parametrize(
