@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from producers.key_ring_file import RingOnDisk, create
 from producers.recorder.sessions import Hashes, SessionHashes, chosen, seed_of
 from schemas.failures import BadInput
-from tests.recorder.hosts import KEY, FakeCollector, Host
+from tests.recorder.hosts import KEY, FakeCollector, HeldClock, Host
 
 THREE = ("http://a:9465", "http://b:9465", "http://c:9465")
 
@@ -93,6 +95,20 @@ def test_keys_of_others_number_sessions_and_name_tenants_and_may_change_on_the_h
     assert changed != first
     assert told["session"].n_unique() == 2
     assert "Acme" not in str(told.to_dicts())
+
+
+def test_the_regions_ring_numbers_sessions_and_names_tenants(tmp_path: Path) -> None:
+    """As every other producer of the region does."""
+    path, time = tmp_path / "ring", HeldClock()
+    create(path, int(time.wall_s * 1_000), tenant_kept_d=400)
+    ring = RingOnDisk(path, lambda: int(time.wall_s * 1_000))
+    host = Host(None, FakeCollector(), time, keys=ring)
+    with host.turn("call-1", tenant="Acme Inc."):
+        pass
+    host.cycle()
+    (told,) = host.collector.rows().to_dicts()
+    assert told["session"] == ring.of(["call-1"])[0]
+    assert told["tenant"] == ring.pseudonym("Acme Inc.")
 
 
 def test_without_such_keys_the_name_of_a_tenant_is_refused() -> None:
