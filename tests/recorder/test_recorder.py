@@ -54,13 +54,13 @@ def test_a_collector_that_is_away_and_comes_back_has_everything_once_and_in_orde
     served, port = Served(), free_port()
     with recorder(f"http://127.0.0.1:{port}", tmp_path) as under_test:
         turns(under_test, 10)
-        until(lambda: len(list(tmp_path.glob("*/*.batch"))) == 1)
+        until(lambda: _spooled_rows(tmp_path) == 10)
         turns(under_test, 10)
-        until(lambda: len(list(tmp_path.glob("*/*.batch"))) == 2)
+        until(lambda: _spooled_rows(tmp_path) == 20)
         with serving(served, port):
             until(lambda: under_test.totals().get("turns_taken") == 20)
         turns(under_test, 10)
-        until(lambda: len(list(tmp_path.glob("*/*.batch"))) == 1)
+        until(lambda: _spooled_rows(tmp_path) == 10)
         with serving(served, port):
             until(lambda: under_test.totals().get("turns_taken") == 30)
     numbers = [known[4] for known in served.collector.taken]
@@ -110,7 +110,6 @@ def test_what_a_process_that_was_killed_had_spooled_is_sent_by_the_next(tmp_path
     port = free_port()
     process = started(f"http://127.0.0.1:{port}", tmp_path, "killed")
     try:
-        until(lambda: len(list(tmp_path.glob("*/*.batch"))) >= 1)
         assert process.stdout is not None
         assert process.stdout.readline() == "recorded\n"
         until(lambda: _spooled_rows(tmp_path) == 25)
@@ -145,7 +144,7 @@ def test_close_keeps_its_deadline_and_leaves_the_rest_on_disk(tmp_path: Path) ->
         turns(under_test, 5)
         began = time.monotonic()
         under_test.close(deadline_s=0.3)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 3.5, "less than the 5 s that an answer may take"
     assert _spooled_rows(tmp_path) == 5
 
 
@@ -264,6 +263,6 @@ def test_two_recorders_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def _spooled_rows(root: Path) -> int:
     rows = 0
-    for path in root.glob("*/*.batch"):
+    for path in list(root.glob("*/*.batch")):
         rows += json.loads(path.read_bytes().partition(b"\n")[0])["rows"]
     return rows
