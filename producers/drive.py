@@ -48,8 +48,6 @@ class Progress:
     frames: Counter[str] = field(default_factory=Counter)
     """By family."""
     held_turns: int = 0
-    uncollected: Counter[str] = field(default_factory=Counter)
-    """Observations of kinds that collectors do not take in, by kind."""
 
     def add(self, frames: Iterable[Frame]) -> None:
         for frame in frames:
@@ -90,7 +88,6 @@ async def drive(
         silent = chunk.silent
         first_ms = chunk.start_ms if first_ms is None else first_ms
         frames = await asyncio.to_thread(_collected, chunk, collectors)
-        progress.uncollected.update({kind: sum(map(len, rows.values())) for kind, rows in chunk.others.items()})
         await clock.sleep_until(began_ms + int((chunk.end_ms - first_ms) / speed))
         await _out(frames, transport, progress, on_progress, chunk.end_ms, sum(map(len, chunk.turns.values())))
     alive = [collector for name, collector in collectors.items() if name not in silent]
@@ -108,12 +105,9 @@ def _collected(chunk: Chunk, collectors: Mapping[str, Collector]) -> list[Frame]
     for producer, collector in collectors.items():
         if producer in chunk.silent:
             continue
-        if producer in chunk.turns:
-            collector.observe_turns(chunk.turns[producer])
-        if producer in chunk.streams:
-            collector.observe_streams(chunk.streams[producer])
-        if producer in chunk.duplex:
-            collector.observe_duplex(chunk.duplex[producer])
+        for kind, by_producer in chunk.kinds.items():
+            if producer in by_producer:
+                collector.observe(kind, by_producer[producer])
         frames.extend(collector.close(chunk.end_ms))
     return frames
 

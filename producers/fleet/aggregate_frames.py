@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from producers.aggregate import heartbeat_rows
-from producers.collector import Frame
 from producers.fleet.aggregates import Window
+from producers.framing import Frame, Framing
 from producers.simulator import Host
 from schemas.families import FAMILIES, HEARTBEATS, STREAMS, TURNS, Family
-from schemas.frames import ARROW, FRAME_ROWS_MAX, FrameHeader, encode
-from schemas.rows import arrow_schema
-
-FRAME_ROWS = min(FRAME_ROWS_MAX, 4_000)
-"""So few that no payload comes near the largest one."""
 
 
 @dataclass(slots=True)
@@ -26,7 +20,10 @@ class AggregateSender:
 
     host: Host
     incarnation: int
-    _sequences: Counter[str] = field(init=False, default_factory=Counter)
+    _framing: Framing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._framing = Framing(self.host.producer, self.incarnation)
 
     def frames(self, window: Window) -> Iterator[Frame]:
         """The window's frames, ended by its heartbeat; none while the collector is dead."""
@@ -37,19 +34,10 @@ class AggregateSender:
             mine = rows.filter(producer=self.host.producer) if len(rows) else rows
             if len(mine):
                 reports[name] |= {"rows_sent": len(mine), "observations_seen": _observations(FAMILIES[name], mine)}
-                yield from self._framed(FAMILIES[name], window.start_ms, mine)
-        yield from self._framed(HEARTBEATS, window.start_ms, heartbeat_rows(self.host.region, reports))
-
-    def _framed(self, family: Family, window_start_ms: int, rows: pl.DataFrame) -> Iterator[Frame]:
-        schema = arrow_schema(family)
-        absent = [pl.lit(None, pl.String).alias(name) for name in family.dimensions if name not in rows.columns]
-        table = rows.with_columns(absent).select(schema.names).to_arrow().cast(schema)
-        for offset in range(0, len(table), FRAME_ROWS):
-            part, sequence = table.slice(offset, FRAME_ROWS), self._sequences[family.name]
-            producer, partition = self.host.producer, family.partition("operational")
-            header = FrameHeader(family, partition, producer, self.incarnation, sequence, window_start_ms, ARROW)
-            self._sequences[family.name] += 1
-            yield Frame(header, *encode(header, part), len(part))
+                family = FAMILIES[name]
+                yield from self._framing.frames(family, family.partition("operational"), window.start_ms, mine)
+        rows = heartbeat_rows(self.host.region, reports)
+        yield from self._framing.frames(HEARTBEATS, HEARTBEATS.partitions[0], window.start_ms, rows)
 
 
 def _observations(family: Family, rows: pl.DataFrame) -> int:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from producers.collector import Frame
@@ -13,7 +14,8 @@ from producers.drive import Progress
 from producers.fleet.choice import chosen
 from producers.simulation import planned, simulate_aggregates_into, simulate_into
 from schemas.failures import BadInput
-from tests.producers.fleets import START_MS, small
+from tests.producers.fleets import START_MS, at_once, small
+from tests.producers.worlds import rows_of
 from turnwatch.traffic_in import list_scenarios
 
 
@@ -57,6 +59,24 @@ async def test_a_plan_tells_its_truth_and_both_ways_send_frames_of_every_window(
         assert progress.turns > 0 and progress.event_ms == plan.start_ms + 60_000
         starts = {frame.header.window_start_ms for frame in kept.frames if frame.header.family.name == "turns"}
         assert {plan.start_ms + step * 10_000 for step in range(6)} <= starts
+
+
+async def test_collectors_take_in_every_kind_and_refuse_nothing() -> None:
+    kept = Kept()
+    await simulate_into(
+        planned(small("quiet_month", calls=60), 7, 1_000.0, 60, START_MS), kept, lambda progress: None, Instant()
+    )
+    said = rows_of(kept.frames, "heartbeats").group_by("reported_family").agg(pl.col("^observations_.*$").sum())
+    seen = dict(zip(said["reported_family"], said["observations_seen"], strict=True))
+    assert said["observations_dropped"].sum() == 0
+    assert all(seen[family] > 0 for family in ("turns", "streams", "duplex", "queues", "quality", "costs", "releases"))
+
+
+async def test_a_dead_regions_collectors_are_silent_to_the_end() -> None:
+    kept = Kept()
+    scenario = at_once(small("dead_region", calls=60, regions=("eu-west-1", "us-east-1")))
+    await simulate_into(planned(scenario, 7, 1_000.0, 60, START_MS), kept, lambda progress: None, Instant())
+    assert {frame.header.producer for frame in kept.frames} == {"us-east-1-collector-0"}
 
 
 async def test_a_scenario_in_closed_form_is_not_drawn_directly() -> None:
