@@ -8,6 +8,7 @@ from typing import Any
 
 from producers.collector import Collector
 from producers.drive import Clock, OnProgress, Progress, WallClock, drive, start_ms_of
+from producers.fleet.aggregate_classes import refuse_overlays
 from producers.fleet.aggregate_frames import AggregateSender
 from producers.fleet.aggregates import draw_windows
 from producers.fleet.choice import AnyScenario, chunks_of, hosts_of, truth_document
@@ -61,6 +62,14 @@ async def simulate(
         return await simulate_into(plan, transport, on_progress, clock or WallClock(), content_type)
 
 
+def drawable(scenario: AnyScenario) -> ScenarioFile:
+    """The scenario, where its aggregates can be drawn directly as far as its file tells. Raises BadInput."""
+    if not isinstance(scenario, ScenarioFile):
+        raise BadInput(f"Scenario {scenario.name!r} is simulated turn by turn only: leave --aggregates out.")
+    refuse_overlays(scenario.events)
+    return scenario
+
+
 async def simulate_aggregates(
     plan: Plan, address: KafkaAddress, on_progress: OnProgress = lambda progress: None, clock: Clock | None = None
 ) -> Progress:
@@ -71,11 +80,10 @@ async def simulate_aggregates(
 
 async def simulate_aggregates_into(plan: Plan, transport: Transport, on_progress: OnProgress, clock: Clock) -> Progress:
     """The same, into any transport and by any clock. Raises BadInput where the scenario has what cannot be drawn."""
-    if not isinstance(plan.scenario, ScenarioFile):
-        raise BadInput(f"Scenario {plan.scenario.name!r} is simulated turn by turn only: leave --aggregates out.")
+    scenario = drawable(plan.scenario)
     progress, began_ms = Progress(), clock.now_ms()
     senders = [AggregateSender(host, began_ms) for host in hosts_of(plan.scenario)]
-    for window in draw_windows(plan.scenario, plan.seed, plan.start_ms, plan.duration_ms):
+    for window in draw_windows(scenario, plan.seed, plan.start_ms, plan.duration_ms):
         frames = await asyncio.to_thread(
             lambda drawn: [frame for each in senders for frame in each.frames(drawn)], window
         )

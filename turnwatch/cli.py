@@ -95,7 +95,9 @@ def simulate(
     minutes: Annotated[
         float | None,
         typer.Option(
-            min=0.1, max=MINUTES_MAX, help="Length in event time; the scenario's own unless given, endless for quiet."
+            min=0.1,
+            max=MINUTES_MAX,
+            help="Length in event time; the scenario's own unless given, endless for quiet and canary.",
         ),
     ] = None,
     speed: Speed = 1.0,

@@ -45,6 +45,8 @@ def run_simulation(
     name: str, minutes: float | None, speed: float, seed: int, truth: Path | None = None, aggregates: bool = False
 ) -> int:
     scenario = chosen(name)
+    if aggregates:
+        simulation.drawable(scenario)  # What cannot be drawn is told before anything starts.
     simulate = simulation.simulate_aggregates if aggregates else simulation.simulate
     duration_s = round((minutes or minutes_of(scenario) or ENDLESS_MINUTES) * 60)
 

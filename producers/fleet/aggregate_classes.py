@@ -6,7 +6,7 @@ them, and in the network's time by their connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -99,7 +99,7 @@ class Classes:
     def groups(self, cells: tuple[Cell, ...], turns: Counts, begin_ms: int) -> Iterator[GroupWindow]:
         """Every group that has turns in the window; `turns` by cell and class of callers. Raises BadInput."""
         in_force = self.outlook.in_force(begin_ms)
-        _refuse_overlays(in_force)
+        refuse_overlays(in_force.events)
         places: dict[Group, list[int]] = {}
         for place, cell in enumerate(cells):
             places.setdefault(cell.group, []).append(place)
@@ -188,8 +188,9 @@ def _reaches(event: Event, group: Group, route: str) -> bool:
     return is_there(event, region=region, pool=pool, bundle=bundle, route=route)
 
 
-def _refuse_overlays(in_force: InForce) -> None:
-    for event in in_force.events:
+def refuse_overlays(events: Iterable[Event]) -> None:
+    """Raises BadInput where one of the events puts calls or work on the fleet besides the usual ones."""
+    for event in events:
         if isinstance(event.does, SyntheticVoice | BatchWork):
             raise BadInput(
                 f"What event {event.what!r} puts on the fleet cannot be drawn directly. Simulate this scenario without "

@@ -16,7 +16,7 @@ from producers.simulation import planned, simulate_aggregates_into, simulate_int
 from schemas.failures import BadInput
 from tests.producers.fleets import START_MS, at_once, small
 from tests.producers.worlds import rows_of
-from turnwatch.traffic_in import list_scenarios
+from turnwatch.traffic_in import list_scenarios, run_simulation
 
 
 class Kept:
@@ -79,10 +79,12 @@ async def test_a_dead_regions_collectors_are_silent_to_the_end() -> None:
     assert {frame.header.producer for frame in kept.frames} == {"us-east-1-collector-0"}
 
 
-async def test_a_scenario_in_closed_form_is_not_drawn_directly() -> None:
-    plan = planned(chosen("quiet"), 7, 1_000.0, 60, START_MS)
-    with pytest.raises(BadInput, match="leave --aggregates out"):
-        await simulate_aggregates_into(plan, Kept(), lambda progress: None, Instant())
+@pytest.mark.parametrize(
+    ("name", "said"), [("quiet", "leave --aggregates out"), ("abuse_burst", "without --aggregates")]
+)
+def test_what_is_not_drawn_directly_is_told_before_anything_starts(name: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        run_simulation(name, 1.0, 1.0, 7, aggregates=True)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
