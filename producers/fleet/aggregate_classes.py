@@ -17,21 +17,13 @@ from numpy.typing import NDArray
 from producers.fleet.bins import Bins, bins_of
 from producers.fleet.caller_classes import CallerClass, caller_classes, is_narrowed
 from producers.fleet.cells import Cell
+from producers.fleet.effects import Attempts, BatchWork, Prompts, Stale, SyntheticVoice
+from producers.fleet.effects import Servers as MoreServers
 from producers.fleet.expected import has
 from producers.fleet.fleet_file import Fleet
 from producers.fleet.outlook import Outlook, TurnClass
 from producers.fleet.pool_servers import Group, Servers, mean_service_ms, planned_servers
-from producers.fleet.scenario_file import (
-    Attempts,
-    BatchWork,
-    Event,
-    Prompts,
-    Stale,
-    SyntheticVoice,
-)
-from producers.fleet.scenario_file import (
-    Servers as MoreServers,
-)
+from producers.fleet.scenario_file import Event
 from producers.fleet.timeline import STEP_MS, InForce, is_there
 from producers.fleet.turns import prompt_tokens
 from producers.fleet.waits import waits_of

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from producers.fleet.calibration import load_calibration
 from producers.fleet.crowd import Codes, Crowd, bundle_shares
 from producers.fleet.demand import day_factor
-from producers.fleet.scenario_file import BatchWork, ScenarioFile, SyntheticVoice
+from producers.fleet.effects import BatchWork, SyntheticVoice
+from producers.fleet.scenario_file import ScenarioFile
 from producers.fleet.timeline import MINUTE_MS, STEP_MS, InForce
 
 CALL = np.dtype(

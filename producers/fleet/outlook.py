@@ -27,11 +27,12 @@ from producers.fleet.densities import (
     observed,
     total,
 )
+from producers.fleet.effects import Attempts, Prompts, SlowStage, SlowTail
 from producers.fleet.engine_load import LlmEngine, llm_engine
 from producers.fleet.finished import AFTER_AUDIO
 from producers.fleet.fleet_file import DRAWN_STAGES, Fleet
 from producers.fleet.pool_servers import Group
-from producers.fleet.scenario_file import Attempts, Event, Prompts, ScenarioFile, SlowStage, SlowTail
+from producers.fleet.scenario_file import Event, ScenarioFile
 from producers.fleet.timeline import MINUTE_MS, InForce, is_there
 from producers.fleet.turns import AUDIO_STAGES, TOKENS_OUT_SHAPE, fleet_noise, prompt_tokens
 from schemas.families import PARTS

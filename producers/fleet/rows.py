@@ -14,9 +14,6 @@ from producers.fleet.crowd import Crowd
 
 Values = Mapping[str, "NDArray[Any] | pl.Series"]
 
-AUDIO_DIMENSIONS = ("accent", "noise_class", "codec", "voice", "vad_state")
-"""Dimensions that only calls with audio have a value of that says something."""
-
 
 def producer_of(region: str, number: int) -> str:
     """The collector of that number in the region."""

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producers.fleet.crowd import Crowd
-from producers.fleet.scenario_file import (
+from producers.fleet.effects import (
     Attempts,
     BatchWork,
     Calls,
-    Event,
     Prompts,
-    ScenarioFile,
     Servers,
     SlowStage,
     SlowTail,
@@ -24,6 +22,7 @@ from producers.fleet.scenario_file import (
     SyntheticVoice,
     WordErrors,
 )
+from producers.fleet.scenario_file import Event, ScenarioFile
 
 STEP_MS = 10_000
 MINUTE_MS = 60_000

@@ -12,16 +12,11 @@ from typing import Any
 import numpy as np
 
 from producers.fleet.cost_outlook import cost_at
-from producers.fleet.expected import Expected, expected
-from producers.fleet.labels import ERROR_SHARE_MAX, error_shares
-from producers.fleet.outlook import Outlook
-from producers.fleet.scenario_file import (
+from producers.fleet.effects import (
     Attempts,
     BatchWork,
     Calls,
-    Event,
     Prompts,
-    ScenarioFile,
     Servers,
     SlowStage,
     SlowTail,
@@ -29,6 +24,10 @@ from producers.fleet.scenario_file import (
     SyntheticVoice,
     WordErrors,
 )
+from producers.fleet.expected import Expected, expected
+from producers.fleet.labels import ERROR_SHARE_MAX, error_shares
+from producers.fleet.outlook import Outlook
+from producers.fleet.scenario_file import Event, ScenarioFile
 from producers.fleet.slice_share import slice_turns_per_s
 from producers.fleet.timeline import span_ms
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from producers.fleet.calibration import load_calibration
 from producers.fleet.calls import Calls_
 from producers.fleet.crowd import Crowd
+from producers.fleet.effects import SlowTail
 from producers.fleet.engine_load import llm_engine
 from producers.fleet.fleet_file import DRAWN_STAGES, Fleet
-from producers.fleet.scenario_file import SlowTail
 from producers.fleet.table import Columns, Table
 from producers.fleet.timeline import STEP_MS, InForce
 
