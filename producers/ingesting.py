@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from producers.collector import Collector, Frame
+from producers.collector import WINDOW_MS, Collector, Frame
 from producers.drive import Clock
 from producers.kinds import KINDS
 from producers.observation_lines import ObservationLines, Tidings
@@ -50,25 +50,32 @@ class Ingestion:
         self._lines, self._kind = lines, lines.kind or KIND_UNKNOWN
         self._collector: Collector | None = None
         self._newest_ms = 0
+        self._noted: Counter[Refusal] = Counter()
         self.ingested = Ingested(lines.tidings)
 
     def take(self, lines: list[bytes]) -> Iterator[Frame]:
         """Observes the next lines; yields the frames of windows that are over with them."""
-        refused = self.ingested.tidings.refused.copy()
         tables = [(kind, self._timely(kind, rows)) for kind, rows in self._lines.read(lines)]
+        if self._collector is None and not self._is_live and not any(len(rows) for _, rows in tables):
+            return  # Nobody knows yet when event time begins.
         collector = self._begun(tables)
         for kind, rows in tables:
             collector.observe(kind, rows)
-        self._note_refused(collector, self.ingested.tidings.refused - refused)
+        self._note_refused(collector)
         yield from self._counted(collector.close(self._watermark_ms()))
 
-    async def finish(self) -> AsyncIterator[Frame]:
-        """Yields the frames of all that is left, to the end of its minute, which is waited for if it is not over."""
+    async def finish(self, is_hurried: bool = False) -> AsyncIterator[Frame]:
+        """Yields the frames of all that is left, to the end of its minute, which is waited for if it is not over.
+
+        In a hurry nothing is waited for: then windows of ten seconds are told, and longer ones that are not over are not.
+        """
         if self._collector is None:
             return
-        end_ms = -(-(self._newest_ms + 1) // MINUTE_MS) * MINUTE_MS
-        await self._clock.sleep_until(end_ms)
-        for frame in self._counted(self._collector.flush(end_ms)):
+        width_ms = WINDOW_MS if is_hurried else MINUTE_MS
+        end_ms = -(-(self._newest_ms + 1) // width_ms) * width_ms
+        if not is_hurried:
+            await self._clock.sleep_until(end_ms)
+        for frame in self._counted(self._collector.close(end_ms)):
             yield frame
         self.ingested.held_turns = self._collector.held_turns
 
@@ -91,7 +98,9 @@ class Ingestion:
             self._collector = Collector(self._producer, self._region, incarnation=now_ms, opens_at_ms=begins_ms)
         return self._collector
 
-    def _note_refused(self, collector: Collector, news: Counter[Refusal]) -> None:
+    def _note_refused(self, collector: Collector) -> None:
+        news = self.ingested.tidings.refused - self._noted
+        self._noted = self.ingested.tidings.refused.copy()
         by_reason = tuple((reason, news[reason]) for reason in Refusal if news[reason])
         collector.note_dropped(self._kind, news.total())
         collector.note_refused(self._kind, DIMENSIONS["pool"].vocabulary[0], Refused(by_reason))
@@ -106,11 +115,17 @@ class Ingestion:
             yield frame
 
 
-async def ingest(ingestion: Ingestion, chunks: AsyncIterator[list[bytes]], transport: Transport) -> Ingested:
-    """Ingests every chunk of lines; an empty one is a moment that has passed. Kafka has all frames when this returns."""
+async def ingest(
+    ingestion: Ingestion, chunks: AsyncIterator[list[bytes]], transport: Transport, stop: asyncio.Event | None = None
+) -> Ingested:
+    """Ingests every chunk of lines; an empty one is a moment that has passed. Kafka has all frames when this returns.
+
+    `stop` says that the chunks ended because somebody wants to be gone.
+    """
     async for lines in chunks:
         await transport.send(await asyncio.to_thread(_frames, ingestion, lines))
-    await transport.send([frame async for frame in ingestion.finish()])
+    is_hurried = stop is not None and stop.is_set()
+    await transport.send([frame async for frame in ingestion.finish(is_hurried)])
     return ingestion.ingested
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import signal
 import sys
 from collections.abc import AsyncIterator
-from io import BufferedReader
-from pathlib import Path
+from concurrent.futures import CancelledError
+from io import FileIO
+from threading import Thread
 
 from producers.drive import WallClock
 from producers.ingesting import Ingested, Ingestion, ingest
@@ -17,13 +19,15 @@ from producers.observation_lines import COLUMNS, ObservationLines
 from producers.transport import KafkaTransport
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
+from schemas.kafka import KafkaAddress
 from schemas.refusals import MEANINGS
 from turnwatch.places import kafka
 from turnwatch.settings import load
 
 REFUSED = 1
 MOMENT_S = 1.0
-"""A live pipe that is quiet for so long lets windows end."""
+"""A pipe that is quiet for so long lets windows end."""
+CHUNKS_AHEAD = 4
 
 
 def run_ingest(source: str, kind: str | None, producer: str, region: str, is_live: bool) -> int:
@@ -31,16 +35,17 @@ def run_ingest(source: str, kind: str | None, producer: str, region: str, is_liv
     _require(kind, producer, region)
     address = kafka(load())
     ingestion = Ingestion(producer, region, ObservationLines(secrets.token_bytes(32), kind), WallClock(), is_live)
+    with _opened(source) as stream:
+        return _told(asyncio.run(_all_of(stream, ingestion, address)))
 
-    async def all_of_it() -> Ingested:
-        with _opened(source) as stream:
-            async with KafkaTransport(address) as transport:
-                return await ingest(ingestion, _chunks(stream, is_live), transport)
 
-    try:
-        return _told(asyncio.run(all_of_it()))
-    except KeyboardInterrupt:
-        return _told(ingestion.ingested)
+async def _all_of(stream: FileIO, ingestion: Ingestion, address: KafkaAddress) -> Ingested:
+    """Until the stream ends, or somebody asks for the end."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with KafkaTransport(address) as transport:
+        return await ingest(ingestion, _chunks(stream, stop), transport, stop)
 
 
 def _require(kind: str | None, producer: str, region: str) -> None:
@@ -52,27 +57,40 @@ def _require(kind: str | None, producer: str, region: str) -> None:
         raise BadInput("--region has to be a region of the contract, such as eu-west-1.")
 
 
-def _opened(source: str) -> BufferedReader:
+def _opened(source: str) -> FileIO:
+    """Without a buffer: a read returns what there is."""
     try:
-        return open(0, "rb", closefd=False) if source == "-" else Path(source).open("rb")
+        return FileIO(0, closefd=False) if source == "-" else FileIO(source)
     except OSError as error:
         raise BadInput(f"{source}: {error.strerror}.") from None
 
 
-async def _chunks(stream: BufferedReader, is_live: bool) -> AsyncIterator[list[bytes]]:
-    """Lines, as many at once as there are up to a bound; of a quiet live pipe an empty list now and then."""
-    lines = Lines(stream)
-    reading = asyncio.ensure_future(asyncio.to_thread(lines.some))
-    while True:
-        done, _ = await asyncio.wait({reading}, timeout=MOMENT_S if is_live else None)
-        if not done:
-            yield []
-            continue
-        some = reading.result()
-        if some is None:
+async def _chunks(stream: FileIO, stop: asyncio.Event) -> AsyncIterator[list[bytes]]:
+    """Lines, as many at once as there are up to a bound, and an empty list now and then where none come."""
+    chunks: asyncio.Queue[list[bytes] | None] = asyncio.Queue(CHUNKS_AHEAD)
+    # A thread that waits for a pipe cannot be called back: nobody waits for this one.
+    Thread(target=_read, args=(Lines(stream), chunks, asyncio.get_running_loop()), daemon=True).start()
+    while not stop.is_set():
+        try:
+            lines = await asyncio.wait_for(chunks.get(), MOMENT_S)
+        except TimeoutError:
+            lines = []
+        if lines is None:
             return
-        yield some
-        reading = asyncio.ensure_future(asyncio.to_thread(lines.some))
+        yield lines
+
+
+def _read(lines: Lines, chunks: asyncio.Queue[list[bytes] | None], loop: asyncio.AbstractEventLoop) -> None:
+    """Puts what there is into the queue, and `None` behind the last."""
+    some: list[bytes] | None = []
+    while some is not None:
+        some = lines.some()
+        putting = chunks.put(some)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        except (RuntimeError, CancelledError):
+            putting.close()
+            return  # The loop has ended first.
 
 
 def _told(ingested: Ingested) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
-from producers.collector import Collector
+from producers.collector import WINDOW_MS, Collector
 from producers.drive import Clock
 from producers.scraping.fetching import session
 from producers.scraping.rounds import Rounds
@@ -31,6 +31,8 @@ async def scrape(config: Config, connect: Connect, clock: Clock, stop: asyncio.E
                 sending.put(rounds.closed(end_ms))
                 if background.done():
                     break  # It never ends by itself: what it failed of is told below.
+            # What was scraped for the window that is not over would be lost with this process.
+            sending.put(rounds.closed(-(-clock.now_ms() // WINDOW_MS) * WINDOW_MS))
     finally:
         sending.end()
         await background

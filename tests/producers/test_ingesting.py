@@ -85,6 +85,27 @@ async def test_a_live_pipe_ends_windows_by_the_clock() -> None:
     assert kafka.sum("turns", "turns") == 1
 
 
+async def test_a_pipe_that_is_quiet_at_first_does_not_begin_event_time() -> None:
+    _, kafka = await ingested([], [b"nope"], [turn(3_600_000)], moment_ms=1_000)
+    (operational,) = [
+        frame.header
+        for frame in kafka.frames
+        if (frame.header.family.name, frame.header.partition.name) == ("turns", "operational")
+    ]
+    beats = [frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "heartbeats"]
+    assert min(beats) == operational.window_start_ms == (NOW_MS - 3_600_000) // 10_000 * 10_000
+    assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 1
+
+
+async def test_in_a_hurry_nothing_is_waited_for_and_short_windows_are_told() -> None:
+    clock, kafka = Clock(), Kafka()
+    ingestion = Ingestion("ingest", "eu-west-1", ObservationLines(b"key"), clock, is_live=True)
+    await kafka.send(ingestion.take([turn(0)]))
+    await kafka.send([frame async for frame in ingestion.finish(is_hurried=True)])
+    assert clock.now_ms() == NOW_MS and kafka.sum("turns", "turns") == 1
+    assert max(frame.header.window_end_ms for frame in kafka.frames) <= NOW_MS + 10_000
+
+
 async def test_what_is_from_the_future_or_too_old_is_refused_here() -> None:
     """Intake would refuse whole frames for it, and others in them."""
     told, kafka = await ingested([turn(-3_600_000), turn(8 * 86_400_000), turn(60_000)])

@@ -52,11 +52,13 @@ class Story(Clock):
     def __init__(self, exporters: Exporters, stop: asyncio.Event, texts: dict[str, list[str]]) -> None:
         super().__init__(START_MS)
         self.exporters, self.stop, self.texts, self.rounds = exporters, stop, texts, 0
+        self.ends: set[int] = set()
 
     async def sleep_until(self, at_ms: int) -> None:
         await super().sleep_until(at_ms)
-        if at_ms % 10_000 == 0:
-            return  # The end of a window: nothing changes.
+        if at_ms in self.ends:
+            return  # The end of an interval: nothing changes.
+        self.ends.add(at_ms + 1_000)
         if self.rounds == max(map(len, self.texts.values())):
             self.stop.set()
             await asyncio.sleep(3_600)
@@ -66,14 +68,14 @@ class Story(Clock):
         await asyncio.sleep(0)
 
 
-async def told(texts: dict[str, list[str]], kafka: Kafka) -> None:
+async def told(texts: dict[str, list[str]], kafka: Kafka, interval_s: int = 10) -> None:
     """Scrapes a vLLM engine and the GPUs below it as they go through a story."""
     stop = asyncio.Event()
     async with serving() as exporters:
         paths = {kind: exporters.url(kind) for kind in texts}
         families = {"vllm": ("queues", "stages", "turns"), "dcgm": ("queues", "costs")}
         targets = tuple(target(kind, url=url, families=families[kind]) for kind, url in paths.items())
-        config = Config(producer="scrape-1", region="eu-west-1", timeout_s=1.0, targets=targets)
+        config = Config(producer="scrape-1", region="eu-west-1", timeout_s=1.0, interval_s=interval_s, targets=targets)
         await scrape(config, kafka.connect, Story(exporters, stop, texts), stop, ScrapeMetrics(CollectorRegistry()))
 
 
@@ -104,6 +106,13 @@ async def test_growth_is_that_of_depth_from_window_to_window() -> None:
     await told({"vllm": [shows.vllm(waiting=depth) for depth in (5, 30, 80)]}, kafka)
     grown = kafka.rows("queues").select("depth_from", "depth_to").rows()
     assert grown == [(0, 0), (5, 30), (30, 80)]
+
+
+async def test_a_window_that_is_not_over_when_the_scraper_stops_is_told() -> None:
+    kafka = Kafka()
+    await told({"vllm": [served(10), served(17)]}, kafka, interval_s=3)
+    assert kafka.rows("queues")["served"].sum() == 7
+    assert {frame.header.window_start_ms for frame in kafka.frames} == {1_700_000_000_000}
 
 
 async def test_frames_that_kafka_did_not_take_are_sent_again_under_their_numbers() -> None:
