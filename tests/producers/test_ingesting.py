@@ -58,18 +58,18 @@ async def ingested(*chunks: list[bytes], is_live: bool = False, moment_ms: int =
 
 
 async def test_every_sound_line_counts_once_in_any_order() -> None:
-    lines = [turn(before_now_ms=900_000 - 7_919 * (place * 37 % 100), session=place) for place in range(100)]
+    lines = [turn(before_now_ms=300_000 - 2_413 * (place * 37 % 100), session=place) for place in range(100)]
     told, kafka = await ingested(lines[:30], lines[30:31], lines[31:])
     assert told.tidings.taken == {"turns": 100} and not +told.tidings.refused
     assert kafka.sum("turns", "turns") == 100 and kafka.sum("turns", "tokens_in") == 30_000
     assert kafka.sum("stages", "observations", stage="turn") == 100
     windows = {frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "turns"}
-    assert min(windows) >= NOW_MS - 960_000 and len(windows) > 50
+    assert min(windows) >= NOW_MS - 360_000 and len(windows) > 20
     assert sum(told.frames.values()) == len(kafka.frames)
 
 
 async def test_lines_that_are_two_minutes_out_of_order_are_not_late() -> None:
-    _, kafka = await ingested([turn(600_000)], [turn(500_000)], [turn(610_000)], [turn(100_000)])
+    _, kafka = await ingested([turn(200_000)], [turn(100_000)], [turn(210_000)], [turn(40_000)])
     of_turns = [frame.header for frame in kafka.frames if frame.header.family.name == "turns"]
     operational = [each.window_start_ms for each in of_turns if each.partition.name == "operational"]
     assert operational == sorted(operational) and len(set(operational)) == 4

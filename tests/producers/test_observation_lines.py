@@ -108,8 +108,8 @@ def test_numbers_of_lines_go_on_from_chunk_to_chunk_and_empty_lines_count() -> N
 
 
 def test_only_the_first_bad_lines_are_told_and_all_are_counted() -> None:
-    _, reader = read([line(turn_ms=-1.0)] * 500)
-    assert len(reader.tidings.sentences()) == TOLD_MAX and reader.tidings.refused == {Refusal.NEGATIVE: 500}
+    _, reader = read([line(turn_ms=-1.0)] * 60)
+    assert len(reader.tidings.sentences()) == TOLD_MAX and reader.tidings.refused == {Refusal.NEGATIVE: 60}
 
 
 SECRETS = {
