@@ -733,6 +733,19 @@ def bench_simulator(
     raise typer.Exit(run_simulator(minutes, seed))
 
 
+@bench.command("privacy", epilog="Example: turnwatch bench privacy --scenario abuse_burst")
+def bench_privacy(
+    scenario: Annotated[str, typer.Option(help="Name or file of one scenario, or all.")] = "all",
+    seed: Seed = 7,
+) -> None:
+    """Share of the turns of each scenario's true slice that leave the edge as such, at 20,000 calls, next to the limit of
+    0.90. Exit 1 below the limit.
+    """
+    from turnwatch.bench.privacy import run_privacy
+
+    raise typer.Exit(run_privacy(seed, scenario))
+
+
 @bench.command("fleets", epilog="Example: turnwatch bench fleets --days 30 --slices 500 --seed 7")
 def bench_fleets(
     days: Annotated[int, typer.Option(min=1, max=95)] = 30,

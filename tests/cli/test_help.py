@@ -28,6 +28,7 @@ COMMANDS = (
     "bench detection",
     "bench fleets",
     "bench simulator",
+    "bench privacy",
     "backtest",
     "backfill",
     "burn",
