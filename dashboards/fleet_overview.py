@@ -16,7 +16,7 @@ from dashboards.panels import CALM, PAGE, SOURCE, ClickHouseTarget, Panel
 from dashboards.queries import Query
 from dashboards.queries.budgets import EXCLUSIONS_ANNOTATION
 from dashboards.queries.burn_rate import PAGES_ANNOTATION, Watched
-from dashboards.sections import budgets, burn_rate, pipeline, stage_latency, traffic
+from dashboards.sections import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
 from dashboards.variables import OVERVIEW_UID, variables
 
 TITLE = "Fleet overview and burn"
@@ -68,6 +68,7 @@ def _rows(watched: Watched) -> dict[str, list[Panel]]:
         ],
         "Pages in this range": [burn_rate.pages()],
         "Can this be trusted": [pipeline.completeness(), pipeline.age(), pipeline.producers(), pipeline.dropped()],
+        "What the edge withheld": [privacy.given_up(), privacy.withheld()],
     }
 
 

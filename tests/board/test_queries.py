@@ -13,7 +13,7 @@ import pytest
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from dashboards import render
-from dashboards.queries import budgets, burn_rate, pipeline, stage_latency, traffic
+from dashboards.queries import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
 from dashboards.queries.budgets import EXCLUSIONS_ANNOTATION
 from dashboards.queries.selection import EVERYTHING, SLICE_VARIABLES
 from dashboards.variables import OVERVIEW_UID
@@ -285,3 +285,20 @@ def test_what_producers_dropped_is_counted(boards: Boards) -> None:
     happened = pl.DataFrame(boards.world.rows["heartbeats_10s"])
     assert reported["dropped"].sum() == happened["observations_dropped"].sum() > 0
     assert reported["seen"].sum() == happened["observations_seen"].sum()
+
+
+def test_what_the_edge_withheld_is_told_by_dimension_and_reason(boards: Boards) -> None:
+    happened = pl.DataFrame(boards.world.rows["privacy_10s"]).filter(cut="pool,region")
+    told = {row["because"]: row for row in boards.rows(privacy.WITHHELD.sql).to_dicts()}
+    for because, fate in (
+        ("language", "generalised"),
+        ("language", "kept"),
+        ("language", "held"),
+        ("email", "refused"),
+    ):
+        assert told[because][fate] == happened.filter(fate=fate)["observations"].sum() > 0
+    assert 0.05 < told["language"]["generalised_share"] <= 0.1
+    assert told["email"]["generalised_share"] is None
+    shares = boards.rows(privacy.GIVEN_UP.sql)
+    assert shares["series"].unique().to_list() == ["turns language"]
+    assert shares["value"].is_between(0, 1).all()

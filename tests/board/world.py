@@ -16,7 +16,17 @@ import pyarrow as pa
 
 from schemas import exclusions, objectives
 from schemas.dimensions import DIMENSIONS
-from schemas.families import HEARTBEATS, INDICATORS, SCALE_OF_STAGE, STAGE_LATENCIES, STAGES, STREAMS, TURNS, Family
+from schemas.families import (
+    HEARTBEATS,
+    INDICATORS,
+    PRIVACY,
+    SCALE_OF_STAGE,
+    STAGE_LATENCIES,
+    STAGES,
+    STREAMS,
+    TURNS,
+    Family,
+)
 from schemas.histograms import bucket_indexes
 from schemas.slices import slice_text
 from schemas.slos import WatchedSlo
@@ -70,6 +80,7 @@ def incident(seed: int, start_ms: int, watched: tuple[WatchedSlo, ...]) -> World
             f"concurrency_{suffix}": _concurrency(turns, width_ms),
         }
         rows[f"heartbeats_{suffix}"] = _heartbeats(turns, width_ms)
+        rows[f"privacy_{suffix}"] = _privacy(turns, width_ms)
     rows["burn_windows"] = _burn_windows(turns, watched)
     rows["pages"] = _pages(watched[0], start_ms)
     rows["objectives"] = objectives.rows([each.slo for each in watched], start_ms)
@@ -216,6 +227,18 @@ def _heartbeats(turns: pl.DataFrame, width_ms: int) -> pa.Table:
     return _landed(
         f"heartbeats_{_suffix(width_ms)}", _by_cut(reported, HEARTBEATS, width_ms, ("reported_family",), sums)
     )
+
+
+def _privacy(turns: pl.DataFrame, width_ms: int) -> pa.Table:
+    """Every tenth turn loses its language, every twentieth waits for others, and every fiftieth was refused."""
+    fates = {"kept": 0.9, "generalised": 0.1, "held": 0.05, "refused": 0.02}
+    parts = []
+    for fate, share in fates.items():
+        facts = {"reported_family": "turns", "fate": fate, "because": "email" if fate == "refused" else "language"}
+        told = turns.with_columns(pl.lit(value).alias(name) for name, value in facts.items())
+        sums = [(pl.col("turns").sum() * share).cast(pl.Int64).alias("observations")]
+        parts.append(_by_cut(told, PRIVACY, width_ms, tuple(facts), sums))
+    return _landed(f"privacy_{_suffix(width_ms)}", pl.concat(parts))
 
 
 def _burn_windows(turns: pl.DataFrame, watched: tuple[WatchedSlo, ...]) -> pa.Table:

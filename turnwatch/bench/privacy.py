@@ -59,7 +59,9 @@ class Kept:
     @property
     def line(self) -> str:
         of = f"of={self.kind} observations={self.observations}" if self.kind else "of=nothing_that_identifies"
-        return f"scenario={self.scenario} slice={self.slice} {of} kept_share={self.share:.4f} limit={KEPT_SHARE_MIN:.2f}"
+        return (
+            f"scenario={self.scenario} slice={self.slice} {of} kept_share={self.share:.4f} limit={KEPT_SHARE_MIN:.2f}"
+        )
 
 
 def run_privacy(seed: int, scenario: str) -> int:
@@ -84,17 +86,17 @@ def measured(scenario: AnyScenario, seed: int) -> Iterator[Kept]:
 
 def _of_event(scenario: AnyScenario, seed: int, where: Slice, from_ms: int) -> Kept:
     text = ",".join(f"{name}={'|'.join(values)}" for name, values in where.items())
-    kind, views = _views(where)
+    kind, views = views_of(where)
     if not views:
         return Kept(scenario.name, text, None)
     width_ms = max(partition.k_window_s for _, partition in views) * 1_000
     begin_ms = -(-from_ms // width_ms) * width_ms
     chunks = chunks_of(scenario, seed, START_MS, begin_ms + width_ms - START_MS)
-    counts = [_counted(rows, where, views) for rows in _observed(chunks, kind, begin_ms).values()]
+    counts = [counted(rows, where, views) for rows in _observed(chunks, kind, begin_ms).values()]
     return Kept(scenario.name, text, kind, sum(of_slice for of_slice, _ in counts), sum(kept for _, kept in counts))
 
 
-def _views(where: Slice) -> tuple[str, list[View]]:
+def views_of(where: Slice) -> tuple[str, list[View]]:
     """The kind of observation whose partitions hold all identifying dimensions of the slice, and those partitions."""
     names = {name for name in where if DIMENSIONS[name].is_identifying}
     for kind in KINDS.values():
@@ -114,7 +116,7 @@ def _observed(chunks: Iterable[Chunk], kind: str, begin_ms: int) -> dict[str, pl
     return {producer: sifted(kind, pl.concat(rows)).sound for producer, rows in parts.items()}
 
 
-def _counted(observations: pl.DataFrame, where: Slice, views: Sequence[View]) -> tuple[int, int]:
+def counted(observations: pl.DataFrame, where: Slice, views: Sequence[View]) -> tuple[int, int]:
     """Observations of the slice, and those of them that every view releases with the dimensions that the slice names."""
     is_in = pl.all_horizontal(pl.col(name).is_in(list(values)) for name, values in where.items())
     is_kept = [_is_kept(observations, where, family, partition) for family, partition in views]
