@@ -18,7 +18,8 @@ QUALITY = Family(
     retention_fine_d=400,
     partitions=(
         PrivacyPartition("operational", ("region", "pool", "route", "bundle", "consent"), HOUR_S),
-        PrivacyPartition("speech", ("pool", "bundle", "consent", "language", "accent", "noise_class"), HOUR_S),
+        PrivacyPartition("language", ("pool", "bundle", "language"), HOUR_S),
+        PrivacyPartition("speech", ("pool", "bundle", "accent", "noise_class"), HOUR_S),
         PrivacyPartition("tenancy", ("pool", "bundle", "consent", "tenant"), HOUR_S),
         PrivacyPartition("client", ("pool", "bundle", "consent", "device_class", "client_version"), HOUR_S),
     ),
@@ -55,7 +56,7 @@ QUALITY = Family(
         Cut("operational", ("pool", "region")),
         Cut("operational", ("pool", "route")),
         Cut("operational", ("pool", "bundle")),
-        Cut("speech", ("pool", "bundle", "language")),
+        Cut("language", ("pool", "bundle", "language")),
         Cut("speech", ("pool", "bundle", "accent")),
         Cut("speech", ("pool", "bundle", "noise_class")),
         Cut("speech", ("pool", "bundle", "accent", "noise_class")),
