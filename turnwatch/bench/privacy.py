@@ -9,7 +9,7 @@ turns, but where no partition of turns has such a dimension (accents), it is of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 from rich.console import Console
@@ -79,21 +79,40 @@ def measured(scenario: AnyScenario, seed: int) -> Iterator[Kept]:
     """What each event's slice keeps in the first window after it begins."""
     minutes = minutes_of(scenario) or DEFAULT_MINUTES
     truth = truth_document(scenario, seed, START_MS, int(minutes * 60_000))
+    windows = _Windows(scenario, seed)
     for event in truth["events"]:
         if event["slice"]:
-            yield _of_event(scenario, seed, event["slice"], event["from_ms"])
+            yield _of_event(windows, event["slice"], event["from_ms"])
 
 
-def _of_event(scenario: AnyScenario, seed: int, where: Slice, from_ms: int) -> Kept:
+@dataclass(slots=True)
+class _Windows:
+    """What collectors observed, each window simulated once."""
+
+    scenario: AnyScenario
+    seed: int
+    known: dict[tuple[str, int, int], dict[str, pl.DataFrame]] = field(default_factory=dict)
+
+    def observed(self, kind: str, begin_ms: int, width_ms: int) -> dict[str, pl.DataFrame]:
+        """By producer, the observations of the kind in the window."""
+        window = (kind, begin_ms, width_ms)
+        if window not in self.known:
+            chunks = chunks_of(self.scenario, self.seed, START_MS, begin_ms + width_ms - START_MS)
+            self.known[window] = _observed(chunks, kind, begin_ms)
+        return self.known[window]
+
+
+def _of_event(windows: _Windows, where: Slice, from_ms: int) -> Kept:
     text = ",".join(f"{name}={'|'.join(values)}" for name, values in where.items())
     kind, views = views_of(where)
     if not views:
-        return Kept(scenario.name, text, None)
+        return Kept(windows.scenario.name, text, None)
     width_ms = max(partition.k_window_s for _, partition in views) * 1_000
     begin_ms = -(-from_ms // width_ms) * width_ms
-    chunks = chunks_of(scenario, seed, START_MS, begin_ms + width_ms - START_MS)
-    counts = [counted(rows, where, views) for rows in _observed(chunks, kind, begin_ms).values()]
-    return Kept(scenario.name, text, kind, sum(of_slice for of_slice, _ in counts), sum(kept for _, kept in counts))
+    counts = [counted(rows, where, views) for rows in windows.observed(kind, begin_ms, width_ms).values()]
+    return Kept(
+        windows.scenario.name, text, kind, sum(of_slice for of_slice, _ in counts), sum(kept for _, kept in counts)
+    )
 
 
 def views_of(where: Slice) -> tuple[str, list[View]]:
