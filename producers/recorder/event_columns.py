@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observation_batches import OBSERVATIONS
-from producers.recorder.cells import Cells, Placed, refused_of
+from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Hashes, Keys
 from producers.recorder.turn_columns import VALUE_MAX, Columned
@@ -61,7 +61,7 @@ def event_columns(
     hashes = sessions.of([row[0] for row in sound]) if all(row[0] is not None for row in sound) else None
     if "session" in OBSERVATIONS[kind]:
         columns["session"] = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
-    refused = refused_of(placed.places[~is_end]) + Counter({Refusal.NO_SESSION: len(rows) - len(named)})
+    refused = Counter({Refusal.OUTSIDE_VOCABULARY: len(named) - len(sound), Refusal.NO_SESSION: len(rows) - len(named)})
     return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost), hashes
 
 
