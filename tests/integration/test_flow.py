@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from producers.collector import Frame
 from producers.drive import OnProgress, Progress, WallClock
+from producers.scenarios import Scenario
 from producers.simulation import Plan, simulate_into
 from producers.simulator import simulate as chunks_of
 from producers.transport import KafkaTransport
@@ -50,6 +51,7 @@ async def send(
 
 
 def happened(plan: Plan) -> Observed:
+    assert isinstance(plan.scenario, Scenario), "a scenario file has its truth beside it"
     return observed(chunks_of(plan.scenario, plan.seed, plan.start_ms, plan.duration_ms))
 
 
