@@ -120,4 +120,4 @@ def test_the_contract_meets_no_server(module: str) -> None:
 
 def test_imports_inside_of_functions_are_seen() -> None:
     """The rule would be blind otherwise: the command line imports everything inside of its functions."""
-    assert "turnwatch.demo" in set(imports_of("turnwatch.cli"))
+    assert "turnwatch.demo" in set(imports_of("turnwatch.commands.local"))

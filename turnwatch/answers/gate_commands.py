@@ -1,6 +1,6 @@
 """`turnwatch gate` and `turnwatch rollback`: verdicts on figures from files, as pipelines ask for them.
 
-The exit code is the verdict. Whatever else these raise than bad input has a code of its own (`turnwatch/cli.py`), for a crash
+The exit code is the verdict. Whatever else these raise than bad input has a code of its own (`turnwatch/commands/answers.py`), for a crash
 must never read as a verdict.
 """
 

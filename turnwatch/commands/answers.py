@@ -1,0 +1,209 @@
+"""Questions asked of files and of stored minutes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from turnwatch.command_line import app
+
+
+@app.command(epilog="Example: turnwatch backtest --slo turn-4000ms-realtime --data 30d --out month.svg")
+def backtest(
+    slo: Annotated[str, typer.Option(help="An SLO file (FILE#NAME if it holds several), or a shipped SLO's name.")],
+    data: Annotated[
+        list[str],
+        typer.Option(help="30d or FROM..TO (ClickHouse), .csv or .parquet files (give it once for each), or a folder."),
+    ],
+    policy: Annotated[
+        Path | None, typer.Option(help="A burn policy file; the shipped one that the SLO names unless given.")
+    ] = None,
+    incidents: Annotated[
+        Path | None, typer.Option(help="CSV of from,to,slice: what was really wrong, to find delays and false pages.")
+    ] = None,
+    slice_text: Annotated[
+        str | None, typer.Option("--slice", help="Whose budget is told and drawn; the fleet's unless given.")
+    ] = None,
+    exclusions: Annotated[
+        str | None,
+        typer.Option(help="CSV of from,to,slice,slo, or clickhouse: shows the budget without what was excluded, too."),
+    ] = None,
+    threshold_ms: Annotated[
+        int | None, typer.Option(min=1, max=3_600_000, help="Another threshold than the SLO's, judged from histograms.")
+    ] = None,
+    output: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write a picture there, as SVG.")] = None,
+) -> None:
+    """Say what an SLO would have paged in the past: pages, delays, false pages, and what became of the budget."""
+    from turnwatch.backtest.command import run_backtest
+
+    raise typer.Exit(run_backtest(slo, policy, data, threshold_ms, incidents, output, out, exclusions, slice_text))
+
+
+Answered = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it; json is one document.")]
+
+
+@app.command(epilog="Example: turnwatch burn points.csv --window 5 --budget-rate 0.01 --format json")
+def burn(
+    points: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV of minute, bad, total.")],
+    window: Annotated[int, typer.Option(min=1, max=525_600, help="Minutes that the sliding window is long.")] = 5,
+    budget_rate: Annotated[str, typer.Option(help="Share of turns that may be bad; more is a violation.")] = "0.01",
+    output: Answered = "table",
+) -> None:
+    """Say in which sliding windows of counted minutes too much was bad. Minutes that are absent had no traffic."""
+    from turnwatch.answers.commands import run_burn
+
+    raise typer.Exit(run_burn(points, window, budget_rate, output))
+
+
+@app.command(epilog="Example: turnwatch peak intervals.csv --format json")
+def peak(
+    intervals: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="CSV of start_ms, end_ms; an interval ends before end_ms."),
+    ],
+    output: Answered = "table",
+) -> None:
+    """Say how many streams were open at once at most, and when first."""
+    from turnwatch.answers.commands import run_peak
+
+    raise typer.Exit(run_peak(intervals, output))
+
+
+@app.command(epilog="Example: turnwatch saturation minutes.csv --growth 25 --p95-ms 1200 --format json")
+def saturation(
+    minutes: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV of minute, queue_depth, p95_ms, of one pool.")
+    ],
+    growth: Annotated[
+        str | None, typer.Option(help="Entries a minute by which the queue has to grow at least; 25 unless given.")
+    ] = None,
+    p95_ms: Annotated[
+        str | None, typer.Option("--p95-ms", help="Latency in ms that has to be reached as well; 1200 unless given.")
+    ] = None,
+    output: Answered = "table",
+) -> None:
+    """Say in which minutes a queue grew and was slow at the same time, and what to do about it."""
+    from turnwatch.answers.commands import run_saturation
+
+    raise typer.Exit(run_saturation(minutes, growth, p95_ms, output))
+
+
+@app.command(epilog="Example: turnwatch cost --old june.json --new july.json --tolerance 0.10 --format json")
+def cost(
+    old: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON of what a period cost and served, to compare with."),
+    ] = None,
+    new: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of the period that is judged.")
+    ] = None,
+    tolerance: Annotated[str, typer.Option(help="Share by which the unit cost may rise.")] = "0.10",
+    routes: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of routes, ranked by what a success costs.")
+    ] = None,
+    output: Answered = "table",
+) -> None:
+    """Say what a successful turn costs: between two periods (--old, --new), or route by route (--routes)."""
+    from turnwatch.answers.commands import run_cost_change, run_cost_routes
+
+    if routes and not (old or new):
+        raise typer.Exit(run_cost_routes(routes, output))
+    if old and new and not routes:
+        raise typer.Exit(run_cost_change(old, new, tolerance, output))
+    raise typer.BadParameter("Give --old and --new, or --routes alone.")
+
+
+@app.command(epilog="Example: turnwatch capacity --streams 20000 --gpu-seconds-per-audio-second 0.05 --utilization 0.7")
+def capacity(
+    streams: Annotated[int, typer.Option(min=0, help="Concurrent streams to serve.")],
+    gpu_seconds: Annotated[
+        str, typer.Option("--gpu-seconds-per-audio-second", help="GPU time that a second of audio takes.")
+    ],
+    utilization: Annotated[
+        str, typer.Option(help="Share of a replica's time to be used, above 0 and up to 1.")
+    ] = "0.7",
+    vad_savings: Annotated[str, typer.Option(help="Share of audio that is silence and costs nothing.")] = "0",
+    output: Answered = "table",
+) -> None:
+    """Say how many replicas serve so many concurrent streams."""
+    from turnwatch.answers.commands import run_capacity
+
+    raise typer.Exit(run_capacity(streams, gpu_seconds, utilization, vad_savings, output))
+
+
+NO_VERDICT = 4
+
+
+@contextmanager
+def _a_crash_is_no_verdict() -> Iterator[None]:
+    """Ends with `NO_VERDICT` whatever goes wrong but bad input: the exit code of a crash would read as "roll back"."""
+    try:
+        import turnwatch.sentences  # noqa: F401 - bad input is told by it, once it is too late for a code of our own
+
+        yield
+    except Exception as error:
+        if isinstance(error, typer.Exit | typer.BadParameter) or _is_bad_input(error):
+            raise
+        with suppress(Exception):
+            traceback.print_exception(error)
+            print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
+        raise typer.Exit(NO_VERDICT) from None
+
+
+def _is_bad_input(error: Exception) -> bool:
+    failures = sys.modules.get("schemas.failures")
+    return failures is not None and isinstance(error, failures.BadInput)
+
+
+@app.command(
+    epilog="Exit codes: 0 continue; 1 roll back; 3 pause; 2 bad input; 4 internal error. "
+    "Example: turnwatch gate --baseline v1.json --candidate v2.json --format json"
+)
+def gate(
+    baseline: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON of the release that serves: slice or metric → figures."),
+    ] = None,
+    candidate: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of the release that is judged, alike.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A gate policy file; the shipped one unless given.")
+    ] = None,
+    deltas: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of how a rollout changed the fleet.")
+    ] = None,
+    output: Answered = "table",
+) -> None:
+    """Say whether a release may go on: on figures of two releases (--baseline, --candidate), or on --deltas alone."""
+    with _a_crash_is_no_verdict():
+        from turnwatch.answers.gate_commands import run_gate, run_rollout_gate
+
+        if deltas and not (baseline or candidate or policy):
+            raise typer.Exit(run_rollout_gate(deltas, output))
+        if baseline and candidate and not deltas:
+            raise typer.Exit(run_gate(baseline, candidate, policy, output))
+        raise typer.BadParameter("Give --baseline and --candidate, or --deltas alone.")
+
+
+@app.command(epilog="Example: turnwatch rollback --regressions r.json --weights w.json --format json")
+def rollback(
+    regressions: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="JSON of version → slice → how much worse it got.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of slice → weight; 1 unless given.")
+    ] = None,
+    output: Answered = "table",
+) -> None:
+    """Say which version to roll back first: the one whose regressions weigh most."""
+    from turnwatch.answers.gate_commands import run_rollback
+
+    raise typer.Exit(run_rollback(regressions, weights, output))
