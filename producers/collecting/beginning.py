@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import astuple
 from functools import cache
 from typing import Any
 
@@ -62,7 +63,10 @@ def identity_of(collector: Collector) -> dict[str, object]:
 
 @cache
 def _layout() -> str:
-    """Tells states apart whose tables have other columns."""
-    families = {name: (each.dimensions, each.key_names, each.measure_names) for name, each in FAMILIES.items()}
+    """Tells states apart whose tables have other columns, or whose windows are of other partitions."""
+    families = {
+        name: ([astuple(partition) for partition in each.partitions], each.key_names, each.measure_names)
+        for name, each in FAMILIES.items()
+    }
     kinds = {name: {column: str(dtype) for column, dtype in kind.columns.items()} for name, kind in KINDS.items()}
     return xxh3_64_hexdigest(json.dumps([families, kinds, parts_of_state()]).encode())

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from producers.collecting import admission
+from producers.collecting import admission, beginning
 from producers.collecting.admission import Received
 from producers.collecting.beginning import OtherState
 from producers.collecting.durable import DurableCollector, Limits
@@ -27,6 +27,7 @@ from producers.collecting.records import numbered, packed, unpacked
 from producers.collecting.store import Damaged, FolderTaken, NotWritten
 from producers.collector import Frame
 from producers.observation_batches import Answer, BatchHeader, encode_batch
+from schemas.families import FAMILIES, QUALITY
 from tests.producers.worlds import START_MS, duplex_world, rows_of, stream_changes, turns_world
 
 LIMITS = Limits(grace_ms=2_000)
@@ -294,6 +295,20 @@ def test_a_state_of_another_version_is_refused_before_it_is_read(
 ) -> None:
     opened(tmp_path).shut()
     monkeypatch.setattr("producers.collecting.beginning._layout", lambda: "another")
+    with pytest.raises(OtherState, match="with other columns"):
+        opened(tmp_path)
+
+
+def test_a_state_whose_windows_are_of_other_partitions_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without consent in one of its partitions the family has the columns that it had."""
+    opened(tmp_path).shut()
+    told = {"tenancy": ("pool", "bundle", "tenant")}
+    partitions = tuple(replace(each, dimensions=told.get(each.name, each.dimensions)) for each in QUALITY.partitions)
+    assert replace(QUALITY, partitions=partitions).dimensions == QUALITY.dimensions
+    monkeypatch.setitem(FAMILIES, "quality", replace(QUALITY, partitions=partitions))
+    monkeypatch.setattr("producers.collecting.beginning._layout", beginning._layout.__wrapped__)
     with pytest.raises(OtherState, match="with other columns"):
         opened(tmp_path)
 
