@@ -102,16 +102,22 @@ def _cuts(family: Family) -> Iterator[str]:
 
 
 def _identifying_twice(families: Iterable[Family], dimensions: Mapping[str, Dimension]) -> Iterator[str]:
-    """Two partitions of the same observations that share an identifying dimension can be subtracted from each other."""
-    found: defaultdict[tuple[str, str], set[tuple[str, frozenset[str]]]] = defaultdict(set)
+    """Two partitions of the same observations that share an identifying dimension can be subtracted from each other.
+
+    Over windows of another length a partition is another one, whatever it is called.
+    """
+    found: defaultdict[tuple[str, str], set[tuple[str, frozenset[str], int]]] = defaultdict(set)
     for family in families:
         for partition in family.partitions:
             for name in partition.dimensions:
                 if name in dimensions and dimensions[name].is_identifying:
-                    found[family.kind, name].add((partition.name, frozenset(partition.dimensions)))
+                    found[family.kind, name].add(
+                        (partition.name, frozenset(partition.dimensions), partition.k_window_s)
+                    )
     for (kind, name), partitions in found.items():
         if len(partitions) > 1:
-            named = ", ".join(sorted(partition for partition, _ in partitions))
+            told = sorted((partition, window_s) for partition, _, window_s in partitions)
+            named = ", ".join(f"{partition} of {window_s} s" for partition, window_s in told)
             yield (
                 f"Dimension {name} identifies, and stands in several partitions of {kind} ({named}): what one withholds the "
                 "difference to another could tell; leave it in one."

@@ -76,12 +76,23 @@ def test_too_many_identifying_dimensions_are_told() -> None:
 def test_an_identifying_dimension_in_two_partitions_is_told_across_families_of_the_same_observations() -> None:
     again = PrivacyPartition("again", ("pool", "tenant"), 60)
     (problem,) = problems_of(partitions=(PrivacyPartition("once", ("pool", "tenant"), 60), again), cuts=())
-    assert problem.startswith("Dimension tenant identifies, and stands in several partitions of turns (again, once)")
+    assert problem.startswith(
+        "Dimension tenant identifies, and stands in several partitions of turns (again of 60 s, once of 60 s)"
+    )
     split = [replace(TURNS, partitions=(again,), cuts=()), replace(TENANTS, cuts=())]
     (problem,) = contract_problems(TODAY, split)
-    assert "(again, tenancy)" in problem
+    assert "(again of 60 s, tenancy of 60 s)" in problem
     elsewhere: list[Family] = [split[0], replace(TENANTS, kind="others", cuts=())]
     assert contract_problems(TODAY, elsewhere) == []
+
+
+def test_one_partition_in_windows_of_two_lengths_is_told() -> None:
+    """Five minutes of which four are told minute by minute tell the fifth."""
+    longer = replace(TENANTS, partitions=(replace(TENANCY, k_window_s=300),), cuts=())
+    (problem,) = contract_problems(TODAY, [replace(TURNS, partitions=(TENANCY,), cuts=()), longer])
+    assert problem.startswith(
+        "Dimension tenant identifies, and stands in several partitions of turns (tenancy of 60 s, tenancy of 300 s)"
+    )
 
 
 def test_a_measure_that_two_families_count_of_the_same_people_is_told() -> None:
