@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,6 +31,8 @@ View = tuple[str, str]
 """Family and privacy partition."""
 Values = Mapping[str, str]
 Class = tuple[object, ...]
+Cell = tuple[View, int, int, tuple[str, ...]]
+"""Of one view: the moment in which turns came, their window, and their identifying values."""
 
 PLAIN: View = ("turns", "operational")
 COUNTS = {"turns": "turns", "outcomes": "outcomes", "tenants": "tenant_lookups"}
@@ -77,25 +80,25 @@ class Attacker:
 
     def __init__(
         self,
-        frames: Iterable[Frame],
+        frames: Sequence[Frame],
         partitions: Mapping[View, tuple[str, ...]],
         pool: str,
+        counted_in: Mapping[Cell, Class | str],
         holds_cells: bool = False,
-        existing: Sequence[Values] = (),
     ) -> None:
         """`partitions` is what the contract says: the dimensions of each view of the same turns.
 
         Whoever knows that a gate holds whole pools only knows of what it does not tell that it is not there; of one that
-        `holds_cells`, that it may come later. `existing` are the combinations of identifying dimensions that there are, for
-        one who knows that from elsewhere.
+        `holds_cells`, that it may come later. Where more than one row fits a cell, for it may have been taken along, it
+        guesses right: `counted_in` is where the cells are that there are. Which those are it does not know.
         """
         self._holds_cells = holds_cells
-        self._existing = existing
+        self._counted_in = counted_in
         self._dimensions = partitions
-        self._k_window_ms: dict[View, int] = {}
+        self._k_window_ms = {_view(frame): frame.header.partition.k_window_s * 1_000 for frame in frames}
         self._rows = [row for row in self._read(frames) if row.values["pool"] == pool]
         self._plain = [row for row in self._rows if row.view == PLAIN]
-        self._views = [view for view in partitions if _identifying(partitions[view])]
+        self._views = [view for view in partitions if identifying_of(partitions[view])]
 
     def isolate(self, target: Target) -> Isolated | None:
         """The smallest group with the target in it that the frames give away; None where there is none at all."""
@@ -131,8 +134,8 @@ class Attacker:
 
     def _classes(self, known: Values) -> set[Class]:
         """Every class that a turn may be of, whether or not there is one."""
-        names = {view: _identifying(self._dimensions[view]) for view in self._views}
-        grid = self._existing or self._conceivable([name for of in names.values() for name in of], known)
+        names = {view: identifying_of(self._dimensions[view]) for view in self._views}
+        grid = self._conceivable([name for of in names.values() for name in of], known)
         classes: set[Class] = set()
         for row in self._plain:
             by_view = []
@@ -153,6 +156,9 @@ class Attacker:
 
     def _covering(self, view: View, slot: _Row, values: Values) -> Class | str:
         """The row of a view that counts the turns of these values that the slot counts, if it is told and there are any."""
+        own = tuple(values[name] for name in identifying_of(self._dimensions[view]))
+        if (where := self._counted_in.get((view, slot.moment, self._window_ms(view, slot), own))) is not None:
+            return where
         for release in self._releases(view, slot):
             fitting = [row for row in release if _covers(row.values, values)]
             if fitting:
@@ -164,29 +170,46 @@ class Attacker:
     def _releases(self, view: View, slot: _Row) -> Iterator[list[_Row]]:
         """What the view tells at each moment since the slot's: its own window first where that is told, then the newest."""
         later = [row for row in self._rows if row.view == view and row.moment >= slot.moment]
-        own_ms = slot.window_start_ms // self._k_window_ms.get(view, 1) * self._k_window_ms.get(view, 1)
+        own_ms = self._window_ms(view, slot)
         for moment in sorted({row.moment for row in later}):
             told = [row for row in later if row.moment == moment]
             windows = {row.window_start_ms for row in told}
             window_ms = own_ms if own_ms in windows else max(windows)
             yield [row for row in told if row.window_start_ms == window_ms]
 
-    def _read(self, frames: Iterable[Frame]) -> Iterable[_Row]:
-        moment = 0
-        for frame in frames:
-            header = frame.header
-            view = (header.family.name, header.partition.name)
-            moment += header.family.name == "heartbeats"
-            if view not in self._dimensions:
-                continue
-            self._k_window_ms[view] = header.partition.k_window_s * 1_000
-            decoded = decode_rows(header, dict(frame.headers), frame.payload)
-            assert not isinstance(decoded, Rejected), decoded
-            for place, row in enumerate(pl.DataFrame(pl.from_arrow(decoded[0])).to_dicts()):
-                values = {name: row[name] for name in self._dimensions[view]}
-                yield _Row(
-                    view, moment, header.window_start_ms, place, values, row[COUNTS[view[0]]], row[SECRETS[view[0]]]
-                )
+    def _window_ms(self, view: View, slot: _Row) -> int:
+        """The start of the view's window that the slot lies in."""
+        width_ms = self._k_window_ms.get(view, 1)
+        return slot.window_start_ms // width_ms * width_ms
+
+    def _read(self, frames: Iterable[Frame]) -> Iterator[_Row]:
+        for (view, moment, window_start_ms, place), row in decoded_rows(frames, self._dimensions):
+            values = {name: row[name] for name in self._dimensions[view]}
+            yield _Row(view, moment, window_start_ms, place, values, row[COUNTS[view[0]]], row[SECRETS[view[0]]])
+
+
+def decoded_rows(
+    frames: Iterable[Frame], partitions: Mapping[View, tuple[str, ...]]
+) -> Iterator[tuple[tuple[View, int, int, int], dict[str, Any]]]:
+    """Every row of these views: which one it is (view, moment, window, place), and what it says."""
+    moment = 0
+    for frame in frames:
+        view = _view(frame)
+        moment += view[0] == "heartbeats"
+        if view not in partitions:
+            continue
+        decoded = decode_rows(frame.header, dict(frame.headers), frame.payload)
+        assert not isinstance(decoded, Rejected), decoded
+        for place, row in enumerate(pl.DataFrame(pl.from_arrow(decoded[0])).to_dicts()):
+            yield (view, moment, frame.header.window_start_ms, place), row
+
+
+def identifying_of(dimensions: tuple[str, ...]) -> list[str]:
+    return [name for name in dimensions if DIMENSIONS[name].is_identifying]
+
+
+def _view(frame: Frame) -> View:
+    return frame.header.family.name, frame.header.partition.name
 
 
 def _smallest(
@@ -207,10 +230,6 @@ def _smallest(
         constraints=[balance, LinearConstraint(some_only[None, :], -np.inf, len(like) - 1)],
     )
     return None if solved.x is None else (solved.x[:rows], solved.x[rows:] > 0.5)
-
-
-def _identifying(dimensions: tuple[str, ...]) -> list[str]:
-    return [name for name in dimensions if DIMENSIONS[name].is_identifying]
 
 
 def _covers(cell: Values, values: Values) -> bool:

@@ -11,6 +11,7 @@ from schemas.families import K_SESSIONS_MIN
 from tests.privacy import broken_gates
 from tests.privacy.attacker import COUNTS, PLAIN, Attacker, Isolated, View
 from tests.privacy.fleets import POOL, fleet, frames_of, sessions_of
+from tests.privacy.whereabouts import marked, whereabouts
 
 SEEDS = range(12)
 TELLING = (1, 7)
@@ -20,12 +21,14 @@ TELLING = (1, 7)
 def attacks(seed: int) -> list[tuple[Isolated, int]]:
     """What the attacker finds out about each planted session of a fleet, and how many sessions that is about."""
     under_attack = fleet(seed)
-    frames, out = frames_of(under_attack.turns), []
-    for attacker in (Attacker(frames, contract(), POOL, holds_cells) for holds_cells in (False, True)):
+    turns, out = marked(under_attack.turns, contract(), POOL), []
+    frames = frames_of(turns)
+    counted_in = whereabouts(turns, frames, contract(), POOL)
+    for attacker in (Attacker(frames, contract(), POOL, counted_in, holds_cells) for holds_cells in (False, True)):
         for target in under_attack.targets:
             found = attacker.isolate(target)
             if found is not None:
-                out.append((found, sessions_of(under_attack.turns, found.classes, attacker.class_of)))
+                out.append((found, sessions_of(turns, found.classes, attacker.class_of)))
     return out
 
 
