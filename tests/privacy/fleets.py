@@ -55,16 +55,16 @@ def frames_of(turns: pl.DataFrame) -> list[Frame]:
     return out
 
 
-def sessions_of(turns: pl.DataFrame, classes: frozenset[Class], class_of: Callable[[Target], Class]) -> int:
-    """How many sessions are behind a group of classes: what the attacker cannot know, and who judges it does."""
+def behind(turns: pl.DataFrame, classes: frozenset[Class], class_of: Callable[[Target], Class]) -> pl.DataFrame:
+    """The turns of a group of classes: who they are is what the attacker cannot know, and who judges it does."""
     dimensions = [name for name, dtype in TURN_COLUMNS.items() if dtype == pl.String()]
     own = turns.filter(pool=POOL).group_by("moment", pl.col("ended_at_ms") // 10_000 * 10_000, *dimensions)
-    sessions: set[int] = set()
+    found = [turns.clear()]
     for (moment, window_ms, *values), rows in own:
         cell = Target(int(str(moment)), int(str(window_ms)), dict(zip(dimensions, map(str, values), strict=True)))
         if class_of(cell) in classes:
-            sessions.update(rows["session"].to_list())
-    return len(sessions)
+            found.append(rows)
+    return pl.concat(found)
 
 
 def _minute(rng: Generator, minute: int, seed: int) -> pl.DataFrame:
