@@ -46,7 +46,7 @@ MEANINGS: dict[Refusal, str] = {
     Refusal.OUTSIDE_VOCABULARY: "a value that its dimension does not allow",
     Refusal.NOT_FINITE: "not a number, or infinite",
     Refusal.NEGATIVE: "a duration, an amount or an instant below zero",
-    Refusal.INCONSISTENT: "values that contradict each other: a part longer than its whole, two dimensions of one host",
+    Refusal.INCONSISTENT: "values that contradict each other: a part longer than its whole, one series told twice, an instant yet to come",
     Refusal.CLOCK_BACKWARDS: "an instant before the one that the same source has told already",
     Refusal.NO_SESSION: "an aggregate without sessions, in a partition that protects them",
 }
