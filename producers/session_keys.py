@@ -70,13 +70,16 @@ def created(now_ms: int, tenant_kept_d: int, new_key: Callable[[int], Key]) -> K
 def rotated(ring: KeyRing, now_ms: int, new_key: Callable[[int], Key], with_tenant: bool, is_leaked: bool) -> KeyRing:
     """The ring with a new session key, with a new tenant key if asked for, and without the keys that nobody needs any more.
 
-    Raises `TooEarly` while a key that does not apply yet waits, or before rows with the present pseudonyms are gone; of a
-    leaked tenant key the latter is no reason to wait.
+    Raises `TooEarly` while a key that does not apply yet waits, or before rows with the present pseudonyms are gone. A leaked
+    tenant key need not wait for either: a session key that waits already stays the next one.
     """
     begins_ms = -(-(now_ms + DISTRIBUTION_MS) // HOUR_MS) * HOUR_MS
-    if ring.session[-1].from_ms > now_ms:
+    waits = ring.session[-1].from_ms > now_ms
+    if waits and not (with_tenant and is_leaked):
         raise TooEarly("A session key waits to apply already; rotate again when it does (`turnwatch keys show`).")
-    session = (*_needed(ring.session, now_ms, SESSION_LIFE_MS), new_key(begins_ms))
+    if with_tenant and ring.tenant[-1].from_ms > now_ms:
+        raise TooEarly("A tenant key waits to apply already; rotate again when it does (`turnwatch keys show`).")
+    session = ring.session if waits else (*_needed(ring.session, now_ms, SESSION_LIFE_MS), new_key(begins_ms))
     tenant = _needed(ring.tenant, now_ms, TENANT_LATENESS_MS)
     if with_tenant and ring.tenant_rotatable_from_ms() > begins_ms and not is_leaked:
         days = -(-(ring.tenant_rotatable_from_ms() - begins_ms) // DAY_MS)

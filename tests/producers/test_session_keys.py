@@ -120,6 +120,16 @@ def test_a_leaked_tenant_key_need_not_wait() -> None:
     assert len(rotated(ring, NOW_MS, secrets, with_tenant=True, is_leaked=True).tenant) == 2
 
 
+def test_a_leaked_tenant_key_does_not_wait_for_a_session_key_either() -> None:
+    """Whoever has just rotated, as they do every day, can still get rid of it at once."""
+    ring, secrets = ring_and_secrets()
+    daily = rotated(ring, NOW_MS, secrets, with_tenant=False, is_leaked=False)
+    after = rotated(daily, NOW_MS + 1, secrets, with_tenant=True, is_leaked=True)
+    assert after.session == daily.session and len(after.tenant) == 2
+    with pytest.raises(TooEarly, match="A tenant key waits to apply"):
+        rotated(after, NOW_MS + 2, secrets, with_tenant=True, is_leaked=True)
+
+
 def test_nothing_shows_a_secret() -> None:
     ring, _ = ring_and_secrets()
     ring = replace(ring, session=(Key("a", 0, b"SECRET" * 6),))
