@@ -62,11 +62,11 @@ def _tokens(sql: str) -> Iterator[Token]:
 
 
 def _name(tokens: Sequence[Token], place: int) -> str | None:
-    """The word at `place` if it names something: no word of SQL, no function, no part of a tuple or of a name before it."""
+    """The word at `place` if it names something: no word of SQL, no function. A column of an alias is a column."""
     kind, text = tokens[place]
     if kind != "word" or text.upper() in _WORDS or _text(tokens, place + 1) == "(":
         return None
-    return None if _text(tokens, place - 1) == "." else text
+    return text
 
 
 def _given(tokens: Sequence[Token]) -> Iterator[str]:

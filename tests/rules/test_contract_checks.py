@@ -137,6 +137,7 @@ def test_dimensions_without_values_or_an_order_are_told() -> None:
         ("SELECT turns FROM trafic_1m", ["turns", "trafic_1m"]),  # Of a table that is not there nothing is known.
         ("SELECT depth FROM traffic_1m", ["depth"]),  # A column, but of another table.
         ("SELECT depth, a.turns FROM traffic_1m AS a JOIN queues_1m AS b ON a.pool = b.pool", []),
+        ("SELECT a.turns, a.mood FROM traffic_1m AS a", ["mood"]),
         ("SELECT `first value` FROM (SELECT turns AS `first value` FROM traffic)", []),
         ("WITH x AS (SELECT 1 AS y) SELECT y, arrayMap((a, b) -> a + b + c, [1], [2]) FROM x", ["c"]),
         ("SELECT 'mood' /* mood */ -- mood\n, {mood:String}, ${mood:csv}, toStartOfMinute(bucket_start) FROM traffic", []),
