@@ -98,6 +98,8 @@ def _changed_family(name: str, before: Mapping[str, Any], now: Mapping[str, Any]
     for partition, of_before in was["partitions"].items():
         if became["partitions"].get(partition) != of_before:
             yield f"Partition {partition} of {what} is gone, or has other dimensions or another window."
+    for partition in [name for name in became["partitions"] if name not in was["partitions"]]:
+        yield f"Partition {partition} of {what} is new: a worker of before refuses its frames; give it a family of its own."
     if list(was["keys"]) != list(became["keys"]):
         yield f"Rows of {what} are told apart by other keys."
     for key in was["keys"].keys() & became["keys"].keys():

@@ -109,6 +109,7 @@ CHANGES: list[tuple[str, Callable[[Described], object]]] = [
     ("Family queues is gone.", lambda now: now["families"].pop("queues")),
     ("Partition audience of family turns is gone", lambda now: now["families"]["turns"]["partitions"].pop("audience")),
     ("or has other dimensions or another window", lambda now: now["families"]["turns"]["partitions"]["audience"].update(k_window_s=300)),
+    ("Partition tongues of family turns is new: a worker", lambda now: now["families"]["turns"]["partitions"].update(tongues={"dimensions": ["pool", "language"], "k_window_s": 60})),
     ("are cut by other dimensions", lambda now: now["families"]["turns"]["partitions"].update(voices={"dimensions": ["voice"], "k_window_s": 60})),
     ("are told apart by other keys", lambda now: now["families"]["stages"]["keys"].pop("scale")),
     ("or has new ones elsewhere than at the end", lambda now: now["families"]["stages"]["keys"]["stage"]["vocabulary"].insert(0, "sigh")),
