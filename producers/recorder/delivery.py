@@ -23,7 +23,7 @@ from producers.observation_batches import (
     encode_batch,
     headers_of,
 )
-from producers.recorder.spool import Entry, NoSpool, Outgoing, SpoolDamaged
+from producers.recorder.spool import Entry, NoSpool, Outgoing, SpoolDamaged, SpoolUnwritable
 from producers.recorder.tally import Tally
 from schemas.refusals import Refusal
 
@@ -187,11 +187,13 @@ class Delivery:
 
     def _keep(self, batch: Outgoing) -> None:
         try:
-            gone = self._spool.keep(batch)
-        except OSError as error:
+            self._drop_for_room(self._spool.keep(batch))
+        except SpoolUnwritable as error:
             self._tally.fail("spool_unwritable", "the spool cannot be written; what cannot be sent is dropped", error)
+            self._drop_for_room(error.gone)
             self._lose(batch, "spool_unwritable")
-            return
+
+    def _drop_for_room(self, gone: list[Outgoing]) -> None:
         for lost in gone:
             self._tally.drop(lost.header.kind, "spool_full", lost.rows)
         self._tell_instead(gone)

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
+import os
+import re
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -23,8 +25,10 @@ import xxhash
 
 from producers.observation_batches import BatchHeader
 
-_LOST = "lost.json"
+_LOST, _LOCK = "lost.json", "lock"
 _SUFFIX = ".batch"
+_OURS = re.compile(r"[a-z0-9].*-[0-9]+")
+"""What a recorder calls its folder, `<recorder>-<incarnation>`; with a lock in it, it is one of a recorder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,14 @@ class Entry:
 
 class SpoolDamaged(Exception):
     """A file of the spool is not what was written."""
+
+
+class SpoolUnwritable(OSError):
+    """A batch could not be kept. `gone` are those that were lost to make room for it all the same."""
+
+    def __init__(self, gone: list[Outgoing]) -> None:
+        super().__init__("the spool cannot be written")
+        self.gone = gone
 
 
 class NoSpool:
@@ -109,7 +121,7 @@ class Spool(NoSpool):
         self._written = 0
         self.bytes = 0
         root.mkdir(parents=True, exist_ok=True)
-        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in root.iterdir() if _is_a_recorders(path)):
             self._take_over(folder)
         is_ours = self._lock(self._own)
         assert is_ours, "two recorders of one name and start"
@@ -128,7 +140,10 @@ class Spool(NoSpool):
         gone = self._make_room(len(content))
         path = self._own / f"{self._written:012d}{_SUFFIX}"
         self._written += 1
-        _write(path, content)
+        try:
+            _write(path, content)
+        except OSError as error:
+            raise SpoolUnwritable(gone) from error
         self._add(path, batch, len(content))
         return gone
 
@@ -139,9 +154,12 @@ class Spool(NoSpool):
         return {entry.batch.address for entry in self._entries}
 
     def read(self, entry: Entry) -> Outgoing:
-        """The whole batch, with what its stream has lost since; raises `SpoolDamaged`."""
+        """The whole batch, with what its stream has lost since; raises `SpoolDamaged`.
+
+        No more than it can have dropped of what it has seen: what came after it and is lost, the batches behind it tell.
+        """
         batch = _read(entry.path)
-        more = self.lost(batch.stream) - batch.lost
+        more = min(self.lost(batch.stream) - batch.lost, batch.header.seen - batch.header.dropped)
         header = replace(batch.header, dropped=batch.header.dropped + more)
         return replace(batch, header=header, lost=batch.lost + more)
 
@@ -167,7 +185,8 @@ class Spool(NoSpool):
         gone = []
         while self._entries and self.bytes + size > self._bytes_max:
             entry = self._entries[0]
-            self.lose(entry.batch)
+            with suppress(OSError):  # On a full disk only the next process does not know of it.
+                self.lose(entry.batch)
             gone.append(entry.batch)
             self.forget(entry)
         return gone
@@ -200,7 +219,7 @@ class Spool(NoSpool):
     def _lock(self, folder: Path) -> bool:
         """Whether the folder is ours now; another process that holds it is alive."""
         folder.mkdir(exist_ok=True)
-        lock = (folder / "lock").open("ab")
+        lock = (folder / _LOCK).open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -210,9 +229,19 @@ class Spool(NoSpool):
         return True
 
     def _leave(self, folder: Path) -> None:
+        """Lets go of the folder, and removes it if nothing waits in it: with our own files, and no other's."""
         if not self._is_used(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                for name in (_LOST, f"{_LOST}.part", _LOCK):
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
         self._locks.pop(folder).close()
+
+
+def _is_a_recorders(folder: Path) -> bool:
+    """Whether it is one of a recorder that we may open: the spool may be in a folder that holds other things, too."""
+    lock = folder / _LOCK
+    return _OURS.fullmatch(folder.name) is not None and os.access(folder, os.W_OK | os.X_OK) and os.access(lock, os.W_OK)
 
 
 def _written(batch: Outgoing) -> bytes:

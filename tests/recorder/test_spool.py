@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from producers.observation_batches import Answer
+from producers.recorder import spool
 from tests.recorder.hosts import FakeCollector, HeldClock, Host
 
 AWAY = Answer(0)
@@ -140,6 +142,49 @@ def test_a_disk_that_cannot_be_written_drops_counted(tmp_path: Path) -> None:
     host.turns(10)
     host.cycle(60)
     assert collector.told() == (20, 10)
+
+
+def test_a_disk_that_fills_up_costs_only_what_it_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room is made by dropping the oldest, each of which is counted once although that cannot be written down either."""
+    collector = FakeCollector()
+    host = recorded_while_away(tmp_path, collector, 30, spool_bytes_max=120_000)
+    with monkeypatch.context() as full:
+        full.setattr(spool, "_write", _no_space_left)
+        for _ in range(5):
+            host.turns(10)
+            host.cycle()
+    collector.answer = None
+    for _ in range(3):
+        host.turns(10)
+        host.cycle(40)
+    assert host.dropped().keys() == {"spool_full", "spool_unwritable"}
+    assert host.dropped()["spool_unwritable"] == 50
+    assert len(collector.rows()) + host.dropped().total() == 380
+    assert collector.told() == (380, host.dropped().total())
+
+
+def _no_space_left(path: Path, content: bytes) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_others_have_in_the_folder_of_the_spool_stays(tmp_path: Path) -> None:
+    """A volume's lost+found, or whatever else a service keeps where it was told to put its spool."""
+    collector = FakeCollector()
+    recorded_while_away(tmp_path, collector, 2).killed()
+    theirs = tmp_path / "host-1-1" / "notes.txt"
+    theirs.write_text("not ours")
+    for name in ("models", "lost+found", "voice-7"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_text("theirs")
+    (tmp_path / "lost+found").chmod(0)
+    collector.answer = None
+    host = Host(tmp_path, collector, incarnation=2)
+    host.cycle()
+    host.close()
+    (tmp_path / "lost+found").chmod(0o700)
+    assert len(collector.rows()) == 20
+    assert [path.read_text() for path in sorted(tmp_path.glob("*/weights.bin"))] == ["theirs"] * 3
+    assert theirs.read_text() == "not ours"
 
 
 def test_batches_for_a_collector_that_is_no_longer_named_are_given_to_no_other(tmp_path: Path) -> None:
