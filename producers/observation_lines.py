@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
 """Of every kind of observation that a line may be; rows that are aggregated already are none."""
 LINE_BYTES_MAX = 65_536
 """Longest line: a stretch of audio with a hundred gaps takes 2 KB."""
+DEPTH_MAX = 32
+"""Objects and lists within one another; readers of JSON follow them on the stack, and Arrow's ends the process there."""
 LINES_AT_ONCE = 5_000
 TOLD_MAX = 20
 """So many refused lines of a file are told one by one; the others are counted."""
@@ -76,7 +79,7 @@ class ObservationLines:
         first = self.tidings.lines + 1
         self.tidings.lines += len(lines)
         numbered = [(first + place, line) for place, line in enumerate(lines) if line.strip()]
-        for kind, own in self._by_kind([each for each in numbered if self._is_short(each)]):
+        for kind, own in self._by_kind([each for each in numbered if self._is_short(each) and self._is_flat(each)]):
             tables = [self._sound(rows, kind) for rows in self._parsed(own, kind)]
             if tables:
                 observations = pl.concat(tables)
@@ -87,6 +90,12 @@ class ObservationLines:
         if len(numbered[1]) > LINE_BYTES_MAX:
             self._refuse(numbered[0], Refusal.TOO_LARGE)
         return len(numbered[1]) <= LINE_BYTES_MAX
+
+    def _is_flat(self, numbered: tuple[int, bytes]) -> bool:
+        is_flat = _is_flat(numbered[1])
+        if not is_flat:
+            self._refuse(numbered[0], Refusal.MALFORMED)
+        return is_flat
 
     def _refuse(self, line: int, reason: Refusal) -> None:
         self.tidings.refused[reason] += 1
@@ -219,6 +228,21 @@ def _as_numbered_table(lines: _Numbered, kind: str) -> pl.DataFrame | None:
         if len(rows) == len(lines):
             return rows.with_columns(pl.Series(LINE, [number for number, _ in lines], pl.Int64))
     return None
+
+
+_TEXT_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
+
+
+def _is_flat(line: bytes) -> bool:
+    """Whether nothing in the line lies deeper than `DEPTH_MAX`; brackets in texts are none."""
+    if line.count(b"[") + line.count(b"{") <= DEPTH_MAX:
+        return True
+    depth = 0
+    for found in _TEXT_OR_BRACKET.finditer(line):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
+        if depth > DEPTH_MAX:
+            return False
+    return True
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

@@ -89,6 +89,19 @@ def test_a_bad_line_is_refused_alone_and_told(bad: bytes, reason: Refusal) -> No
     assert sentence.startswith(f"Line 2 is refused ({reason.value}): ")
 
 
+@pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_what_lies_too_deep_is_refused_and_ends_nothing(opened: bytes, closed: bytes) -> None:
+    """Arrow reads it on the stack: 5,000 lists within one another ended the process."""
+    deep = line(unheard_of=0.5).replace(b"0.5", opened * 6_000 + b"0" + closed * 6_000)
+    tables, reader = read([line(), deep, line()], kind="turns")
+    assert len(tables["turns"]) == 2 and reader.tidings.first == [(2, Refusal.MALFORMED)]
+
+
+def test_brackets_in_a_text_are_no_depth() -> None:
+    tables, reader = read([line(unheard_of='["{' * 500)], kind="turns")
+    assert len(tables["turns"]) == 1 and reader.tidings.dropped.total() == 1
+
+
 def test_many_bad_lines_are_found_among_many_good_ones() -> None:
     lines = [line(tokens_in=place) for place in range(2_000)]
     bad = {place * 150: each for place, (each, _) in enumerate(BAD[:12], 1)}
