@@ -229,6 +229,23 @@ def test_in_a_forked_child_everything_is_dropped_and_the_parent_goes_on(tmp_path
     assert len(collector.rows()) == 7
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_at_any_instant_of_the_sending_thread_ends(tmp_path: Path) -> None:
+    """Also at the one at which that thread holds the lock of what it waits for: in the child nobody lets go of it."""
+    with recorder("http://c", tmp_path, post=FakeCollector()) as under_test:
+        with under_test._stop._cond:  # type: ignore[attr-defined]  # Instead of an instant that comes once in a million.
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+        deadline = time.monotonic() + 5.0
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if ended == (0, 0):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert ended == (child, 0)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
