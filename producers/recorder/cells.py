@@ -42,12 +42,17 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Each row's place in `cells`, -1 where it is refused, and what was refused by reason."""
+    """Each row's place in `cells`, below zero where it is refused, and values that were dropped by reason."""
 
     places: NDArray[np.int64]
     cells: pl.DataFrame
-    refused: Counter[Refusal]
     lost_values: Counter[Refusal]
+
+    def refused(self, but: NDArray[np.bool_] | None = None) -> Counter[Refusal]:
+        """How many rows are refused, by reason; those marked in `but` are not."""
+        is_refused = self.places < 0 if but is None else (self.places < 0) & ~but
+        ranks, counts = np.unique(-1 - self.places[is_refused], return_counts=True)
+        return Counter({_REASONS[rank]: count for rank, count in zip(ranks.tolist(), counts.tolist(), strict=True)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +103,9 @@ class Cells:
         if fresh:
             self._judge(list(fresh), [told[row] for row in fresh.values()])
         places = np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
-        ranks, counts = np.unique(-1 - places[places < 0], return_counts=True)
         return Placed(
-            np.maximum(places, -1),
+            places,
             pl.DataFrame(self._cells, schema=dict.fromkeys(self._texts, pl.String()), orient="row"),
-            Counter({_REASONS[rank]: count for rank, count in zip(ranks.tolist(), counts.tolist(), strict=True)}),
             sum((self._undeclared[key] for key in keys if key in self._undeclared), Counter()),
         )
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from producers.observation_batches import OBSERVATIONS
 from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
-from producers.recorder.sessions import Hashes, Keys
+from producers.recorder.sessions import Keys
 from producers.recorder.turn_columns import VALUE_MAX, Columned
 from schemas.refusals import Refusal
 
@@ -42,8 +42,8 @@ _VALUES = frozenset(name for kind in OBSERVATIONS for name in value_names(kind))
 
 def event_columns(
     kind: str, rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_time: EventTime
-) -> tuple[Columned, Hashes | None]:
-    """The columns, and the sessions to choose collectors by, if everyone has one. Raises as `turn_columns` does."""
+) -> tuple[Columned, pl.Series]:
+    """The columns, and the sessions to choose collectors by, null where there is none. Raises as `turn_columns` does."""
     needs_session = kind in NEEDS_SESSION
     named = [row for row in rows if row[0] is not None or not needs_session]
     placed = cells.place([(row[1], _texts(row[2])) for row in named])
@@ -58,10 +58,10 @@ def event_columns(
         name: _values(name, OBSERVATIONS[kind][name], [row[2].get(name) for row in sound], lost)
         for name in value_names(kind)
     }
-    hashes = sessions.of([row[0] for row in sound]) if all(row[0] is not None for row in sound) else None
+    hashes = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
     if "session" in OBSERVATIONS[kind]:
-        columns["session"] = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
-    refused = Counter({Refusal.OUTSIDE_VOCABULARY: len(named) - len(sound), Refusal.NO_SESSION: len(rows) - len(named)})
+        columns["session"] = hashes
+    refused = placed.refused(but=is_end) + Counter({Refusal.NO_SESSION: len(rows) - len(named)})
     return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost), hashes
 
 
@@ -100,6 +100,8 @@ def _values(name: str, dtype: pl.DataType, told: list[Any], lost: Counter[Refusa
         return pl.Series(told, dtype=dtype, strict=True)
     if isinstance(dtype, pl.List):
         return pl.Series([None if each is None else _sound(each, lost) for each in told], dtype=dtype)
+    if any(isinstance(each, str | bytes) for each in told):
+        raise TypeError("text is no number, whatever it looks like")
     values = np.array([np.nan if each is None else each for each in told], np.float64)
     is_finite, is_negative = np.isfinite(values), (values < 0) & (name not in MAY_BE_NEGATIVE)
     is_large = np.abs(values) > VALUE_MAX

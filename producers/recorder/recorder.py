@@ -211,7 +211,9 @@ class Recorder:
         self._tally = Tally()
         self._buffer.fork("forked", self._tally)
         self._spool.disown()
-        self._stop = threading.Event()  # The parent's thread may have held the lock of the old one: it never lets go here.
+        self._stop = (
+            threading.Event()
+        )  # The parent's thread may have held the lock of the old one: it never lets go here.
         self._stop.set()
         self._tally.fail("forked", "this process was forked after its recorder was made; make it after the fork")
 

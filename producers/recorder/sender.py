@@ -19,7 +19,7 @@ from producers.recorder.cells import Cells, texts_of
 from producers.recorder.clock import EventTime
 from producers.recorder.delivery import Delivery
 from producers.recorder.event_columns import event_columns, value_names
-from producers.recorder.sessions import Hashes, Keys, chosen, pseudonym_of, seed_of
+from producers.recorder.sessions import Keys, chosen, pseudonym_of, seed_of
 from producers.recorder.tally import Tally
 from producers.recorder.turn_columns import Columned, turn_columns
 
@@ -46,7 +46,8 @@ class Sender:
             for kind in OBSERVATIONS
         }
         self._hour = event_time.hour
-        self._home = addresses[int(chosen(np.array([seed_of(name)], np.uint64), addresses)[0])]
+        self._home_place = int(chosen(np.array([seed_of(name)], np.uint64), addresses)[0])
+        self._home = addresses[self._home_place]
 
     def cycle(self, deadline_s: float, is_last: bool = False) -> None:
         """Sends what waits on disk, then what has been recorded; what there is no time for is kept on disk."""
@@ -65,20 +66,20 @@ class Sender:
 
     def _send(self, kind: str, rows: Rows, deadline_s: float) -> None:
         self._tally.see(kind, len(rows))
-        for columned, hashes in self._in_columns(kind, rows):
+        for columned, sessions in self._in_columns(kind, rows):
             self._drop(kind, columned.refused)
             for reason, count in (+columned.lost_values).items():
                 self._tally.lose_values(reason, count)
-            for address, part in self._by_collector(columned.rows, hashes):
+            for address, part in self._by_collector(columned.rows, sessions):
                 self._deliver(address, kind, part, deadline_s)
 
-    def _converted(self, kind: str, rows: Rows) -> tuple[Columned, Hashes | None]:
+    def _converted(self, kind: str, rows: Rows) -> tuple[Columned, pl.Series]:
         if kind != TURNS:
             return event_columns(kind, rows, self._sessions, self._cells[kind], self._event_time)
         columned = turn_columns(rows, self._sessions, self._cells[kind], self._event_time)
-        return columned, columned.rows["session"].to_numpy()
+        return columned, columned.rows["session"]
 
-    def _in_columns(self, kind: str, rows: Rows) -> list[tuple[Columned, Hashes | None]]:
+    def _in_columns(self, kind: str, rows: Rows) -> list[tuple[Columned, pl.Series]]:
         """Of all rows, or of both halves where that fails, down to the single one of which nothing can be made."""
         if not rows:
             return []
@@ -92,13 +93,11 @@ class Sender:
         half = len(rows) // 2
         return [*self._in_columns(kind, rows[:half]), *self._in_columns(kind, rows[half:])]
 
-    def _by_collector(self, rows: pl.DataFrame, hashes: Hashes | None) -> list[tuple[str, pl.DataFrame]]:
-        """By session, or all to this recorder's own collector where there are none."""
-        if rows.is_empty():
-            return []
-        if len(self._addresses) == 1 or hashes is None:
-            return [(self._home if hashes is None else self._addresses[0], rows)]
-        places = chosen(hashes, self._addresses)
+    def _by_collector(self, rows: pl.DataFrame, sessions: pl.Series) -> list[tuple[str, pl.DataFrame]]:
+        """By session; what has none goes to this recorder's own collector."""
+        places = np.full(len(rows), self._home_place, np.int64)
+        if len(self._addresses) > 1:
+            places[sessions.is_not_null().to_numpy()] = chosen(sessions.drop_nulls().to_numpy(), self._addresses)
         parts = [(address, rows.filter(pl.Series(places == at))) for at, address in enumerate(self._addresses)]
         return [(address, part) for address, part in parts if len(part)]
 

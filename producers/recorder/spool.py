@@ -241,7 +241,9 @@ class Spool(NoSpool):
 def _is_a_recorders(folder: Path) -> bool:
     """Whether it is one of a recorder that we may open: the spool may be in a folder that holds other things, too."""
     lock = folder / _LOCK
-    return _OURS.fullmatch(folder.name) is not None and os.access(folder, os.W_OK | os.X_OK) and os.access(lock, os.W_OK)
+    return (
+        _OURS.fullmatch(folder.name) is not None and os.access(folder, os.W_OK | os.X_OK) and os.access(lock, os.W_OK)
+    )
 
 
 def _written(batch: Outgoing) -> bytes:

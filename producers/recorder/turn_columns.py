@@ -71,7 +71,7 @@ def turn_columns(rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_
         **facts,
     }
     lost += placed.lost_values + Counter({Refusal.CLOCK_BACKWARDS: repaired})
-    refused = placed.refused + Counter({Refusal.NO_SESSION: len(rows) - len(named)})
+    refused = placed.refused() + Counter({Refusal.NO_SESSION: len(rows) - len(named)})
     return Columned(pl.DataFrame(columns).select(list(TURN_COLUMNS)), refused, lost)
 
 
@@ -134,18 +134,26 @@ def _judged(codes: NDArray[np.int64], values: Floats, is_timed: Flags) -> tuple[
 def _numbers(values: list[Any], codes: NDArray[np.int64]) -> Floats:
     """The values as floats; where one is no number, its code says so from now on."""
     try:
-        return np.array(values, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        is_number = np.fromiter((each is None or isinstance(each, int | float) for each in values), np.bool_)
-        codes[~is_number & (codes >= 0)] = _MALFORMED
-        return np.fromiter((_float(each) for each in values), np.float64, len(values))
+        found = np.array(values)
+    except ValueError:  # Lists of several lengths.
+        found = np.array(None)
+    if (
+        found.ndim == 1 and found.dtype.kind in "biuf"
+    ):  # Neither text that looks like a number, nor lists of one length.
+        return found.astype(np.float64)
+    is_number = np.fromiter((each is None or hasattr(each, "__float__") for each in values), np.bool_)
+    codes[~is_number & (codes >= 0)] = _MALFORMED
+    return np.fromiter((_float(each) for each in values), np.float64, len(values))
 
 
 def _float(value: object) -> float:
+    """Any type's number, such as Decimal's; text is none."""
     try:
-        return float(value) if isinstance(value, int | float) else np.nan
+        return float(value) if hasattr(value, "__float__") else np.nan
     except OverflowError:
         return np.inf
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _column(name: str, sums: Floats, is_told: Flags) -> pl.Series:

@@ -79,6 +79,17 @@ def test_a_sample_of_an_engine_names_its_host_and_needs_no_session(host: Host) -
     assert (totals["queues_dropped_outside_vocabulary"], totals["values_not_finite"]) == (1, 1)
 
 
+def test_what_may_not_leave_a_host_is_refused_for_what_it_is(host: Host) -> None:
+    host.event("streams", "call-1", is_start=True, route="ana@example.org")
+    host.event("streams", "call-1", is_start=False, route="ana@example.org")
+    host.event("duplex", duplex_event="micro_turn", pool="nowhere")
+    (end,) = rows(host, "streams")
+    assert (end["is_start"], end["route"]) == (False, None)
+    totals = host.tally.totals()
+    assert totals["streams_dropped_email"] == totals["duplex_dropped_outside_vocabulary"] == 1
+    assert "streams_dropped_outside_vocabulary" not in totals
+
+
 def test_a_label_of_yesterday_keeps_its_time_and_needs_a_session(host: Host) -> None:
     host.event("quality", "call-1", at_ms=START_MS - 86_400_000, consent="granted", words=120, word_errors=6)
     host.event("quality", None, consent="granted", words=120, word_errors=6)
@@ -100,6 +111,7 @@ def test_a_cost_may_be_of_no_session_at_all(host: Host) -> None:
     "values",
     [
         {"duplex_event": "barge_in", "stopped_after_ms": "soon"},
+        {"duplex_event": "barge_in", "stopped_after_ms": "250"},
         {"duplex_event": "interruption", "was_stopped": "yes"},
         {"duplex_event": "playback", "frames_played": 3, "gaps_ms": 5},
         {"duplex_event": "micro_turn", "at_ms": "now"},

@@ -68,6 +68,22 @@ def test_all_of_a_session_comes_to_one_collector_and_samples_to_the_recorders_ow
     assert all(host.collector.sequences(1, address) == [0, 1, 2] for address in THREE)
 
 
+def test_one_observation_without_a_session_moves_no_other() -> None:
+    place = {"model_version": "m-7b", "gpu_type": "h100", "purchase": "spot"}
+
+    def places(session: object) -> dict[int | None, str]:
+        host = Host(None, FakeCollector(), addresses=THREE)
+        for named in [*(f"call-{number}" for number in range(30)), session]:
+            host.event("costs", named, gpu_used_ms=3, **place)
+        host.cycle()
+        taken = host.collector.taken.items()
+        return {each: known[0] for known, batch in taken for each in batch.rows["session"]}
+
+    with_all, with_one_unnamed = places("call-0"), places(None)
+    assert len(with_all) == 30 and None in with_one_unnamed
+    assert with_one_unnamed.items() >= with_all.items()
+
+
 class Ring:
     """Keys that change, and name tenants."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def test_an_exception_passes_through_and_says_how_the_turn_ended(
         (10**400, "not_finite"),
         (2.0**60, "too_large"),
         ("a secret", "malformed"),
+        ("812", "malformed"),
         ([1.0], "malformed"),
     ],
 )
@@ -106,6 +108,22 @@ def test_a_value_that_cannot_be_is_dropped_and_counted_and_the_turn_goes_on(
     assert (first["tokens_in"], first["tokens_out"], second["tokens_in"]) == (0, 7, 3)
     lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
     assert lost == {f"values_{reason}": 2 if isinstance(value, float) else 1}
+
+
+@pytest.mark.parametrize("value", ["812", [812], b"812", (8, 1)])
+def test_what_is_no_number_is_none_also_where_a_flush_has_nothing_else(host: Host, value: Any) -> None:
+    for _ in range(2):
+        with host.turn() as turn:
+            turn.note(tokens_in=value)
+    assert [row["tokens_in"] for row in rows(host)] == [0, 0]
+    assert host.tally.totals()["values_malformed"] == 2
+
+
+def test_numbers_of_other_types_are_numbers_beside_what_is_none(host: Host) -> None:
+    with host.turn() as turn:
+        turn.note(tokens_in=np.int64(812), tokens_out=Decimal(7), audio_in_ms=None, audio_out_ms=np.float32(0.5) * 8)
+    (row,) = rows(host)
+    assert (row["tokens_in"], row["tokens_out"], row["audio_in_ms"], row["audio_out_ms"]) == (812, 7, 0, 4)
 
 
 def test_what_nobody_declared_is_counted_for_what_it_is_and_never_sent(host: Host) -> None:
