@@ -79,6 +79,11 @@ class Gateway:
         self._count(taken, way)
         return taken
 
+    async def forget_series(self) -> None:
+        """Another gateway may have read what comes next: no difference to what this one knew may be counted."""
+        async with self._lock:
+            self.receiver.forget_series(self.clock.now_ms())
+
     def _count(self, taken: Taken, way: str) -> None:
         self.metrics.points.labels(way).inc(taken.points)
         for metric, counts in (

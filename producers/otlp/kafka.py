@@ -3,6 +3,7 @@
 A record is an ExportMetricsServiceRequest, or MetricsData, which has the same bytes. Offsets are committed when a collector
 has on disk what the records added, and batches are numbered by their record's offset. So what is read again after a crash
 is known there as repeated, and counts once; of cumulative series only what is new since the first point that is read again.
+Whoever is given partitions begins anew with all cumulative series, for somebody else may have counted them meanwhile.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import logging
 import re
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from producers.connection import why_unreachable
 from producers.otlp.delivery import NotTaken, Origin
@@ -36,13 +37,13 @@ class Unreachable(Foreseen):
 async def consume(gateway: Gateway, address: KafkaAddress, topic: str, stop: asyncio.Event, group: str = GROUP) -> None:
     """Reads the topic until `stop`; a collector that is away is waited for. Raises `Unreachable`."""
     consumer = AIOKafkaConsumer(
-        topic,
         **address.aiokafka_options(),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_poll_records=RECORDS_AT_ONCE,
     )
+    consumer.subscribe([topic], listener=_Beginning(gateway))
     try:
         await consumer.start()
     except (KafkaError, OSError) as error:
@@ -52,11 +53,34 @@ async def consume(gateway: Gateway, address: KafkaAddress, topic: str, stop: asy
         while not stop.is_set():
             records = await consumer.getmany(timeout_ms=500)
             if records and await _is_taken(gateway, records, stop):
-                await consumer.commit({place: of_place[-1].offset + 1 for place, of_place in records.items()})
+                await _commit(consumer, {place: of_place[-1].offset + 1 for place, of_place in records.items()})
     except KafkaError as error:
         raise Unreachable(f"Topic {topic} can no longer be read ({type(error).__name__}): is Kafka well?") from error
     finally:
         await consumer.stop()
+
+
+class _Beginning(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types.
+    """Begins anew with the series whenever partitions are given to this process."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """What was read of them and is not committed is read again by whoever has them next."""
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        if assigned:
+            await self._gateway.forget_series()
+
+
+async def _commit(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
+    """Commits. Where the group has given the partitions to others, as it does when a collector was away for minutes, the
+    records are read again, and known."""
+    try:
+        await consumer.commit(offsets)
+    except (CommitFailedError, IllegalStateError):
+        log.warning("not_committed: the group has given its partitions anew; what was read is read again")
 
 
 async def _is_taken(gateway: Gateway, records: dict[TopicPartition, list[Any]], stop: asyncio.Event) -> bool:

@@ -79,6 +79,10 @@ class Receiver:
                 tally.tell(word, lines, self._cell(PRIVACY, labels.dimensions), labels.dropped)
         return tally.taken(now_ms)
 
+    def forget_series(self, now_ms: int) -> None:
+        """What comes next of every cumulative series is a baseline, as after a start."""
+        self._series.forget(now_ms)
+
     def _told(self, lines: tuple[Line, ...], heard: _Heard, point: Point | Refusal | None, tally: _Tally) -> str | None:
         """Counts a point, or says in one word why not."""
         lines = tuple(line for line in lines if _applies(line, heard.labels.deciding))

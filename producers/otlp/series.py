@@ -50,6 +50,12 @@ class Series:
             self._heard_ms[series] = now_ms
         return news
 
+    def forget(self, now_ms: int) -> None:
+        """Begins to listen now: whatever was told before, others may have counted meanwhile."""
+        self._last.clear()
+        self._heard_ms.clear()
+        self.opened_ns = max(self.opened_ns, now_ms * 1_000_000)
+
     def _first(self, point: Point) -> tuple[Value | Nothing | Refusal, bool]:
         if _is_negative(point.value) and point.is_monotonic and point.temporality != "instant":
             return Refusal.NEGATIVE, False

@@ -211,9 +211,8 @@ class Recorder:
         self._tally = Tally()
         self._buffer.fork("forked", self._tally)
         self._spool.disown()
-        self._stop = (
-            threading.Event()
-        )  # The parent's thread may have held the lock of the old one: it never lets go here.
+        # The parent's sending thread may have held the lock of the old one, and never lets go of it here.
+        self._stop = threading.Event()
         self._stop.set()
         self._tally.fail("forked", "this process was forked after its recorder was made; make it after the fork")
 
