@@ -165,7 +165,10 @@ def _row(
     labels = dict(sample.labels)
     edge = _edge(labels.pop("le", "")) if wanted.part == "bucket" else None
     value = float(sample.value) if wanted.label is None else _number(labels.get(wanted.label, ""))
+    stamped_ms = None if sample.timestamp is None else float(sample.timestamp) * 1_000
     reason = Refusal.MALFORMED if wanted.part == "bucket" and edge is None else _why_wrong(value)
+    if stamped_ms is not None and not abs(stamped_ms) < VALUE_MAX:
+        reason = reason or Refusal.NOT_FINITE
     if wanted.label is None:
         unknown.update((name, labels[name]) for name in labels.keys() - _known_labels(mapping))
     if reason:
@@ -174,9 +177,8 @@ def _row(
     told_apart_by = mapping.labels if wanted.label is None else (wanted.by or "",)
     own = [f"{name}\x00{labels[name]}" for name in told_apart_by if name in labels]
     series = xxhash.xxh3_64_intdigest("\x00".join((wanted.metric, *own)).encode())
-    stamped_ms = None if sample.timestamp is None else round(float(sample.timestamp) * 1_000)
     model, by = labels.get(mapping.model_label or ""), labels.get(wanted.by or "")
-    return wanted.metric, wanted.part, series, model, by, edge, value, stamped_ms
+    return wanted.metric, wanted.part, series, model, by, edge, value, None if stamped_ms is None else round(stamped_ms)
 
 
 @cache

@@ -71,9 +71,13 @@ def test_an_answer_that_is_none_is_refused_as_a_whole(answer: bytes, content_typ
         ("+Inf", Refusal.NOT_FINITE),
         ("9.3e18", Refusal.NOT_FINITE),
         ("-1", Refusal.NEGATIVE),
+        ("7 NaN", Refusal.NOT_FINITE),
+        ("7 -Inf", Refusal.NOT_FINITE),
+        ("7 1e300", Refusal.NOT_FINITE),
     ],
 )
 def test_a_value_that_cannot_be_right_is_refused_and_the_others_are_not(value: str, reason: Refusal) -> None:
+    """Or the time that an exporter stamps it with, behind it."""
     read = shown(f"{SERVED} {value}\nvllm:num_requests_waiting 3\n")
     assert values(read) == [3.0] and +read.refused == {reason: 1}
 
