@@ -115,21 +115,24 @@ def _histogram_difference(before: Histogram, after: Histogram) -> Histogram | No
     if not after.bounds:
         scale = min(before.scale, after.scale)
         before, after = before.at_scale(scale), after.at_scale(scale)
-    first = min(before.offset, after.offset)
-    size = max(each.offset + len(each.counts) for each in (before, after)) - first
-    counts = _laid_out(after, first, size) - _laid_out(before, first, size)
-    if (counts < 0).any():
+    counts = _beyond(before, after)
+    if counts is None:
         return None
     total = None if before.total is None or after.total is None else max(0.0, after.total - before.total)
     count, zeros = after.count - before.count, after.zeros - before.zeros
-    return replace(after, count=count, zeros=zeros, counts=counts, offset=first, total=total)
+    return replace(after, count=count, zeros=zeros, counts=counts, total=total)
 
 
-def _laid_out(histogram: Histogram, first: int, size: int) -> Counts:
-    counts = np.zeros(size, dtype=np.int64)
-    begin = histogram.offset - first
-    counts[begin : begin + len(histogram.counts)] = histogram.counts
-    return counts
+def _beyond(before: Histogram, after: Histogram) -> Counts | None:
+    """After's counts less before's; None where one became less. It takes no more room than after's own, wherever before's lie."""
+    begin = before.offset - after.offset
+    end = begin + len(before.counts)
+    if len(before.counts) and (begin < 0 or end > len(after.counts)):
+        return None
+    counts = after.counts.copy()
+    if len(before.counts):
+        counts[begin:end] -= before.counts
+    return None if (counts < 0).any() else counts
 
 
 def _is_negative(value: Value) -> bool:

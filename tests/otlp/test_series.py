@@ -84,6 +84,16 @@ def test_a_sum_that_may_sink_is_told_as_it_stands() -> None:
     assert told(*points) == [7, 5]
 
 
+def test_buckets_that_lie_far_apart_take_no_room_between_them() -> None:
+    """Offsets are 32 bits: two points of a few bytes asked for 34 GB."""
+    low = Histogram(1, np.array([1]), None, scale=20, offset=-(2**31))
+    both = Histogram(3, np.array([2]), None, scale=20, offset=2**31 - 1)
+    assert told(Point("cumulative", 10, 1_100, low), Point("cumulative", 10, 1_200, both)) == [
+        "baseline",
+        Refusal.INCONSISTENT,
+    ]
+
+
 def test_memory_is_bounded_and_a_forgotten_series_begins_with_a_baseline() -> None:
     series = Series(OPENED, series_max=1)
     assert series.news(b"one", number(7, 2_000, 3_000), now_ms=0) == 7
