@@ -24,6 +24,18 @@ from producers.recorder.tally import Tally
 from producers.recorder.turn_columns import Columned, turn_columns
 
 Rows = Sequence[list[Any]]
+EVENT_ENTRIES = 4
+"""Of an observation that is no turn; its values may be lists."""
+_CONTAINERS = (list, dict, set)
+
+
+def _may_be_counted(row: list[Any]) -> bool:
+    """Whether its session is named by what can name one, and the dimensions of a turn by what can be compared."""
+    session, _, values, *_ = row
+    is_named = session is None or isinstance(session, str | bytes | int)
+    return is_named and (
+        len(row) == EVENT_ENTRIES or not any(isinstance(each, _CONTAINERS) for each in values.values())
+    )
 
 
 class Sender:
@@ -80,16 +92,18 @@ class Sender:
         return columned, columned.rows["session"]
 
     def _in_columns(self, kind: str, rows: Rows) -> list[tuple[Columned, pl.Series]]:
-        """Of all rows, or of both halves where that fails, down to the single one of which nothing can be made."""
+        """Of all rows; where that fails of those that may be counted at first sight, for whoever names one session by an
+        object names all of them so; and then of both halves, down to the single one of which nothing can be made."""
         if not rows:
             return []
         try:
             return [self._converted(kind, rows)]
         except Exception as error:
-            if len(rows) == 1:
+            sound = [row for row in rows if _may_be_counted(row)] if len(rows) > 1 else []
+            if len(sound) < len(rows):
                 self._tally.fail("malformed", "something that was recorded is nothing that can be counted", error)
-                self._drop(kind, Counter({"malformed": 1}))
-                return []
+                self._drop(kind, Counter({"malformed": len(rows) - len(sound)}))
+                return self._in_columns(kind, sound)
         half = len(rows) // 2
         return [*self._in_columns(kind, rows[:half]), *self._in_columns(kind, rows[half:])]
 

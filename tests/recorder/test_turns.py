@@ -8,6 +8,8 @@ import threading
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -144,6 +146,18 @@ def test_nothing_is_known_of_an_amount_that_was_told_as_none(host: Host) -> None
     (row,) = rows(host)
     assert row["is_success"] is None
     assert not [name for name in host.tally.totals() if name.startswith("values_")]
+
+
+@pytest.mark.parametrize("named", [{"session": UUID(int=7)}, {"route": ["voice"]}])
+def test_a_host_that_names_everything_by_objects_pays_no_more_than_for_names(host: Host, named: dict[str, Any]) -> None:
+    """One conversion fails and one is of what is left, instead of two for every turn."""
+    for number in range(500):
+        with host.turn(**{"session": number, **(named if number % 100 else {})}):
+            pass
+    with patch.object(host.sender, "_converted", side_effect=host.sender._converted) as conversions:
+        assert len(rows(host)) == 5
+    assert host.dropped() == {"malformed": 495}
+    assert conversions.call_count == 2
 
 
 @pytest.mark.parametrize("session", [["a list"], {}, 1.5, object()])
