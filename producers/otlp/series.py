@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-
 from producers.otlp.points import Counts, Histogram, Point
 from schemas.refusals import Refusal
 

@@ -122,8 +122,9 @@ def test_what_is_no_number_is_none_also_where_a_flush_has_nothing_else(host: Hos
 
 
 def test_numbers_of_other_types_are_numbers_beside_what_is_none(host: Host) -> None:
+    values: dict[str, Any] = {"tokens_in": np.int64(812), "tokens_out": Decimal(7), "audio_out_ms": np.float32(0.5) * 8}
     with host.turn() as turn:
-        turn.note(tokens_in=np.int64(812), tokens_out=Decimal(7), audio_in_ms=None, audio_out_ms=np.float32(0.5) * 8)
+        turn.note(audio_in_ms=None, **values)
     (row,) = rows(host)
     assert (row["tokens_in"], row["tokens_out"], row["audio_in_ms"], row["audio_out_ms"]) == (812, 7, 0, 4)
 
