@@ -39,6 +39,8 @@ LINE_BYTES_MAX = 65_536
 DEPTH_MAX = 32
 """Objects and lists within one another; readers of JSON follow them on the stack, and Arrow's ends the process there."""
 LINES_AT_ONCE = 5_000
+CELLS_AT_ONCE = 2_000_000
+"""Lines times names in them: a line that has one name of its own adds a column to all that are read with it."""
 TOLD_MAX = 20
 """So many refused lines of a file are told one by one; the others are counted."""
 LINE = "\x00line"
@@ -116,6 +118,10 @@ class ObservationLines:
 
     def _parsed(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
         """Tables that together hold every line that is JSON with declared fields of their types, and their numbers."""
+        for some in _in_bounds(lines):
+            yield from self._table_of(some, kind)
+
+    def _table_of(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
         whole = _as_numbered_table(lines, kind)
         if whole is not None:
             yield whole
@@ -228,6 +234,25 @@ def _as_numbered_table(lines: _Numbered, kind: str) -> pl.DataFrame | None:
         if len(rows) == len(lines):
             return rows.with_columns(pl.Series(LINE, [number for number, _ in lines], pl.Int64))
     return None
+
+
+def _in_bounds(lines: _Numbered) -> Iterator[_Numbered]:
+    """The lines in parts, none of which makes a larger table than it may."""
+    if len(lines) <= LINES_AT_ONCE and (len(lines) == 1 or len(lines) * _names_in(lines) <= CELLS_AT_ONCE):
+        yield lines
+        return
+    half = len(lines) // 2
+    yield from _in_bounds(lines[:half])
+    yield from _in_bounds(lines[half:])
+
+
+_NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"\s*:')
+
+
+def _names_in(lines: _Numbered) -> int:
+    """At most how many columns the lines have; nothing that is declared holds objects, so within those each name is one."""
+    flat = b"\n".join(line for _, line in lines if line.count(b"{") == 1)
+    return len(set(_NAME.findall(flat))) + sum(line.count(b":") for _, line in lines if line.count(b"{") > 1)
 
 
 _TEXT_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')

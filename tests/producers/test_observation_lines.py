@@ -10,7 +10,16 @@ import polars as pl
 import pytest
 
 from producers.line_reading import Lines
-from producers.observation_lines import COLUMNS, LINE_BYTES_MAX, TOLD_MAX, ObservationLines
+from producers.observation_lines import (
+    CELLS_AT_ONCE,
+    COLUMNS,
+    LINE_BYTES_MAX,
+    LINES_AT_ONCE,
+    TOLD_MAX,
+    ObservationLines,
+    _in_bounds,
+    _names_in,
+)
 from schemas.refusals import Refusal
 
 TURN: dict[str, Any] = {
@@ -95,6 +104,19 @@ def test_what_lies_too_deep_is_refused_and_ends_nothing(opened: bytes, closed: b
     deep = line(unheard_of=0.5).replace(b"0.5", opened * 6_000 + b"0" + closed * 6_000)
     tables, reader = read([line(), deep, line()], kind="turns")
     assert len(tables["turns"]) == 2 and reader.tidings.first == [(2, Refusal.MALFORMED)]
+
+
+def test_lines_are_read_in_parts_that_hold_few_names_each() -> None:
+    """A name of a line's own is a column of all that are read with it: 446 KB of them took more than 9 GB."""
+    strange = [(number, json.dumps({f"{number}-{at}": 1 for at in range(500)}).encode()) for number in range(40)]
+    nested = [(number, b'{"a%d": {"b": [{"c": 1}]}}' % number) for number in range(2_000)]
+    short = [(number, b"{}") for number in range(20_000)]
+    for lines in ([*strange, *short], [*nested, *short], short):
+        parts = list(_in_bounds(lines))
+        assert [each for part in parts for each in part] == lines
+        assert max(len(part) * _names_in(part) for part in parts) <= CELLS_AT_ONCE
+        assert max(map(len, parts)) <= LINES_AT_ONCE
+    assert _names_in(strange) == 20_000 and _names_in(nested) == 6_000 and _names_in([(1, line())]) == len(TURN)
 
 
 def test_brackets_in_a_text_are_no_depth() -> None:
