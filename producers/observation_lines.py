@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from pyarrow import json as arrow_json
 from producers.aggregated import ROW_KINDS
 from producers.counting import sifted
 from producers.kinds import KINDS
+from producers.line_shapes import in_bounds, is_flat
 from producers.refusing import admit_rows
 from schemas.refusals import MEANINGS, Refusal, Refused
 
@@ -36,11 +36,6 @@ COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
 """Of every kind of observation that a line may be; rows that are aggregated already are none."""
 LINE_BYTES_MAX = 65_536
 """Longest line: a stretch of audio with a hundred gaps takes 2 KB."""
-DEPTH_MAX = 32
-"""Objects and lists within one another; readers of JSON follow them on the stack, and Arrow's ends the process there."""
-LINES_AT_ONCE = 5_000
-CELLS_AT_ONCE = 2_000_000
-"""Lines times names in them: a line that has one name of its own adds a column to all that are read with it."""
 TOLD_MAX = 20
 """So many refused lines of a file are told one by one; the others are counted."""
 LINE = "\x00line"
@@ -94,10 +89,10 @@ class ObservationLines:
         return len(numbered[1]) <= LINE_BYTES_MAX
 
     def _is_flat(self, numbered: tuple[int, bytes]) -> bool:
-        is_flat = _is_flat(numbered[1])
-        if not is_flat:
+        is_sound = is_flat(numbered[1])
+        if not is_sound:
             self._refuse(numbered[0], Refusal.MALFORMED)
-        return is_flat
+        return is_sound
 
     def _refuse(self, line: int, reason: Refusal) -> None:
         self.tidings.refused[reason] += 1
@@ -118,7 +113,7 @@ class ObservationLines:
 
     def _parsed(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
         """Tables that together hold every line that is JSON with declared fields of their types, and their numbers."""
-        for some in _in_bounds(lines):
+        for some in in_bounds(lines):
             yield from self._table_of(some, kind)
 
     def _table_of(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
@@ -234,40 +229,6 @@ def _as_numbered_table(lines: _Numbered, kind: str) -> pl.DataFrame | None:
         if len(rows) == len(lines):
             return rows.with_columns(pl.Series(LINE, [number for number, _ in lines], pl.Int64))
     return None
-
-
-def _in_bounds(lines: _Numbered) -> Iterator[_Numbered]:
-    """The lines in parts, none of which makes a larger table than it may."""
-    if len(lines) <= LINES_AT_ONCE and (len(lines) == 1 or len(lines) * _names_in(lines) <= CELLS_AT_ONCE):
-        yield lines
-        return
-    half = len(lines) // 2
-    yield from _in_bounds(lines[:half])
-    yield from _in_bounds(lines[half:])
-
-
-_NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"\s*:')
-
-
-def _names_in(lines: _Numbered) -> int:
-    """At most how many columns the lines have; nothing that is declared holds objects, so within those each name is one."""
-    flat = b"\n".join(line for _, line in lines if line.count(b"{") == 1)
-    return len(set(_NAME.findall(flat))) + sum(line.count(b":") for _, line in lines if line.count(b"{") > 1)
-
-
-_TEXT_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
-
-
-def _is_flat(line: bytes) -> bool:
-    """Whether nothing in the line lies deeper than `DEPTH_MAX`; brackets in texts are none."""
-    if line.count(b"[") + line.count(b"{") <= DEPTH_MAX:
-        return True
-    depth = 0
-    for found in _TEXT_OR_BRACKET.finditer(line):
-        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
-        if depth > DEPTH_MAX:
-            return False
-    return True
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

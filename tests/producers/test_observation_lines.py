@@ -10,16 +10,8 @@ import polars as pl
 import pytest
 
 from producers.line_reading import Lines
-from producers.observation_lines import (
-    CELLS_AT_ONCE,
-    COLUMNS,
-    LINE_BYTES_MAX,
-    LINES_AT_ONCE,
-    TOLD_MAX,
-    ObservationLines,
-    _in_bounds,
-    _names_in,
-)
+from producers.line_shapes import CELLS_AT_ONCE, LINES_AT_ONCE, in_bounds, names_in
+from producers.observation_lines import COLUMNS, LINE_BYTES_MAX, TOLD_MAX, ObservationLines
 from schemas.refusals import Refusal
 
 TURN: dict[str, Any] = {
@@ -112,11 +104,11 @@ def test_lines_are_read_in_parts_that_hold_few_names_each() -> None:
     nested = [(number, b'{"a%d": {"b": [{"c": 1}]}}' % number) for number in range(2_000)]
     short = [(number, b"{}") for number in range(20_000)]
     for lines in ([*strange, *short], [*nested, *short], short):
-        parts = list(_in_bounds(lines))
+        parts = list(in_bounds(lines))
         assert [each for part in parts for each in part] == lines
-        assert max(len(part) * _names_in(part) for part in parts) <= CELLS_AT_ONCE
+        assert max(len(part) * names_in(part) for part in parts) <= CELLS_AT_ONCE
         assert max(map(len, parts)) <= LINES_AT_ONCE
-    assert _names_in(strange) == 20_000 and _names_in(nested) == 6_000 and _names_in([(1, line())]) == len(TURN)
+    assert names_in(strange) == 20_000 and names_in(nested) == 6_000 and names_in([(1, line())]) == len(TURN)
 
 
 def test_brackets_in_a_text_are_no_depth() -> None:
