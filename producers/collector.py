@@ -11,7 +11,7 @@ The state is plain values, tables that never change, and dataclasses of those, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 import polars as pl
@@ -23,7 +23,8 @@ from producers.counting import rows_of, sifted
 from producers.engine_windows import QueueWindows, ReleaseWindows
 from producers.framing import Frame, Framing
 from producers.kinds import KINDS, OF_STATE, Kind
-from producers.open_windows import OpenWindows
+from producers.noising import DAY_MS, Noising, Place, Sampler, noised
+from producers.open_windows import Closed, OpenWindows
 from producers.stream_windows import StreamWindows
 from producers.tally import Tally
 from schemas.dimensions import DIMENSIONS
@@ -47,6 +48,7 @@ __all__ = [
     "Collector",
     "Frame",
     "Framing",
+    "Noising",
     "OpenWindows",
     "QueueWindows",
     "ReleaseWindows",
@@ -86,7 +88,8 @@ def _none_waiting() -> dict[str, list[pl.DataFrame]]:
 class Collector:
     """One producer's windows and sequence numbers. `opens_at_ms` is where its event time begins.
 
-    `incarnation` has to grow with every start of this producer; its start in ms since the epoch serves.
+    `incarnation` has to grow with every start of this producer; its start in ms since the epoch serves. With a `sampler`
+    the measures that declare noise get it in partitions that identify; without one all is exact.
     """
 
     producer: str
@@ -96,6 +99,7 @@ class Collector:
     content_type: ContentType = ARROW
     k: int = K_SESSIONS_MIN
     observations_max: int = OBSERVATIONS_MAX
+    sampler: Sampler | None = None
     _open_ms: int = field(init=False)
     _waiting: dict[str, list[pl.DataFrame]] = field(init=False, default_factory=_none_waiting)
     _windows: dict[tuple[str, str], OpenWindows] = field(init=False, default_factory=dict)
@@ -104,6 +108,7 @@ class Collector:
     _releases: ReleaseWindows = field(init=False, default_factory=ReleaseWindows)
     _reports: dict[str, Report] = field(init=False, default_factory=_no_reports)
     _tally: Tally = field(init=False, default_factory=Tally)
+    _noising: Noising = field(init=False, default_factory=Noising)
     _framing: Framing = field(init=False)
 
     def __post_init__(self) -> None:
@@ -202,6 +207,11 @@ class Collector:
         yield from self.close(-(-max(watermark_ms, self._open_ms) // MINUTE_MS) * MINUTE_MS)
 
     @property
+    def noise_spent(self) -> tuple[Mapping[Place, int], Mapping[Place, int]]:
+        """Windows of the newest day that were told with noise, and those told as 0 because the budget was spent."""
+        return self._noising.spent, self._noising.withheld
+
+    @property
     def held_turns(self) -> int:
         """Turns that wait below k; after `flush` they are missing from the audience partition, and only there."""
         return self.waiting(TURNS, AUDIENCE)
@@ -234,9 +244,12 @@ class Collector:
                 yield from self._closed(family, partition, window_end_ms - width_ms)
 
     def _fold(self, family: Family, partition: PrivacyPartition, start_ms: int, observations: pl.DataFrame) -> None:
-        told = of_nobody_generalised(observations, partition)
-        cells = cells_of(told, rows_of(family, partition, told), family, partition, self.k)
-        self._open(family, partition).fold(start_ms, cells, family, partition, self.k)
+        told, windows = of_nobody_generalised(observations, partition), self._open(family, partition)
+        rows = rows_of(family, partition, told)
+        if self._is_noised(windows, family, partition):
+            rows = self._noising.bounded(rows, told, family, partition)
+        cells = cells_of(told, rows, family, partition, self.k)
+        windows.fold(start_ms, cells, family, partition, self.k)
 
     def _open(self, family: Family, partition: PrivacyPartition) -> OpenWindows:
         return self._windows.setdefault((family.name, partition.name), OpenWindows())
@@ -248,11 +261,31 @@ class Collector:
                 yield from self._frames(family, partition, closed.window_start_ms, closed.released)
             return
         before = windows.held_cells(family, partition)
-        for closed in windows.gated(start_ms, family, partition, self.k):
+        for closed in self._released(windows, start_ms, family, partition):
             self._tally.released(closed.released, family, partition)
             yield from self._frames(family, partition, closed.window_start_ms, closed.released)
         newly_held = self._tally.held(before, windows.held_cells(family, partition), family, partition)
         self._reports[family.name].observations_held += newly_held
+
+    def _released(
+        self, windows: OpenWindows, start_ms: int, family: Family, partition: PrivacyPartition
+    ) -> Iterable[Closed]:
+        """What the gate lets go, with noise where that is wanted."""
+        is_noised = self._is_noised(windows, family, partition)
+        closed = list(windows.gated(start_ms, family, partition, self.k))
+        if not is_noised or self.sampler is None:
+            return closed
+        self._noising.settle(windows.held_cells(family, partition), family, partition)
+        return self._noising.told(closed, start_ms // DAY_MS, self.sampler, family, partition)
+
+    def _is_noised(self, windows: OpenWindows, family: Family, partition: PrivacyPartition) -> bool:
+        """Whether there is noise for it; what waits from before there was is then made fit for it."""
+        if self.sampler is None:
+            self._noising.contributed = {}
+            return False
+        if noised(family, partition):
+            self._noising.begin(windows, family, partition)
+        return bool(noised(family, partition))
 
     def _state_frames(self, kind: Kind, ready: pl.DataFrame) -> Iterator[Frame]:
         """Frames of a kind that is counted from window to window."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from schemas.noise import Noise
+
 Merge = Literal["counter", "gauge"]
 
 COUNT_MAX = 2**40
@@ -39,7 +41,9 @@ class Measure:
     """One non-negative integer that rows carry.
 
     `part_of` names the measure it can never exceed. `since_minor`: the contract's minor version that declared it; a
-    frame of an older one does not have it, and counts as zero. `purpose`: where it is not its family's.
+    frame of an older one does not have it, and counts as zero. `purpose`: where it is not its family's. `noise`: what a
+    collector that is told to adds to it in partitions that identify; nothing but its value changes, so it is none of the
+    contract's versions.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Measure:
     part_of: str | None = None
     since_minor: int = 0
     purpose: Purpose | None = None
+    noise: Noise | None = None
 
     @property
     def largest(self) -> int:

@@ -137,6 +137,10 @@ class WorkerMetrics:
         registry.register(self.slo_counters)
 
 
+NOISED = ("family", "partition", "measure")
+"""Labels of what has a budget of noise."""
+
+
 class CollectorMetrics:
     """What a collector counts. One instance a process; a test gives its own registry."""
 
@@ -146,8 +150,8 @@ class CollectorMetrics:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"turnwatch_collector_{name}", meaning, labels, registry=registry)
 
-        def gauge(name: str, meaning: str) -> Gauge:
-            return Gauge(f"turnwatch_collector_{name}", meaning, registry=registry)
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(f"turnwatch_collector_{name}", meaning, labels, registry=registry)
 
         self.batches_taken = counter("batches_taken", "batches of recorders taken in, counted once", "kind")
         self.batches_repeated = counter("batches_repeated", "batches that had been taken in before", "kind")
@@ -168,6 +172,12 @@ class CollectorMetrics:
         )
         self.waiting_observations = gauge("waiting_observations", "observations that wait for windows to close")
         self.recorders = gauge("recorders", "incarnations and kinds of recorders that are known")
+        self.noise_windows_spent = gauge(
+            "noise_windows_spent", "windows of this day's budget that were told with noise", *NOISED
+        )
+        self.noise_windows_withheld = gauge(
+            "noise_windows_withheld", "windows of this day told as 0 because the budget of noise was spent", *NOISED
+        )
         self.clock_behind_seconds = gauge(
             "clock_behind_seconds",
             "how far the clock is behind the newest window that was closed; 0 unless it went back",

@@ -96,4 +96,5 @@ _NUMBERS = {
 
 
 def _meaning(measure: Measure, of_gauges: str) -> str:
-    return f"{measure.meaning} ({measure.unit}){of_gauges if measure.merge == 'gauge' else ''}"
+    noise = f"; {measure.noise.said}" if measure.noise else ""
+    return f"{measure.meaning} ({measure.unit}){of_gauges if measure.merge == 'gauge' else ''}{noise}"

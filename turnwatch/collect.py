@@ -10,6 +10,7 @@ import signal
 from producers.collecting.durable import Limits
 from producers.collecting.engine import Connect
 from producers.collecting.process import CollectorSettings, collect, finish, kafka
+from producers.discrete_laplace import opendp_sampler
 from schemas.dimensions import SLUG
 from turnwatch.places import kafka as kafka_address
 from turnwatch.settings import Settings, SettingsError, load
@@ -43,6 +44,7 @@ def collector_settings(settings: Settings, name: str | None, region: str | None,
         section.port if port is None else port,
         settings.stop_within_s,
         Limits(round(section.grace_s * 1_000), section.disk_mb << 20, section.rows_max),
+        opendp_sampler() if section.noise else None,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.declarations import IDENTIFYING_MAX, Family, Purpose
 from schemas.dimensions import DIMENSIONS, SLUG, Dimension
-from schemas.families import FAMILIES
+from schemas.families import ALL_INDICATORS, FAMILIES
 from turnwatch.declared_names import undeclared, variables
 
 K_WINDOW_MIN_S = 60
@@ -32,6 +32,7 @@ def contract_problems(
         *(problem for family in declared for problem in _purposes(family, today)),
         *(problem for family in declared for problem in _partitions(family, dimensions)),
         *(problem for family in declared for problem in _cuts(family)),
+        *(problem for family in declared for problem in _noise(family, dimensions)),
         *_identifying_twice(declared, dimensions),
         *_counted_twice(declared, dimensions),
         *_dimensions(dimensions.values()),
@@ -99,6 +100,25 @@ def _cuts(family: Family) -> Iterator[str]:
                 f"Cut {cut.name} of family {family.name} groups by {', '.join(sorted(missing))}, which partition "
                 f"{cut.partition} does not carry: add it there, or leave it out."
             )
+
+
+def _noise(family: Family, dimensions: Mapping[str, Dimension]) -> Iterator[str]:
+    """Noise where it protects nobody, where objectives are judged, or where an exact part could exceed a whole with noise."""
+    names = {name for name in family.dimensions if name in dimensions}
+    judged = {measure.name for indicator in ALL_INDICATORS for measure in indicator.measures}
+    exact = {measure.part_of: measure.name for measure in family.measures if measure.noise is None}
+    for measure in family.measures:
+        where = f"Measure {measure.name} of family {family.name} declares noise"
+        if measure.noise is None:
+            continue
+        if not any(dimensions[name].is_identifying for name in names):
+            yield f"{where}, and no partition of it identifies anybody: leave it out."
+        if measure.merge == "gauge":
+            yield f"{where}, and is a gauge: there is no bound on what one session contributes; leave it out."
+        if measure.name in judged:
+            yield f"{where}, and an objective is judged by it: it has to be exact."
+        if measure.name in exact:
+            yield f"{where}, and {exact[measure.name]} is a part of it that has none: the part could exceed it."
 
 
 def _identifying_twice(families: Iterable[Family], dimensions: Mapping[str, Dimension]) -> Iterator[str]:

@@ -133,7 +133,8 @@ def _said_of(family: Family, measure: Measure) -> tuple[str, str, str]:
     part = f"; part of `{measure.part_of}`" if measure.part_of else ""
     since = f"; since {SCHEMA_MAJOR}.{measure.since_minor}" if measure.since_minor > family.since_minor else ""
     purpose = family.purpose_of(measure)
-    return f"{measure.meaning}{part}{since}", purpose.owner, str(purpose.expires)
+    noise = f"; {measure.noise.said}" if measure.noise else ""
+    return f"{measure.meaning}{part}{since}{noise}", purpose.owner, str(purpose.expires)
 
 
 def _table(table: Table) -> str:

@@ -100,6 +100,8 @@ class CollectorSettings(_Section):
     grace_s: Annotated[float, Field(ge=0, le=60)] = 2.0
     disk_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 1_024
     rows_max: Annotated[int, Field(ge=20_000, le=50_000_000)] = 2_000_000
+    noise: bool = False
+    """Whether measures that declare noise get it, where they are told by what identifies."""
 
 
 class OtlpSettings(_Section):

@@ -193,4 +193,10 @@ class Engine:
         metrics.waiting_frames_bytes.set(sum(core.store.unsent.values()))
         metrics.waiting_observations.set(core.waiting_rows)
         metrics.recorders.set(len(core.fences.sources))
+        for shown, counted in zip(
+            (metrics.noise_windows_spent, metrics.noise_windows_withheld), core.collector.noise_spent, strict=True
+        ):
+            shown.clear()
+            for place, windows in list(counted.items()):
+                shown.labels(*place).set(windows)
         metrics.clock_behind_seconds.set(max(0, core.collector.open_ms - self.now_ms()) / 1_000)

@@ -18,6 +18,7 @@ from producers.collecting.durable import DurableCollector, Limits
 from producers.collecting.engine import Connect, Engine
 from producers.collecting.server import application
 from producers.drive import Clock, WallClock
+from producers.noising import Sampler
 from producers.transport import KafkaTransport
 from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress
@@ -31,7 +32,7 @@ log = logging.getLogger("turnwatch.collector")
 
 @dataclass(frozen=True, slots=True)
 class CollectorSettings:
-    """`producer` is unique in the fleet; `folder` belongs to it alone."""
+    """`producer` is unique in the fleet; `folder` belongs to it alone. Without a `sampler` nothing gets noise."""
 
     producer: str
     region: str
@@ -40,6 +41,7 @@ class CollectorSettings:
     port: int
     stop_within_s: float
     limits: Limits = field(default_factory=Limits)
+    sampler: Sampler | None = None
 
 
 async def collect(
@@ -80,6 +82,7 @@ async def _opened(settings: CollectorSettings, clock: Clock) -> DurableCollector
     core = await asyncio.to_thread(
         DurableCollector.opened, settings.folder, settings.producer, settings.region, clock.now_ms(), settings.limits
     )
+    core.collector.sampler = settings.sampler
     _tell(core, settings)
     return core
 

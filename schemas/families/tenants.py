@@ -9,6 +9,10 @@ from __future__ import annotations
 from schemas.declarations import Cut, Family, Measure
 from schemas.families.partitions import TENANCY
 from schemas.families.purposes import ABUSE, CONVERSATION
+from schemas.noise import Noise
+
+A_QUARTER_A_MINUTE = 360.0
+"""Epsilon of a day of 1,440 minutes: a session of ten minutes that comes in time is in eleven, and spends 2.75."""
 
 TENANTS = Family(
     name="tenants",
@@ -27,9 +31,15 @@ TENANTS = Family(
             "tool calls that a safety check found wrong",
             part_of="tenant_tool_calls",
             purpose=ABUSE,
+            noise=Noise(A_QUARTER_A_MINUTE, windows_per_day=1_440, clip=2),
         ),
         Measure("tenant_synthetic_voices", "turns", "turns spoken by a synthetic voice", purpose=ABUSE),
-        Measure("tenant_handoffs", "turns", "turns that were handed to a human"),
+        Measure(
+            "tenant_handoffs",
+            "turns",
+            "turns that were handed to a human",
+            noise=Noise(A_QUARTER_A_MINUTE, windows_per_day=1_440, clip=1),
+        ),
     ),
     cuts=(Cut("tenancy", ("pool", "tenant")),),
 )

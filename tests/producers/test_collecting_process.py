@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +91,19 @@ async def test_a_port_that_is_taken_is_one_sentence_and_the_folder_is_free_again
         with pytest.raises(BadInput, match=rf"cannot listen on 127\.0\.0\.1:{port} .*TURNWATCH_COLLECTOR__PORT"):
             await collect(settings(tmp_path, port), hands.connect, asyncio.Event(), hands, metrics)
     DurableCollector.opened(tmp_path, "eu-0", "eu-west-1", START_MS, Limits()).shut()
+
+
+async def test_a_collector_that_is_told_to_adds_noise_and_shows_what_it_spent(tmp_path: Path) -> None:
+    taken(tmp_path, 120)
+    noisy = replace(settings(tmp_path), sampler=lambda noise, count: [1_000_000] * count)
+    hands, metrics, stop = Jumping(), CollectorMetrics(CollectorRegistry()), asyncio.Event()
+    working = asyncio.create_task(collect(noisy, hands.connect, stop, hands, metrics))
+    spent = "turnwatch_collector_noise_windows_spent"
+    place = {"family": "tenants", "partition": "tenancy", "measure": "tenant_handoffs"}
+    async with asyncio.timeout(20):
+        while metrics.registry.get_sample_value(spent, place) is None and not working.done():
+            await asyncio.sleep(0.01)
+    stop.set()
+    await working
+    assert metrics.registry.get_sample_value(spent, place) == 1
+    assert (rows_of(hands.sent, "tenants", "tenancy")["tenant_handoffs"] >= 1_000_000).all()

@@ -17,6 +17,7 @@ from dashboards.render import render_all
 from schemas.declarations import Cut, Family, Measure, PrivacyPartition, Purpose
 from schemas.dimensions import DIMENSIONS, Dimension
 from schemas.families import FAMILIES, TENANCY, TENANTS, TURNS
+from schemas.noise import Noise
 from schemas.views import VIEWS
 from turnwatch.checks import run_check
 from turnwatch.contract_checks import board_problems, contract_problems
@@ -48,6 +49,22 @@ def test_only_what_has_expired_is_named() -> None:
     old = Purpose("ml-quality", "to see whether it still matters", TODAY - timedelta(days=1))
     (problem,) = problems_of(measures=(*TURNS.measures, Measure("sighs", "sighs", "sighs heard", purpose=old)))
     assert problem.startswith("Since 2026-11-20 there is no reason to collect family turns, sighs: ml-quality says")
+
+
+@pytest.mark.parametrize(
+    ("family", "measure", "why"),
+    [
+        ("queues", "arrivals", "no partition of it identifies anybody"),
+        ("queues", "depth", "is a gauge"),
+        ("turns", "turn_4000ms_bad", "an objective is judged by it"),
+        ("tenants", "tenant_lookups", "tenant_lookups_stale is a part of it that has none"),
+    ],
+)
+def test_noise_is_declared_only_where_it_can_be_and_protects_somebody(family: str, measure: str, why: str) -> None:
+    noise, declared = Noise(1.0, 1, 1), FAMILIES[family]
+    noisy = (replace(each, noise=noise if each.name == measure else each.noise) for each in declared.measures)
+    problems = contract_problems(TODAY, [replace(declared, measures=tuple(noisy))])
+    assert [each for each in problems if why in each and f"Measure {measure} of family {family} declares" in each]
 
 
 @pytest.mark.parametrize("owner", ["", "somebody in Berlin"])
