@@ -62,6 +62,9 @@ class KafkaTransport:
         except (KafkaError, OSError) as error:
             await producer.stop()
             raise NotDelivered(await why_unreachable(self._address)) from error
+        except asyncio.CancelledError:
+            await producer.stop()
+            raise
         self._producer = producer
         return self
 

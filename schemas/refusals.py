@@ -43,7 +43,7 @@ MEANINGS: dict[Refusal, str] = {
     Refusal.HIGH_ENTROPY: "a value as random as a key, a token or an identifier",
     Refusal.FREE_TEXT: "a sentence, or anything longer than a name is",
     Refusal.UNKNOWN_FIELD: "a field that the contract does not declare",
-    Refusal.OUTSIDE_VOCABULARY: "a value that its dimension does not allow",
+    Refusal.OUTSIDE_VOCABULARY: "a value that its dimension does not allow, or none where it needs one",
     Refusal.NOT_FINITE: "not a number, or infinite",
     Refusal.NEGATIVE: "a duration, an amount or an instant below zero",
     Refusal.INCONSISTENT: "values that contradict each other: a part longer than its whole, one series told twice, an instant yet to come",

@@ -11,7 +11,7 @@ from producers.collecting.durable import Limits
 from producers.collecting.engine import Connect
 from producers.collecting.process import CollectorSettings, collect, finish, kafka
 from producers.discrete_laplace import opendp_sampler
-from schemas.dimensions import SLUG
+from schemas.dimensions import DIMENSIONS, SLUG
 from turnwatch.places import kafka as kafka_address
 from turnwatch.settings import Settings, SettingsError, load
 
@@ -35,10 +35,10 @@ def run_collector(name: str | None, region: str | None, port: int | None, is_fin
 def collector_settings(settings: Settings, name: str | None, region: str | None, port: int | None) -> CollectorSettings:
     """What the process needs; `SettingsError` names what is missing or cannot be meant."""
     section = settings.collector
-    producer = _slug(name or section.name, "name", "TURNWATCH_COLLECTOR__NAME")
+    producer = _matching(SLUG, name or section.name, "name")
     return CollectorSettings(
         producer,
-        _slug(region or section.region, "region", "TURNWATCH_COLLECTOR__REGION"),
+        _matching(DIMENSIONS["region"].full_pattern, region or section.region, "region"),
         section.folder or settings.run_dir / "collectors" / producer,
         section.host,
         section.port if port is None else port,
@@ -55,9 +55,11 @@ async def _until_stopped(known: CollectorSettings, connect: Connect) -> None:
     await collect(known, connect, stop)
 
 
-def _slug(value: str | None, what: str, variable: str) -> str:
+def _matching(pattern: str, value: str | None, what: str) -> str:
+    """A region that the contract does not know would be refused at intake, with every frame of its collector."""
+    variable = f"TURNWATCH_COLLECTOR__{what.upper()}"
     if value is None:
         raise SettingsError(f"The collector's {what} is not known: give --{what}, or set {variable}.")
-    if not re.fullmatch(SLUG, value):
-        raise SettingsError(f"{variable}: the collector's {what} has to match {SLUG}.")
+    if not re.fullmatch(pattern, value):
+        raise SettingsError(f"{variable}: the collector's {what} has to match {pattern}.")
     return value

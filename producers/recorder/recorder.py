@@ -236,7 +236,7 @@ def _shut_later(recorder: weakref.ref[Recorder]) -> Any:
 def _addresses(collectors: Sequence[str]) -> tuple[str, ...]:
     addresses = tuple(dict.fromkeys(address.rstrip("/") for address in collectors))
     if isinstance(collectors, str) or not addresses:
-        raise BadInput("A recorder needs a list of collectors' addresses, such as ['http://127.0.0.1:9465'].")
+        raise BadInput("A recorder needs a list of collectors' addresses, such as ['http://127.0.0.1:9471'].")
     return addresses
 
 

@@ -146,10 +146,18 @@ class Config(_Declared):
 def read_config(path: Path) -> Config:
     """The targets in a file, or `ConfigError` with the first thing that is wrong in it."""
     try:
-        return Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise ConfigError(f"{path}: it is not YAML in UTF-8.") from None
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(read, dict):
+            raise ConfigError(f"{path}: the file has to name producer, region and targets.")
+        return Config.model_validate(read)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {_line_of(error)}it is not YAML in UTF-8.") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConfigError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}.") from None
+
+
+def _line_of(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return "" if mark is None else f"line {mark.line + 1}: "

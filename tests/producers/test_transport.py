@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import uuid
 
@@ -77,3 +78,24 @@ async def test_a_broker_that_is_not_there_is_one_sentence() -> None:
         with pytest.raises(NotDelivered, match=rf"^Kafka at {address.bootstrap} cannot be reached .*turnwatch up"):
             async with KafkaTransport(address):
                 pass
+
+
+async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_producer_behind() -> None:
+    """Else the interpreter says so later, beside the sentence that the process ends with."""
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["message"]))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # Takes the connection, and never answers.
+        connecting = asyncio.create_task(_connected(KafkaAddress(f"127.0.0.1:{silent.getsockname()[1]}")))
+        await asyncio.sleep(0.1)
+        connecting.cancel()
+        await asyncio.wait([connecting])
+    assert connecting.cancelled()
+    del connecting
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
+
+
+async def _connected(address: KafkaAddress) -> None:
+    async with KafkaTransport(address):
+        pass

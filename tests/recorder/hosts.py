@@ -24,7 +24,7 @@ from producers.recorder.turns import Turn
 START_S = 1_790_000_000.0
 KEY = b"a key of the region"
 CELL = {"region": "eu-west-1", "pool": "realtime", "route": "support", "bundle": "v1"}
-COLLECTOR = "http://collector-0:9465"
+COLLECTOR = "http://collector-0:9471"
 
 
 @dataclass

@@ -251,7 +251,7 @@ def test_a_fork_at_any_instant_of_the_sending_thread_ends(tmp_path: Path) -> Non
     [
         ({"collectors": []}, "list of collectors"),
         ({"collectors": "http://c"}, "list of collectors"),
-        ({"collectors": ["c:9465"]}, "http:// or https://"),
+        ({"collectors": ["c:9471"]}, "http:// or https://"),
         ({"collectors": ["http://ana:pw@c"]}, "credentials"),
         ({"session_key": b"x"}, "16 to 64 bytes"),
         ({"name": "Host One"}, "name of a recorder"),

@@ -14,7 +14,7 @@ from producers.recorder.sessions import Hashes, SessionHashes, chosen, seed_of
 from schemas.failures import BadInput
 from tests.recorder.hosts import KEY, FakeCollector, HeldClock, Host
 
-THREE = ("http://a:9465", "http://b:9465", "http://c:9465")
+THREE = ("http://a:9471", "http://b:9471", "http://c:9471")
 
 
 def test_hashes_are_the_same_with_the_same_key_and_others_with_another() -> None:

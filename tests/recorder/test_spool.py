@@ -191,7 +191,7 @@ def test_batches_for_a_collector_that_is_no_longer_named_are_given_to_no_other(t
     collector = FakeCollector()
     recorded_while_away(tmp_path, collector, 2).killed()
     collector.answer = None
-    host = Host(tmp_path, collector, incarnation=2, addresses=("http://another:9465",))
+    host = Host(tmp_path, collector, incarnation=2, addresses=("http://another:9471",))
     host.cycle(60)
     assert collector.sequences(incarnation=1) == []
     assert host.dropped() == {"collector_gone": 20}

@@ -77,7 +77,7 @@ def recording_costs(rounds: int) -> tuple[dict[str, Cost], Sent]:
     costs = {name: Cost() for name in ("recorder", "prometheus_client", "opentelemetry")}
     with tempfile.TemporaryDirectory() as spool:
         recorder = Recorder(
-            ["http://127.0.0.1:9465"],
+            ["http://127.0.0.1:9471"],
             b"the key of a bench",
             spool,
             HOST,

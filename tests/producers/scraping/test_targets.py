@@ -45,6 +45,8 @@ def test_a_sound_configuration_is_read_with_its_defaults(tmp_path: Path) -> None
     ("config", "told"),
     [
         ("targets: [", "not YAML"),
+        ("producer: x\n region: e\n", "line 2: it is not YAML"),
+        ("hello", "the file has to name producer, region and targets"),
         ("", "the file"),
         ({**SOUND, "targets": []}, "targets"),
         ({**SOUND, "interval": 10}, "interval"),
