@@ -30,6 +30,7 @@ from producers.tally import Tally
 from schemas.dimensions import DIMENSIONS
 from schemas.families import (
     AUDIENCE,
+    FAMILIES,
     HEARTBEATS,
     K_SESSIONS_MIN,
     OPERATIONAL,
@@ -210,6 +211,16 @@ class Collector:
     def noise_spent(self) -> tuple[Mapping[Place, int], Mapping[Place, int]]:
         """Windows of the newest day that were told with noise, and those told as 0 because the budget was spent."""
         return self._noising.spent, self._noising.withheld
+
+    @property
+    def unfinished(self) -> dict[str, int]:
+        """By family: observations in windows that are not over, as its first partition counts them."""
+        waiting = {
+            family.name: self._windows[family.name, family.partitions[0].name].unfinished
+            for family in FAMILIES.values()
+            if (family.name, family.partitions[0].name) in self._windows
+        }
+        return {name: count for name, count in waiting.items() if count}
 
     @property
     def held_turns(self) -> int:

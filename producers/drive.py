@@ -48,6 +48,8 @@ class Progress:
     frames: Counter[str] = field(default_factory=Counter)
     """By family."""
     held_turns: int = 0
+    unfinished: Counter[str] = field(default_factory=Counter)
+    """By family: observations in windows that are not over at the end, which were not sent."""
 
     def add(self, frames: Iterable[Frame]) -> None:
         for frame in frames:
@@ -92,6 +94,7 @@ async def drive(
         await _out(frames, transport, progress, on_progress, chunk.end_ms, sum(map(len, chunk.turns.values())))
     alive = [collector for name, collector in collectors.items() if name not in silent]
     rest = [frame for collector in alive for frame in collector.flush(progress.event_ms)]
+    progress.unfinished = sum((Counter(collector.unfinished) for collector in collectors.values()), Counter())
     progress.held_turns = sum(collector.held_turns for collector in collectors.values())
     await _out(rest, transport, progress, on_progress, progress.event_ms, 0)
     return progress

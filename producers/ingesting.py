@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -20,6 +20,7 @@ from producers.kinds import KINDS
 from producers.observation_lines import ObservationLines, Tidings
 from producers.transport import Transport
 from schemas.dimensions import DIMENSIONS
+from schemas.families import FAMILIES
 from schemas.refusals import Refusal, Refused
 
 DISORDER_MS = 120_000
@@ -28,6 +29,7 @@ AGE_MS_MAX = 7 * 86_400_000 - 3_600_000
 """An hour less than intake takes frames: there is time to send them."""
 AHEAD_MS_MAX = 10_000
 MINUTE_MS = 60_000
+WIDEST_MS = max(partition.k_window_s for family in FAMILIES.values() for partition in family.partitions) * 1_000
 KIND_UNKNOWN = "turns"
 """Refused lines that say no kind are counted with these, and in the first pool."""
 
@@ -40,6 +42,8 @@ class Ingested:
     untimely: int = 0
     frames: Counter[str] = field(default_factory=Counter)
     held_turns: int = 0
+    unfinished: Mapping[str, int] = field(default_factory=dict)
+    """By family: observations in windows that are not over, which were not sent."""
 
 
 class Ingestion:
@@ -67,7 +71,8 @@ class Ingestion:
     async def finish(self, is_hurried: bool = False) -> AsyncIterator[Frame]:
         """Yields the frames of all that is left, to the end of its minute, which is waited for if it is not over.
 
-        In a hurry nothing is waited for: then windows of ten seconds are told, and longer ones that are not over are not.
+        Longer windows are told where they are over by the clock, and otherwise not: intake takes none from the future. In a
+        hurry nothing is waited for: then windows of ten seconds are told. What is not told is in `unfinished`.
         """
         if self._collector is None:
             return
@@ -75,8 +80,10 @@ class Ingestion:
         end_ms = -(-(self._newest_ms + 1) // width_ms) * width_ms
         if not is_hurried:
             await self._clock.sleep_until(end_ms)
-        for frame in self._counted(self._collector.close(end_ms)):
+        widest_ms = -(-(self._newest_ms + 1) // WIDEST_MS) * WIDEST_MS
+        for frame in self._counted(self._collector.close(widest_ms if widest_ms <= self._clock.now_ms() else end_ms)):
             yield frame
+        self.ingested.unfinished = self._collector.unfinished
         self.ingested.held_turns = self._collector.held_turns
 
     def _timely(self, kind: str, rows: pl.DataFrame) -> pl.DataFrame:

@@ -71,6 +71,11 @@ class OpenWindows:
         return pl.concat([no_cells(family, partition), *self.held])
 
     @property
+    def unfinished(self) -> int:
+        """Observations in windows that are not over."""
+        return sum(int(part[OBSERVATIONS].sum()) for parts in self.parts.values() for part in parts)
+
+    @property
     def observations(self) -> int:
         """Observations that wait, for their window's end or for more sessions."""
         tables = [*self.held, *(part for parts in self.parts.values() for part in parts)]

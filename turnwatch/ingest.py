@@ -19,6 +19,7 @@ from producers.observation_lines import COLUMNS, ObservationLines
 from producers.transport import KafkaTransport
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
+from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
 from schemas.refusals import MEANINGS
 from turnwatch.places import kafka
@@ -108,4 +109,11 @@ def _told(ingested: Ingested) -> int:
         print(f"{ingested.untimely:,} of the inconsistent are from the future, or older than 7 days.", file=sys.stderr)
     if ingested.held_turns:
         print(f"{ingested.held_turns:,} turns too few shared stay private, in the operational partition only.")
-    return REFUSED if tidings.refused.total() else 0
+    for family, count in ingested.unfinished.items():
+        minutes = FAMILIES[family].partitions[0].k_window_s // 60
+        print(
+            f"{count:,} of {family} lie in a window of {minutes} minutes that is not over, and were not sent: ingest those "
+            "lines again when it is.",
+            file=sys.stderr,
+        )
+    return REFUSED if tidings.refused.total() or ingested.unfinished else 0
