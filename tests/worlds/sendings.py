@@ -20,6 +20,8 @@ from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 
 START_MS = 1_700_000_040_000 // 3_600_000 * 3_600_000
+LEAP = 4_000
+"""Fewer than a fence remembers below the first number that comes at all, or a mended frame would come too late for it."""
 FIRST_INCARNATION = 100
 SETTLES_FROM_S = 1_800
 """Before a pause so long everything is read: a source that lags by an hour is no longer waited for, by design."""
@@ -33,7 +35,7 @@ Kind = Literal[
     "future",  # A clock that is a minute fast: beyond it.
     "ancient",  # A clock that is eight days slow.
     "restarted",  # A new incarnation from here on.
-    "leaping",  # So many numbers skipped that the fence gives them up.
+    "leaping",  # A thousand numbers skipped, and some: they are missing for as long as frames that old are taken in.
     "corrupted",
     "mended",  # Corrupted, and put through again later.
 ]
@@ -223,7 +225,7 @@ def _numbered(world: World, planned: list[Sending]) -> list[Sending]:
         incarnation = incarnations.get(sending.producer, FIRST_INCARNATION) + (place in starts)
         incarnations[sending.producer] = incarnation
         key = (sending.producer, incarnation, sending.family)
-        sequence = sequences.get(key, 0) + (4_500 if place in leaps else 0)
+        sequence = sequences.get(key, 0) + (LEAP if place in leaps else 0)
         sequences[key] = sequence + 1
         by_ms = shifted.get(place, 0)
         is_aligned = by_ms % sending.window_ms == 0
