@@ -181,6 +181,8 @@ async def _offsets(kafka: KafkaAddress) -> AsyncIterator[Callable[[str, list[str
         ]
         ends = await consumer.end_offsets(partitions)
         committed = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        if not all(each in ends and each in committed for each in partitions):
+            return len(partitions)  # A broker that has just come back does not lead all of them yet.
         return sum(ends[each] - max(0, committed[each].offset) for each in partitions)
 
     try:
