@@ -192,7 +192,7 @@ async def test_kills_at_random_instants_neither_lose_nor_double_an_observation(
     streams = rows_of(frames, "streams")
     # Whoever was on a call when the collector opened is active then, and never started for it.
     already = streams.filter(pl.col("window_start_ms") == pl.col("window_start_ms").min())["active_at_start"].sum()
-    assert (streams["starts"].sum() + already, streams["ends"].sum()) == (calls, calls)
+    assert (int(streams["starts"].sum()) + int(already), int(streams["ends"].sum())) == (calls, calls)
     seen = rows_of(frames, "heartbeats").filter(reported_family="turns")
     assert seen.select("observations_seen", "observations_dropped").sum().row(0) == (batches * TURNS, 0)
 
