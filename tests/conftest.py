@@ -54,7 +54,7 @@ LONG = (BY_THE_CLOCK, "tests/worlds", "tests/faults", "tests/contracts")
 
 hypothesis.settings.register_profile(
     "turnwatch",
-    max_examples=60,  # Of a property that says nothing else; every run looks elsewhere.
+    max_examples=40,  # Of a property that says nothing else; every run looks elsewhere.
     deadline=None,  # How fast an example runs on a busy machine is no property of the code.
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize=False,  # Also in CI: every run looks elsewhere, and a failure prints how to see it again.

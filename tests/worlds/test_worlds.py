@@ -15,7 +15,7 @@ from tests.worlds.plant import run
 from tests.worlds.sendings import Disturbance, Fault, World, sendings
 from tests.worlds.strategies import worlds
 
-WORLDS = int(os.environ.get("TURNWATCH_WORLDS", "24"))
+WORLDS = int(os.environ.get("TURNWATCH_WORLDS", "16"))
 """How many worlds are tried in all. A soak takes thousands: TURNWATCH_WORLDS=5000."""
 
 pytestmark = pytest.mark.timeout(60 + 10 * WORLDS)
