@@ -33,7 +33,7 @@ from tests.producers.worlds import duplex_world, rows_of, stream_changes, turns_
 
 SPEED = 30.0
 """A window of 10 s is closed every third of a second, and one of 300 s within 10 s."""
-KILLS, RECORDERS, TURNS = 5, 4, 60
+KILLS, RECORDERS, TURNS = 3, 4, 60
 REPOSITORY = Path(__file__).parents[2]
 
 
