@@ -69,7 +69,10 @@ async def test_an_engine_is_scraped_until_the_command_is_asked_to_stop(kafka: Ka
         command = begun(tmp_path, "scrape", "scrape.yaml", TURNWATCH_KAFKA__BOOTSTRAP=kafka.bootstrap)
         try:
             deadline = time.monotonic() + PATIENCE_S
-            while not (frames := await frames_in(kafka, "queues", "heartbeats")) and time.monotonic() < deadline:
+            # What was served shows between two scrapes: one of them is a baseline.
+            while time.monotonic() < deadline and not (
+                (frames := await frames_in(kafka, "queues", "heartbeats")) and exporters.asked["vllm"] >= 4
+            ):
                 assert command.poll() is None, (tmp_path / "output.txt").read_text()
                 exporters.texts["vllm"] = shows.vllm([0.2] * (5 + exporters.asked["vllm"]), waiting=3)
                 await asyncio.sleep(0.5)
