@@ -6,11 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from alerts.document_files import WrongFiles, documents_of, problem
-from alerts.document_sentences import Name, Number, Part, Text, between, sentence_for, wrong
-from alerts.located_yaml import Document, Mistake
+from alerts.document_sentences import Name, Number, Part, Text, between, wrong
+from alerts.one_document import read_one
 from schemas.gates import CALLS, CALLS_MIN, Direction, GateMetric, GatePolicy
 
 STANDARD_GATE = Path(__file__).parent / "gate_policies" / "standard.yaml"
@@ -78,23 +77,7 @@ class GateDocument(Part):
 
 def load_gate(file: Path = STANDARD_GATE) -> GatePolicy:
     """The one policy of a file; everything that is wrong in it at once as `WrongFiles`."""
-    found = documents_of(file, "a gate policy")
-    problems = [problem(file, mistake) for mistake in found.mistakes]
-    if len(found.documents) > 1:
-        problems.append(
-            problem(file, Mistake(1, "", f"There are {len(found.documents)} policies: name a file of one."))
-        )
-    if problems:
-        raise WrongFiles(problems)
-    return _read(found.documents[0], file)
-
-
-def _read(document: Document, file: Path) -> GatePolicy:
-    try:
-        written = GateDocument.model_validate(document.data)
-    except ValidationError as error:
-        mistakes = (sentence_for(document, GateDocument, details) for details in error.errors())
-        raise WrongFiles(problem(file, mistake) for mistake in mistakes) from None
+    written = read_one(file, GateDocument, "a gate policy", "policies")
     spec = written.spec
     protected = None if spec.protected is None else frozenset(spec.protected)
     return GatePolicy(written.metadata.name, tuple(each.metric for each in spec.metrics), spec.calls_min, protected)

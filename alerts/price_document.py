@@ -6,11 +6,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from alerts.document_files import WrongFiles, documents_of, problem
-from alerts.document_sentences import Name, Number, Part, Text, between, sentence_for, wrong
-from alerts.located_yaml import Document, Mistake
+from alerts.document_sentences import Name, Number, Part, Text, between, wrong
+from alerts.one_document import read_one
 from schemas.dimensions import DIMENSIONS
 from schemas.prices import HOSTED, Price, PriceList, Resource, overlap
 
@@ -100,21 +99,7 @@ class PriceDocument(Part):
 
 def load_prices(file: Path = SHIPPED_PRICES) -> PriceList:
     """The one price list of a file; everything that is wrong in it at once as `WrongFiles`."""
-    found = documents_of(file, "a price list")
-    problems = [problem(file, mistake) for mistake in found.mistakes]
-    if len(found.documents) > 1:
-        problems.append(problem(file, Mistake(1, "", f"There are {len(found.documents)} lists: name a file of one.")))
-    if problems:
-        raise WrongFiles(problems)
-    return _read(found.documents[0], file)
-
-
-def _read(document: Document, file: Path) -> PriceList:
-    try:
-        written = PriceDocument.model_validate(document.data)
-    except ValidationError as error:
-        mistakes = (sentence_for(document, PriceDocument, details) for details in error.errors())
-        raise WrongFiles(problem(file, mistake) for mistake in mistakes) from None
+    written = read_one(file, PriceDocument, "a price list", "lists")
     return PriceList(written.metadata.name, tuple(part.price for part in written.spec.prices))
 
 

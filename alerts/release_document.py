@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from alerts.document_files import WrongFiles, documents_of, problem
-from alerts.document_sentences import Part, clipped, one_of, sentence_for, wrong
-from alerts.located_yaml import Document, Mistake
+from alerts.document_sentences import Part, clipped, one_of, wrong
+from alerts.one_document import read_one
 from schemas.dimensions import SLUG
 from schemas.families import ARTIFACT_KINDS
 from schemas.releases import ARTIFACTS_MAX, LINEAGE_MAX, REFERENCE, WAYS_BACK_MAX, Artifact, Release, WayBack
@@ -108,23 +107,7 @@ class ReleaseDocument(Part):
 
 def load_release(file: Path, who: str, at_ms: int) -> Release:
     """The one release of a file; everything that is missing or wrong in it at once as `WrongFiles`."""
-    found = documents_of(file, "a release")
-    problems = [problem(file, mistake) for mistake in found.mistakes]
-    if len(found.documents) > 1:
-        problems.append(
-            problem(file, Mistake(1, "", f"There are {len(found.documents)} releases: name a file of one."))
-        )
-    if problems:
-        raise WrongFiles(problems)
-    return _read(found.documents[0], file, who, at_ms)
-
-
-def _read(document: Document, file: Path, who: str, at_ms: int) -> Release:
-    try:
-        written = ReleaseDocument.model_validate(document.data)
-    except ValidationError as error:
-        mistakes = (sentence_for(document, ReleaseDocument, details) for details in error.errors())
-        raise WrongFiles(problem(file, mistake) for mistake in mistakes) from None
+    written = read_one(file, ReleaseDocument, "a release", "releases")
     artifacts = tuple(Artifact.model_validate(each.model_dump()) for each in written.spec.artifacts)
     ways_back = tuple(WayBack.model_validate(each.model_dump()) for each in written.spec.ways_back)
     return Release(bundle=written.metadata.name, artifacts=artifacts, ways_back=ways_back, who=who, at_ms=at_ms)

@@ -22,6 +22,7 @@ from schemas.families import (
     STREAMS,
     TENANTS,
     TURNS,
+    Family,
     Indicator,
     PrivacyPartition,
 )
@@ -76,12 +77,7 @@ def outcome_rows(turns: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFra
         "jitter_ms_sum": jitter.sum(),
         "jitter_ms_sumsq": (jitter * jitter).sum(),
     }
-    return (
-        turns.group_by(partition.dimensions)
-        .agg(expression.cast(pl.Int64).alias(name) for name, expression in measures.items())
-        .select(*partition.dimensions, *OUTCOMES.measure_names)
-        .sort(partition.dimensions)
-    )
+    return _by_cell(turns, partition, OUTCOMES, measures)
 
 
 def tenant_rows(turns: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFrame:
@@ -94,10 +90,16 @@ def tenant_rows(turns: pl.DataFrame, partition: PrivacyPartition) -> pl.DataFram
         "tenant_synthetic_voices": pl.col("is_synthetic_voice").sum(),
         "tenant_handoffs": pl.col("is_handoff").sum(),
     }
+    return _by_cell(turns, partition, TENANTS, measures)
+
+
+def _by_cell(
+    turns: pl.DataFrame, partition: PrivacyPartition, family: Family, measures: Mapping[str, pl.Expr]
+) -> pl.DataFrame:
     return (
         turns.group_by(partition.dimensions)
         .agg(expression.cast(pl.Int64).alias(name) for name, expression in measures.items())
-        .select(*partition.dimensions, *TENANTS.measure_names)
+        .select(*partition.dimensions, *family.measure_names)
         .sort(partition.dimensions)
     )
 

@@ -21,7 +21,7 @@ from producers.aggregated import ROW_KINDS
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
 from producers.refusing import HOST, reasons_in
-from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, measured
+from schemas.arrow_streams import measured, read_measured
 from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
 
@@ -212,12 +212,9 @@ def _table(payload: bytes) -> pa.Table:
         limits = f"{BATCH_ROWS_MAX} rows or unpacks to more than {BATCH_DECODED_BYTES_MAX} bytes"
         raise MalformedBatch(413, f"The batch has more than {limits}: send fewer rows at once.")
     try:
-        with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
-            table = reader.read_all()
-        table.validate(full=True)
-        return table
-    except UNREADABLE:
-        raise MalformedBatch(400, "The body is not a readable Arrow IPC stream.") from None
+        return read_measured(payload, "The body")
+    except Undecodable as error:
+        raise MalformedBatch(400, str(error)) from None
 
 
 def _is_plain(dtype: pa.DataType) -> bool:

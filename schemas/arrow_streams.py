@@ -78,13 +78,18 @@ def read_table(payload: bytes, decoded_bytes_max: int) -> pa.Table:
     size_bytes = measured(payload).decoded_bytes
     if size_bytes > decoded_bytes_max:
         raise Undecodable(f"The Arrow stream unpacks to {size_bytes} bytes, above {decoded_bytes_max}.")
+    return read_measured(payload, "The payload")
+
+
+def read_measured(payload: bytes, what: str) -> pa.Table:
+    """All rows of a stream whose size was looked at; raises `Undecodable` that `what` is none."""
     try:
         with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
             table = reader.read_all()
         table.validate(full=True)
         return table
     except UNREADABLE:
-        raise Undecodable("The payload is not a readable Arrow IPC stream.") from None
+        raise Undecodable(f"{what} is not a readable Arrow IPC stream.") from None
 
 
 def _measured(payload: bytes) -> Measured:

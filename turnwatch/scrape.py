@@ -7,18 +7,16 @@ import logging
 import signal
 from pathlib import Path
 
-from prometheus_client import start_http_server
-
 from producers.drive import WallClock
 from producers.scraping.process import scrape
 from producers.scraping.targets import Config, read_config
 from producers.scraping.trial import tried
 from producers.transport import KafkaTransport
-from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.scrape_metrics import ScrapeMetrics
+from turnwatch.metrics_page import show_metrics
 from turnwatch.places import kafka
-from turnwatch.settings import MetricsSettings, load
+from turnwatch.settings import load
 
 SOME_SAY_NOTHING = 1
 
@@ -33,7 +31,7 @@ def run_scrape(path: Path, is_trial: bool) -> int:
     for chatty in ("aiokafka", "aiohttp"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
     address = kafka(settings)
-    _show(settings.metrics)
+    show_metrics(settings.metrics)
     asyncio.run(_until_stopped(config, address))
     return 0
 
@@ -50,16 +48,3 @@ async def _until_stopped(config: Config, address: KafkaAddress) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await scrape(config, lambda: KafkaTransport(address), WallClock(), stop, ScrapeMetrics())
-
-
-def _show(metrics: MetricsSettings) -> None:
-    """Serves what the scraper counts, where a port is given for it."""
-    if metrics.port is None:
-        return
-    try:
-        start_http_server(metrics.port, addr=metrics.host)
-    except OSError as error:
-        raise Foreseen(
-            f"Port {metrics.port} on {metrics.host} cannot be used for metrics ({error.strerror}): "
-            "stop what listens there, or set TURNWATCH_METRICS__PORT to another."
-        ) from None

@@ -17,7 +17,6 @@ from typing import Literal
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from prometheus_client import start_http_server
 
 from alerts.alertmanager import Alertmanagers
 from alerts.explanations import Links, Paging
@@ -39,9 +38,10 @@ from stream_jobs.operators.traffic import Capacity
 from stream_jobs.sinks.batches import DeadLetter
 from stream_jobs.sinks.rollups import SinkSettings, run_sink
 from turnwatch.client_chatter import ClientChatter
+from turnwatch.metrics_page import show_metrics
 from turnwatch.places import Places, board_url, places
 from turnwatch.prepare import PrepareError
-from turnwatch.settings import CapacitySettings, MetricsSettings, Settings, SettingsError, load
+from turnwatch.settings import CapacitySettings, Settings, SettingsError, load
 
 Sink = Literal["with", "without", "only"]
 
@@ -69,7 +69,7 @@ async def _work(settings: Settings, known: Places, sink: Sink, exact: StageSetti
         asyncio.get_running_loop().add_signal_handler(number, _ask_to_stop, stop, settings.stop_within_s)
     metrics = WorkerMetrics(slo_slices_max=settings.metrics.slo_slices_max)
     stages = worker_settings(settings, known, metrics, exact)
-    _show(settings.metrics)
+    show_metrics(settings.metrics)
     async with (
         _producer(known.kafka) as producer,
         halting(known.kafka, Alertmanagers(known.alertmanagers), stages.pager.paging.links) as halts,
@@ -119,19 +119,6 @@ async def _land_watched(land: Companion, watches: Sequence[Companion], stop: asy
     await asyncio.gather(*tasks, return_exceptions=True)
     for task in tasks:
         task.result()
-
-
-def _show(metrics: MetricsSettings) -> None:
-    """Serves what the worker counts, where a port is given for it."""
-    if metrics.port is None:
-        return
-    try:
-        start_http_server(metrics.port, addr=metrics.host)
-    except OSError as error:
-        raise PrepareError(
-            f"Port {metrics.port} on {metrics.host} cannot be used for metrics ({error.strerror}): "
-            "stop what listens there, or set TURNWATCH_METRICS__PORT to another."
-        ) from None
 
 
 def worker_settings(

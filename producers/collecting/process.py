@@ -11,21 +11,17 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from producers.collecting.durable import DurableCollector, Limits
 from producers.collecting.engine import Connect, Engine
 from producers.collecting.server import application
 from producers.drive import Clock, WallClock
+from producers.listening import ANSWERING_S, listening
 from producers.noising import Sampler
 from producers.transport import KafkaTransport
-from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress
 from schemas.metrics import CollectorMetrics
-
-ANSWERING_S = 5.0
-"""How long requests that have begun may take once the process is asked to stop."""
 
 log = logging.getLogger("turnwatch.collector")
 
@@ -95,29 +91,17 @@ async def _serve(settings: CollectorSettings, engine: Engine, stop: asyncio.Even
     """Answers until `stop` or until the engine fails; the engine works until the last request is answered."""
     is_closed = asyncio.Event()
     working = asyncio.create_task(engine.run(is_closed))
-    runner = web.AppRunner(application(engine, stop), access_log=None, shutdown_timeout=ANSWERING_S)
-    await runner.setup()
+    address = (settings.host, settings.port, "The collector cannot listen", "TURNWATCH_COLLECTOR")
     try:
-        await _listen(runner, settings)
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        async with listening(application(engine, stop), *address) as addresses:
+            for host, port in addresses:
+                log.info("listening: http://%s:%s", host, port)
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
     finally:
-        await runner.cleanup()
         is_closed.set()
         await working
-
-
-async def _listen(runner: web.AppRunner, settings: CollectorSettings) -> None:
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        raise BadInput(
-            f"The collector cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
-            "stop what listens there, or set TURNWATCH_COLLECTOR__HOST or TURNWATCH_COLLECTOR__PORT."
-        ) from None
-    for host, port, *_ in runner.addresses:
-        log.info("listening: http://%s:%s", host, port)
 
 
 def _tell(core: DurableCollector, settings: CollectorSettings) -> None:

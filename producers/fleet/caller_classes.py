@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from producers.fleet.crowd import Crowd
-from producers.fleet.outlook import AUDIENCE
-from producers.fleet.scenario_file import Event, ScenarioFile
+from producers.fleet.scenario_file import AUDIENCE, Event, ScenarioFile
 from schemas.failures import BadInput
 
 EVENTS_MAX = 4

@@ -16,7 +16,7 @@ from producers.fleet.calibration import load_calibration
 from producers.fleet.crowd import Codes, Crowd, bundle_shares
 from producers.fleet.demand import day_factor
 from producers.fleet.effects import BatchWork, SyntheticVoice
-from producers.fleet.scenario_file import ScenarioFile
+from producers.fleet.scenario_file import WHERE, ScenarioFile
 from producers.fleet.timeline import MINUTE_MS, STEP_MS, InForce
 
 CALL = np.dtype(
@@ -25,25 +25,7 @@ CALL = np.dtype(
         ("started_ms", "i8"),
         ("ends_ms", "i8"),
         ("turns_per_s", "f4"),
-        *(
-            (name, "i4")
-            for name in [
-                "region",
-                "pool",
-                "route",
-                "bundle",
-                "tenant",
-                "language",
-                "accent",
-                "noise_class",
-                "device_class",
-                "connection",
-                "codec",
-                "client_version",
-                "voice",
-                "producer",
-            ]
-        ),
+        *((name, "i4") for name in (*WHERE, "producer")),
         ("is_duplex", "?"),
         ("is_synthetic", "?"),
         ("is_batch", "?"),

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from producers.fleet.densities import LATTICE_MS, POINTS, Lattice, lattice
 from producers.fleet.fleet_file import Fleet
-from producers.fleet.outlook import AUDIENCE, Outlook, TurnClass
+from producers.fleet.outlook import Outlook, TurnClass
 from producers.fleet.pool_servers import Group, planned_servers
-from producers.fleet.scenario_file import Event
+from producers.fleet.scenario_file import AUDIENCE, Event
 from producers.fleet.timeline import InForce
 from producers.fleet.waits import waits_of
 from schemas.families import INDICATORS

@@ -32,7 +32,7 @@ from producers.fleet.engine_load import LlmEngine, llm_engine
 from producers.fleet.finished import AFTER_AUDIO
 from producers.fleet.fleet_file import DRAWN_STAGES, Fleet
 from producers.fleet.pool_servers import Group
-from producers.fleet.scenario_file import Event, ScenarioFile
+from producers.fleet.scenario_file import AUDIENCE, Event, ScenarioFile
 from producers.fleet.timeline import MINUTE_MS, InForce, is_there
 from producers.fleet.turns import AUDIO_STAGES, TOKENS_OUT_SHAPE, fleet_noise, prompt_tokens
 from schemas.families import PARTS
@@ -40,17 +40,6 @@ from schemas.families import PARTS
 Floats = NDArray[np.float64]
 
 PROMPT_QUANTILES = 400
-AUDIENCE = (
-    "tenant",
-    "language",
-    "accent",
-    "noise_class",
-    "device_class",
-    "connection",
-    "codec",
-    "client_version",
-    "voice",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,7 @@ FOLDER = Path(__file__).with_name("scenarios")
 FLEET = Path(__file__).with_name("fleet.yaml")
 FILE_BYTES_MAX = 1_000_000
 
-WHERE = (
-    "region",
-    "pool",
-    "route",
-    "bundle",
+AUDIENCE = (
     "tenant",
     "language",
     "accent",
@@ -37,6 +33,8 @@ WHERE = (
     "client_version",
     "voice",
 )
+"""What a caller is and has."""
+WHERE = ("region", "pool", "route", "bundle", *AUDIENCE)
 """What an event's slice may be cut by."""
 
 

@@ -8,18 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp import web
 
 from producers.drive import Clock, WallClock
+from producers.listening import listening
 from producers.otlp.delivery import CollectorOverHttp, Delivery, NotTaken
 from producers.otlp.gateway import Gateway
 from producers.otlp.kafka import consume
 from producers.otlp.receiver import Receiver
 from producers.otlp.server import otlp_application
-from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress
-
-ANSWERING_S = 5.0
 
 log = logging.getLogger("turnwatch.otlp")
 
@@ -55,25 +52,11 @@ async def receive(settings: OtlpSettings, stop: asyncio.Event, clock: Clock | No
 
 
 async def _serve(settings: OtlpSettings, gateway: Gateway, stop: asyncio.Event) -> None:
-    runner = web.AppRunner(otlp_application(gateway, stop), access_log=None, shutdown_timeout=ANSWERING_S)
-    await runner.setup()
-    try:
-        await _listen(runner, settings)
+    address = (settings.host, settings.port, "OTLP cannot be listened for", "TURNWATCH_OTLP")
+    async with listening(otlp_application(gateway, stop), *address) as addresses:
+        for host, port in addresses:
+            log.info("listening: http://%s:%s/v1/metrics", host, port)
         if settings.topic is None or settings.kafka is None:
             await stop.wait()
         else:
             await consume(gateway, settings.kafka, settings.topic, stop)
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, settings: OtlpSettings) -> None:
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        raise BadInput(
-            f"OTLP cannot be listened for on {settings.host}:{settings.port} ({error.strerror}): stop what listens "
-            "there, or set TURNWATCH_OTLP__HOST or TURNWATCH_OTLP__PORT."
-        ) from None
-    for host, port, *_ in runner.addresses:
-        log.info("listening: http://%s:%s/v1/metrics", host, port)
