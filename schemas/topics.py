@@ -64,6 +64,7 @@ HALTS = "halts"
 BURNS = "burns"
 SILENCES = "silences"
 GROWTHS = "growths"
+FINDINGS = "findings"
 ALERTS = "alerts"
 EXCLUSIONS = "exclusions"
 RELEASE_DOCUMENTS = "releases"
@@ -91,6 +92,7 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(
         GROWTHS, "which stage of a turn takes longer than before, from every shard", partitions=1, retention_h=24
     ),
+    TopicSpec(FINDINGS, "what questions found that somebody should hear of", partitions=1, retention_h=24),
     TopicSpec(ALERTS, "the newest state of each alert", partitions=1, cleanup="compact"),
     TopicSpec(
         EXCLUSIONS,

@@ -1,26 +1,30 @@
-"""`traffic` on Kafka: partials of every family in; rollups out, and which stage grew."""
+"""`traffic` on Kafka: partials of every family in; rollups out, and what those that watch the same totals state."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import faust
 
 from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
-from schemas.topics import GROWTHS
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import FAMILY_OF, read_partials, rollup_messages
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.traffic import Capacity, Traffic
+from stream_jobs.operators.watching import Watch
 
 TELL_INTERVAL_S = 2.0
 """How often rollups are told. Each telling states whole buckets, and nobody pages on them: seldom is cheaper."""
+
+
+Watching = Callable[[int], Sequence[Watch]]
+"""What watches the totals of a shard."""
 
 
 class TrafficStage(Stage):
@@ -35,17 +39,20 @@ class TrafficStage(Stage):
         capacity: Capacity | None,
         bound: DiversionBound | None = None,
         patience: Patience = LIVE,
+        watching: Watching = lambda shard: (),
     ) -> None:
         told = replace(settings, save_interval_s=max(settings.save_interval_s, TELL_INTERVAL_S))
         super().__init__(app, list(FAMILY_OF), partitions, told)
         self._sources, self._capacity, self._metrics = partitions, capacity, metrics
-        self._patience = patience
+        self._patience, self._watching = patience, watching
         self._diversion = Diversion(bound or DiversionBound(), metrics)
         self._shards: dict[int, Traffic] = {}
         self._offsets: defaultdict[tuple[str, int], int] = defaultdict(lambda: NOTHING_APPLIED)
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
-        traffic = self._shards[partition] = Traffic(self._sources, self._capacity, partition, self._patience)
+        traffic = self._shards[partition] = Traffic(
+            self._sources, self._capacity, partition, self._patience, self._watching(partition)
+        )
         traffic.restore(stored)
         for key, value in stored.items():
             source = (key.decode().split("|", 1)[0], partition)
@@ -77,7 +84,7 @@ class TrafficStage(Stage):
         yield [
             *self._diversion.letters(),
             *told,
-            *self._growths(int(time.time() * 1_000)),
+            *self._statements(int(time.time() * 1_000)),
         ]  # Before state lets go of what they were told from: after a crash they are told again.
         yield [
             (shard, block)
@@ -92,8 +99,8 @@ class TrafficStage(Stage):
             for block in traffic.marker(family, self._offsets[name, shard])
         ]
 
-    def _growths(self, now_ms: int) -> Iterator[Outgoing]:
+    def _statements(self, now_ms: int) -> Iterator[Outgoing]:
         for shard, traffic in self._shards.items():
-            for growths in traffic.growths(now_ms):
-                yield Outgoing(GROWTHS, growths.model_dump_json().encode(), [], key=str(shard).encode(), partition=0)
+            for said in traffic.statements(now_ms):
+                yield Outgoing(said.topic, said.payload, [], key=str(shard).encode(), partition=0)
             self._metrics.growth_slices_left_out.labels(str(shard)).set(traffic.growth_left_out)

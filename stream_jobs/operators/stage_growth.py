@@ -28,9 +28,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from schemas.burns import StageGrowth
+from schemas.families import STAGE_LATENCIES, Family
 from schemas.growths import LISTED_MAX, STAGE_NUMBER, Growths
+from schemas.topics import GROWTHS
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.held_references import HeldReferences
 from stream_jobs.operators.ledger import MINUTE_MS
@@ -43,6 +46,7 @@ from stream_jobs.operators.stage_minutes import (
     StageMinutes,
     bucket_upper_ms,
 )
+from stream_jobs.operators.watching import Known, Statement
 
 SPANS_MS = (MINUTE_MS, NOW_MS)
 """What "now" is, the shortest first."""
@@ -60,7 +64,9 @@ _STAGES = {number: stage for stage, number in STAGE_NUMBER.items()}
 
 
 class GrowthWatch:
-    """The slices of one shard."""
+    """The slices of one shard: a `Watch` of stage latencies."""
+
+    families = (STAGE_LATENCIES,)
 
     def __init__(self, shard: int, slices_max: int = SLICES_MAX) -> None:
         self._shard = shard
@@ -73,9 +79,18 @@ class GrowthWatch:
         """Slices of the newest minute that are not watched because others have more observations."""
         return self._minutes.left_out
 
-    def tell(self, totals: pl.DataFrame, oldest_open_ms: int) -> None:
+    def tell(self, family: Family, totals: pl.DataFrame, oldest_open_ms: int) -> None:
         """Takes whole minutes as they are known now; those before `oldest_open_ms` are told no more."""
         self._minutes.tell(totals, oldest_open_ms)
+
+    def rows(self) -> Iterator[tuple[str, pa.Table]]:
+        """None: what grew is told to whoever writes a page."""
+        yield from ()
+
+    def statements(self, known: Known) -> Iterator[Statement]:
+        """Which stage of which slice grew, for each minute that is decided and not stated yet."""
+        for growths in self.state(known.decidable_until_ms(STAGE_LATENCIES)):
+            yield Statement(GROWTHS, growths.model_dump_json().encode())
 
     def state(self, decided_ms: int) -> Iterator[Growths]:
         """A statement for every minute that has ended at `decided_ms` and has none yet; after a start for the newest one."""

@@ -3,13 +3,13 @@ and what every other family counts: queues, outcomes, labelled quality, what has
 
 A shard's `Traffic` holds the open buckets of each family and tells, whenever some changed, the absolute rows of every
 table they feed: at 10 s and at 1 min, or at the width of the family's own buckets where those are wider. A 1 min row is told
-from its 10 s buckets, never incremented; of a gauge the last bucket counts. The minutes of stage latencies also say which
-stage grew (`stage_growth.py`).
+from its 10 s buckets, never incremented; of a gauge the last bucket counts. Questions that need the same totals watch them
+here (`watching.py`): which stage grew (`stage_growth.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -17,8 +17,7 @@ from fractions import Fraction
 import polars as pl
 import pyarrow as pa
 
-from schemas.families import FAMILIES, OPERATIONAL, STAGE_LATENCIES, STREAMS, Family
-from schemas.growths import Growths
+from schemas.families import FAMILIES, STREAMS, Family
 from schemas.partials import Partial
 from schemas.tables import late_table, rollups_of
 from schemas.topics import partials as partials_topic
@@ -28,6 +27,7 @@ from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import folded, timestamp, to_table
 from stream_jobs.operators.stage_growth import GrowthWatch
+from stream_jobs.operators.watching import Statement, Watch
 
 KEEP_SLACK_MS = 60_000
 
@@ -78,11 +78,17 @@ class Traffic:
     """State of one shard, and the operator on it."""
 
     def __init__(
-        self, sources: int, capacity: Capacity | None = None, shard: int = 0, patience: Patience = LIVE
+        self,
+        sources: int,
+        capacity: Capacity | None = None,
+        shard: int = 0,
+        patience: Patience = LIVE,
+        watches: Sequence[Watch] = (),
     ) -> None:
         self._capacity = capacity
         self._ledgers = {name: Ledger(family, keep_ms(family), sources, patience) for name, family in FAMILIES.items()}
         self._growth = GrowthWatch(shard)
+        self._watches: tuple[Watch, ...] = (self._growth, *watches)
         self._late: list[tuple[str, pa.Table]] = []
 
     def apply(self, partial: Partial) -> int:
@@ -102,10 +108,14 @@ class Traffic:
             if changed:
                 yield from (pair for pair in self._told(ledger, changed) if pair[1].num_rows)
                 ledger.forget_old()
+        for watch in self._watches:
+            yield from watch.rows()
 
-    def growths(self, now_ms: int) -> Iterator[Growths]:
-        """Which stage of which slice grew, for each minute that is decided and not stated yet; after `rollups`."""
-        yield from self._growth.state(self._ledgers[STAGE_LATENCIES.name].decidable_until_ms(OPERATIONAL, now_ms))
+    def statements(self, now_ms: int) -> Iterator[Statement]:
+        """What the watches have to say by now; after `rollups`."""
+        known = _Known(self._ledgers, now_ms)
+        for watch in self._watches:
+            yield from watch.statements(known)
 
     @property
     def growth_left_out(self) -> int:
@@ -114,30 +124,35 @@ class Traffic:
 
     def unsaved_blocks(self, family: Family, applied_offset: int) -> Iterator[Block]:
         yield from self._ledgers[family.name].unsaved_blocks(applied_offset)
-        if family is STAGE_LATENCIES:
-            yield from self._growth.unsaved_blocks(applied_offset)
+        for watch in self._saved_with(family):
+            yield from watch.unsaved_blocks(applied_offset)
 
     def marker(self, family: Family, applied_offset: int) -> Iterator[Block]:
         """To be confirmed after the blocks of `unsaved_blocks`."""
         yield from self._ledgers[family.name].marker(applied_offset)
-        if family is STAGE_LATENCIES:
-            yield from self._growth.forgotten_blocks()
+        for watch in self._saved_with(family):
+            yield from watch.forgotten_blocks()
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
         for ledger in self._ledgers.values():
             ledger.restore(stored)
-        self._growth.restore(stored)
+        for watch in self._watches:
+            watch.restore(stored)
+
+    def _saved_with(self, family: Family) -> list[Watch]:
+        return [watch for watch in self._watches if watch.families[0] is family]
 
     def _told(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         if ledger.family is STREAMS:
             return self._concurrency(ledger, changed)
-        if ledger.family is STAGE_LATENCIES:
-            return summed(ledger, changed, self._watch_growth)
-        return summed(ledger, changed)
+        return summed(ledger, changed, lambda totals: self._tell(ledger, totals))
 
-    def _watch_growth(self, by_minute: pl.DataFrame) -> None:
-        kept = self._ledgers[STAGE_LATENCIES.name].kept()
-        self._growth.tell(by_minute, oldest_open_ms=min(start_ms for _, start_ms in kept) // MINUTE_MS * MINUTE_MS)
+    def _tell(self, ledger: Ledger, totals: pl.DataFrame) -> None:
+        told = [watch for watch in self._watches if ledger.family in watch.families]
+        if told:
+            oldest_open_ms = min(start_ms for _, start_ms in ledger.kept()) // MINUTE_MS * MINUTE_MS
+            for watch in told:
+                watch.tell(ledger.family, totals, oldest_open_ms)
 
     def _concurrency(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         peaks = with_peaks(ledger.totals(changed))
@@ -157,6 +172,20 @@ class Traffic:
         needed = [replicas_needed(peak, self._capacity) if self._capacity else 0 for peak in peaks]
         replicas = pl.col("peak_upper").replace_strict(peaks, needed, return_dtype=pl.Int64)
         return rows.with_columns(timestamp("bucket_start_ms").alias("bucket_start"), replicas_needed=replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """How far the ledgers have come at `now_ms`."""
+
+    ledgers: dict[str, Ledger]
+    now_ms: int
+
+    def decidable_until_ms(self, family: Family) -> int:
+        return self.ledgers[family.name].decidable_until_ms(family.partitions[0], self.now_ms)
+
+    def completeness(self, family: Family, bucket_end_ms: int) -> float:
+        return self.ledgers[family.name].completeness(family.partitions[0].name, bucket_end_ms)
 
 
 def keep_ms(family: Family) -> int:

@@ -15,7 +15,7 @@ from producers.scenarios import Scenario, canary
 from producers.simulator import Chunk, simulate
 from schemas.families import OPERATIONAL, STAGE_LATENCIES
 from schemas.frames import FrameHeader, encode
-from schemas.growths import Growths
+from schemas.growths import Growths, decode
 from schemas.rows import arrow_schema
 from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.opening import Record
@@ -74,7 +74,8 @@ class Line:
             for _, partial in self.intake.unsent_partials():
                 self.traffic.apply(partial)
             list(self.traffic.rollups())
-            self.stated |= {(each.decided_ms - START_MS) // 1_000: each for each in self.traffic.growths(now_ms=0)}
+            said = [decode(each.payload) for each in self.traffic.statements(now_ms=0)]
+            self.stated |= {(each.decided_ms - START_MS) // 1_000: each for each in said}
             self._save(record.offset)
 
     def _save(self, offset: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from producers.anatomy import PARTS
 from schemas.burns import StageGrowth
+from schemas.families import STAGE_LATENCIES
 from schemas.growths import LISTED_MAX, PART_STAGES, STAGE_NUMBER, Growths
 from stream_jobs.operators.stage_growth import GrowthWatch
 from tests.operators.stage_worlds import MINUTE_MS, Latencies, Line, drawn, minute, records, small_canary
@@ -64,7 +65,7 @@ def watched(minutes: dict[int, dict[str, Latencies]], at: int) -> dict[str, Stag
     """What is stated at the end of minute `at`, by slice."""
     watch = GrowthWatch(shard=0)
     for number, slices in minutes.items():
-        watch.tell(minute(number, slices), START_MS)
+        watch.tell(STAGE_LATENCIES, minute(number, slices), START_MS)
     (said,) = watch.state(START_MS + at * MINUTE_MS)
     return {each.slice: each for each in said.grown}
 
@@ -184,7 +185,7 @@ def test_nothing_is_named_in_an_hour_of_a_fleet_that_is_well(seed: int) -> None:
             f"pool=realtime,bundle=v{place}": drawn((seed * 65 + number) * 5 + place, int(rng.poisson(mean)))
             for place, mean in enumerate(turns)
         }
-        watch.tell(minute(number, slices), START_MS)
+        watch.tell(STAGE_LATENCIES, minute(number, slices), START_MS)
         said += watch.state(START_MS + (number + 1) * MINUTE_MS)
     assert len(said) == 65
     assert [(each.decided_ms, each.grown) for each in said if each.grown] == []
@@ -196,7 +197,11 @@ def test_what_goes_on_is_compared_with_what_was_before_it_for_as_long_as_it_does
     said: dict[int, tuple[StageGrowth, ...]] = {}
     for number in range(75):
         is_slow = 20 <= number < 60 and number not in (35, 36, 37)
-        watch.tell(minute(number, {SLICE: slow(drawn(number, 300)) if is_slow else drawn(number, 300)}), START_MS)
+        watch.tell(
+            STAGE_LATENCIES,
+            minute(number, {SLICE: slow(drawn(number, 300)) if is_slow else drawn(number, 300)}),
+            START_MS,
+        )
         (stated,) = watch.state(START_MS + (number + 1) * MINUTE_MS)
         said[number] = stated.grown
         if number == 40:
@@ -218,16 +223,16 @@ def test_late_data_is_in_the_next_statement_and_repeats_change_nothing() -> None
     made = world(slower("queue_wait", 0.4, 900))
     in_order, late = GrowthWatch(0), GrowthWatch(0)
     for number, slices in made.items():
-        in_order.tell(minute(number, slices), START_MS)
+        in_order.tell(STAGE_LATENCIES, minute(number, slices), START_MS)
         list(in_order.state(START_MS + number * MINUTE_MS))
         half = {text: {stage: values[:150] for stage, values in each.items()} for text, each in slices.items()}
-        late.tell(minute(number, half), START_MS)
+        late.tell(STAGE_LATENCIES, minute(number, half), START_MS)
         list(late.state(START_MS + number * MINUTE_MS))
         for earlier in (number - 2, number - 2):
             if earlier >= 0:
-                late.tell(minute(earlier, made[earlier]), START_MS)
+                late.tell(STAGE_LATENCIES, minute(earlier, made[earlier]), START_MS)
     for number in (13, 14):
-        late.tell(minute(number, made[number]), START_MS)
+        late.tell(STAGE_LATENCIES, minute(number, made[number]), START_MS)
     (said,) = late.state(START_MS + 15 * MINUTE_MS)
     assert [said] == list(in_order.state(START_MS + 15 * MINUTE_MS))
     assert said.grown
@@ -253,7 +258,11 @@ def test_more_than_can_be_listed_are_counted_and_those_that_added_most_are_liste
     watch = GrowthWatch(shard=0)
     for number in range(11):
         rows = (broken if number == 10 else healthy).drop("slice").join(each, how="cross")
-        watch.tell(rows.with_columns(bucket_start_ms=pl.lit(START_MS + number * MINUTE_MS, pl.Int64)), START_MS)
+        watch.tell(
+            STAGE_LATENCIES,
+            rows.with_columns(bucket_start_ms=pl.lit(START_MS + number * MINUTE_MS, pl.Int64)),
+            START_MS,
+        )
     (said,) = watch.state(START_MS + 11 * MINUTE_MS)
     assert (len(said.grown), said.unlisted) == (LISTED_MAX, 20)
     assert len(said.model_dump_json()) < 400 * LISTED_MAX
