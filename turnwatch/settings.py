@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.failures import BadInput
 from schemas.kafka import SaslMechanism, SecurityProtocol
+from schemas.model_mistakes import sentence
 from schemas.rejections import DIVERTED_PER_MINUTE_MAX, PRODUCERS_MAX
 from schemas.slos import SLO_SLICES_MAX
 from schemas.topics import PARTITIONS_DEFAULT
@@ -160,7 +161,7 @@ def load() -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         variable = PREFIX + "__".join(str(part).upper() for part in first["loc"])
-        raise SettingsError(f"{variable}: {first['msg']}.") from None
+        raise SettingsError(f"{variable}: {sentence(first)}.") from None
 
 
 def variables(section: type[BaseModel] = Settings, prefix: str = PREFIX) -> Iterator[str]:

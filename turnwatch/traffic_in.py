@@ -87,10 +87,21 @@ async def _send(send: Send, title: str) -> int:
     except NothingKnown:
         async with surroundings(console) as around:
             sent = await _with_progress(console, send, around.kafka, title)
+            _tell_unfinished(console, sent)
             return await _landed(console, around.clickhouse, sent.turns)
     sent = await _with_progress(console, send, known, title)
     console.print(f"Sent {sent.turns:,} turns in {sum(sent.frames.values()):,} frames to {known.bootstrap}.")
+    _tell_unfinished(console, sent)
     return 0
+
+
+def _tell_unfinished(console: Console, sent: Sent) -> None:
+    """Nothing that was made is left out without a word."""
+    left = [f"{count:,} of {family}" for family, count in sorted(sent.unfinished.items()) if count]
+    if left:
+        console.print(
+            f"Not sent, for the windows that they lie in were not over when it ended: observations, {', '.join(left)}."
+        )
 
 
 async def _with_progress(console: Console, send: Send, kafka: KafkaAddress, title: str) -> Sent:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from producers.fleet.effects import Effect
 from producers.fleet.fleet_file import Fleet, Pool, Said, Share, Shares, Slug
 from schemas.failures import BadInput
+from schemas.model_mistakes import mistakes
 
 FOLDER = Path(__file__).with_name("scenarios")
 FLEET = Path(__file__).with_name("fleet.yaml")
@@ -159,18 +160,11 @@ def _loaded(path: Path) -> ScenarioFile:
     try:
         fleet = Fleet(**merged(_document(FLEET), changes))
     except ValidationError as error:
-        raise BadInput(_sentence(path, "fleet", error)) from None
+        raise BadInput(f"{path}: {mistakes(error, 'fleet')}") from None
     try:
         return ScenarioFile(**{str(name): value for name, value in said.items()}, fleet=fleet)
     except ValidationError as error:
-        raise BadInput(_sentence(path, "", error)) from None
-
-
-def _sentence(path: Path, within: str, error: ValidationError) -> str:
-    """The first mistake, with its place in the file."""
-    first = error.errors()[0]
-    place = ".".join([*([within] if within else []), *map(str, first["loc"])]) or "the file"
-    return f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}."
+        raise BadInput(f"{path}: {mistakes(error)}") from None
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -100,14 +100,14 @@ class Recorder:
         return Stream(self, session, dimensions)
 
     def stream_started(self, session: object, **dimensions: Any) -> None:
-        self.observe("streams", session, is_start=True, **dimensions)
+        self.observe("streams", session, **{**dimensions, "is_start": True})
 
     def stream_ended(self, session: object) -> None:
         self.observe("streams", session, is_start=False)
 
     def duplex(self, duplex_event: str, session: object = None, **values: Any) -> None:
         """A full-duplex event whose outcome is known now, with dimensions and what its kind asks for."""
-        self.observe("duplex", session, duplex_event=duplex_event, **values)
+        self.observe("duplex", session, **{**values, "duplex_event": duplex_event})
 
     def observe(self, kind: str, session: object = None, /, **values: Any) -> None:
         """An observation of any kind but turns, as of now: dimensions and columns of the kind, by name."""

@@ -14,6 +14,7 @@ from producers.scraping.mapping import Kind, Scraped, mapping_of
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
 from schemas.families import PARTS
+from schemas.model_mistakes import mistakes
 
 TARGETS_MAX = 2_000
 
@@ -144,7 +145,7 @@ class Config(_Declared):
 
 
 def read_config(path: Path) -> Config:
-    """The targets in a file, or `ConfigError` with the first thing that is wrong in it."""
+    """The targets in a file, or `ConfigError` with what is wrong in it."""
     try:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(read, dict):
@@ -153,9 +154,7 @@ def read_config(path: Path) -> Config:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {_line_of(error)}it is not YAML in UTF-8.") from None
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}.") from None
+        raise ConfigError(f"{path}: {mistakes(error)}") from None
 
 
 def _line_of(error: Exception) -> str:

@@ -50,13 +50,13 @@ def test_every_shipped_scenario_is_named_as_its_file_and_listed_with_a_sentence(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: x", "sentence: Field required"),
+        ("name: x", "sentence: it is missing: add it"),
         ("[1, 2]", "a scenario file is a mapping of fields"),
         ("a: [", "is no YAML"),
         ("fleet: 3", "field by field"),
         ("fleet: {calls: -1}", "fleet.calls"),
         ("fleet: {calls: .nan}", "calls"),
-        ("fleet: {prices: 3}", "fleet.prices: Extra inputs"),
+        ("fleet: {prices: 3}", "fleet.prices: there is no such field"),
         ("fleet: {devices: {fridge: 1}}", "dimension device_class does not allow"),
         ("fleet: {languages: null}", "languages"),
         ("fleet: {regions: {Moon: {share: 1, collectors: 1, peak_shift_h: 0}}}", "dimension region does not allow"),

@@ -54,7 +54,7 @@ def everything() -> tuple[object, ...]:
         # Half of what it takes.
         ({**SASL, "KAFKA__USERNAME": ""}, "KAFKA__USERNAME", "SASL_SSL needs a username"),
         ({**SASL, "KAFKA__PASSWORD": ""}, "KAFKA__PASSWORD", "SASL_SSL needs a password"),
-        ({**SASL, "KAFKA__SASL_MECHANISM": ""}, "KAFKA__SASL_MECHANISM", "Input should be 'PLAIN'"),
+        ({**SASL, "KAFKA__SASL_MECHANISM": ""}, "KAFKA__SASL_MECHANISM", "it has to be 'PLAIN'"),
         ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA__SASL_MECHANISM", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__KEYFILE": EMPTY}, "KAFKA__KEYFILE", "no certificate that"),
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__KEY_PASSWORD": "canary"}, "KAFKA__KEY_PASSWORD", "no certificate"),
