@@ -302,6 +302,7 @@ class Intake:
             partials += self._partials_of(partition, keys)
         self._totals.unsent.clear()
         self._reach_changed = False
+        self._close_buckets()  # After a crash nothing may come any more: what had to be told once more is over by now.
         return partials
 
     @property

@@ -67,6 +67,20 @@ def test_a_frame_that_was_taken_in_never_counts_again_for_as_long_as_its_window_
     assert life.hear(frame(0, at_hours=7 * 24 + 1)) == "window_too_old"
 
 
+def test_what_is_over_leaves_the_changelog_although_nothing_comes_after_a_crash() -> None:
+    """It is told once more after the crash; then nobody needs it, whether another frame comes or not."""
+    life = Life()
+    for sequence, hours in enumerate((0, 1)):
+        assert life.hear(frame(sequence, hours)) == "in time"
+    over = f"turns|totals|operational|{START_MS}|0".encode()
+    intake = Intake.restored(TURNS, 0, 1, life.changelog.stored)
+    assert over in life.changelog.stored
+    assert intake.unsent_partials()
+    for block in intake.unsaved_blocks():
+        life.changelog.write(block)
+    assert over not in life.changelog.stored
+
+
 def test_a_refused_frame_can_be_put_through_for_a_week_and_counts_once() -> None:
     """Behind it comes as much as `turns` sends in a week, and most of that goes missing, too."""
     life = Life()
