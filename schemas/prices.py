@@ -17,6 +17,10 @@ TOKENS_PRICED = 1_000_000
 """Tokens are priced by the million."""
 HOSTED = "hosted"
 """The purchase of what is paid for by the token."""
+PRICED = ("used_nusd", "reserved_nusd")
+"""Cost of what was used, and of what was paid for, idle included, in whole nano-dollars; hosted tokens are both."""
+UNCOSTED = ("uncosted_gpu_ms", "uncosted_tokens")
+"""Paid GPU time and hosted tokens that have no price."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ BURNS = "burns"
 SILENCES = "silences"
 GROWTHS = "growths"
 FINDINGS = "findings"
+SPEND = "spend"
 ALERTS = "alerts"
 EXCLUSIONS = "exclusions"
 RELEASE_DOCUMENTS = "releases"
@@ -93,6 +94,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         GROWTHS, "which stage of a turn takes longer than before, from every shard", partitions=1, retention_h=24
     ),
     TopicSpec(FINDINGS, "what questions found that somebody should hear of", partitions=1, retention_h=24),
+    TopicSpec(SPEND, "what each bucket of ten minutes cost, cell by cell, from every shard", partitions=1),
     TopicSpec(ALERTS, "the newest state of each alert", partitions=1, cleanup="compact"),
     TopicSpec(
         EXCLUSIONS,

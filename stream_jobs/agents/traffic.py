@@ -102,5 +102,5 @@ class TrafficStage(Stage):
     def _statements(self, now_ms: int) -> Iterator[Outgoing]:
         for shard, traffic in self._shards.items():
             for said in traffic.statements(now_ms):
-                yield Outgoing(said.topic, said.payload, [], key=str(shard).encode(), partition=0)
+                yield Outgoing(said.topic, said.payload, list(said.headers), key=str(shard).encode(), partition=0)
             self._metrics.growth_slices_left_out.labels(str(shard)).set(traffic.growth_left_out)

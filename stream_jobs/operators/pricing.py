@@ -11,16 +11,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.prices import HOSTED, TOKENS_PRICED, Price, PriceList, Resource
+from schemas.prices import HOSTED, PRICED, TOKENS_PRICED, UNCOSTED, Price, PriceList, Resource
+
+__all__ = ["PRICED", "UNCOSTED", "Pricing"]
 
 NANO = 10**9
 HOUR_MS = 3_600_000
 BUCKET = "bucket_start_ms"
-
-PRICED = ("used_nusd", "reserved_nusd")
-"""Cost of what was used, and of what was paid for, idle included; hosted tokens are both."""
-UNCOSTED = ("uncosted_gpu_ms", "uncosted_tokens")
-"""Paid GPU time and hosted tokens that have no price."""
 
 
 @dataclass(frozen=True, slots=True)

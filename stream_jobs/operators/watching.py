@@ -24,6 +24,7 @@ class Statement:
 
     topic: str
     payload: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Known(Protocol):

@@ -1,0 +1,159 @@
+"""Spend: what a shard tells of the cost of one bucket of ten minutes, for the stage that judges what turns cost.
+
+Absolutes, never increments. A *cell* is one combination of the dimensions of the finest operational cut; its row has all
+that was used, and that at the prices of its time, in whole nano-dollars. A cell that is told again replaces what was told
+of it, unless its version is older; one that is not told stays as it was, since none is ever taken away. So statements may
+come twice, in any order of buckets, and in parts: each part is whole by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, read_table
+from schemas.burns import PARTS_MAX, Count, Instant, Share, no_statement
+from schemas.failures import Undecodable
+from schemas.families import COSTS
+from schemas.prices import PRICED, UNCOSTED
+
+SPEND_FORMAT = 1
+"""Grows when an older worker could not read what a newer one states. A measure that is added does not need it."""
+SPEND_BYTES_MAX = 512_000
+"""Largest payload; more is told in parts."""
+SPEND_HEADER = "tw-spend"
+BUCKET_MS = COSTS.partitions[0].k_window_s * 1_000
+CELL = COSTS.partitions[0].dimensions
+"""Region, pool, route, bundle, model version, GPU type, purchase."""
+MONEY = (*PRICED, *UNCOSTED)
+CELL_MEASURES = (*COSTS.measure_names, *MONEY)
+_VALUE_PATTERN = r"^[^=,]+$"
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Cells of one bucket in one shard, as of `version`, which grows with everything that changes in the bucket.
+
+    `completeness`: share of the family's recent volume that had reported up to the bucket's end. `decidable_until_ms`:
+    up to where the shard had come in event time. Both as of when it was told.
+    """
+
+    shard: int
+    bucket_start_ms: int
+    version: int
+    completeness: float
+    decidable_until_ms: int
+    cells: pa.Table
+    """Columns as `spend_schema` has them; each cell once."""
+    part: int = 0
+    parts: int = 1
+
+
+@cache
+def spend_schema() -> pa.Schema:
+    """The dimensions of a cell, all measures of `costs`, cost, what has no price, and the version of each row."""
+    texts = [pa.field(name, pa.string()) for name in CELL]
+    return pa.schema([*texts, *(pa.field(name, pa.int64()) for name in (*CELL_MEASURES, "version"))])
+
+
+def encode(spend: Spend) -> Iterator[tuple[tuple[tuple[str, bytes], ...], bytes]]:
+    """Headers and payload of each record that it takes to tell this; at least one."""
+    parts = list(_below_limit(spend.cells.select(spend_schema().names).cast(spend_schema())))
+    for place, payload in enumerate(parts):
+        about = _About.of(replace(spend, part=place, parts=len(parts)))
+        yield ((SPEND_HEADER, about.model_dump_json().encode()),), payload
+
+
+def decode(headers: Mapping[str, bytes], payload: bytes) -> Spend:
+    """Reads what `encode` wrote. Raises `Undecodable` for what no shard can have told, and stops at a newer format."""
+    about = _about(headers.get(SPEND_HEADER) or b"")
+    cells = _declared(read_table(payload, MESSAGE_DECODED_BYTES_MAX))
+    if not _is_sound(cells):
+        raise Undecodable("The statement of spend holds rows that no cell of a bucket can be.")
+    told = about.model_dump(exclude={"format"})
+    return Spend(**told, cells=cells)
+
+
+class _About(BaseModel):
+    """The header `tw-spend`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Annotated[int, Field(ge=1, le=SPEND_FORMAT)] = 1
+    shard: Annotated[int, Field(ge=0, lt=2**31)]
+    bucket_start_ms: Annotated[Instant, Field(multiple_of=BUCKET_MS)]
+    version: Count
+    completeness: Share
+    decidable_until_ms: Instant
+    part: Annotated[int, Field(ge=0)] = 0
+    parts: Annotated[int, Field(ge=1, le=PARTS_MAX)] = 1
+
+    @classmethod
+    def of(cls, spend: Spend) -> _About:
+        return cls(**{name: getattr(spend, name) for name in cls.model_fields if name != "format"})
+
+    @model_validator(mode="after")
+    def _part_of_parts(self) -> _About:
+        if self.part >= self.parts:
+            raise ValueError("a part is counted behind the last one")
+        return self
+
+
+def _about(header: bytes) -> _About:
+    try:
+        return _About.model_validate_json(header)
+    except ValidationError as error:
+        raise no_statement("statement of spend", SPEND_FORMAT, header, error) from None
+
+
+def _below_limit(cells: pa.Table) -> Iterator[bytes]:
+    """The cells as Arrow streams, in as few halves as stay below the limit."""
+    payload = _stream(cells)
+    if len(payload) < SPEND_BYTES_MAX or cells.num_rows <= 1:
+        yield payload
+        return
+    half = cells.num_rows // 2
+    yield from _below_limit(cells.slice(0, half))
+    yield from _below_limit(cells.slice(half))
+
+
+def _stream(cells: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, cells.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(cells.combine_chunks())
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def _declared(cells: pa.Table) -> pa.Table:
+    """The declared columns; a measure that another version has declared is dropped, or counts as zero."""
+    expected, names = spend_schema(), cells.column_names
+    if len(set(names)) < len(names):
+        raise Undecodable("The statement of spend names one column twice.")
+    for field in expected:
+        if field.name not in names and field.name in COSTS.measure_names:
+            cells = cells.append_column(field, pa.repeat(pa.scalar(0, field.type), cells.num_rows))
+        elif field.name not in names or cells.schema.field(field.name).type != field.type:
+            raise Undecodable(f"The statement of spend has no column {field.name}, or one of another type.")
+    return cells.select(expected.names).cast(expected)
+
+
+def _is_sound(cells: pa.Table) -> bool:
+    """Whether all rows can be cells: told once, dimensions that read back, counts that count."""
+    if any(column.null_count for column in cells.itercolumns()):
+        return False
+    if not cells.num_rows:
+        return True
+    counts = {name: cells[name].to_numpy() for name in (*CELL_MEASURES, "version")}
+    return bool(
+        all(pc.all(pc.match_substring_regex(pc.unique(cells[name]), _VALUE_PATTERN)).as_py() for name in CELL)
+        and cells.group_by(list(CELL)).aggregate([]).num_rows == cells.num_rows
+        and min(int(values.min()) for values in counts.values()) >= 0
+        and all((counts[each.name] <= counts[each.part_of]).all() for each in COSTS.measures if each.part_of)
+    )
