@@ -17,6 +17,7 @@ TOKENS_PRICED = 1_000_000
 """Tokens are priced by the million."""
 HOSTED = "hosted"
 """The purchase of what is paid for by the token."""
+NANO_PER_USD = 10**9
 PRICED = ("used_nusd", "reserved_nusd")
 """Cost of what was used, and of what was paid for, idle included, in whole nano-dollars; hosted tokens are both."""
 UNCOSTED = ("uncosted_gpu_ms", "uncosted_tokens")
@@ -50,6 +51,9 @@ class Price:
 class PriceList:
     name: str
     prices: tuple[Price, ...]
+
+
+NO_PRICES = PriceList("none", ())
 
 
 def overlap(prices: tuple[Price, ...]) -> tuple[Price, Price] | None:

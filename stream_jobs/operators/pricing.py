@@ -11,13 +11,26 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.prices import HOSTED, PRICED, TOKENS_PRICED, UNCOSTED, Price, PriceList, Resource
+from schemas.prices import (
+    HOSTED,
+    NANO_PER_USD,
+    PRICED,
+    RESOURCES,
+    TOKENS_PRICED,
+    UNCOSTED,
+    Price,
+    PriceList,
+    Resource,
+)
 
 __all__ = ["PRICED", "UNCOSTED", "Pricing"]
 
-NANO = 10**9
+NANO = NANO_PER_USD
 HOUR_MS = 3_600_000
 BUCKET = "bucket_start_ms"
+_WHAT = (BUCKET, "region", "gpu_type", "purchase", "model_version")
+"""What decides on a price."""
+_IS_HOSTED = pl.col("purchase") == HOSTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +56,12 @@ class Pricing:
     """A price list, laid out to be joined with columns of uses."""
 
     def __init__(self, prices: PriceList) -> None:
-        resources: tuple[Resource, ...] = ("gpu_hour", *(use.resource for use in _TOKENS))
         self._prices = {
             resource: (
                 _laid_out([price for price in prices.prices if price.resource == resource and price.region]),
                 _laid_out([price for price in prices.prices if price.resource == resource and not price.region]),
             )
-            for resource in resources
+            for resource in RESOURCES
         }
 
     def priced(self, uses: pl.DataFrame) -> pl.DataFrame:
@@ -58,48 +70,44 @@ class Pricing:
         Columns: bucket_start_ms, region, gpu_type, purchase, model_version and the measures of family `costs`; a dimension
         that is not told is empty, and has no price but one for everything.
         """
-        is_hosted = pl.col("purchase") == HOSTED
-        rows = self._with_price(uses, "gpu_hour", ["gpu_type", "purchase"])
-        per_ms = pl.col("gpu_hour_usd") * (NANO / HOUR_MS)
-        has_price = pl.col("gpu_hour_usd").is_not_null()
-        rows = rows.with_columns(
-            used_nusd=_money(pl.when(~is_hosted).then(pl.col("gpu_used_ms") * per_ms)),
-            reserved_nusd=_money(pl.when(~is_hosted).then(pl.col("gpu_reserved_ms") * per_ms)),
-            uncosted_gpu_ms=pl.when(is_hosted | has_price)
+        prices = self._prices_of(uses.select(_WHAT).unique())
+        rows = uses.join(prices, on=_WHAT, how="left", maintain_order="left")
+        costs = [_money(_amount(use) * _usd(use.resource) * (NANO / use.unit)) for use in _TOKENS]
+        without = [pl.when(_usd(use.resource).is_null()).then(_amount(use)).otherwise(0) for use in _TOKENS]
+        return rows.with_columns(
+            used_nusd=_of_gpus("gpu_used_ms") + pl.sum_horizontal(costs),
+            reserved_nusd=_of_gpus("gpu_reserved_ms") + pl.sum_horizontal(costs),
+            uncosted_gpu_ms=pl.when(_IS_HOSTED | _usd("gpu_hour").is_not_null())
             .then(0)
             .otherwise(pl.max_horizontal("gpu_reserved_ms", "gpu_used_ms"))
             .cast(pl.Int64),
-            uncosted_tokens=pl.lit(0, pl.Int64),
-        ).drop("gpu_hour_usd")
-        for use in _TOKENS:
-            rows = self._with_tokens(rows, use, is_hosted)
-        return rows
+            uncosted_tokens=pl.sum_horizontal(without).cast(pl.Int64),
+        ).drop(f"{resource}_usd" for resource in RESOURCES)
 
-    def _with_tokens(self, rows: pl.DataFrame, use: _Use, is_hosted: pl.Expr) -> pl.DataFrame:
-        usd = pl.col(f"{use.resource}_usd")
-        amount = pl.when(is_hosted).then(use.amount).otherwise(0)
-        cost = _money(amount * usd * (NANO / use.unit))
-        without = pl.when(usd.is_null()).then(amount).otherwise(0)
-        return (
-            self._with_price(rows, use.resource, ["model_version"])
-            .with_columns(
-                pl.col("used_nusd") + cost,
-                pl.col("reserved_nusd") + cost,
-                pl.col("uncosted_tokens") + without,
-            )
-            .drop(f"{use.resource}_usd")
-        )
+    def _prices_of(self, what: pl.DataFrame) -> pl.DataFrame:
+        """The prices of what is bought somewhere at some time: far fewer than there are rows that buy it."""
+        for resource in RESOURCES:
+            of = ["gpu_type", "purchase"] if resource == "gpu_hour" else ["model_version"]
+            what = self._with_price(what, resource, of)
+        return what
 
     def _with_price(self, rows: pl.DataFrame, resource: Resource, of: list[str]) -> pl.DataFrame:
         """`rows` with the price of their time in `<resource>_usd`, null where there is none."""
         of_region, of_all = self._prices[resource]
-        numbered = rows.with_row_index("_row").sort(BUCKET)
-        nearest = _joined(_joined(numbered, of_region, [*of, "region"], "_own"), of_all, of, "_any")
-        return (
-            nearest.sort("_row")
-            .with_columns(pl.coalesce("_own", "_any").alias(f"{resource}_usd"))
-            .drop("_row", "_own", "_any")
-        )
+        nearest = _joined(_joined(rows.sort(BUCKET), of_region, [*of, "region"], "_own"), of_all, of, "_any")
+        return nearest.with_columns(pl.coalesce("_own", "_any").alias(f"{resource}_usd")).drop("_own", "_any")
+
+
+def _usd(resource: Resource) -> pl.Expr:
+    return pl.col(f"{resource}_usd")
+
+
+def _amount(use: _Use) -> pl.Expr:
+    return pl.when(_IS_HOSTED).then(use.amount).otherwise(0)
+
+
+def _of_gpus(measure: str) -> pl.Expr:
+    return _money(pl.when(~_IS_HOSTED).then(pl.col(measure) * _usd("gpu_hour") * (NANO / HOUR_MS)))
 
 
 def _joined(rows: pl.DataFrame, prices: pl.DataFrame, by: list[str], name: str) -> pl.DataFrame:
