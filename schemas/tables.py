@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from schemas.families import DUPLEX, TURNS
+from schemas.families import COSTS, DUPLEX, TURNS
 from schemas.rollup_tables import (
     FAMILY_TABLES,
     LATE_TABLES,
@@ -23,7 +23,7 @@ from schemas.rollup_tables import (
     rollups_of,
     widest,
 )
-from schemas.table_columns import VERSION, Column, Table, count, share, slice_columns, text, time
+from schemas.table_columns import BUCKET, VERSION, Column, Table, count, counters, share, slice_columns, text, time
 
 _BURN_WINDOWS = Table(
     "burn_windows",
@@ -62,6 +62,23 @@ _BURN_WINDOWS = Table(
     ("slo", "cut", "slice", "window_s", "decided_at"),
     "decided_at",
     RETENTION_1M_D,
+)
+_SPEND = Table(
+    "spend_10m",
+    "What did each ten minutes cost, at the prices of their time, and what had none?",
+    (
+        *slice_columns(COSTS),
+        BUCKET,
+        *counters(COSTS, ("turns", "successes", "success_audio_ms")),
+        count("used_nusd", "cost of what turns used (US nano-dollars)"),
+        count("reserved_nusd", "cost of what was paid for, idle included (US nano-dollars)"),
+        count("uncosted_gpu_ms", "GPU time that has no price (ms)"),
+        count("uncosted_tokens", "tokens of hosted models that have no price"),
+        VERSION,
+    ),
+    ("cut", "slice", "bucket_start"),
+    "bucket_start",
+    COSTS.retention_d,
 )
 _PAGES = Table(
     "pages",
@@ -157,7 +174,7 @@ _OBJECTIVES = Table(
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (*ROLLUP_TABLES, *LATE_TABLES, _BURN_WINDOWS, _PAGES, _EXCLUSIONS, _RELEASES, _OBJECTIVES)
+    for table in (*ROLLUP_TABLES, *LATE_TABLES, _SPEND, _BURN_WINDOWS, _PAGES, _EXCLUSIONS, _RELEASES, _OBJECTIVES)
 }
 
 __all__ = [

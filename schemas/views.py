@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from schemas.budget_views import budgets_select
 from schemas.families import FAMILIES, INDICATORS_OF, STREAMS, Family
 from schemas.histograms import ZERO_INDEX
+from schemas.prices import NANO_PER_USD, PRICED
 from schemas.rollup_tables import MINUTE_S
 from schemas.tables import FAMILY_TABLES, TABLES, Rollup, Table, late_table, rollups_of, widest
 
@@ -147,6 +148,16 @@ GROUP BY {keys}"""
     )
 
 
+def _spend(table: Table) -> View:
+    """Money as decimal dollars, in which nano-dollars are exact."""
+    dollars = {
+        name: f"CAST({name} AS Decimal(38, 9)) / {NANO_PER_USD} AS {name.replace('_nusd', '_usd')}" for name in PRICED
+    }
+    named = ",\n    ".join(dollars.get(name, name) for name in table.column_names if name != "version")
+    question = f"{table.question} In US dollars; what came later than its family takes is not in it."
+    return View("spend", question, f"SELECT {named}\nFROM {table.name} FINAL")
+
+
 _SPECIAL = {"burn_rate": _burn_rate, "concurrency": _concurrency}
 _DECLARED = (
     *(
@@ -154,6 +165,7 @@ _DECLARED = (
         for name, family in {name: family for family, tables in FAMILY_TABLES.items() for name in tables}.items()
     ),
     _stage_quantiles(widest("stage_latency")),
+    _spend(TABLES["spend_10m"]),
     _lateness(),
     View(
         "budgets",

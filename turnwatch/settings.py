@@ -149,6 +149,8 @@ class Settings(BaseSettings):
     """MiB of records, read and not yet saved, that a worker holds before it reads on."""
     producers_max: Annotated[int, Field(ge=1_000, le=PRODUCERS_MAX)] = PRODUCERS_MAX
     """How many lives of producers intake knows, for 7 days, in one family and Kafka partition; others are refused."""
+    prices: Path | None = None
+    """A file of `kind: PriceList`; the shipped example unless given."""
     run_dir: Path = Path(".turnwatch")
     runbook_base_url: str = "https://github.com/turnwatch/turnwatch/blob/main/"
 

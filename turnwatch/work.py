@@ -13,19 +13,23 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from alerts.alertmanager import Alertmanagers
+from alerts.document_files import WrongFiles
 from alerts.explanations import Links, Paging
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
+from alerts.price_document import SHIPPED_PRICES, load_prices
 from producers.connection import why_unreachable
 from schemas.families import INDICATORS_OF
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
+from schemas.prices import PriceList
 from stream_jobs.agents.application import ApplicationSettings
 from stream_jobs.agents.diversion import Diversion, DiversionBound, Halted, dead_letter
 from stream_jobs.agents.exact import StageSettings
@@ -146,6 +150,7 @@ def worker_settings(
         capacity=_capacity(settings.capacity),
         producers_max=settings.producers_max,
         stop_within_s=settings.stop_within_s,
+        prices=_prices(settings.prices or SHIPPED_PRICES),
     )
 
 
@@ -166,6 +171,13 @@ def _capacity(figures: CapacitySettings) -> Capacity | None:
         return Capacity(figures.gpu_seconds_per_audio_second, figures.target_utilization, figures.vad_savings)
     except ValueError as error:
         raise SettingsError(f"TURNWATCH_CAPACITY__…: {error}") from None
+
+
+def _prices(file: Path) -> PriceList:
+    try:
+        return load_prices(file)
+    except WrongFiles as error:
+        raise SettingsError(f"TURNWATCH_PRICES: {error}") from None
 
 
 @asynccontextmanager

@@ -1057,6 +1057,35 @@ TTL toDateTime(bucket_start, 'UTC') + INTERVAL 95 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'What came later than 120 s in privacy, and whose was it? The views add it; alerts do not look back.';
 
+-- What did each ten minutes cost, at the prices of their time, and what had none?
+CREATE TABLE IF NOT EXISTS spend_10m (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    model_version LowCardinality(String) COMMENT 'the version of the model that answered; empty where the cut does not name it',
+    gpu_type LowCardinality(String) COMMENT 'kind of GPU, whole or a share of one; empty where the cut does not name it',
+    purchase LowCardinality(String) COMMENT 'how capacity is paid for; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    turns UInt64 COMMENT 'turns that were paid for (turns)' CODEC(T64, ZSTD(1)),
+    successes UInt64 COMMENT 'turns that did what their user wanted (turns)' CODEC(T64, ZSTD(1)),
+    success_audio_ms UInt64 COMMENT 'audio of both sides in successful turns (ms)' CODEC(T64, ZSTD(1)),
+    used_nusd UInt64 COMMENT 'cost of what turns used (US nano-dollars)' CODEC(T64, ZSTD(1)),
+    reserved_nusd UInt64 COMMENT 'cost of what was paid for, idle included (US nano-dollars)' CODEC(T64, ZSTD(1)),
+    uncosted_gpu_ms UInt64 COMMENT 'GPU time that has no price (ms)' CODEC(T64, ZSTD(1)),
+    uncosted_tokens UInt64 COMMENT 'tokens of hosted models that have no price' CODEC(T64, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
+ORDER BY (cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did each ten minutes cost, at the prices of their time, and what had none?';
+
 -- How fast does each SLO spend its budget in each window, what is left, and when is it spent?
 CREATE TABLE IF NOT EXISTS burn_windows (
     slo LowCardinality(String) COMMENT 'the service level objective',
@@ -1445,6 +1474,29 @@ FROM stage_latency
 WHERE observations > 0
 GROUP BY cut, slice, pool, region, route, bundle, stage, bucket_start
 COMMENT 'How long did each stage take, at its median and in its tail? Buckets of 1 min.';
+
+-- What did each ten minutes cost, at the prices of their time, and what had none? In US dollars; what came later than its family takes is not in it.
+CREATE VIEW IF NOT EXISTS spend AS
+SELECT cut,
+    slice,
+    pool,
+    route,
+    bundle,
+    region,
+    model_version,
+    gpu_type,
+    purchase,
+    tenant,
+    bucket_start,
+    turns,
+    successes,
+    success_audio_ms,
+    CAST(used_nusd AS Decimal(38, 9)) / 1000000000 AS used_usd,
+    CAST(reserved_nusd AS Decimal(38, 9)) / 1000000000 AS reserved_usd,
+    uncosted_gpu_ms,
+    uncosted_tokens
+FROM spend_10m FINAL
+COMMENT 'What did each ten minutes cost, at the prices of their time, and what had none? In US dollars; what came later than its family takes is not in it.';
 
 -- Whose frames came after the family's lateness, and how many?
 CREATE VIEW IF NOT EXISTS late_producers AS

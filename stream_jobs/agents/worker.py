@@ -18,6 +18,7 @@ import faust
 
 from schemas.families import FAMILIES, INDICATORS_OF
 from schemas.metrics import WorkerMetrics
+from schemas.prices import NO_PRICES, PriceList
 from schemas.rejections import PRODUCERS_MAX
 from schemas.slos import WatchedSlo
 from stream_jobs.agents.application import ApplicationSettings, build
@@ -28,7 +29,9 @@ from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.stopping import LEFT_BY, STOP_WITHIN_S, TOLD_BY, Deadline, Ending, raise_failure
-from stream_jobs.agents.traffic import TrafficStage
+from stream_jobs.agents.traffic import TrafficStage, Watching
+from stream_jobs.operators.pricing import Pricing
+from stream_jobs.operators.pricing_watch import PricingWatch
 from stream_jobs.operators.reach import LIVE, REPLAYED
 from stream_jobs.operators.traffic import Capacity
 
@@ -42,7 +45,7 @@ SILENT_MAX_S = 30.0
 class WorkerSettings:
     """`clock`: `wall` decides a bucket 2 s after its end at the latest; `watermark` follows the producers alone, for replays.
 
-    `stop_within_s`: how long the worker may take to end once it is asked to.
+    `stop_within_s`: how long the worker may take to end once it is asked to. `prices`: without any, all use is uncosted.
     """
 
     application: ApplicationSettings
@@ -54,6 +57,7 @@ class WorkerSettings:
     slices_max: int = 5_000
     producers_max: int = PRODUCERS_MAX
     stop_within_s: float = STOP_WITHIN_S
+    prices: PriceList = NO_PRICES
 
 
 Companion = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -113,13 +117,19 @@ def _stages(
         IntakeStage(
             app, partitions, settings.stages, metrics, settings.slices_max, bound, patience, settings.producers_max
         ),
-        TrafficStage(app, partitions, settings.stages, metrics, settings.capacity, bound, patience),
+        TrafficStage(app, partitions, settings.stages, metrics, settings.capacity, bound, patience, _watches(settings)),
         *(
             BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience, bound, FAMILIES[name])
             for name in INDICATORS_OF
         ),
         IncidentsStage(app, partitions, settings.stages, settings.pager, metrics, bound, patience),
     ]
+
+
+def _watches(settings: WorkerSettings) -> Watching:
+    """The questions that watch the totals of a shard."""
+    pricing = Pricing(settings.prices)
+    return lambda shard: (PricingWatch(shard, pricing),)
 
 
 async def _until_first(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]], ready: bool = False) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from alerts.openslo import SHIPPED_SLOS
+from alerts.price_document import SHIPPED_PRICES
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
 from tests.integration.commands import surrounded, turnwatch
@@ -52,6 +53,13 @@ def test_a_bad_setting_is_named(tmp_path: Path, variable: str, value: str) -> No
 def test_capacity_figures_that_cannot_be_are_refused_before_anything_starts(tmp_path: Path) -> None:
     setting = {"TURNWATCH_CAPACITY__GPU_SECONDS_PER_AUDIO_SECOND": "-1"}
     assert "cannot be negative" in sentence(turnwatch(tmp_path, "worker", **AWAY, **setting), BAD_INPUT)
+
+
+def test_a_price_list_that_cannot_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    prices = tmp_path / "ours.yaml"
+    prices.write_text(SHIPPED_PRICES.read_text().replace("usd: 4.10", "usd: -4.10"))
+    said = sentence(turnwatch(tmp_path, "worker", **AWAY, TURNWATCH_PRICES=str(prices)), BAD_INPUT)
+    assert "TURNWATCH_PRICES: ours.yaml:" in said and "-4.10 is no price in US dollars" in said
 
 
 @pytest.mark.parametrize("command", ["worker", "prepare"])

@@ -21,6 +21,7 @@ from schemas.tables import TABLES, late_table, rollups_of
 from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.opening import Record
 from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.watching import Statement, Watch
 from tests.operators.worlds import Changelog, Crash
 from turnwatch.bench.fuzz.specimens import dimension_values
 
@@ -121,6 +122,10 @@ class Worker:
     heard: int = 0
     read: list[int] = field(default_factory=lambda: [0] * SOURCES)
     landed: dict[str, dict[RowKey, tuple[int, Row]]] = field(default_factory=lambda: defaultdict(dict))
+    watching: Callable[[], Sequence[Watch]] = tuple
+    said: list[Statement] = field(default_factory=list)
+    now_ms: int = START_MS + 4 * DAY_MS
+    """The clock, which goes on by some seconds at each telling."""
 
     def run(self, logs: Sequence[Sequence[Sent]], batch: int) -> None:
         while True:
@@ -132,7 +137,7 @@ class Worker:
     def _run_once(self, logs: Sequence[Sequence[Sent]], batch: int) -> None:
         stored = self.intake_log.stored
         intakes = [Intake.restored(self.family, source, 1, stored_of(stored, source)) for source in range(SOURCES)]
-        traffic = Traffic(SOURCES)
+        traffic = Traffic(SOURCES, watches=self.watching())
         traffic.restore(self.traffic_log.stored)
         for intake in intakes:
             self._send(intake)
@@ -166,6 +171,10 @@ class Worker:
             traffic.apply(partial)
         for name, rows in traffic.rollups():
             self._land(name, rows)
+            self.survive()
+        self.now_ms += 7_000
+        for statement in traffic.statements(self.now_ms):
+            self.said.append(statement)
             self.survive()
         for block in (*traffic.unsaved_blocks(self.family, end), *traffic.marker(self.family, end)):
             self.traffic_log.write(block)
