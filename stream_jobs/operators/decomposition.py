@@ -38,7 +38,8 @@ class Uses:
 
     `attempts` has the shape (n, 4), as `ATTEMPTS`, `tokens` (n, 5), as `TOKENS`. `gpu_used_s` is 0 of hosted models.
     `efficiencies`, of shape (n, 3), multiply GPU seconds per token (a cache that has half of the prompt 0.5, batches half
-    full 2); not a number where unknown. None is negative. `successes` are those of all cells.
+    full 2); not a number where unknown. None is negative. `successes` are those of all cells, and so are `turns_served`:
+    the sum of `turns` unless given, because a turn that several models serve is a turn of several cells.
     """
 
     successes: float
@@ -49,6 +50,7 @@ class Uses:
     gpu_paid_s: Floats
     dollars: Floats
     efficiencies: Floats
+    turns_served: float | None = None
 
     @property
     def cost_per_success(self) -> float:
@@ -130,7 +132,7 @@ def _factors(uses: Uses) -> Floats:
     attempts, tokens = uses.attempts.sum(axis=1), uses.tokens.sum(axis=1)
     hosted = uses.is_hosted
     used_s, paid_s = np.where(hosted, tokens, uses.gpu_used_s), np.where(hosted, tokens, uses.gpu_paid_s)
-    turns = float(uses.turns.sum())
+    turns = float(uses.turns.sum()) if uses.turns_served is None else uses.turns_served
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.column_stack(
             [

@@ -1,0 +1,86 @@
+"""What drove the cost of a success, the strongest first: factors of a decomposition, and their parts where they have any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_jobs.operators.decomposition import FACTORS, MICRO, PARTS, Decomposition, Floats
+
+MEANINGS = {
+    "success_rate": "turns for each success",
+    "mix": "the mix of pools, routes and models",
+    "attempts_first": "first attempts for each turn",
+    "attempts_retry": "retries",
+    "attempts_fallback": "fallbacks",
+    "attempts_shadow": "shadow traffic",
+    "tokens_prompt": "the size of prompts",
+    "tokens_carried": "context carried over from turn to turn",
+    "tokens_retrieved": "retrieved context",
+    "tokens_generated": "generated tokens",
+    "tokens_audio": "audio tokens",
+    "gpu_per_token_cache": "the share of prompts that caches have",
+    "gpu_per_token_batch_occupancy": "how full batches are",
+    "gpu_per_token_acceptance": "accepted speculative tokens",
+    "gpu_per_token_unexplained": "GPU time for each token",
+    "price": "prices",
+    "utilisation": "how much of the paid GPU time is used",
+    "idle": "GPU time that served nothing",
+}
+"""Driver → what it is, in a sentence. All that a change is shared out to: they add up to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What one thing added to the cost of a success.
+
+    `micro_dollars` of all drivers sum to the rounded change. `cell` is the place of the cell in which it added most in its
+    own direction, `of_cell` the dollars that it added there.
+    """
+
+    name: str
+    dollars: float
+    micro_dollars: int
+    cell: int
+    of_cell: float
+
+    @property
+    def meaning(self) -> str:
+        return MEANINGS[self.name]
+
+
+def drivers(decomposition: Decomposition) -> list[Driver]:
+    """Everything that the change is shared out to: what moved it most in its own direction first, what held it up last.
+
+    The sum of their micro-dollars is `round(new) - round(old)`, in micro-dollars.
+    """
+    falls = decomposition.new < decomposition.old
+    found = [driver for factor in FACTORS for driver in _of(decomposition, factor)]
+    return sorted(found, key=lambda driver: driver.dollars if falls else -driver.dollars)
+
+
+def main_drivers(decomposition: Decomposition, most: int = 3, share_min: float = 0.05) -> list[Driver]:
+    """The first of `drivers`, at most `most`: those that moved the cost its way by at least that share of its change."""
+    change = decomposition.new - decomposition.old
+    least = max(share_min * abs(change), 0.5 / MICRO)
+    direction = 1 if change >= 0 else -1
+    return [driver for driver in drivers(decomposition) if direction * driver.dollars >= least][:most]
+
+
+def _of(decomposition: Decomposition, factor: str) -> list[Driver]:
+    """A factor's parts as drivers, or the factor where it has none."""
+    if factor not in PARTS:
+        effects = decomposition.effects[:, FACTORS.index(factor)]
+        return [_driver(factor, effects, decomposition.in_micro_dollars()[factor])]
+    micro = decomposition.parts_in_micro_dollars(factor)
+    return [
+        _driver(f"{factor}_{part}", effects, micro[part])
+        for part, effects in zip(PARTS[factor], decomposition.parts[factor].T, strict=True)
+    ]
+
+
+def _driver(name: str, effects: Floats, micro_dollars: int) -> Driver:
+    dollars = float(effects.sum())
+    strongest = int(np.argmax(effects if dollars >= 0 else -effects))
+    return Driver(name, dollars, micro_dollars, strongest, float(effects[strongest]))
