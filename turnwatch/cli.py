@@ -16,6 +16,7 @@ import turnwatch.commands.local
 import turnwatch.commands.operating
 import turnwatch.commands.traffic
 import turnwatch.commands.answers
+import turnwatch.commands.costs
 import turnwatch.commands.benches  # noqa: F401
 # isort: on
 

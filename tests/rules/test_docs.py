@@ -77,7 +77,7 @@ def commands_in(document: Path) -> Iterator[list[str]]:
 def command_tree(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Every subcommand that does something, by its full name."""
     below = getattr(command, "commands", {})
-    if not below:
+    if not below or (name and getattr(command, "invoke_without_command", False)):
         yield name, command
     for each, subcommand in below.items():
         yield from command_tree(subcommand, f"{name} {each}".strip())

@@ -95,31 +95,6 @@ def saturation(
     raise typer.Exit(run_saturation(minutes, growth, p95_ms, output))
 
 
-@app.command(epilog="Example: turnwatch cost --old june.json --new july.json --tolerance 0.10 --format json")
-def cost(
-    old: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="JSON of what a period cost and served, to compare with."),
-    ] = None,
-    new: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of the period that is judged.")
-    ] = None,
-    tolerance: Annotated[str, typer.Option(help="Share by which the unit cost may rise.")] = "0.10",
-    routes: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of routes, ranked by what a success costs.")
-    ] = None,
-    output: Answered = "table",
-) -> None:
-    """Say what a successful turn costs: between two periods (--old, --new), or route by route (--routes)."""
-    from turnwatch.answers.commands import run_cost_change, run_cost_routes
-
-    if routes and not (old or new):
-        raise typer.Exit(run_cost_routes(routes, output))
-    if old and new and not routes:
-        raise typer.Exit(run_cost_change(old, new, tolerance, output))
-    raise typer.BadParameter("Give --old and --new, or --routes alone.")
-
-
 @app.command(epilog="Example: turnwatch capacity --streams 20000 --gpu-seconds-per-audio-second 0.05 --utilization 0.7")
 def capacity(
     streams: Annotated[int, typer.Option(min=0, help="Concurrent streams to serve.")],
