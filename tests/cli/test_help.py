@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ finally:
 """
 
 
+@cache
 def helped(command: str) -> tuple[str, set[str]]:
     """What `turnwatch COMMAND --help` prints, and the packages that it loaded."""
     asked = [sys.executable, "-c", LOADED, *command.split(), "--help"]

@@ -114,7 +114,7 @@ def test_evidence_rises_with_failures_and_with_what_they_cost(
 # -- windows -------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_every_window_equals_a_recount_of_the_finest_buckets(seed: int) -> None:
     """Starts round outward to the buckets of the resolution, ends are exact."""

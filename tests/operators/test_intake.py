@@ -26,7 +26,7 @@ from tests.operators.worlds import START_MS, Crash, Plant, oracle, renumbered, w
 _SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=_SEEDS)
 def test_disorder_duplicates_and_batch_borders_never_change_a_total(seed: int) -> None:
     made, dice = world(seed), random.Random(seed)
@@ -45,7 +45,7 @@ def small_chunks() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=_SEEDS)
 def test_a_crash_between_any_two_effects_loses_and_doubles_nothing(seed: int) -> None:
     made, dice = world(seed, audience=True), random.Random(seed)

@@ -81,7 +81,7 @@ def undisturbed(seed: int, slices_max: int) -> Heard:
     return plant.heard
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=_SEEDS, slices_max=st.integers(1, 4))
 def test_batch_borders_never_change_what_a_slice_counts_as(seed: int, slices_max: int) -> None:
     dice, plant = random.Random(seed), Plant(slices_max)
@@ -91,7 +91,7 @@ def test_batch_borders_never_change_what_a_slice_counts_as(seed: int, slices_max
     assert plant.heard.late == alone.late
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=_SEEDS, slices_max=st.integers(1, 4))
 def test_a_crash_between_any_two_effects_retires_as_if_nothing_had_happened(seed: int, slices_max: int) -> None:
     dice, lives = random.Random(seed), [12]

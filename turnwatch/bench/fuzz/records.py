@@ -57,11 +57,17 @@ def records() -> tuple[Record, ...]:
     )
 
 
+def _by_surface() -> tuple[tuple[Record, ...], ...]:
+    surfaces = dict.fromkeys(record.surface for record in records())
+    return tuple(tuple(record for record in records() if record.surface == surface) for surface in surfaces)
+
+
 def try_records(seed: int, numbers: range, tally: Tally) -> None:
     """Mutants of these numbers; only a crash is told."""
+    by_surface = _by_surface()
     for number in numbers:
         chance = Random(seed << 40 | 1 << 39 | number)
-        record = chance.choice(records())
+        record = chance.choice(chance.choice(by_surface))  # Each surface as often, however many tables there are.
         headers, payload = _mutated(chance, record)
         try:
             accepted = record.read(headers, payload)
