@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def test_views_add_what_came_late_once(client: Client, family: Family) -> None:
         shown = [column for column in counters if column in widest(name).column_names]
         (found,) = client.query(f"SELECT {', '.join(f'sum({column})' for column in shown)} FROM {name}").result_rows
         assert found == tuple(wanted[family.measure_names.index(column)] for column in shown)
+
+
+def test_spend_is_shown_once_in_dollars_to_the_last_of_their_billionths(client: Client) -> None:
+    table = TABLES["spend_10m"]
+    nothing = {column.name: 0 for column in table.columns if column.type == "UInt64"}
+    of = {"cut": "pool", "slice": "pool=batch", "pool": "batch", "bucket_start": START, **nothing}
+    told = [of | {"version": version, "used_nusd": 2**53 + version, "reserved_nusd": version} for version in (1, 2)]
+    for rows in (told, told[:1]):
+        client.insert_arrow(table.name, arrow_of(table, rows))
+    (shown,) = client.query("SELECT used_usd, reserved_usd FROM spend WHERE pool = 'batch'").result_rows
+    assert shown == (Decimal(2**53 + 2).scaleb(-9), Decimal("0.000000002"))
 
 
 def test_a_late_gauge_counts_where_it_is_of_the_last_bucket_of_its_minute(client: Client) -> None:
