@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from aiokafka import TopicPartition as TP
 from prometheus_client import CollectorRegistry
 
 from alerts.alertmanager import Alertmanagers
 from alerts.explanations import Links, Paging
-from schemas.families import TURNS
+from schemas import spend
+from schemas.families import COSTS, TURNS
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
-from schemas.topics import CHANGELOGS, aggregates, partials
+from schemas.partials import encode as partial_encode
+from schemas.prices import Price, PriceList
+from schemas.topics import CHANGELOGS, SPEND, aggregates, partials
 from stream_jobs.agents import worker as workers
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.exact import Outgoing, StageSettings
@@ -27,13 +32,16 @@ from stream_jobs.agents.worker import WorkerSettings, _stages
 from stream_jobs.operators.blocks import Block, body, unpack_rows
 from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.opening import Record
+from tests.operators.family_worlds import frame
 from tests.operators.worlds import world
 
 PARTITIONS = 3
 
 
-def event_of(record: Record) -> Any:
+def event_of(record: Record, topic: str = aggregates(TURNS.name)) -> Any:
     message = SimpleNamespace(
+        topic=topic,
+        partition=0,
         offset=record.offset,
         timestamp=record.append_ms / 1_000,
         headers=list(record.headers.items()),
@@ -69,6 +77,34 @@ def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_pa
         }
 
 
+def test_what_was_used_leaves_a_worker_priced_by_its_list_before_state_is_saved(tmp_path: Path) -> None:
+    sent = frame(COSTS, COSTS.partitions[0], 0, 0)
+    bought = {(row["gpu_type"], row["purchase"]) for row in sent.rows}
+    prices = PriceList(
+        "test", tuple(Price("gpu_hour", Decimal(36), 0, gpu_type=gpu, purchase=how) for gpu, how in bought)
+    )
+    application = ApplicationSettings(KafkaAddress("127.0.0.1:1"), 1, data_dir=tmp_path)
+    settings = WorkerSettings(application, StageSettings(), (), pager_of_nobody(), prices=prices)
+    stages = _stages(build(application), settings, WorkerMetrics(CollectorRegistry()))
+    (traffic,) = [each for each in stages if each.name == "traffic"]
+    traffic.take_over({0: {}})
+    intake = Intake(COSTS, 0, 1)
+    intake.apply([sent.record])
+    told = [partial_encode(partial) for _, partial in intake.unsent_partials()]
+    topic = partials(COSTS.name)
+    records = [Record(offset, 0, dict(headers), payload) for offset, (headers, payload) in enumerate(told)]
+    traffic.apply(topic, 0, [event_of(record, topic) for record in records])
+
+    first, *later = [list(phase) for phase in traffic.phases()]
+    outgoing = [item for item in first if isinstance(item, Outgoing)]
+    (said,) = [spend.decode(dict(each.headers), each.value or b"") for each in outgoing if each.topic == SPEND]
+    used_ms = sum(row["gpu_used_ms"] for row in sent.rows)
+    assert pc.sum(said.cells["used_nusd"]).as_py() == used_ms * 10_000 > 0, "36 dollars an hour are 10 millionths a ms"
+    (rows,) = [each for each in outgoing if ("tw-table", b"spend_10m") in each.headers]
+    assert rows.partition == 0
+    assert any(block.key.startswith(b"costs|") for phase in later for _, block in phase)
+
+
 def test_partitions_that_came_without_their_state_are_named(tmp_path: Path) -> None:
     app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), PARTITIONS, data_dir=tmp_path))
     stage = IntakeStage(app, PARTITIONS, StageSettings(), WorkerMetrics(CollectorRegistry()))
@@ -79,8 +115,7 @@ def test_partitions_that_came_without_their_state_are_named(tmp_path: Path) -> N
 
 def test_every_changelog_is_made_before_a_worker_starts(tmp_path: Path) -> None:
     """A worker that meets Kafka before its changelogs do would own nothing, and say nothing."""
-    metrics = WorkerMetrics(CollectorRegistry())
-    pager = Pager(Alertmanagers([]), Paging({}, Links("https://runbooks.example/", "https://boards.example/")), metrics)
+    metrics, pager = WorkerMetrics(CollectorRegistry()), pager_of_nobody()
     application = ApplicationSettings(KafkaAddress("127.0.0.1:1"), PARTITIONS, data_dir=tmp_path)
     app = build(application)
     _stages(app, WorkerSettings(application, StageSettings(), (), pager), metrics)
@@ -88,6 +123,11 @@ def test_every_changelog_is_made_before_a_worker_starts(tmp_path: Path) -> None:
     assert tables == {spec.name: spec.partitions or PARTITIONS for spec in CHANGELOGS}
     for spec in CHANGELOGS:
         assert spec.config()["cleanup.policy"] == "compact"
+
+
+def pager_of_nobody() -> Pager:
+    links = Links("https://runbooks.example/", "https://boards.example/")
+    return Pager(Alertmanagers([]), Paging({}, links), WorkerMetrics(CollectorRegistry()))
 
 
 def is_totals(block: Block) -> bool:
