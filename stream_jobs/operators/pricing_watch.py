@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from schemas.declarations import Cut
 from schemas.families import COSTS, Family
-from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, encode, spend_schema
+from schemas.spend import BUCKET_MS, CELL, Spend, encode, spend_schema
 from schemas.tables import TABLES
 from schemas.topics import SPEND
 from stream_jobs.operators.blocks import Block
@@ -59,8 +59,8 @@ class PricingWatch:
         """Prices the buckets that changed; each replaces what was told of it before."""
         priced = self._pricing.priced(finest(totals))
         self._untold.append(priced)
-        cells = priced.filter(pl.col("cut") == _FINEST[0].name)
-        for (start_ms,), bucket in cells.partition_by(BUCKET, as_dict=True).items():
+        cells = priced.filter(pl.col("cut") == _FINEST[0].name).select(BUCKET, *spend_schema().names)
+        for (start_ms,), bucket in cells.partition_by(BUCKET, as_dict=True, include_key=False).items():
             self._unsaid[int(start_ms)] = bucket
             self._versions[int(start_ms)] = int(bucket["version"].sum())
 
@@ -147,5 +147,4 @@ def _cut_up(rows: pl.DataFrame, cut: Cut) -> pl.DataFrame:
 
 
 def _cells(bucket: pl.DataFrame) -> pa.Table:
-    told = bucket.select(*CELL, *CELL_MEASURES, "version").sort(CELL)
-    return told.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(spend_schema())
+    return bucket.sort(CELL).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(spend_schema())
