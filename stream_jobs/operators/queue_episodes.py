@@ -1,0 +1,98 @@
+"""Episodes: from when until when a queue was saturated, or a realtime pool had batch work, without flapping in between.
+
+One begins with the first minute that shows it, so it is early, and ends after `QUIET_MINUTES` minutes in a row that were
+complete and showed nothing, so a pause is no end. A minute that 95 % of recent volume have not reported ends nothing. While
+a saturation lasts it is enough to hold it that the queue grows, or is slow and still a minute's growth deeper than it was
+before: a queue that has stopped growing at its worst has not recovered. An episode that was a page once stays one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from schemas.families import QUEUES
+from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
+from stream_jobs.operators.queue_minutes import PAIR
+
+QUIET_MINUTES = 5
+COLUMNS = {
+    "alert": pl.String,
+    "slice": pl.String,
+    "queue": pl.String,
+    "since_ms": pl.Int64,
+    "quiet_minutes": pl.Int64,
+    "is_page": pl.Boolean,
+    "base_depth": pl.Int64,
+    "grew_ms": pl.Int64,
+    "first_queue": pl.String,
+    "first_ms": pl.Int64,
+}
+"""Of an episode: `grew_ms` and `base_depth` are when and from what its queue began to grow, `first_queue` and `first_ms`
+those of the slice's queue that did so first."""
+IDENTITY = ["alert", *PAIR]
+_KIND = "held"
+SHOWN = {
+    **dict.fromkeys(IDENTITY, pl.String),
+    "grew_ms": pl.Int64,
+    "base_depth": pl.Int64,
+    "first_queue": pl.String,
+    "first_ms": pl.Int64,
+}
+"""What a minute shows: the same of what began in it, as far as it is known."""
+
+
+class QueueEpisodes:
+    """The open episodes of one shard."""
+
+    def __init__(self) -> None:
+        self._open = pl.DataFrame(schema=COLUMNS)
+        self._is_unsaved = False
+        self._places = 0
+
+    @property
+    def open(self) -> pl.DataFrame:
+        return self._open
+
+    def step(self, shown: pl.DataFrame, at_ms: int, is_complete: bool) -> None:
+        """One minute: `shown` (`SHOWN`) begins or goes on; what is open and not shown comes nearer to its end."""
+        going_on = self._open.join(shown, on=IDENTITY, how="semi").with_columns(quiet_minutes=pl.lit(0, pl.Int64))
+        missing = self._open.join(shown, on=IDENTITY, how="anti")
+        quiet = missing.with_columns(pl.col("quiet_minutes") + int(is_complete))
+        begun = shown.join(self._open, on=IDENTITY, how="anti").with_columns(
+            since_ms=pl.lit(at_ms, pl.Int64), quiet_minutes=pl.lit(0, pl.Int64), is_page=pl.lit(False)
+        )
+        parts = [going_on, quiet.filter(pl.col("quiet_minutes") < QUIET_MINUTES), begun.select(COLUMNS.keys())]
+        self._take(pl.concat(parts).sort(IDENTITY))
+
+    def wake(self, pages: pl.DataFrame) -> None:
+        """Those of these identities are pages from now on."""
+        woken = pages.select(IDENTITY).unique().with_columns(woken=pl.lit(True))
+        joined = self._open.join(woken, on=IDENTITY, how="left", maintain_order="left")
+        is_page = pl.col("is_page") | pl.col("woken").fill_null(False)
+        self._take(joined.with_columns(is_page=is_page).select(COLUMNS.keys()))
+
+    def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
+        """All of them where something changed since the last call."""
+        if not self._is_unsaved:
+            return
+        chunks = list(chunks_below_limit(self._open))
+        chunks += list(chunks_below_limit(self._open.clear())) * (self._places - len(chunks))
+        self._places, self._is_unsaved = len(chunks), False
+        yield from (Block(_key(place), stamped(applied_offset, packed)) for place, packed in enumerate(chunks))
+
+    def restore(self, stored: dict[bytes, bytes]) -> None:
+        """Takes up what `unsaved_blocks` wrote, among other blocks."""
+        while _key(self._places) in stored:
+            rows = unpack_rows(body(stored[_key(self._places)]), ())
+            self._open = pl.concat([self._open, rows.select(COLUMNS.keys()).cast(COLUMNS)])  # type: ignore[arg-type]
+            self._places += 1
+
+    def _take(self, episodes: pl.DataFrame) -> None:
+        self._is_unsaved = self._is_unsaved or not episodes.equals(self._open)
+        self._open = episodes
+
+
+def _key(place: int) -> bytes:
+    return f"{QUEUES.name}|{_KIND}|{place}".encode()

@@ -1,0 +1,113 @@
+"""Figures of queues that are saturated: how they go on, and what is different from before they began to grow.
+
+*Now* are the minutes without a gap since a queue began to grow, ten at most and one at least; *before* are the ten minutes
+before that. What replicas do in a minute is arrivals × time of each ÷ replicas, so one of these three has moved.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from stream_jobs.operators.ledger import MINUTE_MS
+from stream_jobs.operators.queue_minutes import PAIR
+from stream_jobs.operators.queue_outlook import Floats, Outlook, QueueMinutes, outlook
+from stream_jobs.operators.queue_pressure import CLIMB_MS, SaturationRule
+
+NOW_MINUTES = 10
+BEFORE_MS = 10 * MINUTE_MS
+LOOKED_AT_MS = CLIMB_MS + BEFORE_MS
+"""How far back the figures look."""
+OUTLOOKS = ("utilisation", "breaks_in_s", "soonest_s", "latest_s", "replicas_missing")
+_COUNTED = (
+    "arrivals",
+    "served",
+    "batch_arrivals",
+    "busy_ms",
+    "available_ms",
+    "preemptions",
+    "batch_slots",
+    "batch_slots_filled",
+)
+_GAUGES = ("depth", "servers", "kv_blocks", "kv_blocks_used")
+
+
+def figures(episodes: pl.DataFrame, minutes: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
+    """By slice and queue of the episodes that were heard of in the minute at `at_ms`: all that is told of them.
+
+    `episodes` have slice, queue and grew_ms, `minutes` are at least the last `LOOKED_AT_MS` with `minute_ms`. What is not
+    known is null. Columns end in `_before` where they are of before; shares are 0 to 1, rates a minute.
+    """
+    of = minutes.join(episodes.select(*PAIR, "grew_ms").unique(PAIR), on=PAIR).sort(*PAIR, "minute_ms")
+    now = without_gaps(of, at_ms)
+    before = of.filter(pl.col("minute_ms").is_between(pl.col("grew_ms") - BEFORE_MS, pl.col("grew_ms"), closed="left"))
+    told = _told(now).join(_told(before), on=PAIR, how="left", suffix="_before")
+    return told.join(outlooks(now, rule), on=PAIR, how="left").sort(PAIR)
+
+
+def without_gaps(minutes: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+    """The minutes of each queue that end with the one at `at_ms` and have no gap, since it began to grow."""
+    age = (at_ms - pl.col("minute_ms")) // MINUTE_MS
+    is_now = (age >= 0) & (age < NOW_MINUTES) & ((pl.col("minute_ms") >= pl.col("grew_ms")) | (age == 0))
+    recent = minutes.filter(is_now).sort(*PAIR, "minute_ms", descending=[False, False, True])
+    place = pl.int_range(pl.len()).over(PAIR)
+    return recent.filter((at_ms - pl.col("minute_ms")) // MINUTE_MS == place).sort(*PAIR, "minute_ms")
+
+
+def outlooks(minutes: pl.DataFrame, rule: SaturationRule) -> pl.DataFrame:
+    """How each queue goes on: `OUTLOOKS`, and `replicas_missing_without_batch`; minutes without gaps, in order."""
+    parts = [
+        _outlooks(part, int(count), rule)
+        for (count,), part in minutes.with_columns(count=pl.len().over(PAIR))
+        .partition_by("count", as_dict=True)
+        .items()
+    ]
+    nothing = pl.DataFrame(schema=dict.fromkeys(PAIR, pl.String) | dict.fromkeys(_TOLD, pl.Float64))
+    return pl.concat([nothing, *parts])
+
+
+_TOLD = (*OUTLOOKS, "replicas_missing_without_batch")
+
+
+def _outlooks(minutes: pl.DataFrame, count: int, rule: SaturationRule) -> pl.DataFrame:
+    def by_minute(column: pl.Expr) -> Floats:
+        values: Floats = minutes.select(column.cast(pl.Float64)).to_series().to_numpy().reshape(-1, count)
+        return values
+
+    def of(arrivals: pl.Expr) -> Outlook:
+        depth = by_minute(pl.col("depth"))[:, -1]
+        growth = by_minute(pl.col("depth_to") - pl.col("depth_from"))
+        counted = (by_minute(pl.col(name)) for name in ("served", "busy_ms", "available_ms"))
+        return outlook(QueueMinutes(depth, growth, by_minute(arrivals), *counted), rule.wait_s, rule.utilisation)
+
+    found, live = of(pl.col("arrivals")), of(pl.col("arrivals") - pl.col("batch_arrivals"))
+    told = {name: _known(getattr(found, name)) for name in OUTLOOKS}
+    told["replicas_missing_without_batch"] = _known(live.replicas_missing)
+    return minutes.select(PAIR)[::count].hstack(pl.DataFrame(told, schema=dict.fromkeys(_TOLD, pl.Float64)))
+
+
+def _known(values: Floats) -> Floats | list[float | None]:
+    """The values, those that are no number as unknown; infinity stays."""
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def _told(minutes: pl.DataFrame) -> pl.DataFrame:
+    """Rates, shares and gauges of some minutes of each queue; gauges are those of the last one."""
+    told = (
+        minutes.group_by(PAIR)
+        .agg(pl.col(*_COUNTED).sum(), pl.col(*_GAUGES).last(), minutes=pl.len())
+        .with_columns(
+            arrivals_min=pl.col("arrivals") / pl.col("minutes"),
+            served_min=pl.col("served") / pl.col("minutes"),
+            service_ms=_share("busy_ms", "served"),
+            batch_share=_share("batch_arrivals", "arrivals"),
+            batch_occupancy=_share("batch_slots_filled", "batch_slots"),
+            kv_share=_share("kv_blocks_used", "kv_blocks"),
+            preemptions_min=pl.col("preemptions") / pl.col("minutes"),
+        )
+    )
+    return told.drop(*_COUNTED, "kv_blocks", "kv_blocks_used", "minutes")
+
+
+def _share(part: str, whole: str) -> pl.Expr:
+    return pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole))

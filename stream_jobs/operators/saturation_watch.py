@@ -1,0 +1,246 @@
+"""Which queue grows faster than it is served, how long until it breaks, and what to do: minute by minute, for findings.
+
+A queue is saturated in a minute in which it grew by 25 requests and its latency reached 1,200 ms, both (`saturation.py`,
+`queue_pressure.py`). Such a minute begins an episode (`queue_episodes.py`); while one lasts it is stated each minute, with
+its figures (`queue_figures.py`) and the sentences they make (`saturation_wording.py`). It is a page where a realtime pool
+breaks its wait objective within `PAGE_WITHIN_S`, and a ticket elsewhere. Slices are those that queues are cut into: a
+bundle's own tells whether its growth began with its deployment (`new_bundles.py`), which lands in the same shard.
+
+A minute is decided once queues are, and stages are too or `STAGES_WAIT_MS` behind: where nobody times stages, queues speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+import pyarrow as pa
+
+from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES, Family
+from schemas.findings import LISTED_MAX, Finding, Findings
+from schemas.slices import cut_of
+from schemas.topics import FINDINGS
+from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
+from stream_jobs.operators.ledger import MINUTE_MS
+from stream_jobs.operators.new_bundles import NewBundles
+from stream_jobs.operators.queue_episodes import IDENTITY, SHOWN, QueueEpisodes
+from stream_jobs.operators.queue_figures import LOOKED_AT_MS, figures
+from stream_jobs.operators.queue_minutes import KEPT_MINUTES, PAIR, SLICES_MAX, QueueMinutes
+from stream_jobs.operators.queue_pressure import CHAIN, CLIMB_MS, SaturationRule, climbs, grew_first, judged
+from stream_jobs.operators.reach import DECIDING_SHARE
+from stream_jobs.operators.saturation_wording import (
+    BATCH_ON_REALTIME,
+    REALTIME,
+    SATURATED,
+    batch_on_realtime,
+    saturated,
+    still,
+)
+from stream_jobs.operators.stage_tails import tails
+from stream_jobs.operators.watching import Known, Statement
+
+QUESTION = "saturation"
+HOLDS_S = 300
+PAGE_WITHIN_S = 900.0
+BATCH_ARRIVALS_MIN, BATCH_SHARE_MIN = 10, 0.01
+"""Batch work on a realtime pool is as many requests a minute at least, and such a share."""
+STAGES_WAIT_MS = 2 * MINUTE_MS
+SAVED_AFTER_MS = 2 * MINUTE_MS
+"""Minutes that are not decided yet are saved before the ledger lets go of them, which is after three minutes."""
+STATED_MAX = 15
+"""Minutes that are stated at once after a pause; of older ones nobody asks any more."""
+_MARKER = f"{QUEUES.name}|decided|{QUESTION}".encode()
+_CUTS = {cut.name for cut in QUEUES.cuts}
+_IS_REALTIME = pl.format("{},", "slice").str.contains(f"pool={REALTIME},", literal=True)
+
+
+class SaturationWatch:
+    """The queues of one shard: a `Watch` of queues, stages and releases."""
+
+    families = (QUEUES, STAGE_LATENCIES, RELEASES)
+
+    def __init__(self, shard: int, rule: SaturationRule | None = None, slices_max: int = SLICES_MAX) -> None:
+        self._shard, self._rule = shard, rule or SaturationRule()
+        self._minutes = QueueMinutes(slices_max)
+        self._stages: dict[int, pl.DataFrame] = {}
+        self._bundles = NewBundles()
+        self._episodes = QueueEpisodes()
+        self._decided_ms = 0
+        self._is_unsaved = False
+
+    @property
+    def left_out(self) -> int:
+        """Slices of the newest minute that are not watched because others have more arrivals."""
+        return self._minutes.left_out
+
+    def tell(self, family: Family, totals: pl.DataFrame, oldest_open_ms: int) -> None:
+        """Takes whole minutes as they are known now."""
+        if totals.is_empty():
+            return
+        if family is QUEUES:
+            self._minutes.tell(totals)
+        elif family is RELEASES:
+            self._bundles.tell(totals)
+        else:
+            self._tell_stages(totals)
+
+    def rows(self) -> Iterator[tuple[str, pa.Table]]:
+        """None: minutes of queues are in the rollups, and what was found in the findings."""
+        yield from ()
+
+    def statements(self, known: Known) -> Iterator[Statement]:
+        """What is found, for each minute that is decided and not stated yet."""
+        queues_ms, stages_ms = (known.decidable_until_ms(family) for family in (QUEUES, STAGE_LATENCIES))
+        until_ms = max(min(queues_ms, stages_ms), queues_ms - STAGES_WAIT_MS)
+        for found in self.state(until_ms, known):
+            yield Statement(FINDINGS, found.model_dump_json().encode())
+
+    def state(self, until_ms: int, known: Known) -> Iterator[Findings]:
+        """A statement for every minute that has ended at `until_ms` and has none yet; after a start for the newest one."""
+        newest_ms = until_ms // MINUTE_MS * MINUTE_MS
+        if newest_ms <= self._decided_ms:
+            return
+        first_ms = self._decided_ms + MINUTE_MS if self._decided_ms else newest_ms
+        for end_ms in range(max(first_ms, newest_ms - (KEPT_MINUTES - 1) * MINUTE_MS), newest_ms + 1, MINUTE_MS):
+            found = self._decide(end_ms, known.completeness(QUEUES, end_ms))
+            if end_ms > newest_ms - STATED_MAX * MINUTE_MS:
+                yield found
+        self._decided_ms, self._is_unsaved = newest_ms, True
+        self._minutes.age(newest_ms)
+        self._bundles.age(newest_ms)
+        self._stages = {start_ms: rows for start_ms, rows in self._stages.items() if start_ms >= newest_ms}
+
+    def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
+        """What changed since the last call, stamped with the newest offset applied."""
+        yield from self._minutes.unsaved_blocks(
+            applied_offset, max(self._decided_ms, self._minutes.newest_ms - SAVED_AFTER_MS)
+        )
+        yield from self._bundles.unsaved_blocks(applied_offset)
+        yield from self._episodes.unsaved_blocks(applied_offset)
+        if self._is_unsaved:
+            yield Block(_MARKER, stamped(applied_offset, pack_json(self._decided_ms)))
+            self._is_unsaved = False
+
+    def forgotten_blocks(self) -> Iterator[Block]:
+        """The keys of what is kept no more."""
+        return self._minutes.forgotten_blocks()
+
+    def restore(self, stored: dict[bytes, bytes]) -> None:
+        """Takes up what `unsaved_blocks` wrote, among other blocks."""
+        self._minutes.restore(stored)
+        self._bundles.restore(stored)
+        self._episodes.restore(stored)
+        if _MARKER in stored:
+            self._decided_ms = int(unpack_json(body(stored[_MARKER])))
+
+    def _tell_stages(self, totals: pl.DataFrame) -> None:
+        watched = [text for text in totals["slice"].unique().to_list() if cut_of(text) in _CUTS]
+        mine = totals.filter(pl.col("slice").is_in(watched) & pl.col("stage").is_in(CHAIN))
+        for (start_ms,), minute in mine.partition_by("bucket_start_ms", as_dict=True).items():
+            if start_ms >= self._decided_ms:  # Of decided minutes nobody asks for latencies any more.
+                self._stages[int(start_ms)] = minute.drop("bucket_start_ms")
+
+    def _decide(self, end_ms: int, completeness: float) -> Findings:
+        """Judges the minute that ends then, and moves the episodes by it."""
+        at_ms = end_ms - MINUTE_MS
+        stages = self._stages.get(at_ms)
+        told = _NO_TAILS if stages is None else tails(stages)
+        before = self._minutes.between(at_ms - (KEPT_MINUTES - 1) * MINUTE_MS, at_ms)
+        queues = judged(self._minutes.at(at_ms), before, told, at_ms, self._rule)
+        loaded = _loaded(queues)
+        shown = pl.concat([self._saturated(queues, at_ms), loaded.select(SHOWN.keys())])
+        self._episodes.step(shown, at_ms, completeness >= DECIDING_SHARE)
+        rows = self._rows(queues.join(shown, on=PAIR, how="semi"), at_ms)
+        self._episodes.wake(rows.filter(pl.col("is_realtime") & (pl.col("breaks_in_s") <= PAGE_WITHIN_S)))
+        return self._statement(end_ms, completeness, rows, loaded)
+
+    def _saturated(self, queues: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+        """What saturations the minute shows, those that go on and those that begin, with when they began to grow."""
+        open_ones = self._episodes.open.filter(alert=SATURATED).select(*PAIR, "base_depth")
+        known = queues.join(open_ones, on=PAIR, how="left", maintain_order="left")
+        is_deep = pl.col("depth") >= pl.col("base_depth") + float(self._rule.growth_min)
+        goes_on = pl.col("base_depth").is_not_null() & (pl.col("is_growing") | (pl.col("is_slow") & is_deep))
+        begins = pl.col("is_growing") & pl.col("is_slow")
+        shown = known.filter(begins | goes_on).select(PAIR)
+        minutes = self._minutes.between(at_ms - CLIMB_MS, at_ms + MINUTE_MS)
+        climbed = climbs(minutes.join(shown, on="slice", how="semi"))
+        return (
+            shown.join(climbed, on=PAIR)
+            .join(grew_first(climbed, self._rule), on="slice", how="left")
+            .with_columns(alert=pl.lit(SATURATED))
+            .select(pl.col(name).cast(kind) for name, kind in SHOWN.items())
+        )
+
+    def _rows(self, queues: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+        """The open saturations that these queues of the minute show, with everything that is told of them."""
+        open_ones = self._episodes.open.filter(alert=SATURATED)
+        minutes = self._minutes.between(at_ms - LOOKED_AT_MS, at_ms + MINUTE_MS)
+        judgement = queues.select(*PAIR, "change", "elapsed_min", "latency_ms", "latency_from", "is_growing", "is_slow")
+        deployed = self._bundles.before(open_ones)
+        return (
+            open_ones.join(figures(open_ones, minutes, at_ms, self._rule), on=PAIR)
+            .join(judgement, on=PAIR)
+            .join(deployed, on=["slice", "grew_ms"], how="left")
+            .with_columns(
+                is_realtime=_IS_REALTIME,
+                growth_min=pl.col("change") / pl.col("elapsed_min").clip(lower_bound=1),
+                last_waits_s=pl.when(pl.col("served_min") > 0).then(pl.col("depth") / pl.col("served_min") * 60),
+            )
+        )
+
+    def _statement(self, end_ms: int, completeness: float, rows: pl.DataFrame, loaded: pl.DataFrame) -> Findings:
+        ordered = self._episodes.open.sort("is_page", *IDENTITY, descending=[True, True, False, False])
+        figures_of = {(row["slice"], row["queue"]): row for row in rows.iter_rows(named=True)}
+        loaded_of = {row["slice"]: row for row in loaded.iter_rows(named=True)}
+        found = [
+            _finding(episode, figures_of, loaded_of, self._rule.wait_s)
+            for episode in ordered.head(LISTED_MAX).iter_rows(named=True)
+        ]
+        return Findings(
+            question=QUESTION,
+            shard=self._shard,
+            decided_ms=end_ms,
+            completeness=completeness,
+            holds_s=HOLDS_S,
+            findings=tuple(found),
+            unlisted=max(0, len(ordered) - LISTED_MAX),
+        )
+
+
+_Rows = dict[tuple[str, str], dict[str, object]]
+_NO_TAILS = pl.DataFrame(
+    schema={"slice": pl.String, "stage": pl.String, "observations": pl.Int64, "p95_ms": pl.Float64}
+)
+
+
+def _finding(
+    episode: dict[str, object], figures_of: _Rows, loaded_of: dict[str, dict[str, object]], wait_s: float
+) -> Finding:
+    pair = (str(episode["slice"]), str(episode["queue"]))
+    if pair in figures_of:
+        return saturated({**figures_of[pair], **episode}, wait_s)
+    if episode["alert"] == BATCH_ON_REALTIME and pair[0] in loaded_of:
+        return batch_on_realtime({**loaded_of[pair[0]], **episode})
+    return still(episode)
+
+
+def _loaded(queues: pl.DataFrame) -> pl.DataFrame:
+    """Realtime slices with batch work in a minute: what they show, and the queue that has most of it, with figures."""
+    is_loaded = (pl.col("batch_arrivals") >= BATCH_ARRIVALS_MIN) & (
+        pl.col("batch_arrivals") >= BATCH_SHARE_MIN * pl.col("arrivals")
+    )
+    unsaid = [pl.lit(None, kind).alias(name) for name, kind in SHOWN.items() if name not in IDENTITY]
+    return (
+        queues.filter(_IS_REALTIME & is_loaded)
+        .sort("slice", "batch_arrivals", "queue", descending=[False, True, False])
+        .unique("slice", keep="first", maintain_order=True)
+        .select(
+            "slice",
+            "batch_arrivals",
+            pl.lit(BATCH_ON_REALTIME).alias("alert"),
+            pl.lit("").alias("queue"),
+            *unsaid,
+            loaded_queue="queue",
+            batch_share=pl.col("batch_arrivals") / pl.col("arrivals"),
+        )
+    )

@@ -1,0 +1,394 @@
+"""Saturated queues are found in the minute that shows it, once, until they have recovered; and with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES
+from schemas.findings import LISTED_MAX, Findings
+from stream_jobs.operators.queue_episodes import QUIET_MINUTES
+from stream_jobs.operators.queue_minutes import KEPT_MINUTES
+from stream_jobs.operators.saturation_watch import SaturationWatch
+from tests.operators.queue_worlds import (
+    LLM,
+    MINUTE_MS,
+    POOL,
+    Knowledge,
+    found,
+    queue,
+    queue_minute,
+    release_minute,
+    stage_minute,
+    stated,
+)
+from tests.operators.worlds import START_MS, Changelog
+
+FAST, SLOW = [300.0] * 100, [300.0] * 90 + [1_300.0] * 10
+CANARY = "pool=realtime,bundle=voice-2.5.0"
+SATURATED, BATCH = "Saturated", "BatchOnRealtimePool"
+
+
+def tell(watch: SaturationWatch, number: int, depths: Sequence[int], latencies: list[float], text: str = POOL) -> None:
+    """Minute `number` of a queue that has these depths minute by minute."""
+    before = depths[number - 1] if number else None
+    watch.tell(QUEUES, queue_minute(number, {(text, LLM): queue(depths[number], before)}), START_MS)
+    watch.tell(STAGE_LATENCIES, stage_minute(number, {(text, LLM): latencies}), START_MS)
+
+
+def minutes_found(depths: Sequence[int], slow: set[int], text: str = POOL) -> list[int]:
+    """In which minutes the queue is stated as saturated, where latencies are slow in these."""
+    watch, said = SaturationWatch(0), []
+    for number in range(len(depths)):
+        tell(watch, number, depths, SLOW if number in slow else FAST, text)
+        if (SATURATED, text) in found(watch, number):
+            said.append(number)
+    return said
+
+
+ALL = set(range(100))
+
+
+@pytest.mark.parametrize(
+    ("depths", "slow", "first"),
+    [
+        ([10, 10, 10], ALL, None),
+        ([10, 90, 190], set(), None),
+        ([10, 34, 58], ALL, None),
+        ([500, 500], ALL, None),
+        ([500], ALL, None),
+        ([10, 35], ALL, 1),
+        ([10, 35, 60], {2}, 2),
+    ],
+    ids=["flat", "rising and fast", "slow and nearly steady", "deep", "first minute", "both", "slow later"],
+)
+def test_growth_and_latency_have_to_come_together(depths: list[int], slow: set[int], first: int | None) -> None:
+    assert minutes_found(depths, slow)[:1] == ([] if first is None else [first])
+
+
+@pytest.mark.parametrize(("depth", "is_found"), [(134, False), (135, True)])
+def test_after_missing_minutes_growth_is_per_minute_and_never_a_jump(depth: int, is_found: bool) -> None:
+    watch = SaturationWatch(0)
+    tell(watch, 0, [10], FAST)
+    assert not found(watch, 0)
+    watch.tell(QUEUES, queue_minute(5, {(POOL, LLM): queue(depth, depth)}), START_MS)
+    watch.tell(STAGE_LATENCIES, stage_minute(5, {(POOL, LLM): SLOW}), START_MS)
+    assert [bool(said.findings) for said in stated(watch, 5)] == [False] * 4 + [is_found]
+
+
+def test_an_engine_that_comes_with_a_queue_is_no_growth_of_it() -> None:
+    watch = SaturationWatch(0)
+    for number, depth in enumerate([10, 210]):
+        watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): queue(depth, depth_from=10, depth_to=10)}), START_MS)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, {(POOL, LLM): SLOW}), START_MS)
+        assert not found(watch, number)
+
+
+def test_it_lasts_without_flapping_until_five_quiet_minutes() -> None:
+    """Waves of growth with pauses of four minutes: one finding, with one beginning."""
+    depths = [5, 5, 40, 80, 80, 70, 5, 5, 5, 45, 90, 5, 5, 5, 5, 5, 5, 5]
+    slow = {2, 3, 4, 5, 9, 10}
+    assert minutes_found(depths, slow) == list(range(2, 10 + QUIET_MINUTES))
+    watch, since = SaturationWatch(0), set()
+    for number in range(15):
+        tell(watch, number, depths, SLOW if number in slow else FAST)
+        since |= {each.since_ms for each in found(watch, number).values()}
+    assert since == {START_MS + 2 * MINUTE_MS}
+
+
+def test_a_queue_that_stopped_growing_at_its_worst_has_not_recovered() -> None:
+    depths = [5, 5, 60, 120, *[120] * 10]
+    assert minutes_found(depths, ALL) == list(range(2, len(depths)))
+
+
+def test_minutes_that_are_not_complete_end_nothing_and_may_begin_one() -> None:
+    watch, depths = SaturationWatch(0), [5, 5, 60, *[5] * 14]
+    for number in range(10):
+        tell(watch, number, depths, SLOW if number == 2 else FAST)
+        assert bool(found(watch, number, share=0.94)) == (number >= 2)
+    ended = []
+    for number in range(10, 16):
+        tell(watch, number, depths, FAST)
+        ended.append(not found(watch, number, share=0.95))
+    assert ended == [False] * 4 + [True] * 2
+
+
+def test_a_pool_that_vanishes_while_others_report_ends_after_five_minutes() -> None:
+    watch, depths = SaturationWatch(0), [5, 60]
+    for number in range(2):
+        tell(watch, number, depths, SLOW)
+        found(watch, number)
+    assert [bool(found(watch, number)) for number in range(2, 8)] == [True] * 4 + [False] * 2
+
+
+def test_a_realtime_pool_that_breaks_its_objective_pages_and_stays_a_page() -> None:
+    watch, depths = SaturationWatch(0), [0, 30, 30, 31, 26]
+    said = []
+    for number in range(5):
+        pairs = [(text, LLM) for text in (POOL, "pool=batch")]
+        line = queue(depths[number], depths[number - 1] if number else None)
+        watch.tell(QUEUES, queue_minute(number, dict.fromkeys(pairs, line)), START_MS)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, dict.fromkeys(pairs, SLOW)), START_MS)
+        both = found(watch, number)
+        said.append({text: each.severity for (_, text), each in both.items()})
+    assert said == [{}, *[{POOL: "page", "pool=batch": "ticket"}] * 4]
+
+
+def test_waits_that_break_later_are_told_with_an_interval_and_page_only_when_that_is_soon() -> None:
+    """36,000 a minute are served: 150 may wait for 250 ms, and 10 do as it begins to grow by 30 a minute."""
+
+    def severity(growth: int, served: int) -> tuple[str, int]:
+        watch, depth = SaturationWatch(0), 0
+        for number in range(5):
+            before, depth = depth, depth + (growth if number else 10)
+            line = queue(depth, before if number else None, served=served)
+            watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): line}), START_MS)
+            watch.tell(STAGE_LATENCIES, stage_minute(number, {(POOL, LLM): SLOW}), START_MS)
+            last = found(watch, number)
+        said = last[SATURATED, POOL]
+        assert said.facts["soonest_s"] == said.facts["breaks_in_s"] == said.facts["latest_s"], "it grows evenly"
+        return said.severity, round(float(said.facts["breaks_in_s"]))
+
+    assert severity(growth=30, served=36_000) == ("page", (150 - 130) / 30 * 60)
+    assert severity(growth=30, served=360_000) == ("ticket", (1_500 - 130) / 30 * 60)
+
+
+# -- what is said ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_queue_that_grew_first_is_named_and_of_equal_ones_the_earlier_in_the_chain() -> None:
+    watch = SaturationWatch(0)
+    depths = {"asr_first_partial": [2, 2, 40, 80, 120], LLM: [2, 2, 2, 40, 80], "tts_first_audio": [2, 2, 40, 80, 120]}
+    for number in range(5):
+        lines = {(POOL, name): queue(each[number], each[max(0, number - 1)]) for name, each in depths.items()}
+        watch.tell(QUEUES, queue_minute(number, lines), START_MS)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, {(POOL, name): SLOW for name in depths}), START_MS)
+        (said,) = stated(watch, number)
+    by_queue = {each.labels["queue"]: each for each in said.findings}
+    assert {each.facts["first_queue"] for each in by_queue.values()} == {"asr_first_partial"}
+    assert "the asr_first_partial queue began to grow 1 min before: look there first" in by_queue[LLM].summary
+    assert "look there first" not in by_queue["asr_first_partial"].summary
+
+
+def saturated_with(**measures: int) -> Findings:
+    """Ten usual minutes, and three in which the queue grows by 60 with these measures."""
+    watch = SaturationWatch(0)
+    for number in range(13):
+        depth = 5 + 60 * max(0, number - 9)
+        line = queue(depth, 5 + 60 * max(0, number - 10), **(measures if number > 9 else {}))
+        watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): line}), START_MS)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, {(POOL, LLM): SLOW if number > 9 else FAST}), START_MS)
+        (said,) = stated(watch, number)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("measures", "words"),
+    [
+        ({"served": 1_140, "busy_ms": 228_000}, "1,200 requests come a minute, 600 before"),
+        ({"busy_ms": 240_000}, "each takes 400 ms of a replica, 200 ms before"),
+        ({"servers": 2, "busy_ms": 120_000, "available_ms": 120_000}, "2 replicas serve, 4 before"),
+        ({"kv_blocks": 1_000, "kv_blocks_used": 940}, "the KV cache is 94 % full"),
+        ({"preemptions": 7}, "7 requests a minute are put back for want of cache"),
+        ({"batch_slots": 1_000, "batch_slots_filled": 990}, "batches are 99 % full"),
+        ({"batch_arrivals": 165}, "25 % of what comes is batch work"),
+    ],
+)
+def test_what_is_different_is_told(measures: dict[str, int], words: str) -> None:
+    (said,) = (each for each in saturated_with(**measures).findings if each.alert == SATURATED)
+    assert words in said.summary
+    others = saturated_with().findings[0].summary
+    assert words not in others
+
+
+def test_it_says_how_many_replicas_are_missing_with_and_without_batch_work() -> None:
+    """1,200 come a minute and take 200 ms each: 4 replicas' work, 5.71 at 70 %; without the 300 of batch work 4.29."""
+    said = {each.alert: each for each in saturated_with(served=1_140, busy_ms=228_000, batch_arrivals=300).findings}
+    found = said[SATURATED]
+    assert (found.facts["replicas_missing"], found.facts["replicas_missing_without_batch"]) == (2, 1)
+    assert found.action.startswith("Shed the batch work, 25 % of what comes; without it, add 1 replica")
+    assert "add 2 replicas" in found.action
+    plain = saturated_with(served=1_140, busy_ms=228_000).findings[0]
+    assert plain.action.startswith("Shed batch work where there is any, or add capacity. Add 2 replicas")
+    assert plain.facts["action"] == "shed_batch_or_add_capacity"
+
+
+def test_batch_work_on_a_realtime_pool_is_a_ticket_of_its_own_and_none_on_a_batch_pool() -> None:
+    watch = SaturationWatch(0)
+    for number, batch in enumerate([0, 9, 30, 30, 0, 0, 0, 0, 0]):
+        lines = {(text, LLM): queue(5, 5, batch_arrivals=batch) for text in (POOL, "pool=batch")}
+        watch.tell(QUEUES, queue_minute(number, lines), START_MS)
+        said = found(watch, number)
+        assert said.keys() == ({(BATCH, POOL)} if 2 <= number < 8 else set())
+        if batch == 30:
+            assert "30 of the requests" in said[BATCH, POOL].summary and "5 %" in said[BATCH, POOL].summary
+            assert said[BATCH, POOL].severity == "ticket"
+
+
+# -- releases ------------------------------------------------------------------------------------------------------------
+
+
+def advised(deployed: dict[int, tuple[int, int]], grows_at: int = 20) -> str:
+    """The action for the canary, whose hosts and deployments are these from some minutes on."""
+    watch, hosts = SaturationWatch(0), (0, 0)
+    for number in range(grows_at + 2):
+        hosts = deployed.get(number, (hosts[0], 0))
+        watch.tell(RELEASES, release_minute(number, {CANARY: hosts, POOL: (9, 0)}), START_MS)
+        depth, before = (5 + 60 * max(0, each - grows_at + 1) for each in (number, number - 1))
+        watch.tell(QUEUES, queue_minute(number, {(CANARY, LLM): queue(depth, before)}), START_MS)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, {(CANARY, LLM): SLOW}), START_MS)
+    stated(watch, grows_at - 1)
+    stated(watch, grows_at)
+    said = found(watch, grows_at + 1)
+    return said[SATURATED, CANARY].action
+
+
+def test_what_began_to_grow_after_a_release_is_rolled_back() -> None:
+    assert advised({8: (4, 4)}).startswith("Roll back voice-2.5.0: it was deployed here 12 min before")
+    assert advised({8: (2, 2), 12: (4, 2)}).startswith("Roll back voice-2.5.0: it was deployed here 12 min before")
+
+
+@pytest.mark.parametrize(
+    "deployed",
+    [{0: (4, 4)}, {4: (4, 4)}, {0: (9, 9), 12: (10, 1)}, {21: (4, 4)}],
+    ids=["told at the start", "told in the first minutes", "one host more", "after it grew"],
+)
+def test_what_has_long_been_served_is_not_blamed(deployed: dict[int, tuple[int, int]]) -> None:
+    assert advised(deployed).startswith("Shed batch work")
+
+
+def test_a_release_of_more_than_an_hour_ago_is_not_blamed() -> None:
+    assert advised({8: (4, 4)}, grows_at=68).startswith("Roll back")
+    assert advised({7: (4, 4)}, grows_at=68).startswith("Shed batch work")
+
+
+# -- how it is told ------------------------------------------------------------------------------------------------------
+
+
+def test_where_nobody_times_stages_waits_speak() -> None:
+    watch = SaturationWatch(0)
+    for number in range(3):
+        depth = 5 + 60 * number
+        line = queue(depth, depth - 60 if number else None, waited_ms_sum=600 * (1_200 if number == 2 else 1_199))
+        watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): line}), START_MS)
+        said = found(watch, number)
+        assert bool(said) == (number == 2)
+    assert "a mean wait of 1.2 s" in said[SATURATED, POOL].summary
+    assert said[SATURATED, POOL].facts["latency_from"] == "waits"
+
+
+def test_the_wait_counts_where_hosts_tell_it_apart_from_the_stage() -> None:
+    watch = SaturationWatch(0)
+    for number in range(2):
+        depth = 5 + 60 * number
+        watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): queue(depth, depth - 60)}), START_MS)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, {(POOL, LLM): FAST, (POOL, "queue_wait"): SLOW}), START_MS)
+    assert found(watch, 1)
+
+
+def test_a_minute_waits_for_stages_and_not_for_more_than_two_minutes() -> None:
+    watch = SaturationWatch(0)
+    tell(watch, 0, [5], FAST)
+
+    def decided(stages_behind_ms: int) -> list[int]:
+        known = Knowledge(START_MS + 10 * MINUTE_MS, behind_ms={"stages": stages_behind_ms})
+        return [Findings.model_validate_json(each.payload).decided_ms for each in watch.statements(known)]
+
+    assert decided(10**9) == [START_MS + 8 * MINUTE_MS]
+    assert decided(60_000) == [START_MS + 9 * MINUTE_MS]
+    assert decided(0) == [START_MS + 10 * MINUTE_MS]
+    assert decided(0) == []
+
+
+def test_more_than_can_be_listed_are_counted_pages_first() -> None:
+    watch = SaturationWatch(0)
+    texts = [f"pool=batch,bundle=v{number}" for number in range(LISTED_MAX)] + [f"{POOL},bundle=v{n}" for n in range(9)]
+    for number in range(2):
+        depth = 5 + 60 * number
+        watch.tell(QUEUES, queue_minute(number, {(text, LLM): queue(depth, depth - 60) for text in texts}), START_MS)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, {(text, LLM): SLOW for text in texts}), START_MS)
+        (said,) = stated(watch, number)
+    assert (len(said.findings), said.unlisted) == (LISTED_MAX, 9)
+    assert [each.severity for each in said.findings[:10]] == ["page"] * 9 + ["ticket"]
+    assert len(said.model_dump_json()) < 2_000 * LISTED_MAX
+
+
+def test_slices_beyond_the_bound_are_counted_and_those_with_most_arrivals_are_watched() -> None:
+    watch = SaturationWatch(0, slices_max=3)
+    lines = {(f"{POOL},bundle=v{number}", LLM): queue(5, 5, arrivals=number) for number in range(5)}
+    watch.tell(QUEUES, queue_minute(0, lines), START_MS)
+    assert watch.left_out == 2
+
+
+# -- state ---------------------------------------------------------------------------------------------------------------
+
+DEPTHS = [5, 5, 40, 80, 140, 200, 180, 5, 5, 40, 5, 5, 5, 5, 5, 5, 5]
+
+
+def minute_of(number: int) -> list[tuple[object, object]]:
+    before = DEPTHS[number - 1] if number else None
+    lines = {(text, LLM): queue(DEPTHS[number], before, batch_arrivals=20 * (number > 6)) for text in (POOL, CANARY)}
+    slow = SLOW if DEPTHS[number] > 30 else FAST
+    return [
+        (QUEUES, queue_minute(number, lines)),
+        (STAGE_LATENCIES, stage_minute(number, dict.fromkeys(lines, slow))),
+        (RELEASES, release_minute(number, {CANARY: (4, 4 * (number == 6))})),
+    ]
+
+
+def told_in(order: Sequence[int], restart_at: int | None = None, repeats: int = 1) -> list[Findings]:
+    """All that is stated of the world, families told in this order, with a restart from what was saved after a minute."""
+    watch, changelog, said = SaturationWatch(0), Changelog(), []
+    for number in range(len(DEPTHS)):
+        minute = minute_of(number)
+        for family, totals in [minute[place] for place in order] * repeats:
+            watch.tell(family, totals, START_MS)  # type: ignore[arg-type]
+        said += stated(watch, number)
+        for block in (*watch.unsaved_blocks(number), *watch.forgotten_blocks()):
+            changelog.write(block)
+        if number == restart_at:
+            watch = SaturationWatch(0)
+            watch.restore(changelog.stored)
+    return said
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> list[Findings]:
+    said = told_in((0, 1, 2))
+    assert {finding.alert for each in said for finding in each.findings} == {SATURATED, BATCH}
+    return said
+
+
+@pytest.mark.parametrize("restart_at", [1, 4, 8, 12])
+def test_after_a_restart_the_same_is_stated_as_without_one(uninterrupted: list[Findings], restart_at: int) -> None:
+    assert told_in((0, 1, 2), restart_at) == uninterrupted
+
+
+def test_order_and_repeats_of_what_is_told_change_nothing(uninterrupted: list[Findings]) -> None:
+    assert told_in((2, 1, 0), repeats=2) == uninterrupted
+
+
+def test_late_data_replaces_what_was_told_of_its_minute() -> None:
+    on_time, late = SaturationWatch(0), SaturationWatch(0)
+    for number in range(4):
+        for family, totals in minute_of(number):
+            on_time.tell(family, totals, START_MS)  # type: ignore[arg-type]
+            late.tell(family, totals, START_MS)  # type: ignore[arg-type]
+        if number == 1:
+            late.tell(QUEUES, queue_minute(0, {(POOL, LLM): queue(900)}), START_MS)
+            late.tell(QUEUES, minute_of(0)[0][1], START_MS)  # type: ignore[arg-type]
+        assert stated(late, number) == stated(on_time, number)
+
+
+def test_state_does_not_grow_once_an_hour_is_kept() -> None:
+    watch, changelog = SaturationWatch(0), Changelog()
+    sizes = []
+    for number in range(86):
+        watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): queue(5, 5)}), START_MS)
+        if number % 5 == 0:
+            stated(watch, number)
+        for block in (*watch.unsaved_blocks(number), *watch.forgotten_blocks()):
+            changelog.write(block)
+        sizes.append(len(changelog.stored))
+    assert sizes[-1] <= KEPT_MINUTES + 6 + 2, "minutes, those that wait for a decision, episodes' and the decided one"
