@@ -133,6 +133,11 @@ class WorkerMetrics:
             "slices whose stages are not watched for growth because others of their shard have more observations",
             "shard",
         )
+        self.queue_slices_left_out = gauge(
+            "queue_slices_left_out",
+            "slices whose queues are not watched for saturation because those of others of their shard have more arrivals",
+            "shard",
+        )
         self.slo_counters = SloCounters(slo_slices_max)
         registry.register(self.slo_counters)
 

@@ -104,3 +104,4 @@ class TrafficStage(Stage):
             for said in traffic.statements(now_ms):
                 yield Outgoing(said.topic, said.payload, list(said.headers), key=str(shard).encode(), partition=0)
             self._metrics.growth_slices_left_out.labels(str(shard)).set(traffic.growth_left_out)
+            self._metrics.queue_slices_left_out.labels(str(shard)).set(traffic.queues_left_out)

@@ -33,6 +33,7 @@ from stream_jobs.agents.traffic import TrafficStage, Watching
 from stream_jobs.operators.pricing import Pricing
 from stream_jobs.operators.pricing_watch import PricingWatch
 from stream_jobs.operators.reach import LIVE, REPLAYED
+from stream_jobs.operators.saturation_watch import SaturationWatch
 from stream_jobs.operators.traffic import Capacity
 
 log = logging.getLogger("turnwatch.worker")
@@ -129,7 +130,7 @@ def _stages(
 def _watches(settings: WorkerSettings) -> Watching:
     """The questions that watch the totals of a shard."""
     pricing = Pricing(settings.prices)
-    return lambda shard: (PricingWatch(shard, pricing),)
+    return lambda shard: (PricingWatch(shard, pricing), SaturationWatch(shard))
 
 
 async def _until_first(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]], ready: bool = False) -> None:

@@ -4,7 +4,7 @@ and what every other family counts: queues, outcomes, labelled quality, what has
 A shard's `Traffic` holds the open buckets of each family and tells, whenever some changed, the absolute rows of every
 table they feed: at 10 s and at 1 min, or at the width of the family's own buckets where those are wider. A 1 min row is told
 from its 10 s buckets, never incremented; of a gauge the last bucket counts. Questions that need the same totals watch them
-here (`watching.py`): which stage grew (`stage_growth.py`).
+here (`watching.py`): which stage grew (`stage_growth.py`), which queue is saturated (`saturation_watch.py`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from stream_jobs.operators.late_rows import Origin, late_rows
 from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import folded, timestamp, to_table
+from stream_jobs.operators.saturation_watch import SaturationWatch
 from stream_jobs.operators.stage_growth import GrowthWatch
 from stream_jobs.operators.watching import Statement, Watch
 
@@ -121,6 +122,11 @@ class Traffic:
     def growth_left_out(self) -> int:
         """Slices that are not watched for growth because others have more observations."""
         return self._growth.left_out
+
+    @property
+    def queues_left_out(self) -> int:
+        """Slices whose queues are not watched because those of others have more arrivals."""
+        return sum(watch.left_out for watch in self._watches if isinstance(watch, SaturationWatch))
 
     def unsaved_blocks(self, family: Family, applied_offset: int) -> Iterator[Block]:
         yield from self._ledgers[family.name].unsaved_blocks(applied_offset)
