@@ -173,7 +173,10 @@ def _add(missing: float | None) -> str:
     if missing is None or not isfinite(missing):
         return "How many replicas are missing is not known: nothing was served to its end."
     if missing == 0:
-        return "The replicas there are suffice for what comes now: what waits has to be worked off, or a limit other than replicas holds it back."
+        return (
+            "The replicas that are there suffice for what comes now: what waits has to be worked off, or one region, bundle or "
+            "limit other than replicas holds it back."
+        )
     return f"Add {missing:,.0f} {'replica' if missing == 1 else 'replicas'} for what comes now; what waits already takes more for a while."
 
 

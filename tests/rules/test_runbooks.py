@@ -92,7 +92,37 @@ def rows() -> dict[str, list[Row]]:
     filled["traffic_1m"] += of_privacy.pop("traffic_1m")
     told = judged()
     told["burn_windows"] += of_duplex.pop("burn_windows")
-    return filled | told | silent | of_duplex | of_privacy
+    return filled | told | silent | of_duplex | of_privacy | queues()
+
+
+def queues() -> dict[str, list[Row]]:
+    """The canary's language model has been waited for since ten minutes ago, twenty after it was deployed; others are fine."""
+    filled: list[Row] = []
+    for minute in range(MINUTES):
+        at = {"bucket_start": (NOW - timedelta(minutes=MINUTES - minute)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
+        slow_min = max(0, minute - (MINUTES - INCIDENT_MIN) + 1)
+        for text, share in (
+            ("pool=realtime", 2),
+            ("pool=realtime,bundle=v1", 1),
+            ("pool=realtime,bundle=v2-canary", 1),
+        ):
+            for queue in ("llm_first_token", "tts_first_audio"):
+                grows = slow_min and queue == "llm_first_token" and not text.endswith("v1")
+                depth = 40 * slow_min if grows else 2
+                pair = {"depth": depth, "depth_to": depth, "depth_from": depth - 40 if grows else 2}
+                served = {"arrivals": 600 * share + 40 * bool(grows), "served": 600 * share, "servers": 4 * share}
+                busy = {"busy_ms": (230_000 if grows else 120_000) * share, "available_ms": 240_000 * share}
+                rest = {
+                    "batch_arrivals": 60 * bool(grows),
+                    "kv_blocks": 1_000,
+                    "kv_blocks_used": 500,
+                    "batch_slots": 100,
+                }
+                cut = "pool,bundle" if "bundle" in text else "pool"
+                filled.append({"cut": cut, "slice": text, "queue": queue, **pair, **served, **busy, **rest, **at})
+    deployed = {"cut": "pool,bundle", "slice": "pool=realtime,bundle=v2-canary", "deployments": 4, "hosts": 4}
+    at_deploy = {"bucket_start": (NOW - timedelta(minutes=30)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
+    return {"queues_1m": filled, "deployments_1m": [{**deployed, **at_deploy}]}
 
 
 def privacy() -> dict[str, list[Row]]:
@@ -316,6 +346,24 @@ def test_the_runbook_of_privacy_shows_where_when_and_in_which_release(found: dic
     assert [(row["bundle"], row["errors"]) for row in days] == [("v2-canary", 1)]
     assert [row["bundle"] for row in bundles] == ["v2-canary", "v1"]
     assert {row["checked_percent"] for row in checked} == {50} and len(checked) == 60
+
+
+def test_the_runbook_of_saturation_shows_which_queue_grew_since_when_and_why(
+    found: dict[str, list[list[Row]]],
+) -> None:
+    growing, since, moved, deployed, full = found["saturation"]
+    canary = "pool=realtime,bundle=v2-canary"
+    assert {(row["slice"], row["grown"], row["utilisation"]) for row in growing[:2]} == {
+        ("pool=realtime", 200, 0.96),
+        (canary, 200, 0.96),
+    }
+    model = [row["depth"] for row in since if row["queue"] == "llm_first_token"]
+    assert model == [40 * minute for minute in range(INCIDENT_MIN, 0, -1)] + [2] * (30 - INCIDENT_MIN)
+    now, before = moved
+    assert (now["service_ms"], before["service_ms"]) == (383, 200)
+    assert (now["replicas"], before["replicas"]) == (8, 8)
+    assert [(row["slice"], row["hosts_begun"]) for row in deployed] == [(canary, 4)]
+    assert full[0]["slice"] == canary and full[0]["batch_work_percent"] > 9
 
 
 def test_the_runbook_of_full_duplex_names_every_objective_of_it_with_what_it_allows() -> None:
