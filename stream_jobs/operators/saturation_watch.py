@@ -11,7 +11,7 @@ A minute is decided once queues are, and stages are too or `STAGES_WAIT_MS` behi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 import pyarrow as pa
@@ -32,6 +32,7 @@ from stream_jobs.operators.saturation_wording import (
     BATCH_ON_REALTIME,
     REALTIME,
     SATURATED,
+    Row,
     batch_on_realtime,
     saturated,
     still,
@@ -50,6 +51,8 @@ SAVED_AFTER_MS = 2 * MINUTE_MS
 STATED_MAX = 15
 """Minutes that are stated at once after a pause; of older ones nobody asks any more."""
 _MARKER = f"{QUEUES.name}|decided|{QUESTION}".encode()
+_FiguresOf = Mapping[tuple[str, str], Row]
+_LoadedOf = Mapping[str, Row]
 _CUTS = {cut.name for cut in QUEUES.cuts}
 _IS_REALTIME = pl.format("{},", "slice").str.contains(f"pool={REALTIME},", literal=True)
 
@@ -150,9 +153,13 @@ class SaturationWatch:
         loaded = _loaded(queues)
         shown = pl.concat([self._saturated(queues, at_ms), loaded.select(SHOWN.keys())])
         self._episodes.step(shown, at_ms, completeness >= DECIDING_SHARE)
+        if shown.is_empty():
+            return self._statement(end_ms, completeness, {}, {})
         rows = self._rows(queues.join(shown, on=PAIR, how="semi"), at_ms)
         self._episodes.wake(rows.filter(pl.col("is_realtime") & (pl.col("breaks_in_s") <= PAGE_WITHIN_S)))
-        return self._statement(end_ms, completeness, rows, loaded)
+        figures_of = {(row["slice"], row["queue"]): row for row in rows.iter_rows(named=True)}
+        loaded_of = {row["slice"]: row for row in loaded.iter_rows(named=True)}
+        return self._statement(end_ms, completeness, figures_of, loaded_of)
 
     def _saturated(self, queues: pl.DataFrame, at_ms: int) -> pl.DataFrame:
         """What saturations the minute shows, those that go on and those that begin, with when they began to grow."""
@@ -162,6 +169,8 @@ class SaturationWatch:
         goes_on = pl.col("base_depth").is_not_null() & (pl.col("is_growing") | (pl.col("is_slow") & is_deep))
         begins = pl.col("is_growing") & pl.col("is_slow")
         shown = known.filter(begins | goes_on).select(PAIR)
+        if shown.is_empty():
+            return pl.DataFrame(schema=SHOWN)
         minutes = self._minutes.between(at_ms - CLIMB_MS, at_ms + MINUTE_MS)
         climbed = climbs(minutes.join(shown, on="slice", how="semi"))
         return (
@@ -188,10 +197,8 @@ class SaturationWatch:
             )
         )
 
-    def _statement(self, end_ms: int, completeness: float, rows: pl.DataFrame, loaded: pl.DataFrame) -> Findings:
+    def _statement(self, end_ms: int, completeness: float, figures_of: _FiguresOf, loaded_of: _LoadedOf) -> Findings:
         ordered = self._episodes.open.sort("is_page", *IDENTITY, descending=[True, True, False, False])
-        figures_of = {(row["slice"], row["queue"]): row for row in rows.iter_rows(named=True)}
-        loaded_of = {row["slice"]: row for row in loaded.iter_rows(named=True)}
         found = [
             _finding(episode, figures_of, loaded_of, self._rule.wait_s)
             for episode in ordered.head(LISTED_MAX).iter_rows(named=True)
@@ -207,16 +214,13 @@ class SaturationWatch:
         )
 
 
-_Rows = dict[tuple[str, str], dict[str, object]]
 _NO_TAILS = pl.DataFrame(
     schema={"slice": pl.String, "stage": pl.String, "observations": pl.Int64, "p95_ms": pl.Float64}
 )
 
 
-def _finding(
-    episode: dict[str, object], figures_of: _Rows, loaded_of: dict[str, dict[str, object]], wait_s: float
-) -> Finding:
-    pair = (str(episode["slice"]), str(episode["queue"]))
+def _finding(episode: Row, figures_of: _FiguresOf, loaded_of: _LoadedOf, wait_s: float) -> Finding:
+    pair = (episode["slice"], episode["queue"])
     if pair in figures_of:
         return saturated({**figures_of[pair], **episode}, wait_s)
     if episode["alert"] == BATCH_ON_REALTIME and pair[0] in loaded_of:

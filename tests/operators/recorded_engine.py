@@ -41,7 +41,9 @@ class Load:
 
 def loads(directory: Path) -> Iterator[Load]:
     for log in detail_logs(directory):
-        samples = pl.read_csv(directory / "vllm_log" / log.name.replace("detail_log", "vllm_log").replace("json", "csv"))
+        samples = pl.read_csv(
+            directory / "vllm_log" / log.name.replace("detail_log", "vllm_log").replace("json", "csv")
+        )
         at_s = (pl.col("timestamp") - pl.col("timestamp").first()).alias("at_s")
         first_s = ((pl.col("arrived_ms") + pl.col("first_token_ms")) / 1_000).alias("at_s")
         firsts = read_detail_log(log).select(first_s, "first_token_ms")

