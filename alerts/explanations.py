@@ -17,6 +17,7 @@ from alerts.incident_scope import scope_of
 from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, percent
 from schemas.burns import AlertState, Burn
+from schemas.findings import FindingAlert
 from schemas.slices import EVERYTHING, slice_dimensions
 from schemas.slos import Life, Slo
 
@@ -44,8 +45,12 @@ class Links:
     def board(self, burn: Burn, decided_ms: int) -> str:
         """The board, at the time and slice of the burn: event time, so a replayed incident is found where it is."""
         shown_ms = max(2 * burn.long_s * 1_000, BOARD_RANGE_MIN_MS)
-        variables = {f"var-{name}": value for name, value in slice_dimensions(burn.slice).items()}
-        query = {"from": decided_ms - shown_ms, "to": decided_ms, "var-slo": burn.slo, **variables}
+        return self.board_of(burn.slice, decided_ms - shown_ms, decided_ms, slo=burn.slo)
+
+    def board_of(self, slice_text: str, from_ms: int, to_ms: int, **variables: str) -> str:
+        """The board of a slice, between two instants of event time."""
+        chosen = {**variables, **slice_dimensions(slice_text)}
+        query = {"from": from_ms, "to": to_ms, **{f"var-{name}": value for name, value in chosen.items()}}
         return f"{self.dashboard}?{urlencode(query)}"
 
 
@@ -58,6 +63,8 @@ class Paging:
     grown: GrownStages = field(default_factory=GrownStages)
     """What the shards stated of late of stages that grew."""
     lives: Mapping[str, Life] = field(default_factory=dict)
+    found: tuple[FindingAlert, ...] = ()
+    """What questions found and is open: a burn may belong to its incident."""
 
     def life_of(self, slo: str) -> Life:
         """The life of alerts of an objective; the usual one where the objective is not known here."""

@@ -9,6 +9,9 @@ opens an incident, named by its pool and the instant at which it began. So what 
 decides first, and the name is the same after a restart: it is a label of what is stored.
 
 A page joins pages only: a ticket that has been open for days would hold together what has nothing in common.
+
+A page of a finding (a queue that breaks) has no objective: it joins by its slice alone, and what burns because of it joins
+it in the same way, whichever is first.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from re import fullmatch
 from typing import Any, Literal, TypeVar
 
 from schemas.burns import LAST_INSTANT_MS, AlertState, Burn
+from schemas.findings import Finding, FindingAlert
 from schemas.slices import SLICE_PATTERN, slice_dimensions
 from schemas.slos import Severity
 
@@ -71,9 +75,9 @@ def begun_ms_of(incident: str) -> int | None:
     return begun_ms if begun_ms < LAST_INSTANT_MS else None
 
 
-def pool_of(burn: Burn) -> str:
-    """The pool that a burn is in; nothing where its slice is of every pool."""
-    return slice_dimensions(burn.slice).get("pool", "")
+def pool_of(what: Burn | Finding) -> str:
+    """The pool that a burn or a finding is in; nothing where its slice is of every pool."""
+    return slice_dimensions(what.slice).get("pool", "")
 
 
 def explaining_slices(alert: AlertState) -> tuple[str, ...]:
@@ -85,31 +89,40 @@ def explaining_slices(alert: AlertState) -> tuple[str, ...]:
 class OpenIncidents:
     """The incidents of alerts that began before an instant and are open. Nothing is read of them until somebody asks."""
 
-    def __init__(self, alerts: Iterable[AlertState] = (), before_ms: int = 0) -> None:
-        self._alerts, self._before_ms = alerts, before_ms
+    def __init__(
+        self, alerts: Iterable[AlertState] = (), before_ms: int = 0, found: Iterable[FindingAlert] = ()
+    ) -> None:
+        self._alerts, self._found, self._before_ms = alerts, found, before_ms
 
     def incident_of(self, burn: Burn, explaining: Sequence[str], starts_event_ms: int) -> str:
         """The oldest incident that an alert joins that begins now, or the name of a new one."""
+        joined = self._index.joined_by_objective(burn, starts_event_ms)
+        return self._oldest(burn, joined | self._index.joined(burn, explaining, starts_event_ms), starts_event_ms)
+
+    def incident_of_finding(self, finding: Finding, starts_event_ms: int) -> str:
+        """The same of a finding that begins now: it joins by its slice alone."""
+        return self._oldest(finding, self._index.joined(finding, (finding.slice,), starts_event_ms), starts_event_ms)
+
+    def _oldest(self, what: Burn | Finding, joined: set[str], starts_event_ms: int) -> str:
         begun_ms = self._index.begun_ms
-        found = self._index.joined(burn, explaining, starts_event_ms)
-        oldest = min(found, key=lambda incident: (begun_ms[incident], incident), default="")
-        return oldest or incident_name(pool_of(burn), starts_event_ms)
+        oldest = min(joined, key=lambda incident: (begun_ms[incident], incident), default="")
+        return oldest or incident_name(pool_of(what), starts_event_ms)
 
     @cached_property
     def _index(self) -> _Index:
-        before = [
-            alert
-            for alert in self._alerts
-            if alert.state in ("firing", "frozen")
-            and alert.starts_event_ms < self._before_ms
-            and alert.labels.get(INCIDENT)
-        ]
+        before = [alert for alert in self._alerts if self._is_open_before(alert)]
         of_fleets = {_told_by(alert) for alert in before if scope_of(alert.burn.slice) == "fleet"}
         index = _Index()
         for alert in before:
             follows = scope_of(alert.burn.slice) == "slice" and _told_by(alert) in of_fleets
-            index.note(alert, () if follows else explaining_slices(alert))
+            index.note(alert, alert.burn, () if follows else explaining_slices(alert))
+        for finding in filter(self._is_open_before, self._found):
+            index.note(finding, finding.finding, (finding.finding.slice,))
         return index
+
+    def _is_open_before(self, alert: AlertState | FindingAlert) -> bool:
+        is_open = alert.state in ("firing", "frozen") and alert.starts_event_ms < self._before_ms
+        return is_open and bool(alert.labels.get(INCIDENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +136,19 @@ class _Index:
     around: defaultdict[_Key[_Part], set[str]] = field(default_factory=_sets)
     begun_ms: dict[str, int] = field(default_factory=dict)
 
-    def note(self, alert: AlertState, explaining: Sequence[str]) -> None:
+    def note(self, alert: AlertState | FindingAlert, what: Burn | Finding, explaining: Sequence[str]) -> None:
         incident, is_firing = alert.labels[INCIDENT], alert.state == "firing"
         self._note_beginning(alert)
-        for severity in _joined_by(alert.burn.severity):
-            where = severity, pool_of(alert.burn)
-            if is_firing:
-                self._note_objective((*where, alert.burn.slo), incident, explaining)
+        for severity in _joined_by(what.severity):
+            where = severity, pool_of(what)
+            if is_firing and isinstance(what, Burn):
+                self._note_objective((*where, what.slo), incident, explaining)
             for part in map(_part, explaining):
                 self.of_part[*where, part].add(incident)
                 for larger in _around(part) if is_firing else ():
                     self.around[*where, larger].add(incident)
 
-    def _note_beginning(self, alert: AlertState) -> None:
+    def _note_beginning(self, alert: AlertState | FindingAlert) -> None:
         """As its name says; where that is not read, as the first of its alerts that are open."""
         incident, named_ms = alert.labels[INCIDENT], begun_ms_of(alert.labels[INCIDENT])
         first_ms = min(alert.starts_event_ms, self.begun_ms.get(incident, alert.starts_event_ms))
@@ -146,10 +159,14 @@ class _Index:
         if any(scope_of(each) == "fleet" for each in explaining):
             self.of_fleet[key].add(incident)
 
-    def joined(self, burn: Burn, explaining: Sequence[str], starts_event_ms: int) -> set[str]:
-        where = burn.severity, pool_of(burn)
-        of_slo = self.of_slo.get((*where, burn.slo), set())
-        found = self._young(of_slo, starts_event_ms) | self.of_fleet.get((*where, burn.slo), set())
+    def joined_by_objective(self, burn: Burn, starts_event_ms: int) -> set[str]:
+        key = burn.severity, pool_of(burn), burn.slo
+        return self._young(self.of_slo.get(key, set()), starts_event_ms) | self.of_fleet.get(key, set())
+
+    def joined(self, what: Burn | Finding, explaining: Sequence[str], starts_event_ms: int) -> set[str]:
+        """By the slices that explain it."""
+        where = what.severity, pool_of(what)
+        found: set[str] = set()
         for part in map(_part, explaining):
             near = self.around.get((*where, part), set())
             found |= self._of_one_cause(part, near, starts_event_ms)

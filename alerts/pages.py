@@ -57,7 +57,7 @@ def step(pages: Pages, decision: Decision, paging: Paging, now_ms: int) -> Stepp
     if (decision.decided_ms, decision.completeness) < (shard.decided_ms, shard.completeness):
         return Stepped(pages)
     suspicions = Suspicions(_suspects(pages, decision))
-    incidents = OpenIncidents(known(pages), decision.decided_ms)
+    incidents = OpenIncidents(known(pages), decision.decided_ms, paging.found)
     now = lived(shard, Heard(decision, suspicions, paging, now_ms, incidents))
     published = now.published
     changed = {alert.alert: alert for alert in (*now.remembered, *published)}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from schemas.burns import AlertState, EndedBefore, Suspect
+from schemas.findings import FindingAlert
 from schemas.slices import shard_of
 
 RESOLVED_KEPT_MS = 24 * 3_600_000
@@ -97,7 +98,7 @@ def remembered(alerts: Mapping[str, AlertState], now_ms: int) -> dict[str, Alert
     return {name: alert for name, alert in alerts.items() if _is_remembered(alert, now_ms)}
 
 
-def next_version(previous: AlertState | None, now_ms: int) -> int:
+def next_version(previous: AlertState | FindingAlert | None, now_ms: int) -> int:
     """Grows past every earlier statement, also of an alert that was forgotten since: the clock passed those."""
     return max(previous.version + 1, now_ms) if previous else now_ms
 

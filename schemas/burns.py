@@ -6,7 +6,7 @@ no longer stated, by a shard that has decided a later instant, has stopped burni
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
@@ -226,6 +226,17 @@ class StageGrowth(BaseModel):
     observed_before: Total
 
 
+class Told(Protocol):
+    """What an Alertmanager was told of an alert."""
+
+    @property
+    def labels(self) -> dict[str, str]: ...
+    @property
+    def annotations(self) -> dict[str, str]: ...
+    @property
+    def starts_ms(self) -> int: ...
+
+
 class EndedBefore(BaseModel):
     """An earlier firing of an alert that is pending or fires again: an Alertmanager may still have to hear of its end.
 
@@ -244,7 +255,7 @@ class EndedBefore(BaseModel):
         return "resolved"
 
     @classmethod
-    def of(cls, alert: AlertState, ends_ms: int) -> EndedBefore:
+    def of(cls, alert: Told, ends_ms: int) -> EndedBefore:
         """What an Alertmanager has to hear of an alert that ended: what it is, since and until when, and one line."""
         urls = {name: alert.annotations.get(name, "") for name in ("runbook_url", "dashboard_url")}
         summary = alert.annotations.get("summary", "")[:FORMER_SUMMARY_CHARACTERS]

@@ -7,11 +7,11 @@ long it holds without a newer one, and from then on what it found is frozen.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
-from schemas.burns import Count, Instant, Name, Share, SliceText, WindowSeconds, no_statement
+from schemas.burns import FORMER_MAX, Count, EndedBefore, Instant, Name, Share, SliceText, WindowSeconds, no_statement
 from schemas.slos import Severity
 
 FINDINGS_FORMAT = 1
@@ -19,6 +19,8 @@ FINDINGS_FORMAT = 1
 LISTED_MAX = 200
 """Findings named in one statement: at most 4,000 bytes each. The others are counted."""
 FACTS_MAX = 24
+GIVEN_LABELS = frozenset({"alertname", "severity", "slice", "scope", "incident", "question", "slo"})
+"""Labels of an alert that a finding does not name itself: they are given to it, or would take it for a burn."""
 
 AlertName = Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{2,39}$")]
 LabelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -51,8 +53,19 @@ class Finding(BaseModel):
     @property
     def name(self) -> str:
         """Its identity: alert, slice, further labels and severity."""
+        return f"{self.subject}|{self.severity}"
+
+    @property
+    def subject(self) -> str:
+        """What it is about, however bad it is: alert, slice and further labels."""
         further = ",".join(f"{name}={value}" for name, value in sorted(self.labels.items()))
-        return "|".join((self.alert, self.slice, further, self.severity))
+        return "|".join((self.alert, self.slice, further))
+
+    @model_validator(mode="after")
+    def _labels_of_its_own(self) -> Finding:
+        if given := GIVEN_LABELS & self.labels.keys():
+            raise ValueError(f"a finding cannot give the labels {', '.join(sorted(given))} itself")
+        return self
 
 
 class Findings(BaseModel):
@@ -82,6 +95,35 @@ class Findings(BaseModel):
         if len({each.name for each in self.findings}) < len(self.findings):
             raise ValueError("a finding is named twice")
         return self
+
+
+class FindingAlert(BaseModel):
+    """The newest state of one finding, as the table `findings` keeps it and Alertmanagers are told of it.
+
+    `alert` is its identity, `finding.name`. `decided_event_ms` and `completeness` are of the statement that confirmed or
+    ended it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    alert: Annotated[str, Field(min_length=1)]
+    question: Name
+    shard: Annotated[int, Field(ge=0, lt=2**31)]
+    state: Literal["firing", "frozen", "resolved"]
+    """`frozen`: it fired, and nothing has been stated since that could confirm or end it."""
+    finding: Finding
+    starts_event_ms: Instant
+    """What was decided when it was stated first. `finding.since_ms` may be earlier."""
+    decided_event_ms: Instant
+    starts_ms: Instant
+    ends_ms: Instant | None
+    completeness: Share
+    version: Count
+    """Grows with every statement about this alert."""
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    former: Annotated[tuple[EndedBefore, ...], Field(max_length=FORMER_MAX)] = ()
+    """Its newest firings before this one."""
 
 
 def decode(payload: bytes) -> Findings:

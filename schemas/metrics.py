@@ -119,6 +119,10 @@ class WorkerMetrics:
         self.pages_failed = counter("pages_failed", "deliveries to an Alertmanager that failed and will be repeated")
         self.alerts = gauge("alerts", "alerts of objectives that are open, by state", "state")
         self.silence_alerts = gauge("silence_alerts", "alerts of silent telemetry that fire", "severity")
+        self.finding_alerts = gauge("finding_alerts", "alerts of what questions found that are open", "alert", "state")
+        self.findings_left_out = gauge(
+            "findings_left_out", "findings in the newest statements that are no alerts, being too many", "question"
+        )
         self.producers_silent = gauge("producers_silent", "producers that have stopped reporting", "family")
         self.state_bytes = counter("state_changelog_bytes", "bytes of state written to a changelog", "stage")
         self.watermark_seconds = gauge(

@@ -109,6 +109,38 @@ _PAGES = Table(
     400,
 )
 
+_FINDINGS = Table(
+    "findings",
+    "What did the questions find besides burns, since when, what is to be done about it, and when did it end?",
+    (
+        text("alert", "name of the alert, such as Saturated"),
+        Column("finding", "String", "identity of the finding: alert, slice, further labels and severity", pa.string()),
+        text("question", "the question that found it"),
+        text("cut", "the dimensions of the slice"),
+        text("slice", "the slice that it is about"),
+        text("severity", "page or ticket"),
+        text("state", "firing, frozen (nothing newer confirms or ends it) or resolved"),
+        text("incident", "the incident that it belongs to; empty of a ticket"),
+        time("since", "from when on it holds, event time"),
+        time("starts_event", "what was decided when it was stated first, event time"),
+        time("decided_event", "decided instant of this statement, event time"),
+        time("starts", "when it began to fire, wall clock"),
+        Column("ends", "Nullable(DateTime64(3, 'UTC'))", "when it ended, wall clock", pa.timestamp("ms", tz="UTC")),
+        share("completeness", "share of recent volume it was decided on"),
+        Column("summary", "String", "what was found, in one line", pa.string()),
+        Column("action", "String", "what is to be done about it", pa.string()),
+        Column("runbook", "String", "path of its runbook in the repository", pa.string()),
+        Column("labels", "String", "what tells it apart from others of its slice, as a JSON object", pa.string()),
+        Column(
+            "facts", "String", "the figures behind it, each in the unit that its name ends in, as JSON", pa.string()
+        ),
+        VERSION,
+    ),
+    ("alert", "slice", "finding", "starts_event", "version"),
+    "decided_event",
+    400,
+)
+
 _EXCLUSIONS = Table(
     "exclusions",
     "What is a budget not charged for, who said so, when and why? Every event is a row.",
@@ -174,7 +206,17 @@ _OBJECTIVES = Table(
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (*ROLLUP_TABLES, *LATE_TABLES, _SPEND, _BURN_WINDOWS, _PAGES, _EXCLUSIONS, _RELEASES, _OBJECTIVES)
+    for table in (
+        *ROLLUP_TABLES,
+        *LATE_TABLES,
+        _SPEND,
+        _BURN_WINDOWS,
+        _PAGES,
+        _FINDINGS,
+        _EXCLUSIONS,
+        _RELEASES,
+        _OBJECTIVES,
+    )
 }
 
 __all__ = [

@@ -1147,6 +1147,36 @@ TTL toDateTime(decided_event, 'UTC') + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'What paged, when did it begin and end, and on what grounds?';
 
+-- What did the questions find besides burns, since when, what is to be done about it, and when did it end?
+CREATE TABLE IF NOT EXISTS findings (
+    alert LowCardinality(String) COMMENT 'name of the alert, such as Saturated',
+    finding String COMMENT 'identity of the finding: alert, slice, further labels and severity',
+    question LowCardinality(String) COMMENT 'the question that found it',
+    cut LowCardinality(String) COMMENT 'the dimensions of the slice',
+    slice LowCardinality(String) COMMENT 'the slice that it is about',
+    severity LowCardinality(String) COMMENT 'page or ticket',
+    state LowCardinality(String) COMMENT 'firing, frozen (nothing newer confirms or ends it) or resolved',
+    incident LowCardinality(String) COMMENT 'the incident that it belongs to; empty of a ticket',
+    since DateTime64(3, 'UTC') COMMENT 'from when on it holds, event time' CODEC(Delta, ZSTD(1)),
+    starts_event DateTime64(3, 'UTC') COMMENT 'what was decided when it was stated first, event time' CODEC(Delta, ZSTD(1)),
+    decided_event DateTime64(3, 'UTC') COMMENT 'decided instant of this statement, event time' CODEC(Delta, ZSTD(1)),
+    starts DateTime64(3, 'UTC') COMMENT 'when it began to fire, wall clock' CODEC(Delta, ZSTD(1)),
+    ends Nullable(DateTime64(3, 'UTC')) COMMENT 'when it ended, wall clock',
+    completeness Float64 COMMENT 'share of recent volume it was decided on' CODEC(ZSTD(1)),
+    summary String COMMENT 'what was found, in one line',
+    action String COMMENT 'what is to be done about it',
+    runbook String COMMENT 'path of its runbook in the repository',
+    labels String COMMENT 'what tells it apart from others of its slice, as a JSON object',
+    facts String COMMENT 'the figures behind it, each in the unit that its name ends in, as JSON',
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(starts_event, 'UTC')
+ORDER BY (alert, slice, finding, starts_event, version)
+TTL toDateTime(decided_event, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did the questions find besides burns, since when, what is to be done about it, and when did it end?';
+
 -- What is a budget not charged for, who said so, when and why? Every event is a row.
 CREATE TABLE IF NOT EXISTS exclusions (
     id LowCardinality(String) COMMENT 'the exclusion: the same window of the same slice and objective has the same',

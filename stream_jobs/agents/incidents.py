@@ -1,6 +1,7 @@
 """Incidents on Kafka: decisions of every shard in; alerts, their history, and pages out.
 
-One partition, so one worker sees what burns across all shards, which stages grew, and which producers are silent. Publishing is part of
+One partition, so one worker sees what burns across all shards, what questions found besides, which stages grew, and which
+producers are silent. Publishing is part of
 the exact loop; telling the Alertmanagers is not: the pager tells them again and again what fires, so it may fail, be
 late, or begin anew. What fires is told at once. An end is told once it is saved: after a crash in between it would be
 told as firing again.
@@ -15,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from re import fullmatch
 from typing import TypeVar
 
 import faust
@@ -23,6 +23,8 @@ import pyarrow as pa
 
 from alerts.alertmanager import Alertmanagers, Check, always
 from alerts.explanations import Paging
+from alerts.findings import Found
+from alerts.findings import to_send as findings_to_send
 from alerts.grown_stages import GrownStages
 from alerts.pages import Pages, Stepped, freeze, restore, step, to_send
 from alerts.silences import Silences
@@ -30,27 +32,23 @@ from alerts.silences import to_send as silences_to_send
 from alerts.stated_alerts import StatedAlert
 from alerts.telling import OPEN_AT_LEAST_MS, Telling
 from alerts.watchdog import watchdog
-from schemas.burns import LISTS, SINCE, AlertState, Decision, decode
-from schemas.failures import Foreseen, Undecodable
-from schemas.families import FAMILIES, INDICATORS_OF
+from schemas.burns import AlertState, Decision, decode
+from schemas.failures import Undecodable
 from schemas.growths import decode as decode_growths
 from schemas.metrics import WorkerMetrics
 from schemas.silences import SilenceAlert
 from schemas.tables import TABLES
-from schemas.topics import ALERTS, BURNS, GROWTHS, SILENCES
+from schemas.topics import ALERTS, BURNS, FINDINGS, GROWTHS, SILENCES
+from stream_jobs.agents.decision_parts import Parts, require_known
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
+from stream_jobs.agents.findings import FindingAlerts
 from stream_jobs.agents.questions import divert, rollup_messages
 from stream_jobs.agents.telemetry import Telemetry
 from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
 from stream_jobs.operators.reach import LIVE, Patience
 
 log = logging.getLogger("turnwatch.incidents")
-
-PARTS_BYTES_MAX = 32 * 1024 * 1024
-"""Of decisions of which parts are missing. One that names 20,000 slices that burn has 8 MB."""
-DIMENSIONS_MAX = max(len(cut.dimensions) for family in FAMILIES.values() for cut in family.cuts)
-"""Of a slice. What lies around one is 2 to the power of them."""
 
 
 @dataclass(slots=True)
@@ -67,6 +65,7 @@ class Pager:
     open_at_least_ms: int = OPEN_AT_LEAST_MS
     pages: Pages = field(default_factory=Pages)
     silences: Silences = field(default_factory=Silences)
+    found: Found = field(default_factory=Found)
     holds_since_ms: int | None = None
     """Since when, by the clock, this worker owns the state: as long as it does, the Watchdog says so."""
     _tellings: tuple[Telling, ...] = ()
@@ -77,8 +76,8 @@ class Pager:
             for to in self.alertmanagers.destinations
         )
 
-    def tell(self, pages: Pages, silences: Silences, is_news: bool) -> None:
-        self.pages, self.silences = pages, silences
+    def tell(self, pages: Pages, silences: Silences, found: Found, is_news: bool) -> None:
+        self.pages, self.silences, self.found = pages, silences, found
         if is_news:
             for telling in self._tellings:
                 telling.news.set()
@@ -91,7 +90,8 @@ class Pager:
     def _current(self, now_ms: int) -> list[StatedAlert]:
         since_ms, links = self.holds_since_ms, self.paging.links
         watching = [] if since_ms is None else [watchdog(since_ms, now_ms, links)]
-        return [*watching, *to_send(self.pages, now_ms), *silences_to_send(self.silences, now_ms)]
+        told = (to_send(self.pages, now_ms), findings_to_send(self.found, now_ms))
+        return [*watching, *chain.from_iterable(told), *silences_to_send(self.silences, now_ms)]
 
 
 class IncidentsStage(Stage):
@@ -108,11 +108,12 @@ class IncidentsStage(Stage):
         bound: DiversionBound | None = None,
         patience: Patience = LIVE,
     ) -> None:
-        super().__init__(app, [BURNS, SILENCES, GROWTHS], 1, settings)
+        super().__init__(app, [BURNS, SILENCES, GROWTHS, FINDINGS], 1, settings)
         self._shards, self._pager, self._metrics = shards, pager, metrics
         self._diversion = Diversion(bound or DiversionBound(), metrics)
         self._patience = patience
         self._pages, self._telemetry = Pages(), Telemetry(pager.paging.links, metrics)
+        self._findings = FindingAlerts(shards, pager.paging, metrics)
         self._grown = GrownStages()
         self._offset = NOTHING_APPLIED
         self._published: list[AlertState] = []
@@ -124,7 +125,9 @@ class IncidentsStage(Stage):
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None:
         self._telemetry.restore({key: value for key, value in stored.items() if self._telemetry.owns(key)})
-        alerts = {key: value for key, value in stored.items() if not self._telemetry.owns(key)}
+        self._findings.restore({key: value for key, value in stored.items() if self._findings.owns(key)}, _now_ms())
+        parts = (self._telemetry, self._findings)
+        alerts = {key: value for key, value in stored.items() if not any(part.owns(key) for part in parts)}
         published = [unpack_model(body(value), AlertState) for value in alerts.values()]
         self._pages = restore(published, self._shards, _now_ms())
         self._offset = max(map(applied_offset, alerts.values()), default=NOTHING_APPLIED)
@@ -135,6 +138,7 @@ class IncidentsStage(Stage):
     def forget(self) -> None:
         self._pages, self._offset, self._grown = Pages(), NOTHING_APPLIED, GrownStages()
         self._telemetry.forget()
+        self._findings.forget()
         self._published.clear()
         self._saved.clear()
         self._ending.clear()
@@ -148,7 +152,11 @@ class IncidentsStage(Stage):
         return NOTHING_APPLIED  # Decisions are statements in full: an older one after a newer changes nothing.
 
     def apply(self, topic: str, partition: int, events: list[Event]) -> None:
-        others = {SILENCES: self._take_in_silence, GROWTHS: self._take_in_growths}
+        others = {
+            SILENCES: self._take_in_silence,
+            GROWTHS: self._take_in_growths,
+            FINDINGS: self._take_in_findings,
+        }
         take_in = others.get(topic, self._take_in_decision)
         for event in events:
             try:
@@ -160,7 +168,7 @@ class IncidentsStage(Stage):
         self._offset = event.message.offset
         decision = self._parts.whole(self._part_of(event), len(event.message.value or b""))
         if decision is not None:
-            paging = replace(self._pager.paging, grown=self._grown)
+            paging = replace(self._pager.paging, grown=self._grown, found=self._findings.open)
             self._go_on(step(self._pages, decision, paging, _now_ms()))
 
     def _take_in_growths(self, event: Event) -> None:
@@ -168,6 +176,9 @@ class IncidentsStage(Stage):
         growths = decode_growths(event.message.value or b"")
         self._require_shard(growths.shard, "statement of growths")
         self._grown = self._grown.heard(growths)
+
+    def _take_in_findings(self, event: Event) -> None:
+        self._tell(is_news=self._findings.take_in(event, self._pages, _now_ms()))
 
     def _take_in_silence(self, event: Event) -> None:
         before = self._telemetry.silences.alerts
@@ -188,7 +199,8 @@ class IncidentsStage(Stage):
         """Tells what is, but of what has ended and is not saved so yet what was."""
         silences = self._telemetry.silences
         alerts = {**silences.alerts, **_still(silences.alerts, self._ending_silences)}
-        self._pager.tell(_as_told(self._pages, self._ending), replace(silences, alerts=alerts), is_news)
+        pages = _as_told(self._pages, self._ending)
+        self._pager.tell(pages, replace(silences, alerts=alerts), self._findings.told, is_news)
         states = Counter(alert.state for alert in self._pages.alerts)
         for state in ("pending", "firing", "frozen"):
             self._metrics.alerts.labels(state).set(states[state])
@@ -206,12 +218,15 @@ class IncidentsStage(Stage):
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         if self._patience.follows_wall_clock:
             self._go_on(freeze(self._pages, _now_ms()))
+            if self._findings.freeze(_now_ms()):
+                self._tell(is_news=True)
         yield self._diversion.letters()
         yield [(0, block) for block in self._telemetry.unsaved_blocks()]
         published, self._published = self._published, []
         if published:
             yield from self._statements(published)
-        if self._ending or self._ending_silences:
+        yield from self._findings.unsaved()
+        if self._findings.ends_were_saved() or self._ending or self._ending_silences:
             self._ending.clear()
             self._ending_silences.clear()
             self._tell(is_news=True)
@@ -235,63 +250,6 @@ class IncidentsStage(Stage):
         return sorted(gone)
 
 
-def require_known(part: Decision) -> None:
-    """Refuses what no alert can be begun of, or none ended.
-
-    Raises `Undecodable` where no version has stated it, and `Foreseen`, which ends the worker, where a newer one has: nobody
-    would be paged for what is passed over.
-    """
-    slices = {each.slice for name in LISTS for each in getattr(part, name)}
-    if any(text.count(",") >= DIMENSIONS_MAX for text in slices):
-        raise Undecodable(f"The decision names a slice of more than {DIMENSIONS_MAX} dimensions, which no cut has.")
-    if part.family in INDICATORS_OF:
-        return
-    if part.format < SINCE["family"] or not fullmatch("[a-z][a-z_]{0,39}", part.family):
-        raise Undecodable("The decision is of a family that there is in no version.")
-    raise Foreseen(
-        f"A decision of family {part.family} was read by a worker that knows {' and '.join(INDICATORS_OF)}: "
-        "deploy the newer worker."
-    )
-
-
-@dataclass(slots=True)
-class Parts:
-    """Parts of decisions that came in several, until they are whole; never more than `bytes_max` of them."""
-
-    bytes_max: int = PARTS_BYTES_MAX
-    _of: dict[tuple[str, int], dict[int, Decision]] = field(default_factory=dict)
-    """By whose they are, and place."""
-    _bytes: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """By whose they are, as they came."""
-
-    def whole(self, part: Decision, size: int) -> Decision | None:
-        """The decision that this part completes, if it does; a newer one of the same owner supersedes what is open.
-
-        Raises `Undecodable` where there is no room for the part: its decision will not be whole.
-        """
-        if part.parts == 1:
-            return part
-        known = self._of.setdefault(part.owner, {})
-        if known and not _is_same_statement(next(iter(known.values())), part):
-            self._let_go(part.owner)
-            known = self._of[part.owner] = {}
-        if part.part not in known:
-            self._bytes[part.owner] += size
-        known[part.part] = part
-        if self._bytes.total() > self.bytes_max:
-            self._let_go(part.owner)
-            raise Undecodable(f"The parts of decisions that are not whole are more than {self.bytes_max} bytes.")
-        if len(known) < part.parts:
-            return None
-        self._let_go(part.owner)
-        parts = [known[place] for place in sorted(known)]
-        listed = {name: tuple(chain.from_iterable(getattr(each, name) for each in parts)) for name in LISTS}
-        return part.model_copy(update={**listed, "part": 0, "parts": 1})
-
-    def _let_go(self, owner: tuple[str, int]) -> None:
-        del self._of[owner], self._bytes[owner]
-
-
 def _as_told(pages: Pages, ending: Mapping[str, AlertState]) -> Pages:
     if not ending:
         return pages
@@ -308,11 +266,6 @@ Ended = TypeVar("Ended", AlertState, SilenceAlert)
 def _still(alerts: Mapping[str, Ended], ending: Mapping[str, Ended]) -> dict[str, Ended]:
     """Those of `alerts` that have ended, as they were before."""
     return {name: was for name, was in ending.items() if name in alerts and alerts[name].state == "resolved"}
-
-
-def _is_same_statement(one: Decision, other: Decision) -> bool:
-    """Whether both are parts of one statement: the same instant may be decided again, on more of the volume."""
-    return (one.decided_ms, one.completeness, one.parts) == (other.decided_ms, other.completeness, other.parts)
 
 
 def _now_ms() -> int:

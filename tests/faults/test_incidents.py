@@ -13,8 +13,8 @@ from schemas.silences import Silence, SilentProducer
 from schemas.topics import BURNS, DEAD_LETTERS
 from stream_jobs.agents import incidents
 from stream_jobs.agents.burn_rate import PART_BURNS, in_parts
+from stream_jobs.agents.decision_parts import DIMENSIONS_MAX, Parts
 from stream_jobs.agents.exact import Outgoing
-from stream_jobs.agents.incidents import DIMENSIONS_MAX, Parts
 from stream_jobs.operators.reach import REPLAYED
 from tests.integration.test_silence import DEAD, Desk
 from tests.rules.burning import burning, decided, suspect

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from alerts.alertmanager import Alertmanagers, Destination, Patience
 from alerts.explanations import Links, Paging
+from alerts.findings import Found
 from alerts.pages import Pages, step
 from alerts.silences import Silences
 from schemas.kafka import KafkaAddress
@@ -72,7 +73,7 @@ class Plant:
         self.pager = Pager(known, PAGING, self.metrics)
 
     def decide(self) -> None:
-        self.pager.tell(a_page(), Silences(), is_news=True)
+        self.pager.tell(a_page(), Silences(), Found(), is_news=True)
 
     @property
     def told(self) -> int:

@@ -13,16 +13,16 @@ import pyarrow as pa
 from schemas.families import FAMILIES, Family
 from schemas.partials import Partial, encode, partial_schema
 from schemas.rejections import Reason
-from schemas.topics import BURNS, ROLLUPS, SILENCES, aggregates, partials
+from schemas.topics import BURNS, FINDINGS, ROLLUPS, SILENCES, aggregates, partials
 from tests.integration.bad_frames import SECRET
 
 AGGREGATES = tuple(aggregates(name) for name in FAMILIES)
 PARTIALS = tuple(partials(name) for name in FAMILIES)
-TOPICS_READ = (*AGGREGATES, *PARTIALS, BURNS, SILENCES, ROLLUPS)
+TOPICS_READ = (*AGGREGATES, *PARTIALS, BURNS, SILENCES, FINDINGS, ROLLUPS)
 
 REASONS_OF_NOISE = {
     **dict.fromkeys(AGGREGATES, (Reason.MISSING_HEADER, Reason.MALFORMED_HEADER)),
-    **dict.fromkeys((*PARTIALS, BURNS, SILENCES), (Reason.UNDECODABLE,)),
+    **dict.fromkeys((*PARTIALS, BURNS, SILENCES, FINDINGS), (Reason.UNDECODABLE,)),
     ROLLUPS: (Reason.UNKNOWN_FAMILY, Reason.MALFORMED_PAYLOAD, Reason.WRONG_TYPE),
 }
 """What each topic's garbage may be refused for."""
@@ -77,6 +77,10 @@ def _nearly_right(topic: str) -> Iterator[Garbage]:
     elif topic == SILENCES:
         sound = {"family": "turns", "source_partition": 0, "version": 0, "newest_ms": 0, "volume": 1.0}
         for changed in ({"source_partition": -1}, {"version": 2**70}, {"volume": "much"}):
+            yield Garbage(json.dumps(sound | changed).encode(), [])
+    elif topic == FINDINGS:
+        sound = {"question": "cost", "shard": 0, "decided_ms": 0, "completeness": 1.0, "holds_s": 60}
+        for changed in ({"shard": FAR_AWAY}, {"holds_s": 0}, {"completeness": 2}, {"findings": [{}]}, {"unlisted": -1}):
             yield Garbage(json.dumps(sound | changed).encode(), [])
 
 

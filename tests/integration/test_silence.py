@@ -20,10 +20,11 @@ from alerts.pages import FROZEN_AFTER_MS, to_send
 from producers.collector import Frame
 from schemas.burns import AlertState, Decision
 from schemas.families import FAMILIES
+from schemas.findings import Findings
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.silences import Silence, SilentProducer
-from schemas.topics import ALERTS, BURNS, SILENCES
+from schemas.topics import ALERTS, BURNS, FINDINGS, ROLLUPS, SILENCES
 from stream_jobs.agents import incidents
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.exact import Outgoing, StageSettings
@@ -103,6 +104,7 @@ class Desk:
         self.changelog: dict[bytes, bytes] = {}
         self.published: list[AlertState] = []
         self.taken_away: list[bytes | None] = []
+        self.rolled_up: list[Outgoing] = []
         self.offset = 0
         self.start()
 
@@ -115,8 +117,9 @@ class Desk:
         self.stage = IncidentsStage(app, 1, StageSettings(), self.pager, metrics, patience=self.patience)
         self.stage.take_over({0: dict(self.changelog)})
 
-    def hear(self, said: Decision | Silence) -> None:
-        self.take_in(BURNS if isinstance(said, Decision) else SILENCES, said.model_dump_json().encode())
+    def hear(self, said: Decision | Silence | Findings) -> None:
+        topics = {Decision: BURNS, Silence: SILENCES, Findings: FINDINGS}
+        self.take_in(topics[type(said)], said.model_dump_json().encode())
 
     def take_in(self, topic: str, payload: bytes) -> None:
         message = SimpleNamespace(topic=topic, partition=0, offset=self.offset, value=payload)
@@ -134,6 +137,8 @@ class Desk:
                         self.taken_away.append(item.key)
                     elif item.topic == ALERTS:
                         self.published.append(AlertState.model_validate_json(item.value or b""))
+                    elif item.topic == ROLLUPS:
+                        self.rolled_up.append(item)
                 elif item[1].value is None:
                     self.changelog.pop(item[1].key, None)
                 else:

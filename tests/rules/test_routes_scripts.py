@@ -10,6 +10,9 @@ import yaml
 
 from alerts.diverting import firing as diverting
 from alerts.explanations import Links, Paging, labels_of
+from alerts.findings import Found
+from alerts.findings import step as step_findings
+from alerts.incident_scope import OpenIncidents
 from alerts.openslo import load_slos
 from alerts.pages import Pages, step
 from alerts.routes_config import ConfigurationError
@@ -21,6 +24,7 @@ from schemas.rejections import Halt
 from stack.failures import StackFailure
 from tests.rules.burning import burning, decided
 from tests.rules.conftest import SHIPPED_CONFIG
+from tests.rules.finding import found, intruding, regressed, saturated
 from turnwatch.routes import run_routes_test, shipped_scripts
 from turnwatch.routes_player import TooSlow
 from turnwatch.sentences import exit_code_for
@@ -81,8 +85,10 @@ def test_a_change_of_the_routes_is_noticed_and_shown(
     ("script", "right", "wrong"),
     [
         ("telemetry_silent", '[severity="ticket", slo!=""]', '[severity="ticket"]'),
-        ("slices_in_one_notification", "group_by: [alertname, incident]\n", "group_by: [alertname, incident, slice]\n"),
-        ("two_incidents", "group_by: [alertname, incident]\n", "group_by: [alertname, pool]\n"),
+        ("slices_in_one_notification", "group_by: [incident]\n", "group_by: [incident, slice]\n"),
+        ("two_incidents", "group_by: [incident]\n", "group_by: [pool]\n"),
+        ("findings", "group_by: [incident]\n", "group_by: [alertname, incident]\n"),
+        ("findings", "equal: [alertname, slice]\n", "equal: [alertname]\n"),
         ("every_slice_burns", "equal: [slo, incident]\n", "equal: [incident]\n"),
         ("later_incident", "equal: [slo, incident]\n", "equal: [slo, pool]\n"),
         ("fleet_page_inhibits_tickets", TICKETS_WAIT, TICKETS_WAIT.replace("pool]", "incident]")),
@@ -165,7 +171,16 @@ def emitted() -> dict[str, list[set[str]]]:
     halt = Halt(topic="aggregates.turns", partition=0, offset=0, reason="wrong_type", why="Too many.", at_ms=0)
     cuts = ("", ",bundle=v1", ",region=x", ",route=x")
     burns = [burning(slice_text=f"pool=realtime{cut}") for cut in cuts]
+    said = (
+        found(0, saturated(), saturated(severity="ticket"), intruding()),
+        found(0, regressed(), question="cost"),
+    )
     labels = [
+        *(
+            alert.labels
+            for each in said
+            for alert in step_findings(Found(), each, paging, OpenIncidents(), 0).published
+        ),
         *(labels_of(burn, paging) for burn in burns),
         *(step(Pages(), decided(10, burn), paging, 0).published[0].labels for burn in burns),
         *(labels_of_silence("turns", producer, "page") for producer in (None, "collector-7")),

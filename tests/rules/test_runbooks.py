@@ -248,9 +248,14 @@ def answers(found: dict[str, list[list[Row]]]) -> list[list[Row]]:
 # -- every alert has a page ------------------------------------------------------------------------------------------
 
 
+OF_FINDINGS = "alerts.finding_wording"
+"""Makes alerts of whatever questions find: names and runbooks come with the findings."""
+
+
 def alerting_modules() -> list[str]:
-    """The modules that make alerts: those that write the label `alertname`."""
-    return [name for name in modules() if not name.startswith("tests") and writes_alertname(name)]
+    """The modules that make alerts of a name: those that write the label `alertname`."""
+    ours = (name for name in modules() if not name.startswith("tests") and name != OF_FINDINGS)
+    return [name for name in ours if writes_alertname(name)]
 
 
 def writes_alertname(module: str) -> bool:
@@ -276,6 +281,18 @@ def test_the_alerts_are_found() -> None:
     assert {"SloBurnRateHigh", "TelemetrySilent", "TurnwatchDiverting", "Watchdog"} <= {
         alert for alert, _ in map(page_of, alerting_modules())
     }
+
+
+def named_in_code() -> set[str]:
+    """Every runbook that a module of ours names, such as those of findings."""
+    sources = (REPOSITORY / Path(*name.split(".")).with_suffix(".py") for name in modules() if name[:5] != "tests")
+    return {path for source in sources for path in re.findall(r'"(docs/runbooks/[a-z-]+\.md)"', source.read_text())}
+
+
+def test_every_runbook_that_a_module_names_is_there() -> None:
+    named = named_in_code()
+    assert {"docs/runbooks/telemetry-silent.md", "docs/runbooks/watchdog.md"} <= named
+    assert [path for path in sorted(named) if not (REPOSITORY / path).is_file()] == []
 
 
 NAMED = {runbook for _, runbook in map(page_of, alerting_modules())} | {slo.runbook for slo in load_slos()}

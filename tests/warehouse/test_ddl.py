@@ -77,6 +77,7 @@ def test_the_key_of_a_table_is_the_identity_of_its_rows(table: Table) -> None:
     names = {column.name for column in table.columns if column.type == "LowCardinality(String)"} - told_by_slice
     beside = {
         "pages": {"slo", "slice", "severity", "state", "scope", "incident", "policy_row"},
+        "findings": {"question", "severity", "state", "incident"},  # The finding names what tells it apart.
         "releases": {"slice", "artifact_kind"},  # Whose owner, lineage and way back a row tells: its artifact names it.
     }
     assert names - beside.get(table.name, {"window", "producer"}) <= set(table.order_by)

@@ -198,13 +198,12 @@ def _pages_of(published: Iterable[AlertState]) -> Iterable[AlertState]:
 
 def _said_twice(notifications: Sequence[Notification]) -> list[str]:
     """Groups that were notified with nothing new. A round is far shorter than Alertmanager's repeat interval."""
-    before: defaultdict[str, frozenset[tuple[str, str, str]]] = defaultdict(frozenset)
+    before: defaultdict[str, frozenset[tuple[frozenset[tuple[str, str]], str]]] = defaultdict(frozenset)
     twice = []
     for notification in notifications:
-        pages = filter(is_of_objective, notification.alerts)
-        said = frozenset((alert.labels["slo"], alert.labels["slice"], alert.status) for alert in pages)
+        said = frozenset((frozenset(alert.labels.items()), alert.status) for alert in notification.alerts)
         group = f"{notification.receiver} {notification.group_key}"
-        if said and said == before[group]:
+        if any(map(is_of_objective, notification.alerts)) and said == before[group]:
             twice.append(group)
         before[group] = said
     return twice

@@ -16,9 +16,12 @@ import polars as pl
 import pyarrow as pa
 
 from alerts.explanations import Paging
+from alerts.findings import Found
+from alerts.findings import step as step_findings
 from alerts.grown_stages import GrownStages
+from alerts.incident_scope import OpenIncidents
 from alerts.pages import Pages, step
-from schemas import burns, growths, partials, rollups
+from schemas import burns, findings, growths, partials, rollups
 from schemas.failures import Foreseen
 from schemas.families import FAMILIES, TURNS, Family
 from schemas.tables import TABLES, Table
@@ -51,6 +54,7 @@ def records() -> tuple[Record, ...]:
         *(_rollup(table) for table in TABLES.values()),
         Record("burns", {}, burns.encode(_decision()), _read_decision),
         Record("growths", {}, _growths().model_dump_json().encode(), _read_growths),
+        Record("findings", {}, _findings().model_dump_json().encode(), _read_findings),
         Record("alerts", {}, _alert(), _read_alert),
         Record("state rows", {}, stamped(7, pack_rows(_rows_of_state())), _read_rows),
         Record("state JSON", {}, stamped(7, pack_json({"operational": [[1, 2], ["a"]]})), _read_json),
@@ -163,6 +167,23 @@ def _growths() -> growths.Growths:
 
 def _read_growths(headers: Mapping[str, bytes], payload: bytes) -> bool:
     GrownStages().heard(growths.decode(payload)).of(SLICE, WINDOW_START_MS)
+    return True
+
+
+def _findings() -> findings.Findings:
+    saturated = findings.Finding(
+        alert="Saturated", slice=SLICE, severity="page", since_ms=WINDOW_START_MS - 60_000, summary="A queue breaks.",
+        action="Shed batch work, or add 3 replicas.", runbook="docs/runbooks/slo-burn-rate.md", labels={"queue": "llm"},
+        facts={"depth": 294.0, "break_in_s": 380.0, "stage_first": "llm"},
+    )  # fmt: skip
+    return findings.Findings(
+        question="saturation", shard=0, decided_ms=WINDOW_START_MS, completeness=1.0, holds_s=180, findings=(saturated,)
+    )
+
+
+def _read_findings(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    said = findings.decode(payload)
+    step_findings(Found(), said, Paging(), OpenIncidents(), WINDOW_START_MS)
     return True
 
 
