@@ -38,10 +38,12 @@ def labels_of_finding(question: str, finding: Finding, slos: Mapping[str, Slo]) 
 
 
 def explain_finding(finding: Finding, said: Findings, links: Links) -> dict[str, str]:
-    """Annotations: one line for the phone, what to do, links, and each figure on its own, under its name."""
+    """Annotations: one line for the phone, what to do, links, and each figure on its own, under its name.
+
+    A figure with a name that is taken has `found_` before it.
+    """
     from_ms = min(finding.since_ms, said.decided_ms) - BOARD_RANGE_MIN_MS
-    return {
-        **{name: figure(value) for name, value in finding.facts.items()},
+    annotations = {
         "summary": finding.summary,
         "description": _description(finding, said),
         "action": finding.action,
@@ -50,6 +52,8 @@ def explain_finding(finding: Finding, said: Findings, links: Links) -> dict[str,
         "event_time": event_time(said.decided_ms),
         "since": event_time(finding.since_ms),
     }
+    figures = {name: figure(value) for name, value in finding.facts.items()}
+    return {f"found_{name}" if name in annotations else name: value for name, value in figures.items()} | annotations
 
 
 def figure(value: Figure) -> str:

@@ -40,8 +40,8 @@ def rows(desk: Desk) -> list[dict[str, Any]]:
 
 
 def incident_of(desk: Desk) -> set[str]:
-    alerts = (*desk.pager.pages.alerts, *desk.pager.found.alerts)
-    return {alert.labels["incident"] for alert in alerts if "incident" in alert.labels}
+    labels = [alert.labels for alert in desk.pager.pages.alerts] + [alert.labels for alert in desk.pager.found.alerts]
+    return {each["incident"] for each in labels if "incident" in each}
 
 
 # -- state, rows and gauges ----------------------------------------------------------------------------------------------
@@ -170,9 +170,12 @@ def test_a_queue_that_breaks_and_the_burn_that_it_makes_are_one_incident_whichev
     first: str, tmp_path: Path, clock: HeldClock
 ) -> None:
     desk = Desk(tmp_path, REPLAYED)
-    said = [decided(10, BURN), found(120, LLM)] if first == "burn" else [found(0, LLM), decided(120, BURN)]
-    for each in said:
-        desk.hear(each)
+    if first == "burn":
+        desk.hear(decided(10, BURN))
+        desk.hear(found(120, LLM))
+    else:
+        desk.hear(found(0, LLM))
+        desk.hear(decided(120, BURN))
     begun_ms = EVENT_MS + (10_000 if first == "burn" else 0)
     assert incident_of(desk) == {incident_name("realtime", begun_ms)}
     desk.save()

@@ -39,6 +39,7 @@ def regressed(slice_text: str = "pool=realtime,route=assistant", **others: Any) 
         "summary": f"A success costs 45 % more in {slice_text}",
         "action": "See which driver rose, and undo what brought it.",
         "runbook": "docs/runbooks/cost.md",
+        "labels": {"owner": "finance"},
     }
     return Finding(**known | others)
 

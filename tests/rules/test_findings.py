@@ -237,8 +237,8 @@ def test_labels_say_what_cannot_change_and_annotations_what_to_do() -> None:
         ("saturation", LLM, "capacity"),
         ("saturation", saturated("region=eu-west"), "capacity"),
         ("saturation", saturated("pool=nowhere"), None),
-        ("cost", regressed(), None),
-        ("cost", regressed(labels={"owner": "finance"}), "finance"),
+        ("cost", regressed(labels={}), None),
+        ("cost", regressed(), "finance"),
     ],
 )
 def test_a_finding_names_the_owner_of_what_it_is_about_where_that_is_one(
@@ -257,7 +257,8 @@ def test_a_finding_cannot_give_itself_a_label_that_routes_go_by(name: str) -> No
 
 
 def test_a_figure_cannot_take_the_place_of_what_an_alert_says() -> None:
-    assert only(run([found(0, saturated(facts={"summary": 7.0}))])[-1].found).annotations["summary"] == LLM.summary
+    said = only(run([found(0, saturated(facts={"action": "roll_back", "depth": 7.0}))])[-1].found).annotations
+    assert (said["action"], said["found_action"], said["depth"]) == (LLM.action, "roll_back", "7")
 
 
 @pytest.mark.needs("prometheus-alertmanager")
