@@ -145,6 +145,8 @@ def test_what_is_left_out_is_counted_and_forgotten_with_the_state(tmp_path: Path
     assert desk.gauge("turnwatch_findings_left_out", question="saturation") == 0
     assert desk.gauge("turnwatch_finding_alerts", alert="Saturated", state="firing") == 0
     assert told(desk) == {}
+    desk.hear(found(60))
+    assert desk.save() == [] and list(desk.changelog) == [b"|found|saturation|0"], "and what was not saved is not kept"
 
 
 def test_what_is_no_statement_of_a_shard_that_there_is_is_diverted(tmp_path: Path) -> None:
