@@ -117,6 +117,7 @@ CHANGELOGS: tuple[TopicSpec, ...] = tuple(
         "traffic": None,
         **{burn_rate_stage(family): None for family in INDICATORS_OF},
         "incidents": 1,
+        "cost": 1,
     }.items()
 )
 """Made before a worker starts: the partitions of one that is not yet known would go to nobody, without a word."""

@@ -29,7 +29,7 @@ STATE_FORMAT = 4
 4: chunks of history name their columns."""
 KINDS = (
     "marker", "reach", "slices", "fences", "gaps", "totals", "bucket", "history", "decided", "decided_share", "silence", "silent",
-    "minutes", "held", "found", "finding",
+    "minutes", "held", "found", "finding", "hour", "day", "judged",
 )  # fmt: skip
 """Words in block keys that say what a block holds."""
 Model = TypeVar("Model", bound=BaseModel)

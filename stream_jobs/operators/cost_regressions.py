@@ -1,0 +1,116 @@
+"""Which slices pay more for a success than before, although they do not succeed more often.
+
+Compared are whole hours with the same hours a week before, so that neither the curve of a day nor that of a week is taken
+for a change: capacity that stays through the night makes a success dearer every night. Until a week is known they are
+compared with the same hours of the day before, where both days are of one kind: Tuesday to Friday, and Sunday. A slice that
+was not there then is not judged by itself, but within its pool.
+
+`turnwatch cost --old --new` applies the same rule (`unit_cost.py`) to figures from files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from schemas.spend_policies import SpendPolicy
+from stream_jobs.operators.cost_periods import CostPeriods
+from stream_jobs.operators.pricing import HOUR_MS, NANO
+from stream_jobs.operators.spend_hours import DAY_MS, WEEK_MS
+from stream_jobs.operators.unit_cost import Period, compare
+
+RELEASES_AT = Decimal("0.8")
+"""The share of the tolerance down to which what regressed still counts as regressed, so that nothing flaps on the edge."""
+_THURSDAY = 3
+"""The weekday of 1970-01-01, counted from Monday."""
+_AS_THE_DAY_BEFORE = frozenset((1, 2, 3, 4, 6))
+"""Weekdays that are like the one before them: Tuesday to Friday, and Sunday."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A slice whose success costs more. Costs are dollars per success, rates shares of turns."""
+
+    slice: str
+    old: float
+    new: float
+    relative: float
+    successes: int
+    successes_old: int
+    success_rate: float
+    success_rate_old: float
+
+    @property
+    def added_usd(self) -> float:
+        """What the successes of the window cost beyond what they cost before."""
+        return (self.new - self.old) * self.successes
+
+
+def reference_before_ms(end_ms: int, window_h: int, known: Collection[int]) -> int | None:
+    """How long before a window that ends there its reference lies; `None` where no reference is known whole."""
+    hours = range(end_ms - window_h * HOUR_MS, end_ms, HOUR_MS)
+    if all(hour_ms - WEEK_MS in known for hour_ms in hours):
+        return WEEK_MS
+    is_alike = all(_weekday(hour_ms) in _AS_THE_DAY_BEFORE for hour_ms in hours)
+    return DAY_MS if is_alike and all(hour_ms - DAY_MS in known for hour_ms in hours) else None
+
+
+def regressions(periods: CostPeriods, policy: SpendPolicy, regressed: Collection[str] = ()) -> list[Regression]:
+    """Those beyond the tolerance, what added most first; `regressed` are slices that were it the last time.
+
+    What its pool says of a route or a bundle is not said again: beside a pool that regressed it is named only where it got
+    dearer by more than the tolerance beyond its pool.
+    """
+    enough = pl.min_horizontal("successes", "successes_old") >= policy.successes_min
+    costs = pl.col("nusd") / pl.col("successes"), pl.col("nusd_old") / pl.col("successes_old")
+    dearer = periods.by_slice().filter(enough).filter(costs[0] > costs[1])
+    found = [_regression(row) for row in dearer.iter_rows(named=True) if _is_regressed(row, policy, regressed)]
+    of_pools = {each.slice: each.relative for each in found if "," not in each.slice}
+    by_itself = (each for each in found if _exceeds_pool(each, of_pools, policy))
+    return sorted(by_itself, key=lambda each: (-each.added_usd, each.slice))
+
+
+def _exceeds_pool(found: Regression, of_pools: Mapping[str, float], policy: SpendPolicy) -> bool:
+    pool = found.slice.split(",")[0]
+    if found.slice == pool or pool not in of_pools:
+        return True
+    return 1 + found.relative > (1 + float(policy.tolerance)) * (1 + of_pools[pool])
+
+
+def _is_regressed(row: dict[str, Any], policy: SpendPolicy, regressed: Collection[str]) -> bool:
+    tolerance = policy.tolerance * RELEASES_AT if row["slice"] in regressed else policy.tolerance
+    change = compare(_period(row, "_old"), _period(row, ""), tolerance)
+    gain = Decimal(row["successes"]) / row["turns"] - Decimal(row["successes_old"]) / row["turns_old"]
+    return change.is_regressed and gain <= policy.success_gain
+
+
+def _period(row: dict[str, Any], which: str) -> Period:
+    nothing = Decimal(0)
+    return Period(Decimal(row[f"nusd{which}"]) / NANO, row[f"successes{which}"], nothing, nothing, nothing)
+
+
+def _regression(row: dict[str, Any]) -> Regression:
+    new, old = row["nusd"] / NANO / row["successes"], row["nusd_old"] / NANO / row["successes_old"]
+    return Regression(
+        slice=row["slice"],
+        old=old,
+        new=new,
+        relative=new / old - 1 if old else float("inf"),
+        successes=row["successes"],
+        successes_old=row["successes_old"],
+        success_rate=row["successes"] / row["turns"],
+        success_rate_old=row["successes_old"] / row["turns_old"],
+    )
+
+
+def _weekday(at_ms: int) -> int:
+    """Monday is 0.
+
+    >>> _weekday(0)
+    3
+    """
+    return (at_ms // DAY_MS + _THURSDAY) % 7
