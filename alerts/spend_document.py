@@ -70,6 +70,7 @@ class WithoutSuccessPart(Part):
 
 class SpendMetadata(Part):
     name: Name
+    owner: Name
 
 
 class SpendSpec(Part):
@@ -80,7 +81,7 @@ class SpendSpec(Part):
     window_hours: Hours = 3
     successes_min: Count = 1_000
     without_success: WithoutSuccessPart = WithoutSuccessPart()
-    budgets: Annotated[list[BudgetPart], Field(max_length=BUDGETS_MAX)] = []
+    budgets: Annotated[list[BudgetPart], Field(default_factory=list, max_length=BUDGETS_MAX)]
 
     @model_validator(mode="after")
     def _has_one_budget_for_a_slice(self) -> Self:
@@ -103,6 +104,7 @@ def load_spend_policy(file: Path = STANDARD_SPEND) -> SpendPolicy:
     spec = written.spec
     return SpendPolicy(
         name=written.metadata.name,
+        owner=written.metadata.owner,
         tolerance=spec.tolerance,
         success_gain=spec.success_gain,
         window_h=spec.window_hours,

@@ -39,10 +39,11 @@ class SpendPolicy:
     A slice regressed where a success costs more than `tolerance`, a share, above what it cost before, while its success rate
     rose by no more than `success_gain`. Compared are the last `window_h` whole hours, where both periods have
     `successes_min`. A route has no success for its cost where it had turns in every hour of the window, `turns_min` and
-    `usd_min` or more in all, and none of them succeeded.
+    `usd_min` or more in all, and none of them succeeded. `owner` answers for all of it.
     """
 
     name: str
+    owner: str = "platform-finance"
     tolerance: Decimal = Decimal("0.10")
     success_gain: Decimal = Decimal("0.01")
     window_h: int = 3
@@ -50,3 +51,7 @@ class SpendPolicy:
     turns_min: int = 20
     usd_min: Decimal = Decimal(1)
     budgets: tuple[Budget, ...] = ()
+
+
+STANDARD = SpendPolicy("standard")
+"""As `alerts/spend_policies/standard.yaml` has it."""

@@ -29,7 +29,7 @@ from schemas.failures import BadInput, Foreseen
 from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
 from schemas.rejections import DeadLetter, Position, Reason, shown
-from schemas.topics import BURNS, FINDINGS, GROWTHS, REDRIVEN, ROLLUPS, SILENCES, aggregates, partials
+from schemas.topics import BURNS, FINDINGS, GROWTHS, REDRIVEN, ROLLUPS, SILENCES, SPEND, aggregates, partials
 from stream_jobs.agents.reading import Reader
 from turnwatch.dead_letters import Choice, chosen, find, reader_of
 from turnwatch.places import kafka
@@ -41,7 +41,7 @@ MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 BATCH_RECORDS = 200
 
 REDRIVABLE = frozenset(
-    {*map(aggregates, FAMILIES), *map(partials, FAMILIES), BURNS, SILENCES, GROWTHS, FINDINGS, ROLLUPS}
+    {*map(aggregates, FAMILIES), *map(partials, FAMILIES), BURNS, SILENCES, GROWTHS, FINDINGS, SPEND, ROLLUPS}
 )
 """What a stage reads. A letter about another topic is none of ours."""
 

@@ -151,6 +151,8 @@ class Settings(BaseSettings):
     """How many lives of producers intake knows, for 7 days, in one family and Kafka partition; others are refused."""
     prices: Path | None = None
     """A file of `kind: PriceList`; the shipped example unless given."""
+    spend_policy: Path | None = None
+    """A file of `kind: SpendPolicy`; the shipped one, which has no budgets, unless given."""
     run_dir: Path = Path(".turnwatch")
     runbook_base_url: str = "https://github.com/turnwatch/turnwatch/blob/main/"
 

@@ -25,11 +25,13 @@ from alerts.explanations import Links, Paging
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from alerts.price_document import SHIPPED_PRICES, load_prices
+from alerts.spend_document import STANDARD_SPEND, load_spend_policy
 from producers.connection import why_unreachable
 from schemas.families import INDICATORS_OF
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.prices import PriceList
+from schemas.spend_policies import SpendPolicy
 from stream_jobs.agents.application import ApplicationSettings
 from stream_jobs.agents.diversion import Diversion, DiversionBound, Halted, dead_letter
 from stream_jobs.agents.exact import StageSettings
@@ -151,12 +153,13 @@ def worker_settings(
         producers_max=settings.producers_max,
         stop_within_s=settings.stop_within_s,
         prices=_prices(settings.prices or SHIPPED_PRICES),
+        spend_policy=_spend_policy(settings.spend_policy or STANDARD_SPEND),
     )
 
 
 def _held_by_a_stage(settings: Settings) -> int:
-    """Bytes of records that one of the stages may hold: intake, traffic, incidents, and one for each family that is judged."""
-    return settings.pending_mb * 1024 * 1024 // (3 + len(INDICATORS_OF))
+    """Bytes of records that one of the stages may hold: intake, traffic, cost, incidents, and one for each family that is judged."""
+    return settings.pending_mb * 1024 * 1024 // (4 + len(INDICATORS_OF))
 
 
 def _queued_for_a_stage(settings: Settings) -> int:
@@ -178,6 +181,13 @@ def _prices(file: Path) -> PriceList:
         return load_prices(file)
     except WrongFiles as error:
         raise SettingsError(f"TURNWATCH_PRICES: {error}") from None
+
+
+def _spend_policy(file: Path) -> SpendPolicy:
+    try:
+        return load_spend_policy(file)
+    except WrongFiles as error:
+        raise SettingsError(f"TURNWATCH_SPEND_POLICY: {error}") from None
 
 
 @asynccontextmanager

@@ -21,8 +21,10 @@ from schemas.metrics import WorkerMetrics
 from schemas.prices import NO_PRICES, PriceList
 from schemas.rejections import PRODUCERS_MAX
 from schemas.slos import WatchedSlo
+from schemas.spend_policies import STANDARD, SpendPolicy
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.burn_rate import BurnRateStage
+from stream_jobs.agents.cost import CostStage
 from stream_jobs.agents.diversion import DiversionBound
 from stream_jobs.agents.exact import Stage, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
@@ -59,6 +61,7 @@ class WorkerSettings:
     producers_max: int = PRODUCERS_MAX
     stop_within_s: float = STOP_WITHIN_S
     prices: PriceList = NO_PRICES
+    spend_policy: SpendPolicy = STANDARD
 
 
 Companion = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -123,6 +126,7 @@ def _stages(
             BurnRateStage(app, partitions, settings.stages, metrics, settings.watched, patience, bound, FAMILIES[name])
             for name in INDICATORS_OF
         ),
+        CostStage(app, partitions, settings.stages, metrics, settings.spend_policy, bound),
         IncidentsStage(app, partitions, settings.stages, settings.pager, metrics, bound, patience),
     ]
 

@@ -64,10 +64,10 @@ def outlook(budget: Budget, route_hours: pl.DataFrame, end_ms: int) -> Outlook:
 def month_of(at_ms: int) -> tuple[int, int]:
     """When the calendar month around an instant begins, and when the next one does.
 
-    >>> [_text(each, "%Y-%m-%d") for each in month_of(1_770_000_000_000)]
-    ['2026-02-01', '2026-03-01']
+    >>> [_text(each, "%Y-%m-%d %H:%M") for each in month_of(1_770_000_000_000)]
+    ['2026-02-01 00:00', '2026-03-01 00:00']
     """
-    begins = pl.select(_instant(at_ms).dt.month_start().alias("begins"))
+    begins = pl.select(_instant(at_ms).dt.truncate("1mo").alias("begins"))
     both = begins.select(pl.col("begins").dt.epoch("ms"), over=pl.col("begins").dt.offset_by("1mo").dt.epoch("ms"))
     begins_ms, over_ms = both.row(0)
     return int(begins_ms), int(over_ms)

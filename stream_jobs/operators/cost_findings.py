@@ -58,10 +58,10 @@ def regressed(
         summary=_short(" ".join(sentences)),
         action=f"{_ACTIONS[why[0].name]} {look}" if why else look,
         runbook=RUNBOOK,
+        labels={"owner": policy.owner},
         facts={
             "usd_per_success": found.new,
             "usd_per_success_before": found.old,
-            "relative_change": found.relative,
             "successes": float(found.successes),
             "successes_before": float(found.successes_old),
             "success_rate": found.success_rate,
@@ -69,6 +69,7 @@ def regressed(
             "added_usd": found.added_usd,
             "window_h": float(policy.window_h),
             "before_h": before_ms / 3_600_000,
+            **({} if found.relative is None else {"relative_change": found.relative}),
             **_driver_facts(why, explained),
         },
     )
@@ -87,11 +88,12 @@ def without_success(slice_text: str, usd: float, turns: int, policy: SpendPolicy
         ),
         action="Send its traffic to another route or turn it off, unless nobody reports whether its turns succeed.",
         runbook=RUNBOOK,
+        labels={"owner": policy.owner},
         facts={"usd": usd, "turns": float(turns), "window_h": float(policy.window_h)},
     )
 
 
-def above_budget(budget: Budget, found: Outlook, since_ms: int) -> Finding:
+def above_budget(budget: Budget, found: Outlook, policy: SpendPolicy, since_ms: int) -> Finding:
     """A month that will cost, or has cost, more than its budget; one finding a month."""
     limit = float(budget.usd_month)
     return Finding(
@@ -102,7 +104,7 @@ def above_budget(budget: Budget, found: Outlook, since_ms: int) -> Finding:
         summary=" ".join((_total(budget, found), _spent(found, limit))),
         action="Cut what drives the spend, or agree on another budget; `turnwatch cost bill` shows who it is for.",
         runbook=RUNBOOK,
-        labels={"month": found.month},
+        labels={"owner": policy.owner, "month": found.month},
         facts={
             "budget_usd": limit,
             "spent_usd": found.spent_usd,
@@ -116,7 +118,7 @@ def above_budget(budget: Budget, found: Outlook, since_ms: int) -> Finding:
 
 
 def _cost(found: Regression, before_ms: int, policy: SpendPolicy) -> str:
-    more = f"{found.relative:.0%} more" if found.old else "where it cost nothing"
+    more = "more" if found.relative is None else f"{found.relative:.0%} more"
     gain = found.success_rate - found.success_rate_old
     success = "fell" if gain < -float(policy.success_gain) else "is flat"
     return (
@@ -179,7 +181,9 @@ def _unit(usd: float) -> str:
     >>> _unit(0.0123456), _unit(-1234.5)
     ('$0.01235', '-$1234')
     """
-    return f"{'-' if usd < 0 else ''}${abs(usd):.4g}" if abs(usd) < 1_000 else f"{'-' if usd < 0 else ''}${abs(usd):.0f}"
+    return (
+        f"{'-' if usd < 0 else ''}${abs(usd):.4g}" if abs(usd) < 1_000 else f"{'-' if usd < 0 else ''}${abs(usd):.0f}"
+    )
 
 
 def _sum(usd: float) -> str:

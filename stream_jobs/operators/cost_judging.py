@@ -34,7 +34,7 @@ def _above_budget(hours: SpendHours, policy: SpendPolicy, since: Mapping[str, in
         found = outlook(budget, route_hours, end_ms)
         slack = BUDGET_SLACK if budget.slice in held else 0
         if found.total_usd > float(budget.usd_month) * (1 - slack):
-            yield above_budget(budget, found, end_ms)
+            yield above_budget(budget, found, policy, end_ms)
 
 
 def _of_window(hours: SpendHours, policy: SpendPolicy, since: Mapping[str, int], end_ms: int) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from schemas.spend_policies import SpendPolicy
 from stream_jobs.operators.cost_cells import CostCells, cost_cells
 from stream_jobs.operators.decomposition import Decomposition, Floats, Uses, decompose
 from stream_jobs.operators.pricing import NANO
-from stream_jobs.operators.spend_hours import ROUTE
+from stream_jobs.operators.spend_hours import NUSD_MAX, ROUTE
 
 _BUNDLE = ("pool", "bundle")
 _COUNTED = ("turns", "successes")
@@ -40,12 +41,15 @@ class CostPeriods:
         self._of_all = cost_cells(old, new)
         self._of_pool: dict[str, CostCells] = {}
 
+    @cached_property
     def by_slice(self) -> pl.DataFrame:
         """One row a slice: slice, then nusd, turns, successes of the new period, and the same of the old one ending in `_old`.
 
         What a period does not have is 0.
         """
-        costs = [self._costs(rows, uses) for rows, uses in ((self._old, self._of_all.old), (self._new, self._of_all.new))]
+        costs = [
+            self._costs(rows, uses) for rows, uses in ((self._old, self._of_all.old), (self._new, self._of_all.new))
+        ]
         joined = costs[1].join(costs[0], on="slice", how="full", suffix="_old", coalesce=True)
         return joined.fill_null(0).sort("slice")
 
@@ -69,7 +73,7 @@ class CostPeriods:
 
     def _costs(self, rows: pl.DataFrame, uses: Uses) -> pl.DataFrame:
         by_use = self._of_all.cells.with_columns(nusd=pl.Series(uses.dollars) * NANO)
-        of_routes = by_use.group_by(ROUTE).agg(pl.col("nusd").sum().round().cast(pl.Int64))
+        of_routes = by_use.group_by(ROUTE).agg(pl.col("nusd").sum().clip(0, NUSD_MAX).round().cast(pl.Int64))
         counted = rows.group_by(ROUTE).agg(pl.col(_COUNTED).sum())
         told = [_told(rows, cut) for cut in (("pool",), _BUNDLE)]
         routes = of_routes.join(counted, on=ROUTE, how="inner").select(slice_text(ROUTE), "nusd", *_COUNTED)
@@ -89,7 +93,7 @@ def useless_routes(periods: CostPeriods, hours: pl.DataFrame, policy: SpendPolic
         & (pl.col("nusd") >= int(policy.usd_min * NANO))
         & (pl.col("nusd") > 0)
     )
-    found = periods.by_slice().join(throughout, on="slice", how="semi").filter(is_useless)
+    found = periods.by_slice.join(throughout, on="slice", how="semi").filter(is_useless)
     return found.sort("nusd", "slice", descending=[True, False])
 
 

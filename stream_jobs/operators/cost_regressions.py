@@ -33,12 +33,13 @@ _AS_THE_DAY_BEFORE = frozenset((1, 2, 3, 4, 6))
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A slice whose success costs more. Costs are dollars per success, rates shares of turns."""
+    """A slice whose success costs more. Costs are dollars per success, rates shares of turns; `relative` is `None`
+    where it cost nothing."""
 
     slice: str
     old: float
     new: float
-    relative: float
+    relative: float | None
     successes: int
     successes_old: int
     success_rate: float
@@ -67,18 +68,19 @@ def regressions(periods: CostPeriods, policy: SpendPolicy, regressed: Collection
     """
     enough = pl.min_horizontal("successes", "successes_old") >= policy.successes_min
     costs = pl.col("nusd") / pl.col("successes"), pl.col("nusd_old") / pl.col("successes_old")
-    dearer = periods.by_slice().filter(enough).filter(costs[0] > costs[1])
+    dearer = periods.by_slice.filter(enough).filter(costs[0] > costs[1])
     found = [_regression(row) for row in dearer.iter_rows(named=True) if _is_regressed(row, policy, regressed)]
     of_pools = {each.slice: each.relative for each in found if "," not in each.slice}
     by_itself = (each for each in found if _exceeds_pool(each, of_pools, policy))
     return sorted(by_itself, key=lambda each: (-each.added_usd, each.slice))
 
 
-def _exceeds_pool(found: Regression, of_pools: Mapping[str, float], policy: SpendPolicy) -> bool:
+def _exceeds_pool(found: Regression, of_pools: Mapping[str, float | None], policy: SpendPolicy) -> bool:
     pool = found.slice.split(",")[0]
-    if found.slice == pool or pool not in of_pools:
+    of_pool = of_pools.get(pool)
+    if found.slice == pool or of_pool is None or found.relative is None:
         return True
-    return 1 + found.relative > (1 + float(policy.tolerance)) * (1 + of_pools[pool])
+    return 1 + found.relative > (1 + float(policy.tolerance)) * (1 + of_pool)
 
 
 def _is_regressed(row: dict[str, Any], policy: SpendPolicy, regressed: Collection[str]) -> bool:
@@ -99,7 +101,7 @@ def _regression(row: dict[str, Any]) -> Regression:
         slice=row["slice"],
         old=old,
         new=new,
-        relative=new / old - 1 if old else float("inf"),
+        relative=new / old - 1 if old else None,
         successes=row["successes"],
         successes_old=row["successes_old"],
         success_rate=row["successes"] / row["turns"],

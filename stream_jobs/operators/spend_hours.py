@@ -30,6 +30,9 @@ HOURS_KEPT_MS = WEEK_MS + DAY_MS + HOUR_MS
 """A week, and the longest window before it."""
 ROUTES_KEPT_MS = 12 * WEEK_MS
 
+NUSD_MAX = 2.0**62
+"""More is no cost of an hour, but may be stated by one who is broken."""
+
 ROUTE = ("pool", "route")
 _OPEN, _HOUR, _DAY = "bucket", "hour", "day"
 _CELLS = {**dict.fromkeys(CELL, pl.String), **dict.fromkeys((*CELL_MEASURES, "version"), pl.Int64)}
@@ -45,6 +48,8 @@ class SpendHours:
         self._open: dict[int, list[pl.DataFrame]] = {}
         self._hours: dict[int, list[bytes]] = {}
         self._days: dict[int, pl.DataFrame] = {}
+        self._young: dict[int, pl.DataFrame] = {}
+        """What routes cost in open hours that did not change since it was reckoned."""
         self._folded_until_ms = 0
         self._unsaved: set[tuple[str, int]] = set()
         self._places: dict[tuple[str, int], int] = {}
@@ -56,6 +61,7 @@ class SpendHours:
             return len(cells)
         if len(cells):
             self._open.setdefault(bucket_start_ms, []).append(cells.select(*_CELLS))
+            self._young.pop(_hour(bucket_start_ms), None)
             self._unsaved.add((_OPEN, bucket_start_ms))
         return 0
 
@@ -74,8 +80,10 @@ class SpendHours:
         `told_nusd` is what rows of the route say, `nusd` with its share of what replicas were paid for (`cost_cells.py`); of
         a pool both sum to the same, but for a nano-dollar a route in rounding.
         """
-        young = (_of_routes(hour_ms, self._cells(hour_ms)) for hour_ms in self._open_hours())
-        rows = pl.concat([pl.DataFrame(schema=_ROUTES), *self._days.values(), *young])
+        for hour_ms in self._open_hours():
+            if hour_ms not in self._young:
+                self._young[hour_ms] = _of_routes(hour_ms, self._cells(hour_ms))
+        rows = pl.concat([pl.DataFrame(schema=_ROUTES), *self._days.values(), *self._young.values()])
         return rows.filter(pl.col("hour_ms") >= from_ms).sort("hour_ms", *ROUTE)
 
     def age(self, newest_ms: int) -> None:
@@ -122,6 +130,7 @@ class SpendHours:
         if kind == _OPEN:
             self._open.setdefault(start_ms, []).append(unpack_rows(packed, CELL_MEASURES).select(*_CELLS))
         elif kind == _HOUR:
+            unpack_rows(packed, CELL_MEASURES).select(*HOURS_SCHEMA)  # What cannot be read is found now.
             self._hours.setdefault(start_ms, []).append(packed)
         else:
             known = self._days.get(start_ms, pl.DataFrame(schema=_ROUTES))
@@ -141,7 +150,9 @@ class SpendHours:
         known = self._days.get(day_ms, pl.DataFrame(schema=_ROUTES))
         if is_new or hour_ms not in known["hour_ms"]:
             others = known.filter(pl.col("hour_ms") != hour_ms)
-            self._days[day_ms] = pl.concat([others, _of_routes(hour_ms, self._folded(hour_ms))])
+            routes = self._young.pop(hour_ms, None)
+            told = _of_routes(hour_ms, self._folded(hour_ms)) if routes is None else routes
+            self._days[day_ms] = pl.concat([others, told])
             self._unsaved.add((_DAY, day_ms))
 
     def _cells(self, hour_ms: int) -> pl.DataFrame:
@@ -182,7 +193,9 @@ def _of_routes(hour_ms: int, cells: pl.DataFrame) -> pl.DataFrame:
     shared = cost_cells(cells.clear(), cells)
     by_use = shared.cells.with_columns(nusd=pl.Series(shared.new.dollars) * NANO)
     told = cells.group_by(ROUTE).agg(told_nusd=pl.col("reserved_nusd").sum())
-    summed = by_use.group_by(ROUTE).agg(pl.col("nusd").sum().round().cast(pl.Int64)).join(told, on=ROUTE)
+    summed = (
+        by_use.group_by(ROUTE).agg(pl.col("nusd").sum().clip(0, NUSD_MAX).round().cast(pl.Int64)).join(told, on=ROUTE)
+    )
     return summed.select(pl.lit(hour_ms, pl.Int64).alias("hour_ms"), *ROUTE, "told_nusd", "nusd").sort(ROUTE)
 
 

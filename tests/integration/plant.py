@@ -22,7 +22,7 @@ from producers.simulation import Plan
 from producers.transport import Transport
 from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
-from schemas.topics import BURNS, FINDINGS, GROWTHS, ROLLUPS, SILENCES, aggregates, partials
+from schemas.topics import BURNS, FINDINGS, GROWTHS, ROLLUPS, SILENCES, SPEND, aggregates, partials
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import start_clickhouse
 from stack.local import LocalStack
@@ -39,6 +39,7 @@ POLL_S = 0.1
 FLOW = (
     (WORKER_GROUP, [aggregates(name) for name in FAMILIES]),
     (WORKER_GROUP, [partials(name) for name in FAMILIES]),
+    (WORKER_GROUP, [SPEND]),
     (WORKER_GROUP, [BURNS, SILENCES, GROWTHS, FINDINGS]),
     (SINK_GROUP, [ROLLUPS]),
 )

@@ -20,7 +20,18 @@ from schemas.burns import AlertState
 from schemas.families import FAMILIES
 from schemas.frames import checksum
 from schemas.kafka import KafkaAddress
-from schemas.topics import ALERTS, BURNS, DEAD_LETTERS, FINDINGS, GROWTHS, ROLLUPS, SILENCES, aggregates, partials
+from schemas.topics import (
+    ALERTS,
+    BURNS,
+    DEAD_LETTERS,
+    FINDINGS,
+    GROWTHS,
+    ROLLUPS,
+    SILENCES,
+    SPEND,
+    aggregates,
+    partials,
+)
 from stream_jobs.agents.application import GROUP as WORKER_GROUP
 from stream_jobs.sinks.rollups import GROUP as SINK_GROUP
 
@@ -34,6 +45,7 @@ FLOW = (
     (WORKER_GROUP, (BURNS,)),
     (WORKER_GROUP, (SILENCES,)),
     (WORKER_GROUP, (GROWTHS,)),
+    (WORKER_GROUP, (SPEND,)),
     (WORKER_GROUP, (FINDINGS,)),
     (SINK_GROUP, (ROLLUPS,)),
 )

@@ -21,12 +21,14 @@ from alerts.findings import step as step_findings
 from alerts.grown_stages import GrownStages
 from alerts.incident_scope import OpenIncidents
 from alerts.pages import Pages, step
-from schemas import burns, findings, growths, partials, rollups
+from schemas import burns, findings, growths, partials, rollups, spend
 from schemas.failures import Foreseen
 from schemas.families import FAMILIES, TURNS, Family
+from schemas.spend_policies import STANDARD
 from schemas.tables import TABLES, Table
 from stream_jobs.operators.blocks import applied_offset, body, pack_json, pack_rows, stamped, unpack_json, unpack_rows
 from stream_jobs.operators.ledger import Ledger
+from stream_jobs.operators.spending import Spending
 from stream_jobs.sinks.batches import Message, batch_of
 from turnwatch.bench.fuzz.mutations import BYTE_MUTATIONS
 from turnwatch.bench.fuzz.specimens import WINDOW_START_MS
@@ -55,6 +57,7 @@ def records() -> tuple[Record, ...]:
         Record("burns", {}, burns.encode(_decision()), _read_decision),
         Record("growths", {}, _growths().model_dump_json().encode(), _read_growths),
         Record("findings", {}, _findings().model_dump_json().encode(), _read_findings),
+        _spend(),
         Record("alerts", {}, _alert(), _read_alert),
         Record("state rows", {}, stamped(7, pack_rows(_rows_of_state())), _read_rows),
         Record("state JSON", {}, stamped(7, pack_json({"operational": [[1, 2], ["a"]]})), _read_json),
@@ -184,6 +187,23 @@ def _findings() -> findings.Findings:
 def _read_findings(headers: Mapping[str, bytes], payload: bytes) -> bool:
     said = findings.decode(payload)
     step_findings(Found(), said, Paging(), OpenIncidents(), WINDOW_START_MS)
+    return True
+
+
+def _spend() -> Record:
+    columns: dict[str, Any] = {name: [f"{name}-{row}" for row in range(ROWS)] for name in spend.CELL}
+    columns |= {name: range(ROWS) for name in (*spend.CELL_MEASURES, "version")}
+    about: dict[str, Any] = {"version": 7, "completeness": 1.0, "decidable_until_ms": WINDOW_START_MS}
+    start_ms = WINDOW_START_MS // spend.BUCKET_MS * spend.BUCKET_MS - spend.BUCKET_MS
+    told = spend.Spend(0, start_ms, cells=pa.table(columns, schema=spend.spend_schema()), **about)
+    headers, payload = next(spend.encode(told))
+    return Record("spend", dict(headers), payload, _read_spend)
+
+
+def _read_spend(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    spending = Spending(1, STANDARD)
+    spending.hear(spend.decode(headers, payload))
+    list(spending.findings())
     return True
 
 
