@@ -5,6 +5,9 @@ for a change: capacity that stays through the night makes a success dearer every
 compared with the same hours of the day before, where both days are of one kind: Tuesday to Friday, and Sunday. A slice that
 was not there then is not judged by itself, but within its pool.
 
+Where fewer turns came than then, a success is dearer because the same capacity serves fewer. That alone is no regression: it
+has to be dearer with as many turns as then, too (`docs/decisions/0018-cost-against-the-week-before.md`).
+
 `turnwatch cost --old --new` applies the same rule (`unit_cost.py`) to figures from files.
 """
 
@@ -85,14 +88,17 @@ def _exceeds_pool(found: Regression, of_pools: Mapping[str, float | None], polic
 
 def _is_regressed(row: dict[str, Any], policy: SpendPolicy, regressed: Collection[str]) -> bool:
     tolerance = policy.tolerance * RELEASES_AT if row["slice"] in regressed else policy.tolerance
-    change = compare(_period(row, "_old"), _period(row, ""), tolerance)
+    before = _period(row["nusd_old"], row["successes_old"])
+    turns, turns_old = row["turns"], row["turns_old"]
+    # Both multiplied by the turns of the new period: what its successes would cost with as many turns as before, at least.
+    as_many = _period(row["nusd"] * turns, row["successes"] * max(turns, turns_old))
     gain = Decimal(row["successes"]) / row["turns"] - Decimal(row["successes_old"]) / row["turns_old"]
-    return change.is_regressed and gain <= policy.success_gain
+    return compare(before, as_many, tolerance).is_regressed and gain <= policy.success_gain
 
 
-def _period(row: dict[str, Any], which: str) -> Period:
+def _period(nusd: int, successes: int) -> Period:
     nothing = Decimal(0)
-    return Period(Decimal(row[f"nusd{which}"]) / NANO, row[f"successes{which}"], nothing, nothing, nothing)
+    return Period(Decimal(nusd) / NANO, successes, nothing, nothing, nothing)
 
 
 def _regression(row: dict[str, Any]) -> Regression:

@@ -5,8 +5,8 @@ cell, the newest version of a cell counts. Then their hour is *folded*: its cell
 long as a window a week ago needs it. What every route cost in an hour, `route_hours`, is kept for twelve weeks: months
 and forecasts are made of it.
 
-Memory: open buckets have 200 bytes a cell, 54 of them; hours 25 to 80 bytes a cell once packed, 201 of them; routes 40
-bytes an hour, 2,016 of them. 1,000 cells of 20 routes are 28 MB.
+Memory: open buckets have 230 bytes a cell, 54 of them; hours 80 bytes a cell once packed, 201 of them; routes 40 bytes an
+hour, 2,016 of them. 1,000 cells of 20 routes are 30 MB.
 """
 
 from __future__ import annotations

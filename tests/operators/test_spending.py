@@ -121,6 +121,19 @@ def test_more_success_for_more_money_is_no_regression_and_less_success_is_one(qu
     assert "while the success rate fell (93.0% to 70.0%)" in found.summary
 
 
+def fewer(row: Row) -> Row:
+    """Half of the turns, with all that they use."""
+    told = {name: row[name] // 2 for name in ("turns", "successes", "attempts", "gpu_used_ms", "used_nusd")}
+    return row | told
+
+
+def test_half_of_the_turns_on_the_same_replicas_are_no_regression_and_on_more_they_are(quiet: Ledger) -> None:
+    """A success costs twice as much in both, and in one of them because of the replicas."""
+    assert after(quiet, fewer) == {}
+    more = scaled("shared", gpu_reserved_ms=1.2)
+    assert after(quiet, lambda row: more(fewer(row)))[POOL].facts["relative_change"] == pytest.approx(1.4, rel=1e-3)
+
+
 def test_what_regressed_yesterday_is_no_reference_for_today(quiet: Ledger) -> None:
     """As long as it is dearer than a week before it holds, the day after included, and since when stays."""
     line = quiet.restarted()
