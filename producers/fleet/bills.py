@@ -51,7 +51,7 @@ _COUNTS = tuple(name for name, dtype in COST_COLUMNS.items() if dtype == pl.Int6
 
 
 def _llm_counts(fleet: Fleet, ended: Table) -> dict[str, NDArray[np.int64]]:
-    """Turns, attempts and tokens: told with the language model, once."""
+    """Turns, attempts and tokens: told with the language model, once. Each attempt has the tokens of the turn again."""
     values = {name: np.asarray(column) for name, column in ended.values.items()}
     success = values["is_success"].astype(np.int64)
     retried, fallback, shadow = (values[name].astype(np.int64) for name in ("retries", "fallbacks", "shadows"))
@@ -61,20 +61,21 @@ def _llm_counts(fleet: Fleet, ended: Table) -> dict[str, NDArray[np.int64]]:
     looks_up = ~np.isnan(values["retrieval_ms"])
     rest = usual - prompt - carried
     retrieved = np.where(looks_up, rest, 0)
+    attempts = 1 + retried + fallback + shadow
     counts = {
         "turns": np.ones(len(success)),
         "successes": success,
         "success_audio_ms": success * (values["audio_in_ms"] + values["audio_out_ms"]),
-        "attempts": 1 + retried + fallback + shadow,
+        "attempts": attempts,
         "attempts_retried": retried,
         "attempts_fallback": fallback,
         "attempts_shadow": shadow,
-        "tokens_prompt": prompt + rest - retrieved,
-        "tokens_carried": carried + values["carried_extra"],
-        "tokens_retrieved": retrieved,
-        "tokens_cached": values["tokens_cached"],
-        "tokens_out": values["tokens_out"],
-        "tokens_audio": values["tokens_audio"],
+        "tokens_prompt": attempts * (prompt + rest - retrieved),
+        "tokens_carried": attempts * (carried + values["carried_extra"]),
+        "tokens_retrieved": attempts * retrieved,
+        "tokens_cached": attempts * values["tokens_cached"],
+        "tokens_out": attempts * values["tokens_out"],
+        "tokens_audio": attempts * values["tokens_audio"],
         "chunks_retrieved": np.ceil(retrieved / 256),
     }
     return {name: np.asarray(column).astype(np.int64) for name, column in counts.items()}

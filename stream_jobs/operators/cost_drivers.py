@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_jobs.operators.decomposition import FACTORS, MICRO, PARTS, Decomposition, Floats
+from stream_jobs.operators.decomposition import FACTORS, MICRO, PARTS, Decomposition, Floats, Uses, rounded
 
 MEANINGS = {
     "success_rate": "turns for each success",
@@ -29,6 +29,9 @@ MEANINGS = {
     "idle": "GPU time that served nothing",
 }
 """Driver → what it is, in a sentence. All that a change is shared out to: they add up to it."""
+VOLUME = "volume"
+"""What more successes add to a bill, and not to the cost of one."""
+CENTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,18 @@ def main_drivers(decomposition: Decomposition, most: int = 3, share_min: float =
     least = max(share_min * abs(change), 0.5 / MICRO)
     direction = 1 if change >= 0 else -1
     return [driver for driver in drivers(decomposition) if direction * driver.dollars >= least][:most]
+
+
+def bill_cents(told: list[Driver], old: Uses, new: Uses) -> dict[str, int]:
+    """What each of all `drivers`, and `VOLUME`, added to the bill: cents that sum to the change of the bill in cents.
+
+    bill1 - bill0 = (cost1 - cost0) × successes1 + cost0 × (successes1 - successes0)
+    """
+    volume = old.cost_per_success * (new.successes - old.successes)
+    parts = np.array([volume, *(driver.dollars * new.successes for driver in told)])
+    whole = round(float(new.dollars.sum()) * CENTS) - round(float(old.dollars.sum()) * CENTS)
+    names = [VOLUME, *(driver.name for driver in told)]
+    return dict(zip(names, rounded(parts, whole, CENTS), strict=True))
 
 
 def _of(decomposition: Decomposition, factor: str) -> list[Driver]:

@@ -115,16 +115,16 @@ def decompose(old: Uses, new: Uses) -> Decomposition:
     )
 
 
-def rounded(parts: Floats, whole: int) -> list[int]:
-    """Dollars as micro-dollars that sum to `whole`; the largest takes the remainder, of equal ones the first.
+def rounded(parts: Floats, whole: int, per_dollar: int = MICRO) -> list[int]:
+    """Dollars as micro-dollars (or cents) that sum to `whole`; the largest takes the remainder, of equal ones the first.
 
     >>> rounded(np.array([0.000_000_4, 0.000_002_4]), 3)
     [0, 3]
     """
-    micro = [round(part * MICRO) for part in parts.tolist()]
+    units = [round(part * per_dollar) for part in parts.tolist()]
     largest = int(np.argmax(np.abs(parts)))
-    micro[largest] += whole - sum(micro)
-    return micro
+    units[largest] += whole - sum(units)
+    return units
 
 
 def _factors(uses: Uses) -> Floats:

@@ -36,6 +36,7 @@ COMMANDS = (
     "peak",
     "saturation",
     "cost",
+    "cost why",
     "capacity",
     "gate",
     "rollback",

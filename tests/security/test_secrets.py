@@ -48,6 +48,7 @@ RUN: dict[str, list[str]] = {
     "redrive": ["--dry-run"],
     "backtest": ["--slo", "turn-4000ms-realtime", "--data", "1d"],
     "backfill": ["--cut", "region,bundle", "--data", "1d"],
+    "cost why": ["--old", "7d", "--new", "1d"],
     "exclude add": [
         *("--slo", "all", "--from", f"{TODAY}T00:00Z", "--to", f"{TODAY}T01:00Z", "--who", "ana", "--why", "drill"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,3 +48,35 @@ def cost(
     if old and new and not routes:
         raise typer.Exit(run_cost_change(old, new, tolerance, output))
     raise typer.BadParameter("Give --old and --new, or --routes alone.")
+
+
+Where = Annotated[list[str] | None, typer.Option(help="Only this slice, of both sides, such as pool=realtime.")]
+
+
+@cost_app.command(
+    "why",
+    epilog="Example: turnwatch cost why --old 2026-10-01..2026-10-07 --new 2026-10-08..2026-10-14 --where pool=realtime",
+)
+def why(
+    old: Annotated[str, typer.Option(help="A day, 7d or FROM..TO (ClickHouse, in UTC), or a .csv of rows of costs.")],
+    new: Annotated[str, typer.Option(help="What is compared with it, alike.")],
+    where: Where = None,
+    old_where: Annotated[list[str] | None, typer.Option(help="Only this slice of --old, such as bundle=v1.")] = None,
+    new_where: Annotated[list[str] | None, typer.Option(help="Only this slice of --new, such as bundle=v2.")] = None,
+    basis: Annotated[
+        Literal["reserved", "used"], typer.Option("--cost", help="Of all that was paid for, or of what turns used.")
+    ] = "reserved",
+    models: Annotated[
+        Literal["apart", "together"],
+        typer.Option(help="Together: models on one kind of GPU count as one, to compare bundles that have others."),
+    ] = "apart",
+    prices: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A price list; that of the settings unless given.")
+    ] = None,
+    output: Answered = "table",
+) -> None:
+    """Say what moved the cost of a success from one period, day or bundle to another; the parts sum to the change."""
+    from turnwatch.answers.cost_why import Asked, run_cost_why
+
+    both, of_old, of_new = (tuple(each or ()) for each in (where, old_where, new_where))
+    raise typer.Exit(run_cost_why(Asked(old, new, both, of_old, of_new, basis, models), prices, output))

@@ -1,0 +1,155 @@
+"""`turnwatch cost why`: parts sum to the change, the picture shows them, and what cannot be compared is a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from schemas.failures import BadInput
+from schemas.families import COSTS
+from tests.cli.test_cost_rows import ROW
+from turnwatch.answers.waterfall import FULL, waterfall
+from turnwatch.cli import app
+from turnwatch.sentences import exit_code_for
+
+NOTHING = dict.fromkeys(COSTS.measure_names, 0)
+
+
+def fleet(path: Path, turns: int = 1_000, shadows: int = 10, bundle: str = "v1", model: str = "talk-1") -> Path:
+    """Ten minutes of one route, with recognition beside the model, and the replicas of both."""
+    attempts = turns + shadows
+    used_ms = 800 * attempts
+    answered = {
+        **ROW, **NOTHING, "bundle": bundle, "model_version": model, "turns": turns, "successes": turns * 9 // 10,
+        "attempts": attempts, "attempts_shadow": shadows, "tokens_prompt": 600 * attempts, "gpu_used_ms": used_ms,
+        "tokens_carried": 200 * attempts, "tokens_out": 80 * attempts,
+    }  # fmt: skip
+    heard = {"model_version": "listen-1", "gpu_type": "l4", "purchase": "on_demand"}
+    shared = {**answered, **NOTHING, "route": "shared"}
+    rows = [
+        answered,
+        {**answered, **NOTHING, **heard, "gpu_used_ms": 30 * turns},
+        {**shared, "gpu_reserved_ms": used_ms * 3 // 2},
+        {**shared, **heard, "gpu_reserved_ms": 60 * turns},
+    ]
+    pl.DataFrame(rows).write_csv(path)
+    return path
+
+
+def ended(*words: object) -> Any:
+    return CliRunner().invoke(app, ["cost", "why", *map(str, words)])
+
+
+def answer(*words: object) -> dict[str, Any]:
+    found = ended(*words, "--format", "json")
+    assert found.exit_code == 0, found.output
+    said: dict[str, Any] = json.loads(found.stdout)
+    return said
+
+
+def refused(*words: object) -> str:
+    found = ended(*words)
+    assert isinstance(found.exception, BadInput), found.output
+    assert exit_code_for(found.exception) == 2
+    return str(found.exception)
+
+
+@pytest.mark.parametrize("basis", ["reserved", "used"])
+def test_parts_sum_to_the_change_of_the_cost_and_to_the_cent_to_that_of_the_bill(tmp_path: Path, basis: str) -> None:
+    old, new = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", turns=1_080, shadows=673)
+    said = answer("--old", old, "--new", new, "--cost", basis)
+    added = [each["micro_dollars"] for each in said["drivers"]]
+    costs = [said[side]["micro_dollars_per_success"] for side in ("old", "new")]
+    assert sum(added) == said["change_micro_dollars"] == costs[1] - costs[0]
+    bills = [said[side]["bill_cents"] for side in ("old", "new")]
+    cents = [each["bill_cents"] for each in said["drivers"]]
+    assert sum(cents) + said["volume_cents"] == said["bill_change_cents"] == bills[1] - bills[0]
+    assert said["drivers"][0]["driver"] == "attempts_shadow"
+    assert said["drivers"][0]["mostly_in"]["route"] == "agent"
+
+
+def test_what_was_paid_for_is_the_bill_by_the_prices_given(tmp_path: Path) -> None:
+    file = fleet(tmp_path / "a.csv", turns=900_000, shadows=0)
+    side = answer("--old", file, "--new", file)["old"]
+    dollars = 900_000 * 1.2 / 3_600 * 2.6 + 900_000 * 0.06 / 3_600 * 0.8
+    assert side["bill_cents"] == round(dollars * 100)
+    assert side["micro_dollars_per_success"] == round(dollars / 810_000 * 1_000_000)
+    (tmp_path / "prices.yaml").write_text(
+        "apiVersion: turnwatch/v1\nkind: PriceList\nmetadata:\n  name: ours\nspec:\n  currency: USD\n  prices:\n"
+        '    - { resource: gpu_hour, gpuType: l4, purchase: on_demand, usd: 10, from: "2025-01-01" }\n'
+    )
+    dear = answer("--old", file, "--new", file, "--prices", tmp_path / "prices.yaml")["old"]
+    assert dear["bill_cents"] == 900_000 * 6 // 360
+    assert dear["uncosted_gpu_hours"] == pytest.approx(300.0)
+
+
+def test_bundles_are_compared_in_one_file_and_their_models_count_as_one_if_asked(tmp_path: Path) -> None:
+    one, other = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", shadows=500, bundle="v2", model="talk-2")
+    pl.concat([pl.read_csv(one), pl.read_csv(other)]).write_csv(tmp_path / "both.csv")
+    both = tmp_path / "both.csv"
+    words = ("--old", both, "--new", both, "--old-where", "bundle=v1", "--new-where", "bundle=v2")
+    assert answer(*words)["drivers"][0]["driver"] == "mix"
+    together = answer(*words, "--models", "together", "--where", "pool=realtime")
+    assert together["drivers"][0]["driver"] == "attempts_shadow"
+    assert together["new"]["name"].endswith("both.csv pool=realtime bundle=v2")
+
+
+def test_the_table_has_every_driver_and_a_bar_for_each_level(tmp_path: Path) -> None:
+    old, new = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", turns=1_080, shadows=673)
+    lines = ended("--old", old, "--new", new).stdout.splitlines()
+    assert lines[0].startswith("a success cost $0.000")
+    assert "turns 1,000 → 1,080, successes 900 → 972" in lines[1]
+    drawn = {line.split("  ")[0]: line.count(FULL) for line in lines if FULL in line}
+    assert set(drawn) >= {"before", "shadow traffic", "after"}
+    assert drawn["before"] < drawn["after"]
+    assert lines[-1].startswith("shadow traffic: mostly pool=realtime route=agent")
+
+
+def test_what_cannot_be_compared_is_a_sentence(tmp_path: Path) -> None:
+    some, failed = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", turns=1)
+    assert "b.csv: of 1 turns none succeeded" in refused("--old", some, "--new", failed)
+    assert "did you mean pool?" in refused("--old", some, "--new", some, "--where", "pol=realtime")
+    assert "costs have no tenant" in refused("--old", some, "--new", some, "--where", "tenant=t1")
+    assert "names no slice: write NAME=VALUE" in refused("--old", some, "--new", some, "--where", "realtime")
+    assert "no rows of costs are of pool=batch" in refused("--old", some, "--new", some, "--where", "pool=batch")
+    assert "there is no such file" in refused("--old", some, "--new", tmp_path / "c.csv")
+    assert "There is no file 'soon'" in refused("--old", some, "--new", "soon")
+    pl.read_csv(some).with_columns(gpu_reserved_ms=0).write_csv(tmp_path / "unpaid.csv")
+    assert "try --cost used" in refused("--old", some, "--new", tmp_path / "unpaid.csv")
+    pl.read_csv(some).with_columns(gpu_type=pl.lit("h900")).write_csv(tmp_path / "unknown.csv")
+    assert "has no price: add it to the price list" in refused("--old", some, "--new", tmp_path / "unknown.csv")
+
+
+def test_options_of_why_are_not_those_of_cost(tmp_path: Path) -> None:
+    some = tmp_path / "a.json"
+    some.write_text("{}")
+    found = CliRunner().invoke(app, ["cost", "--old", str(some), "why", "--old", "7d", "--new", "7d"])
+    assert found.exit_code == 2
+
+
+@given(
+    first=st.floats(0, 1_000),
+    steps=st.lists(st.floats(-1_000, 1_000), max_size=12),
+    width=st.integers(5, 60),
+)
+def test_bars_are_as_wide_as_the_picture_and_begin_where_the_one_before_ended(
+    first: float, steps: list[float], width: int
+) -> None:
+    level, kept = first, []
+    for step in steps:
+        kept.append(max(step, -level))
+        level += kept[-1]
+    bars = waterfall(first, kept, width)
+    assert len(bars.lines) == len(kept) + 2
+    assert {len(line) for line in bars.lines} == {width}
+    top = max([first, *(first + sum(kept[: place + 1]) for place in range(len(kept)))])
+    for step, line in zip(kept, bars.lines[1:-1], strict=True):
+        share = abs(step) / ((top - bars.begins_at) or 1.0)
+        assert abs(line.count(FULL) - share * width) <= 1.01

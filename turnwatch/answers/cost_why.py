@@ -1,0 +1,131 @@
+"""`turnwatch cost why`: the change of what a success costs, from one period to another, shared out to what drove it.
+
+Money is told in whole micro-dollars for each success and in whole cents of the bill: drivers sum to the change exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from alerts.price_document import SHIPPED_PRICES, load_prices
+from schemas.failures import BadInput
+from stream_jobs.operators.cost_cells import Basis, CostCells, cost_cells
+from stream_jobs.operators.cost_drivers import VOLUME, Driver, bill_cents, drivers
+from stream_jobs.operators.decomposition import MICRO, Decomposition, Uses, decompose
+from stream_jobs.operators.pricing import HOUR_MS, Pricing
+from turnwatch.answers.cost_periods import CostPeriod, read_period
+from turnwatch.answers.cost_picture import print_why
+from turnwatch.answers.printing import Format, print_answer
+
+Models = Literal["apart", "together"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is compared with what, and how."""
+
+    old: str
+    new: str
+    where: tuple[str, ...] = ()
+    old_where: tuple[str, ...] = ()
+    new_where: tuple[str, ...] = ()
+    basis: Basis = "reserved"
+    models: Models = "apart"
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """A comparison that was made: both periods, the cells that they have, and the drivers of the change."""
+
+    old: CostPeriod
+    new: CostPeriod
+    basis: Basis
+    found: CostCells
+    change: Decomposition
+    drivers: tuple[Driver, ...]
+    cents: dict[str, int]
+    """Driver, or `VOLUME`, → what it added to the bill."""
+
+
+def run_cost_why(asked: Asked, prices: Path | None, output: Format) -> int:
+    """Prints what moved the cost of a success; as a table with a waterfall, or as one JSON document."""
+    why = explain(asked, Pricing(load_prices(prices or SHIPPED_PRICES)))
+    if output == "json":
+        print_answer(told(why), (), output)
+    else:
+        print_why(told(why))
+    return 0
+
+
+def explain(asked: Asked, pricing: Pricing) -> Why:
+    """Reads both sides and decomposes the change; raises `BadInput` where a side has nothing to be compared."""
+    old = read_period(asked.old, (*asked.where, *asked.old_where), pricing)
+    new = read_period(asked.new, (*asked.where, *asked.new_where), pricing)
+    for side in (old, new):
+        _refuse_incomparable(side, asked.basis)
+    found = cost_cells(_of_models(old.rows, asked.models), _of_models(new.rows, asked.models), asked.basis)
+    change = decompose(found.old, found.new)
+    ordered = drivers(change)
+    return Why(old, new, asked.basis, found, change, tuple(ordered), bill_cents(ordered, found.old, found.new))
+
+
+def told(why: Why) -> dict[str, Any]:
+    """The answer as one JSON document; drivers that added nothing are left out."""
+    change = why.change
+    before, after = round(change.old * MICRO), round(change.new * MICRO)
+    return {
+        "old": _side(why.old, why.found.old, why.basis),
+        "new": _side(why.new, why.found.new, why.basis),
+        "change_micro_dollars": after - before,
+        "relative_change": change.new / change.old - 1,
+        "bill_change_cents": sum(why.cents.values()),
+        "volume_cents": why.cents[VOLUME],
+        "drivers": [_driver(each, why) for each in why.drivers if each.micro_dollars or why.cents[each.name]],
+    }
+
+
+def _side(period: CostPeriod, uses: Uses, basis: Basis) -> dict[str, Any]:
+    without = period.rows.filter(pl.col("uncosted_gpu_ms") > 0)
+    return {
+        "name": period.name,
+        "turns": period.total("turns"),
+        "successes": period.total("successes"),
+        "micro_dollars_per_success": round(uses.cost_per_success * MICRO),
+        "bill_cents": round(float(uses.dollars.sum()) * 100),
+        "uncosted_gpu_hours": int(without[f"gpu_{basis}_ms"].sum()) / HOUR_MS,
+        "uncosted_tokens": period.total("uncosted_tokens"),
+    }
+
+
+def _driver(driver: Driver, why: Why) -> dict[str, Any]:
+    change = why.change.new - why.change.old
+    return {
+        "driver": driver.name,
+        "meaning": driver.meaning,
+        "micro_dollars": driver.micro_dollars,
+        "bill_cents": why.cents[driver.name],
+        "of_change": driver.dollars / change if change else None,
+        "mostly_in": {name: value for name, value in why.found.cells.row(driver.cell, named=True).items() if value},
+        "mostly_in_micro_dollars": round(driver.of_cell * MICRO),
+    }
+
+
+def _of_models(rows: pl.DataFrame, models: Models) -> pl.DataFrame:
+    """Together: models on one kind of GPU are as one, so that bundles with other models can be compared."""
+    return rows if models == "apart" else rows.with_columns(model_version=pl.lit(""))
+
+
+def _refuse_incomparable(side: CostPeriod, basis: Basis) -> None:
+    if not side.total("successes"):
+        raise BadInput(
+            f"{side.name}: of {side.total('turns')} turns none succeeded: its cost has nothing to be divided by."
+        )
+    if not side.total(f"{basis}_nusd"):
+        other = "used" if basis == "reserved" else "reserved"
+        uncosted = side.total("uncosted_gpu_ms") or side.total("uncosted_tokens")
+        what = "what was used has no price: add it to the price list" if uncosted else f"try --cost {other}"
+        raise BadInput(f"{side.name}: nothing was told that costs ({basis}): {what}.")
