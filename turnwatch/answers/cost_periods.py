@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,20 +12,23 @@ from pathlib import Path
 import polars as pl
 
 from schemas.failures import BadInput
-from stream_jobs.operators.pricing import Pricing
+from stream_jobs.operators.pricing import BUCKET, Pricing
 from turnwatch.answers.cost_rows import FINEST, read_cost_files
 from turnwatch.answers.cost_warehouse import read_cost_warehouse
 from turnwatch.backtest.sources import written_range
 from turnwatch.places import clickhouse
 from turnwatch.settings import load
 
-TEN_MINUTES_MS = 600_000
+DAY_MS = 86_400_000
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class CostPeriod:
-    """One side of a comparison: how the user named it, and its priced rows of the finest operational cut."""
+    """One side of a comparison: how the user named it, and what each finest operational slice used and cost in all of it.
+
+    Columns: its dimensions, the measures of family `costs`, what `Pricing.priced` adds, and `_UNCOSTED`.
+    """
 
     name: str
     rows: pl.DataFrame
@@ -39,26 +42,44 @@ def read_period(text: str, where: Sequence[str], pricing: Pricing) -> CostPeriod
 
     Raises `BadInput` where nothing is left to be compared.
     """
-    rows = _rows(text)
-    name = " ".join([text, *where])
-    if rows.is_empty():
+    narrowed = _narrowed(where)
+    is_meant = [pl.col(dimension).is_in(values) for dimension, values in narrowed.items()]
+    read, folded = 0, []
+    for rows in _stretches(text):
+        read += len(rows)
+        folded.append(_folded(rows.filter(is_meant) if is_meant else rows, pricing))
+    if not read:
         raise BadInput(f"{text}: there are no rows of costs: name a period in which turns were told of.")
-    for dimension, values in _narrowed(where).items():
-        rows = rows.filter(pl.col(dimension).is_in(values))
-    if rows.is_empty():
+    summed = pl.concat(folded).group_by(FINEST.dimensions).sum()
+    if summed.is_empty():
         raise BadInput(f"{text}: no rows of costs are of {' '.join(where)}.")
-    return CostPeriod(name, pricing.priced(rows))
+    return CostPeriod(" ".join([text, *where]), summed)
 
 
-def _rows(text: str) -> pl.DataFrame:
+_UNCOSTED = {f"uncosted_gpu_{basis}_ms": f"gpu_{basis}_ms" for basis in ("reserved", "used")}
+"""GPU time without a price, paid for and used apart: rows of turns and of replicas tell of the same GPUs."""
+
+
+def _folded(rows: pl.DataFrame, pricing: Pricing) -> pl.DataFrame:
+    """A stretch at the prices of its time, slice by slice."""
+    uncosted = pl.col("uncosted_gpu_ms") > 0
+    without = {name: pl.when(uncosted).then(told).otherwise(0) for name, told in _UNCOSTED.items()}
+    priced = pricing.priced(rows).with_columns(**without)
+    return priced.drop(BUCKET).group_by(FINEST.dimensions).sum()
+
+
+def _stretches(text: str) -> Iterator[pl.DataFrame]:
+    """Rows of a file as a whole, of ClickHouse day by day: a month of a large fleet would not fit into memory."""
     path = Path(text)
     if path.suffix == ".csv" or path.exists():
         if not path.is_file():
             raise BadInput(f"{text}: there is no such file.")
-        return read_cost_files([path])
+        yield read_cost_files([path])
+        return
     from_ms, to_ms = written_range(f"{text}..{text}" if _DAY.fullmatch(text) else text, int(time.time() * 1_000))
-    whole_ms = (from_ms + TEN_MINUTES_MS - 1) // TEN_MINUTES_MS * TEN_MINUTES_MS
-    return read_cost_warehouse(clickhouse(load()), whole_ms, to_ms)
+    address = clickhouse(load())
+    for first_ms in range(from_ms, to_ms, DAY_MS):
+        yield read_cost_warehouse(address, first_ms, min(first_ms + DAY_MS, to_ms))
 
 
 def _narrowed(where: Sequence[str]) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from stream_jobs.operators.pricing import HOUR_MS, Pricing
 from turnwatch.answers.cost_periods import CostPeriod, read_period
 from turnwatch.answers.cost_picture import print_why
 from turnwatch.answers.printing import Format, print_answer
+from turnwatch.settings import load
 
 Models = Literal["apart", "together"]
 
@@ -53,7 +54,7 @@ class Why:
 
 def run_cost_why(asked: Asked, prices: Path | None, output: Format) -> int:
     """Prints what moved the cost of a success; as a table with a waterfall, or as one JSON document."""
-    why = explain(asked, Pricing(load_prices(prices or SHIPPED_PRICES)))
+    why = explain(asked, Pricing(load_prices(prices or load().prices or SHIPPED_PRICES)))
     if output == "json":
         print_answer(told(why), (), output)
     else:
@@ -89,14 +90,13 @@ def told(why: Why) -> dict[str, Any]:
 
 
 def _side(period: CostPeriod, uses: Uses, basis: Basis) -> dict[str, Any]:
-    without = period.rows.filter(pl.col("uncosted_gpu_ms") > 0)
     return {
         "name": period.name,
         "turns": period.total("turns"),
         "successes": period.total("successes"),
         "micro_dollars_per_success": round(uses.cost_per_success * MICRO),
         "bill_cents": round(float(uses.dollars.sum()) * 100),
-        "uncosted_gpu_hours": int(without[f"gpu_{basis}_ms"].sum()) / HOUR_MS,
+        "uncosted_gpu_hours": period.total(f"uncosted_gpu_{basis}_ms") / HOUR_MS,
         "uncosted_tokens": period.total("uncosted_tokens"),
     }
 
