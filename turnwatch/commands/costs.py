@@ -80,3 +80,27 @@ def why(
 
     both, of_old, of_new = (tuple(each or ()) for each in (where, old_where, new_where))
     raise typer.Exit(run_cost_why(Asked(old, new, both, of_old, of_new, basis, models), prices, output))
+
+
+Data = Annotated[
+    list[str],
+    typer.Option(help="30d or FROM..TO (ClickHouse), or .csv or .parquet files of the view costs (give it once for each)."),
+]
+Prices = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="A price list; the shipped example unless given.")
+]
+
+
+@cost_app.command("bill", epilog="Example: turnwatch cost bill --data 2026-10-01..2026-10-31 --by tenant --format csv")
+def cost_bill(
+    data: Data,
+    by: Annotated[
+        Literal["tenant", "route", "pool", "bundle", "region"], typer.Option(help="Whose cost each row is.")
+    ] = "tenant",
+    prices: Prices = None,
+    output: Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print it.")] = "table",
+) -> None:
+    """Say what was used and paid for, and whose it is: rows that sum to the bill, with what nobody can be billed for."""
+    from turnwatch.costs.bill import run_bill
+
+    raise typer.Exit(run_bill(data, by, prices, output))
