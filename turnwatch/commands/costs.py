@@ -84,7 +84,7 @@ def why(
 
 Data = Annotated[
     list[str],
-    typer.Option(help="30d or FROM..TO (ClickHouse), or .csv or .parquet files of the view costs (give it once for each)."),
+    typer.Option(help="30d or FROM..TO (ClickHouse), or CSV files of the view costs (give it once for each)."),
 ]
 Prices = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="A price list; the shipped example unless given.")

@@ -55,7 +55,7 @@ class Bill:
 def run_bill(data: Sequence[str], by: By, prices: Path | None, output: Format) -> int:
     """Prints the bill, and on standard error what it does not have; returns the exit code."""
     price_list = prices_of(prices)
-    bill = billed(read_costs(data, warehouse), by, Pricing(price_list))
+    bill = billed(read_costs(data, warehouse, by == TENANT), by, Pricing(price_list))
     notes = _notes(bill)
     if output == "json":
         print(json.dumps(_document(bill, price_list, notes), ensure_ascii=False))
