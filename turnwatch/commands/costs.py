@@ -104,3 +104,19 @@ def cost_bill(
     from turnwatch.costs.bill import run_bill
 
     raise typer.Exit(run_bill(data, by, prices, output))
+
+
+@cost_app.command("export", epilog="Example: turnwatch cost export --data 2026-10-01..2026-10-31 --out october.csv")
+def cost_export(
+    data: Data,
+    prices: Prices = None,
+    provider: Annotated[
+        str | None, typer.Option(help="ProviderName; the price list's name unless given.")
+    ] = None,
+    account: Annotated[str, typer.Option(help="BillingAccountId.")] = "turnwatch",
+    out: Annotated[Path | None, typer.Option(help="Write it there instead of to standard output.")] = None,
+) -> None:
+    """Write the bill as CSV in the columns of FOCUS 1.2: a line per day, capacity and meter."""
+    from turnwatch.costs.export import run_export
+
+    raise typer.Exit(run_export(data, prices, provider, account, out))

@@ -42,7 +42,8 @@ class Costs:
 def read_costs(data: Sequence[str], address: Callable[[], ClickHouseAddress], with_tenants: bool = False) -> Costs:
     """Reads files, or the range of ClickHouse that `data` names; `address` is asked only where it is needed."""
     if len(data) == 1 and not Path(data[0]).exists() and Path(data[0]).suffix != ".csv":
-        return stored(address(), *written_range(data[0], int(time.time() * 1_000)), with_tenants)
+        from_ms, to_ms = written_range(data[0], int(time.time() * 1_000))
+        return stored(address(), from_ms, to_ms, with_tenants)
     return of_files([Path(name) for name in data], with_tenants)
 
 

@@ -52,7 +52,7 @@ def focus_lines(days: pl.DataFrame, pricing: Pricing, issuer: Issuer, from_ms: i
     """The lines, as text in the columns of `FOCUS_NAMES`, null where there is nothing to say."""
     priced = days.filter((pl.col("quantity") > pl.col("uncosted")) | (pl.col("used_nusd") > 0))
     units = unit_prices_nusd(priced, pricing).alias("unit_nusd")
-    return priced.with_columns(units).sort(BUCKET, *LINE).select(_columns(issuer, from_ms, to_ms)).select(FOCUS_NAMES)
+    return priced.with_columns(units).sort(BUCKET, *LINE).select(**_columns(issuer, from_ms, to_ms)).select(FOCUS_NAMES)
 
 
 def sku() -> pl.Expr:

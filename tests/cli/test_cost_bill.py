@@ -1,0 +1,161 @@
+"""`turnwatch cost bill` and `export`: rows that sum to the bill, in whatever form, and sentences where there is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from schemas.failures import BadInput
+from schemas.focus import FOCUS_COLUMNS, FOCUS_NAMES
+from turnwatch.cli import app
+from turnwatch.sentences import exit_code_for
+from tests.cli.cost_exports import PRICES, exported, price_file
+from tests.operators.cost_worlds import reserved, uses
+
+MONEY = ("used_usd", "reserved_usd")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("costs")
+    told = pl.concat([uses(7), reserved(7)], how="diagonal")
+    return {"--data": str(exported(folder / "costs.csv", told)), "--prices": str(price_file(folder / "prices.yaml"))}
+
+
+def ran(command: str, world: dict[str, str], *words: str) -> str:
+    given = [word for pair in world.items() for word in pair]
+    ended = CliRunner().invoke(app, ["cost", command, *given, *words])
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout
+
+
+def refused(command: str, world: dict[str, str], **others: str) -> str:
+    options = world | {f"--{name}": value for name, value in others.items()}
+    given = [word for pair in options.items() for word in pair]
+    ended = CliRunner().invoke(app, ["cost", command, *given])
+    assert isinstance(ended.exception, BadInput), ended.output
+    assert exit_code_for(ended.exception) == 2
+    return str(ended.exception)
+
+
+@pytest.mark.parametrize("by", ["tenant", "route", "pool", "bundle", "region"])
+def test_rows_sum_to_the_bill_however_it_is_shared(world: dict[str, str], by: str) -> None:
+    bill = json.loads(ran("bill", world, "--by", by, "--format", "json"))
+    assert len(bill["rows"]) == {"tenant": 3, "route": 3}.get(by, 2)
+    for name in MONEY:
+        assert sum(Decimal(row[name]) for row in bill["rows"]) == Decimal(bill["total"][name])
+    for name in ("turns", "successes"):
+        assert sum(row[name] for row in bill["rows"]) == bill["total"][name] > 0
+    of_pools = json.loads(ran("bill", world, "--by", "pool", "--format", "json"))
+    assert bill["total"]["reserved_usd"] == of_pools["total"]["reserved_usd"], "one bill, whoever's it is"
+    assert (bill["from"], bill["currency"], bill["prices"]) == ("2026-10-01T00:00:00Z", "USD", "contract")
+
+
+def test_the_dearest_comes_first_and_what_is_nobodys_last(world: dict[str, str]) -> None:
+    rows = json.loads(ran("bill", world, "--format", "json"))["rows"]
+    assert rows[-1]["tenant"] == "unattributed"
+    costs = [Decimal(row["reserved_usd"]) for row in rows[:-1]]
+    assert costs == sorted(costs, reverse=True) and costs[-1] > 0
+
+
+def test_a_success_costs_all_that_was_paid_for(world: dict[str, str]) -> None:
+    total = json.loads(ran("bill", world, "--by", "route", "--format", "json"))["total"]
+    assert Decimal(total["usd_per_success"]) == round(Decimal(total["reserved_usd"]) / total["successes"], 9)
+    minutes = total["successes"] * 4_000 / 60_000
+    assert float(total["usd_per_success_minute"]) == pytest.approx(float(total["reserved_usd"]) / minutes)
+
+
+def test_what_has_no_price_is_shown_and_said(world: dict[str, str]) -> None:
+    bill = json.loads(ran("bill", world, "--by", "pool", "--format", "json"))
+    assert bill["total"]["uncosted_gpu_hours"] > 0 and bill["total"]["uncosted_tokens"] > 0
+    assert sum(row["uncosted_tokens"] for row in bill["rows"]) == bill["total"]["uncosted_tokens"]
+    assert any("have no price" in note for note in bill["notes"])
+
+
+def test_csv_has_a_row_each_and_the_total(world: dict[str, str]) -> None:
+    rows = list(csv.DictReader(io.StringIO(ran("bill", world, "--format", "csv"))))
+    assert rows[-1]["tenant"] == "total"
+    assert sum(Decimal(row["used_usd"]) for row in rows[:-1]) == Decimal(rows[-1]["used_usd"])
+
+
+def test_use_that_nobody_told_as_paid_for_is_said(tmp_path: Path, world: dict[str, str]) -> None:
+    alone = {**world, "--data": str(exported(tmp_path / "costs.csv", uses(7)))}
+    notes = json.loads(ran("bill", alone, "--by", "pool", "--format", "json"))["notes"]
+    assert any("do not tell `gpu_reserved_ms`" in note for note in notes)
+
+
+WRONG_PRICES: list[tuple[str, Callable[[str], str]]] = [
+    ("USD", lambda text: text.replace("currency: USD", "currency: EUR")),
+    ("-2.6", lambda text: text.replace("usd: 2.60", "usd: -2.60")),
+    ("usd", lambda text: text.replace("usd: 2.60, ", "")),
+    ("two prices of gpu_hour h100 reserved on 2026-10-02", lambda text: text.replace("2026-10-02\" }\n    - { resource: gpu_hour, gpuType: h100, purchase: reserved, usd: 2.40", "2026-10-09\" }\n    - { resource: gpu_hour, gpuType: h100, purchase: reserved, usd: 2.40")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("named", "change"), WRONG_PRICES, ids=["currency", "negative", "missing", "two"])
+def test_prices_that_cannot_be_meant_are_a_sentence(
+    tmp_path: Path, world: dict[str, str], named: str, change: Callable[[str], str]
+) -> None:
+    text = change(PRICES)
+    assert text != PRICES
+    sentence = refused("bill", world, prices=str(price_file(tmp_path / "prices.yaml", text)))
+    assert named in sentence and "prices.yaml:" in sentence
+
+
+def test_data_that_is_not_there_is_a_sentence(world: dict[str, str]) -> None:
+    assert refused("bill", world, data="nowhere.csv") == "nowhere.csv: there is no such file."
+    assert "is no range of time" in refused("bill", world, data="last month")
+
+
+# -- FOCUS ---------------------------------------------------------------------------------------------------------------
+
+
+def lines(world: dict[str, str], *words: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(ran("export", world, *words))))
+
+
+def test_an_export_has_the_columns_of_focus_and_no_field_that_it_forbids(world: dict[str, str]) -> None:
+    found = lines(world)
+    assert tuple(found[0]) == FOCUS_NAMES
+    for column in FOCUS_COLUMNS:
+        values = {row[column.name] for row in found}
+        assert column.is_nullable or "" not in values, column.name
+        assert not column.allowed or values <= {*column.allowed, ""}, column.name
+        if column.kind == "decimal":
+            assert all(Decimal(value) >= 0 for value in values if value), column.name
+        if column.kind == "instant":
+            assert all(value.endswith(":00Z") and "T" in value for value in values), column.name
+
+
+def test_an_export_bills_what_the_bill_bills(world: dict[str, str]) -> None:
+    total: Any = json.loads(ran("bill", world, "--by", "pool", "--format", "json"))["total"]
+    found = lines(world, "--provider", "Metal Inc", "--account", "a-1")
+    for column, name in (("BilledCost", "reserved_usd"), ("x_UsedCost", "used_usd")):
+        assert sum(Decimal(row[column]) for row in found) == Decimal(total[name])
+    assert {row["ProviderName"] for row in found} == {"Metal Inc"}
+    assert {row["BillingPeriodEnd"] for row in found} == {"2026-11-01T00:00:00Z"}
+
+
+def test_quantity_times_price_is_the_cost(world: dict[str, str]) -> None:
+    """Off by no more than what 144 rows of a day were rounded by."""
+    for row in lines(world):
+        product = Decimal(row["PricingQuantity"]) * Decimal(row["ContractedUnitPrice"])
+        assert abs(product - Decimal(row["ContractedCost"])) <= Decimal("0.000000150"), row
+
+
+def test_a_price_that_changes_at_midnight_is_on_the_lines_of_its_day(world: dict[str, str]) -> None:
+    prices = {
+        (row["ChargePeriodStart"][:10], row["ContractedUnitPrice"])
+        for row in lines(world)
+        if row["SkuPriceId"] == "gpu_hour/h100/reserved" and row["RegionId"] == "eu-west-1"
+    }
+    assert prices == {("2026-10-01", "2.600000000"), ("2026-10-02", "2.400000000")}
