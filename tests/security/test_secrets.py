@@ -27,6 +27,11 @@ TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,375,44\
 SCRAPED = """{producer: scrape-1, region: eu-west-1, targets: [
   {url: "http://127.0.0.1:1/metrics", kind: vllm, host: gpu-07, pool: realtime, bundle: v2}]}"""
 
+INVOICE = (
+    "BilledCost,BillingCurrency,ChargeCategory,ChargePeriodStart,ChargePeriodEnd,SkuPriceId\n"
+    "1,USD,Usage,2026-10-01T00:00:00Z,2026-10-02T00:00:00Z,gpu_hour/h100/reserved\n"
+)
+
 TODAY = datetime.now(UTC).date().isoformat()
 
 RUN: dict[str, list[str]] = {
@@ -59,6 +64,9 @@ RUN: dict[str, list[str]] = {
     "exclude withdraw": ["5b3f0c2a9d11", "--who", "ana", "--why", "drill"],
     "release declare": ["release.yaml", "--who", "ana"],
     "release list": [],
+    "cost bill": ["--data", "1d"],
+    "cost export": ["--data", "1d"],
+    "cost reconcile": ["invoice.csv"],
 }
 """What each command that reads settings is given here, so that it fails soon and starts nothing."""
 
@@ -113,6 +121,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "trace.csv").write_text(TRACE)
     (folder / "scrape.yaml").write_text(SCRAPED)
     (folder / "turns.ndjson").write_text("{}\n")
+    (folder / "invoice.csv").write_text(INVOICE)
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=ana", "-passout"]
     command += [f"pass:{CANARY}", "-keyout", str(folder / "client.key"), "-out", str(folder / "client.pem")]
     if shutil.which("openssl"):

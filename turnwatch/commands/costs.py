@@ -120,3 +120,32 @@ def cost_export(
     from turnwatch.costs.export import run_export
 
     raise typer.Exit(run_export(data, prices, provider, account, out))
+
+
+@cost_app.command(
+    "reconcile",
+    epilog="Exit codes: 0 all lines agree; 1 a line differs; 2 bad input. "
+    "Example: turnwatch cost reconcile october.csv --prices contract.yaml --tolerance 0.005",
+)
+def cost_reconcile(
+    invoice: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV in the columns of FOCUS.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="CSV files of the view costs; what ClickHouse has of the invoice's time unless given."),
+    ] = None,
+    prices: Prices = None,
+    skus: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="CSV of SkuPriceId,ours: what the invoice's SKUs are here."),
+    ] = None,
+    cost: Annotated[
+        Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"],
+        typer.Option(help="Which cost of the invoice is compared."),
+    ] = "BilledCost",
+    tolerance: Annotated[str, typer.Option(help="Share of what is invoiced that a line may differ by.")] = "0.01",
+    output: Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print it.")] = "table",
+) -> None:
+    """Compare an invoice with what was metered, line by line, and say what each difference is of."""
+    from turnwatch.costs.reconcile import run_reconcile
+
+    raise typer.Exit(run_reconcile(invoice, data or [], prices, skus, cost, tolerance, output))

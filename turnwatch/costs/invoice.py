@@ -1,0 +1,168 @@
+"""Invoices: CSV files in the columns of FOCUS. What is needed is checked, other columns are passed over.
+
+Of each line its cost, currency, category, charge period and SKU are needed; region and quantity are used where they are.
+Costs are rounded to the nano-dollar, line by line. Every mistake is told with file, line, column and value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import polars as pl
+
+from schemas.failures import BadInput
+from schemas.focus import CHARGE_CATEGORIES, FOCUS_VERSION
+from schemas.prices import TOKENS_PRICED
+from stream_jobs.operators.pricing import HOUR_MS
+from stream_jobs.operators.reconciliation import LINE, REGION, SKU, overlapping
+from turnwatch.costs.money import CURRENCY
+from turnwatch.csv_text import text_rows
+
+NEEDED = ("BillingCurrency", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd", "SkuPriceId")
+_USED = ("RegionId", "PricingQuantity", "PricingUnit", "ContractedUnitPrice", "ChargeClass")
+_LINE = "line of the file"
+_NUMBER = r"^-?[0-9]{1,9}(?:\.[0-9]{1,60})?$"
+_SCIENTIFIC = r"^-?[0-9]{1,9}(?:\.[0-9]{1,60})?E-?[0-9]{1,2}$"
+_INSTANT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
+_UNITS = {"GPU-Hours": HOUR_MS, f"{TOKENS_PRICED} Tokens": TOKENS_PRICED, "1000 Tokens": 1_000, "Tokens": 1}
+"""How much of what is metered, ms or tokens, one of a unit is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """Usage, one row per SKU, region and charge period; and the sums of what is no usage.
+
+    `charges`: line, sku, region (empty where the invoice names none), from_ms, to_ms, invoiced_nusd, invoiced_quantity
+    (ms or tokens, null in a unit that is not ours). `others`: what it is, invoiced_nusd.
+    """
+
+    charges: pl.DataFrame
+    others: pl.DataFrame
+
+
+def read_invoice(path: Path, cost: str, skus: dict[str, str]) -> Invoice:
+    """The invoice of a file, by the column `cost`; `skus` says which of ours a SkuPriceId is, if it has another name."""
+    rows = _checked(path, _columns(path, cost), cost)
+    is_usage = (pl.col("ChargeCategory") == "Usage") & (pl.col("ChargeClass") == "")
+    usage = rows.filter(is_usage)
+    _refuse(path, usage, pl.col("SkuPriceId") == "", "SkuPriceId", "is missing: usage is of a SKU")
+    charges = _charges(usage, skus)
+    if charges.is_empty():
+        raise BadInput(f"{path}: the invoice has no line of usage: there is nothing to compare.")
+    _refuse_ambiguous(path, charges)
+    kind = pl.when(pl.col("ChargeClass") != "").then("ChargeClass").otherwise("ChargeCategory").alias(SKU)
+    others = rows.filter(~is_usage).group_by(kind).agg(pl.col("invoiced_nusd").sum()).sort(SKU)
+    return Invoice(charges, others)
+
+
+def read_skus(path: Path) -> dict[str, str]:
+    """SkuPriceId of an invoice → ours; raises `BadInput` where one is given twice, or not at all."""
+    rows = text_rows(path, "SkuPriceId,ours").with_row_index(_LINE, offset=2)
+    if rows.columns != [_LINE, "SkuPriceId", "ours"]:
+        raise BadInput(f"{path}:1: the columns are SkuPriceId,ours.")
+    for name in ("SkuPriceId", "ours"):
+        _refuse(path, rows, pl.col(name).fill_null("") == "", name, "is missing: write both, or leave the line out")
+    _refuse(path, rows, ~pl.col("SkuPriceId").is_first_distinct(), "SkuPriceId", "was told before")
+    return dict(zip(rows["SkuPriceId"], rows["ours"], strict=True))
+
+
+def _columns(path: Path, cost: str) -> pl.DataFrame:
+    rows = text_rows(path, ",".join((cost, *NEEDED)))
+    for name in (cost, *NEEDED):
+        if name not in rows.columns:
+            alike = _alike(name, rows.columns)
+            meant = f"{alike[:100]!r} is not its name" if alike else "the invoice needs it"
+            raise BadInput(f"{path}:1: column {name} of FOCUS {FOCUS_VERSION} is missing: {meant}.")
+    optional = [pl.lit("").alias(name) for name in _USED if name not in rows.columns]
+    numbered = rows.with_row_index(_LINE, offset=2).with_columns(optional)
+    told = dict.fromkeys((cost, *NEEDED, *_USED))
+    return numbered.select(_LINE, *(pl.col(name).fill_null("").str.strip_chars() for name in told))
+
+
+def _alike(name: str, found: Sequence[str]) -> str | None:
+    """The column that probably was renamed: `billed_cost` of BilledCost."""
+    plain = {each.replace("_", "").replace(" ", "").lower(): each for each in found}
+    close = get_close_matches(name.lower(), plain, n=1, cutoff=0.8)
+    return plain[close[0]] if close else None
+
+
+def _checked(path: Path, rows: pl.DataFrame, cost: str) -> pl.DataFrame:
+    why = f"is not {CURRENCY}, the currency of the prices: convert the invoice, or reconcile it where prices are in its currency"
+    _refuse(path, rows, pl.col("BillingCurrency") != CURRENCY, "BillingCurrency", why)
+    _refuse(path, rows, ~pl.col("ChargeCategory").is_in(CHARGE_CATEGORIES), "ChargeCategory", "is no category of FOCUS")
+    number = "is no number as FOCUS writes it, such as -12.50 or 35.2E-7, below 10^9"
+    _refuse(path, rows, ~_is_number(cost), cost, number)
+    for name in ("PricingQuantity", "ContractedUnitPrice"):
+        _refuse(path, rows, ~_is_number(name) & (pl.col(name) != ""), name, number)
+    _refuse(path, rows, _float("ContractedUnitPrice") < 0, "ContractedUnitPrice", "is negative, and no price is")
+    typed = rows.with_columns(
+        invoiced_nusd=_nano(cost), from_ms=_instant_ms("ChargePeriodStart"), to_ms=_instant_ms("ChargePeriodEnd")
+    )
+    for name, instant in (("ChargePeriodStart", "from_ms"), ("ChargePeriodEnd", "to_ms")):
+        _refuse(path, typed, pl.col(instant).is_null(), name, "is no time such as 2026-10-01T00:00:00Z")
+    ends_early = pl.col("to_ms") <= pl.col("from_ms")
+    _refuse(path, typed, ends_early, "ChargePeriodEnd", "does not come after ChargePeriodStart")
+    return typed
+
+
+def _charges(usage: pl.DataFrame, skus: dict[str, str]) -> pl.DataFrame:
+    """Lines of one SKU, region and period are one charge: resources are not metered apart."""
+    unit = pl.col("PricingUnit").replace_strict(_UNITS, default=None, return_dtype=pl.Int64)
+    quantity = (_float("PricingQuantity") * unit).round()
+    is_whole = quantity.is_not_null().all()
+    return (
+        usage.group_by(
+            pl.col("SkuPriceId").replace(skus).alias(SKU), pl.col("RegionId").alias(REGION), "from_ms", "to_ms"
+        )
+        .agg(
+            pl.col("invoiced_nusd").sum(),
+            pl.when(is_whole).then(quantity.sum()).alias("invoiced_quantity"),
+            pl.col(_LINE).min(),
+        )
+        .sort("from_ms", SKU, REGION, "to_ms")
+        .with_row_index(LINE)
+    )
+
+
+def _refuse_ambiguous(path: Path, charges: pl.DataFrame) -> None:
+    """Raises where what was metered could belong to two charges."""
+    mixed = (pl.col(REGION) == "") & (pl.col(REGION).n_unique().over(SKU) > 1)
+    why = "has no RegionId here and one in other lines: name the region of all, or of none"
+    _refuse(path, charges.filter(mixed).rename({SKU: "SkuPriceId"}), pl.lit(True), "SkuPriceId", why)
+    why = "has two charge periods that overlap: write each time once"
+    _refuse(path, overlapping(charges).rename({SKU: "SkuPriceId"}), pl.lit(True), "SkuPriceId", why)
+
+
+def _refuse(path: Path, rows: pl.DataFrame, is_wrong: pl.Expr, name: str, why: str) -> None:
+    """Raises `BadInput` for the first row that is wrong."""
+    wrong = rows.filter(is_wrong).sort(_LINE).head(1)
+    if wrong.height:
+        value = wrong[name].item()
+        raise BadInput(f"{path}:{wrong[_LINE].item()}: {name}{f' {value[:100]!r}' if value else ''} {why}.")
+
+
+def _is_number(name: str) -> pl.Expr:
+    return pl.col(name).str.contains(f"{_NUMBER}|{_SCIENTIFIC}")
+
+
+def _float(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Float64, strict=False)
+
+
+def _nano(name: str) -> pl.Expr:
+    """Nano-dollars of decimals as they are written, half of one away from zero; of E notation as floating point has it."""
+    written = pl.col(name)
+    digits = written.str.strip_prefix("-").str.split_exact(".", 1).struct
+    fraction = digits.field("field_1").fill_null("").str.pad_end(10, "0").str.slice(0, 10).cast(pl.Int64, strict=False)
+    size = digits.field("field_0").cast(pl.Int64, strict=False) * 10**9 + (fraction + 5) // 10
+    exact = pl.when(written.str.starts_with("-")).then(-size).otherwise(size)
+    near = (_float(name) * 10**9).round().cast(pl.Int64, strict=False)
+    return pl.when(written.str.contains("E")).then(near).otherwise(exact)
+
+
+def _instant_ms(name: str) -> pl.Expr:
+    instant = pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="ms", strict=False).dt.epoch("ms")
+    return pl.when(pl.col(name).str.contains(_INSTANT)).then(instant)

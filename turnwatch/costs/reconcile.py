@@ -1,0 +1,131 @@
+"""`turnwatch cost reconcile`: an invoice beside what was metered, at our prices, with the difference of each line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from stream_jobs.operators.metering import metered
+from stream_jobs.operators.pricing import BUCKET, Pricing
+from stream_jobs.operators.reconciliation import REGION, SKU, compared, matched
+from turnwatch.answers.commands import option
+from turnwatch.answers.printing import print_answer
+from turnwatch.costs.bill import Format, instant, prices_of, warehouse
+from turnwatch.costs.cost_rows import Costs, of_files, stored
+from turnwatch.costs.focus_lines import sku_price
+from turnwatch.costs.invoice import Invoice, read_invoice, read_skus
+from turnwatch.costs.money import CURRENCY, dollars
+
+Cost = Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"]
+AGREES, DIFFERS = 0, 1
+_TOLD = ("status", "sku", "region", "from", "to", "invoiced_usd", "ours_usd", "difference_usd", "because")
+_QUANTITIES = ("invoiced_quantity", "our_quantity", "our_uncosted")
+_ORDER = ("only_invoiced", "only_ours", "differs", "agrees", "not_compared")
+"""What is missing on a side first; within each status the largest difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which cost of the invoice is compared, and which share of it a line may differ by."""
+
+    cost: Cost
+    tolerance: Decimal
+
+
+def run_reconcile(
+    invoice: Path, data: Sequence[str], prices: Path | None, skus: Path | None, cost: Cost, tolerance: str, output: Format
+) -> int:
+    """Prints every line with its difference, and returns 1 where one does not agree."""
+    asked = Asked(cost, option("--tolerance", tolerance, most=Decimal(1)))
+    price_list = prices_of(prices)
+    read = read_invoice(invoice, cost, {} if skus is None else read_skus(skus))
+    lines = reconciled(read, _costs(read, data), Pricing(price_list), asked)
+    _print(lines, read, asked, price_list.name, output)
+    return AGREES if set(lines["status"]) <= {"agrees", "not_compared"} else DIFFERS
+
+
+def reconciled(invoice: Invoice, costs: Costs, pricing: Pricing, asked: Asked) -> pl.DataFrame:
+    """Lines as `compared` has them, and what cannot be compared; what differs first."""
+    ours = pl.concat(
+        [
+            matched(each, invoice.charges)
+            for each in _metered(costs, pricing)
+        ]
+    )  # fmt: skip
+    lines = compared(invoice.charges, ours, asked.tolerance)
+    others = invoice.others.with_columns(
+        status=pl.lit("not_compared"), ours_nusd=pl.lit(0, pl.Int64), difference_nusd=pl.col("invoiced_nusd")
+    )
+    rank = pl.col("status").replace_strict(list(_ORDER), list(range(len(_ORDER))), return_dtype=pl.Int64)
+    both = pl.concat([lines, others], how="diagonal")
+    return both.sort(rank, -pl.col("difference_nusd").abs(), "from_ms", SKU, REGION)
+
+
+def _costs(invoice: Invoice, data: Sequence[str]) -> Costs:
+    """Files, or what ClickHouse has of the invoice's time."""
+    if data:
+        return of_files([Path(name) for name in data])
+    charges = invoice.charges
+    return stored(warehouse(), int(charges["from_ms"].min()), int(charges["to_ms"].max()))  # type: ignore[arg-type] # Some.
+
+
+def _metered(costs: Costs, pricing: Pricing) -> Iterator[pl.DataFrame]:
+    measures = ("reserved_nusd", "quantity", "uncosted")
+    for each in costs.stretches:
+        rows = metered(each.operational, pricing)
+        yield rows.group_by(BUCKET, sku_price().alias(SKU), pl.col("region").alias(REGION)).agg(pl.col(measures).sum())
+
+
+def _print(lines: pl.DataFrame, invoice: Invoice, asked: Asked, prices: str, output: Format) -> None:
+    rows = [_told(row) for row in lines.to_dicts()]
+    sums = {name: int(lines[f"{name}_nusd"].sum()) for name in ("invoiced", "ours", "difference")}
+    total = {f"{name}_usd": dollars(value) for name, value in sums.items()}
+    if output == "json":
+        print(json.dumps(_document(rows, total, invoice, asked, prices), ensure_ascii=False))
+        return
+    nothing = dict.fromkeys((*_TOLD, *_QUANTITIES))
+    with_total = [*rows, {**nothing, "status": "total", **total}]
+    if output == "csv":
+        writer = csv.DictWriter(sys.stdout, [*nothing], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(with_total)
+    else:
+        print_answer(with_total, _TOLD, "table")
+
+
+def _document(
+    rows: Sequence[Mapping[str, Any]], total: Mapping[str, str], invoice: Invoice, asked: Asked, prices: str
+) -> Mapping[str, Any]:
+    return {
+        "from": instant(int(invoice.charges["from_ms"].min())),  # type: ignore[arg-type] # There is at least one.
+        "to": instant(int(invoice.charges["to_ms"].max())),  # type: ignore[arg-type]
+        "currency": CURRENCY,
+        "prices": prices,
+        "compared": asked.cost,
+        "tolerance": float(asked.tolerance),
+        "agrees": all(row["status"] in ("agrees", "not_compared") for row in rows),
+        "lines": list(rows),
+        "total": dict(total),
+    }
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    is_charge = row["from_ms"] is not None
+    return {
+        "status": row["status"],
+        "sku": row[SKU],
+        "region": row[REGION] or None,
+        "from": instant(row["from_ms"]) if is_charge else None,
+        "to": instant(row["to_ms"]) if is_charge else None,
+        **{f"{name}_usd": dollars(row[f"{name}_nusd"]) for name in ("invoiced", "ours", "difference")},
+        "because": row["because"] if row["status"] == "differs" else None,
+        **{name: row[name] for name in _QUANTITIES},
+    }
