@@ -16,7 +16,10 @@ from stream_jobs.operators.pricing import BUCKET
 LINE = "line"
 SKU, REGION = ("sku", "region")
 STATUSES = ("agrees", "differs", "only_invoiced", "only_ours", "not_compared")
-"""`not_compared`: taxes, credits, purchases, corrections of earlier invoices: nothing that is metered."""
+"""`not_compared`: taxes, credits, purchases, corrections of earlier invoices, which nobody meters; and what is owned, which
+nobody invoices."""
+_OWNED = "/owned"
+"""How a SKU ends that is bought from nobody."""
 _OURS = ("ours_nusd", "our_quantity", "our_uncosted")
 
 
@@ -68,7 +71,7 @@ def _status(tolerance: Decimal) -> pl.Expr:
     has_ours = pl.sum_horizontal(_OURS) > 0
     return (
         pl.when(pl.col(LINE).is_null())
-        .then(pl.lit("only_ours"))
+        .then(pl.when(pl.col(SKU).str.ends_with(_OWNED)).then(pl.lit("not_compared")).otherwise(pl.lit("only_ours")))
         .when(is_near)
         .then(pl.lit("agrees"))
         .when(has_ours)

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from schemas.failures import BadInput
 from schemas.focus import FOCUS_COLUMNS, FOCUS_NAMES
-from turnwatch.cli import app
-from turnwatch.sentences import exit_code_for
 from tests.cli.cost_exports import PRICES, exported, price_file
 from tests.operators.cost_worlds import reserved, uses
+from turnwatch.cli import app
+from turnwatch.sentences import exit_code_for
 
 MONEY = ("used_usd", "reserved_usd")
 
@@ -79,6 +79,26 @@ def test_what_has_no_price_is_shown_and_said(world: dict[str, str]) -> None:
     assert bill["total"]["uncosted_gpu_hours"] > 0 and bill["total"]["uncosted_tokens"] > 0
     assert sum(row["uncosted_tokens"] for row in bill["rows"]) == bill["total"]["uncosted_tokens"]
     assert any("have no price" in note for note in bill["notes"])
+
+
+def test_a_route_that_is_dear_for_nothing_is_flagged(tmp_path: Path, world: dict[str, str]) -> None:
+    """What no turn used is no route; where something has no price, the cost is not known."""
+    known = uses(7).filter((pl.col("gpu_type") == "h100") & (pl.col("tokens_audio") == 0))
+    is_sales = pl.col("route") == "sales"
+    told = known.with_columns(
+        gpu_used_ms=pl.when(is_sales).then(900_000).otherwise(1_000).cast(pl.Int64),
+        successes=pl.when(is_sales).then(0).otherwise("turns"),
+        success_audio_ms=pl.when(is_sales).then(0).otherwise(4_000).cast(pl.Int64),
+    )
+    data = exported(
+        tmp_path / "costs.csv", pl.concat([told, reserved(7).filter(pl.col("gpu_type") == "h100")], how="diagonal")
+    )
+    rows = json.loads(ran("bill", {**world, "--data": str(data)}, "--by", "route", "--format", "json"))["rows"]
+    assert {row["route"]: (row["infinite"], row["flagged"]) for row in rows} == {
+        "sales": (True, True), "support": (False, False), "shared": (None, None),
+    }  # fmt: skip
+    unknown = json.loads(ran("bill", world, "--by", "route", "--format", "json"))["rows"]
+    assert {(row["infinite"], row["flagged"]) for row in unknown} == {(None, None)}
 
 
 def test_csv_has_a_row_each_and_the_total(world: dict[str, str]) -> None:

@@ -67,8 +67,13 @@ def test_what_was_exported_agrees_line_by_line_to_the_nano_dollar(
     priced = [line for line in answer["lines"] if not line["our_uncosted"]]
     assert {line["status"] for line in priced} == {"agrees"}
     assert answer["total"]["difference_usd"] == "0.000000000"
-    unpriced = [line for line in answer["lines"] if line["our_uncosted"]]
-    assert {line["status"] for line in unpriced} == {"only_ours"} and code == 1
+    unpriced = {line["sku"]: (line["status"], line["because"]) for line in answer["lines"] if line["our_uncosted"]}
+    assert unpriced == {
+        "gpu_hour/l4/on_demand": ("only_ours", "no_price"),
+        "tokens_audio/hosted-large-3/hosted": ("only_ours", "no_price"),
+        "gpu_hour/a100-mig-1g/owned": ("not_compared", None),
+    }
+    assert code == 1
 
 
 def changed(invoice: Lines, change: Callable[[dict[str, str]], dict[str, str]]) -> Lines:
@@ -112,6 +117,7 @@ def test_what_is_no_usage_is_told_and_not_compared(world: dict[str, str], invoic
     correction = {**invoice[0], "ChargeClass": "Correction", "BilledCost": "-1.0000000005"}
     _, answer = ran(world, written(tmp_path / "i.csv", [*invoice, tax, credit, correction]))
     others = {line["sku"]: line["difference_usd"] for line in answer["lines"] if line["status"] == "not_compared"}
+    assert others.pop("gpu_hour/a100-mig-1g/owned") == "0.000000000", "nobody invoices what is owned"
     assert others == {"Correction": "-1.000000001", "Credit": "-100.000000000", "Tax": "0.000003520"}
 
 
@@ -119,7 +125,13 @@ def test_an_invoice_of_months_and_without_regions_is_compared_as_such(
     world: dict[str, str], invoice: Lines, tmp_path: Path
 ) -> None:
     cost = sum(Decimal(line["BilledCost"]) for line in invoice if line["SkuPriceId"] == RESERVED)
-    month = {**invoice[0], "SkuPriceId": "p5-committed", "BilledCost": str(cost), "PricingUnit": "Hours", "RegionId": ""}
+    month = {
+        **invoice[0],
+        "SkuPriceId": "p5-committed",
+        "BilledCost": str(cost),
+        "PricingUnit": "Hours",
+        "RegionId": "",
+    }
     month |= {"ChargePeriodStart": "2026-10-01T00:00:00Z", "ChargePeriodEnd": "2026-11-01T00:00:00Z"}
     skus = tmp_path / "skus.csv"
     skus.write_text(f"SkuPriceId,ours\np5-committed,{RESERVED}\n")
@@ -162,9 +174,13 @@ def test_a_field_that_cannot_be_meant_is_a_sentence_with_its_line(
 def test_columns_that_are_missing_or_renamed_are_a_sentence(
     world: dict[str, str], invoice: Lines, tmp_path: Path
 ) -> None:
-    renamed = [{"billed_cost" if name == "BilledCost" else name: value for name, value in line.items()} for line in invoice]
+    renamed = [
+        {"billed_cost" if name == "BilledCost" else name: value for name, value in line.items()} for line in invoice
+    ]
     path = written(tmp_path / "i.csv", renamed)
-    assert refused(world, path) == f"{path}:1: column BilledCost of FOCUS 1.2 is missing: 'billed_cost' is not its name."
+    assert (
+        refused(world, path) == f"{path}:1: column BilledCost of FOCUS 1.2 is missing: 'billed_cost' is not its name."
+    )
     path = written(tmp_path / "i.csv", [{"Service": "GPU", "Amount": "4"}])
     assert refused(world, path).endswith("column BilledCost of FOCUS 1.2 is missing: the invoice needs it.")
 

@@ -15,7 +15,9 @@ SKU = {"sku": "gpu_hour/h100/reserved", "region": "eu-west-1"}
 
 
 def charges(*told: dict[str, Any]) -> pl.DataFrame:
-    rows = [{"line": line, **SKU, "invoiced_nusd": 0, "invoiced_quantity": None, **row} for line, row in enumerate(told)]
+    rows = [
+        {"line": line, **SKU, "invoiced_nusd": 0, "invoiced_quantity": None, **row} for line, row in enumerate(told)
+    ]
     types = {"line": pl.UInt32, "invoiced_nusd": pl.Int64, "invoiced_quantity": pl.Float64}
     return pl.DataFrame(rows, schema_overrides=types)
 

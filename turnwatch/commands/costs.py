@@ -87,7 +87,10 @@ Data = Annotated[
     typer.Option(help="30d or FROM..TO (ClickHouse), or CSV files of the view costs (give it once for each)."),
 ]
 Prices = Annotated[
-    Path | None, typer.Option(exists=True, dir_okay=False, help="A price list; the shipped example unless given.")
+    Path | None,
+    typer.Option(
+        exists=True, dir_okay=False, help="A price list; that of the settings unless given, or the shipped example."
+    ),
 ]
 
 
@@ -110,9 +113,7 @@ def cost_bill(
 def cost_export(
     data: Data,
     prices: Prices = None,
-    provider: Annotated[
-        str | None, typer.Option(help="ProviderName; the price list's name unless given.")
-    ] = None,
+    provider: Annotated[str | None, typer.Option(help="ProviderName; the price list's name unless given.")] = None,
     account: Annotated[str, typer.Option(help="BillingAccountId.")] = "turnwatch",
     out: Annotated[Path | None, typer.Option(help="Write it there instead of to standard output.")] = None,
 ) -> None:

@@ -20,9 +20,7 @@ from turnwatch.costs.focus_lines import LINE, Issuer, focus_lines, metered_days
 NAME_MAX = 200
 
 
-def run_export(
-    data: Sequence[str], prices: Path | None, provider: str | None, account: str, out: Path | None
-) -> int:
+def run_export(data: Sequence[str], prices: Path | None, provider: str | None, account: str, out: Path | None) -> int:
     """Writes the lines to a file or to standard output, says what has no price, and returns the exit code."""
     price_list = prices_of(prices)
     pricing, issuer = Pricing(price_list), _issuer(price_list, provider, account)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,12 +15,12 @@ from stream_jobs.operators.metering import metered
 from stream_jobs.operators.pricing import BUCKET, Pricing
 from stream_jobs.operators.reconciliation import REGION, SKU, compared, matched
 from turnwatch.answers.commands import option
-from turnwatch.answers.printing import print_answer
-from turnwatch.costs.bill import Format, instant, prices_of, warehouse
+from turnwatch.costs.bill import instant, prices_of, warehouse
 from turnwatch.costs.cost_rows import Costs, of_files, stored
 from turnwatch.costs.focus_lines import sku_price
 from turnwatch.costs.invoice import Invoice, read_invoice, read_skus
 from turnwatch.costs.money import CURRENCY, dollars
+from turnwatch.costs.printing import Format, print_table
 
 Cost = Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"]
 AGREES, DIFFERS = 0, 1
@@ -41,7 +39,13 @@ class Asked:
 
 
 def run_reconcile(
-    invoice: Path, data: Sequence[str], prices: Path | None, skus: Path | None, cost: Cost, tolerance: str, output: Format
+    invoice: Path,
+    data: Sequence[str],
+    prices: Path | None,
+    skus: Path | None,
+    cost: Cost,
+    tolerance: str,
+    output: Format,
 ) -> int:
     """Prints every line with its difference, and returns 1 where one does not agree."""
     asked = Asked(cost, option("--tolerance", tolerance, most=Decimal(1)))
@@ -54,12 +58,7 @@ def run_reconcile(
 
 def reconciled(invoice: Invoice, costs: Costs, pricing: Pricing, asked: Asked) -> pl.DataFrame:
     """Lines as `compared` has them, and what cannot be compared; what differs first."""
-    ours = pl.concat(
-        [
-            matched(each, invoice.charges)
-            for each in _metered(costs, pricing)
-        ]
-    )  # fmt: skip
+    ours = pl.concat([matched(each, invoice.charges) for each in _metered(costs, pricing)])
     lines = compared(invoice.charges, ours, asked.tolerance)
     others = invoice.others.with_columns(
         status=pl.lit("not_compared"), ours_nusd=pl.lit(0, pl.Int64), difference_nusd=pl.col("invoiced_nusd")
@@ -91,14 +90,8 @@ def _print(lines: pl.DataFrame, invoice: Invoice, asked: Asked, prices: str, out
     if output == "json":
         print(json.dumps(_document(rows, total, invoice, asked, prices), ensure_ascii=False))
         return
-    nothing = dict.fromkeys((*_TOLD, *_QUANTITIES))
-    with_total = [*rows, {**nothing, "status": "total", **total}]
-    if output == "csv":
-        writer = csv.DictWriter(sys.stdout, [*nothing], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(with_total)
-    else:
-        print_answer(with_total, _TOLD, "table")
+    columns = (*_TOLD, *_QUANTITIES) if output == "csv" else _TOLD
+    print_table([*rows, {"status": "total", **total}], columns, output)
 
 
 def _document(
@@ -126,6 +119,6 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
         "from": instant(row["from_ms"]) if is_charge else None,
         "to": instant(row["to_ms"]) if is_charge else None,
         **{f"{name}_usd": dollars(row[f"{name}_nusd"]) for name in ("invoiced", "ours", "difference")},
-        "because": row["because"] if row["status"] == "differs" else None,
+        "because": row["because"] if row["status"] in ("differs", "only_ours") else None,
         **{name: row[name] for name in _QUANTITIES},
     }
