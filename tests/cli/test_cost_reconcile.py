@@ -76,6 +76,16 @@ def test_what_was_exported_agrees_line_by_line_to_the_nano_dollar(
     assert code == 1
 
 
+def test_an_invoice_that_agrees_is_exit_code_0_on_whatever_cost_is_compared(tmp_path: Path, world: dict[str, str]) -> None:
+    told = pl.concat([uses(7), reserved(7)], how="diagonal").filter(pl.col("gpu_type") == "h100")
+    priced = {**world, "--data": str(exported(tmp_path / "costs.csv", told))}
+    path = tmp_path / "i.csv"
+    assert CliRunner().invoke(app, ["cost", "export", *given(priced), "--out", str(path)]).exit_code == 0
+    for cost in ("BilledCost", "EffectiveCost", "ContractedCost", "ListCost"):
+        code, answer = ran(priced, path, "--cost", cost, "--tolerance", "0")
+        assert (code, answer["agrees"], answer["compared"]) == (0, True, cost)
+
+
 def changed(invoice: Lines, change: Callable[[dict[str, str]], dict[str, str]]) -> Lines:
     return [change(dict(line)) if line["SkuPriceId"] == RESERVED else line for line in invoice]
 

@@ -56,5 +56,7 @@ def test_the_bill_is_of_all_that_was_told_once(client: Client, address: ClickHou
     expected = billed(Costs(FIRST_MS, end_ms, iter([everything])), "tenant", Pricing(PRICES))
     found = billed(stored(address, FIRST_MS, end_ms, with_tenants=True), "tenant", Pricing(PRICES))
     assert found.rows.equals(expected.rows) and found.total.equals(expected.total)
+    with_a_day_of_nothing = stored(address, FIRST_MS - DAY_MS, end_ms, with_tenants=True)
+    assert billed(with_a_day_of_nothing, "tenant", Pricing(PRICES)).rows.equals(expected.rows)
     first_day = billed(stored(address, FIRST_MS, FIRST_MS + DAY_MS), "pool", Pricing(PRICES))
     assert 0 < first_day.total["reserved_nusd"].item() < found.total["reserved_nusd"].item()
