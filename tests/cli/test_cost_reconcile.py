@@ -181,6 +181,13 @@ def test_a_field_that_cannot_be_meant_is_a_sentence_with_its_line(
     assert refused(world, path).startswith(f"{path}{sentence}")
 
 
+def test_a_file_as_spreadsheets_write_it_is_read(world: dict[str, str], invoice: Lines, tmp_path: Path) -> None:
+    """With a byte order mark, carriage returns, and an empty line at its end."""
+    path = written(tmp_path / "i.csv", invoice)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\r\n")
+    assert ran(world, path)[1]["total"]["difference_usd"] == "0.000000000"
+
+
 def test_columns_that_are_missing_or_renamed_are_a_sentence(
     world: dict[str, str], invoice: Lines, tmp_path: Path
 ) -> None:

@@ -77,7 +77,8 @@ def _columns(path: Path, cost: str) -> pl.DataFrame:
             meant = f"{alike[:100]!r} is not its name" if alike else "the invoice needs it"
             raise BadInput(f"{path}:1: column {name} of FOCUS {FOCUS_VERSION} is missing: {meant}.")
     optional = [pl.lit("").alias(name) for name in _USED if name not in rows.columns]
-    numbered = rows.with_row_index(_LINE, offset=2).with_columns(optional)
+    is_blank = pl.all_horizontal(pl.col(rows.columns).is_null())
+    numbered = rows.with_row_index(_LINE, offset=2).filter(~is_blank).with_columns(optional)
     told = dict.fromkeys((cost, *NEEDED, *_USED))
     return numbered.select(_LINE, *(pl.col(name).fill_null("").str.strip_chars() for name in told))
 
