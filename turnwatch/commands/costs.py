@@ -125,8 +125,7 @@ def cost_export(
 
 @cost_app.command(
     "reconcile",
-    epilog="Exit codes: 0 all lines agree; 1 a line differs; 2 bad input. "
-    "Example: turnwatch cost reconcile october.csv --prices contract.yaml --tolerance 0.005",
+    epilog="Exit codes: 0 all agree; 1 a line differs. Example: turnwatch cost reconcile october.csv --tolerance 0.005",
 )
 def cost_reconcile(
     invoice: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV in the columns of FOCUS.")],
