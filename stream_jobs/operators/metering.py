@@ -37,7 +37,7 @@ def metered(uses: pl.DataFrame, pricing: Pricing) -> pl.DataFrame:
     """The rows of `uses` (as `Pricing.priced` takes them), meter by meter, those of nothing left out.
 
     Besides the columns that are no measures: meter, quantity (ms of GPU time that was paid for, or tokens), used_nusd,
-    reserved_nusd, and uncosted: how much of it has no price, in the same unit.
+    reserved_nusd, and uncosted: how much of the quantity has no price.
     """
     return pl.concat([_of_meter(uses, meter, pricing) for meter in RESOURCES])
 
@@ -68,8 +68,15 @@ def _of_meter(uses: pl.DataFrame, meter: Resource, pricing: Pricing) -> pl.DataF
         .with_columns(
             pl.lit(meter).alias(METER),
             _QUANTITY[meter].alias("quantity"),
-            pl.col("uncosted_gpu_ms" if meter == "gpu_hour" else "uncosted_tokens").alias("uncosted"),
+            _uncosted(meter).alias("uncosted"),
         )
-        .filter((pl.col("quantity") > 0) | (pl.col("used_nusd") > 0) | (pl.col("uncosted") > 0))
+        .filter((pl.col("quantity") > 0) | (pl.col("used_nusd") > 0))
         .drop(*COSTS.measure_names, "uncosted_gpu_ms", "uncosted_tokens")
     )
+
+
+def _uncosted(meter: Resource) -> pl.Expr:
+    """Of GPU time only what was paid for: what turns used of it is told in other rows."""
+    if meter != "gpu_hour":
+        return pl.col("uncosted_tokens")
+    return pl.when(pl.col("uncosted_gpu_ms") > 0).then("gpu_reserved_ms").otherwise(0).cast(pl.Int64)

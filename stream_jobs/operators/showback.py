@@ -43,13 +43,22 @@ def by_day(rows: pl.DataFrame, dimensions: Sequence[str]) -> pl.DataFrame:
 def shared_out(paid: pl.DataFrame) -> pl.DataFrame:
     """Priced days of the operational cells, `reserved_nusd` moved to the routes that used the capacity.
 
-    Its sum within each capacity is as before; where nobody used it, every row is.
+    Its sum within each capacity is as before; where nobody used it, every row is. `uncosted_gpu_ms` moves alike, and is from
+    here on what was paid for, or used where that is more: rows of turns and of replicas tell of the same GPUs.
     """
     used = pl.col("used_nusd").sum().over(_CAPACITY)
     moved = apportioned(pl.col("reserved_nusd").sum().over(_CAPACITY), pl.col("used_nusd"), _CAPACITY)
     return paid.sort(BUCKET, *OPERATIONAL.dimensions).with_columns(
-        reserved_nusd=pl.when(used > 0).then(moved).otherwise("reserved_nusd")
+        reserved_nusd=pl.when(used > 0).then(moved).otherwise("reserved_nusd"), uncosted_gpu_ms=_uncosted_gpu_ms()
     )
+
+
+def _uncosted_gpu_ms() -> pl.Expr:
+    """GPU time without a price: a capacity has one for all of a day, or none."""
+    used, reserved = (pl.col(name).sum().over(_CAPACITY) for name in ("gpu_used_ms", "gpu_reserved_ms"))
+    moved = apportioned(pl.max_horizontal(used, reserved), pl.col("gpu_used_ms"), _CAPACITY)
+    has_none = pl.col("uncosted_gpu_ms").sum().over(_CAPACITY) > 0
+    return pl.when(~has_none).then(0).when(used > 0).then(moved).otherwise("gpu_reserved_ms").cast(pl.Int64)
 
 
 def of_tenants(paid: pl.DataFrame, seen: pl.DataFrame, pricing: Pricing) -> pl.DataFrame:

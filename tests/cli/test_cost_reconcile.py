@@ -76,7 +76,9 @@ def test_what_was_exported_agrees_line_by_line_to_the_nano_dollar(
     assert code == 1
 
 
-def test_an_invoice_that_agrees_is_exit_code_0_on_whatever_cost_is_compared(tmp_path: Path, world: dict[str, str]) -> None:
+def test_an_invoice_that_agrees_is_exit_code_0_on_whatever_cost_is_compared(
+    tmp_path: Path, world: dict[str, str]
+) -> None:
     told = pl.concat([uses(7), reserved(7)], how="diagonal").filter(pl.col("gpu_type") == "h100")
     priced = {**world, "--data": str(exported(tmp_path / "costs.csv", told))}
     path = tmp_path / "i.csv"

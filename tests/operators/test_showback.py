@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_jobs.operators.metering import METER, metered, unit_prices_nusd
-from stream_jobs.operators.pricing import PRICED, UNCOSTED, Pricing
+from stream_jobs.operators.pricing import PRICED, Pricing
 from stream_jobs.operators.showback import (
     OPERATIONAL,
     TENANCY,
@@ -91,6 +91,20 @@ def test_a_tenant_is_billed_its_share_of_the_use_and_of_what_idled() -> None:
     }
 
 
+def test_gpu_time_without_a_price_is_told_once_though_turns_and_replicas_tell_of_it() -> None:
+    of_share = {"gpu_type": "a100-mig-1g", "purchase": "owned"}
+    replica = one(tenant="*", turns=0, successes=0, gpu_used_ms=0, gpu_reserved_ms=5_000, route="shared", **of_share)
+    used = one(gpu_used_ms=2_000, **of_share)
+    for told, expected in (
+        (pl.concat([used, replica]), {"support": 5_000, "shared": 0}),
+        (replica, {"shared": 5_000}),
+        (used, {"support": 2_000}),
+    ):
+        rows = shared_out(days(told))
+        assert dict(zip(rows["route"], rows["uncosted_gpu_ms"], strict=True)) == expected
+        assert rows["reserved_nusd"].sum() == 0
+
+
 def test_a_tenant_pays_the_prices_of_the_regions_that_served_its_cell() -> None:
     """Which region served whom is not told: each tenant has the cell's own mix of regions."""
     told = pl.concat(
@@ -135,7 +149,8 @@ def test_meters_add_up_to_the_rows_and_cost_what_their_units_cost(seed: int) -> 
     rows = operational(pl.concat([uses(seed), reserved(seed)], how="diagonal"))
     whole, lines = PRICING.priced(rows), metered(rows, PRICING)
     assert [lines[name].sum() for name in PRICED] == [whole[name].sum() for name in PRICED]
-    assert lines["uncosted"].sum() == sum(whole[name].sum() for name in UNCOSTED)
+    without = whole.filter(pl.col("uncosted_gpu_ms") > 0)["gpu_reserved_ms"].sum()
+    assert lines["uncosted"].sum() == without + whole["uncosted_tokens"].sum() > 0
     per_unit = pl.when(pl.col(METER) == "gpu_hour").then(3_600_000).otherwise(1_000_000)
     costs = lines.with_columns(unit_prices_nusd(lines, PRICING).alias("unit_nusd")).with_columns(
         expected=(pl.col("quantity") * pl.col("unit_nusd") / per_unit).round().cast(pl.Int64)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from clickhouse_connect.driver.client import Client
+from typer.testing import CliRunner
 
 from schemas.families import COSTS
 from schemas.tables import TABLES, late_table
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.pricing import Pricing
+from tests.cli.cost_exports import price_file
 from tests.operators.cost_worlds import DAY_MS, PRICES, operational, reserved, tenancy, uses
+from turnwatch.cli import app
 from turnwatch.costs.bill import billed
 from turnwatch.costs.cost_rows import CostRows, Costs, stored
 
@@ -60,3 +66,19 @@ def test_the_bill_is_of_all_that_was_told_once(client: Client, address: ClickHou
     assert billed(with_a_day_of_nothing, "tenant", Pricing(PRICES)).rows.equals(expected.rows)
     first_day = billed(stored(address, FIRST_MS, FIRST_MS + DAY_MS), "pool", Pricing(PRICES))
     assert 0 < first_day.total["reserved_nusd"].item() < found.total["reserved_nusd"].item()
+
+
+def test_what_is_exported_of_clickhouse_is_reconciled_with_it(
+    client: Client, address: ClickHouseAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = pl.concat([uses(3, 100), reserved(3)], how="diagonal").filter(pl.col("gpu_type") == "h100")
+    insert(client, IN_TIME.name, cells(told), version=1)
+    monkeypatch.setenv("TURNWATCH_CLICKHOUSE__URL", address.url)
+    monkeypatch.setenv("TURNWATCH_PRICES", str(price_file(tmp_path / "prices.yaml")))
+    invoice = tmp_path / "focus.csv"
+    exported = CliRunner().invoke(app, ["cost", "export", "--data", "12d", "--out", str(invoice)])
+    assert exported.exit_code == 0, exported.output
+    ended = CliRunner().invoke(app, ["cost", "reconcile", str(invoice), "--tolerance", "0", "--format", "json"])
+    assert ended.exit_code == 0, ended.output
+    answer = json.loads(ended.stdout)
+    assert answer["prices"] == "contract" and float(answer["total"]["ours_usd"]) > 100

@@ -17,6 +17,9 @@ from turnwatch.costs.money import dollars
 
 By = Literal["tenant", "route", "pool", "bundle", "region"]
 TURNS = ("turns", "successes", "success_audio_ms")
+NOT_TOLD = (
+    "More was used than was told as paid for: some replicas do not tell `gpu_reserved_ms`, so reserved cost is too low."
+)
 _MINUTE_MS = 60_000
 
 
@@ -62,9 +65,7 @@ def notes_of(bill: Bill) -> list[str]:
         )
     used, reserved = (total[name] for name in PRICED)
     if used > reserved:
-        notes.append(
-            "More was used than was told as paid for: some replicas do not tell `gpu_reserved_ms`, so reserved cost is too low."
-        )
+        notes.append(NOT_TOLD)
     return notes
 
 

@@ -14,6 +14,7 @@ from stream_jobs.operators.metering import METER
 from stream_jobs.operators.pricing import HOUR_MS, Pricing
 from stream_jobs.operators.showback import by_day
 from turnwatch.costs.bill import instant, prices_of, warehouse
+from turnwatch.costs.bill_rows import NOT_TOLD
 from turnwatch.costs.cost_rows import read_costs
 from turnwatch.costs.focus_lines import LINE, Issuer, focus_lines, metered_days
 
@@ -31,8 +32,8 @@ def run_export(data: Sequence[str], prices: Path | None, provider: str | None, a
             f"Nothing is told of costs between {instant(costs.from_ms)} and {instant(costs.to_ms)}: there is no bill."
         )
     _write(focus_lines(days, pricing, issuer, costs.from_ms, costs.to_ms).write_csv(), out)
-    if left_out := _left_out(days):
-        print(f"turnwatch: {left_out}", file=sys.stderr)
+    for note in _notes(days):
+        print(f"turnwatch: {note}", file=sys.stderr)
     return 0
 
 
@@ -54,10 +55,15 @@ def _write(text: str, out: Path | None) -> None:
         raise Foreseen(f"{out}: the bill cannot be written: {error.strerror}.") from None
 
 
-def _left_out(days: pl.DataFrame) -> str | None:
-    """What has no price, as a sentence."""
+def _notes(days: pl.DataFrame) -> list[str]:
+    """What the lines do not have, in sentences."""
     is_gpu = pl.col(METER) == "gpu_hour"
     gpu_ms, tokens = (int(days.filter(of)["uncosted"].sum()) for of in (is_gpu, ~is_gpu))
-    if not gpu_ms and not tokens:
-        return None
-    return f"{gpu_ms / HOUR_MS:,.1f} GPU hours and {tokens:,} tokens have no price and no line: add their prices to the list."
+    notes = []
+    if gpu_ms or tokens:
+        notes.append(
+            f"{gpu_ms / HOUR_MS:,.1f} GPU hours and {tokens:,} tokens have no price and no line: add their prices to the list."
+        )
+    if days["used_nusd"].sum() > days["reserved_nusd"].sum():
+        notes.append(NOT_TOLD)
+    return notes
