@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.budget_views import budgets_select
+from schemas.capacity_views import capacity_select
 from schemas.families import FAMILIES, INDICATORS_OF, STREAMS, Family
 from schemas.histograms import ZERO_INDEX
 from schemas.prices import NANO_PER_USD, PRICED
@@ -171,6 +172,11 @@ _DECLARED = (
         "budgets",
         "What was left of each budget at the end of each day, as counted, and without what was excluded?",
         budgets_select(),
+    ),
+    View(
+        "capacity",
+        "How many streams, audio seconds and tokens per second did each slice serve, and how much was warm beyond? Minutes.",
+        capacity_select(),
     ),
 )
 

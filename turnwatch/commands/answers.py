@@ -97,20 +97,45 @@ def saturation(
 
 @app.command(epilog="Example: turnwatch capacity --streams 20000 --gpu-seconds-per-audio-second 0.05 --utilization 0.7")
 def capacity(
-    streams: Annotated[int, typer.Option(min=0, help="Concurrent streams to serve.")],
+    streams: Annotated[
+        int | None, typer.Option(min=0, help="Concurrent streams to serve; the measured peak unless given.")
+    ] = None,
     gpu_seconds: Annotated[
-        str, typer.Option("--gpu-seconds-per-audio-second", help="GPU time that a second of audio takes.")
-    ],
+        str | None,
+        typer.Option(
+            "--gpu-seconds-per-audio-second", help="GPU time that a second of audio takes; measured unless given."
+        ),
+    ] = None,
     utilization: Annotated[
         str, typer.Option(help="Share of a replica's time to be used, above 0 and up to 1.")
     ] = "0.7",
-    vad_savings: Annotated[str, typer.Option(help="Share of audio that is silence and costs nothing.")] = "0",
+    vad_savings: Annotated[
+        str | None,
+        typer.Option(help="Share of audio that is silence and costs nothing; with --data measured unless given, else 0."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="What was measured: 30d or FROM..TO (ClickHouse), or a CSV of minute (since 1970), peak."),
+    ] = None,
+    slice_text: Annotated[
+        str | None, typer.Option("--slice", help="Whose capacity, with --data of ClickHouse; pool=realtime unless given.")
+    ] = None,
     output: Answered = "table",
+    out: Annotated[Path | None, typer.Option(help="Write the day and the week ahead there, as SVG; with --data.")] = None,
 ) -> None:
-    """Say how many replicas serve so many concurrent streams."""
+    """Say how many replicas serve so many concurrent streams, or with --data those of a measured peak and of next week."""
+    if data is not None:
+        from turnwatch.capacity.command import Given, run_measured
+
+        given = Given(streams, gpu_seconds, utilization, vad_savings)
+        raise typer.Exit(run_measured(data, slice_text, given, output, out))
+    if slice_text is not None or out is not None:
+        raise typer.BadParameter("--slice and --out are about what was measured: give --data too.")
+    if streams is None or gpu_seconds is None:
+        raise typer.BadParameter("Give --streams and --gpu-seconds-per-audio-second, or --data.")
     from turnwatch.answers.commands import run_capacity
 
-    raise typer.Exit(run_capacity(streams, gpu_seconds, utilization, vad_savings, output))
+    raise typer.Exit(run_capacity(streams, gpu_seconds, utilization, vad_savings or "0", output))
 
 
 NO_VERDICT = 4

@@ -1,0 +1,41 @@
+"""The view `capacity`: minute by minute what each slice served at once and per second, next to what was warm for it.
+
+A stream needs every stage, so a slice could take as many streams as the stage with the fewest warm ones. Stages that never
+say how many streams they could serve are not asked, and nothing is known of slices that name a route: queues are shared
+by routes. Tokens and audio are counted when their turn ends, so they come some seconds after the streams they are of.
+"""
+
+from __future__ import annotations
+
+from schemas.families import STREAMS
+from schemas.families.partitions import OPERATIONAL_CUTS
+
+_KEYS = ("cut", "slice", *STREAMS.dimensions, "bucket_start")
+_SERVED_CUTS = ", ".join(f"'{cut.name}'" for cut in OPERATIONAL_CUTS)
+
+_PARTS = f"""SELECT {", ".join(_KEYS)}, peak_lower, peak_upper, toUInt64(0) AS audio_ms, toUInt64(0) AS tokens,
+        CAST(NULL, 'Nullable(UInt64)') AS warm, '' AS stage
+    FROM concurrency
+    UNION ALL
+    SELECT {", ".join(_KEYS)}, 0, 0, audio_in_ms + audio_out_ms, tokens_in + tokens_out, NULL, ''
+    FROM traffic
+    WHERE cut IN ({_SERVED_CUTS})
+    UNION ALL
+    SELECT {", ".join("''" if name == "route" else name for name in _KEYS)}, 0, 0, 0, 0, warm_streams, queue
+    FROM queues
+    WHERE warm_streams > 0"""
+
+
+def capacity_select() -> str:
+    """The statement of the view, over `concurrency`, `traffic` and `queues`."""
+    return f"""SELECT {", ".join(_KEYS)},
+    max(peak_lower) AS streams_peak_lower,
+    max(peak_upper) AS streams_peak_upper,
+    sum(audio_ms) / 60000 AS audio_seconds_per_s,
+    sum(tokens) / 60 AS tokens_per_s,
+    min(warm) AS warm_streams,
+    argMin(stage, warm) AS warm_least_at,
+    toInt64(min(warm)) - toInt64(max(peak_upper)) AS warm_headroom
+FROM (
+    {_PARTS})
+GROUP BY {", ".join(_KEYS)}"""

@@ -1,0 +1,209 @@
+"""What is printed of capacity: as one JSON document, or as sentences, a table of queues, and the day and the week as charts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rich.console import Console
+
+from stream_jobs.operators.capacity import HOUR_MS, WeekAhead
+from stream_jobs.operators.traffic import Capacity, replicas_needed
+from turnwatch.answers.printing import Format
+from turnwatch.backtest.series import instant_text
+from turnwatch.capacity.terminal import day_chart, week_chart
+from turnwatch.capacity.told import Told
+
+DAY_MS = 24 * HOUR_MS
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """`wanted`: streams to serve; those of the measured peak unless given. `capacity` and `week` are `None` where unknown."""
+
+    told: Told
+    wanted: int | None
+    capacity: Capacity | None
+    week: WeekAhead | None
+    notes: tuple[str, ...]
+
+    @cached_property
+    def peak(self) -> Row:
+        """The minute with the most streams at the upper bound, the first of equal ones."""
+        upper = self.told.minutes["streams_peak_upper"].to_numpy()
+        return self.told.minutes.row(int(np.argmax(upper)), named=True)
+
+    @property
+    def streams(self) -> int:
+        return self.peak["streams_peak_upper"] if self.wanted is None else self.wanted
+
+    def replicas(self, streams: int) -> int | None:
+        return None if self.capacity is None else replicas_needed(streams, self.capacity)
+
+    @cached_property
+    def day(self) -> pl.DataFrame:
+        """The minutes of the day, in UTC, in which the peak was."""
+        first_ms = self.peak["at_ms"] // DAY_MS * DAY_MS
+        return self.told.minutes.filter(pl.col("at_ms").is_between(first_ms, first_ms + DAY_MS - 1))
+
+    @cached_property
+    def least_warm(self) -> Row | None:
+        """The minute with the smallest warm headroom; `None` where no queue told of warm streams."""
+        known = self.told.minutes.drop_nulls("warm_headroom")
+        return None if known.is_empty() else known.row(int(np.argmin(known["warm_headroom"].to_numpy())), named=True)
+
+
+def print_report(report: Report, output: Format) -> None:
+    if output == "json":
+        print(json.dumps(as_document(report), ensure_ascii=False))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+    for line in lines(report):
+        console.print(line, soft_wrap=True)
+
+
+# -- one document ------------------------------------------------------------------------------------------------------
+
+
+def as_document(report: Report) -> Row:
+    """Times are ISO 8601 in UTC; what is unknown is null."""
+    told, capacity = report.told, report.capacity
+    lower = told.minutes["streams_peak_lower"].max()
+    return {
+        "slice": told.slice_text,
+        "from": _iso(told.stretch.from_ms),
+        "to": _iso(told.stretch.to_ms),
+        "streams_peak_lower": lower,
+        "streams_peak_upper": report.peak["streams_peak_upper"],
+        "peak_at": _iso(report.peak["at_ms"]),
+        "gpu_seconds_per_audio_second": float(capacity.gpu_seconds_per_audio_second) if capacity else None,
+        "vad_savings": float(capacity.vad_savings) if capacity else None,
+        "target_utilization": float(capacity.target_utilization) if capacity else None,
+        "streams": report.streams,
+        "replicas": report.replicas(report.streams),
+        "audio_seconds_per_s": rates(told, "audio_seconds_per_s"),
+        "tokens_per_s": rates(told, "tokens_per_s"),
+        "final_transcript_ms": asdict(told.finalisation) if told.finalisation else None,
+        "warm": _warm(report),
+        "queues": told.queues.to_dicts(),
+        "day": [_hour_of_day(report, row) for row in hourly(report.day).iter_rows(named=True)],
+        "next_week": _next_week(report),
+        "notes": list(report.notes),
+    }
+
+
+def rates(told: Told, name: str) -> Row | None:
+    """The mean and the largest of a column's minutes; `None` where none is known."""
+    known = told.minutes[name].drop_nulls()
+    return None if known.is_empty() else {"mean": known.mean(), "most": known.max()}
+
+
+def hourly(minutes: pl.DataFrame) -> pl.DataFrame:
+    """Peaks by hour: `at_ms` where it begins, and both bounds."""
+    hour = (pl.col("at_ms") // HOUR_MS * HOUR_MS).alias("at_ms")
+    return minutes.group_by(hour).agg(pl.col("streams_peak_lower", "streams_peak_upper").max()).sort("at_ms")
+
+
+def _hour_of_day(report: Report, row: Row) -> Row:
+    peaks = {name: row[name] for name in ("streams_peak_lower", "streams_peak_upper")}
+    return {"hour": _iso(row["at_ms"]), **peaks, "replicas": report.replicas(row["streams_peak_upper"])}
+
+
+def _warm(report: Report) -> Row | None:
+    least = report.least_warm
+    if least is None:
+        return None
+    names = {"warm_headroom": "headroom_least", "warm_streams": "streams", "warm_least_at": "queue"}
+    return {"at": _iso(least["at_ms"]), **{shown: least[name] for name, shown in names.items()}}
+
+
+def _next_week(report: Report) -> Row | None:
+    week = report.week
+    if week is None:
+        return None
+    forecast = week.forecast
+    columns = zip(forecast.expected.tolist(), forecast.low.tolist(), forecast.high.tolist(), strict=True)
+    hours = [
+        {"hour": _iso(week.first_ms + place * HOUR_MS), "expected": expected, "low": _known(low), "high": _known(high)}
+        for place, (expected, low, high) in enumerate(columns)
+    ]
+    told = {"from": _iso(week.first_ms), "weeks": forecast.weeks, "coverage": None if week.is_without_interval else 0.9}
+    return {**told, "streams": week.streams, "replicas": report.replicas(week.streams), "hours": hours}
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _iso(at_ms: int) -> str:
+    return instant_text(at_ms).replace(" ", "T") + "Z"
+
+
+# -- for eyes ----------------------------------------------------------------------------------------------------------
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The answer first, then what it was reckoned from, then the charts and what could not be said."""
+    told, peak = report.told, report.peak
+    of_slice = "" if told.slice_text == "all" else f"{told.slice_text}, "
+    yield f"{of_slice}{told.stretch} UTC"
+    yield _bounded(told.minutes["streams_peak_lower"].max(), peak["streams_peak_upper"], peak["at_ms"])
+    yield from _needed(report)
+    yield from _served(told)
+    yield from _of_warm(report)
+    yield ""
+    yield from day_chart(report.day)
+    if report.week is not None:
+        yield ""
+        yield from week_chart(report.week)
+    yield from report.notes
+
+
+def _bounded(lower: Any, upper: int, at_ms: int) -> str:
+    bounds = f"{upper:,}" if lower == upper else f"between {lower:,} and {upper:,}"
+    return f"peak: {bounds} streams at once, at {instant_text(at_ms)[:16]}"
+
+
+def _needed(report: Report) -> Iterator[str]:
+    capacity = report.capacity
+    if capacity is None:
+        return
+    for_what = "the peak" if report.wanted is None else f"{report.wanted:,} streams"
+    yield f"replicas: {report.replicas(report.streams):,} for {for_what}"
+    if report.week is not None:
+        share = "as expected" if report.week.is_without_interval else "at the top of the 90 % interval"
+        streams = report.week.streams
+        yield f"replicas: {report.replicas(streams):,} for next week's {streams:,} streams, {share}"
+    yield (
+        f"at {capacity.gpu_seconds_per_audio_second} GPU seconds per audio second, {capacity.vad_savings:.1%} of the "
+        f"time silent, {capacity.target_utilization:%} used"
+    )
+
+
+def _served(told: Told) -> Iterator[str]:
+    for name, words in (("audio_seconds_per_s", "audio seconds per second"), ("tokens_per_s", "tokens per second")):
+        found = rates(told, name)
+        if found:
+            yield f"{words}: {found['mean']:,.1f} on average, {found['most']:,.1f} in the busiest minute"
+    final = told.finalisation
+    if final:
+        yield f"final transcript: p50 {final.p50_ms:,.0f} ms, p95 {final.p95_ms:,.0f} ms, p99 {final.p99_ms:,.0f} ms"
+    for row in told.queues.iter_rows(named=True):
+        yield f"utilisation of {row['queue']}: {row['utilisation']:.1%}"
+
+
+def _of_warm(report: Report) -> Iterator[str]:
+    least = report.least_warm
+    if least is None:
+        return
+    beyond = least["warm_headroom"]
+    said = f"{beyond:,} more than the peak" if beyond >= 0 else f"{-beyond:,} fewer than the peak"
+    when = instant_text(least["at_ms"])[:16]
+    yield f"warm: {least['warm_streams']:,} streams at the least, {said}, at {when}, bounded by {least['warm_least_at']}"

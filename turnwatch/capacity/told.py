@@ -1,0 +1,80 @@
+"""What was told of a slice's capacity: by ClickHouse, or by a file of peaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import polars as pl
+
+from stream_jobs.operators.capacity import Hours, Served
+from stream_jobs.operators.forecast import WEEKS_MAX
+from turnwatch.backtest.series import MINUTE_MS, instant_text
+
+BILLED_MS = 600_000
+"""Bills are of ten minutes."""
+WEEKS_READ = 2 * WEEKS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From an instant to before another."""
+
+    from_ms: int
+    to_ms: int
+
+    def in_steps(self, width_ms: int) -> Stretch:
+        """The whole steps inside of it."""
+        return Stretch(-(-self.from_ms // width_ms) * width_ms, self.to_ms // width_ms * width_ms)
+
+    def __str__(self) -> str:
+        return f"{instant_text(self.from_ms)} to {instant_text(self.to_ms)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finalisation:
+    """How long the final transcript took after the end of speech."""
+
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of one slice: `minutes`, `billed` by ten minutes and `queues`, each with the columns below.
+
+    What nobody told is empty, or null in `minutes`.
+    """
+
+    MINUTES: ClassVar = {
+        "at_ms": pl.Int64(),
+        "streams_peak_lower": pl.Int64(),
+        "streams_peak_upper": pl.Int64(),
+        "audio_seconds_per_s": pl.Float64(),
+        "tokens_per_s": pl.Float64(),
+        "warm_streams": pl.Int64(),
+        "warm_least_at": pl.String(),
+        "warm_headroom": pl.Int64(),
+    }
+    BILLED: ClassVar = {name: pl.Int64() for name in ("at_ms", "gpu_used_ms", "audio_ms", "stream_ms")}
+    QUEUES: ClassVar = {"queue": pl.String(), "utilisation": pl.Float64()}
+
+    slice_text: str
+    stretch: Stretch
+    minutes: pl.DataFrame
+    hours: Hours
+    billed: pl.DataFrame
+    queues: pl.DataFrame
+    finalisation: Finalisation | None
+
+    @property
+    def minutes_unreported(self) -> int:
+        """Minutes of the stretch without a row: nobody had a stream, or nobody told."""
+        whole = self.stretch.in_steps(MINUTE_MS)
+        return (whole.to_ms - whole.from_ms) // MINUTE_MS - len(self.minutes)
+
+    def served(self, settled_until_ms: int) -> Served:
+        """What was billed by ten minutes that end by then, with the audio and the streams of the same ten minutes."""
+        settled = self.billed.filter(pl.col("at_ms") + BILLED_MS <= settled_until_ms)
+        return Served(*(int(settled[name].sum()) for name in ("gpu_used_ms", "audio_ms", "stream_ms")))
