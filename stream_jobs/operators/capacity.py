@@ -13,7 +13,7 @@ from decimal import Context, Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_jobs.operators.forecast import HOURS, WEEKS_MAX, Forecast, next_week
+from stream_jobs.operators.forecast import HOURS, WEEKS_MAX, Forecast, PeakAhead, next_peak, next_week
 from stream_jobs.operators.traffic import Capacity
 
 HOUR_MS = 3_600_000
@@ -57,21 +57,25 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class WeekAhead:
-    """Peaks of the 168 hours after `first_ms`, and how many hours of the weeks that say so were filled in."""
+    """Peaks of the 168 hours after `first_ms`, that of the week, and how many hours of the weeks before were filled in."""
 
     first_ms: int
     forecast: Forecast
+    peak: PeakAhead
     hours_filled: int
 
     @property
     def is_without_interval(self) -> bool:
-        return bool(np.isnan(self.forecast.high).any())
+        return bool(np.isnan(self.peak.high))
 
     @property
-    def streams(self) -> int:
-        """The most streams to prepare for: the top of the interval, or what is expected where there is none."""
-        top = self.forecast.expected if self.is_without_interval else self.forecast.high
-        return int(np.ceil(top.max() * (1 - 1e-9)))  # What rounds to a whole number is one.
+    def streams_expected(self) -> int:
+        return _whole(self.peak.expected)
+
+    @property
+    def streams_high(self) -> int | None:
+        """What the week's peak stays below in `peak.coverage` of weeks; `None` where there are too few of them."""
+        return None if self.is_without_interval else _whole(self.peak.high)
 
 
 def week_ahead(hours: Hours, coverage: float = 0.9) -> WeekAhead:
@@ -87,11 +91,17 @@ def week_ahead(hours: Hours, coverage: float = 0.9) -> WeekAhead:
     if unreported > UNREPORTED_SHARE_MAX * weeks * HOURS:
         raise ValueError(f"Nobody told of {unreported} of {weeks * HOURS} hours: a forecast would be made of guesses.")
     series = _filled(hours.peak[used].reshape(weeks, HOURS).astype(np.float64), is_reported)
-    return WeekAhead(hours.end_ms, next_week(series.ravel(), coverage), unreported)
+    ahead = next_week(series.ravel(), coverage), next_peak(series.ravel(), coverage)
+    return WeekAhead(hours.end_ms, *ahead, unreported)
 
 
 _WEEKS_READ = 2 * WEEKS_MAX
 """Those that a forecast looks at, and as many again from which its errors are told."""
+
+
+def _whole(streams: float) -> int:
+    """As many as that, rounded up; what rounds to a whole number is one."""
+    return int(np.ceil(streams * (1 - 1e-9)))
 
 
 def _filled(peak: NDArray[np.float64], is_reported: NDArray[np.bool_]) -> NDArray[np.float64]:

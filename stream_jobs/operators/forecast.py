@@ -10,6 +10,7 @@ sqrt(forecast x level), as counts of arrivals vary; so it needs no model of them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +42,8 @@ def next_week(series: Floats, coverage: float = 0.9) -> Forecast:
 
     Raises `ValueError` where there are fewer than `WEEKS_MIN` whole weeks, or a value is negative or not finite.
     """
-    if not np.isfinite(series).all() or (series < 0).any():
-        raise ValueError("A value of the series is negative, or no number.")
-    weeks = len(series) // HOURS
-    if weeks < WEEKS_MIN:
-        raise ValueError(f"The series has {weeks} whole weeks of {HOURS} hours: a forecast needs {WEEKS_MIN}.")
-    by_week = series[len(series) - weeks * HOURS :].reshape(weeks, HOURS)
-    expected = _expected(by_week)
+    by_week = _by_week(series)
+    weeks, expected = len(by_week), _expected(by_week)
     errors = _errors(by_week)
     if len(errors) < ORIGINS_MIN:
         unknown = np.full(HOURS, np.nan)
@@ -55,6 +51,43 @@ def next_week(series: Floats, coverage: float = 0.9) -> Forecast:
     below, above = np.quantile(errors, [(1 - coverage) / 2, (1 + coverage) / 2])
     scale = _scale(expected)
     return Forecast(expected, np.maximum(expected + below * scale, 0), expected + above * scale, weeks)
+
+
+def _by_week(series: Floats) -> Floats:
+    if not np.isfinite(series).all() or (series < 0).any():
+        raise ValueError("A value of the series is negative, or no number.")
+    weeks = len(series) // HOURS
+    if weeks < WEEKS_MIN:
+        raise ValueError(f"The series has {weeks} whole weeks of {HOURS} hours: a forecast needs {WEEKS_MIN}.")
+    return series[len(series) - weeks * HOURS :].reshape(weeks, HOURS)
+
+
+@dataclass(frozen=True, slots=True)
+class PeakAhead:
+    """The largest hour of next week, in the unit of the series: as expected, and what it stays below in `coverage` of weeks.
+
+    `high` and `coverage` are not a number where too few weeks are known.
+    """
+
+    expected: float
+    high: float
+    coverage: float
+
+
+def next_peak(series: Floats, coverage: float = 0.9) -> PeakAhead:
+    """The peak of the 168 hours after the last one. It is more often above an interval of each hour than an hour is.
+
+    Conformal too, over weeks instead of hours: by how much peaks exceeded the largest hour that was forecast, if they did. From n weeks
+    no more than n ÷ (n + 1) can be said, so that is told where it is less than `coverage`. Raises as `next_week` does.
+    """
+    by_week = _by_week(series)
+    expected = float(_expected(by_week).max())
+    forecasts = [(float(_expected(by_week[:origin]).max()), by_week[origin].max()) for origin in _origins(len(by_week))]
+    exceeded = sorted(came / forecast for forecast, came in forecasts if forecast > 0)
+    if len(exceeded) < ORIGINS_MIN:
+        return PeakAhead(expected, np.nan, np.nan)
+    rank = min(ceil((len(exceeded) + 1) * coverage - 1e-9), len(exceeded))
+    return PeakAhead(expected, expected * max(float(exceeded[rank - 1]), 1.0), rank / (len(exceeded) + 1))
 
 
 def _expected(by_week: Floats) -> Floats:
@@ -71,9 +104,13 @@ def _expected(by_week: Floats) -> Floats:
 
 def _errors(by_week: Floats) -> Floats:
     """How far the forecast of each of the newest weeks was off, of shape (weeks, 168), from what was known before it."""
-    origins = range(max(WEEKS_MIN, len(by_week) - _ORIGINS_MAX), len(by_week))
-    forecasts = [(_expected(by_week[:origin]), by_week[origin]) for origin in origins]
+    forecasts = [(_expected(by_week[:origin]), by_week[origin]) for origin in _origins(len(by_week))]
     return np.array([(came - expected) / _scale(expected) for expected, came in forecasts]).reshape(-1, HOURS)
+
+
+def _origins(weeks: int) -> range:
+    """The newest weeks, each of which is forecast from those before it."""
+    return range(max(WEEKS_MIN, weeks - _ORIGINS_MAX), weeks)
 
 
 def _scale(expected: Floats) -> Floats:

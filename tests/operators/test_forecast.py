@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from stream_jobs.operators.forecast import HOURS, ORIGINS_MIN, WEEKS_MIN, next_week
+from stream_jobs.operators.forecast import HOURS, ORIGINS_MIN, WEEKS_MIN, next_peak, next_week
 
 Floats = NDArray[np.float64]
 
@@ -62,14 +62,46 @@ def test_a_series_of_nothing_is_forecast_as_nothing() -> None:
     assert forecast.high.max() < 1e-9
 
 
+def test_the_peak_that_was_exceeded_by_a_tenth_in_one_week_of_four_is_prepared_for() -> None:
+    series = wave(WEEKS_MIN + 4)
+    calm = next_peak(series)
+    assert (calm.expected, calm.high) == pytest.approx((180, 180)) and calm.coverage == 0.8
+    series[3 * HOURS + 30] = 198
+    assert next_peak(series).high == pytest.approx(1.1 * next_peak(series).expected, rel=1e-6)
+
+
+def test_of_ten_weeks_nine_in_ten_is_said_and_of_two_nothing() -> None:
+    assert next_peak(wave(20)).coverage == pytest.approx(10 / 11)
+    assert next_peak(wave(20), coverage=0.5).coverage == pytest.approx(6 / 11)
+    few = next_peak(wave(WEEKS_MIN + ORIGINS_MIN - 1))
+    assert np.isnan(few.high) and np.isnan(few.coverage) and few.expected == pytest.approx(180)
+    assert np.isnan(next_peak(np.zeros(9 * HOURS)).high)
+
+
+@pytest.mark.recorded
+def test_on_recorded_weeks_peaks_stay_below_what_was_said_about_as_often_as_was_said(recorded_data: Path) -> None:
+    file = recorded_data / "cloud_monitoring" / "ecommerce-api-incoming-rps" / "api-01.csv"
+    weeks = _weeks_of(file)
+    found = [
+        (next_peak(weeks[:week].ravel()), weeks[week].max()) for week in range(WEEKS_MIN + ORIGINS_MIN, len(weeks))
+    ]
+    held = np.mean([ahead.high >= came for ahead, came in found])
+    assert abs(held - np.mean([ahead.coverage for ahead, _ in found])) < 0.05
+    assert 0.85 <= held <= 0.95
+
+
+def _weeks_of(file: Path) -> Floats:
+    series = pl.read_csv(file)["Value"].cast(pl.Float64).to_numpy()
+    return np.asarray(series[len(series) % HOURS :].reshape(-1, HOURS), dtype=np.float64)
+
+
 @pytest.mark.recorded
 def test_on_recorded_weeks_it_errs_less_than_last_week_again_and_its_interval_holds_nine_of_ten(
     recorded_data: Path,
 ) -> None:
     """Requests per second of a real shop's API, 36 weeks hour by hour; each week is forecast from those before it."""
     file = recorded_data / "cloud_monitoring" / "ecommerce-api-incoming-rps" / "api-01.csv"
-    series = pl.read_csv(file)["Value"].cast(pl.Float64).to_numpy()
-    weeks = series[len(series) % HOURS :].reshape(-1, HOURS)
+    weeks = _weeks_of(file)
     ours, again, inside = [], [], []
     for week in range(WEEKS_MIN + ORIGINS_MIN, len(weeks)):
         forecast = next_week(weeks[:week].ravel())

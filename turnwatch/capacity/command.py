@@ -61,7 +61,8 @@ def read(data: str, slice_text: str | None, now_ms: int, address: Callable[[], C
     stretch = Stretch(from_ms, min(to_ms, now_ms)).in_steps(MINUTE_MS)
     if stretch.from_ms >= stretch.to_ms:
         raise BadInput(f"--data {data} holds no minute that is over: choose an earlier range.")
-    return read_warehouse(address(), known_slice(FLEET_SLICE if slice_text is None else slice_text), stretch)
+    of_slice = known_slice(FLEET_SLICE if slice_text is None else slice_text)
+    return read_warehouse(address(), of_slice, stretch)
 
 
 def known_slice(text: str) -> str:
@@ -139,5 +140,3 @@ def _write(path: Path, picture: str) -> None:
         path.write_text(picture, encoding="utf-8")
     except OSError as error:
         raise Foreseen(f"{path}: the picture cannot be written: {error.strerror}.") from None
-
-

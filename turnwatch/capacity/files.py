@@ -1,4 +1,7 @@
-"""Peaks from a file: CSV of `minute` (whole minutes since 1970, UTC) and `peak`. Both bounds of a peak are the same there."""
+"""Peaks from a file: CSV of `minute` (whole minutes since 1970, UTC) and `peak`. Both bounds of a peak are the same there.
+
+A row stands for as long as the two rows that lie closest together are apart: for ten minutes in a file by ten minutes.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,10 @@ def read_file(path: Path) -> Told:
     minutes = pl.DataFrame(known).select(
         (pl.col(name) if name in known else pl.lit(None)).cast(kind).alias(name) for name, kind in Told.MINUTES.items()
     )
-    stretch = Stretch(int(at_ms[0]), int(at_ms[-1]) + MINUTE_MS)
+    step_ms = int(np.diff(at_ms).min()) if len(at_ms) > 1 else MINUTE_MS
+    stretch = Stretch(int(at_ms[0]), int(at_ms[-1]) + step_ms)
     billed, queues = pl.DataFrame(schema=Told.BILLED), pl.DataFrame(schema=Told.QUEUES)
-    return Told("all", stretch, minutes, _hours(stretch, minutes), billed, queues, None)
+    return Told("all", stretch, minutes, _hours(stretch, minutes), billed, queues, None, step_ms)
 
 
 def _hours(stretch: Stretch, minutes: pl.DataFrame) -> Hours:

@@ -134,8 +134,17 @@ def _next_week(report: Report) -> Row | None:
         {"hour": _iso(week.first_ms + place * HOUR_MS), "expected": expected, "low": _known(low), "high": _known(high)}
         for place, (expected, low, high) in enumerate(columns)
     ]
-    told = {"from": _iso(week.first_ms), "weeks": forecast.weeks, "coverage": None if week.is_without_interval else 0.9}
-    return {**told, "streams": week.streams, "replicas": report.replicas(week.streams), "hours": hours}
+    expected, high = week.streams_expected, week.streams_high
+    return {
+        "from": _iso(week.first_ms),
+        "weeks": forecast.weeks,
+        "streams_expected": expected,
+        "streams_high": high,
+        "coverage": None if high is None else week.peak.coverage,
+        "replicas_expected": report.replicas(expected),
+        "replicas_high": None if high is None else report.replicas(high),
+        "hours": hours,
+    }
 
 
 def _known(value: float) -> float | None:
@@ -178,9 +187,11 @@ def _needed(report: Report) -> Iterator[str]:
     for_what = "the peak" if report.wanted is None else f"{report.wanted:,} streams"
     yield f"replicas: {report.replicas(report.streams):,} for {for_what}"
     if report.week is not None:
-        share = "as expected" if report.week.is_without_interval else "at the top of the 90 % interval"
-        streams = report.week.streams
-        yield f"replicas: {report.replicas(streams):,} for next week's {streams:,} streams, {share}"
+        streams, high = report.week.streams_expected, report.week.streams_high
+        yield f"replicas: {report.replicas(streams):,} for next week's peak of {streams:,} streams, as expected"
+        if high is not None:
+            share = report.week.peak.coverage
+            yield f"replicas: {report.replicas(high):,} for {high:,} streams, which the peak stays below in {share:.0%} of weeks"
     yield (
         f"at {capacity.gpu_seconds_per_audio_second} GPU seconds per audio second, {capacity.vad_savings:.1%} of the "
         f"time silent, {capacity.target_utilization:%} used"

@@ -67,12 +67,14 @@ class Told:
     billed: pl.DataFrame
     queues: pl.DataFrame
     finalisation: Finalisation | None
+    step_ms: int = MINUTE_MS
+    """How long a row of `minutes` stands for."""
 
     @property
     def minutes_unreported(self) -> int:
         """Minutes of the stretch without a row: nobody had a stream, or nobody told."""
-        whole = self.stretch.in_steps(MINUTE_MS)
-        return (whole.to_ms - whole.from_ms) // MINUTE_MS - len(self.minutes)
+        told_ms = len(self.minutes) * self.step_ms
+        return (self.stretch.to_ms - self.stretch.from_ms - told_ms) // MINUTE_MS
 
     def served(self, settled_until_ms: int) -> Served:
         """What was billed by ten minutes that end by then, with the audio and the streams of the same ten minutes."""

@@ -26,9 +26,7 @@ from turnwatch.capacity.told import BILLED_MS, WEEKS_READ, Finalisation, Stretch
 READ_TIMEOUT_S = 300.0
 STAGE = "final_transcript"
 _SETTINGS = {"readonly": 2, "output_format_arrow_string_as_string": 1}
-_WITHIN = (
-    "bucket_start >= fromUnixTimestamp64Milli({from_ms:Int64}) AND bucket_start < fromUnixTimestamp64Milli({to_ms:Int64})"
-)
+_WITHIN = "bucket_start >= fromUnixTimestamp64Milli({from_ms:Int64}) AND bucket_start < fromUnixTimestamp64Milli({to_ms:Int64})"
 
 
 def read_warehouse(address: ClickHouseAddress, slice_text: str, stretch: Stretch) -> Told:
@@ -66,7 +64,7 @@ class _Reader:
 FROM capacity
 WHERE slice = {{slice:String}} AND {_WITHIN}
 ORDER BY at_ms"""
-        ).cast({name: kind for name, kind in Told.MINUTES.items()})
+        ).cast(Told.MINUTES)
 
     def _hours(self) -> Hours:
         """Whole hours up to the stretch's end; an hour is reported where any collector told of streams in it."""
@@ -171,7 +169,9 @@ def _covers(family: Family, dimensions: Mapping[str, str]) -> bool:
 
 def _narrowed(family: Family, dimensions: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The condition of the slice in a family's rows, and what it is given."""
-    cut = min((cut for cut in family.cuts if set(dimensions) <= set(cut.dimensions)), key=lambda cut: len(cut.dimensions))
+    cut = min(
+        (cut for cut in family.cuts if set(dimensions) <= set(cut.dimensions)), key=lambda cut: len(cut.dimensions)
+    )
     given = {f"of_{name}": value for name, value in dimensions.items()} | {"of_cut": cut.name}
     conditions = [f"{name} = {{of_{name}:String}}" for name in ("cut", *dimensions)]
     return " AND ".join(conditions), given

@@ -111,17 +111,22 @@ def capacity(
     ] = "0.7",
     vad_savings: Annotated[
         str | None,
-        typer.Option(help="Share of audio that is silence and costs nothing; with --data measured unless given, else 0."),
+        typer.Option(
+            help="Share of audio that is silence and costs nothing; with --data measured unless given, else 0."
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(help="What was measured: 30d or FROM..TO (ClickHouse), or a CSV of minute (since 1970), peak."),
     ] = None,
     slice_text: Annotated[
-        str | None, typer.Option("--slice", help="Whose capacity, with --data of ClickHouse; pool=realtime unless given.")
+        str | None,
+        typer.Option("--slice", help="Whose capacity, with --data of ClickHouse; pool=realtime unless given."),
     ] = None,
     output: Answered = "table",
-    out: Annotated[Path | None, typer.Option(help="Write the day and the week ahead there, as SVG; with --data.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the day and the week ahead there, as SVG; with --data.")
+    ] = None,
 ) -> None:
     """Say how many replicas serve so many concurrent streams, or with --data those of a measured peak and of next week."""
     if data is not None:
