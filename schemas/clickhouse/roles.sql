@@ -107,6 +107,7 @@ GRANT SELECT ON stage_quantiles TO turnwatch_reader;
 GRANT SELECT ON spend TO turnwatch_reader;
 GRANT SELECT ON late_producers TO turnwatch_reader;
 GRANT SELECT ON budgets TO turnwatch_reader;
+GRANT SELECT ON capacity TO turnwatch_reader;
 
 -- Who changes tables? `turnwatch prepare`, and nothing that runs all day.
 CREATE ROLE IF NOT EXISTS turnwatch_admin;

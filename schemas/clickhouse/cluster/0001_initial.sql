@@ -1806,3 +1806,28 @@ SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, dup
     multiIf(unknown > 0, NULL, charged = 0, 0., (bad_of_day - taken_of_day) / charged) AS corrected_spent_today
 FROM (SELECT *, total * (1 - objective) AS allowed, (total - taken_total) * (1 - objective) AS charged FROM sums)
 COMMENT 'What was left of each budget at the end of each day, as counted, and without what was excluded?';
+
+-- How many streams, audio seconds and tokens per second did each slice serve, and how much was warm beyond? Minutes.
+CREATE VIEW IF NOT EXISTS capacity ON CLUSTER '{cluster}' AS
+SELECT cut, slice, region, pool, route, bundle, bucket_start,
+    max(peak_lower) AS streams_peak_lower,
+    max(peak_upper) AS streams_peak_upper,
+    sum(audio_ms) / 60000 AS audio_seconds_per_s,
+    sum(tokens) / 60 AS tokens_per_s,
+    min(warm) AS warm_streams,
+    argMin(stage, warm) AS warm_least_at,
+    toInt64(min(warm)) - toInt64(max(peak_upper)) AS warm_headroom
+FROM (
+    SELECT cut, slice, region, pool, route, bundle, bucket_start, peak_lower, peak_upper, toUInt64(0) AS audio_ms, toUInt64(0) AS tokens,
+        CAST(NULL, 'Nullable(UInt64)') AS warm, '' AS stage
+    FROM concurrency
+    UNION ALL
+    SELECT cut, slice, region, pool, route, bundle, bucket_start, 0, 0, audio_in_ms + audio_out_ms, tokens_in + tokens_out, NULL, ''
+    FROM traffic
+    WHERE cut IN ('pool', 'pool,region', 'pool,route', 'pool,bundle', 'pool,region,bundle')
+    UNION ALL
+    SELECT cut, slice, region, pool, '', bundle, bucket_start, 0, 0, 0, 0, warm_streams, queue
+    FROM queues
+    WHERE warm_streams > 0)
+GROUP BY cut, slice, region, pool, route, bundle, bucket_start
+COMMENT 'How many streams, audio seconds and tokens per second did each slice serve, and how much was warm beyond? Minutes.';

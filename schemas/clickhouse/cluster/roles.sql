@@ -191,6 +191,7 @@ GRANT ON CLUSTER '{cluster}' SELECT ON stage_quantiles TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON spend TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON late_producers TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON budgets TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON capacity TO turnwatch_reader;
 
 -- Who changes tables? `turnwatch prepare`, and nothing that runs all day.
 CREATE ROLE IF NOT EXISTS turnwatch_admin ON CLUSTER '{cluster}';
