@@ -52,6 +52,7 @@ RUN: dict[str, list[str]] = {
     "dead-letters": [],
     "redrive": ["--dry-run"],
     "backtest": ["--slo", "turn-4000ms-realtime", "--data", "1d"],
+    "capacity": ["--data", "1d"],
     "backfill": ["--cut", "region,bundle", "--data", "1d"],
     "cost why": ["--old", "7d", "--new", "1d"],
     "exclude add": [
@@ -79,7 +80,6 @@ READS_NO_SECRET = {
     "peak",
     "saturation",
     "cost",
-    "capacity",
     "gate",
     "rollback",
 }
