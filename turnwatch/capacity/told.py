@@ -47,18 +47,20 @@ class Told:
     What nobody told is empty, or null in `minutes`.
     """
 
-    MINUTES: ClassVar = {
-        "at_ms": pl.Int64(),
-        "streams_peak_lower": pl.Int64(),
-        "streams_peak_upper": pl.Int64(),
-        "audio_seconds_per_s": pl.Float64(),
-        "tokens_per_s": pl.Float64(),
-        "warm_streams": pl.Int64(),
-        "warm_least_at": pl.String(),
-        "warm_headroom": pl.Int64(),
-    }
-    BILLED: ClassVar = {name: pl.Int64() for name in ("at_ms", "gpu_used_ms", "audio_ms", "stream_ms")}
-    QUEUES: ClassVar = {"queue": pl.String(), "utilisation": pl.Float64()}
+    MINUTES: ClassVar = pl.Schema(
+        {
+            "at_ms": pl.Int64(),
+            "streams_peak_lower": pl.Int64(),
+            "streams_peak_upper": pl.Int64(),
+            "audio_seconds_per_s": pl.Float64(),
+            "tokens_per_s": pl.Float64(),
+            "warm_streams": pl.Int64(),
+            "warm_least_at": pl.String(),
+            "warm_headroom": pl.Int64(),
+        }
+    )
+    BILLED: ClassVar = pl.Schema({name: pl.Int64() for name in ("at_ms", "gpu_used_ms", "audio_ms", "stream_ms")})
+    QUEUES: ClassVar = pl.Schema({"queue": pl.String(), "utilisation": pl.Float64()})
 
     slice_text: str
     stretch: Stretch

@@ -117,7 +117,7 @@ GROUP BY queue
 HAVING sum(available_ms) > 0
 ORDER BY utilisation DESC, queue""",
             given=given,
-        ).cast(Told.QUEUES)  # type: ignore[arg-type]  # A mapping of names to types, as polars takes it.
+        ).cast(Told.QUEUES)
 
     def _finalisation(self) -> Finalisation | None:
         """From the end of speech to its final transcript; `None` where it was not told."""
