@@ -1,4 +1,5 @@
 """A producer that dies raises `TelemetrySilent`, through real Kafka, a real worker and a real Alertmanager; alerts freeze.
+So do findings, which go the same way.
 
 The freezing by the clock is shown on the stage as it is, with the clock in our hand: nobody waits a minute for a test.
 """
@@ -12,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiokafka import AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 
 from alerts.alertmanager import Alertmanagers
@@ -33,10 +35,12 @@ from stream_jobs.operators.reach import LIVE, REPLAYED, Patience
 from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant
 from tests.integration.test_flow import AT_ONCE, send
 from tests.rules.burning import burning, decided
+from tests.rules.finding import found, saturated
 
 DEAD = "eu-west-1-collector-0"
 """Shares its source partition with another collector, which goes on."""
 NOW_MS = 1_800_000_000_000
+STATES = ("firing", "frozen", "resolved")
 
 
 @pytest.mark.needs("prometheus-alertmanager")
@@ -76,10 +80,39 @@ async def test_a_dead_producer_pages_outlives_a_kill_and_resolves_when_it_report
     assert await silent_in(plant) == dict.fromkeys(FAMILIES, 0)
 
 
+@pytest.mark.needs("prometheus-alertmanager")
+async def test_what_a_question_finds_pages_outlives_a_kill_and_its_end_lands(plant: Plant) -> None:
+    """Stated in the topic as a question would; the end is told to Alertmanager when it has notified of the beginning."""
+    await state(plant, found(0, saturated()), found(60, saturated(facts={"depth": 400.0})))
+    await plant.settled()
+    (alert,) = await active(plant, "Saturated", 1)
+    assert (alert["labels"]["owner"], alert["annotations"]["depth"]) == ("capacity", "400")
+    plant.kill_worker()
+    await plant.start_worker()
+    open_alerts = {("Saturated", "firing"): 1.0}
+    assert await plant.counted("turnwatch_finding_alerts") == open_alerts, "what was found is state like any other"
+    await state(plant, found(0), found(120))
+    await plant.settled()
+    assert await plant.counted("turnwatch_finding_alerts") == dict.fromkeys(open_alerts, 0.0)
+    landed = "SELECT count() FROM findings FINAL WHERE state = {state:String} AND incident = {incident:String}"
+    by_state = {name: plant.value(landed, state=name, incident=alert["labels"]["incident"]) for name in STATES}
+    assert by_state == {"firing": 2, "frozen": 0, "resolved": 1}
+
+
+async def state(plant: Plant, *said: Findings) -> None:
+    async with AIOKafkaProducer(**plant.kafka.aiokafka_options()) as producer:
+        for each in said:
+            await producer.send_and_wait(FINDINGS, each.model_dump_json().encode(), partition=0)
+
+
 async def silences_of(plant: Plant, count: int) -> list[dict[str, Any]]:
-    """The alerts of silence that Alertmanager knows to be active, once there are so many; the worker tells it at once."""
+    return await active(plant, "TelemetrySilent", count)
+
+
+async def active(plant: Plant, alertname: str, count: int) -> list[dict[str, Any]]:
+    """The alerts of a name that Alertmanager knows to be active, once there are so many; the worker tells it at once."""
     assert plant.stack.alertmanager is not None
-    url = f"{plant.stack.alertmanager.url}/api/v2/alerts?active=true&filter=alertname%3DTelemetrySilent"
+    url = f"{plant.stack.alertmanager.url}/api/v2/alerts?active=true&filter=alertname%3D{alertname}"
     async with asyncio.timeout(SETTLED_WITHIN_S), aiohttp.ClientSession() as session:
         while True:
             async with session.get(url) as answer:
