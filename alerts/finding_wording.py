@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alerts.explanations import BOARD_RANGE_MIN_MS, Links
+from alerts.explanations import BOARD_RANGE_MIN_MS, FROZEN, Links
 from alerts.incident_scope import scope_of
 from alerts.wording import event_time, percent
 from schemas.findings import Figure, Finding, Findings
@@ -16,6 +16,9 @@ from schemas.slos import Slo
 
 STAGE_OF = {"saturation": "queue_wait"}
 """By question the stage whose objectives it is about; another question is about all objectives."""
+
+SAID_LATER = (FROZEN, "resolved_because", "resolved_event_time")
+"""Annotations that an alert has besides when it is frozen, or over."""
 
 
 def labels_of_finding(question: str, finding: Finding, slos: Mapping[str, Slo]) -> dict[str, str]:
@@ -52,8 +55,9 @@ def explain_finding(finding: Finding, said: Findings, links: Links) -> dict[str,
         "event_time": event_time(said.decided_ms),
         "since": event_time(finding.since_ms),
     }
-    figures = {name: figure(value) for name, value in finding.facts.items()}
-    return {f"found_{name}" if name in annotations else name: value for name, value in figures.items()} | annotations
+    taken = {*annotations, *SAID_LATER}
+    figures = {f"found_{name}" if name in taken else name: figure(value) for name, value in finding.facts.items()}
+    return figures | annotations
 
 
 def figure(value: Figure) -> str:

@@ -80,8 +80,8 @@ def _nearly_right(topic: str) -> Iterator[Garbage]:
             yield Garbage(json.dumps(sound | changed).encode(), [])
     elif topic == FINDINGS:
         sound = {"question": "cost", "shard": 0, "decided_ms": 0, "completeness": 1.0, "holds_s": 60}
-        for wrong in ({"shard": FAR_AWAY}, {"holds_s": 0}, {"completeness": 2}, {"findings": [{}]}, {"unlisted": -1}):
-            yield Garbage(json.dumps(sound | wrong).encode(), [])
+        for changed in ({"shard": FAR_AWAY}, {"holds_s": 0}, {"completeness": 2}, {"findings": "[]"}, {"unlisted": -1}):
+            yield Garbage(json.dumps(sound | changed).encode(), [])
 
 
 def _partials(family: Family) -> Iterator[Garbage]:

@@ -257,8 +257,11 @@ def test_a_finding_cannot_give_itself_a_label_that_routes_go_by(name: str) -> No
 
 
 def test_a_figure_cannot_take_the_place_of_what_an_alert_says() -> None:
-    said = only(run([found(0, saturated(facts={"action": "roll_back", "depth": 7.0}))])[-1].found).annotations
+    said = only(
+        run([found(0, saturated(facts={"action": "roll_back", "depth": 7.0, "state": "x"}))])[-1].found
+    ).annotations
     assert (said["action"], said["found_action"], said["depth"]) == (LLM.action, "roll_back", "7")
+    assert (said["found_state"], said.get("state")) == ("x", None), "or it would be taken for frozen"
 
 
 @pytest.mark.needs("prometheus-alertmanager")
