@@ -131,3 +131,15 @@ def test_a_page_about_turnwatch_itself_is_shown_and_not_reckoned() -> None:
     tally = tally_pages(EXPECTED, [*COMING_AND_GOING, besides, besides], [])
     assert (tally.delivered, tally.repeated, tally.unexpected, tally.notes) == (2, 0, 0, ())
     assert pages_besides([*COMING_AND_GOING, besides]) == {"TelemetrySilent": 1}
+
+
+def test_a_queue_that_joins_or_leaves_the_notification_of_what_it_burns_is_news() -> None:
+    """And no page of an objective, nor unexpected."""
+    saturated = NotifiedAlert.model_validate(
+        {"status": "firing", "labels": {"alertname": "Saturated", "severity": "page", "slice": EVERYTHING}}
+        | {"annotations": {}, "starts_at": "", "ends_at": ""}
+    )
+    first, *others = COMING_AND_GOING
+    joined = first.model_copy(update={"alerts": (*first.alerts, saturated)})
+    assert tally_pages(EXPECTED, [first, joined, *others], []) == tally_pages(EXPECTED, COMING_AND_GOING, [])
+    assert tally_pages(EXPECTED, [first, joined, joined, *others], []).repeated == 1
