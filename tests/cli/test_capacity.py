@@ -8,11 +8,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from schemas.failures import BadInput, Foreseen
-from turnwatch.capacity.terminal import HEIGHT, bars
+from turnwatch.capacity.terminal import HEIGHT, bars, day_chart
 from turnwatch.cli import app
 from turnwatch.sentences import exit_code_for
 
@@ -169,6 +170,20 @@ def test_figures_that_cannot_be_meant_are_refused(peaks: Path, words: tuple[str,
 def test_too_little_was_given(words: tuple[str, ...]) -> None:
     ended = CliRunner().invoke(app, ["capacity", *words])
     assert ended.exit_code == 2 and "--data" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("every", "count", "columns", "second_label"),
+    [(1, 1_440, 48, "03:00"), (1, 30, 30, "00:06"), (60, 24, 24, "06:00"), (10, 3, 3, None), (1, 1, 1, None)],
+)
+def test_the_day_is_drawn_in_steps_that_a_row_fills(
+    every: int, count: int, columns: int, second_label: str | None
+) -> None:
+    at_ms = np.arange(count) * every * 60_000
+    chart = list(day_chart(pl.DataFrame({"at_ms": at_ms, "streams_peak_upper": [5] * count}), every * 60_000))
+    assert [line[11:] for line in chart[1 : HEIGHT + 1]] == ["█" * columns] * HEIGHT
+    labels = chart[-1].split("└")[1].split()
+    assert labels[0] == "00:00" and labels[1:2] == ([second_label] if second_label else [])
 
 
 def test_bars_of_nothing_are_empty() -> None:

@@ -168,7 +168,7 @@ def lines(report: Report) -> Iterator[str]:
     yield from _served(told)
     yield from _of_warm(report)
     yield ""
-    yield from day_chart(report.day)
+    yield from day_chart(report.day, told.step_ms)
     if report.week is not None:
         yield ""
         yield from week_chart(report.week)

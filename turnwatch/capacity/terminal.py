@@ -9,25 +9,38 @@ import polars as pl
 from numpy.typing import NDArray
 
 from stream_jobs.operators.capacity import HOUR_MS, WeekAhead
-from turnwatch.backtest.series import instant_text
+from turnwatch.backtest.series import MINUTE_MS, instant_text
 
 HEIGHT = 10
-DAY_STEP_MS = HOUR_MS // 2
+STEPS_MAX, STEPS_LABELLED = 48, 6
+STEPS_MS = tuple(minutes * MINUTE_MS for minutes in (1, 2, 5, 10, 15, 30, 60))
 WEEK_STEP_HOURS = 3
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _SHADE = "░"
 Values = NDArray[np.float64]
 
 
-def day_chart(minutes: pl.DataFrame) -> Iterator[str]:
-    """A day of minutes by half hours, each with its largest upper bound; a step that nobody told of is empty."""
-    first_ms = int(minutes["at_ms"][0]) // (24 * HOUR_MS) * 24 * HOUR_MS
-    steps = np.zeros(24 * HOUR_MS // DAY_STEP_MS)
-    places = (minutes["at_ms"].to_numpy() - first_ms) // DAY_STEP_MS
-    np.maximum.at(steps, places, minutes["streams_peak_upper"].to_numpy())
+def day_chart(minutes: pl.DataFrame, row_ms: int) -> Iterator[str]:
+    """The minutes of a day in at most 48 steps, each with its largest upper bound; a step that nobody told of is empty.
+
+    `row_ms` is how long a row stands for: no step is shorter, nor longer than an hour.
+    """
+    at_ms = minutes["at_ms"].to_numpy()
+    step_ms = _step_ms(int(at_ms[-1] - at_ms[0]), row_ms)
+    first_ms = int(at_ms[0]) // step_ms * step_ms
+    steps = np.zeros(int(at_ms[-1] - first_ms) // step_ms + 1)
+    np.maximum.at(steps, (at_ms - first_ms) // step_ms, minutes["streams_peak_upper"].to_numpy())
     yield f"streams at once on {instant_text(first_ms)[:10]}, the day with the peak (UTC)"
     yield from bars(steps, steps)
-    yield _axis([f"{hour:02}:00" for hour in range(0, 24, 3)], len(steps))
+    labelled = range(0, len(steps), STEPS_LABELLED)
+    yield _axis([instant_text(first_ms + place * step_ms)[11:16] for place in labelled], STEPS_LABELLED * len(labelled))
+
+
+def _step_ms(span_ms: int, row_ms: int) -> int:
+    """The shortest step that is wide enough for a row, and for `STEPS_MAX` of them to hold the span."""
+    return next(
+        step_ms for step_ms in STEPS_MS if (step_ms >= row_ms and span_ms < step_ms * STEPS_MAX) or step_ms == HOUR_MS
+    )
 
 
 def week_chart(week: WeekAhead) -> Iterator[str]:
