@@ -65,7 +65,8 @@ def _totals(family: Family, rows: pl.DataFrame) -> pl.DataFrame:
 
 def found_in(told: Iterable[Minute], start_ms: int) -> list[Sequence[Finding]]:
     """What is stated at the end of each minute."""
-    watch, said = SaturationWatch(0), []
+    watch = SaturationWatch(0)
+    said: list[Sequence[Finding]] = []
     for number, minute in enumerate(told):
         for family, totals in minute:
             watch.tell(family, totals, start_ms)
