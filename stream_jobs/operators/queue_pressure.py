@@ -52,25 +52,24 @@ class SaturationRule:
     utilisation: float = 0.7
 
 
-def judged(
-    minute: pl.DataFrame, before: pl.DataFrame, tails: pl.DataFrame, at_ms: int, rule: SaturationRule
-) -> pl.DataFrame:
-    """The queues of a minute with `change`, `elapsed_min` (0 in the first), `latency_ms`, `is_growing` and `is_slow`.
-
-    `before`: earlier minutes with `minute_ms`. `tails`: `stage_tails.tails` of the minute. `latency_from` is `p95` or `waits`.
-    """
+def grown(minute: pl.DataFrame, before: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
+    """The queues of a minute with `change`, `elapsed_min` (0 in the first one) and `is_growing`; `before` has `minute_ms`."""
     newest = before.select(*PAIR, "minute_ms", before="depth").sort("minute_ms").unique(PAIR, keep="last")
     known = minute.join(newest, on=PAIR, how="left").sort(PAIR)
     elapsed = ((at_ms - pl.col("minute_ms")) // MINUTE_MS).fill_null(0)
     paired = pl.col("depth_to") - pl.col("depth_from")
     jumped = pl.col("depth") - pl.col("before")
     change = pl.when(elapsed == 1).then(paired).when(elapsed > 1).then(jumped).otherwise(0)
-    grown = _slow(known.with_columns(elapsed_min=elapsed, change=change), tails, rule)
-    growth = Growth(grown["change"].to_numpy(), grown["elapsed_min"].to_numpy())
-    return grown.with_columns(is_growing=pl.Series(growth.is_at_least(rule.growth_min), dtype=pl.Boolean))
+    changed = known.with_columns(elapsed_min=elapsed, change=change)
+    growth = Growth(changed["change"].to_numpy(), changed["elapsed_min"].to_numpy())
+    return changed.with_columns(is_growing=pl.Series(growth.is_at_least(rule.growth_min), dtype=pl.Boolean))
 
 
-def _slow(queues: pl.DataFrame, tails: pl.DataFrame, rule: SaturationRule) -> pl.DataFrame:
+def timed(queues: pl.DataFrame, tails: pl.DataFrame, rule: SaturationRule) -> pl.DataFrame:
+    """These queues, as `grown` has them, with `latency_ms`, `latency_from` (`p95` or `waits`) and `is_slow`.
+
+    `tails`: those of the minute's stages (`stage_tails.tails`).
+    """
     of_stage = tails.select("slice", queue="stage", stage_p95_ms="p95_ms")
     of_wait = tails.filter(pl.col("stage") == WAIT_STAGE).select("slice", wait_p95_ms="p95_ms")
     p95_ms = pl.max_horizontal("stage_p95_ms", "wait_p95_ms")

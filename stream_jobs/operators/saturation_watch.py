@@ -26,7 +26,7 @@ from stream_jobs.operators.new_bundles import NewBundles
 from stream_jobs.operators.queue_episodes import IDENTITY, SHOWN, QueueEpisodes
 from stream_jobs.operators.queue_figures import LOOKED_AT_MS, figures
 from stream_jobs.operators.queue_minutes import KEPT_MINUTES, PAIR, SLICES_MAX, QueueMinutes
-from stream_jobs.operators.queue_pressure import CHAIN, CLIMB_MS, SaturationRule, climbs, grew_first, judged
+from stream_jobs.operators.queue_pressure import CHAIN, CLIMB_MS, SaturationRule, climbs, grew_first, grown, timed
 from stream_jobs.operators.reach import DECIDING_SHARE
 from stream_jobs.operators.saturation_wording import (
     BATCH_ON_REALTIME,
@@ -146,29 +146,39 @@ class SaturationWatch:
     def _decide(self, end_ms: int, completeness: float) -> Findings:
         """Judges the minute that ends then, and moves the episodes by it."""
         at_ms = end_ms - MINUTE_MS
-        stages = self._stages.get(at_ms)
-        told = _NO_TAILS if stages is None else tails(stages)
         before = self._minutes.between(at_ms - (KEPT_MINUTES - 1) * MINUTE_MS, at_ms)
-        queues = judged(self._minutes.at(at_ms), before, told, at_ms, self._rule)
+        queues = grown(self._minutes.at(at_ms), before, at_ms, self._rule)
         loaded = _loaded(queues)
-        shown = pl.concat([self._saturated(queues, at_ms), loaded.select(SHOWN.keys())])
+        suspects = self._suspects(queues)
+        slow = timed(suspects, self._tails(suspects, at_ms), self._rule)
+        shown = pl.concat([self._saturated(slow, at_ms), loaded.select(SHOWN.keys())])
         self._episodes.step(shown, at_ms, completeness >= DECIDING_SHARE)
         if shown.is_empty():
             return self._statement(end_ms, completeness, {}, {})
-        rows = self._rows(queues.join(shown, on=PAIR, how="semi"), at_ms)
+        rows = self._rows(slow.join(shown, on=PAIR, how="semi"), at_ms)
         self._episodes.wake(rows.filter(pl.col("is_realtime") & (pl.col("breaks_in_s") <= PAGE_WITHIN_S)))
         figures_of = {(row["slice"], row["queue"]): row for row in rows.iter_rows(named=True)}
         loaded_of = {row["slice"]: row for row in loaded.iter_rows(named=True)}
         return self._statement(end_ms, completeness, figures_of, loaded_of)
 
-    def _saturated(self, queues: pl.DataFrame, at_ms: int) -> pl.DataFrame:
-        """What saturations the minute shows, those that go on and those that begin, with when they began to grow."""
+    def _tails(self, queues: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+        """How long the stages of these queues' slices took in a minute; of the others nobody asks."""
+        stages = self._stages.get(at_ms)
+        mine = queues["slice"].unique().to_list()
+        return _NO_TAILS if stages is None else tails(stages.filter(pl.col("slice").is_in(mine)))
+
+    def _suspects(self, queues: pl.DataFrame) -> pl.DataFrame:
+        """The queues that grow, and those whose saturation is open: with the `base_depth` that it began from."""
         open_ones = self._episodes.open.filter(alert=SATURATED).select(*PAIR, "base_depth")
         known = queues.join(open_ones, on=PAIR, how="left", maintain_order="left")
+        return known.filter(pl.col("is_growing") | pl.col("base_depth").is_not_null())
+
+    def _saturated(self, suspects: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+        """What saturations suspects show, those that go on and those that begin, with when they began to grow."""
         is_deep = pl.col("depth") >= pl.col("base_depth") + float(self._rule.growth_min)
         goes_on = pl.col("base_depth").is_not_null() & (pl.col("is_growing") | (pl.col("is_slow") & is_deep))
         begins = pl.col("is_growing") & pl.col("is_slow")
-        shown = known.filter(begins | goes_on).select(PAIR)
+        shown = suspects.filter(begins | goes_on).select(PAIR)
         if shown.is_empty():
             return pl.DataFrame(schema=SHOWN)
         minutes = self._minutes.between(at_ms - CLIMB_MS, at_ms + MINUTE_MS)

@@ -1,6 +1,6 @@
 """What a finding about a queue says: what it is, why, and what to do; from the figures of one episode as a row.
 
-Rows are `queue_figures.figures` with the columns of `queue_episodes` and `queue_pressure.judged`. What is not known is null
+Rows are `queue_figures.figures` with the columns of `queue_episodes` and `queue_pressure.timed`. What is not known is null
 and not told. Facts are named for their unit: `_min` a minute, `_s` seconds, `_ms` milliseconds, `_share` 0 to 1.
 """
 
@@ -55,7 +55,7 @@ def saturated(row: Row, wait_s: float) -> Finding:
     """A queue that grows and is slow, of an episode that was heard of in this minute."""
     causes = [*_causes(row)]
     said = [_grown(row), _breaks(row, wait_s), _first(row), *causes]
-    facts = _facts(row, _FACTS) | {"action": ROLL_BACK if row.get("deployed_ms") is not None else ACTION}
+    facts = _facts(row, _FACTS) | {"advice": ROLL_BACK if row.get("deployed_ms") is not None else ACTION}
     return Finding(
         alert=SATURATED,
         slice=row["slice"],
@@ -83,7 +83,7 @@ def batch_on_realtime(row: Row) -> Finding:
         ),
         action="Send this batch work to a batch pool; where the realtime queues are saturated, shed it first.",
         runbook=RUNBOOK,
-        facts=_facts(row, ("batch_share", "batch_arrivals", "loaded_queue")) | {"action": SHED},
+        facts=_facts(row, ("batch_share", "batch_arrivals", "loaded_queue")) | {"advice": SHED},
     )
 
 

@@ -81,5 +81,5 @@ def test_a_bundle_whose_queue_grows_after_its_release_is_to_be_rolled_back() -> 
     assert not any(said[:7])
     found = said[-1][SATURATED, f"pool=realtime,bundle={canary}"]
     assert found.action.startswith(f"Roll back {canary}: ")
-    assert found.facts["action"] == "roll_back"
+    assert found.facts["advice"] == "roll_back"
     assert not any(slice_text.endswith("voice-2.4.0") for each in said for _, slice_text in each)

@@ -212,7 +212,7 @@ def test_it_says_how_many_replicas_are_missing_with_and_without_batch_work() -> 
     assert "add 2 replicas" in found.action
     plain = saturated_with(served=1_140, busy_ms=228_000).findings[0]
     assert plain.action.startswith("Shed batch work where there is any, or add capacity. Add 2 replicas")
-    assert plain.facts["action"] == "shed_batch_or_add_capacity"
+    assert plain.facts["advice"] == "shed_batch_or_add_capacity"
 
 
 def test_batch_work_on_a_realtime_pool_is_a_ticket_of_its_own_and_none_on_a_batch_pool() -> None:
