@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES
+from schemas.families import INDICATORS, QUEUES, RELEASES, STAGE_LATENCIES
 from schemas.findings import LISTED_MAX, Findings
 from stream_jobs.operators.queue_episodes import QUIET_MINUTES
 from stream_jobs.operators.queue_minutes import KEPT_MINUTES
+from stream_jobs.operators.queue_pressure import SaturationRule
 from stream_jobs.operators.saturation_watch import SaturationWatch
+from stream_jobs.operators.traffic import Traffic
 from tests.operators.queue_worlds import (
     LLM,
     MINUTE_MS,
@@ -319,7 +321,13 @@ def test_slices_beyond_the_bound_are_counted_and_those_with_most_arrivals_are_wa
     watch = SaturationWatch(0, slices_max=3)
     lines = {(f"{POOL},bundle=v{number}", LLM): queue(5, 5, arrivals=number) for number in range(5)}
     watch.tell(QUEUES, queue_minute(0, lines), START_MS)
-    assert watch.left_out == 2
+    assert watch.left_out == Traffic(1, watches=(watch,)).queues_left_out == 2
+    assert set(watch._minutes.at(START_MS)["slice"]) == {f"{POOL},bundle=v{number}" for number in (2, 3, 4)}
+
+
+def test_the_wait_that_is_allowed_is_that_of_the_objective_of_waits() -> None:
+    (allowed,) = (each.threshold_ms for each in INDICATORS if each.stage == "queue_wait")
+    assert SaturationRule().wait_s * 1_000 == allowed
 
 
 # -- state ---------------------------------------------------------------------------------------------------------------
