@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.families import INDICATORS, QUEUES, RELEASES, STAGE_LATENCIES
 from schemas.findings import LISTED_MAX, Findings
@@ -154,6 +156,45 @@ def test_waits_that_break_later_are_told_with_an_interval_and_page_only_when_tha
 
     assert severity(growth=30, served=36_000) == ("page", (150 - 130) / 30 * 60)
     assert severity(growth=30, served=360_000) == ("ticket", (1_500 - 130) / 30 * 60)
+
+
+Minutes = list[tuple[int | None, bool, bool]]
+"""Depth, or nothing heard; whether the stage was slow, and whether the minute was complete."""
+
+
+def twin(world: Minutes) -> list[bool]:
+    """The rule as a loop: in which minutes the queue is stated as saturated."""
+    said, heard, is_open, quiet, base = [], dict[int, int](), False, 0, 0
+    for number, (depth, is_slow, is_complete) in enumerate(world):
+        shown = False
+        if depth is not None:
+            last = max(heard, default=None)
+            grows = last is not None and depth - heard[last] >= 25 * (number - last)
+            shown = (grows and is_slow) or (is_open and (grows or (is_slow and depth >= base + 25)))
+            heard[number] = depth
+        if shown and not is_open:
+            base = min(heard.values())
+        quiet = 0 if shown else quiet + is_complete
+        is_open = shown or (is_open and quiet < QUIET_MINUTES)
+        said.append(is_open)
+    return said
+
+
+DEPTH = st.sampled_from([0, 5, 20, 24, 25, 30, 50, 55, 90, 200]) | st.none()
+
+
+@settings(max_examples=15)
+@given(st.lists(st.tuples(DEPTH, st.booleans(), st.booleans()), min_size=6, max_size=16))
+def test_it_is_what_the_rule_says_minute_by_minute(world: Minutes) -> None:
+    watch, before, said = SaturationWatch(0), None, []
+    stated(watch, -1)
+    for number, (depth, is_slow, is_complete) in enumerate(world):
+        if depth is not None:
+            watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): queue(depth, before)}), START_MS)
+            watch.tell(STAGE_LATENCIES, stage_minute(number, {(POOL, LLM): SLOW if is_slow else FAST}), START_MS)
+            before = depth
+        said.append(bool(found(watch, number, share=1.0 if is_complete else 0.9)))
+    assert said == twin(world)
 
 
 # -- what is said ---------------------------------------------------------------------------------------------------------
