@@ -155,29 +155,30 @@ def _causes(row: Row) -> Iterator[str]:
 
 
 def _action(row: Row) -> str:
-    missing, without = row["replicas_missing"], row["replicas_missing_without_batch"]
+    needed, without = _replicas(row["replicas_missing"]), _replicas(row["replicas_missing_without_batch"])
     bundle = slice_dimensions(row["slice"]).get("bundle")
     if row.get("deployed_ms") is not None and bundle is not None:
         before = (row["grew_ms"] - row["deployed_ms"]) // MINUTE_MS
         return (
             f"Roll back {bundle}: it was deployed here {before} min before its queue began to grow. Where the pool's other "
-            f"bundles grow too, the load is the cause: {_lower_first(_add(missing))}"
+            f"bundles grow too, the load is the cause: for what comes now {needed}."
         )
     if row["is_realtime"] and _is_at_least(row, "batch_share", 0.01):
-        rest = "that is enough" if without == 0 else _lower_first(_add(without)).rstrip(".")
-        return f"Shed the batch work, {percent(row['batch_share'])} of what comes; without it, {rest}. With it: {_lower_first(_add(missing))}"
-    return f"Shed batch work where there is any, or add capacity. {_add(missing)}"
+        share = percent(row["batch_share"])
+        return f"Shed the batch work, {share} of what comes. For what comes now {without} without it, and {needed} with it."
+    held_back = (
+        "" if row["replicas_missing"] != 0 else ": one region, one bundle or a limit other than replicas holds it back"
+    )
+    return f"Shed batch work where there is any, or add capacity: for what comes now {needed}{held_back}. What waits already takes more for a while."
 
 
-def _add(missing: float | None) -> str:
+def _replicas(missing: float | None) -> str:
+    """How many are missing, as a clause."""
     if missing is None or not isfinite(missing):
-        return "How many replicas are missing is not known: nothing was served to its end."
+        return "nobody knows how many replicas are missing, as nothing was served to its end"
     if missing == 0:
-        return (
-            "The replicas that are there suffice for what comes now: what waits has to be worked off, or one region, bundle or "
-            "limit other than replicas holds it back."
-        )
-    return f"Add {missing:,.0f} {'replica' if missing == 1 else 'replicas'} for what comes now; what waits already takes more for a while."
+        return "no replica is missing"
+    return f"{missing:,.0f} {'replica is' if missing == 1 else 'replicas are'} missing"
 
 
 def _facts(row: Row, names: tuple[str, ...]) -> dict[str, Figure]:
@@ -198,10 +199,6 @@ def _is_at_least(row: Row, name: str, least: float) -> bool:
 
 def _sentence(text: str) -> str:
     return text if len(text) <= _SENTENCE_MAX else f"{text[: _SENTENCE_MAX - 1]}…"
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def percent(share: float) -> str:
