@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from faust.types import TP
@@ -25,17 +26,27 @@ from alerts.policies import policy_for
 from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
+from schemas.spend_policies import STANDARD
 from schemas.topics import changelog
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.block_tables import BlockStore
 from stream_jobs.agents.burn_rate import BurnRateStage
+from stream_jobs.agents.cost import CostStage
 from stream_jobs.agents.exact import Stage, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.surprises import Surprise
 from stream_jobs.agents.traffic import TrafficStage
 from stream_jobs.agents.worker import _until_first
-from stream_jobs.operators.blocks import STATE_FORMAT, NewerState, UnreadableState, key_kind, pack_json, stamped
+from stream_jobs.operators.blocks import (
+    STATE_FORMAT,
+    NewerState,
+    UnreadableState,
+    key_kind,
+    pack_json,
+    pack_rows,
+    stamped,
+)
 from stream_jobs.operators.reach import LIVE
 from tests.rules.burning import burning, decided
 
@@ -57,6 +68,7 @@ def stages(folder: Path) -> dict[str, Stage]:
         IntakeStage(app, 1, settings, metrics),
         TrafficStage(app, 1, settings, metrics, None),
         BurnRateStage(app, 1, settings, metrics, watched, LIVE),
+        CostStage(app, 1, settings, metrics, STANDARD),
         IncidentsStage(app, 1, settings, pager, metrics),
     )
     return {stage.name: stage for stage in made}
@@ -100,6 +112,13 @@ CASES: dict[str, tuple[str, list[Record], type[Foreseen], str, str]] = {
     "no key": ("traffic", [(None, stamped(1, b"{}"))], UnreadableState, "unknown", DAMAGED),
     "a key of nobody": ("intake", [(b"x", stamped(1, b"{}"))], UnreadableState, "unknown", DAMAGED),
     "a key that is no text": ("traffic", [(b"\xff", stamped(1, b"{}"))], UnreadableState, "unknown", DAMAGED),
+    "an hour of spend that is cut short": ("cost", [(b"cost|hour|0|0", stamped(1, b""))], UnreadableState, "hour", DAMAGED),
+    "a bucket of spend with other columns": (
+        "cost", [(b"cost|bucket|0|0", stamped(1, pack_rows(pl.DataFrame({"x": [1]}))))], UnreadableState, "bucket", DAMAGED,
+    ),
+    "what was judged in another shape": (
+        "cost", [(b"cost|judged", stamped(1, pack_json([7])))], UnreadableState, "judged", DAMAGED,
+    ),
     "a history that is cut short": ("burn_rate", [(b"history|0|0|0", stamped(1, b""))], UnreadableState, "history", DAMAGED),
 }  # fmt: skip
 

@@ -8,14 +8,21 @@ from functools import cache
 import polars as pl
 import pytest
 
+from alerts.explanations import Paging
+from alerts.findings import Found, step
+from alerts.incident_scope import OpenIncidents
 from alerts.price_document import load_prices
 from producers.fleet.engine import simulate_fleet
 from producers.fleet.fleet_file import Fleet
 from producers.fleet.scenario_file import ScenarioFile
+from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, spend_schema
+from schemas.spend_policies import SpendPolicy
 from stream_jobs.operators.cost_cells import Basis, cost_cells
 from stream_jobs.operators.cost_drivers import main_drivers
 from stream_jobs.operators.decomposition import decompose
-from stream_jobs.operators.pricing import Pricing
+from stream_jobs.operators.pricing import HOUR_MS, Pricing
+from stream_jobs.operators.spend_hours import WEEK_MS
+from stream_jobs.operators.spending import Spending
 from tests.producers.fleets import START_MS, at_once, rows_of_kind, small, without_events
 
 SPIKES = ("cost_spike_45", "cost_spike_70")
@@ -46,6 +53,31 @@ def test_a_spike_names_what_the_scenario_changed_first_and_where(name: str, basi
     assert all(first.dollars > 3 * other.dollars for other in others)
     assert found.cells.row(first.cell, named=True)["pool"] == "realtime"
     assert found.cells.row(first.cell, named=True)["model_version"] == scenario.fleet.models["llm"].model_version
+
+
+def stated(rows: pl.DataFrame, end_ms: int) -> Spend:
+    """What a shard states of these rows, had they been counted in the bucket that ends there."""
+    told = rows.with_columns(gpu_used_ms_sumsq=pl.lit(0), version=pl.lit(1))
+    summed = told.group_by(CELL).agg(pl.col(CELL_MEASURES).sum(), pl.col("version").max())
+    cells = summed.to_arrow().select(spend_schema().names).cast(spend_schema())
+    return Spend(0, end_ms - BUCKET_MS, 1, 1.0, end_ms, cells)
+
+
+@pytest.mark.parametrize("name", SPIKES)
+def test_a_ticket_says_first_what_the_scenario_changed_and_is_finance_s(name: str) -> None:
+    """The minute before the spike stands for an hour a week ago, and the one after for the newest hour."""
+    scenario, before, after = sides(name)
+    spending = Spending(1, SpendPolicy("test", window_h=1, successes_min=20))
+    for rows, end_ms in ((before, START_MS // HOUR_MS * HOUR_MS), (after, START_MS // HOUR_MS * HOUR_MS + WEEK_MS)):
+        spending.hear(stated(rows, end_ms))
+        (said,) = spending.findings()
+    found = step(Found(), said, Paging(), OpenIncidents(), START_MS).published
+    ticket = next(alert for alert in found if alert.finding.slice == "pool=realtime")
+    assert scenario.cost is not None
+    assert ticket.annotations["driver_1"] == scenario.cost.driver
+    assert ticket.labels["alertname"] == "CostRegressed" and ticket.labels["owner"] == "platform-finance"
+    assert {alert.labels["severity"] for alert in found} == {"ticket"}
+    assert "turnwatch cost why" in ticket.annotations["action"]
 
 
 @pytest.mark.parametrize("name", SPIKES)
