@@ -134,6 +134,15 @@ def test_half_of_the_turns_on_the_same_replicas_are_no_regression_and_on_more_th
     assert after(quiet, lambda row: more(fewer(row)))[POOL].facts["relative_change"] == pytest.approx(1.4, rel=1e-3)
 
 
+def test_a_route_is_not_dearer_because_another_one_lost_its_turns(quiet: Ledger) -> None:
+    """Replicas are shared, so support is charged nearly all of them once sales has hardly any turns."""
+    lost = scaled("sales", turns=0.1, successes=0.1, attempts=0.1, gpu_used_ms=0.1)
+    assert after(quiet, lost) == {}
+    dear = scaled("support", gpu_used_ms=2.0)
+    more = scaled("shared", gpu_reserved_ms=1.5)
+    assert set(after(quiet, lambda row: more(dear(lost(row))))) == {POOL}
+
+
 def test_what_regressed_yesterday_is_no_reference_for_today(quiet: Ledger) -> None:
     """As long as it is dearer than a week before it holds, the day after included, and since when stays."""
     line = quiet.restarted()
