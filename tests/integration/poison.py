@@ -13,16 +13,17 @@ import pyarrow as pa
 from schemas.families import FAMILIES, Family
 from schemas.partials import Partial, encode, partial_schema
 from schemas.rejections import Reason
-from schemas.topics import BURNS, FINDINGS, ROLLUPS, SILENCES, aggregates, partials
+from schemas.spend import SPEND_HEADER, spend_schema
+from schemas.topics import BURNS, FINDINGS, ROLLUPS, SILENCES, SPEND, aggregates, partials
 from tests.integration.bad_frames import SECRET
 
 AGGREGATES = tuple(aggregates(name) for name in FAMILIES)
 PARTIALS = tuple(partials(name) for name in FAMILIES)
-TOPICS_READ = (*AGGREGATES, *PARTIALS, BURNS, SILENCES, FINDINGS, ROLLUPS)
+TOPICS_READ = (*AGGREGATES, *PARTIALS, BURNS, SILENCES, FINDINGS, SPEND, ROLLUPS)
 
 REASONS_OF_NOISE = {
     **dict.fromkeys(AGGREGATES, (Reason.MISSING_HEADER, Reason.MALFORMED_HEADER)),
-    **dict.fromkeys((*PARTIALS, BURNS, SILENCES, FINDINGS), (Reason.UNDECODABLE,)),
+    **dict.fromkeys((*PARTIALS, BURNS, SILENCES, FINDINGS, SPEND), (Reason.UNDECODABLE,)),
     ROLLUPS: (Reason.UNKNOWN_FAMILY, Reason.MALFORMED_PAYLOAD, Reason.WRONG_TYPE),
 }
 """What each topic's garbage may be refused for."""
@@ -48,7 +49,7 @@ def garbage(topic: str, chance: random.Random) -> Iterator[Garbage]:
 
 
 def _noise(chance: random.Random) -> Iterator[Garbage]:
-    everywhere = ("tw-partial", "tw-table", "tw-schema", "tw-producer", "tw-family", "tw-checksum")
+    everywhere = ("tw-partial", "tw-table", "tw-schema", "tw-producer", "tw-family", "tw-checksum", SPEND_HEADER)
     yield Garbage(chance.randbytes(40), [])
     yield Garbage(chance.randbytes(60_000), [(name, chance.randbytes(30)) for name in everywhere], chance.randbytes(9))
     yield Garbage(b"", [], b"")
@@ -82,6 +83,26 @@ def _nearly_right(topic: str) -> Iterator[Garbage]:
         sound = {"question": "cost", "shard": 0, "decided_ms": 0, "completeness": 1.0, "holds_s": 60}
         for changed in ({"shard": FAR_AWAY}, {"holds_s": 0}, {"completeness": 2}, {"findings": "[]"}, {"unlisted": -1}):
             yield Garbage(json.dumps(sound | changed).encode(), [])
+    elif topic == SPEND:
+        yield from _spend()
+
+
+def _spend() -> Iterator[Garbage]:
+    about = {"shard": 0, "bucket_start_ms": 0, "version": 1, "completeness": 1.0, "decidable_until_ms": 0}
+    row: dict[str, Any] = {field.name: "x" if field.type == pa.string() else 0 for field in spend_schema()}
+    for said, cell in (
+        ({"shard": FAR_AWAY}, {}),
+        ({"bucket_start_ms": 7}, {}),
+        ({"part": 1}, {}),
+        ({"completeness": 1.5}, {}),
+        ({}, {"region": f"{SECRET},pool=x"}),
+        ({}, {"route": None}),
+        ({}, {"reserved_nusd": -1}),
+        ({}, {"turns": 1, "successes": 2}),
+    ):
+        headers: Headers = [(SPEND_HEADER, json.dumps(about | said).encode())]
+        yield Garbage(_arrow(pa.Table.from_pylist([row | cell], schema=spend_schema())), headers)
+    yield Garbage(_arrow(pa.table({"slice": [SECRET]})), [(SPEND_HEADER, json.dumps(about).encode())])
 
 
 def _partials(family: Family) -> Iterator[Garbage]:
