@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import floor, log10
+
 from schemas.findings import Figure, Finding
 from schemas.slices import EVERYTHING
 from schemas.spend_policies import Budget, SpendPolicy
@@ -60,8 +62,8 @@ def regressed(
         runbook=RUNBOOK,
         labels={"owner": policy.owner},
         facts={
-            "usd_per_success": found.new,
-            "usd_per_success_before": found.old,
+            "usd_per_1000_successes": 1_000 * found.new,
+            "usd_per_1000_successes_before": 1_000 * found.old,
             "successes": float(found.successes),
             "successes_before": float(found.successes_old),
             "success_rate": found.success_rate,
@@ -133,11 +135,10 @@ def _why(why: list[Driver], explained: Explained | None) -> list[str]:
         return []
     first, *others = why
     change = explained.decomposition.new - explained.decomposition.old
-    named = [f"{other.meaning} {_unit(other.dollars)}" for other in others]
-    besides = f"; {', '.join(named)}" if named else ""
-    return [
-        f"Of {_unit(change)} more, {first.meaning} added {_unit(first.dollars)} (most in {_place(first, explained)}){besides}."
-    ]
+    besides = "".join(f", {other.meaning} {_unit(other.dollars)}" for other in others)
+    is_less = sum(driver.dollars for driver in why) > 1.005 * change
+    added = f"{first.meaning} added {_unit(first.dollars)} (most in {_place(first, explained)}){besides}"
+    return [f"It rose by {_unit(change)}: {added}{'; the rest made it cheaper' if is_less else ''}."]
 
 
 def _place(driver: Driver, explained: Explained) -> str:
@@ -150,7 +151,7 @@ def _driver_facts(why: list[Driver], explained: Explained | None) -> dict[str, F
     if explained is not None:
         for place, driver in enumerate(why, start=1):
             cell = explained.cells.row(driver.cell, named=True)
-            facts |= {f"driver_{place}": driver.name, f"driver_{place}_usd": driver.dollars}
+            facts |= {f"driver_{place}": driver.name, f"driver_{place}_usd_per_1000": 1_000 * driver.dollars}
             facts |= {f"driver_{place}_route": cell["route"], f"driver_{place}_model": cell["model_version"]}
     return facts
 
@@ -176,14 +177,13 @@ def _forecast(found: Outlook) -> str:
 
 
 def _unit(usd: float) -> str:
-    """Dollars of one success.
+    """Dollars of one success, with four significant places.
 
-    >>> _unit(0.0123456), _unit(-1234.5)
-    ('$0.01235', '-$1234')
+    >>> _unit(0.0000777289), _unit(12.5), _unit(1234.5)
+    ('$0.00007773', '$12.50', '$1234')
     """
-    return (
-        f"{'-' if usd < 0 else ''}${abs(usd):.4g}" if abs(usd) < 1_000 else f"{'-' if usd < 0 else ''}${abs(usd):.0f}"
-    )
+    places = 2 if usd >= 1 else 3 - floor(log10(usd)) if usd > 0 else 2
+    return f"${usd:.{places}f}" if usd < 1_000 else f"${usd:.0f}"
 
 
 def _sum(usd: float) -> str:

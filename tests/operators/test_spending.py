@@ -74,8 +74,8 @@ def test_what_regressed_is_told_with_what_it_costs_and_what_it_cost_before(quiet
     successes = sum(2 * (turns_at(CHANGED_MS + hour * HOUR_MS) * 93 // 100) for hour in range(3))
     before = 3 * GPUS * HOUR_MS * GPU_NUSD / NANO / successes
     assert found.alert == "CostRegressed" and found.severity == "ticket"
-    assert found.facts["usd_per_success_before"] == pytest.approx(before)
-    assert found.facts["usd_per_success"] == pytest.approx(1.5 * before)
+    assert found.facts["usd_per_1000_successes_before"] == pytest.approx(1_000 * before)
+    assert found.facts["usd_per_1000_successes"] == pytest.approx(1_500 * before)
     assert found.facts["added_usd"] == pytest.approx(0.5 * before * successes)
     assert found.facts["driver_1"] == "utilisation" and "Take replicas away" in found.action
     assert "50% more" in found.summary and "a week before, while the success rate is flat" in found.summary
@@ -87,7 +87,9 @@ def test_the_driver_is_named_first_with_the_route_it_is_in(quiet: Ledger) -> Non
     more = scaled("shared", gpu_reserved_ms=1.5)
     found = after(quiet, lambda row: more(support(row)))[POOL]
     assert (found.facts["driver_1"], found.facts["driver_1_route"]) == ("tokens_carried", "support")
-    assert "context carried over from turn to turn added" in found.summary
+    assert (
+        "context carried over from turn to turn added $0." in found.summary and "most in route support" in found.summary
+    )
     assert found.action.startswith("Carry less context over")
 
 
