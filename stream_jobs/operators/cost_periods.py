@@ -68,7 +68,8 @@ class CostPeriods:
 
     def _cells_of(self, pool: str) -> CostCells:
         if pool not in self._of_pool:
-            self._of_pool[pool] = cost_cells(*(_within(rows, {"pool": pool}) for rows in (self._old, self._new)))
+            said = {"pool": pool}
+            self._of_pool[pool] = cost_cells(_within(self._old, said), _within(self._new, said))
         return self._of_pool[pool]
 
     def _costs(self, rows: pl.DataFrame, uses: Uses) -> pl.DataFrame:

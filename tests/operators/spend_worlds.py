@@ -36,7 +36,7 @@ def cell(**told: Any) -> Row:
     """One cell; what is paid for costs `GPU_NUSD` a millisecond."""
     of_model = {"model_version": "llm-1", "gpu_type": "h100", "purchase": "reserved", "version": 1}
     named = {"region": "eu-west-1", "pool": "realtime", "route": "support", "bundle": "v1", **of_model}
-    row = named | dict.fromkeys(CELL_MEASURES, 0) | told
+    row: Row = {**named, **dict.fromkeys(CELL_MEASURES, 0), **told}
     money = {"used_nusd": row["gpu_used_ms"] * GPU_NUSD, "reserved_nusd": row["gpu_reserved_ms"] * GPU_NUSD}
     return row | {name: value for name, value in money.items() if name not in told}
 

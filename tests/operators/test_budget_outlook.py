@@ -11,7 +11,8 @@ import pytest
 from schemas.spend_policies import Budget
 from stream_jobs.operators.budget_outlook import Outlook, month_of, outlook
 from stream_jobs.operators.pricing import HOUR_MS, NANO
-from tests.operators.spend_worlds import DAY_MS, MONDAY_MS
+from stream_jobs.operators.spend_hours import DAY_MS
+from tests.operators.spend_worlds import MONDAY_MS
 
 ALL = Budget(Decimal(1_000))
 FEBRUARY_MS, MARCH_MS = MONDAY_MS - DAY_MS, MONDAY_MS + 27 * DAY_MS

@@ -92,7 +92,7 @@ def rows() -> dict[str, list[Row]]:
     filled["traffic_1m"] += of_privacy.pop("traffic_1m")
     told = judged()
     told["burn_windows"] += of_duplex.pop("burn_windows")
-    return filled | told | silent | of_duplex | of_privacy | queues()
+    return filled | told | silent | of_duplex | of_privacy | queues() | costs()
 
 
 def queues() -> dict[str, list[Row]]:
@@ -123,6 +123,30 @@ def queues() -> dict[str, list[Row]]:
     deployed = {"cut": "pool,bundle", "slice": "pool=realtime,bundle=v2-canary", "deployments": 4, "hosts": 4}
     at_deploy = {"bucket_start": (NOW - timedelta(minutes=30)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
     return {"queues_1m": filled, "deployments_1m": [{**deployed, **at_deploy}]}
+
+
+def costs() -> dict[str, list[Row]]:
+    """Ten minutes of now and of a week before: the canary carries four times the context, and sales never succeeds."""
+    spend: list[Row] = []
+    uses: list[Row] = []
+    for days, bundle, carried in ((0, "v2-canary", 800), (7, "v1", 200)):
+        at = {"bucket_start": (NOW - timedelta(days=days)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
+        for route, turns, successes in (("support", 900, 800), ("sales", 100, 0), ("shared", 0, 0)):
+            cell = {
+                "region": "eu-west-1",
+                "pool": "realtime",
+                "route": route,
+                "bundle": bundle,
+                "model_version": "llm-1",
+            }
+            cell |= {"gpu_type": "h100", "purchase": "reserved"}
+            text = ",".join(f"{name}={value}" for name, value in cell.items())
+            row = {"cut": ",".join(cell), "slice": text, **cell, "turns": turns, "successes": successes, **at}
+            money = {"used_nusd": turns * 10**6, "reserved_nusd": 0 if turns else 10**10, "uncosted_gpu_ms": 0}
+            spend.append(row | money)
+            tokens = {"tokens_prompt": 300 * turns, "tokens_carried": carried * turns}
+            uses.append(row | {"attempts": turns, "gpu_used_ms": 900 * turns, **tokens})
+    return {"spend_10m": spend, "costs_10m": uses}
 
 
 def privacy() -> dict[str, list[Row]]:
@@ -333,6 +357,21 @@ def test_a_command_can_be_pasted_into_a_shell(command: str) -> None:
 @each_page
 def test_every_query_of_a_page_answers_something(page: Path, found: dict[str, list[list[Row]]]) -> None:
     assert [number for number, rows_found in enumerate(found[page.stem], 1) if not rows_found] == []
+
+
+def test_the_runbook_of_cost_shows_what_a_success_costs_what_grew_and_who_never_succeeds(
+    found: dict[str, list[list[Row]]],
+) -> None:
+    compared, hours, uses, useless, month = found["cost"]
+    assert {(row["period"], row["bundle"], row["usd_per_success"]) for row in compared} == {
+        ("now", "v2-canary", 10 / 800), ("a week before", "v1", 10 / 800),
+    }  # fmt: skip
+    assert [(row["usd"], row["used"]) for row in hours] == [(10.0, 0.1)]
+    assert [(row["route"], row["carried_each"]) for row in uses] == [
+        (route, carried) for route in ("sales", "support") for carried in (800, 200)
+    ]
+    assert [(row["route"], row["bundle"]) for row in useless] == [("sales", "v2-canary")]
+    assert [(row["usd"], row["uncosted_gpu_hours"]) for row in month] == [(10.0, 0.0)]
 
 
 def test_the_runbook_of_silence_shows_the_region_that_is_behind(found: dict[str, list[list[Row]]]) -> None:
