@@ -30,6 +30,7 @@ COMMANDS = (
     "bench fleets",
     "bench simulator",
     "bench privacy",
+    "bench questions",
     "backtest",
     "backfill",
     "burn",

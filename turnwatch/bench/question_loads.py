@@ -1,0 +1,158 @@
+"""What the questions of `turnwatch bench questions` are told: seeded totals of so many slices, round after round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, pairwise
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.random import Generator
+
+from alerts.openslo import load_slos
+from alerts.policies import policy_for
+from alerts.price_document import load_prices
+from schemas.families import COSTS, OPERATIONAL, TURNS, Family
+from schemas.partials import Partial, partial_schema
+from schemas.slos import WatchedSlo
+from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
+from stream_jobs.operators.cost_cells import cost_cells
+from stream_jobs.operators.cost_drivers import drivers
+from stream_jobs.operators.decomposition import decompose
+from stream_jobs.operators.pricing import Pricing
+from stream_jobs.operators.pricing_watch import PricingWatch, finest
+from stream_jobs.operators.traffic import Traffic
+from turnwatch.bench.questions import DECOMPOSED_S_MAX, ROWS_PER_S_MIN, Question, Round
+
+START_MS = 1_790_000_000_000 // 3_600_000 * 3_600_000
+TEN_MINUTES_MS = 600_000
+SLOS = 10
+
+
+def questions(slices: int, rounds: int, seed: int) -> Iterator[Question]:
+    """Each question with its load, made when it is its turn."""
+    dice = np.random.default_rng(seed)
+    for make in (_traffic, _burn, _pricing, _pricing_watch, _decomposition):
+        yield make(slices, rounds, dice)
+
+
+@dataclass
+class Now:
+    """How far a shard has come, as watches are told: everything is decided at once."""
+
+    now_ms: int = START_MS
+
+    def is_open(self, family: Family, bucket_start_ms: int) -> bool:
+        return bucket_start_ms + family.lateness_s * 1_000 >= self.now_ms
+
+    def decidable_until_ms(self, family: Family) -> int:
+        return self.now_ms
+
+    def completeness(self, family: Family, bucket_end_ms: int) -> float:
+        return 1.0
+
+
+def _traffic(slices: int, rounds: int, dice: Generator) -> Question:
+    """Turns of 10 s in every slice, and the rows of ClickHouse that come of them."""
+    operator = Traffic(1)
+
+    def answered(partial: Partial) -> Callable[[], object]:
+        return lambda: (operator.apply(partial), list(operator.rollups()))
+
+    told = (_turns(slices, place, dice) for place in range(rounds))
+    steps = (Round(_frame(partial), answered(partial)) for partial in told)
+    return Question(
+        "traffic", steps, lambda: chain(operator.unsaved_blocks(TURNS, 0), operator.marker(TURNS, 0)), "open_buckets"
+    )
+
+
+def _burn(slices: int, rounds: int, dice: Generator) -> Question:
+    """Turns of 10 s in every slice, all windows of ten objectives, and a decision. `bench memory` has its state of a month."""
+    operator = BurnRate(0, 1, _watched())
+
+    def answered(partial: Partial) -> Callable[[], object]:
+        return lambda: (operator.apply(partial), list(operator.rollups()), list(operator.decide(now_ms=0)))
+
+    told = (_turns(slices, place, dice) for place in range(rounds))
+    steps = (Round(_frame(partial), answered(partial)) for partial in told)
+    return Question(
+        "burn_rate", steps, lambda: chain(operator.unsaved_blocks(0), operator.marker(0)), f"{rounds}_buckets_of_10_s"
+    )
+
+
+def _pricing(slices: int, rounds: int, dice: Generator) -> Question:
+    """Ten minutes of costs of every slice, priced."""
+    pricing = Pricing(load_prices())
+    told = ((totals, finest(totals)) for totals in _costs(slices, rounds, dice))
+    steps = (Round(totals, lambda rows=rows: pricing.priced(rows)) for totals, rows in told)  # type: ignore[misc]  # Bound now.
+    return Question("pricing", steps, rows_per_s_min=ROWS_PER_S_MIN)
+
+
+def _pricing_watch(slices: int, rounds: int, dice: Generator) -> Question:
+    """The same as a worker does it: slices cut up, priced, told to ClickHouse, and stated to the stage `cost`."""
+    watch, now = PricingWatch(0, Pricing(load_prices())), Now()
+
+    def answered(totals: pl.DataFrame) -> Callable[[], object]:
+        now.now_ms += TEN_MINUTES_MS
+        return lambda: (watch.tell(COSTS, totals, 0), list(watch.rows()), list(watch.statements(now)))
+
+    steps = (Round(totals, answered(totals)) for totals in _costs(slices, rounds, dice))
+    return Question("pricing_watch", steps)
+
+
+def _decomposition(slices: int, rounds: int, dice: Generator) -> Question:
+    """Two periods of so many cells, from priced rows to drivers."""
+    pricing = Pricing(load_prices())
+    priced = [pricing.priced(finest(totals)) for totals in _costs(slices, rounds + 1, dice)]
+
+    def answered(old: pl.DataFrame, new: pl.DataFrame) -> Callable[[], object]:
+        def explained() -> object:
+            found = cost_cells(old, new)
+            return drivers(decompose(found.old, found.new))
+
+        return explained
+
+    steps = (Round(new, answered(old, new)) for old, new in pairwise(priced))
+    return Question("decomposition", steps, seconds_max=DECOMPOSED_S_MAX)
+
+
+def _watched() -> list[WatchedSlo]:
+    return [policy_for(slo) for slo in load_slos() if slo.family is TURNS][:SLOS]
+
+
+def _turns(slices: int, place: int, dice: Generator) -> Partial:
+    """One bucket of 10 s in which every slice counted something, none of it bad."""
+    start_ms = START_MS + place * BUCKET_MS
+    schema = partial_schema(TURNS)
+    columns: dict[str, object] = {
+        name: dice.integers(1, 100, slices) * (not name.endswith("_bad")) for name in TURNS.measure_names
+    }
+    columns |= {"slice": [f"pool=realtime,bundle=v{number}" for number in range(slices)]}
+    columns |= {"bucket_start_ms": np.full(slices, start_ms)}
+    rows = pa.table({name: columns[name] for name in schema.names}, schema=schema)
+    return Partial(TURNS, OPERATIONAL, 0, place + 1, ((start_ms + BUCKET_MS, 100),), rows)
+
+
+def _frame(partial: Partial) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(partial.rows))
+
+
+def _costs(slices: int, rounds: int, dice: Generator) -> Iterator[pl.DataFrame]:
+    """Totals of ten minutes: each slice is a cell of its own, of routes with turns and GPU time."""
+    texts = [_cost_slice(number) for number in range(slices)]
+    for place in range(rounds):
+        measures = {name: dice.integers(1, 1_000, slices) for name in COSTS.measure_names}
+        measures["successes"] = measures["turns"]
+        yield pl.DataFrame(
+            {"bucket_start_ms": np.full(slices, START_MS + place * TEN_MINUTES_MS), "slice": texts, **measures}
+        ).with_columns(version=pl.lit(1, pl.Int64))
+
+
+def _cost_slice(number: int) -> str:
+    gpu_type = ("h100", "a100", "l4")[number % 3]
+    return (
+        f"region=eu-west-1,pool=realtime,route=route-{number},bundle=v{number % 10},model_version=talk-{number % 7},"
+        f"gpu_type={gpu_type},purchase={'on_demand' if gpu_type == 'l4' else 'reserved'}"
+    )
