@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.random import Generator
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from alerts.price_document import load_prices
-from schemas.families import COSTS, OPERATIONAL, TURNS, Family
+from schemas.families import COSTS, OPERATIONAL, TURNS
 from schemas.partials import Partial, partial_schema
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
@@ -24,9 +23,10 @@ from stream_jobs.operators.decomposition import decompose
 from stream_jobs.operators.pricing import Pricing
 from stream_jobs.operators.pricing_watch import PricingWatch, finest
 from stream_jobs.operators.traffic import Traffic
+from turnwatch.bench.question_clock import START_MS, Now
+from turnwatch.bench.question_streams import saturation, spending
 from turnwatch.bench.questions import DECOMPOSED_S_MAX, ROWS_PER_S_MIN, Question, Round
 
-START_MS = 1_790_000_000_000 // 3_600_000 * 3_600_000
 TEN_MINUTES_MS = 600_000
 SLOS = 10
 
@@ -34,24 +34,8 @@ SLOS = 10
 def questions(slices: int, rounds: int, seed: int) -> Iterator[Question]:
     """Each question with its load, made when it is its turn."""
     dice = np.random.default_rng(seed)
-    for make in (_traffic, _burn, _pricing, _pricing_watch, _decomposition):
+    for make in (_traffic, _burn, saturation, _pricing, _pricing_watch, spending, _decomposition):
         yield make(slices, rounds, dice)
-
-
-@dataclass
-class Now:
-    """How far a shard has come, as watches are told: everything is decided at once."""
-
-    now_ms: int = START_MS
-
-    def is_open(self, family: Family, bucket_start_ms: int) -> bool:
-        return bucket_start_ms + family.lateness_s * 1_000 >= self.now_ms
-
-    def decidable_until_ms(self, family: Family) -> int:
-        return self.now_ms
-
-    def completeness(self, family: Family, bucket_end_ms: int) -> float:
-        return 1.0
 
 
 def _traffic(slices: int, rounds: int, dice: Generator) -> Question:
