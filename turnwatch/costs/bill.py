@@ -44,26 +44,28 @@ def run_bill(data: Sequence[str], by: By, prices: Path | None, output: Format) -
 
 
 def billed(costs: Costs, by: By, pricing: Pricing) -> Bill:
-    """Prices bucket by bucket, and shares out day by day."""
-    paid_days, seen_days = [], []
+    """Prices bucket by bucket, shares out day by day, and keeps no more than sums of each stretch."""
+    paid_rows, told = 0, []
     for each in costs.stretches:
-        paid_days.append(by_day(pricing.priced(each.operational), OPERATIONAL.dimensions))
-        if by == TENANT:
-            seen_days.append(by_day(each.tenancy, TENANCY.dimensions))
-    paid = shared_out(by_day(pl.concat(paid_days), OPERATIONAL.dimensions))
-    if paid.is_empty():
+        paid = shared_out(by_day(pricing.priced(each.operational), OPERATIONAL.dimensions))
+        paid_rows += len(paid)
+        told.append(_summed(paid, each.tenancy, by, pricing))
+    if not paid_rows:
         raise BadInput(
             f"Nothing is told of costs between {instant(costs.from_ms)} and {instant(costs.to_ms)}: there is no bill."
         )
-    numbers = [*TURNS, *PRICED, *UNCOSTED]
-    total = paid.select(pl.col(numbers).sum())
-    if by == TENANT:
-        rows = of_tenants(paid, by_day(pl.concat(seen_days), TENANCY.dimensions), pricing)
-    else:
-        rows = paid.group_by(by).agg(pl.col(numbers).sum())
+    rows, total = (pl.concat(each) for each in zip(*told, strict=True))
     is_nobodys = pl.col(by) == UNATTRIBUTED
-    ranked = rows.sort(is_nobodys, pl.col("reserved_nusd"), by, descending=[False, True, False])
-    return Bill(by, costs.from_ms, costs.to_ms, ranked, total)
+    ranked = rows.group_by(by).sum().sort(is_nobodys, "reserved_nusd", by, descending=[False, True, False])
+    return Bill(by, costs.from_ms, costs.to_ms, ranked, total.sum())
+
+
+def _summed(paid: pl.DataFrame, tenancy: pl.DataFrame, by: By, pricing: Pricing) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of a stretch of whole days, and their total."""
+    sums = pl.col(*TURNS, *PRICED, *UNCOSTED).sum()
+    if by == TENANT:
+        return of_tenants(paid, by_day(tenancy, TENANCY.dimensions), pricing), paid.select(sums)
+    return paid.group_by(by).agg(sums), paid.select(sums)
 
 
 def prices_of(file: Path | None) -> PriceList:

@@ -32,7 +32,7 @@ class CostRows:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Stretches of rows from `from_ms` to before `to_ms`, whole buckets; read once, while they are gone through."""
+    """Stretches of rows from `from_ms` to before `to_ms`, in whole buckets; no day is in two of them. Read while gone through."""
 
     from_ms: int
     to_ms: int
