@@ -50,7 +50,7 @@ def test_nobody_is_billed_more_use_than_it_had_and_what_the_gate_released_is_bil
     assert named.height >= 5
     assert (named["used_nusd"] - named["really"]).max() <= 1_000, "but for rounding of its turns"  # type: ignore[operator]
     attributed = told.tenancy.filter(pl.col(TENANT) != GENERALISED)["gpu_used_ms"].sum()
-    share = attributed / told.tenancy["gpu_used_ms"].sum()
+    share = int(attributed) / int(told.tenancy["gpu_used_ms"].sum())
     of_bill = named["used_nusd"].sum() / bill.total["used_nusd"].item()
     assert of_bill > 0.1 and abs(share - of_bill) < 0.01, "what was released is billed, by the time it used"
 
