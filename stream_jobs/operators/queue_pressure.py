@@ -4,7 +4,8 @@ Growth is that of the depth pairs, which engines that came or went do not enter.
 the time between: the change of depth over all of it counts, minute by minute, so a gap is never a jump; the first minute of
 a queue has no growth. A turn waits in the queue of a stage before the stage itself, and some hosts tell the wait as
 `queue_wait`, others within the stage. So the latency that counts is the larger of both 95th percentiles: together they take
-as long at least. Where neither is told, it is the mean wait of those that began to be served.
+as long at least. Where neither is told, it is the mean wait of those that began to be served. Where requests come and none
+is served nor began to be, whoever waited as the minute began has waited for all of it.
 """
 
 from __future__ import annotations
@@ -85,12 +86,14 @@ def timed(queues: pl.DataFrame, tails: pl.DataFrame, rule: SaturationRule) -> pl
     p95_ms = pl.max_horizontal("stage_p95_ms", "wait_p95_ms")
     begun = pl.col("arrivals") - pl.col("change") / pl.col("elapsed_min").clip(lower_bound=1)
     waited_ms = pl.when(begun > 0).then(pl.col("waited_ms_sum") / begun)
+    is_stuck = (pl.col("arrivals") > 0) & (pl.col("served") == 0) & (begun <= 0) & (pl.col("depth") > pl.col("change"))
+    stuck_ms = pl.when(is_stuck).then(pl.col("elapsed_min") * float(MINUTE_MS))
     return (
         queues.join(of_stage, on=PAIR, how="left", maintain_order="left")
         .join(of_wait, on="slice", how="left", maintain_order="left")
         .with_columns(
-            latency_ms=pl.coalesce(p95_ms, waited_ms),
-            latency_from=pl.when(p95_ms.is_null()).then(pl.lit("waits")).otherwise(pl.lit("p95")),
+            latency_ms=pl.max_horizontal(pl.coalesce(p95_ms, waited_ms), stuck_ms),
+            latency_from=pl.when(p95_ms.is_null() | (stuck_ms > p95_ms)).then(pl.lit("waits")).otherwise(pl.lit("p95")),
         )
         .with_columns(is_slow=(pl.col("latency_ms") >= float(rule.p95_ms)).fill_null(False))
     )

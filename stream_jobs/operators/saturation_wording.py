@@ -106,7 +106,7 @@ def still(row: Row) -> Finding:
 
 
 def _grown(row: Row) -> str:
-    slow = "p95" if row["latency_from"] == "p95" else "a mean wait of"
+    slow = "p95" if row["latency_from"] == "p95" else "waits of"
     latency = f"{slow} {milliseconds(row['latency_ms'])}" if row["latency_ms"] is not None else "latency unknown"
     if row["is_growing"]:
         grown = f"grew by {row['growth_min']:,.0f} requests a minute to {row['depth']:,}"
@@ -121,6 +121,8 @@ def _breaks(row: Row, wait_s: float) -> str:
     allowed, last_s = milliseconds(wait_s * 1_000), row["last_waits_s"]
     if row["breaks_in_s"] == 0 and last_s is not None:
         return f"whoever comes last waits for {seconds(last_s)}, and {allowed} are allowed"
+    if row["breaks_in_s"] == 0:
+        return f"waits are beyond the {allowed} that are allowed"
     if row["breaks_in_s"] is None or not isfinite(row["breaks_in_s"]):
         return ""
     soonest, latest = row["soonest_s"], row["latest_s"]
@@ -132,6 +134,8 @@ def _first(row: Row) -> str:
     if row["first_queue"] in (None, row["queue"]):
         return ""
     before = (row["grew_ms"] - row["first_ms"]) // MINUTE_MS
+    if before < 0:
+        return ""
     when = f"{before} min before" if before > 0 else "in the same minute and comes before it"
     return f"the {row['first_queue']} queue began to grow {when}: look there first"
 

@@ -322,8 +322,34 @@ def test_where_nobody_times_stages_waits_speak() -> None:
         watch.tell(QUEUES, queue_minute(number, {(POOL, LLM): line}), START_MS)
         said = found(watch, number)
         assert bool(said) == (number == 2)
-    assert "a mean wait of 1.2 s" in said[SATURATED, POOL].summary
+    assert "waits of 1.2 s" in said[SATURATED, POOL].summary
     assert said[SATURATED, POOL].facts["latency_from"] == "waits"
+
+
+@pytest.mark.parametrize(
+    ("measures", "is_found"),
+    [
+        ({"served": 0, "arrivals": 60}, True),
+        ({"served": 0, "arrivals": 61, "waited_ms_sum": 100}, False),
+        ({"served": 1, "arrivals": 60}, False),
+        ({"served": 0, "arrivals": 0}, False),
+    ],
+    ids=["stuck", "one begun", "one served", "nobody counts"],
+)
+def test_a_queue_that_nothing_is_taken_from_is_slow_though_nothing_is_timed(
+    measures: dict[str, int], is_found: bool
+) -> None:
+    watch = SaturationWatch(0)
+    watch.tell(QUEUES, queue_minute(0, {(POOL, LLM): queue(5)}), START_MS)
+    stated(watch, 0)
+    watch.tell(QUEUES, queue_minute(1, {(POOL, LLM): queue(65, 5, busy_ms=0, **measures)}), START_MS)
+    said = found(watch, 1)
+    assert bool(said) == is_found
+    if is_found:
+        assert said[SATURATED, POOL].summary.endswith("waits are beyond the 250 ms that are allowed")
+        assert "waits of 60 s" in said[SATURATED, POOL].summary
+        assert "nobody knows how many replicas are missing" in said[SATURATED, POOL].action
+        assert said[SATURATED, POOL].severity == "page"
 
 
 def test_the_wait_counts_where_hosts_tell_it_apart_from_the_stage() -> None:
