@@ -13,11 +13,11 @@ from producers.queues import last_samples, queue_rows
 from producers.releases import nobody_serves, release_rows, served
 from producers.simulator import Chunk
 from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES, Family
-from schemas.findings import Finding
+from schemas.findings import Finding, decode
 from schemas.slices import slice_text
 from stream_jobs.operators.rollup_rows import folded
 from stream_jobs.operators.saturation_watch import SaturationWatch
-from tests.operators.queue_worlds import MINUTE_MS, Knowledge, decode
+from tests.operators.queue_worlds import MINUTE_MS, Knowledge
 
 Minute = list[tuple[Family, pl.DataFrame]]
 WINDOWS_A_MINUTE = 6
