@@ -35,7 +35,7 @@ from stream_jobs.operators.reach import LIVE, REPLAYED, Patience
 from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant
 from tests.integration.test_flow import AT_ONCE, send
 from tests.rules.burning import burning, decided
-from tests.rules.finding import found, saturated
+from tests.rules.finding import EVENT_MS, found, saturated
 
 DEAD = "eu-west-1-collector-0"
 """Shares its source partition with another collector, which goes on."""
@@ -83,15 +83,16 @@ async def test_a_dead_producer_pages_outlives_a_kill_and_resolves_when_it_report
 @pytest.mark.needs("prometheus-alertmanager")
 async def test_what_a_question_finds_pages_outlives_a_kill_and_its_end_lands(plant: Plant) -> None:
     """Stated in the topic as a question would; the end is told to Alertmanager when it has notified of the beginning."""
-    await state(plant, found(0, saturated()), found(60, saturated(facts={"depth": 400.0})))
+    now_s = plant.next_start_ms // 1_000 - EVENT_MS // 1_000  # Of rows that are old enough ClickHouse lets go at once.
+    await state(plant, found(now_s, saturated()), found(now_s + 60, saturated(facts={"depth": 400.0})))
     await plant.settled()
     (alert,) = await active(plant, "Saturated", 1)
-    assert (alert["labels"]["owner"], alert["annotations"]["depth"]) == ("capacity", "400")
+    assert (alert["labels"]["owner"], alert["annotations"]["action"]) == ("capacity", saturated().action)
     plant.kill_worker()
     await plant.start_worker()
     open_alerts = {("Saturated", "firing"): 1.0}
     assert await plant.counted("turnwatch_finding_alerts") == open_alerts, "what was found is state like any other"
-    await state(plant, found(0), found(120))
+    await state(plant, found(now_s), found(now_s + 120))
     await plant.settled()
     assert await plant.counted("turnwatch_finding_alerts") == dict.fromkeys(open_alerts, 0.0)
     landed = "SELECT count() FROM findings FINAL WHERE state = {state:String} AND incident = {incident:String}"
