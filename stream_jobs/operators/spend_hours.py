@@ -171,8 +171,10 @@ class SpendHours:
         """The newest version of every cell of an open bucket."""
         told = self._open[start_ms]
         if len(told) > 1:
-            newest = pl.concat(told).sort("version", maintain_order=True).unique(subset=CELL, keep="last")
-            told[:] = [newest.sort(CELL)]
+            rows = pl.concat(told)
+            by_age = rows.select(*CELL, "version").with_row_index("row").sort("version", maintain_order=True)
+            newest = by_age.unique(subset=CELL, keep="last").sort(CELL)
+            told[:] = [rows[newest["row"]]]
         return told[0]
 
     def _open_hours(self) -> list[int]:
