@@ -39,7 +39,7 @@ POOL = "pool=realtime"
 def quiet() -> Ledger:
     """Seven days and a half in which nothing changes but the hour and the day of the week."""
     known = Ledger()
-    known.hear(*hours(MONDAY_MS, QUIET_H), saves=False, asks_every=3)
+    known.hear(*hours(MONDAY_MS, QUIET_H), saves=False, asks_every=4)
     known.save()
     return known
 
@@ -66,7 +66,7 @@ def after(known: Ledger, change: Change, count: int = 3, policy: SpendPolicy = P
 def test_neither_nights_nor_weekends_are_a_regression(quiet: Ledger) -> None:
     """Cost per success is three times as high at midnight as at noon, and twice as high on weekends."""
     assert quiet.named == set()
-    assert len(quiet.stated) == QUIET_H // 3
+    assert len(quiet.stated) == QUIET_H // 4
 
 
 def test_what_regressed_is_told_with_what_it_costs_and_what_it_cost_before(quiet: Ledger) -> None:
@@ -311,7 +311,7 @@ def before() -> Ledger:
     return known
 
 
-@pytest.mark.parametrize("landed_share", [0.0, 0.4, 0.8, 1.0])
+@pytest.mark.parametrize("landed_share", [0.0, 0.5, 0.9])
 def test_a_crash_anywhere_in_a_save_loses_and_doubles_nothing(
     landed_share: float, before: Ledger, whole: Ledger
 ) -> None:
