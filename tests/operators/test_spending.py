@@ -285,8 +285,8 @@ def whole() -> Ledger:
 def test_killed_again_and_again_it_goes_on_as_if_nothing_had_happened(whole: Ledger) -> None:
     killed = Ledger(BOUGHT, shards=2)
     for place, each in enumerate(told()):
-        killed.hear(each, saves=place % 5 == 4)
-        if place % 5 == 4:
+        killed.hear(each, saves=place % 9 == 8)
+        if place % 9 == 8:
             stated = killed.stated
             killed = killed.restarted()
             killed.stated = stated
