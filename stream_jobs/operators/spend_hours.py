@@ -57,7 +57,7 @@ class SpendHours:
 
     def hear(self, bucket_start_ms: int, cells: pl.DataFrame) -> int:
         """Takes cells of one bucket, as `spend_schema` has them; how many came after their hour was folded, and are left out."""
-        if bucket_start_ms < self._folded_until_ms:
+        if bucket_start_ms < self._folded_until_ms or _hour(bucket_start_ms) in self._hours:
             return len(cells)
         if len(cells):
             self._open.setdefault(bucket_start_ms, []).append(cells.select(*_CELLS))
@@ -113,15 +113,21 @@ class SpendHours:
         yield from (Block(key, None) for key in forgotten)
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
-        """Takes up what `unsaved_blocks` wrote, among other blocks; what a crash left both folded and open is folded."""
+        """Takes up what `unsaved_blocks` wrote, among other blocks; what a crash left both folded and open is folded.
+
+        Of several hours that were folded in one save any may have landed: those that have not are open yet.
+        """
         for key, value in sorted(stored.items()):
             kind, *rest = key.decode().split("|")[1:]
             if kind in (_OPEN, _HOUR, _DAY):
                 self._take_up(kind, int(rest[0]), int(rest[1]), body(value))
-        self._folded_until_ms = max((hour_ms + HOUR_MS for hour_ms in self._hours), default=0)
-        for start_ms in [each for each in self._open if each < self._folded_until_ms]:
+        for start_ms in [each for each in self._open if _hour(each) in self._hours]:
             del self._open[start_ms]
             self._forget(_OPEN, start_ms)
+        is_open = pl.col("hour_ms").is_in(self._open_hours())
+        self._days = {day_ms: routes.filter(~is_open) for day_ms, routes in self._days.items()}
+        folded_until_ms = max((hour_ms + HOUR_MS for hour_ms in self._hours), default=0)
+        self._folded_until_ms = min([folded_until_ms, *self._open_hours()])
         for hour_ms in sorted(self._hours):
             self._tell_routes(hour_ms, is_new=False)
 

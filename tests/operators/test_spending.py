@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from random import Random
 
 import polars as pl
 import pytest
 
 from schemas.findings import Finding, Findings
-from schemas.spend import BUCKET_MS, Spend
+from schemas.spend import BUCKET_MS, CELL, Spend
 from schemas.spend_policies import Budget, SpendPolicy
+from stream_jobs.operators.blocks import key_kind
 from stream_jobs.operators.cost_regressions import reference_before_ms
 from stream_jobs.operators.pricing import HOUR_MS, NANO
 from stream_jobs.operators.spend_hours import DAY_MS, OPEN_MS, WEEK_MS
@@ -326,6 +328,25 @@ def test_a_crash_anywhere_in_a_save_loses_and_doubles_nothing(
     again = crashed.restarted().hear(*statements[-6:])
     assert routes(again).equals(routes(whole))
     assert next_hour(again) == next_hour(whole.restarted())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_of_several_hours_that_one_save_folds_any_may_have_landed(seed: int, whole: Ledger) -> None:
+    """Blocks of one phase are sent together; what was confirmed before a crash is in no order."""
+    statements = list(told())
+    before = Ledger(BOUGHT, shards=2).hear(*statements[:-30], saves=False, asks_every=9)
+    before.save()
+    dying = before.restarted().hear(*statements[-30:], saves=False, asks_every=9)
+    blocks = list(dying.spending.unsaved_blocks(dying.offset))
+    assert sum(key_kind(block.key) == "hour" for block in blocks) > 3
+    crashed = before.restarted()
+    for block in Random(seed).sample(blocks, len(blocks) // 2):
+        crashed.changelog.write(block)
+    assert routes(crashed.restarted()).select("hour_ms", "pool", "route").is_unique().all()
+    again = crashed.restarted().hear(*statements[-30:], asks_every=9)
+    assert routes(again).equals(routes(whole))
+    cells = (line.spending._hours.between(0, 2**60).sort("hour_ms", *CELL) for line in (again, whole))
+    assert next(cells).equals(next(cells))
 
 
 def test_any_order_of_what_is_told_within_an_hour_and_repeats_change_nothing(whole: Ledger) -> None:
