@@ -64,6 +64,18 @@ class QueueMinutes:
         ]
         return pl.concat([_NOTHING.with_columns(minute_ms=pl.lit(0, pl.Int64)), *named])
 
+    def newest_before(self, at_ms: int, queues: pl.DataFrame) -> pl.DataFrame:
+        """Of each of these queues the newest of an hour's minutes before this in which it was heard of, with `minute_ms`."""
+        found, missed = [_NOTHING.with_columns(minute_ms=pl.lit(0, pl.Int64))], queues.select(PAIR)
+        oldest_ms = at_ms - (KEPT_MINUTES - 1) * MINUTE_MS
+        for start_ms in sorted((each for each in self._minutes if oldest_ms <= each < at_ms), reverse=True):
+            if missed.is_empty():
+                break
+            minute = self._minutes[start_ms].join(missed, on=PAIR, how="semi")
+            found.append(minute.with_columns(minute_ms=pl.lit(start_ms, pl.Int64)))
+            missed = missed.join(minute, on=PAIR, how="anti")
+        return pl.concat(found)
+
     def age(self, decided_ms: int) -> None:
         """Lets go of what is older than anybody asks for once minutes up to this are decided."""
         oldest_ms = decided_ms - KEPT_MINUTES * MINUTE_MS

@@ -146,8 +146,8 @@ class SaturationWatch:
     def _decide(self, end_ms: int, completeness: float) -> Findings:
         """Judges the minute that ends then, and moves the episodes by it."""
         at_ms = end_ms - MINUTE_MS
-        before = self._minutes.between(at_ms - (KEPT_MINUTES - 1) * MINUTE_MS, at_ms)
-        queues = grown(self._minutes.at(at_ms), before, at_ms, self._rule)
+        minute = self._minutes.at(at_ms)
+        queues = grown(minute, self._minutes.newest_before(at_ms, minute), at_ms, self._rule)
         loaded = _loaded(queues)
         suspects = self._suspects(queues)
         slow = timed(suspects, self._tails(suspects, at_ms), self._rule)

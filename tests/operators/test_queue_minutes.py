@@ -30,6 +30,27 @@ def test_the_chain_has_every_queue_once() -> None:
     assert sorted(CHAIN) == sorted(QUEUES.keys[0].vocabulary)
 
 
+HEARD = st.dictionaries(st.integers(0, 80), st.sets(st.sampled_from(CHAIN[:3])), max_size=12)
+
+
+@settings(max_examples=25)
+@given(HEARD)
+def test_a_queue_is_compared_with_the_newest_minute_of_an_hour_in_which_it_was_heard_of(
+    heard: dict[int, set[str]],
+) -> None:
+    kept = QueueMinutes()
+    for number, names in heard.items():
+        kept.tell(queue_minute(number, {(POOL, name): queue(number) for name in names}))
+    asked = queue_minute(70, {(POOL, name): queue(0) for name in CHAIN[:3]})
+    found = kept.newest_before(int(asked["bucket_start_ms"][0]), asked)
+    newest = {
+        name: max((at for at in heard if 11 <= at < 70 and name in heard[at]), default=None) for name in CHAIN[:3]
+    }
+    assert dict(zip(found["queue"], found["depth"], strict=True)) == {
+        name: at for name, at in newest.items() if at is not None
+    }
+
+
 LATENCIES = st.lists(st.floats(0.1, 9e5) | st.just(0.0), min_size=1, max_size=60)
 
 

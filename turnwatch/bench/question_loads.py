@@ -79,8 +79,12 @@ def _pricing_watch(slices: int, rounds: int, dice: Generator) -> Question:
     watch, now = PricingWatch(0, Pricing(load_prices())), Now()
 
     def answered(totals: pl.DataFrame) -> Callable[[], object]:
-        now.now_ms += TEN_MINUTES_MS
-        return lambda: (watch.tell(COSTS, totals, 0), list(watch.rows()), list(watch.statements(now)))
+        def stated() -> object:
+            now.now_ms += TEN_MINUTES_MS
+            watch.tell(COSTS, totals, 0)
+            return list(watch.rows()), list(watch.statements(now))
+
+        return stated
 
     steps = (Round(totals, answered(totals)) for totals in _costs(slices, rounds, dice))
     return Question("pricing_watch", steps)

@@ -36,8 +36,12 @@ def saturation(slices: int, rounds: int, dice: Generator) -> Question:
     watch, now = SaturationWatch(0, slices_max=slices), Now()
 
     def answered(totals: pl.DataFrame) -> Callable[[], object]:
-        now.now_ms += MINUTE_MS
-        return lambda: (watch.tell(QUEUES, totals, 0), list(watch.statements(now)))
+        def stated() -> object:
+            now.now_ms += MINUTE_MS
+            watch.tell(QUEUES, totals, 0)
+            return list(watch.statements(now))
+
+        return stated
 
     steps = (Round(totals, answered(totals)) for totals in _queues(slices, rounds, dice))
 
