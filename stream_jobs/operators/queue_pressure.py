@@ -54,8 +54,11 @@ class SaturationRule:
 
 
 def grown(minute: pl.DataFrame, before: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
-    """The queues of a minute with `change`, `elapsed_min` (0 in the first one) and `is_growing`; `before` has `minute_ms`."""
-    known = minute.join(_newest(before, minute, at_ms), on=PAIR, how="left").sort(PAIR)
+    """The queues of a minute with `change`, `elapsed_min` (0 in the first one) and `is_growing`.
+
+    `before` has the minute before in which each was heard of, with `minute_ms`; no row of a queue that is new.
+    """
+    known = minute.join(before.select(*PAIR, "minute_ms", before="depth"), on=PAIR, how="left")
     elapsed = ((at_ms - pl.col("minute_ms")) // MINUTE_MS).fill_null(0)
     paired = pl.col("depth_to") - pl.col("depth_from")
     jumped = pl.col("depth") - pl.col("before")
@@ -63,17 +66,6 @@ def grown(minute: pl.DataFrame, before: pl.DataFrame, at_ms: int, rule: Saturati
     changed = known.with_columns(elapsed_min=elapsed, change=change)
     growth = Growth(changed["change"].to_numpy(), changed["elapsed_min"].to_numpy())
     return changed.with_columns(is_growing=pl.Series(growth.is_at_least(rule.growth_min), dtype=pl.Boolean))
-
-
-def _newest(before: pl.DataFrame, minute: pl.DataFrame, at_ms: int) -> pl.DataFrame:
-    """Of each queue of the minute how deep it was when last heard of: `minute_ms`, `before`. Mostly that is a minute ago."""
-    told = before.select(*PAIR, "minute_ms", before="depth")
-    latest = told.filter(pl.col("minute_ms") == at_ms - MINUTE_MS)
-    missed = minute.join(latest, on=PAIR, how="anti")
-    if missed.is_empty():
-        return latest
-    older = told.join(missed, on=PAIR, how="semi").sort("minute_ms").unique(PAIR, keep="last")
-    return pl.concat([latest, older])
 
 
 def timed(queues: pl.DataFrame, tails: pl.DataFrame, rule: SaturationRule) -> pl.DataFrame:
