@@ -226,4 +226,4 @@ def test_a_page_without_an_objective_mutes_no_ticket() -> None:
     for rule in yaml.safe_load(SHIPPED_CONFIG.read_text())["inhibit_rules"]:
         for side in ("source_matchers", "target_matchers"):
             asked = {matcher.replace(" ", "") for matcher in rule[side]}
-            assert asked & {f'{label}!=""' for label in ("slo", "incident") if label in rule["equal"]}
+            assert asked & {f'{label}!=""' for label in ("slo", "incident", "slice") if label in rule["equal"]}
