@@ -111,6 +111,8 @@ def _of_gpus(measure: str) -> pl.Expr:
 
 
 def _joined(rows: pl.DataFrame, prices: pl.DataFrame, by: list[str], name: str) -> pl.DataFrame:
+    if prices.is_empty():
+        return rows.with_columns(pl.lit(None, pl.Float64).alias(name))
     wanted = prices.select("from_ms", "until_ms", pl.col("usd").alias(name), *by)
     found = rows.join_asof(
         wanted, left_on=BUCKET, right_on="from_ms", by=by, strategy="backward", check_sortedness=False

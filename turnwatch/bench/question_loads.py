@@ -67,7 +67,8 @@ def _burn(slices: int, rounds: int, dice: Generator) -> Question:
 
 
 def _pricing(slices: int, rounds: int, dice: Generator) -> Question:
-    """Ten minutes of costs of every slice, priced."""
+    """Ten minutes of costs of every slice, priced. A round takes milliseconds: there are more of them."""
+    rounds *= 4
     pricing = Pricing(load_prices())
     told = ((totals, finest(totals)) for totals in _costs(slices, rounds, dice))
     steps = (Round(totals, lambda rows=rows: pricing.priced(rows)) for totals, rows in told)  # type: ignore[misc]  # Bound now.
