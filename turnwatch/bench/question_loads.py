@@ -72,7 +72,7 @@ def _pricing(slices: int, rounds: int, dice: Generator) -> Question:
     pricing = Pricing(load_prices())
     told = ((totals, finest(totals)) for totals in _costs(slices, rounds, dice))
     steps = (Round(totals, lambda rows=rows: pricing.priced(rows)) for totals, rows in told)  # type: ignore[misc]  # Bound now.
-    return Question("pricing", steps, rows_per_s_min=ROWS_PER_S_MIN)
+    return Question("pricing", steps, rows_per_s_min=ROWS_PER_S_MIN, counted=rounds // 2)
 
 
 def _pricing_watch(slices: int, rounds: int, dice: Generator) -> Question:

@@ -32,7 +32,7 @@ def saturation(slices: int, rounds: int, dice: Generator) -> Question:
 
     All of them are judged: a worker leaves out what is beyond the 300 slices with the most arrivals.
     """
-    rounds += KEPT_MINUTES
+    counted, rounds = 2 * rounds, KEPT_MINUTES + 2 * rounds
     watch, now = SaturationWatch(0, slices_max=slices), Now()
 
     def answered(totals: pl.DataFrame) -> Callable[[], object]:
@@ -48,7 +48,7 @@ def saturation(slices: int, rounds: int, dice: Generator) -> Question:
     def saved() -> Iterator[Block]:
         return chain(watch.unsaved_blocks(0), watch.forgotten_blocks())
 
-    return Question("saturation", steps, saved, f"{KEPT_MINUTES}_minutes", rows_per_s_min=ROWS_PER_S_MIN)
+    return Question("saturation", steps, saved, f"{KEPT_MINUTES}_minutes", ROWS_PER_S_MIN, counted=counted)
 
 
 def _queues(slices: int, rounds: int, dice: Generator) -> Iterator[pl.DataFrame]:

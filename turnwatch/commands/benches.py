@@ -183,7 +183,7 @@ def bench_faults(
 @bench.command("questions", epilog="Example: turnwatch bench questions --slices 10000")
 def bench_questions(
     slices: Annotated[int, typer.Option(min=10, max=100_000, help="Slices that every question is told of.")] = 10_000,
-    rounds: Annotated[int, typer.Option(min=2, max=200, help="Rounds of each; the last five are counted.")] = 12,
+    rounds: Annotated[int, typer.Option(min=2, max=200, help="Rounds of each; the last ones are counted.")] = 12,
     seed: Seed = 7,
 ) -> None:
     """Rows a second and core, and bytes of state a slice, of each question's operator, next to a plain sum of its rows.
