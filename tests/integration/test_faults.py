@@ -18,7 +18,7 @@ from turnwatch.bench.faults.expectation import expected
 from turnwatch.bench.faults.play import Played, play
 from turnwatch.bench.faults.reckoning import tally_tables
 
-FAULTS, STORM_S = 12, 50.0
+FAULTS, STORM_S = 8, 34.0
 
 
 @pytest.mark.needs("prometheus-alertmanager")
