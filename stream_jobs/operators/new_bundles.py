@@ -34,8 +34,11 @@ class NewBundles:
         self._is_unsaved = False
         self._places = 0
 
-    def tell(self, totals: pl.DataFrame) -> None:
-        """Takes whole minutes as they are known now; columns as `RELEASES` has them, by minute and slice."""
+    def tell(self, totals: pl.DataFrame, oldest_open_ms: int) -> None:
+        """Takes whole minutes as they are known now; columns as `RELEASES` has them, by minute and slice.
+
+        Those before `oldest_open_ms` are told no more; where nobody tells queues this is what lets go of old ones.
+        """
         first_ms = int(totals["bucket_start_ms"].min() or 0)  # type: ignore[arg-type]
         self._first_ms = min(self._first_ms or first_ms, first_ms)
         minutes = totals.rename({"bucket_start_ms": "minute_ms"})
@@ -48,8 +51,10 @@ class NewBundles:
         )
         others = self._told.join(minutes.select("minute_ms").unique(), on="minute_ms", how="anti")
         self._take(pl.concat([others, now]).sort("minute_ms", "slice"))
+        self.age(oldest_open_ms)
 
     def age(self, decided_ms: int) -> None:
+        """Lets go of what is older than anybody asks for once minutes up to this are decided."""
         self._take(self._told.filter(pl.col("minute_ms") >= decided_ms - WITHIN_MS - CLIMB_MS))
 
     def before(self, grown: pl.DataFrame) -> pl.DataFrame:

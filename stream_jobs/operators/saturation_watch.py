@@ -46,6 +46,9 @@ PAGE_WITHIN_S = 900.0
 BATCH_ARRIVALS_MIN, BATCH_SHARE_MIN = 10, 0.01
 """Batch work on a realtime pool is as many requests a minute at least, and such a share."""
 STAGES_WAIT_MS = 2 * MINUTE_MS
+STAGES_KEPT_MS = 10 * MINUTE_MS
+"""Before those that may still change: a replay decides queues so much later (`REPLAYED`), and where nobody tells queues
+nothing is ever decided."""
 SAVED_AFTER_MS = 2 * MINUTE_MS
 """Minutes that are not decided yet are saved before the ledger lets go of them, which is after three minutes."""
 STATED_MAX = 15
@@ -77,15 +80,15 @@ class SaturationWatch:
         return self._minutes.left_out
 
     def tell(self, family: Family, totals: pl.DataFrame, oldest_open_ms: int) -> None:
-        """Takes whole minutes as they are known now."""
+        """Takes whole minutes as they are known now; those before `oldest_open_ms` are told no more."""
         if totals.is_empty():
             return
         if family is QUEUES:
             self._minutes.tell(totals)
         elif family is RELEASES:
-            self._bundles.tell(totals)
+            self._bundles.tell(totals, oldest_open_ms)
         else:
-            self._tell_stages(totals)
+            self._tell_stages(totals, oldest_open_ms - STAGES_KEPT_MS)
 
     def rows(self) -> Iterator[tuple[str, pa.Table]]:
         """None: minutes of queues are in the rollups, and what was found in the findings."""
@@ -111,7 +114,7 @@ class SaturationWatch:
         self._decided_ms, self._is_unsaved = newest_ms, True
         self._minutes.age(newest_ms)
         self._bundles.age(newest_ms)
-        self._stages = {start_ms: rows for start_ms, rows in self._stages.items() if start_ms >= newest_ms}
+        self._forget_stages(newest_ms)
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """What changed since the last call, stamped with the newest offset applied."""
@@ -136,12 +139,16 @@ class SaturationWatch:
         if _MARKER in stored:
             self._decided_ms = int(unpack_json(body(stored[_MARKER])))
 
-    def _tell_stages(self, totals: pl.DataFrame) -> None:
+    def _tell_stages(self, totals: pl.DataFrame, oldest_ms: int) -> None:
         watched = [text for text in totals["slice"].unique().to_list() if cut_of(text) in _CUTS]
         mine = totals.filter(pl.col("slice").is_in(watched) & pl.col("stage").is_in(CHAIN))
         for (start_ms,), minute in mine.partition_by("bucket_start_ms", as_dict=True).items():
             if start_ms >= self._decided_ms:  # Of decided minutes nobody asks for latencies any more.
                 self._stages[int(start_ms)] = minute.drop("bucket_start_ms")
+        self._forget_stages(oldest_ms)
+
+    def _forget_stages(self, oldest_ms: int) -> None:
+        self._stages = {start_ms: rows for start_ms, rows in self._stages.items() if start_ms >= oldest_ms}
 
     def _decide(self, end_ms: int, completeness: float) -> Findings:
         """Judges the minute that ends then, and moves the episodes by it."""
