@@ -1,9 +1,9 @@
-"""New bundles: of which slices most hosts began to serve what they serve only a while ago.
+"""New bundles: since when the bundle of a slice is served there, and whether that began with a deployment.
 
-A deployment is one where at least half of the hosts that serve a bundle after it began to within `WITHIN_MS`: a host more
-for a bundle that others have long served is none. Nothing is said of deployments in the first minutes that a shard knows:
-whoever starts to tell tells everything that is served. Memory is a row of 50 bytes for each minute with deployments, of the
-last `WITHIN_MS` and `CLIMB_MS`.
+A bundle is new for an hour (`WITHIN_MS`) from the first minute in which hosts serve it, where none did in the hour before. So a
+host more or a host that begins again and again makes nothing new, nor does a bundle that is back within the hour. Nothing
+is said of what began in the first minutes that a shard knows: whoever starts to tell tells everything that is served.
+Memory is a row of 60 bytes for each slice that was served in the last `WITHIN_MS` and `CLIMB_MS`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from stream_jobs.operators.queue_pressure import CLIMB_MS
 WITHIN_MS = 60 * MINUTE_MS
 SETTLED_MS = 5 * MINUTE_MS
 """After the first minute that a shard knows, before a deployment is news."""
-SHARE_MIN = 0.5
 _KIND = "slices"
-_COLUMNS = {"minute_ms": pl.Int64, "slice": pl.String, "deployments": pl.Int64, "hosts": pl.Int64}
+_COLUMNS = {"slice": pl.String, "served_ms": pl.Int64, "heard_ms": pl.Int64, "is_deployed": pl.Boolean}
+"""Of a slice: the first and the newest minute in which hosts served its bundle, and whether any began to in the first one."""
+
 
 
 class NewBundles:
-    """Deployments of one shard's slices."""
+    """Since when the bundles of one shard's slices are served."""
 
     def __init__(self) -> None:
         self._told = pl.DataFrame(schema=_COLUMNS)
@@ -41,37 +42,26 @@ class NewBundles:
         """
         first_ms = int(totals["bucket_start_ms"].min() or 0)  # type: ignore[arg-type]
         self._first_ms = min(self._first_ms or first_ms, first_ms)
-        minutes = totals.rename({"bucket_start_ms": "minute_ms"})
-        # A host serves artifacts of several kinds: it is one host.
-        now = (
-            minutes.group_by("minute_ms", "slice")
-            .agg(pl.col("deployments", "hosts").max())
-            .filter(pl.col("deployments") > 0)
-            .select(_COLUMNS.keys())
-        )
-        others = self._told.join(minutes.select("minute_ms").unique(), on="minute_ms", how="anti")
-        self._take(pl.concat([others, now]).sort("minute_ms", "slice"))
+        served = totals.filter((pl.col("hosts") > 0) | (pl.col("deployments") > 0))
+        # A host serves artifacts of several kinds, which it begins to together.
+        minutes = served.group_by("bucket_start_ms", "slice").agg(is_deployed=(pl.col("deployments") > 0).any())
+        for (start_ms,), minute in sorted(minutes.partition_by("bucket_start_ms", as_dict=True).items()):
+            self._take(_served_on(self._told, minute.select("slice", "is_deployed"), int(start_ms)))
         self.age(oldest_open_ms)
 
     def age(self, decided_ms: int) -> None:
         """Lets go of what is older than anybody asks for once minutes up to this are decided."""
-        self._take(self._told.filter(pl.col("minute_ms") >= decided_ms - WITHIN_MS - CLIMB_MS))
+        self._take(self._told.filter(pl.col("heard_ms") >= decided_ms - WITHIN_MS - CLIMB_MS))
 
     def before(self, grown: pl.DataFrame) -> pl.DataFrame:
-        """By slice and grew_ms of `grown`: `deployed_ms`, when a bundle that was new then had first been deployed there.
+        """By slice and grew_ms of `grown`: `deployed_ms`, when a bundle that was new then had been deployed there.
 
         Slices without a new bundle have no row.
         """
-        found = grown.select("slice", "grew_ms").unique().join(self._told, on="slice").sort("minute_ms")
-        since_ms = pl.col("minute_ms").is_between(pl.col("grew_ms") - WITHIN_MS, pl.col("grew_ms"))
-        is_news = pl.col("minute_ms") >= self._first_ms + SETTLED_MS
-        return (
-            found.filter(since_ms & is_news)
-            .group_by("slice", "grew_ms")
-            .agg(pl.col("deployments").sum(), pl.col("hosts").last(), deployed_ms=pl.col("minute_ms").first())
-            .filter(pl.col("deployments") >= SHARE_MIN * pl.col("hosts"))
-            .select("slice", "grew_ms", "deployed_ms")
-        )
+        is_new = pl.col("served_ms").is_between(pl.col("grew_ms") - WITHIN_MS, pl.col("grew_ms"))
+        is_news = pl.col("is_deployed") & (pl.col("served_ms") >= self._first_ms + SETTLED_MS)
+        found = grown.select("slice", "grew_ms").unique().join(self._told, on="slice")
+        return found.filter(is_new & is_news).select("slice", "grew_ms", deployed_ms="served_ms")
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """All of it where something changed since the last call. Kept with queues, whose watch this is."""
@@ -87,18 +77,32 @@ class NewBundles:
         """Takes up what `unsaved_blocks` wrote, among other blocks."""
         while _key(self._places) in stored:
             rows = unpack_rows(body(stored[_key(self._places)]), ()).select(_COLUMNS.keys()).cast(_COLUMNS)  # type: ignore[arg-type]
-            self._told = pl.concat([self._told, rows.filter(pl.col("hosts") >= 0)])
-            for first_ms in rows.filter(pl.col("hosts") < 0)["minute_ms"].to_list():
+            self._told = pl.concat([self._told, rows.filter(pl.col("slice") != "")])
+            for first_ms in rows.filter(pl.col("slice") == "")["served_ms"].to_list():
                 self._first_ms = int(first_ms)
             self._places += 1
 
     def _marker(self) -> pl.DataFrame:
         """The first minute that was told, as a row that no slice has."""
-        return pl.DataFrame([[self._first_ms], [""], [0], [-1]], schema=_COLUMNS)
+        return pl.DataFrame([["", self._first_ms, 0, False]], schema=_COLUMNS, orient="row")
 
     def _take(self, told: pl.DataFrame) -> None:
         self._is_unsaved = self._is_unsaved or not told.equals(self._told) or not self._places
         self._told = told
+
+
+def _served_on(known: pl.DataFrame, minute: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+    """What is known of slices (`_COLUMNS`) with those that are served in a minute, which may have been told before."""
+    at = pl.lit(at_ms, pl.Int64)
+    both = known.join(minute.rename({"is_deployed": "deploys"}), on="slice", how="full", coalesce=True)
+    is_served, is_back = pl.col("deploys").is_not_null(), at > pl.col("heard_ms") + WITHIN_MS
+    begins = is_served & (pl.col("served_ms").is_null() | is_back | (at <= pl.col("served_ms")))
+    return both.select(
+        "slice",
+        served_ms=pl.when(begins).then(at).otherwise("served_ms"),
+        heard_ms=pl.when(is_served).then(pl.max_horizontal("heard_ms", at)).otherwise("heard_ms"),
+        is_deployed=pl.when(begins).then("deploys").otherwise("is_deployed"),
+    ).sort("slice")
 
 
 def _key(place: int) -> bytes:

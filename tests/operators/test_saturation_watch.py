@@ -299,8 +299,24 @@ def test_what_began_to_grow_after_a_release_is_rolled_back() -> None:
 
 @pytest.mark.parametrize(
     "deployed",
-    [{0: (4, 4)}, {4: (4, 4)}, {0: (9, 9), 12: (10, 1)}, {21: (4, 4)}],
-    ids=["told at the start", "told in the first minutes", "one host more", "after it grew"],
+    [
+        {0: (4, 4)},
+        {4: (4, 4)},
+        {0: (9, 9), 12: (10, 1)},
+        {21: (4, 4)},
+        {0: (9, 9)} | dict.fromkeys(range(6, 20), (9, 1)),
+        {0: (4, 4), 12: (8, 4)},
+        {0: (4, 4), 8: (0, 0), 12: (4, 4)},
+    ],
+    ids=[
+        "told at the start",
+        "told in the first minutes",
+        "one host more",
+        "after it grew",
+        "one host that crashes and comes again",
+        "twice the hosts",
+        "back after four minutes",
+    ],
 )
 def test_what_has_long_been_served_is_not_blamed(deployed: dict[int, tuple[int, int]]) -> None:
     assert advised(deployed).startswith("Shed batch work")
