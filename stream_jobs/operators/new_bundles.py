@@ -25,7 +25,6 @@ _COLUMNS = {"slice": pl.String, "served_ms": pl.Int64, "heard_ms": pl.Int64, "is
 """Of a slice: the first and the newest minute in which hosts served its bundle, and whether any began to in the first one."""
 
 
-
 class NewBundles:
     """Since when the bundles of one shard's slices are served."""
 

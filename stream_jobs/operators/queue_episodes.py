@@ -17,30 +17,21 @@ from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stampe
 from stream_jobs.operators.queue_minutes import PAIR
 
 QUIET_MINUTES = 5
-COLUMNS = {
-    "alert": pl.String,
-    "slice": pl.String,
-    "queue": pl.String,
-    "since_ms": pl.Int64,
-    "quiet_minutes": pl.Int64,
-    "is_page": pl.Boolean,
-    "base_depth": pl.Int64,
-    "grew_ms": pl.Int64,
-    "first_queue": pl.String,
-    "first_ms": pl.Int64,
-}
-"""Of an episode: `grew_ms` and `base_depth` are when and from what its queue began to grow, `first_queue` and `first_ms`
-those of the slice's queue that did so first."""
 IDENTITY = ["alert", *PAIR]
-_KIND = "held"
-SHOWN = {
-    **dict.fromkeys(IDENTITY, pl.String),
+ORIGIN = {
     "grew_ms": pl.Int64,
     "base_depth": pl.Int64,
     "first_queue": pl.String,
     "first_ms": pl.Int64,
+    "deployed_ms": pl.Int64,
 }
-"""What a minute shows: the same of what began in it, as far as it is known."""
+"""How an episode came about, which it keeps for as long as it lasts: `grew_ms` and `base_depth` are when and from what its
+queue began to grow, `first_queue` and `first_ms` those of the slice's queue that did so first, `deployed_ms` is when its bundle
+was deployed, where that was new then."""
+SHOWN = {**dict.fromkeys(IDENTITY, pl.String), **ORIGIN}
+"""What a minute shows: what goes on, and what begins, with its origin."""
+COLUMNS = {**SHOWN, "since_ms": pl.Int64, "quiet_minutes": pl.Int64, "is_page": pl.Boolean}
+_KIND = "held"
 
 
 class QueueEpisodes:

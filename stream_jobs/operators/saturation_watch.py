@@ -23,7 +23,7 @@ from schemas.topics import FINDINGS
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.new_bundles import NewBundles
-from stream_jobs.operators.queue_episodes import IDENTITY, SHOWN, QueueEpisodes
+from stream_jobs.operators.queue_episodes import IDENTITY, ORIGIN, SHOWN, QueueEpisodes
 from stream_jobs.operators.queue_figures import LOOKED_AT_MS, figures
 from stream_jobs.operators.queue_minutes import KEPT_MINUTES, PAIR, SLICES_MAX, QueueMinutes
 from stream_jobs.operators.queue_pressure import CHAIN, CLIMB_MS, SaturationRule, climbs, grew_first, grown, timed
@@ -181,19 +181,24 @@ class SaturationWatch:
         return known.filter(pl.col("is_growing") | pl.col("base_depth").is_not_null()).sort(PAIR)
 
     def _saturated(self, suspects: pl.DataFrame, at_ms: int) -> pl.DataFrame:
-        """What saturations suspects show, those that go on and those that begin, with when they began to grow."""
+        """What saturations suspects show: those that go on, and those that begin."""
         is_deep = pl.col("depth") >= pl.col("base_depth") + float(self._rule.growth_min)
-        goes_on = pl.col("base_depth").is_not_null() & (pl.col("is_growing") | (pl.col("is_slow") & is_deep))
-        begins = pl.col("is_growing") & pl.col("is_slow")
-        shown = suspects.filter(begins | goes_on).select(PAIR)
-        if shown.is_empty():
-            return pl.DataFrame(schema=SHOWN)
+        goes_on = pl.col("is_growing") | (pl.col("is_slow") & is_deep)
+        is_open, shows = pl.col("base_depth").is_not_null(), pl.col("is_growing") & pl.col("is_slow")
+        shown = suspects.with_columns(alert=pl.lit(SATURATED))
+        known = shown.filter(is_open & goes_on).select(IDENTITY)
+        return pl.concat([_NOTHING_SHOWN, known, self._begun(shown.filter(~is_open & shows), at_ms)], how="diagonal")
+
+    def _begun(self, queues: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+        """Queues whose saturation begins in a minute, with how it came about."""
+        if queues.is_empty():
+            return _NOTHING_SHOWN
         minutes = self._minutes.between(at_ms - CLIMB_MS, at_ms + MINUTE_MS)
-        climbed = climbs(minutes.join(shown, on="slice", how="semi"))
+        climbed = climbs(minutes.join(queues, on="slice", how="semi"))
+        begun = queues.select(IDENTITY).join(climbed, on=PAIR)
         return (
-            shown.join(climbed, on=PAIR)
-            .join(grew_first(climbed, self._rule), on="slice", how="left")
-            .with_columns(alert=pl.lit(SATURATED))
+            begun.join(grew_first(climbed, self._rule), on="slice", how="left")
+            .join(self._bundles.before(begun), on=["slice", "grew_ms"], how="left")
             .select(pl.col(name).cast(kind) for name, kind in SHOWN.items())
         )
 
@@ -202,11 +207,9 @@ class SaturationWatch:
         open_ones = self._episodes.open.filter(alert=SATURATED)
         minutes = self._minutes.between(at_ms - LOOKED_AT_MS, at_ms + MINUTE_MS)
         judgement = queues.select(*PAIR, "change", "elapsed_min", "latency_ms", "latency_from", "is_growing", "is_slow")
-        deployed = self._bundles.before(open_ones)
         return (
             open_ones.join(figures(open_ones, minutes, at_ms, self._rule), on=PAIR)
             .join(judgement, on=PAIR)
-            .join(deployed, on=["slice", "grew_ms"], how="left")
             .with_columns(
                 is_realtime=_IS_REALTIME,
                 growth_min=pl.col("change") / pl.col("elapsed_min").clip(lower_bound=1),
@@ -231,6 +234,7 @@ class SaturationWatch:
         )
 
 
+_NOTHING_SHOWN = pl.DataFrame(schema=SHOWN)
 _NO_TAILS = pl.DataFrame(
     schema={"slice": pl.String, "stage": pl.String, "observations": pl.Int64, "p95_ms": pl.Float64}
 )
@@ -250,7 +254,7 @@ def _loaded(queues: pl.DataFrame) -> pl.DataFrame:
     is_loaded = (pl.col("batch_arrivals") >= BATCH_ARRIVALS_MIN) & (
         pl.col("batch_arrivals") >= BATCH_SHARE_MIN * pl.col("arrivals")
     )
-    unsaid = [pl.lit(None, kind).alias(name) for name, kind in SHOWN.items() if name not in IDENTITY]
+    unsaid = [pl.lit(None, kind).alias(name) for name, kind in ORIGIN.items()]
     return (
         queues.filter(_IS_REALTIME & is_loaded)
         .sort("slice", "batch_arrivals", "queue", descending=[False, True, False])

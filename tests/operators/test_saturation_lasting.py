@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from schemas.families import RELEASES, STAGE_LATENCIES
+from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES
+from schemas.findings import Finding
 from stream_jobs.operators.new_bundles import WITHIN_MS
 from stream_jobs.operators.queue_pressure import CLIMB_MS
 from stream_jobs.operators.saturation_watch import STAGES_KEPT_MS, SaturationWatch
-from tests.operators.queue_worlds import LLM, MINUTE_MS, POOL, release_minute, stage_minute
+from stream_jobs.operators.saturation_wording import SATURATED
+from tests.operators.queue_worlds import (
+    LLM,
+    MINUTE_MS,
+    POOL,
+    found,
+    queue,
+    queue_minute,
+    release_minute,
+    stage_minute,
+    stated,
+)
 from tests.operators.worlds import START_MS
 
 
@@ -20,3 +32,35 @@ def test_what_is_kept_of_stages_and_releases_is_bounded_where_nobody_tells_queue
         watch.tell(RELEASES, release_minute(number, {bundle: (1, 1)}), open_ms)
     assert len(watch._stages) <= 3 + STAGES_KEPT_MS // MINUTE_MS
     assert len(watch._bundles._told) <= 3 + (WITHIN_MS + CLIMB_MS) // MINUTE_MS
+
+
+BUNDLE = "pool=realtime,bundle=voice-2.5.0"
+SLOW = [1_300.0] * 100
+
+
+def begun_and_two_hours_later() -> tuple[Finding, Finding]:
+    """A bundle that is deployed in minute 8 and grows from minute 20 on: what is stated in minutes 21 and 150."""
+    watch, said = SaturationWatch(0), []
+    for number in (0, *range(8, 23), 150):
+        open_ms = START_MS + (number - 2) * MINUTE_MS
+        if number < 23:
+            slices = {POOL: (9, 0), BUNDLE: (4 * (number > 7), 4 * (number == 8))}
+            watch.tell(RELEASES, release_minute(number, slices), open_ms)
+        if number == 150:
+            stated(watch, 149, share=0.9)
+        depth, before = (5 + 60 * max(0, each - 19) for each in (number, number - 1))
+        usual = {} if number < 20 else {"busy_ms": 180_000, "servers": 3, "served": 900, "waited_ms_sum": 0}
+        watch.tell(QUEUES, queue_minute(number, {(BUNDLE, LLM): queue(depth, before, **usual)}), open_ms)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, {(BUNDLE, LLM): SLOW}), open_ms)
+        if number == 21:
+            said.append(found(watch, number)[SATURATED, BUNDLE])
+    said.append(found(watch, 150, share=0.9)[SATURATED, BUNDLE])
+    began, lasts = said
+    return began, lasts
+
+
+def test_the_advice_of_what_lasts_is_that_which_it_began_with() -> None:
+    began, lasts = begun_and_two_hours_later()
+    assert began.action.startswith("Roll back voice-2.5.0: it was deployed here 12 min before")
+    assert began.facts["advice"] == lasts.facts["advice"] == "roll_back"
+    assert lasts.action.startswith("Roll back voice-2.5.0: it was deployed here 12 min before")
