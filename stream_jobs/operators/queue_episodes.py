@@ -24,10 +24,13 @@ ORIGIN = {
     "first_queue": pl.String,
     "first_ms": pl.Int64,
     "deployed_ms": pl.Int64,
+    "arrivals_min_before": pl.Float64,
+    "service_ms_before": pl.Float64,
+    "servers_before": pl.Int64,
 }
 """How an episode came about, which it keeps for as long as it lasts: `grew_ms` and `base_depth` are when and from what its
-queue began to grow, `first_queue` and `first_ms` those of the slice's queue that did so first, `deployed_ms` is when its bundle
-was deployed, where that was new then."""
+queue began to grow, `first_queue` and `first_ms` those of the slice's queue that did so first, `deployed_ms` is when its
+bundle was deployed, where that was new then, and `_before` are figures of before it grew (`queue_figures.before`)."""
 SHOWN = {**dict.fromkeys(IDENTITY, pl.String), **ORIGIN}
 """What a minute shows: what goes on, and what begins, with its origin."""
 COLUMNS = {**SHOWN, "since_ms": pl.Int64, "quiet_minutes": pl.Int64, "is_page": pl.Boolean}

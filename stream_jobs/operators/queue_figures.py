@@ -1,7 +1,8 @@
 """Figures of queues that are saturated: how they go on, and what is different from before they began to grow.
 
 *Now* are the minutes without a gap since a queue began to grow, ten at most and one at least; *before* are the ten minutes
-before that. What replicas do in a minute is arrivals × time of each ÷ replicas, so one of these three has moved.
+before that, which are looked at once, as an episode begins: of one that lasts nobody has them any more. What replicas do in
+a minute is arrivals × time of each ÷ replicas, so one of these three has moved.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from stream_jobs.operators.queue_pressure import CLIMB_MS, SaturationRule
 NOW_MINUTES = 10
 BEFORE_MS = 10 * MINUTE_MS
 LOOKED_AT_MS = CLIMB_MS + BEFORE_MS
-"""How far back the figures look."""
+"""How far back the figures of before look."""
+BEFORE = ("arrivals_min", "service_ms", "servers")
+"""What replicas do, of which one has moved."""
 OUTLOOKS = ("utilisation", "breaks_in_s", "soonest_s", "latest_s", "replicas_missing")
 _COUNTED = (
     "arrivals",
@@ -35,14 +38,22 @@ _GAUGES = ("depth", "servers", "kv_blocks", "kv_blocks_used")
 def figures(episodes: pl.DataFrame, minutes: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
     """By slice and queue of the episodes that were heard of in the minute at `at_ms`: all that is told of them.
 
-    `episodes` have slice, queue and grew_ms, `minutes` are at least the last `LOOKED_AT_MS` with `minute_ms`. What is not
-    known is null. Columns end in `_before` where they are of before; shares are 0 to 1, rates a minute.
+    `episodes` have slice, queue and grew_ms, `minutes` are at least the last `NOW_MINUTES` with `minute_ms`. What is not
+    known is null; shares are 0 to 1, rates a minute.
     """
     of = minutes.join(episodes.select(*PAIR, "grew_ms").unique(PAIR), on=PAIR).sort(*PAIR, "minute_ms")
     now = without_gaps(of, at_ms)
-    before = of.filter(pl.col("minute_ms").is_between(pl.col("grew_ms") - BEFORE_MS, pl.col("grew_ms"), closed="left"))
-    told = _told(now).join(_told(before), on=PAIR, how="left", suffix="_before")
-    return told.join(outlooks(now, rule), on=PAIR, how="left").sort(PAIR)
+    return _told(now).join(outlooks(now, rule), on=PAIR, how="left").sort(PAIR)
+
+
+def before(grown: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
+    """By slice and queue of `grown`, which has `grew_ms`: `BEFORE`, of those heard of in the ten minutes before that.
+
+    `minutes` are at least the last `LOOKED_AT_MS` before now, with `minute_ms`.
+    """
+    of = minutes.join(grown.select(*PAIR, "grew_ms"), on=PAIR).sort(*PAIR, "minute_ms")
+    then = pl.col("minute_ms").is_between(pl.col("grew_ms") - BEFORE_MS, pl.col("grew_ms"), closed="left")
+    return _told(of.filter(then)).select(*PAIR, *(pl.col(name).alias(f"{name}_before") for name in BEFORE))
 
 
 def without_gaps(minutes: pl.DataFrame, at_ms: int) -> pl.DataFrame:

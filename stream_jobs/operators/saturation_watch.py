@@ -24,7 +24,7 @@ from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack
 from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.new_bundles import NewBundles
 from stream_jobs.operators.queue_episodes import IDENTITY, ORIGIN, SHOWN, QueueEpisodes
-from stream_jobs.operators.queue_figures import LOOKED_AT_MS, figures
+from stream_jobs.operators.queue_figures import LOOKED_AT_MS, NOW_MINUTES, before, figures
 from stream_jobs.operators.queue_minutes import KEPT_MINUTES, PAIR, SLICES_MAX, QueueMinutes
 from stream_jobs.operators.queue_pressure import CHAIN, CLIMB_MS, SaturationRule, climbs, grew_first, grown, timed
 from stream_jobs.operators.reach import DECIDING_SHARE
@@ -193,19 +193,21 @@ class SaturationWatch:
         """Queues whose saturation begins in a minute, with how it came about."""
         if queues.is_empty():
             return _NOTHING_SHOWN
-        minutes = self._minutes.between(at_ms - CLIMB_MS, at_ms + MINUTE_MS)
-        climbed = climbs(minutes.join(queues, on="slice", how="semi"))
+        looked_at = self._minutes.between(at_ms - LOOKED_AT_MS, at_ms + MINUTE_MS)
+        minutes = looked_at.join(queues, on="slice", how="semi")
+        climbed = climbs(minutes.filter(pl.col("minute_ms") >= at_ms - CLIMB_MS))
         begun = queues.select(IDENTITY).join(climbed, on=PAIR)
         return (
             begun.join(grew_first(climbed, self._rule), on="slice", how="left")
             .join(self._bundles.before(begun), on=["slice", "grew_ms"], how="left")
+            .join(before(begun, minutes), on=PAIR, how="left")
             .select(pl.col(name).cast(kind) for name, kind in SHOWN.items())
         )
 
     def _rows(self, queues: pl.DataFrame, at_ms: int) -> pl.DataFrame:
         """The open saturations that these queues of the minute show, with everything that is told of them."""
         open_ones = self._episodes.open.filter(alert=SATURATED)
-        minutes = self._minutes.between(at_ms - LOOKED_AT_MS, at_ms + MINUTE_MS)
+        minutes = self._minutes.between(at_ms - (NOW_MINUTES - 1) * MINUTE_MS, at_ms + MINUTE_MS)
         judgement = queues.select(*PAIR, "change", "elapsed_min", "latency_ms", "latency_from", "is_growing", "is_slow")
         return (
             open_ones.join(figures(open_ones, minutes, at_ms, self._rule), on=PAIR)

@@ -49,7 +49,7 @@ def begun_and_two_hours_later() -> tuple[Finding, Finding]:
         if number == 150:
             stated(watch, 149, share=0.9)
         depth, before = (5 + 60 * max(0, each - 19) for each in (number, number - 1))
-        usual = {} if number < 20 else {"busy_ms": 180_000, "servers": 3, "served": 900, "waited_ms_sum": 0}
+        usual = {} if number < 20 else {"served": 900, "busy_ms": 198_000, "servers": 3}
         watch.tell(QUEUES, queue_minute(number, {(BUNDLE, LLM): queue(depth, before, **usual)}), open_ms)
         watch.tell(STAGE_LATENCIES, stage_minute(number, {(BUNDLE, LLM): SLOW}), open_ms)
         if number == 21:
@@ -64,3 +64,10 @@ def test_the_advice_of_what_lasts_is_that_which_it_began_with() -> None:
     assert began.action.startswith("Roll back voice-2.5.0: it was deployed here 12 min before")
     assert began.facts["advice"] == lasts.facts["advice"] == "roll_back"
     assert lasts.action.startswith("Roll back voice-2.5.0: it was deployed here 12 min before")
+
+
+def test_the_causes_of_what_lasts_are_told_for_as_long_as_it_lasts() -> None:
+    for said in begun_and_two_hours_later():
+        assert "960 requests come a minute, 600 before" in said.summary
+        assert "3 replicas serve, 4 before" in said.summary
+        assert (said.facts["service_ms"], said.facts["service_ms_before"]) == (220, 200)
