@@ -92,10 +92,11 @@ def timed(queues: pl.DataFrame, tails: pl.DataFrame, rule: SaturationRule) -> pl
 
 
 def climbs(minutes: pl.DataFrame) -> pl.DataFrame:
-    """By queue from which instant on it has been growing (`grew_ms`), from which depth (`base_depth`), and by how much.
+    """By queue from which instant on it has been growing (`grew_ms`), from which depth (`base_depth`), and its `rise`.
 
-    `minutes` are those of a span, with `minute_ms`; the last one is now. A queue has been growing since it was last within a
-    tenth of its rise above its lowest depth of the span; depths are those at the ends of minutes.
+    `minutes` are those of a span, with `minute_ms`; the last one in which a queue was heard of is its `heard_ms`. A queue has
+    been growing since it was last within a tenth of its rise above its lowest depth of the span; depths are those at the
+    ends of minutes.
     """
     ordered = minutes.sort("minute_ms")
     base = pl.col("depth").min().over(PAIR)
@@ -106,18 +107,22 @@ def climbs(minutes: pl.DataFrame) -> pl.DataFrame:
         .group_by(PAIR)
         .agg(
             pl.col("base_depth", "rise").first(),
+            heard_ms=pl.col("minute_ms").max(),
             grew_ms=pl.col("minute_ms").filter(pl.col("is_low")).max() + MINUTE_MS,
         )
     )
 
 
-def grew_first(climbed: pl.DataFrame, rule: SaturationRule) -> pl.DataFrame:
-    """By slice the queue that began to grow first, of those that have grown by a minute's worth: first_queue, first_ms."""
+def grew_first(climbed: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
+    """By slice the queue that began to grow first, of those that have grown by a minute's worth: first_queue, first_ms.
+
+    Only queues that are heard of in the minute at `at_ms` are: nobody knows whether another one is still as deep.
+    """
     place = pl.col("queue").replace_strict(
         list(CHAIN), list(range(len(CHAIN))), default=len(CHAIN), return_dtype=pl.Int64
     )
     return (
-        climbed.filter(pl.col("rise") >= float(rule.growth_min))
+        climbed.filter((pl.col("heard_ms") == at_ms) & (pl.col("rise") >= float(rule.growth_min)))
         .with_columns(place=place)
         .sort("slice", "grew_ms", "place")
         .unique("slice", keep="first", maintain_order=True)

@@ -198,7 +198,7 @@ class SaturationWatch:
         climbed = climbs(minutes.filter(pl.col("minute_ms") >= at_ms - CLIMB_MS))
         begun = queues.select(IDENTITY).join(climbed, on=PAIR)
         return (
-            begun.join(grew_first(climbed, self._rule), on="slice", how="left")
+            begun.join(grew_first(climbed, at_ms, self._rule), on="slice", how="left")
             .join(self._bundles.before(begun), on=["slice", "grew_ms"], how="left")
             .join(before(begun, minutes), on=PAIR, how="left")
             .select(pl.col(name).cast(kind) for name, kind in SHOWN.items())

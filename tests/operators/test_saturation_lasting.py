@@ -71,3 +71,18 @@ def test_the_causes_of_what_lasts_are_told_for_as_long_as_it_lasts() -> None:
         assert "960 requests come a minute, 600 before" in said.summary
         assert "3 replicas serve, 4 before" in said.summary
         assert (said.facts["service_ms"], said.facts["service_ms_before"]) == (220, 200)
+
+
+def test_a_queue_that_nobody_hears_of_any_more_is_not_named_as_the_first() -> None:
+    watch, depths = SaturationWatch(0), {"asr_first_partial": [5, 90], LLM: [5, 5, 5, 5, 5, 70]}
+    for number in range(6):
+        lines = {
+            (POOL, name): queue(each[number], each[max(0, number - 1)])
+            for name, each in depths.items()
+            if number < len(each)
+        }
+        watch.tell(QUEUES, queue_minute(number, lines), START_MS)
+        watch.tell(STAGE_LATENCIES, stage_minute(number, {(POOL, LLM): SLOW}), START_MS)
+        last = found(watch, number)
+    assert last[SATURATED, POOL].facts["first_queue"] == LLM
+    assert "look there first" not in last[SATURATED, POOL].summary
