@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import faust
 
-from schemas.families import FAMILIES
+from schemas.families import FAMILIES, QUEUES, STAGE_LATENCIES
 from schemas.metrics import WorkerMetrics
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
@@ -103,5 +103,5 @@ class TrafficStage(Stage):
         for shard, traffic in self._shards.items():
             for said in traffic.statements(now_ms):
                 yield Outgoing(said.topic, said.payload, list(said.headers), key=str(shard).encode(), partition=0)
-            self._metrics.growth_slices_left_out.labels(str(shard)).set(traffic.growth_left_out)
-            self._metrics.queue_slices_left_out.labels(str(shard)).set(traffic.queues_left_out)
+            self._metrics.growth_slices_left_out.labels(str(shard)).set(traffic.left_out(STAGE_LATENCIES))
+            self._metrics.queue_slices_left_out.labels(str(shard)).set(traffic.left_out(QUEUES))

@@ -46,6 +46,7 @@ class PricingWatch:
     """The costs of one shard: a `Watch`."""
 
     families = (COSTS,)
+    left_out = 0
 
     def __init__(self, shard: int, pricing: Pricing) -> None:
         self._shard, self._pricing = shard, pricing

@@ -26,7 +26,6 @@ from stream_jobs.operators.late_rows import Origin, late_rows
 from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import folded, timestamp, to_table
-from stream_jobs.operators.saturation_watch import SaturationWatch
 from stream_jobs.operators.stage_growth import GrowthWatch
 from stream_jobs.operators.watching import Statement, Watch
 
@@ -88,8 +87,7 @@ class Traffic:
     ) -> None:
         self._capacity = capacity
         self._ledgers = {name: Ledger(family, keep_ms(family), sources, patience) for name, family in FAMILIES.items()}
-        self._growth = GrowthWatch(shard)
-        self._watches: tuple[Watch, ...] = (self._growth, *watches)
+        self._watches: tuple[Watch, ...] = (GrowthWatch(shard), *watches)
         self._late: list[tuple[str, pa.Table]] = []
 
     def apply(self, partial: Partial) -> int:
@@ -118,15 +116,9 @@ class Traffic:
         for watch in self._watches:
             yield from watch.statements(known)
 
-    @property
-    def growth_left_out(self) -> int:
-        """Slices that are not watched for growth because others have more observations."""
-        return self._growth.left_out
-
-    @property
-    def queues_left_out(self) -> int:
-        """Slices whose queues are not watched because those of others have more arrivals."""
-        return sum(watch.left_out for watch in self._watches if isinstance(watch, SaturationWatch))
+    def left_out(self, family: Family) -> int:
+        """Slices that the watches which are saved with this family do not watch, being too many."""
+        return sum(watch.left_out for watch in self._saved_with(family))
 
     def unsaved_blocks(self, family: Family, applied_offset: int) -> Iterator[Block]:
         yield from self._ledgers[family.name].unsaved_blocks(applied_offset)

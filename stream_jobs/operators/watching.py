@@ -51,6 +51,10 @@ class Watch(Protocol):
     def families(self) -> tuple[Family, ...]:
         """Those it is told the totals of. With the first one's blocks its own are saved: their keys begin with its name."""
 
+    @property
+    def left_out(self) -> int:
+        """How many slices of the newest bucket are not watched, being too many; 0 where all are."""
+
     def tell(self, family: Family, totals: pl.DataFrame, oldest_open_ms: int) -> None:
         """Takes the buckets that changed, whole, at the family's widest width: bucket_start_ms, slice, keys, measures, version.
 

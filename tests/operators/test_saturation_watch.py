@@ -408,7 +408,9 @@ def test_slices_beyond_the_bound_are_counted_and_those_with_most_arrivals_are_wa
     watch = SaturationWatch(0, slices_max=3)
     lines = {(f"{POOL},bundle=v{number}", LLM): queue(5, 5, arrivals=number) for number in range(5)}
     watch.tell(QUEUES, queue_minute(0, lines), START_MS)
-    assert watch.left_out == Traffic(1, watches=(watch,)).queues_left_out == 2
+    traffic = Traffic(1, watches=(watch,))
+    assert watch.left_out == traffic.left_out(QUEUES) == 2
+    assert traffic.left_out(STAGE_LATENCIES) == 0, "they are counted apart"
     assert set(watch._minutes.at(START_MS)["slice"]) == {f"{POOL},bundle=v{number}" for number in (2, 3, 4)}
 
 
