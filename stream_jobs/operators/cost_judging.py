@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from schemas.findings import Finding
 from schemas.spend_policies import SpendPolicy
 from stream_jobs.operators.budget_outlook import outlook
-from stream_jobs.operators.cost_findings import ABOVE_BUDGET, REGRESSED, above_budget, regressed, without_success
+from stream_jobs.operators.cost_findings import REGRESSED, above_budget, regressed, without_success
 from stream_jobs.operators.cost_periods import CostPeriods, Explained, useless_routes
 from stream_jobs.operators.cost_regressions import Regression, reference_before_ms, regressions
 from stream_jobs.operators.pricing import HOUR_MS, NANO
@@ -29,12 +29,12 @@ def _above_budget(hours: SpendHours, policy: SpendPolicy, since: Mapping[str, in
     if not policy.budgets:
         return
     route_hours = hours.route_hours(end_ms - ROUTES_KEPT_MS)
-    held = _slices(ABOVE_BUDGET, since)
     for budget in policy.budgets:
         found = outlook(budget, route_hours, end_ms)
-        slack = BUDGET_SLACK if budget.slice in held else 0
+        said = above_budget(budget, found, policy, end_ms)
+        slack = BUDGET_SLACK if said.name in since else 0  # Its name says the month: another one's gives none.
         if found.total_usd > float(budget.usd_month) * (1 - slack):
-            yield above_budget(budget, found, policy, end_ms)
+            yield said
 
 
 def _of_window(hours: SpendHours, policy: SpendPolicy, since: Mapping[str, int], end_ms: int) -> Iterator[Finding]:

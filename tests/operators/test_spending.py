@@ -14,6 +14,7 @@ from schemas.findings import Finding, Findings
 from schemas.spend import BUCKET_MS, CELL, Spend
 from schemas.spend_policies import Budget, SpendPolicy
 from stream_jobs.operators.blocks import key_kind
+from stream_jobs.operators.cost_judging import judged
 from stream_jobs.operators.cost_regressions import reference_before_ms
 from stream_jobs.operators.pricing import HOUR_MS, NANO
 from stream_jobs.operators.spend_hours import DAY_MS, OPEN_MS, WEEK_MS
@@ -253,6 +254,15 @@ def test_a_month_that_will_pass_its_budget_is_told_with_the_day(quiet: Ledger) -
     assert "will cost $4,666 in 2026-02, 17% above its budget of $4,000" in fleet.summary
     assert "The budget will be passed on 2026-02-25." in fleet.summary
     assert found[f"{POOL},route=support"].facts["total_usd"] == pytest.approx(usd_h * 27 * 24 / 2)
+
+
+def test_a_month_above_its_budget_gives_the_next_one_no_slack(quiet: Ledger) -> None:
+    """The month is at 96 % of its budget: that goes on where it was above it, and does not begin because another one was."""
+    hours_known, end_ms = quiet.spending._hours, MONDAY_MS + QUIET_H * HOUR_MS
+    (above,) = judged(hours_known, budgets(Budget(Decimal(4_000))), {}, end_ms)
+    policy = budgets(Budget(Decimal(round(float(above.facts["total_usd"]) / 0.96))))
+    assert [each.name for each in judged(hours_known, policy, {above.name: 0}, end_ms)] == [above.name]
+    assert judged(hours_known, policy, {above.name.replace("2026-02", "2026-01"): 0}, end_ms) == []
 
 
 # -- exactness -----------------------------------------------------------------------------------------------------------
