@@ -77,6 +77,24 @@ def regressed(
     )
 
 
+def still_regressed(slice_text: str, policy: SpendPolicy, since_ms: int) -> Finding:
+    """What regressed and cannot be compared with anything now: it has not been seen to end."""
+    return Finding(
+        alert=REGRESSED,
+        slice=slice_text,
+        severity="ticket",
+        since_ms=since_ms,
+        summary=_short(
+            f"A success of {slice_text} cost more than before when that was known last. It cannot be judged now: of the hours "
+            f"that the last {policy.window_h} h are compared with not all are known."
+        ),
+        action="Go on with its cause; it is judged again, and may end, with the first hours that have whole ones to compare with.",
+        runbook=RUNBOOK,
+        labels={"owner": policy.owner},
+        facts={"window_h": float(policy.window_h), "reference": "none"},
+    )
+
+
 def without_success(slice_text: str, usd: float, turns: int, policy: SpendPolicy, since_ms: int) -> Finding:
     """A route with cost and no success."""
     return Finding(

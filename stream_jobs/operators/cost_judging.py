@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from schemas.findings import Finding
 from schemas.spend_policies import SpendPolicy
 from stream_jobs.operators.budget_outlook import outlook
-from stream_jobs.operators.cost_findings import REGRESSED, above_budget, regressed, without_success
+from stream_jobs.operators.cost_findings import REGRESSED, above_budget, regressed, still_regressed, without_success
 from stream_jobs.operators.cost_periods import CostPeriods, Explained, useless_routes
 from stream_jobs.operators.cost_regressions import Regression, reference_before_ms, regressions
 from stream_jobs.operators.pricing import HOUR_MS, NANO
@@ -40,16 +40,19 @@ def _above_budget(hours: SpendHours, policy: SpendPolicy, since: Mapping[str, in
 def _of_window(hours: SpendHours, policy: SpendPolicy, since: Mapping[str, int], end_ms: int) -> Iterator[Finding]:
     """What the last whole hours say: by themselves, and beside those that they are compared with."""
     begins_ms = end_ms - policy.window_h * HOUR_MS
-    new, before_ms = hours.between(begins_ms, end_ms), reference_before_ms(end_ms, policy.window_h, hours.known())
+    new = hours.between(begins_ms, end_ms)
     if new.is_empty():
         return
+    before_ms = reference_before_ms(end_ms, policy.window_h, hours.known(), hours.began_ms())
     old = new.clear() if before_ms is None else hours.between(begins_ms - before_ms, end_ms - before_ms)
     periods = CostPeriods(old, new)
-    if before_ms is not None:
-        found = regressions(periods, policy, _slices(REGRESSED, since))
-        for place, each in enumerate(found):
-            why = _explained(periods, each) if place < EXPLAINED_MAX else None
-            yield regressed(each, before_ms, why, policy, end_ms)
+    held = _slices(REGRESSED, since)
+    if before_ms is None:
+        yield from (still_regressed(each, policy, end_ms) for each in held)
+    else:
+        for place, found in enumerate(regressions(periods, policy, held)):
+            why = _explained(periods, found) if place < EXPLAINED_MAX else None
+            yield regressed(found, before_ms, why, policy, end_ms)
     for row in useless_routes(periods, new, policy).iter_rows(named=True):
         yield without_success(row["slice"], row["nusd"] / NANO, row["turns"], policy, end_ms)
 
@@ -63,5 +66,5 @@ def _explained(periods: CostPeriods, found: Regression) -> Explained | None:
 
 
 def _slices(alert: str, since: Mapping[str, int]) -> Collection[str]:
-    """The slices of which this held last."""
-    return {name.split("|")[1] for name in since if name.startswith(f"{alert}|")}
+    """The slices of which this held last, the most important first."""
+    return dict.fromkeys(name.split("|")[1] for name in since if name.startswith(f"{alert}|"))

@@ -1,8 +1,9 @@
 """Which slices pay more for a success than before, although they do not succeed more often.
 
 Compared are whole hours with the same hours a week before, so that neither the curve of a day nor that of a week is taken
-for a change: capacity that stays through the night makes a success dearer every night. Until a week is known they are
-compared with the same hours of the day before, where both days are of one kind: Tuesday to Friday, and Sunday. A slice that
+for a change: capacity that stays through the night makes a success dearer every night. In the first week they are
+compared with the same hours of the day before, where both days are of one kind: Tuesday to Friday, and Sunday. Later an hour
+that is unknown a week ago is no reason to: by the day before, what regressed two days ago would be over. A slice that
 was not there then is not judged by itself, but within its pool.
 
 Where fewer turns came than then, a success is dearer because the same capacity serves fewer. That alone is no regression: it
@@ -55,11 +56,16 @@ class Regression:
         return (self.new - self.old) * self.successes
 
 
-def reference_before_ms(end_ms: int, window_h: int, known: Collection[int]) -> int | None:
-    """How long before a window that ends there its reference lies; `None` where no reference is known whole."""
+def reference_before_ms(end_ms: int, window_h: int, known: Collection[int], began_ms: int) -> int | None:
+    """How long before a window that ends there its reference lies; `None` where no reference is known whole.
+
+    `known` are the hours of which cells are kept, `began_ms` the first one of which anything ever was.
+    """
     hours = range(end_ms - window_h * HOUR_MS, end_ms, HOUR_MS)
     if all(hour_ms - WEEK_MS in known for hour_ms in hours):
         return WEEK_MS
+    if began_ms <= hours[0] - WEEK_MS:
+        return None  # By the day before, what regressed earlier than that would be over, and begin anew.
     is_alike = all(_weekday(hour_ms) in _AS_THE_DAY_BEFORE for hour_ms in hours)
     return DAY_MS if is_alike and all(hour_ms - DAY_MS in known for hour_ms in hours) else None
 

@@ -69,6 +69,11 @@ class SpendHours:
         """The starts of the hours of which cells are kept."""
         return {*self._hours, *(_hour(start_ms) for start_ms in self._open)}
 
+    def began_ms(self) -> int:
+        """The start of the first hour of which anything is kept: of routes that is so for longer than of cells."""
+        routes = self._days[min(self._days)]["hour_ms"] if self._days else ()
+        return min((*self.known(), *routes), default=0)
+
     def between(self, from_ms: int, until_ms: int) -> pl.DataFrame:
         """Cells by hour of the hours that begin in this span; columns as `HOURS_SCHEMA`."""
         hours = sorted(hour_ms for hour_ms in self.known() if from_ms <= hour_ms < until_ms)

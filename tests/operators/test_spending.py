@@ -32,6 +32,7 @@ from tests.operators.spend_worlds import (
     spend,
     turns_at,
 )
+from tests.operators.worlds import Changelog
 
 QUIET_H = 7 * 24 + 12
 CHANGED_MS = MONDAY_MS + QUIET_H * HOUR_MS
@@ -195,12 +196,38 @@ def test_hours_are_compared_with_those_of_the_week_before_or_of_a_day_like_their
     days: float, before_ms: int | None
 ) -> None:
     end_ms = MONDAY_MS + round(days * DAY_MS)
-    assert reference_before_ms(end_ms, 3, known_hours(days)) == before_ms
+    assert reference_before_ms(end_ms, 3, known_hours(days), MONDAY_MS) == before_ms
 
 
 def test_a_reference_with_a_gap_is_none() -> None:
     end_ms = MONDAY_MS + DAY_MS + DAY_MS // 2
-    assert reference_before_ms(end_ms, 3, known_hours(1.5) - {end_ms - DAY_MS - HOUR_MS}) is None
+    assert reference_before_ms(end_ms, 3, known_hours(1.5) - {end_ms - DAY_MS - HOUR_MS}, MONDAY_MS) is None
+
+
+def test_once_a_week_is_known_a_day_is_no_reference_for_what_lacks_an_hour_of_the_week_before() -> None:
+    end_ms = MONDAY_MS + 8 * DAY_MS + DAY_MS // 2
+    known = known_hours(8.5) - {end_ms - WEEK_MS - HOUR_MS}
+    assert reference_before_ms(end_ms, 3, known, MONDAY_MS) is None
+    of_a_day = {hour_ms for hour_ms in known if hour_ms > end_ms - 2 * DAY_MS}
+    assert reference_before_ms(end_ms, 3, of_a_day, MONDAY_MS) is None, "cells are forgotten sooner than that they were"
+    assert reference_before_ms(end_ms, 3, of_a_day, min(of_a_day)) == DAY_MS
+
+
+def test_what_regressed_goes_on_while_nothing_is_known_whole_that_it_could_be_compared_with(quiet: Ledger) -> None:
+    """An hour of the week before is unknown: what held is named on, and ends only once it is judged to be over."""
+    stored = dict(quiet.changelog.stored)
+    del stored[f"cost|hour|{CHANGED_MS + HOUR_MS - WEEK_MS}|0".encode()]
+    line = Ledger(changelog=Changelog(dict(stored)), offset=quiet.offset)
+    line.hear(*hours(CHANGED_MS, 1, scaled("shared", gpu_reserved_ms=1.5)))
+    assert line.named == {("CostRegressed", POOL)}
+    line = line.restarted().hear(*hours(CHANGED_MS + HOUR_MS, 4))
+    assert [[found.slice for found in said.findings] for said in line.stated] == [[POOL]] * 3 + [[]]
+    found = line.stated[1].findings[0]
+    assert found.since_ms == CHANGED_MS + HOUR_MS
+    assert "cannot be judged now" in found.summary and found.facts["reference"] == "none"
+    fresh = Ledger(changelog=Changelog(dict(stored)), offset=quiet.offset)
+    fresh.hear(*hours(CHANGED_MS + HOUR_MS, 2, scaled("shared", gpu_reserved_ms=1.5)))
+    assert fresh.named == set(), "what did not hold does not begin"
 
 
 # -- cost and no success -------------------------------------------------------------------------------------------------
