@@ -87,7 +87,7 @@ class FindingAlerts:
         said = decode(event.message.value or b"")
         if said.shard not in range(self._shards):
             raise Undecodable(f"The statement of findings is of a shard that is none of the {self._shards} there are.")
-        self._offset = event.message.offset
+        self._offset = max(self._offset, event.message.offset)
         incidents = OpenIncidents(pages.alerts, LAST_INSTANT_MS, self._found.open)
         return self._go_on(step(self._found, said, self._paging, incidents, now_ms))
 

@@ -13,6 +13,7 @@ from alerts.incident_scope import incident_name
 from schemas.arrow_streams import read_table
 from schemas.topics import FINDINGS
 from stream_jobs.agents import incidents
+from stream_jobs.operators.blocks import applied_offset
 from stream_jobs.operators.reach import LIVE, REPLAYED
 from tests.integration.test_silence import Desk, HeldClock
 from tests.rules.burning import burning, decided
@@ -70,6 +71,16 @@ def test_what_is_found_is_told_at_once_outlives_a_kill_and_its_end_is_told_once_
     assert desk.gauge("turnwatch_finding_alerts", alert="Saturated", state="firing") == 0
     desk.hear(found(0, LLM))
     assert told(desk)["Saturated"] == "resolved", "what was stated before the end begins nothing anew"
+
+
+def test_a_statement_that_is_read_again_does_not_make_blocks_older(tmp_path: Path, clock: HeldClock) -> None:
+    desk = Desk(tmp_path, REPLAYED)
+    desk.offset = 7
+    desk.hear(found(0, LLM))
+    desk.offset = 3
+    desk.hear(found(60, LLM))
+    desk.save()
+    assert {applied_offset(block) for block in desk.changelog.values()} == {7}
 
 
 def test_what_was_found_and_ended_between_two_saves_is_told_and_kept(tmp_path: Path, clock: HeldClock) -> None:
