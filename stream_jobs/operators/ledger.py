@@ -131,9 +131,9 @@ class Ledger:
         """Every bucket that may still change."""
         return sorted({(name, start_ms) for name, start_ms, _ in self._pieces})
 
-    def is_kept(self, start_ms: int) -> bool:
-        """Whether a bucket that begins then may still change, in any privacy partition."""
-        return any(key[1] == start_ms for key in self._pieces)
+    def is_kept(self, partition: str, start_ms: int) -> bool:
+        """Whether the bucket of a privacy partition that begins then may still change."""
+        return any(key[:2] == (partition, start_ms) for key in self._pieces)
 
     def minutes_whole(self, keys: list[BucketKey]) -> list[BucketKey]:
         """All kept buckets of the minutes that `keys` lie in; a bucket wider than a minute is one of its own."""

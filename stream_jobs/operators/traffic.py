@@ -180,7 +180,7 @@ class _Known:
     now_ms: int
 
     def is_open(self, family: Family, bucket_start_ms: int) -> bool:
-        return self.ledgers[family.name].is_kept(bucket_start_ms)
+        return self.ledgers[family.name].is_kept(family.partitions[0].name, bucket_start_ms)
 
     def decidable_until_ms(self, family: Family) -> int:
         return self.ledgers[family.name].decidable_until_ms(family.partitions[0], self.now_ms)

@@ -35,7 +35,10 @@ class Known(Protocol):
         """That instant by the clock; for how often to say something, never for what."""
 
     def is_open(self, family: Family, bucket_start_ms: int) -> bool:
-        """Whether totals of the bucket are kept. Those of one that is not are told no more, after a start neither."""
+        """Whether totals of the bucket are kept, in the first privacy partition of a family.
+
+        Those of one that is not are told no more, after a start neither.
+        """
 
     def decidable_until_ms(self, family: Family) -> int:
         """The end of the newest bucket that can be decided in the first privacy partition of a family; event time."""

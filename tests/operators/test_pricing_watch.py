@@ -19,7 +19,7 @@ from schemas.topics import SPEND
 from stream_jobs.operators.pricing import Pricing
 from stream_jobs.operators.pricing_watch import SAID_EVERY_MS, STATED_MAX, TABLE, PricingWatch, finest
 from stream_jobs.operators.watching import Statement
-from tests.operators.family_worlds import START_MS, Row, RowKey, Worker, counted, frame, lateness_windows, world
+from tests.operators.family_worlds import START_MS, Row, RowKey, Sent, Worker, counted, frame, lateness_windows, world
 from tests.operators.worlds import Crash
 from turnwatch.bench.fuzz.specimens import dimension_values
 
@@ -128,6 +128,17 @@ def test_what_changed_just_before_it_was_folded_is_said_though_the_process_dies_
     """No start tells the bucket again: it is gone from state."""
     beyond = lateness_windows(COSTS)
     log = [frame(COSTS, COSTS.partitions[0], offset, window) for offset, window in enumerate((0, 0, beyond))]
+    _dies_within_the_minute(log)
+
+
+def test_of_a_bucket_that_only_tenants_rows_keep_what_changed_last_is_said_before_it_goes() -> None:
+    ours, tenancy = COSTS.partitions
+    windows = ((tenancy, 0), (ours, 0), (ours, 0), (ours, lateness_windows(COSTS)))
+    _dies_within_the_minute([frame(COSTS, of, offset, window) for offset, (of, window) in enumerate(windows)])
+
+
+def _dies_within_the_minute(log: list[Sent]) -> None:
+    """The second frame of a bucket and then one beyond its lateness come within a minute, and all of the bucket is said."""
     line = worker()
     line.run((log, []), batch=1)
     before = line.now_ms
@@ -138,7 +149,8 @@ def test_what_changed_just_before_it_was_folded_is_said_though_the_process_dies_
 
 
 def _open_buckets(line: Worker) -> set[int]:
-    return {int(key.split(b"|")[3]) for key in line.traffic_log.stored if key.startswith(b"costs|bucket|")}
+    """Those of the operational partition."""
+    return {int(key.split(b"|")[3]) for key in line.traffic_log.stored if key.startswith(b"costs|bucket|operational|")}
 
 
 def _to_the_end(line: Worker) -> list[Spend]:
