@@ -33,6 +33,11 @@ CELL = COSTS.partitions[0].dimensions
 """Region, pool, route, bundle, model version, GPU type, purchase."""
 MONEY = (*PRICED, *UNCOSTED)
 CELL_MEASURES = (*COSTS.measure_names, *MONEY)
+MONEY_MAX = 2**50
+"""Most nano-dollars of a cell in ten minutes, which are $1,125,899, and most of what has no price. 8,000 such cells still
+sum in 64 bits."""
+LARGEST = {measure.name: measure.largest for measure in COSTS.measures} | dict.fromkeys(MONEY, MONEY_MAX)
+"""Most of each measure in one cell. More is told as this: above it a producer is broken, and the other cells are not."""
 _VALUE_PATTERN = r"^[^=,]+$"
 
 
@@ -145,7 +150,7 @@ def _declared(cells: pa.Table) -> pa.Table:
 
 
 def _is_sound(cells: pa.Table) -> bool:
-    """Whether all rows can be cells: told once, dimensions that read back, counts that count."""
+    """Whether all rows can be cells: told once, dimensions that read back, counts that count and sum in 64 bits."""
     if any(column.null_count for column in cells.itercolumns()):
         return False
     if not cells.num_rows:
@@ -155,5 +160,6 @@ def _is_sound(cells: pa.Table) -> bool:
         all(pc.all(pc.match_substring_regex(pc.unique(cells[name]), _VALUE_PATTERN)).as_py() for name in CELL)
         and cells.group_by(list(CELL)).aggregate([]).num_rows == cells.num_rows
         and min(int(values.min()) for values in counts.values()) >= 0
+        and all(int(counts[name].max()) <= largest for name, largest in LARGEST.items())
         and all((counts[each.name] <= counts[each.part_of]).all() for each in COSTS.measures if each.part_of)
     )

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from schemas.declarations import Cut
 from schemas.families import COSTS, Family
-from schemas.spend import BUCKET_MS, CELL, Spend, encode, spend_schema
+from schemas.spend import BUCKET_MS, CELL, LARGEST, Spend, encode, spend_schema
 from schemas.tables import TABLES
 from schemas.topics import SPEND
 from stream_jobs.operators.blocks import Block
@@ -148,4 +148,5 @@ def _cut_up(rows: pl.DataFrame, cut: Cut) -> pl.DataFrame:
 
 
 def _cells(bucket: pl.DataFrame) -> pa.Table:
-    return bucket.sort(CELL).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(spend_schema())
+    possible = bucket.sort(CELL).with_columns(pl.col(name).clip(upper_bound=most) for name, most in LARGEST.items())
+    return possible.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(spend_schema())

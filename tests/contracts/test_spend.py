@@ -9,8 +9,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from schemas.declarations import SQUARES_MAX
 from schemas.failures import Foreseen, Undecodable
-from schemas.spend import BUCKET_MS, CELL, SPEND_BYTES_MAX, SPEND_HEADER, Spend, decode, encode, spend_schema
+from schemas.spend import (
+    BUCKET_MS,
+    CELL,
+    LARGEST,
+    MONEY_MAX,
+    SPEND_BYTES_MAX,
+    SPEND_HEADER,
+    Spend,
+    decode,
+    encode,
+    spend_schema,
+)
 
 SOME = ("eu-west-1", "realtime", "assist", "voice-2.4.0", "m-1", "h100", "reserved")
 
@@ -97,13 +109,32 @@ def test_no_header_no_stream_and_a_stream_of_something_else_are_refused() -> Non
         [{"route": ""}],
         [{}, {}],
         [{"turns": None}],
+        [{"route": route, "turns": 2**62} for route in "abcd"],
+        [{"gpu_used_ms_sumsq": SQUARES_MAX + 1}],
+        [{"reserved_nusd": MONEY_MAX + 1}],
     ],
-    ids=["negative", "more successes than turns", "slices in a value", "no value", "a cell twice", "null"],
+    ids=[
+        "negative",
+        "more successes than turns",
+        "slices in a value",
+        "no value",
+        "a cell twice",
+        "null",
+        "turns whose sum wraps to 0",
+        "squares",
+        "money",
+    ],
 )
 def test_rows_that_no_cell_can_be_are_refused(rows: list[dict[str, Any]]) -> None:
     ((headers, _),) = encode(spend({}))
     with pytest.raises(Undecodable, match="no cell of a bucket"):
         decode(dict(headers), _stream(cells(*rows)))
+
+
+def test_the_most_that_a_cell_can_be_is_read() -> None:
+    told = spend(dict(LARGEST))
+    (heard,) = read(told)
+    assert heard.cells.equals(told.cells)
 
 
 def test_a_column_that_is_named_twice_or_of_another_type_is_refused() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from schemas.declarations import COUNT_MAX
 from schemas.families import COSTS, Family
 from schemas.prices import NO_PRICES, PRICED, UNCOSTED, Price, PriceList
 from schemas.slices import slice_dimensions
@@ -274,6 +275,12 @@ def test_a_cell_that_waits_takes_no_more_memory_than_is_said() -> None:
     watch = PricingWatch(0, Pricing(NO_PRICES))
     watch.tell(COSTS, totals(*(f"a-route-of-its-own-{place}" for place in range(1_000))), 0)
     assert 200 * 1_000 < watch._unsaid[BUCKET].estimated_size() <= 300 * 1_000
+
+
+def test_a_total_that_no_fleet_can_have_is_told_as_the_most_there_can_be_so_that_the_others_are_read() -> None:
+    watch = PricingWatch(0, Pricing(NO_PRICES))
+    watch.tell(COSTS, pl.concat([totals("broken", version=2**45), totals("a")]), 0)
+    assert said(watch, Told()) == [(0, {"a": 1, "broken": COUNT_MAX})]
 
 
 def test_one_partition_that_changes_alone_takes_nothing_from_the_other() -> None:
