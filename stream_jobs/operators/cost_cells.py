@@ -15,6 +15,7 @@ No rule changes a sum: dollars of all cells are those of the rows.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,14 +50,30 @@ class CostCells:
     new: Uses
 
 
-def cost_cells(old: pl.DataFrame, new: pl.DataFrame, basis: Basis = "reserved") -> CostCells:
+Routes = Collection[str] | None
+"""Some of a period's routes, or all."""
+
+
+def cost_cells(
+    old: pl.DataFrame,
+    new: pl.DataFrame,
+    basis: Basis = "reserved",
+    of_routes: tuple[Routes, Routes] = (None, None),
+) -> CostCells:
     """Priced rows of two periods as a pair of `Uses`; further dimensions are summed over.
 
     Columns: those of `CELL`, the measures of family `costs`, and what `Pricing.priced` adds; an empty period has no rows.
+    `of_routes`: those of each period whose cells are wanted. Rows are of all routes still: replicas are shared among them.
     """
-    periods = [_completed(_summed(rows), basis) for rows in (old, new)]
+    both = tuple(zip((old, new), of_routes, strict=True))
+    periods = [_of(_completed(_summed(rows), basis), routes) for rows, routes in both]
     cells = pl.concat([each.select(CELL) for each in periods]).unique().sort(CELL)
-    return CostCells(cells, *(_uses(cells, each, rows) for each, rows in zip(periods, (old, new), strict=True)))
+    served = (_of(rows, routes) for rows, routes in both)
+    return CostCells(cells, *(_uses(cells, each, rows) for each, rows in zip(periods, served, strict=True)))
+
+
+def _of(rows: pl.DataFrame, routes: Routes) -> pl.DataFrame:
+    return rows if routes is None else rows.filter(pl.col("route").is_in(list(routes)))
 
 
 def _summed(rows: pl.DataFrame) -> pl.DataFrame:

@@ -101,6 +101,30 @@ def test_bundles_are_compared_in_one_file_and_their_models_count_as_one_if_asked
     assert together["new"]["name"].endswith("both.csv pool=realtime bundle=v2")
 
 
+def test_a_route_is_charged_its_share_of_the_replicas_that_serve_others_too(tmp_path: Path) -> None:
+    """Two routes that use the same are each half of the bill, whatever it is narrowed by besides; parts still sum to it."""
+    sides = []
+    for name, shadows in (("a.csv", 10), ("b.csv", 500)):
+        rows = pl.read_csv(fleet(tmp_path / name, shadows=shadows))
+        other = rows.with_columns(route=pl.col("route").replace("agent", "search")).filter(pl.col("route") == "search")
+        pl.concat([rows, other]).write_csv(tmp_path / name)
+        sides.append(tmp_path / name)
+    words = ("--old", sides[0], "--new", sides[1])
+    whole, half = answer(*words), answer(*words, "--where", "route=agent", "--where", "bundle=v1")
+    for side in ("old", "new"):
+        assert half[side]["bill_cents"] == pytest.approx(whole[side]["bill_cents"] / 2, abs=0.51)
+        assert (half[side]["turns"], half[side]["successes"]) == (1_000, 900)
+    assert half["change_micro_dollars"] == whole["change_micro_dollars"]
+    assert half["drivers"][0]["driver"] == "attempts_shadow"
+    assert {driver["mostly_in"]["route"] for driver in half["drivers"]} == {"agent"}
+    for name in sides:
+        pl.read_csv(name).with_columns(gpu_type=pl.col("gpu_type").replace("h100", "h900")).write_csv(name)
+    halves = [answer(*words, "--where", f"route={route}")["old"]["uncosted_gpu_hours"] for route in ("agent", "search")]
+    assert halves[0] == pytest.approx(halves[1])
+    assert sum(halves) == pytest.approx(answer(*words)["old"]["uncosted_gpu_hours"]) and halves[0] > 0
+    assert "no rows of costs are of route=none" in refused(*words, "--where", "route=none")
+
+
 def test_the_table_has_every_driver_and_a_bar_for_each_level(tmp_path: Path) -> None:
     old, new = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", turns=1_080, shadows=673)
     lines = ended("--old", old, "--new", new).stdout.splitlines()

@@ -177,3 +177,15 @@ def test_drivers_are_the_leaves_of_the_factors() -> None:
     parts = {"attempts": np.zeros((1, 4)), "tokens": np.zeros((1, 5)), "gpu_per_token": np.zeros((1, 4))}
     (only,) = main_drivers(Decomposition(1.0, 2.0, effects, parts))
     assert (only.name, only.micro_dollars, only.meaning) == ("price", MICRO, "prices")
+
+
+@given(seed=st.integers(0, 2**32), basis=st.sampled_from(("reserved", "used")))
+def test_cells_of_a_route_are_those_that_it_has_among_all(seed: int, basis: Basis) -> None:
+    rows = world(seed)
+    whole, part = cost_cells(rows, rows, basis), cost_cells(rows, rows, basis, (None, ["agent"]))
+    is_meant = (whole.cells["route"] == "agent").to_numpy()
+    assert part.cells.equals(whole.cells)
+    np.testing.assert_array_equal(part.new.dollars, np.where(is_meant, whole.new.dollars, 0))
+    np.testing.assert_array_equal(part.new.gpu_paid_s, np.where(is_meant, whole.new.gpu_paid_s, 0))
+    assert part.new.turns_served == rows.filter(route="agent")["turns"].sum()
+    np.testing.assert_array_equal(part.old.dollars, whole.old.dollars)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +21,7 @@ from turnwatch.places import clickhouse
 from turnwatch.settings import load
 
 DAY_MS = 86_400_000
+ROUTE = "route"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -27,23 +29,31 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 class CostPeriod:
     """One side of a comparison: how the user named it, and what each finest operational slice used and cost in all of it.
 
-    Columns: its dimensions, the measures of family `costs`, what `Pricing.priced` adds, and `_UNCOSTED`.
+    Columns: its dimensions, the measures of family `costs`, what `Pricing.priced` adds, and `_UNCOSTED`. If only some
+    `routes` are meant, `rows` are of all: what replicas were paid for is told without a route, and shared among them.
     """
 
     name: str
     rows: pl.DataFrame
+    routes: frozenset[str] | None = None
 
     def total(self, column: str) -> int:
-        return int(self.rows[column].sum())
+        """What the routes that are meant told of it themselves."""
+        return int(self._meant[column].sum())
+
+    @property
+    def _meant(self) -> pl.DataFrame:
+        return self.rows if self.routes is None else self.rows.filter(pl.col(ROUTE).is_in(list(self.routes)))
 
 
-def read_period(text: str, where: Sequence[str], pricing: Pricing) -> CostPeriod:
+def read_period(text: str, wheres: Sequence[Sequence[str]], pricing: Pricing) -> CostPeriod:
     """Reads the file, or the period of ClickHouse, that `text` names: a day, `7d`, or `FROM..TO` in UTC.
 
-    Raises `BadInput` where nothing is left to be compared.
+    What is meant is in `wheres`. Raises `BadInput` where nothing is left to be compared.
     """
-    narrowed = _narrowed(where)
-    is_meant = [pl.col(dimension).is_in(values) for dimension, values in narrowed.items()]
+    narrowed = _narrowed(wheres)
+    routes = narrowed.pop(ROUTE, None)
+    is_meant = [pl.col(dimension).is_in(list(values)) for dimension, values in narrowed.items()]
     read, folded = 0, []
     for rows in _stretches(text):
         read += len(rows)
@@ -51,9 +61,10 @@ def read_period(text: str, where: Sequence[str], pricing: Pricing) -> CostPeriod
     if not read:
         raise BadInput(f"{text}: there are no rows of costs: name a period in which turns were told of.")
     summed = pl.concat(folded).group_by(FINEST.dimensions).sum()
-    if summed.is_empty():
-        raise BadInput(f"{text}: no rows of costs are of {' '.join(where)}.")
-    return CostPeriod(" ".join([text, *where]), summed)
+    written = list(chain.from_iterable(wheres))
+    if summed.is_empty() or (routes is not None and routes.isdisjoint(summed[ROUTE])):
+        raise BadInput(f"{text}: no rows of costs are of {' '.join(written)}.")
+    return CostPeriod(" ".join([text, *written]), summed, routes)
 
 
 _UNCOSTED = {f"uncosted_gpu_{basis}_ms": f"gpu_{basis}_ms" for basis in ("reserved", "used")}
@@ -82,9 +93,18 @@ def _stretches(text: str) -> Iterator[pl.DataFrame]:
         yield read_cost_warehouse(address, first_ms, min(first_ms + DAY_MS, to_ms))
 
 
-def _narrowed(where: Sequence[str]) -> dict[str, list[str]]:
+def _narrowed(wheres: Sequence[Sequence[str]]) -> dict[str, frozenset[str]]:
+    """Dimension → the values that any list names."""
+    narrowed: dict[str, frozenset[str]] = {}
+    for where in wheres:
+        for dimension, values in _values(where).items():
+            narrowed[dimension] = values | narrowed.get(dimension, values)
+    return narrowed
+
+
+def _values(where: Sequence[str]) -> dict[str, frozenset[str]]:
     """Dimension → values, from `NAME=VALUE`; of one dimension several may be meant."""
-    values: dict[str, list[str]] = {}
+    values: dict[str, frozenset[str]] = {}
     for written in where:
         name, equals, value = written.partition("=")
         if not equals:
@@ -93,5 +113,5 @@ def _narrowed(where: Sequence[str]) -> dict[str, list[str]]:
             close = get_close_matches(name, FINEST.dimensions, n=1)
             meant = f"did you mean {close[0]}?" if close else f"costs are told by {', '.join(FINEST.dimensions)}."
             raise BadInput(f"{written[:100]!r}: costs have no {name[:100]}: {meant}")
-        values.setdefault(name, []).append(value)
+        values[name] = values.get(name, frozenset()) | {value}
     return values

@@ -64,11 +64,12 @@ def run_cost_why(asked: Asked, prices: Path | None, output: Format) -> int:
 
 def explain(asked: Asked, pricing: Pricing) -> Why:
     """Reads both sides and decomposes the change; raises `BadInput` where a side has nothing to be compared."""
-    old = read_period(asked.old, (*asked.where, *asked.old_where), pricing)
-    new = read_period(asked.new, (*asked.where, *asked.new_where), pricing)
-    for side in (old, new):
-        _refuse_incomparable(side, asked.basis)
-    found = cost_cells(_of_models(old.rows, asked.models), _of_models(new.rows, asked.models), asked.basis)
+    old = read_period(asked.old, (asked.where, asked.old_where), pricing)
+    new = read_period(asked.new, (asked.where, asked.new_where), pricing)
+    rows = [_of_models(side.rows, asked.models) for side in (old, new)]
+    found = cost_cells(rows[0], rows[1], asked.basis, (old.routes, new.routes))
+    for side, uses in ((old, found.old), (new, found.new)):
+        _refuse_incomparable(side, uses, asked.basis)
     change = decompose(found.old, found.new)
     ordered = drivers(change)
     return Why(old, new, asked.basis, found, change, tuple(ordered), bill_cents(ordered, found.old, found.new))
@@ -96,7 +97,7 @@ def _side(period: CostPeriod, uses: Uses, basis: Basis) -> dict[str, Any]:
         "successes": period.total("successes"),
         "micro_dollars_per_success": round(uses.cost_per_success * MICRO),
         "bill_cents": round(float(uses.dollars.sum()) * 100),
-        "uncosted_gpu_hours": period.total(f"uncosted_gpu_{basis}_ms") / HOUR_MS,
+        "uncosted_gpu_hours": _uncosted_gpu_hours(period, basis),
         "uncosted_tokens": period.total("uncosted_tokens"),
     }
 
@@ -119,13 +120,22 @@ def _of_models(rows: pl.DataFrame, models: Models) -> pl.DataFrame:
     return rows if models == "apart" else rows.with_columns(model_version=pl.lit(""))
 
 
-def _refuse_incomparable(side: CostPeriod, basis: Basis) -> None:
+def _uncosted_gpu_hours(period: CostPeriod, basis: Basis) -> float:
+    """GPU time without a price; a route's share of it where replicas were paid for."""
+    without_price = period.rows.with_columns(pl.col(f"uncosted_gpu_{basis}_ms").alias(f"gpu_{basis}_ms"))
+    shared = cost_cells(without_price, without_price, basis, (period.routes, period.routes))
+    return round(float(shared.old.gpu_paid_s.sum()) * 1_000) / HOUR_MS
+
+
+def _refuse_incomparable(side: CostPeriod, uses: Uses, basis: Basis) -> None:
     if not side.total("successes"):
         raise BadInput(
             f"{side.name}: of {side.total('turns')} turns none succeeded: its cost has nothing to be divided by."
         )
-    if not side.total(f"{basis}_nusd"):
+    if not uses.dollars.any():
         other = "used" if basis == "reserved" else "reserved"
-        uncosted = side.total("uncosted_gpu_ms") or side.total("uncosted_tokens")
+        uncosted = any(side.total(f"uncosted_{what}") for what in ("gpu_ms", "tokens")) or _uncosted_gpu_hours(
+            side, basis
+        )
         what = "what was used has no price: add it to the price list" if uncosted else f"try --cost {other}"
         raise BadInput(f"{side.name}: nothing was told that costs ({basis}): {what}.")
