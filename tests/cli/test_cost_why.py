@@ -125,6 +125,16 @@ def test_a_route_is_charged_its_share_of_the_replicas_that_serve_others_too(tmp_
     assert "no rows of costs are of route=none" in refused(*words, "--where", "route=none")
 
 
+def test_each_list_of_slices_narrows_what_the_others_left(tmp_path: Path) -> None:
+    one, other = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", bundle="v2")
+    pl.concat([pl.read_csv(one), pl.read_csv(other)]).write_csv(tmp_path / "both.csv")
+    words = ("--old", tmp_path / "both.csv", "--new", tmp_path / "both.csv")
+    said = answer(*words, "--where", "bundle=v1", "--where", "bundle=v2", "--new-where", "bundle=v1")
+    assert (said["old"]["turns"], said["new"]["turns"]) == (2_000, 1_000)
+    nothing = refused(*words, "--where", "bundle=v1", "--old-where", "bundle=v2")
+    assert "no rows of costs are of bundle=v1 bundle=v2" in nothing
+
+
 def test_the_table_has_every_driver_and_a_bar_for_each_level(tmp_path: Path) -> None:
     old, new = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", turns=1_080, shadows=673)
     lines = ended("--old", old, "--new", new).stdout.splitlines()

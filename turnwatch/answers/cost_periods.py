@@ -49,7 +49,7 @@ class CostPeriod:
 def read_period(text: str, wheres: Sequence[Sequence[str]], pricing: Pricing) -> CostPeriod:
     """Reads the file, or the period of ClickHouse, that `text` names: a day, `7d`, or `FROM..TO` in UTC.
 
-    What is meant is in `wheres`. Raises `BadInput` where nothing is left to be compared.
+    What is meant is in each of `wheres`. Raises `BadInput` where nothing is left to be compared.
     """
     narrowed = _narrowed(wheres)
     routes = narrowed.pop(ROUTE, None)
@@ -94,11 +94,11 @@ def _stretches(text: str) -> Iterator[pl.DataFrame]:
 
 
 def _narrowed(wheres: Sequence[Sequence[str]]) -> dict[str, frozenset[str]]:
-    """Dimension → the values that any list names."""
+    """Dimension → the values that are in every list that names it."""
     narrowed: dict[str, frozenset[str]] = {}
     for where in wheres:
         for dimension, values in _values(where).items():
-            narrowed[dimension] = values | narrowed.get(dimension, values)
+            narrowed[dimension] = values & narrowed.get(dimension, values)
     return narrowed
 
 
