@@ -54,17 +54,17 @@ def compare(old: Period, new: Period, tolerance: Decimal) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a route served and cost; `task_success_rate` is the share of its turns that reached their goal."""
+    """What a route served and cost; `task_success_rate` is the share of its turns that reached their goal, exactly."""
 
     name: str
     turns: int
-    task_success_rate: Decimal
+    task_success_rate: Fraction
     total_cost_usd: Decimal
 
     @property
     def cost_per_success(self) -> Fraction | None:
         """Dollars per success; `None` where there is none: without cost that is no value, with cost it is infinite."""
-        successes = self.turns * Fraction(self.task_success_rate)
+        successes = self.turns * self.task_success_rate
         return Fraction(self.total_cost_usd) / successes if successes else None
 
     @property
@@ -88,15 +88,15 @@ def rank(routes: Sequence[Route]) -> list[Ranked]:
     ]
 
 
-def _best_below(routes: Sequence[Route]) -> dict[tuple[int, Fraction], Decimal]:
+def _best_below(routes: Sequence[Route]) -> dict[tuple[int, Fraction], Fraction]:
     """The highest task success of the routes that are cheaper than each cost; nothing for the cheapest."""
-    best: dict[tuple[int, Fraction], Decimal] = {}
-    by_cost: dict[tuple[int, Fraction], Decimal] = {}
+    best: dict[tuple[int, Fraction], Fraction] = {}
+    by_cost: dict[tuple[int, Fraction], Fraction] = {}
     for route in routes:
         if route.cost_per_success is not None or route.is_infinite:
             place = _place(route)
             by_cost[place] = max(by_cost.get(place, route.task_success_rate), route.task_success_rate)
-    highest: Decimal | None = None
+    highest: Fraction | None = None
     for place in sorted(by_cost):
         if highest is not None:
             best[place] = highest

@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 
 from schemas.failures import BadInput
 from schemas.focus import FOCUS_COLUMNS, FOCUS_NAMES
+from stream_jobs.operators.pricing import NANO
 from tests.cli.cost_exports import PRICES, exported, price_file
 from tests.operators.cost_worlds import reserved, uses
 from turnwatch.cli import app
+from turnwatch.costs.bill_rows import Bill, told_rows
 from turnwatch.sentences import exit_code_for
 
 MONEY = ("used_usd", "reserved_usd")
@@ -99,6 +101,17 @@ def test_a_route_that_is_dear_for_nothing_is_flagged(tmp_path: Path, world: dict
     }  # fmt: skip
     unknown = json.loads(ran("bill", world, "--by", "route", "--format", "json"))["rows"]
     assert {(row["infinite"], row["flagged"]) for row in unknown} == {(None, None)}
+
+
+def test_a_route_whose_success_costs_the_same_is_not_flagged_though_its_rate_is_no_decimal() -> None:
+    """A dollar for the one success of three turns, and a dollar for that of one."""
+    rows = pl.DataFrame({"route": ["a", "c"], "turns": [3, 1], "successes": [1, 1]}).with_columns(
+        success_audio_ms=4_000, used_nusd=NANO, reserved_nusd=NANO, uncosted_gpu_ms=0, uncosted_tokens=0
+    )
+    found = told_rows(Bill("route", 0, 1, rows, rows.drop("route").sum()))
+    assert [(row["route"], row["usd_per_success"], row["flagged"]) for row in found] == [
+        ("a", "1.000000000", False), ("c", "1.000000000", False),
+    ]  # fmt: skip
 
 
 def test_csv_has_a_row_each_and_the_total(world: dict[str, str]) -> None:

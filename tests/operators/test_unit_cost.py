@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -46,7 +47,7 @@ def test_drivers_are_what_rose() -> None:
 
 
 def route(name: str, turns: int, rate: str, dollars: str) -> Route:
-    return Route(name, turns, Decimal(rate), Decimal(dollars))
+    return Route(name, turns, Fraction(rate), Decimal(dollars))
 
 
 def test_routes_are_ranked_from_the_dearest_and_no_value_comes_last() -> None:
@@ -65,7 +66,9 @@ ROUTES = st.lists(st.tuples(st.integers(0, 4), RATES, st.integers(0, 5)), max_si
 
 @given(ROUTES)
 def test_a_route_is_flagged_when_another_is_cheaper_and_as_good(figures: list[tuple[int, Decimal, int]]) -> None:
-    routes = [Route(str(place), turns, rate, Decimal(cost)) for place, (turns, rate, cost) in enumerate(figures)]
+    routes = [
+        Route(str(place), turns, Fraction(rate), Decimal(cost)) for place, (turns, rate, cost) in enumerate(figures)
+    ]
 
     def cost_of(each: Route) -> float | None:
         return (

@@ -127,7 +127,7 @@ def _period(path: Path) -> Period:
 
 def _route(where: str, name: str, value: object) -> Route:
     figures = Figures(where, value, _ROUTE)
-    rate = figures.decimal("task_success_rate", most=1)
+    rate = Fraction(figures.decimal("task_success_rate", most=1))
     return Route(name, figures.whole("turns"), rate, figures.decimal("total_cost_usd"))
 
 

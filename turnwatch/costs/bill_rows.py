@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
 import polars as pl
@@ -96,7 +97,7 @@ def _judged(rows: pl.DataFrame) -> dict[str, dict[str, bool]]:
     known = rows.filter((pl.col("turns") > 0) & (pl.sum_horizontal(UNCOSTED) == 0))
     routes = [
         Route(
-            row["route"], row["turns"], Decimal(row["successes"]) / row["turns"], Decimal(row["reserved_nusd"]) / NANO
+            row["route"], row["turns"], Fraction(row["successes"], row["turns"]), Decimal(row["reserved_nusd"]) / NANO
         )
         for row in known.to_dicts()
     ]
