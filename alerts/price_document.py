@@ -19,10 +19,13 @@ PRICES_MAX = 10_000
 
 
 def _instant(written: str) -> str:
+    """A day in the one spelling whose order as text is that in time."""
     try:
-        date.fromisoformat(written)
+        is_day = date.fromisoformat(written).isoformat() == written
     except ValueError:
-        raise wrong(f'"{written[:30]}" is no day: write one such as "2026-01-31"; it begins at 00:00 UTC.') from None
+        is_day = False
+    if not is_day:
+        raise wrong(f'"{written[:30]}" is no day: write one such as "2026-01-31"; it begins at 00:00 UTC.')
     return written
 
 

@@ -71,6 +71,8 @@ def test_prices_are_what_is_written_from_midnight_to_midnight(tmp_path: Path) ->
         ("purchase: reserved", "purchase: stolen", 10, "reserved"),
         ("region: eu-west-1", "region: Europe", 11, "spec.prices[0].region"),
         ('from: "2026-01-01"\n      until', 'from: "soon"\n      until', 13, "is no day"),
+        ('from: "2026-01-01"\n      until', 'from: "20280101"\n      until', 13, '"20280101" is no day'),
+        ('until: "2027-01-01"', 'until: "2027-W01-5"', 14, '"2027-W01-5" is no day'),
         ('until: "2027-01-01"', 'until: "2025-01-01"', 8, "ends before it begins"),
         ("name: ours", "name: Ours!", 4, "metadata.name"),
     ],
