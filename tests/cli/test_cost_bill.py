@@ -16,11 +16,13 @@ from typer.testing import CliRunner
 
 from schemas.failures import BadInput
 from schemas.focus import FOCUS_COLUMNS, FOCUS_NAMES
+from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.pricing import NANO
 from tests.cli.cost_exports import PRICES, exported, price_file
 from tests.operators.cost_worlds import reserved, uses
 from turnwatch.cli import app
 from turnwatch.costs.bill_rows import Bill, told_rows
+from turnwatch.costs.cost_rows import DAY_MS, RANGE_MAX_D, stored
 from turnwatch.sentences import exit_code_for
 
 MONEY = ("used_usd", "reserved_usd")
@@ -147,6 +149,15 @@ def test_prices_that_cannot_be_meant_are_a_sentence(
 def test_data_that_is_not_there_is_a_sentence(world: dict[str, str]) -> None:
     assert refused("bill", world, data="nowhere.csv") == "nowhere.csv: there is no such file."
     assert "is no range of time" in refused("bill", world, data="last month")
+
+
+def test_as_many_days_as_costs_are_kept_for_may_be_asked_at_any_time_of_day() -> None:
+    """They end now, and 11:17 is in the middle of ten minutes: these belong to the bill as a whole."""
+    nowhere, now_ms = ClickHouseAddress("http://127.0.0.1:1/none"), 1_790_853_420_000
+    found = stored(nowhere, now_ms - RANGE_MAX_D * DAY_MS, now_ms)
+    assert (found.to_ms, found.to_ms - found.from_ms) == (now_ms + 180_000, RANGE_MAX_D * DAY_MS + 600_000)
+    with pytest.raises(BadInput, match="longer than the 400 days"):
+        stored(nowhere, now_ms - RANGE_MAX_D * DAY_MS - 1, now_ms)
 
 
 # -- FOCUS ---------------------------------------------------------------------------------------------------------------

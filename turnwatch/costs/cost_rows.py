@@ -60,9 +60,9 @@ def of_files(paths: Sequence[Path], with_tenants: bool = False) -> Costs:
 
 def stored(address: ClickHouseAddress, from_ms: int, to_ms: int, with_tenants: bool = False) -> Costs:
     """The buckets of ClickHouse that lie in the range, those at its ends as a whole."""
-    from_ms, to_ms = from_ms // BUCKET_MS * BUCKET_MS, -(-to_ms // BUCKET_MS) * BUCKET_MS
     if to_ms - from_ms > RANGE_MAX_D * DAY_MS:
         raise BadInput(f"The range is longer than the {RANGE_MAX_D} days for which costs are kept: shorten it.")
+    from_ms, to_ms = from_ms // BUCKET_MS * BUCKET_MS, -(-to_ms // BUCKET_MS) * BUCKET_MS
     return Costs(from_ms, to_ms, _days(address, from_ms, to_ms, with_tenants))
 
 
