@@ -37,9 +37,18 @@ def measured(served: Served, target_utilization: Decimal) -> Capacity:
     for name in ("gpu_used_ms", "audio_ms", "stream_ms"):
         if getattr(served, name) <= 0:
             raise ValueError(f"{name} is {getattr(served, name)}; it has to be above 0 to say what a stream takes.")
-    audio_ms = Decimal(min(served.audio_ms, served.stream_ms))
-    spoken = _FIGURES.divide(audio_ms, Decimal(served.stream_ms))
-    return Capacity(_FIGURES.divide(Decimal(served.gpu_used_ms), audio_ms), target_utilization, 1 - spoken)
+    audio_ms = Decimal(_spoken_ms(served))
+    return Capacity(_FIGURES.divide(Decimal(served.gpu_used_ms), audio_ms), target_utilization, vad_savings(served))
+
+
+def vad_savings(served: Served) -> Decimal:
+    """The part of a stream's time in which nobody speaks; of what has streams and audio."""
+    assert served.audio_ms > 0 and served.stream_ms > 0
+    return 1 - _FIGURES.divide(Decimal(_spoken_ms(served)), Decimal(served.stream_ms))
+
+
+def _spoken_ms(served: Served) -> int:
+    return min(served.audio_ms, served.stream_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,13 +14,18 @@ import pytest
 from typer.testing import CliRunner
 
 from schemas.failures import BadInput, Foreseen
+from stream_jobs.operators.capacity import Hours
+from stream_jobs.operators.traffic import Capacity
+from turnwatch.capacity.command import Given, reported
 from turnwatch.capacity.terminal import HEIGHT, bars, day_chart
+from turnwatch.capacity.told import BILLED_MS, Stretch, Told
 from turnwatch.cli import app
 from turnwatch.sentences import exit_code_for
 
 FIRST_MINUTE = 29_000_160  # 2025-02-20 00:00 UTC
 WEEK = 7 * 24 * 60
 GPU = ("--gpu-seconds-per-audio-second", "0.05")
+UNSAID = "VAD savings are taken as 0: no audio of streams was told of the range. Give --vad-savings."
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +77,38 @@ def test_without_a_figure_of_gpu_time_the_peak_is_told_and_replicas_are_unknown(
     assert "Give --gpu-seconds-per-audio-second." in " ".join(found["notes"])
 
 
+def told(billed: list[tuple[int, int, int]]) -> Told:
+    """One minute of streams, and ten minutes each of GPU time, audio and time of streams."""
+    minutes = {name: [60 if "peak" in name else None] for name in Told.MINUTES} | {"at_ms": [0]}
+    columns = zip(*[(at * BILLED_MS, *row) for at, row in enumerate(billed)], strict=True)
+    rows = pl.DataFrame(dict(zip(Told.BILLED, columns, strict=True)), Told.BILLED)
+    hours = Hours(0, np.zeros(0, np.int64), np.zeros(0, np.bool_))
+    queues = pl.DataFrame(schema=Told.QUEUES)
+    return Told("pool=realtime", Stretch(0, 60_000), pl.DataFrame(minutes, Told.MINUTES), hours, rows, queues, None)
+
+
+@pytest.mark.parametrize(
+    ("billed", "given", "savings", "is_noted"),
+    [
+        ([(1_000, 30, 100), (0, 20, 100)], None, "0.75", False),
+        ([(0, 30, 100)], None, "0.7", False),
+        ([(1_000, 30, 100)], "0.1", "0.1", False),
+        ([(1_000, 0, 100)], None, "0", True),
+    ],
+)
+def test_savings_are_measured_unless_given_whatever_gpu_time_is_given(
+    billed: list[tuple[int, int, int]], given: str | None, savings: str, is_noted: bool
+) -> None:
+    found = reported(told(billed), Given(None, "0.5", "0.7", given), BILLED_MS)
+    assert found.capacity == Capacity(Decimal("0.5"), Decimal("0.7"), Decimal(savings))
+    assert any("VAD savings are taken as 0" in note for note in found.notes) == is_noted
+
+
 def test_minutes_without_a_row_are_counted(peaks: Path, tmp_path: Path) -> None:
-    assert answer("--data", str(peaks), *GPU)["notes"] == []
+    assert answer("--data", str(peaks), *GPU)["notes"] == [UNSAID]
     rows = peaks.read_text().splitlines()
     (tmp_path / "gap.csv").write_text("\n".join([*rows[:2_995], *rows[3_007:]]))
-    assert answer("--data", str(tmp_path / "gap.csv"), *GPU)["notes"] == [
+    assert answer("--data", str(tmp_path / "gap.csv"), *GPU, "--vad-savings", "0")["notes"] == [
         "Nobody told of 2 hours: the forecast takes them for those of other weeks.",
         "120 minutes of the range have no row: no stream, or nobody told of any.",
     ]
@@ -86,7 +119,8 @@ def test_too_few_weeks_are_no_forecast(tmp_path: Path) -> None:
     found = answer("--data", str(tmp_path / "day.csv"), *GPU)
     assert found["next_week"] is None and found["replicas"] == 1
     assert found["notes"] == [
-        "There is no forecast of next week. The series has 0 whole weeks of 168 hours: a forecast needs 2."
+        UNSAID,
+        "There is no forecast of next week. The series has 0 whole weeks of 168 hours: a forecast needs 2.",
     ]
 
 

@@ -153,7 +153,13 @@ def test_replicas_follow_from_what_was_measured(asked: Any) -> None:
 def test_given_figures_take_the_place_of_measured_ones(asked: Any) -> None:
     found = asked("--vad-savings", "0", "--utilization", "1", "--streams", "100")
     assert (found["gpu_seconds_per_audio_second"], found["replicas"]) == (0.1, 10)
-    assert asked("--gpu-seconds-per-audio-second", "0.7")["replicas"] == 110
+    found = asked("--gpu-seconds-per-audio-second", "0.7")
+    assert (found["vad_savings"], found["replicas"], found["notes"]) == (0.5, 55, [])
+    unbilled = f"{at(30).isoformat()}..{at(40).isoformat()}"
+    found = asked("--gpu-seconds-per-audio-second", "0.7", data=unbilled)
+    assert (found["vad_savings"], found["replicas"]) == (0.5, 40), "what was said is known without a bill"
+    assert asked(data=unbilled)["replicas"] is None
+    assert asked("--gpu-seconds-per-audio-second", "0.7", "--vad-savings", "0")["replicas"] == 110
 
 
 def test_a_slice_is_billed_by_the_cut_that_names_its_dimensions(asked: Any) -> None:

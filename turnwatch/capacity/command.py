@@ -13,7 +13,7 @@ from schemas.failures import BadInput, Foreseen
 from schemas.families import COSTS, STREAMS
 from schemas.slices import SLICE_PATTERN, slice_dimensions
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.capacity import WeekAhead, measured, week_ahead
+from stream_jobs.operators.capacity import WeekAhead, measured, vad_savings, week_ahead
 from stream_jobs.operators.traffic import Capacity
 from turnwatch.answers.commands import option
 from turnwatch.answers.printing import Format
@@ -92,18 +92,27 @@ def _capacity(told: Told, given: Given, target: Decimal, now_ms: int, notes: lis
     try:
         if given.gpu_seconds is not None:
             gpu_seconds = option("--gpu-seconds-per-audio-second", given.gpu_seconds)
-            return Capacity(gpu_seconds, target, savings if savings is not None else Decimal(0))
+            return Capacity(gpu_seconds, target, _savings(told, notes) if savings is None else savings)
         found = _measured(told, target, now_ms, notes)
         return found if found is None or savings is None else replace(found, vad_savings=savings)
     except ValueError as error:
         raise BadInput(str(error)) from None
 
 
+def _savings(told: Told, notes: list[str]) -> Decimal:
+    """As measured of all that was said, whether or not it was billed; 0, with a note, where nobody told of audio."""
+    of_all = told.said
+    if of_all.audio_ms > 0 and of_all.stream_ms > 0:
+        return vad_savings(of_all)
+    notes.append("VAD savings are taken as 0: no audio of streams was told of the range. Give --vad-savings.")
+    return Decimal(0)
+
+
 def _measured(told: Told, target: Decimal, now_ms: int, notes: list[str]) -> Capacity | None:
     Capacity(Decimal(0), target)  # What is given is refused whether or not anything was measured.
     settled_ms = now_ms - COSTS.lateness_s * 1_000
     served = told.served(settled_ms)
-    if not served.gpu_used_ms and told.billed.height:
+    if not served.gpu_used_ms and told.served(now_ms).gpu_used_ms:
         notes.append("The figure of GPU time is of bills that may still grow: they may come 6 h late.")
         served = told.served(now_ms)
     try:

@@ -44,7 +44,7 @@ class Finalisation:
 class Told:
     """Of one slice: `minutes`, `billed` by ten minutes and `queues`, each with the columns below.
 
-    What nobody told is empty, or null in `minutes`.
+    What nobody told is empty, null in `minutes`, or 0 in `billed`.
     """
 
     MINUTES: ClassVar = pl.Schema(
@@ -80,5 +80,14 @@ class Told:
 
     def served(self, settled_until_ms: int) -> Served:
         """What was billed by ten minutes that end by then, with the audio and the streams of the same ten minutes."""
-        settled = self.billed.filter(pl.col("at_ms") + BILLED_MS <= settled_until_ms)
-        return Served(*(int(settled[name].sum()) for name in ("gpu_used_ms", "audio_ms", "stream_ms")))
+        is_settled = pl.col("at_ms") + BILLED_MS <= settled_until_ms
+        return _summed(self.billed.filter(is_settled & (pl.col("gpu_used_ms") > 0)))
+
+    @property
+    def said(self) -> Served:
+        """Audio and streams of all ten minutes, those without a bill too."""
+        return _summed(self.billed)
+
+
+def _summed(billed: pl.DataFrame) -> Served:
+    return Served(*(int(billed[name].sum()) for name in ("gpu_used_ms", "audio_ms", "stream_ms")))

@@ -86,7 +86,7 @@ WHERE reported_family = '{STREAMS.name}' AND {_WITHIN}""",
         return _in_a_row(first_ms, end_ms, peaks, reported)
 
     def _billed(self) -> pl.DataFrame:
-        """Of each ten minutes that have a bill: GPU time used, audio, and time of streams, in ms."""
+        """Of each ten minutes: GPU time used (0 without a bill), audio, and time of streams, in ms."""
         where, given = _narrowed(COSTS, self._dimensions)
         at = f"intDiv(toUnixTimestamp64Milli(bucket_start), {BILLED_MS}) * {BILLED_MS} AS at_ms"
         return self._asked(
@@ -98,7 +98,6 @@ FROM (
     UNION ALL
     SELECT {at}, 0, 0, active_at_start * 60000 FROM concurrency WHERE slice = {{slice:String}} AND {_WITHIN})
 GROUP BY at_ms
-HAVING gpu_used_ms > 0
 ORDER BY at_ms""",
             self._stretch.in_steps(BILLED_MS),
             given,
