@@ -197,6 +197,7 @@ def test_wrong_routes_are_refused(tmp_path: Path, value: str, said: str) -> None
         (("--utilization", "1.01"), "target_utilization is 1.01"),
         (("--vad-savings", "1"), "vad_savings is 1"),
         (("--vad-savings", "x"), "--vad-savings 'x' is no decimal number"),
+        (("--vad-savings", ""), "--vad-savings '' is no decimal number"),
         (("--vad-savings", "1e99999999999999999999"), "or has too many digits"),
         (("--vad-savings", f"0.{'1' * 100_000}"), "or has too many digits"),
         (("--gpu-seconds-per-audio-second", "-0.1"), "has to be at least 0"),
@@ -209,6 +210,13 @@ def test_a_capacity_that_cannot_be_is_refused(words: tuple[str, str], said: str)
 
 def test_a_name_of_whole_characters_is_printed(tmp_path: Path) -> None:
     assert answer("cost", "--routes", document(tmp_path, {"a😀": ROUTE}))[0]["route"] == "a😀"
+
+
+@pytest.mark.parametrize("tolerance", ["abc", "0.10"])
+def test_routes_have_no_tolerance(tmp_path: Path, tolerance: str) -> None:
+    routes = document(tmp_path, {"well": ROUTE})
+    ended = CliRunner().invoke(app, ["cost", "--routes", routes, "--tolerance", tolerance])
+    assert ended.exit_code == 2 and "--tolerance is about --old and --new" in ended.output
 
 
 @pytest.mark.parametrize("words", [("--old", "a"), ("--old", "a", "--routes", "a"), ()])

@@ -193,6 +193,8 @@ def test_what_cannot_be_meant_is_a_sentence(
         (("--utilization", "0"), "target_utilization is 0; it has to be above 0"),
         (("--utilization", "1.01", *GPU), "target_utilization is 1.01"),
         (("--vad-savings", "1", *GPU), "vad_savings is 1; it has to be at least 0 and below 1"),
+        (("--vad-savings", "1"), "vad_savings is 1; it has to be at least 0 and below 1"),
+        (("--vad-savings", ""), "--vad-savings '' is no decimal number"),
         (("--gpu-seconds-per-audio-second", "-1"), "--gpu-seconds-per-audio-second -1 has to be at least 0"),
     ],
 )

@@ -161,11 +161,17 @@ def test_what_cannot_be_compared_is_a_sentence(tmp_path: Path) -> None:
     assert "has no price: add it to the price list" in refused("--old", some, "--new", tmp_path / "unknown.csv")
 
 
-def test_options_of_why_are_not_those_of_cost(tmp_path: Path) -> None:
-    some = tmp_path / "a.json"
-    some.write_text("{}")
-    found = CliRunner().invoke(app, ["cost", "--old", str(some), "why", "--old", "7d", "--new", "7d"])
-    assert found.exit_code == 2
+@pytest.mark.parametrize(
+    "words", [("--old", "a.json"), ("--format", "json"), ("--format", "table"), ("--tolerance", "x")]
+)
+def test_options_of_why_are_not_those_of_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.json").write_text("{}")
+    file = str(fleet(Path("a.csv")))
+    found = CliRunner().invoke(app, ["cost", *words, "why", "--old", file, "--new", file])
+    assert found.exit_code == 2 and "Give the options of why after its name." in found.output
 
 
 @given(

@@ -90,6 +90,9 @@ def _capacity(told: Told, given: Given, target: Decimal, now_ms: int, notes: lis
     """What a stream takes: as given, otherwise as measured; `None`, with a note, where neither is known."""
     savings = None if given.vad_savings is None else option("--vad-savings", given.vad_savings)
     try:
+        Capacity(
+            Decimal(0), target, savings or Decimal(0)
+        )  # What is given is refused whether or not it is reckoned with.
         if given.gpu_seconds is not None:
             gpu_seconds = option("--gpu-seconds-per-audio-second", given.gpu_seconds)
             return Capacity(gpu_seconds, target, _savings(told, notes) if savings is None else savings)
@@ -109,7 +112,6 @@ def _savings(told: Told, notes: list[str]) -> Decimal:
 
 
 def _measured(told: Told, target: Decimal, now_ms: int, notes: list[str]) -> Capacity | None:
-    Capacity(Decimal(0), target)  # What is given is refused whether or not anything was measured.
     settled_ms = now_ms - COSTS.lateness_s * 1_000
     served = told.served(settled_ms)
     if not served.gpu_used_ms and told.served(now_ms).gpu_used_ms:

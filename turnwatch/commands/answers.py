@@ -140,7 +140,9 @@ def capacity(
         raise typer.BadParameter("Give --streams and --gpu-seconds-per-audio-second, or --data.")
     from turnwatch.answers.commands import run_capacity
 
-    raise typer.Exit(run_capacity(streams, gpu_seconds, utilization, vad_savings or "0", output))
+    raise typer.Exit(
+        run_capacity(streams, gpu_seconds, utilization, "0" if vad_savings is None else vad_savings, output)
+    )
 
 
 NO_VERDICT = 4

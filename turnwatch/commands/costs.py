@@ -38,16 +38,24 @@ def cost(
 ) -> None:
     """Say what a successful turn costs: between two periods (--old, --new), or route by route (--routes)."""
     if context.invoked_subcommand is not None:
-        if old or new or routes:
+        if any(_is_given(context, name) for name in context.params):
             raise typer.BadParameter(f"Give the options of {context.invoked_subcommand} after its name.")
         return
     from turnwatch.answers.commands import run_cost_change, run_cost_routes
 
     if routes and not (old or new):
+        if _is_given(context, "tolerance"):
+            raise typer.BadParameter("--tolerance is about --old and --new: routes are ranked without it.")
         raise typer.Exit(run_cost_routes(routes, output))
     if old and new and not routes:
         raise typer.Exit(run_cost_change(old, new, tolerance, output))
     raise typer.BadParameter("Give --old and --new, or --routes alone.")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was written, even if as its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 Where = Annotated[list[str] | None, typer.Option(help="Only this slice, of both sides, such as pool=realtime.")]
