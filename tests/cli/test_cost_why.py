@@ -174,6 +174,17 @@ def test_options_of_why_are_not_those_of_cost(
     assert found.exit_code == 2 and "Give the options of why after its name." in found.output
 
 
+@pytest.mark.parametrize(("old", "new"), [("7d", "1d"), ("2026-10-01..2026-10-08", "2026-10-08"), ("1d", "1d")])
+def test_periods_that_overlap_are_refused_unless_their_slices_tell_them_apart(
+    old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"--old {old} and --new {new} overlap" in refused("--old", old, "--new", new, "--where", "pool=realtime")
+    apart = refused("--old", old, "--new", new, "--old-where", "bundle=v1", "--new-where", "bundle=v2")
+    assert "No ClickHouse is known" in apart
+    assert "No ClickHouse is known" in refused("--old", "2026-10-01..2026-10-07", "--new", "2026-10-08")
+
+
 @given(
     first=st.floats(0, 1_000),
     steps=st.lists(st.floats(-1_000, 1_000), max_size=12),

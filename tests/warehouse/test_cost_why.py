@@ -94,6 +94,7 @@ def test_two_days_are_compared_and_the_second_was_shadowed(
     said = told(explain(Asked(old, new, basis="used"), Pricing(load_prices())))
     assert (said["old"]["turns"], said["new"]["turns"]) == (1_441, 1_440)
     assert [each["driver"] for each in said["drivers"]] == ["attempts_shadow"]
-    week = told(explain(Asked(f"{old}..{new}", new, basis="used"), Pricing(load_prices())))
+    both = Asked(f"{old}..{new}", new, old_where=("pool=realtime",), basis="used")
+    week = told(explain(both, Pricing(load_prices())))
     assert week["old"]["turns"] == 2_881
     assert week["old"]["bill_cents"] == round(1_441 * 4 / 3_600 * 2.6 * 100 + 2_880 * 4 / 3_600 * 2.6 * 100)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -46,8 +45,29 @@ class CostPeriod:
         return self.rows if self.routes is None else self.rows.filter(pl.col(ROUTE).is_in(list(self.routes)))
 
 
-def read_period(text: str, wheres: Sequence[Sequence[str]], pricing: Pricing) -> CostPeriod:
-    """Reads the file, or the period of ClickHouse, that `text` names: a day, `7d`, or `FROM..TO` in UTC.
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Time of ClickHouse, from an instant to before another."""
+
+    from_ms: int
+    to_ms: int
+
+    def overlaps(self, other: Stretch) -> bool:
+        return self.from_ms < other.to_ms and other.from_ms < self.to_ms
+
+
+def named(text: str, now_ms: int) -> Path | Stretch:
+    """The file, or the period of ClickHouse, that `text` names: a day, `7d`, or `FROM..TO` in UTC."""
+    path = Path(text)
+    if path.suffix == ".csv" or path.exists():
+        if not path.is_file():
+            raise BadInput(f"{text}: there is no such file.")
+        return path
+    return Stretch(*written_range(f"{text}..{text}" if _DAY.fullmatch(text) else text, now_ms))
+
+
+def read_period(text: str, source: Path | Stretch, wheres: Sequence[Sequence[str]], pricing: Pricing) -> CostPeriod:
+    """Reads what `text` names.
 
     What is meant is in each of `wheres`. Raises `BadInput` where nothing is left to be compared.
     """
@@ -55,7 +75,7 @@ def read_period(text: str, wheres: Sequence[Sequence[str]], pricing: Pricing) ->
     routes = narrowed.pop(ROUTE, None)
     is_meant = [pl.col(dimension).is_in(list(values)) for dimension, values in narrowed.items()]
     read, folded = 0, []
-    for rows in _stretches(text):
+    for rows in _read(source):
         read += len(rows)
         folded.append(_folded(rows.filter(is_meant) if is_meant else rows, pricing))
     if not read:
@@ -79,18 +99,14 @@ def _folded(rows: pl.DataFrame, pricing: Pricing) -> pl.DataFrame:
     return priced.drop(BUCKET).group_by(FINEST.dimensions).sum()
 
 
-def _stretches(text: str) -> Iterator[pl.DataFrame]:
+def _read(source: Path | Stretch) -> Iterator[pl.DataFrame]:
     """Rows of a file as a whole, of ClickHouse day by day: a month of a large fleet would not fit into memory."""
-    path = Path(text)
-    if path.suffix == ".csv" or path.exists():
-        if not path.is_file():
-            raise BadInput(f"{text}: there is no such file.")
-        yield read_cost_files([path])
+    if isinstance(source, Path):
+        yield read_cost_files([source])
         return
-    from_ms, to_ms = written_range(f"{text}..{text}" if _DAY.fullmatch(text) else text, int(time.time() * 1_000))
     address = clickhouse(load())
-    for first_ms in range(from_ms, to_ms, DAY_MS):
-        yield read_cost_warehouse(address, first_ms, min(first_ms + DAY_MS, to_ms))
+    for first_ms in range(source.from_ms, source.to_ms, DAY_MS):
+        yield read_cost_warehouse(address, first_ms, min(first_ms + DAY_MS, source.to_ms))
 
 
 def _narrowed(wheres: Sequence[Sequence[str]]) -> dict[str, frozenset[str]]:

@@ -5,6 +5,7 @@ Money is told in whole micro-dollars for each success and in whole cents of the 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from stream_jobs.operators.cost_cells import Basis, CostCells, cost_cells
 from stream_jobs.operators.cost_drivers import VOLUME, Driver, bill_cents, drivers
 from stream_jobs.operators.decomposition import MICRO, Decomposition, Uses, decompose
 from stream_jobs.operators.pricing import HOUR_MS, Pricing
-from turnwatch.answers.cost_periods import CostPeriod, read_period
+from turnwatch.answers.cost_periods import CostPeriod, Stretch, named, read_period
 from turnwatch.answers.cost_picture import print_why
 from turnwatch.answers.printing import Format, print_answer
 from turnwatch.settings import load
@@ -64,8 +65,11 @@ def run_cost_why(asked: Asked, prices: Path | None, output: Format) -> int:
 
 def explain(asked: Asked, pricing: Pricing) -> Why:
     """Reads both sides and decomposes the change; raises `BadInput` where a side has nothing to be compared."""
-    old = read_period(asked.old, (asked.where, asked.old_where), pricing)
-    new = read_period(asked.new, (asked.where, asked.new_where), pricing)
+    now_ms = int(time.time() * 1_000)
+    sources = named(asked.old, now_ms), named(asked.new, now_ms)
+    _refuse_overlap(asked, *sources)
+    old = read_period(asked.old, sources[0], (asked.where, asked.old_where), pricing)
+    new = read_period(asked.new, sources[1], (asked.where, asked.new_where), pricing)
     rows = [_of_models(side.rows, asked.models) for side in (old, new)]
     found = cost_cells(rows[0], rows[1], asked.basis, (old.routes, new.routes))
     for side, uses in ((old, found.old), (new, found.new)):
@@ -125,6 +129,17 @@ def _uncosted_gpu_hours(period: CostPeriod, basis: Basis) -> float:
     without_price = period.rows.with_columns(pl.col(f"uncosted_gpu_{basis}_ms").alias(f"gpu_{basis}_ms"))
     shared = cost_cells(without_price, without_price, basis, (period.routes, period.routes))
     return round(float(shared.old.gpu_paid_s.sum()) * 1_000) / HOUR_MS
+
+
+def _refuse_overlap(asked: Asked, old: Path | Stretch, new: Path | Stretch) -> None:
+    """What is on both sides did not change; sides of their own slices may be of one time."""
+    if asked.old_where or asked.new_where:
+        return
+    if isinstance(old, Stretch) and isinstance(new, Stretch) and old.overlaps(new):
+        raise BadInput(
+            f"--old {asked.old} and --new {asked.new} overlap: name periods of which one ends before the other begins, "
+            "or tell them apart with --old-where and --new-where."
+        )
 
 
 def _refuse_incomparable(side: CostPeriod, uses: Uses, basis: Basis) -> None:
