@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from schemas.slices import slice_dimensions, slice_text
 from schemas.spend_policies import SpendPolicy
+from stream_jobs.operators.cost_as_many_turns import routes_with_as_many_turns, told_with_as_many_turns
 from stream_jobs.operators.cost_cells import CostCells, cost_cells
 from stream_jobs.operators.decomposition import Decomposition, Floats, Uses, decompose
 from stream_jobs.operators.pricing import NANO
 from stream_jobs.operators.spend_hours import NUSD_MAX, ROUTE
 
-_BUNDLE = ("pool", "bundle")
+_CUTS = (("pool",), ("pool", "bundle"))
 _COUNTED = ("turns", "successes")
 
 
@@ -45,13 +46,13 @@ class CostPeriods:
     def by_slice(self) -> pl.DataFrame:
         """One row a slice: slice, then nusd, turns, successes of the new period, and the same of the old one ending in `_old`.
 
-        What a period does not have is 0.
+        What a period does not have is 0. `nusd_as_many` is what the new one would have cost with as many turns as the old one.
         """
         costs = [
             self._costs(rows, uses) for rows, uses in ((self._old, self._of_all.old), (self._new, self._of_all.new))
         ]
         joined = costs[1].join(costs[0], on="slice", how="full", suffix="_old", coalesce=True)
-        return joined.fill_null(0).sort("slice")
+        return joined.join(self._as_many(), on="slice", how="left").fill_null(0).sort("slice")
 
     def explain(self, slice_text_: str) -> Explained:
         """Why the cost of a success moved in one slice; raises `ValueError` where one period has none there."""
@@ -72,11 +73,15 @@ class CostPeriods:
             self._of_pool[pool] = cost_cells(_within(self._old, said), _within(self._new, said))
         return self._of_pool[pool]
 
+    def _as_many(self) -> pl.DataFrame:
+        told = [told_with_as_many_turns(self._old, self._new, cut) for cut in _CUTS]
+        return pl.concat([*told, routes_with_as_many_turns(self._old, self._new, self._of_all)])
+
     def _costs(self, rows: pl.DataFrame, uses: Uses) -> pl.DataFrame:
         by_use = self._of_all.cells.with_columns(nusd=pl.Series(uses.dollars) * NANO)
         of_routes = by_use.group_by(ROUTE).agg(pl.col("nusd").sum().clip(0, NUSD_MAX).round().cast(pl.Int64))
         counted = rows.group_by(ROUTE).agg(pl.col(_COUNTED).sum())
-        told = [_told(rows, cut) for cut in (("pool",), _BUNDLE)]
+        told = [_told(rows, cut) for cut in _CUTS]
         routes = of_routes.join(counted, on=ROUTE, how="inner").select(slice_text(ROUTE), "nusd", *_COUNTED)
         return pl.concat([*told, routes])
 

@@ -7,7 +7,7 @@ that is unknown a week ago is no reason to: by the day before, what regressed tw
 was not there then is not judged by itself, but within its pool.
 
 Where fewer turns came than then, a success is dearer because the same capacity serves fewer. That alone is no regression: it
-has to be dearer with as many turns as then, too (`docs/decisions/0018-cost-against-the-week-before.md`).
+has to be dearer with as many turns as then, too (`cost_as_many_turns.py`, `docs/decisions/0018-cost-against-the-week-before.md`).
 
 `turnwatch cost --old --new` applies the same rule (`unit_cost.py`) to figures from files.
 """
@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import polars as pl
@@ -78,7 +77,7 @@ def regressions(periods: CostPeriods, policy: SpendPolicy, regressed: Collection
     """
     enough = pl.min_horizontal("successes", "successes_old") >= policy.successes_min
     costs = pl.col("nusd") / pl.col("successes"), pl.col("nusd_old") / pl.col("successes_old")
-    dearer = _with_pools(periods.by_slice).filter(enough).filter(costs[0] > costs[1])
+    dearer = periods.by_slice.filter(enough).filter(costs[0] > costs[1])
     found = [_regression(row) for row in dearer.iter_rows(named=True) if _is_regressed(row, policy, regressed)]
     of_pools = {each.slice: each.relative for each in found if "," not in each.slice}
     by_itself = (each for each in found if _exceeds_pool(each, of_pools, policy))
@@ -96,27 +95,10 @@ def _exceeds_pool(found: Regression, of_pools: Mapping[str, float | None], polic
 def _is_regressed(row: dict[str, Any], policy: SpendPolicy, regressed: Collection[str]) -> bool:
     tolerance = policy.tolerance * RELEASES_AT if row["slice"] in regressed else policy.tolerance
     before = _period(row["nusd_old"], row["successes_old"])
-    turns, as_then = _fewer(row)
-    as_many = _period(row["nusd"] * turns, row["successes"] * as_then)
+    as_then = max(row["turns"], row["turns_old"])
+    as_many = _period(row["nusd_as_many"] * row["turns"], row["successes"] * as_then)
     gain = Decimal(row["successes"]) / row["turns"] - Decimal(row["successes_old"]) / row["turns_old"]
     return compare(before, as_many, tolerance).is_regressed and gain <= policy.success_gain
-
-
-def _with_pools(costs: pl.DataFrame) -> pl.DataFrame:
-    """With `pool_turns` and `pool_turns_old`: of a route those of its pool, of others their own."""
-    is_route = pl.col("slice").str.contains(",route=", literal=True)
-    whose = pl.when(is_route).then(pl.col("slice").str.split(",").list.first()).otherwise("slice")
-    of_whom = costs.select(whose="slice", pool_turns="turns", pool_turns_old="turns_old")
-    return costs.with_columns(whose=whose).join(of_whom, on="whose", maintain_order="left")
-
-
-def _fewer(row: dict[str, Any]) -> tuple[int, int]:
-    """Turns now, and as many as then if they were more: of the slice or, of a route, of its pool, whichever fell more.
-
-    Replicas of a pool are shared: where one route loses its turns the others are charged more of them.
-    """
-    pairs = [(row[name], max(row[name], row[f"{name}_old"])) for name in ("turns", "pool_turns")]
-    return max(pairs, key=lambda pair: Fraction(pair[1], pair[0]))
 
 
 def _period(nusd: int, successes: int) -> Period:
