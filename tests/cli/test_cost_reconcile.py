@@ -166,6 +166,10 @@ WRONG: list[tuple[str, dict[str, str]]] = [
     (":3: BilledCost '$12' is no number", {"BilledCost": "$12"}),
     (":3: BilledCost is no number", {"BilledCost": ""}),
     (":3: BilledCost '1,200.5' is no number", {"BilledCost": "1,200.5"}),
+    (":3: BilledCost '5E10' is no number as FOCUS writes it, such as -12.50 or 35.2E-7, below 10^9", {"BilledCost": "5E10"}),
+    (":3: BilledCost '-1E9' is no number", {"BilledCost": "-1E9"}),
+    (":3: BilledCost '1E99' is no number", {"BilledCost": "1E99"}),
+    (":3: PricingQuantity '5E13' is no number", {"PricingQuantity": "5E13"}),
     (":3: ContractedUnitPrice '-4.10' is negative", {"ContractedUnitPrice": "-4.10"}),
     (":3: ChargeCategory 'usage' is no category of FOCUS", {"ChargeCategory": "usage"}),
     (":3: ChargePeriodStart '2026-10-01' is no time", {"ChargePeriodStart": "2026-10-01"}),
@@ -181,6 +185,15 @@ def test_a_field_that_cannot_be_meant_is_a_sentence_with_its_line(
 ) -> None:
     path = written(tmp_path / "i.csv", [invoice[0], {**invoice[1], **change}, *invoice[2:]])
     assert refused(world, path).startswith(f"{path}{sentence}")
+
+
+def test_costs_whose_sum_cannot_be_held_are_a_sentence(world: dict[str, str], invoice: Lines, tmp_path: Path) -> None:
+    """Twenty thousand millions would wrap around."""
+    large = [{**line, "BilledCost": "9.9E8"} for line in invoice]
+    assert len(large) >= 20
+    assert refused(world, written(tmp_path / "i.csv", large)).endswith(
+        "more than 4 * 10^9 dollars: reconcile a shorter time."
+    )
 
 
 def test_a_file_as_spreadsheets_write_it_is_read(world: dict[str, str], invoice: Lines, tmp_path: Path) -> None:

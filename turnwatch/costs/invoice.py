@@ -26,6 +26,9 @@ _USED = ("RegionId", "PricingQuantity", "PricingUnit", "ContractedUnitPrice", "C
 _LINE = "line of the file"
 _NUMBER = r"^-?[0-9]{1,9}(?:\.[0-9]{1,60})?$"
 _SCIENTIFIC = r"^-?[0-9]{1,9}(?:\.[0-9]{1,60})?E-?[0-9]{1,2}$"
+_BELOW = 10**9
+_NUSD_MAX = 2**62
+"""More does not fit into sums."""
 _INSTANT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
 _UNITS = {"GPU-Hours": HOUR_MS, f"{TOKENS_PRICED} Tokens": TOKENS_PRICED, "1000 Tokens": 1_000, "Tokens": 1}
 """How much of what is metered, ms or tokens, one of a unit is."""
@@ -102,6 +105,8 @@ def _checked(path: Path, rows: pl.DataFrame, cost: str) -> pl.DataFrame:
     typed = rows.with_columns(
         invoiced_nusd=_nano(cost), from_ms=_instant_ms("ChargePeriodStart"), to_ms=_instant_ms("ChargePeriodEnd")
     )
+    if typed["invoiced_nusd"].abs().cast(pl.Float64).sum() > _NUSD_MAX:
+        raise BadInput(f"{path}: the costs of all lines are more than 4 * 10^9 dollars: reconcile a shorter time.")
     for name, instant in (("ChargePeriodStart", "from_ms"), ("ChargePeriodEnd", "to_ms")):
         _refuse(path, typed, pl.col(instant).is_null(), name, "is no time such as 2026-10-01T00:00:00Z")
     ends_early = pl.col("to_ms") <= pl.col("from_ms")
@@ -146,7 +151,7 @@ def _refuse(path: Path, rows: pl.DataFrame, is_wrong: pl.Expr, name: str, why: s
 
 
 def _is_number(name: str) -> pl.Expr:
-    return pl.col(name).str.contains(f"{_NUMBER}|{_SCIENTIFIC}")
+    return pl.col(name).str.contains(f"{_NUMBER}|{_SCIENTIFIC}") & (_float(name).abs() < _BELOW).fill_null(False)
 
 
 def _float(name: str) -> pl.Expr:
