@@ -14,10 +14,11 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from schemas.failures import BadInput
+from schemas.failures import BadInput, Foreseen
 from tests.cli.cost_exports import exported, price_file
 from tests.operators.cost_worlds import reserved, uses
 from turnwatch.cli import app
+from turnwatch.costs import reconcile
 from turnwatch.sentences import exit_code_for
 
 Lines = list[dict[str, str]]
@@ -151,6 +152,31 @@ def test_an_invoice_of_months_and_without_regions_is_compared_as_such(
     _, answer = ran(world, path, "--skus", str(skus), "--tolerance", "0")
     (line,) = of_sku(answer)
     assert (line["status"], line["region"], line["invoiced_quantity"]) == ("agrees", None, None)
+
+
+class Away(Foreseen):
+    """What a server that is away is told with."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (Away("ClickHouse is away."), "turnwatch: ClickHouse is away.\n"),
+        (OSError(28, "No space left on device", "/tmp/x"), "turnwatch: /tmp/x: No space left on device.\n"),
+        (ZeroDivisionError(), "there is no verdict: this is a defect"),
+    ],
+)
+def test_what_goes_wrong_is_no_difference(
+    wrong: Exception, sentence: str, invoice: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise wrong
+
+    monkeypatch.setattr(reconcile, "_costs", failing)
+    ended = CliRunner().invoke(app, ["cost", "reconcile", str(written(tmp_path / "i.csv", invoice))])
+    assert (ended.exit_code, ended.stdout) == (4, "")
+    assert sentence in ended.stderr
+    assert ("Traceback" in ended.stderr) == isinstance(wrong, ZeroDivisionError)
 
 
 def refused(world: dict[str, str], path: Path, *words: str) -> str:

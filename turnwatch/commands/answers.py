@@ -149,28 +149,38 @@ NO_VERDICT = 4
 
 
 @contextmanager
-def _a_crash_is_no_verdict() -> Iterator[None]:
-    """Ends with `NO_VERDICT` whatever goes wrong but bad input: the exit code of a crash would read as "roll back"."""
+def a_failure_is_no_verdict() -> Iterator[None]:
+    """Ends with `NO_VERDICT` whatever goes wrong but bad input: the exit code of a failure would read as a verdict."""
     try:
         import turnwatch.sentences  # noqa: F401 - bad input is told by it, once it is too late for a code of our own
 
         yield
     except Exception as error:
-        if isinstance(error, typer.Exit | typer.BadParameter) or _is_bad_input(error):
+        if isinstance(error, typer.Exit | typer.BadParameter) or _is(error, "BadInput"):
             raise
         with suppress(Exception):
-            traceback.print_exception(error)
-            print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
+            _tell(error)
         raise typer.Exit(NO_VERDICT) from None
 
 
-def _is_bad_input(error: Exception) -> bool:
+def _tell(error: Exception) -> None:
+    """A sentence where it was foreseen, else a traceback."""
+    if isinstance(error, OSError) or _is(error, "Foreseen"):
+        from turnwatch.sentences import exit_code_for
+
+        exit_code_for(error)
+        return
+    traceback.print_exception(error)
+    print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
+
+
+def _is(error: Exception, kind: Literal["BadInput", "Foreseen"]) -> bool:
     failures = sys.modules.get("schemas.failures")
-    return failures is not None and isinstance(error, failures.BadInput)
+    return failures is not None and isinstance(error, getattr(failures, kind))
 
 
 @app.command(
-    epilog="Exit codes: 0 continue; 1 roll back; 3 pause; 2 bad input; 4 internal error. "
+    epilog="Exit codes: 0 continue; 1 roll back; 3 pause; 2 bad input; 4 no verdict. "
     "Example: turnwatch gate --baseline v1.json --candidate v2.json --format json"
 )
 def gate(
@@ -190,7 +200,7 @@ def gate(
     output: Answered = "table",
 ) -> None:
     """Say whether a release may go on: on figures of two releases (--baseline, --candidate), or on --deltas alone."""
-    with _a_crash_is_no_verdict():
+    with a_failure_is_no_verdict():
         from turnwatch.answers.gate_commands import run_gate, run_rollout_gate
 
         if deltas and not (baseline or candidate or policy):

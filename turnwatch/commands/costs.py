@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from turnwatch.command_line import app
-from turnwatch.commands.answers import Answered
+from turnwatch.commands.answers import Answered, a_failure_is_no_verdict
 
 cost_app = typer.Typer(
     help="Say what a successful turn costs: between two periods (--old, --new), or route by route (--routes).",
@@ -133,7 +133,8 @@ def cost_export(
 
 @cost_app.command(
     "reconcile",
-    epilog="Exit codes: 0 all agree; 1 a line differs. Example: turnwatch cost reconcile october.csv --tolerance 0.005",
+    epilog="Exit codes: 0 all agree; 1 a line differs; 2 bad input; 4 no verdict, such as where ClickHouse is away. "
+    "Example: turnwatch cost reconcile october.csv --tolerance 0.005",
 )
 def cost_reconcile(
     invoice: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV in the columns of FOCUS.")],
@@ -154,6 +155,7 @@ def cost_reconcile(
     output: Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print it.")] = "table",
 ) -> None:
     """Compare an invoice with what was metered, line by line, and say what each difference is of."""
-    from turnwatch.costs.reconcile import run_reconcile
+    with a_failure_is_no_verdict():
+        from turnwatch.costs.reconcile import run_reconcile
 
-    raise typer.Exit(run_reconcile(invoice, data or [], prices, skus, cost, tolerance, output))
+        raise typer.Exit(run_reconcile(invoice, data or [], prices, skus, cost, tolerance, output))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,12 +48,13 @@ def run_reconcile(
     tolerance: str,
     output: Format,
 ) -> int:
-    """Prints every line with its difference, and returns 1 where one does not agree."""
+    """Prints every line with its difference, and returns 1 where one does not agree, once it is really printed."""
     asked = Asked(cost, option("--tolerance", tolerance, most=Decimal(1)))
     price_list = prices_of(prices)
     read = read_invoice(invoice, cost, {} if skus is None else read_skus(skus))
     lines = reconciled(read, _costs(read, data), Pricing(price_list), asked)
     _print(lines, read, asked, price_list.name, output)
+    sys.stdout.flush()
     return AGREES if set(lines["status"]) <= {"agrees", "not_compared"} else DIFFERS
 
 
