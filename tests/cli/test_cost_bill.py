@@ -128,6 +128,21 @@ def test_use_that_nobody_told_as_paid_for_is_said(tmp_path: Path, world: dict[st
     assert any("do not tell `gpu_reserved_ms`" in note for note in notes)
 
 
+def test_more_turns_of_tenants_than_of_routes_are_said(tmp_path: Path, world: dict[str, str]) -> None:
+    """The privacy gate releases each partition by itself, so one may have told more than the other."""
+    told = pl.concat([uses(7), reserved(7)], how="diagonal")
+    path = exported(tmp_path / "costs.csv", told)
+    held = [line for line in path.read_text().splitlines() if not line.startswith('"region') or "sales" not in line]
+    path.write_text("\n".join(held))
+    bill = json.loads(ran("bill", {**world, "--data": str(path)}, "--format", "json"))
+    nobody = bill["rows"][-1]
+    assert nobody["tenant"] == "unattributed" and nobody["turns"] < 0
+    (note,) = [each for each in bill["notes"] if "below zero" in each]
+    assert f"{-nobody['turns']:,} turns" in note and f"{-nobody['successes']:,} successes" in note
+    quiet = json.loads(ran("bill", world, "--format", "json"))
+    assert not [each for each in quiet["notes"] if "below zero" in each]
+
+
 WRONG_PRICES: list[tuple[str, Callable[[str], str]]] = [
     ("USD", lambda text: text.replace("currency: USD", "currency: EUR")),
     ("-2.6", lambda text: text.replace("usd: 2.60", "usd: -2.60")),

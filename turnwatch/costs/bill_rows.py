@@ -12,7 +12,7 @@ import polars as pl
 
 from schemas.prices import PRICED, UNCOSTED
 from stream_jobs.operators.pricing import HOUR_MS, NANO
-from stream_jobs.operators.showback import TENANT
+from stream_jobs.operators.showback import TENANT, UNATTRIBUTED
 from stream_jobs.operators.unit_cost import Route, rank
 from turnwatch.costs.money import dollars
 
@@ -67,7 +67,21 @@ def notes_of(bill: Bill) -> list[str]:
     used, reserved = (total[name] for name in PRICED)
     if used > reserved:
         notes.append(NOT_TOLD)
-    return notes
+    return notes + _below_zero(bill)
+
+
+def _below_zero(bill: Bill) -> list[str]:
+    """A sentence where tenants are told of more turns than the operational slices are."""
+    if bill.by != TENANT:
+        return []
+    rows = bill.rows.filter(pl.col(TENANT) == UNATTRIBUTED)
+    told = [f"{-count:,} {name}" for name in ("turns", "successes") for count in rows[name] if count < 0]
+    if not told:
+        return []
+    return [
+        f"Tenants are told of {' and '.join(told)} more than routes and pools are, so `{UNATTRIBUTED}` is below zero there: "
+        "what is withheld for privacy is withheld of each by itself."
+    ]
 
 
 def _told(row: Mapping[str, Any], whole_nusd: int) -> dict[str, Any]:
