@@ -192,7 +192,10 @@ WRONG: list[tuple[str, dict[str, str]]] = [
     (":3: BilledCost '$12' is no number", {"BilledCost": "$12"}),
     (":3: BilledCost is no number", {"BilledCost": ""}),
     (":3: BilledCost '1,200.5' is no number", {"BilledCost": "1,200.5"}),
-    (":3: BilledCost '5E10' is no number as FOCUS writes it, such as -12.50 or 35.2E-7, below 10^9", {"BilledCost": "5E10"}),
+    (
+        ":3: BilledCost '5E10' is no number as FOCUS writes it, such as -12.50 or 35.2E-7, below 10^9",
+        {"BilledCost": "5E10"},
+    ),
     (":3: BilledCost '-1E9' is no number", {"BilledCost": "-1E9"}),
     (":3: BilledCost '1E99' is no number", {"BilledCost": "1E99"}),
     (":3: PricingQuantity '5E13' is no number", {"PricingQuantity": "5E13"}),

@@ -117,8 +117,8 @@ def test_a_route_is_charged_its_share_of_the_replicas_that_serve_others_too(tmp_
     assert half["change_micro_dollars"] == whole["change_micro_dollars"]
     assert half["drivers"][0]["driver"] == "attempts_shadow"
     assert {driver["mostly_in"]["route"] for driver in half["drivers"]} == {"agent"}
-    for name in sides:
-        pl.read_csv(name).with_columns(gpu_type=pl.col("gpu_type").replace("h100", "h900")).write_csv(name)
+    for side_file in sides:
+        pl.read_csv(side_file).with_columns(gpu_type=pl.col("gpu_type").replace("h100", "h900")).write_csv(side_file)
     halves = [answer(*words, "--where", f"route={route}")["old"]["uncosted_gpu_hours"] for route in ("agent", "search")]
     assert halves[0] == pytest.approx(halves[1])
     assert sum(halves) == pytest.approx(answer(*words)["old"]["uncosted_gpu_hours"]) and halves[0] > 0
