@@ -143,6 +143,31 @@ def test_more_turns_of_tenants_than_of_routes_are_said(tmp_path: Path, world: di
     assert not [each for each in quiet["notes"] if "below zero" in each]
 
 
+NOBODYS = "turnwatch: No price list is set, so these are the prices of the shipped one, example, which are nobody's: "
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("bill", ("--format", "csv")), ("bill", ("--format", "json")), ("bill", ()), ("export", ())],
+)
+def test_prices_that_nobody_gave_are_said_once_and_not_where_rows_are(
+    world: dict[str, str], monkeypatch: pytest.MonkeyPatch, command: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("TURNWATCH_PRICES", raising=False)
+    ended = CliRunner().invoke(app, ["cost", command, "--data", world["--data"], *words])
+    assert ended.exit_code == 0 and ended.stderr.count(NOBODYS) == 1
+    assert "No price list" not in ended.stdout
+    given = [word for pair in world.items() for word in pair]
+    assert "No price list" not in CliRunner().invoke(app, ["cost", command, *given, *words]).stderr
+    monkeypatch.setenv("TURNWATCH_PRICES", world["--prices"])
+    assert "No price list" not in CliRunner().invoke(app, ["cost", command, "--data", world["--data"], *words]).stderr
+
+
+def test_a_table_names_the_prices_that_it_is_of(world: dict[str, str]) -> None:
+    assert ran("bill", world).splitlines()[-1] == "prices: contract"
+    assert "prices: contract" not in ran("bill", world, "--format", "csv")
+
+
 WRONG_PRICES: list[tuple[str, Callable[[str], str]]] = [
     ("USD", lambda text: text.replace("currency: USD", "currency: EUR")),
     ("-2.6", lambda text: text.replace("usd: 2.60", "usd: -2.60")),

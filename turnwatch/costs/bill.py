@@ -37,7 +37,7 @@ def run_bill(data: Sequence[str], by: By, prices: Path | None, output: Format) -
         print(json.dumps(_document(bill, price_list, notes), ensure_ascii=False))
         return 0
     rows = [*told_rows(bill), {by: "total", **told_total(bill)}]
-    print_table(rows, list(rows[0]), output)
+    print_table(rows, list(rows[0]), price_list.name, output)
     for note in notes:
         print(f"turnwatch: {note}", file=sys.stderr)
     return 0
@@ -69,8 +69,14 @@ def _summed(paid: pl.DataFrame, tenancy: pl.DataFrame, by: By, pricing: Pricing)
 
 
 def prices_of(file: Path | None) -> PriceList:
-    """The price list that was given, that of the settings, or the shipped one."""
-    return load_prices(file or load().prices or SHIPPED_PRICES)
+    """The price list that was given, that of the settings, or the shipped one, which is said on standard error."""
+    meant = file or load().prices
+    if meant is not None:
+        return load_prices(meant)
+    prices = load_prices(SHIPPED_PRICES)
+    which = f"No price list is set, so these are the prices of the shipped one, {prices.name}, which are nobody's"
+    print(f"turnwatch: {which}: set TURNWATCH_PRICES or give --prices.", file=sys.stderr)
+    return prices
 
 
 def instant(at_ms: int) -> str:

@@ -12,8 +12,8 @@ from turnwatch.answers.printing import print_answer
 Format = Literal["table", "csv", "json"]
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Format) -> None:
-    """Prints `columns` of the rows; a field that a row does not have is empty."""
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], prices: str, output: Format) -> None:
+    """Prints `columns` of the rows, and below a table the name of the price list; a field that a row does not have is empty."""
     told = [{name: row.get(name) for name in columns} for row in rows]
     if output == "csv":
         writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
@@ -21,3 +21,4 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], outpu
         writer.writerows(told)
     else:
         print_answer(told, columns, "table")
+        print(f"prices: {prices}")

@@ -93,7 +93,7 @@ def _print(lines: pl.DataFrame, invoice: Invoice, asked: Asked, prices: str, out
         print(json.dumps(_document(rows, total, invoice, asked, prices), ensure_ascii=False))
         return
     columns = (*_TOLD, *_QUANTITIES) if output == "csv" else _TOLD
-    print_table([*rows, {"status": "total", **total}], columns, output)
+    print_table([*rows, {"status": "total", **total}], columns, prices, output)
 
 
 def _document(
