@@ -10,18 +10,15 @@ import polars as pl
 
 from schemas.families import COSTS
 from schemas.prices import HOSTED, RESOURCES, TOKENS_PRICED, Resource
-from stream_jobs.operators.pricing import HOUR_MS, Pricing
+from stream_jobs.operators.pricing import CACHED, HOUR_MS, PROMPT, Pricing
 
 METER = "meter"
-_OTHER_PROMPT = ("tokens_carried", "tokens_retrieved")
-_PROMPT = pl.sum_horizontal("tokens_prompt", *_OTHER_PROMPT)
-_CACHED = pl.min_horizontal(pl.col("tokens_cached"), _PROMPT)
 _GPU = ("gpu_used_ms", "gpu_reserved_ms")
 
 _OF_METER: dict[Resource, dict[str, pl.Expr]] = {
     "gpu_hour": {name: pl.col(name) for name in _GPU},
-    "tokens_in": {"tokens_prompt": _PROMPT - _CACHED},
-    "tokens_cached": {"tokens_prompt": _CACHED, "tokens_cached": _CACHED},
+    "tokens_in": {"tokens_prompt": PROMPT - CACHED},
+    "tokens_cached": {"tokens_prompt": CACHED, "tokens_cached": CACHED},
     "tokens_out": {"tokens_out": pl.col("tokens_out")},
     "tokens_audio": {"tokens_audio": pl.col("tokens_audio")},
 }

@@ -23,7 +23,7 @@ from schemas.prices import (
     Resource,
 )
 
-__all__ = ["PRICED", "UNCOSTED", "Pricing"]
+__all__ = ["CACHED", "PRICED", "PROMPT", "UNCOSTED", "Pricing"]
 
 NANO = NANO_PER_USD
 HOUR_MS = 3_600_000
@@ -42,11 +42,12 @@ class _Use:
     unit: int
 
 
-_PROMPT = pl.col("tokens_prompt") + pl.col("tokens_carried") + pl.col("tokens_retrieved")
-_CACHED = pl.min_horizontal(pl.col("tokens_cached"), _PROMPT)
+PROMPT = pl.col("tokens_prompt") + pl.col("tokens_carried") + pl.col("tokens_retrieved")
+CACHED = pl.min_horizontal(pl.col("tokens_cached"), PROMPT)
+"""Tokens that go into a model, and those of them that its cache had: never more than went in."""
 _TOKENS = (
-    _Use("tokens_in", _PROMPT - _CACHED, TOKENS_PRICED),
-    _Use("tokens_cached", _CACHED, TOKENS_PRICED),
+    _Use("tokens_in", PROMPT - CACHED, TOKENS_PRICED),
+    _Use("tokens_cached", CACHED, TOKENS_PRICED),
     _Use("tokens_out", pl.col("tokens_out"), TOKENS_PRICED),
     _Use("tokens_audio", pl.col("tokens_audio"), TOKENS_PRICED),
 )
