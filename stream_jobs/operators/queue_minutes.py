@@ -65,15 +65,17 @@ class QueueMinutes:
         return pl.concat([_NOTHING.with_columns(minute_ms=pl.lit(0, pl.Int64)), *named])
 
     def newest_before(self, at_ms: int, queues: pl.DataFrame) -> pl.DataFrame:
-        """Of each of these queues the newest of an hour's minutes before this in which it was heard of, with `minute_ms`."""
-        found, missed = [_NOTHING.with_columns(minute_ms=pl.lit(0, pl.Int64))], queues.select(PAIR)
+        """Of each of these queues the depth in the newest of an hour's minutes before this in which it was heard of, with `minute_ms`."""
+        found, missed = [_NO_DEPTHS], queues.select(PAIR)
         oldest_ms = at_ms - (KEPT_MINUTES - 1) * MINUTE_MS
         for start_ms in sorted((each for each in self._minutes if oldest_ms <= each < at_ms), reverse=True):
             if missed.is_empty():
                 break
-            minute = self._minutes[start_ms].join(missed, on=PAIR, how="semi")
-            found.append(minute.with_columns(minute_ms=pl.lit(start_ms, pl.Int64)))
-            missed = missed.join(minute, on=PAIR, how="anti")
+            known = missed.join(
+                self._minutes[start_ms].select(*PAIR, "depth"), on=PAIR, how="left", maintain_order="left"
+            )
+            found.append(known.drop_nulls("depth").with_columns(minute_ms=pl.lit(start_ms, pl.Int64)))
+            missed = known.filter(pl.col("depth").is_null()).select(PAIR)
         return pl.concat(found)
 
     def age(self, decided_ms: int) -> None:
@@ -111,14 +113,15 @@ class QueueMinutes:
 
     def _largest(self, minute: pl.DataFrame) -> pl.DataFrame:
         """The rows of the slices with the most arrivals, and first by name of equal ones."""
-        slices = minute.group_by("slice").agg(pl.col("arrivals").sum())
-        self.left_out = max(0, len(slices) - self._slices_max)
+        self.left_out = max(0, minute["slice"].n_unique() - self._slices_max)
         if not self.left_out:
             return minute
+        slices = minute.group_by("slice").agg(pl.col("arrivals").sum())
         ordered = slices.sort("arrivals", "slice", descending=[True, False])
         return minute.join(ordered.head(self._slices_max), on="slice", how="semi")
 
 
+_NO_DEPTHS = pl.DataFrame(schema=dict.fromkeys(PAIR, pl.String) | {"depth": pl.Int64, "minute_ms": pl.Int64})
 _NOTHING = pl.DataFrame(schema=dict.fromkeys(PAIR, pl.String) | dict.fromkeys(MEASURES, pl.Int64))
 
 

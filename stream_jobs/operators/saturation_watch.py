@@ -177,8 +177,9 @@ class SaturationWatch:
     def _suspects(self, queues: pl.DataFrame) -> pl.DataFrame:
         """The queues that grow, and those whose saturation is open: with the `base_depth` that it began from."""
         open_ones = self._episodes.open.filter(alert=SATURATED).select(*PAIR, "base_depth")
-        known = queues.join(open_ones, on=PAIR, how="left", maintain_order="left")
-        return known.filter(pl.col("is_growing") | pl.col("base_depth").is_not_null()).sort(PAIR)
+        still = queues.filter(~pl.col("is_growing")).join(open_ones, on=PAIR, how="semi")
+        suspects = pl.concat([queues.filter("is_growing"), still])
+        return suspects.join(open_ones, on=PAIR, how="left").sort(PAIR)
 
     def _saturated(self, suspects: pl.DataFrame, at_ms: int) -> pl.DataFrame:
         """What saturations suspects show: those that go on, and those that begin."""
