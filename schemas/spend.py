@@ -8,6 +8,7 @@ come twice, in any order of buckets, and in parts: each part is whole by itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -27,6 +28,8 @@ SPEND_FORMAT = 1
 """Grows when an older worker could not read what a newer one states. A measure that is added does not need it."""
 SPEND_BYTES_MAX = 512_000
 """Largest payload; more is told in parts."""
+_SAMPLED = 250
+"""Rows by which the number of parts is expected."""
 SPEND_HEADER = "tw-spend"
 BUCKET_MS = COSTS.partitions[0].k_window_s * 1_000
 CELL = COSTS.partitions[0].dimensions
@@ -118,20 +121,37 @@ def _about(header: bytes) -> _About:
 
 
 def _below_limit(cells: pa.Table) -> Iterator[bytes]:
-    """The cells as Arrow streams, in as few halves as stay below the limit."""
+    """The cells as Arrow streams, in as many equal parts as their first rows let expect, so that nothing is written twice."""
+    parts = 1
+    if cells.nbytes >= SPEND_BYTES_MAX and cells.num_rows > 2 * _SAMPLED:
+        bytes_per_row = (len(_stream(cells.slice(0, _SAMPLED))) - _empty_bytes()) / _SAMPLED
+        parts = max(1, math.ceil(bytes_per_row * cells.num_rows / (SPEND_BYTES_MAX - _empty_bytes())))
+    rows = -(-cells.num_rows // parts)
+    for place in range(parts):
+        yield from _halves_below_limit(cells.slice(place * rows, rows))
+
+
+def _halves_below_limit(cells: pa.Table) -> Iterator[bytes]:
+    """The cells as one Arrow stream, or as those of as few halves as stay below the limit."""
     payload = _stream(cells)
     if len(payload) < SPEND_BYTES_MAX or cells.num_rows <= 1:
         yield payload
         return
     half = cells.num_rows // 2
-    yield from _below_limit(cells.slice(0, half))
-    yield from _below_limit(cells.slice(half))
+    yield from _halves_below_limit(cells.slice(0, half))
+    yield from _halves_below_limit(cells.slice(half))
+
+
+@cache
+def _empty_bytes() -> int:
+    """What a stream takes without rows."""
+    return len(_stream(spend_schema().empty_table()))
 
 
 def _stream(cells: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, cells.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-        writer.write_table(cells.combine_chunks())
+        writer.write_table(cells.combine_chunks() if cells.column(0).num_chunks > 1 else cells)
     written: bytes = sink.getvalue().to_pybytes()
     return written
 

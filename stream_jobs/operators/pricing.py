@@ -30,6 +30,7 @@ HOUR_MS = 3_600_000
 BUCKET = "bucket_start_ms"
 _WHAT = (BUCKET, "region", "gpu_type", "purchase", "model_version")
 """What decides on a price."""
+PRICES = tuple(f"{resource}_usd" for resource in RESOURCES)
 _IS_HOSTED = pl.col("purchase") == HOSTED
 
 
@@ -54,7 +55,10 @@ _TOKENS = (
 
 
 class Pricing:
-    """A price list, laid out to be joined with columns of uses."""
+    """A price list, laid out to be joined with columns of uses.
+
+    `changes_ms`: the instants at which a price begins or ends, in order. Between two of them prices stay as they are.
+    """
 
     def __init__(self, prices: PriceList) -> None:
         self._prices = {
@@ -64,6 +68,8 @@ class Pricing:
             )
             for resource in RESOURCES
         }
+        ends = {price.until_ms for price in prices.prices if price.until_ms is not None}
+        self.changes_ms = sorted(ends | {price.from_ms for price in prices.prices})
 
     def priced(self, uses: pl.DataFrame) -> pl.DataFrame:
         """`uses` with the columns of `PRICED` and `UNCOSTED`.
@@ -71,8 +77,15 @@ class Pricing:
         Columns: bucket_start_ms, region, gpu_type, purchase, model_version and the measures of family `costs`; a dimension
         that is not told is empty, and has no price but one for everything.
         """
+        return self.at_prices(self.with_prices(uses))
+
+    def with_prices(self, uses: pl.DataFrame) -> pl.DataFrame:
+        """`uses` with the columns `PRICES`: in dollars, null where there is none. Nothing is asked of measures."""
         prices = self._prices_of(uses.select(_WHAT).unique())
-        rows = uses.join(prices, on=_WHAT, how="left", maintain_order="left")
+        return uses.join(prices, on=_WHAT, how="left", maintain_order="left")
+
+    def at_prices(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`priced` of rows that have `PRICES` already; these columns are gone then."""
         costs = [_money(_amount(use) * _usd(use.resource) * (NANO / use.unit)) for use in _TOKENS]
         without = [pl.when(_usd(use.resource).is_null()).then(_amount(use)).otherwise(0) for use in _TOKENS]
         return rows.with_columns(
@@ -83,7 +96,7 @@ class Pricing:
             .otherwise(pl.max_horizontal("gpu_reserved_ms", "gpu_used_ms"))
             .cast(pl.Int64),
             uncosted_tokens=pl.sum_horizontal(without).cast(pl.Int64),
-        ).drop(f"{resource}_usd" for resource in RESOURCES)
+        ).drop(PRICES)
 
     def _prices_of(self, what: pl.DataFrame) -> pl.DataFrame:
         """The prices of what is bought somewhere at some time: far fewer than there are rows that buy it."""

@@ -19,12 +19,12 @@ from collections.abc import Iterator
 import polars as pl
 import pyarrow as pa
 
-from schemas.declarations import Cut
 from schemas.families import COSTS, Family
-from schemas.spend import BUCKET_MS, CELL, LARGEST, Spend, encode, spend_schema
+from schemas.spend import BUCKET_MS, LARGEST, Spend, encode, spend_schema
 from schemas.tables import TABLES
 from schemas.topics import SPEND
 from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.priced_slices import FINEST, PricedSlices
 from stream_jobs.operators.pricing import BUCKET, Pricing
 from stream_jobs.operators.rollup_rows import timestamp
 from stream_jobs.operators.watching import Known, Statement
@@ -34,12 +34,6 @@ SAID_EVERY_MS = 60_000
 """A bucket that goes on changing is said so often; each time as a whole."""
 STATED_MAX = 6
 """Decided buckets that are stated at once after a pause."""
-_FINEST = tuple(
-    max((cut for cut in COSTS.cuts if cut.partition == partition.name), key=lambda cut: len(cut.dimensions))
-    for partition in COSTS.partitions
-)
-_DIMENSIONS = tuple(dict.fromkeys(name for cut in _FINEST for name in cut.dimensions))
-assert _FINEST[0].dimensions == CELL
 
 
 class PricingWatch:
@@ -49,7 +43,7 @@ class PricingWatch:
     left_out = 0
 
     def __init__(self, shard: int, pricing: Pricing) -> None:
-        self._shard, self._pricing = shard, pricing
+        self._shard, self._slices = shard, PricedSlices(pricing)
         self._untold: list[pl.DataFrame] = []
         self._unsaid: dict[int, pl.DataFrame] = {}
         self._said_at_ms: dict[int, int] = {}
@@ -58,12 +52,12 @@ class PricingWatch:
 
     def tell(self, family: Family, totals: pl.DataFrame, oldest_open_ms: int) -> None:
         """Prices the buckets that changed; each replaces what was told of it before."""
-        priced = self._pricing.priced(finest(totals))
+        priced = self._slices.priced(totals)
         self._untold.append(priced)
-        cells = priced.filter(pl.col("cut") == _FINEST[0].name).select(BUCKET, *spend_schema().names)
-        for (start_ms,), bucket in cells.partition_by(BUCKET, as_dict=True, include_key=False).items():
-            self._unsaid[int(start_ms)] = bucket
-            self._versions[int(start_ms)] = int(bucket["version"].sum())
+        cells = priced.filter(pl.col("cut") == FINEST[0].name).select(BUCKET, *spend_schema().names)
+        for start_ms, bucket in _by_bucket(cells):
+            self._unsaid[start_ms] = bucket
+            self._versions[start_ms] = int(bucket["version"].sum())
 
     def rows(self) -> Iterator[tuple[str, pa.Table]]:
         """Rows of `spend_10m`: those of the buckets that changed since the last call."""
@@ -125,28 +119,15 @@ class PricingWatch:
             yield Statement(SPEND, payload, headers)
 
 
-def finest(totals: pl.DataFrame) -> pl.DataFrame:
-    """The totals of the finest cuts, with `cut` and a column for each of their dimensions, empty where it has none.
-
-    Slices are cut up by columns, not by a loop: the text of one cut has the same dimensions at the same places.
-    """
-    return pl.concat([_cut_up(totals.filter(pl.col("slice").str.contains(_texts_of(cut))), cut) for cut in _FINEST])
-
-
-def _texts_of(cut: Cut) -> str:
-    """The pattern of the slices of a cut, and of no other's."""
-    return f"^{','.join(f'{name}=[^=,]+' for name in cut.dimensions)}$"
-
-
-def _cut_up(rows: pl.DataFrame, cut: Cut) -> pl.DataFrame:
-    parts = pl.col("slice").str.split_exact(",", len(cut.dimensions) - 1)
-    values = {
-        name: parts.struct.field(f"field_{place}").str.slice(len(name) + 1) for place, name in enumerate(cut.dimensions)
-    }
-    named = {name: values.get(name, pl.lit("")) for name in _DIMENSIONS}
-    return rows.with_columns(cut=pl.lit(cut.name), **named)
+def _by_bucket(cells: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
+    """The cells of each bucket, without its start; one bucket needs no parting."""
+    starts_ms = cells[BUCKET]
+    if len(cells) and starts_ms.min() == starts_ms.max():
+        return [(int(starts_ms[0]), cells.drop(BUCKET))]
+    parts = cells.partition_by(BUCKET, as_dict=True, include_key=False)
+    return [(int(start_ms), bucket) for (start_ms,), bucket in parts.items()]
 
 
 def _cells(bucket: pl.DataFrame) -> pa.Table:
-    possible = bucket.sort(CELL).with_columns(pl.col(name).clip(upper_bound=most) for name, most in LARGEST.items())
+    possible = bucket.with_columns(pl.col(name).clip(upper_bound=most) for name, most in LARGEST.items())
     return possible.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(spend_schema())

@@ -13,15 +13,16 @@ from numpy.random import Generator
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from alerts.price_document import load_prices
-from schemas.families import COSTS, OPERATIONAL, TURNS
+from schemas.families import COSTS, OPERATIONAL, STREAMS, TURNS
 from schemas.partials import Partial, partial_schema
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
 from stream_jobs.operators.cost_cells import cost_cells
 from stream_jobs.operators.cost_drivers import drivers
 from stream_jobs.operators.decomposition import decompose
+from stream_jobs.operators.priced_slices import finest
 from stream_jobs.operators.pricing import Pricing
-from stream_jobs.operators.pricing_watch import PricingWatch, finest
+from stream_jobs.operators.pricing_watch import PricingWatch
 from stream_jobs.operators.traffic import Traffic
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.question_streams import saturation, spending
@@ -34,7 +35,7 @@ SLOS = 10
 def questions(slices: int, rounds: int, seed: int) -> Iterator[Question]:
     """Each question with its load, made when it is its turn."""
     dice = np.random.default_rng(seed)
-    for make in (_traffic, _burn, saturation, _pricing, _pricing_watch, spending, _decomposition):
+    for make in (_traffic, _concurrency, _burn, saturation, _pricing, _pricing_watch, spending, _decomposition):
         yield make(slices, rounds, dice)
 
 
@@ -49,6 +50,23 @@ def _traffic(slices: int, rounds: int, dice: Generator) -> Question:
     steps = (Round(_frame(partial), answered(partial)) for partial in told)
     return Question(
         "traffic", steps, lambda: chain(operator.unsaved_blocks(TURNS, 0), operator.marker(TURNS, 0)), "open_buckets"
+    )
+
+
+def _concurrency(slices: int, rounds: int, dice: Generator) -> Question:
+    """Calls that start and end in each of the ten seconds of every slice, and their peaks, by ten seconds and by minute."""
+    operator = Traffic(1)
+
+    def answered(partial: Partial) -> Callable[[], object]:
+        return lambda: (operator.apply(partial), list(operator.rollups()))
+
+    told = (_streams(slices, place, dice) for place in range(rounds))
+    steps = (Round(_frame(partial), answered(partial)) for partial in told)
+    return Question(
+        "concurrency",
+        steps,
+        lambda: chain(operator.unsaved_blocks(STREAMS, 0), operator.marker(STREAMS, 0)),
+        "open_buckets",
     )
 
 
@@ -76,7 +94,11 @@ def _pricing(slices: int, rounds: int, dice: Generator) -> Question:
 
 
 def _pricing_watch(slices: int, rounds: int, dice: Generator) -> Question:
-    """The same as a worker does it: slices cut up, priced, told to ClickHouse, and stated to the stage `cost`."""
+    """The same as a worker does it: told totals with the texts of slices, and asked for rows and statements.
+
+    Its slices are known from the rounds before: a worker cuts each up once.
+    """
+    rounds *= 4
     watch, now = PricingWatch(0, Pricing(load_prices())), Now()
 
     def answered(totals: pl.DataFrame) -> Callable[[], object]:
@@ -88,7 +110,7 @@ def _pricing_watch(slices: int, rounds: int, dice: Generator) -> Question:
         return stated
 
     steps = (Round(totals, answered(totals)) for totals in _costs(slices, rounds, dice))
-    return Question("pricing_watch", steps)
+    return Question("pricing_watch", steps, rows_per_s_min=ROWS_PER_S_MIN, counted=rounds // 2)
 
 
 def _decomposition(slices: int, rounds: int, dice: Generator) -> Question:
@@ -122,6 +144,25 @@ def _turns(slices: int, place: int, dice: Generator) -> Partial:
     columns |= {"bucket_start_ms": np.full(slices, start_ms)}
     rows = pa.table({name: columns[name] for name in schema.names}, schema=schema)
     return Partial(TURNS, OPERATIONAL, 0, place + 1, ((start_ms + BUCKET_MS, 100),), rows)
+
+
+def _streams(slices: int, place: int, dice: Generator) -> Partial:
+    """One bucket of 10 s: a row a second and slice, since some call starts or ends in each."""
+    start_ms = START_MS + place * BUCKET_MS
+    seconds = BUCKET_MS // 1_000
+    changes = dice.integers(1, 5, slices * seconds)  # As many start as end: the first second's stay active all along.
+    second = np.tile(np.arange(seconds, dtype=np.int32), slices)
+    columns: dict[str, object] = {
+        "slice": [f"pool=realtime,bundle=v{number}" for number in range(slices) for _ in range(seconds)],
+        "bucket_start_ms": np.full(slices * seconds, start_ms),
+        "second": second,
+        "active_at_start": np.where(second == 0, 100, 0),
+        "starts": changes,
+        "ends": changes,
+    }
+    schema = partial_schema(STREAMS)
+    rows = pa.table({name: columns[name] for name in schema.names}, schema=schema)
+    return Partial(STREAMS, OPERATIONAL, 0, place + 1, ((start_ms + BUCKET_MS, 100),), rows)
 
 
 def _frame(partial: Partial) -> pl.DataFrame:

@@ -6,8 +6,8 @@ machine does slows rounds, and hastens none. Saving is not in them. Bytes of sta
 take back: what Kafka holds, and a restart reads. Beside each stands a peer: grouping the same rows by slice and summing them.
 
 Held to limits are the questions of queues and money: saturation, pricing and spending at 1,000,000 rows a second and core,
-and the decomposition of 10,000 slices at 1 s. What a worker does with prices besides, `pricing_watch`, is shown: it cuts slices
-up, and states every bucket anew.
+and the decomposition of 10,000 slices at 1 s. `pricing` is the arithmetic alone; `pricing_watch` is all that a worker does with
+prices, from totals with the texts of slices to rows of ClickHouse and statements, and is held to the same limit.
 """
 
 from __future__ import annotations

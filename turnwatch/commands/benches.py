@@ -187,7 +187,7 @@ def bench_questions(
     seed: Seed = 7,
 ) -> None:
     """Rows a second and core, and bytes of state a slice, of each question's operator, next to a plain sum of its rows.
-    Exit 1 where saturation, pricing or spending takes in less than 1,000,000, or a decomposition takes more than 1 s.
+    Exit 1 where saturation, pricing (alone, and as a worker does it) or spending takes in less than 1,000,000, or a decomposition takes more than 1 s.
     """
     from turnwatch.bench.questions import run_questions
 
