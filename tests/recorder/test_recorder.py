@@ -274,6 +274,7 @@ def test_two_recorders_of_one_name_are_told_apart(tmp_path: Path) -> None:
         with recorder("http://c", tmp_path, post=collector) as second:
             turns(first, 2)
             turns(second, 3)
+            until(lambda: sum(each.totals().get("turns_taken", 0) for each in (first, second)) == 5)
         assert second.incarnation > first.incarnation
     assert len(collector.rows()) == 5
 
