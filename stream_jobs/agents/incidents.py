@@ -165,7 +165,7 @@ class IncidentsStage(Stage):
                 divert(event, error, self._diversion)
 
     def _take_in_decision(self, event: Event) -> None:
-        self._offset = event.message.offset
+        self._offset = max(self._offset, event.message.offset)  # Read again, it must not stamp blocks as older.
         decision = self._parts.whole(self._part_of(event), len(event.message.value or b""))
         if decision is not None:
             paging = replace(self._pager.paging, grown=self._grown, found=self._findings.open)

@@ -51,7 +51,7 @@ class Telemetry:
 
     def take_in(self, event: Event) -> bool:
         """Takes in one statement; whether somebody has to hear of it at once. Raises `Undecodable` where it is none."""
-        self._offset = event.message.offset
+        self._offset = max(self._offset, event.message.offset)  # Read again, it must not stamp blocks as older.
         statement = decode(event.message.value or b"")
         stepped = step(self.silences, statement, self._links, int(time.time() * 1_000))
         if stepped.silences is self.silences:

@@ -28,6 +28,7 @@ __all__ = ["CACHED", "PRICED", "PROMPT", "UNCOSTED", "Pricing"]
 NANO = NANO_PER_USD
 HOUR_MS = 3_600_000
 BUCKET = "bucket_start_ms"
+_COST_MAX = 2.0**60
 _WHAT = (BUCKET, "region", "gpu_type", "purchase", "model_version")
 """What decides on a price."""
 PRICES = tuple(f"{resource}_usd" for resource in RESOURCES)
@@ -150,4 +151,5 @@ def _laid_out(prices: Sequence[Price]) -> pl.DataFrame:
 
 
 def _money(nano: pl.Expr) -> pl.Expr:
-    return nano.fill_null(0.0).round().cast(pl.Int64)
+    """Whole nano-dollars; nothing in a bucket costs a billion dollars, whatever a price list or a frame says."""
+    return nano.fill_null(0.0).clip(upper_bound=_COST_MAX).round().cast(pl.Int64)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.families import COSTS
+from schemas.families import COSTS, COUNT_MAX
 from schemas.prices import Price, PriceList, overlap
 from stream_jobs.operators.pricing import HOUR_MS, NANO, PRICED, UNCOSTED, Pricing
 
@@ -45,6 +45,13 @@ def test_an_hour_of_a_gpu_costs_its_price_and_what_idles_is_reserved_only() -> N
         "uncosted_gpu_ms": 0,
         "uncosted_tokens": 0,
     }
+
+
+def test_no_figure_that_a_contract_takes_costs_more_than_can_be_counted() -> None:
+    """A column that overflows would end a worker, and every one that is started after it."""
+    dearest = [Price("gpu_hour", Decimal(1_000_000), 0, **GPU)]
+    (cost,) = priced(dearest, uses(gpu_used_ms=COUNT_MAX, gpu_reserved_ms=COUNT_MAX))
+    assert cost["used_nusd"] == cost["reserved_nusd"] == 2**60
 
 
 def test_what_has_no_price_is_uncosted_and_costs_nothing() -> None:
