@@ -13,7 +13,7 @@ refused here: streams from before version 0.15, dictionaries, and bytes behind t
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from struct import Struct, unpack_from
 from typing import Literal, NamedTuple, NoReturn
@@ -192,3 +192,19 @@ def _field(payload: bytes, table: int, number: int) -> int:
 
 def _refuse(what: str) -> NoReturn:
     raise Undecodable(f"The Arrow stream {what}.")
+
+
+def declared_columns(told: pa.Table, expected: pa.Schema, measures: Collection[str], what: str) -> pa.Table:
+    """The declared columns in their order; a measure that another minor version has declared is dropped, or counts as zero.
+
+    Raises `Undecodable` of `what` where a column stands twice, is missing, or is of another type.
+    """
+    names = told.column_names
+    if len(set(names)) < len(names):
+        raise Undecodable(f"The {what} names one column twice.")
+    for field in expected:
+        if field.name not in names and field.name in measures:
+            told = told.append_column(field, pa.repeat(pa.scalar(0, field.type), told.num_rows))
+        elif field.name not in names or told.schema.field(field.name).type != field.type:
+            raise Undecodable(f"The {what} has no column {field.name}, or one of another type than {field.type}.")
+    return told if told.schema.equals(expected) else told.select(expected.names).cast(expected)

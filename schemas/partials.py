@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, read_table
+from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, declared_columns, read_table
 from schemas.failures import Foreseen, Undecodable
 from schemas.families import Family, PrivacyPartition
 from schemas.slices import SLICE_PATTERN
@@ -74,7 +74,9 @@ def decode(family: Family, headers: Mapping[str, bytes], payload: bytes) -> Part
     partition = next((known for known in family.partitions if known.name == about.partition), None)
     if partition is None:
         raise Undecodable(f"The partial is of a privacy partition that family {family.name} does not declare.")
-    rows = _declared(family, read_table(payload, MESSAGE_DECODED_BYTES_MAX))
+    rows = declared_columns(
+        read_table(payload, MESSAGE_DECODED_BYTES_MAX), partial_schema(family), family.measure_names, "partial"
+    )
     if rows.num_rows and not _is_sound(family, partition, rows):
         raise Undecodable(f"The partial holds rows that no total of family {family.name} can be.")
     return Partial(family, partition, about.source_partition, about.version, about.reach, rows, about.idle)
@@ -112,19 +114,6 @@ def _about(header: bytes) -> _About:
         return _About.model_validate_json(header)
     except ValidationError:
         raise Undecodable("The record has no header tw-partial as intake writes it.") from None
-
-
-def _declared(family: Family, rows: pa.Table) -> pa.Table:
-    """The declared columns; a measure that another minor version has declared is dropped, or counts as zero."""
-    expected, names = partial_schema(family), rows.column_names
-    if len(set(names)) < len(names):
-        raise Undecodable("The partial names one column twice.")
-    for field in expected:
-        if field.name not in names and field.name in family.measure_names:
-            rows = rows.append_column(field, pa.repeat(pa.scalar(0, field.type), rows.num_rows))
-        elif field.name not in names or rows.schema.field(field.name).type != field.type:
-            raise Undecodable(f"The partial's column {field.name} is missing or of another type than {field.type}.")
-    return rows if rows.schema.equals(expected) else rows.select(expected.names).cast(expected)
 
 
 def _is_sound(family: Family, partition: PrivacyPartition, rows: pa.Table) -> bool:

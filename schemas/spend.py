@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, read_table
+from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, declared_columns, read_table
 from schemas.burns import PARTS_MAX, Count, Instant, Share, no_statement
 from schemas.failures import Undecodable
 from schemas.families import COSTS
@@ -81,7 +81,9 @@ def encode(spend: Spend) -> Iterator[tuple[tuple[tuple[str, bytes], ...], bytes]
 def decode(headers: Mapping[str, bytes], payload: bytes) -> Spend:
     """Reads what `encode` wrote. Raises `Undecodable` for what no shard can have told, and stops at a newer format."""
     about = _about(headers.get(SPEND_HEADER) or b"")
-    cells = _declared(read_table(payload, MESSAGE_DECODED_BYTES_MAX))
+    cells = declared_columns(
+        read_table(payload, MESSAGE_DECODED_BYTES_MAX), spend_schema(), COSTS.measure_names, "statement of spend"
+    )
     if not _is_sound(cells):
         raise Undecodable("The statement of spend holds rows that no cell of a bucket can be.")
     told = about.model_dump(exclude={"format"})
@@ -154,19 +156,6 @@ def _stream(cells: pa.Table) -> bytes:
         writer.write_table(cells.combine_chunks() if cells.column(0).num_chunks > 1 else cells)
     written: bytes = sink.getvalue().to_pybytes()
     return written
-
-
-def _declared(cells: pa.Table) -> pa.Table:
-    """The declared columns; a measure that another version has declared is dropped, or counts as zero."""
-    expected, names = spend_schema(), cells.column_names
-    if len(set(names)) < len(names):
-        raise Undecodable("The statement of spend names one column twice.")
-    for field in expected:
-        if field.name not in names and field.name in COSTS.measure_names:
-            cells = cells.append_column(field, pa.repeat(pa.scalar(0, field.type), cells.num_rows))
-        elif field.name not in names or cells.schema.field(field.name).type != field.type:
-            raise Undecodable(f"The statement of spend has no column {field.name}, or one of another type.")
-    return cells.select(expected.names).cast(expected)
 
 
 def _is_sound(cells: pa.Table) -> bool:
