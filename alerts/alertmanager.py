@@ -23,6 +23,7 @@ from typing import Any, Protocol, Self
 import aiohttp
 
 from schemas.addresses import AddressError, require_tls_for, verifying, web_address
+from schemas.burns import Told
 
 ALERTS_PATH = "/api/v2/alerts"
 BATCH_ALERTS_MAX = 256
@@ -71,15 +72,9 @@ def always() -> None:
     """The check of alerts that nobody else decides on."""
 
 
-class Alert(Protocol):
+class Alert(Told, Protocol):
     """What an Alertmanager is told of an alert. One without an end fires for as long as it is sent again."""
 
-    @property
-    def labels(self) -> dict[str, str]: ...
-    @property
-    def annotations(self) -> dict[str, str]: ...
-    @property
-    def starts_ms(self) -> int: ...
     @property
     def ends_ms(self) -> int | None: ...
 
