@@ -6,16 +6,20 @@ Tests share them, so they name their topics, tables and databases uniquely.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.kafka import KafkaAddress
+from schemas.warehouse import ClickHouseAddress
 from stack.alertmanager import HOW_TO_GET_IT, Alertmanager, start_alertmanager
 from stack.clickhouse import ClickHouseServer, start_clickhouse
 from stack.kafka import KafkaBroker, start_kafka
 from stack.local import ALERTMANAGER_CONFIGURATION
+from stream_jobs.sinks.clickhouse import connect
 from turnwatch.prepare import create_topics
 
 PARTITIONS = 2
@@ -59,6 +63,16 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clic
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def own_database(server: ClickHouseServer) -> Iterator[ClickHouseAddress]:
+    """The address of a database that does not exist yet, and is gone afterwards."""
+    address = ClickHouseAddress(f"{server.url}/test_{uuid.uuid4().hex[:12]}")
+    yield address
+    client = connect(ClickHouseAddress(server.url))
+    client.command(f"DROP DATABASE IF EXISTS {address.database}")
+    client.close()
 
 
 @pytest.fixture(scope="session")

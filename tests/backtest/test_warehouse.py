@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from stream_jobs.operators.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import WarehouseError, connect
 from stream_jobs.sinks.migrate import migrate
 from tests.backtest.rows import FLEET, MINUTE_MS, SLO, START_MS, WATCHED, minutes, written
+from tests.stack_fixtures import own_database
 from turnwatch.backtest.bounds import uncounted
 from turnwatch.backtest.command import judged
 from turnwatch.backtest.engine import Alerted
@@ -35,12 +35,9 @@ BAD = np.where((np.arange(DAY_MINUTES) >= 700) & (np.arange(DAY_MINUTES) < 730),
 
 @pytest.fixture(scope="module")
 def address(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseAddress]:
-    address = ClickHouseAddress(f"{clickhouse_server.url}/backtest_{uuid.uuid4().hex[:12]}")
-    migrate(address)
-    yield address
-    server = connect(ClickHouseAddress(clickhouse_server.url))
-    server.command(f"DROP DATABASE IF EXISTS {address.database}")
-    server.close()
+    with own_database(clickhouse_server) as address:
+        migrate(address)
+        yield address
 
 
 @pytest.fixture(scope="module")

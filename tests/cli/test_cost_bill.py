@@ -18,11 +18,12 @@ from schemas.failures import BadInput
 from schemas.focus import FOCUS_COLUMNS, FOCUS_NAMES
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.pricing import NANO
+from stream_jobs.operators.showback import DAY_MS
 from tests.cli.cost_exports import PRICES, exported, price_file
 from tests.operators.cost_worlds import reserved, uses
 from turnwatch.cli import app
 from turnwatch.costs.bill_rows import Bill, told_rows
-from turnwatch.costs.cost_rows import DAY_MS, RANGE_MAX_D, stored
+from turnwatch.costs.cost_rows import RANGE_MAX_D, stored
 from turnwatch.sentences import exit_code_for
 
 MONEY = ("used_usd", "reserved_usd")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from schemas.failures import BadInput
 from schemas.families import COSTS
-from tests.cli.test_cost_rows import ROW
+from tests.cli.test_cost_files import ROW
 from turnwatch.answers.waterfall import FULL, waterfall
 from turnwatch.cli import app
 from turnwatch.sentences import exit_code_for

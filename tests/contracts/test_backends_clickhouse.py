@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ from stack.clickhouse import ClickHouseServer
 from stream_jobs.sinks.batches import Message, batch_of
 from stream_jobs.sinks.clickhouse import ClickHouseWarehouse, Warehouse, WarehouseError, connect
 from stream_jobs.sinks.migrate import migrate
+from tests.stack_fixtures import own_database
 from tests.warehouse.memory import MemoryWarehouse
 from tests.warehouse.rows import Row, arrow_of, expected, final_rows, key_of, rows_of
 from tests.worlds.landed import newest_rows
@@ -53,12 +53,9 @@ class WorldsWarehouse:
 @pytest.fixture(scope="module")
 def tables(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseAddress]:
     """A database with all tables, gone after these tests."""
-    address = ClickHouseAddress(f"{clickhouse_server.url}/contract_{uuid.uuid4().hex[:12]}")
-    migrate(address)
-    yield address
-    server = connect(ClickHouseAddress(clickhouse_server.url))
-    server.command(f"DROP DATABASE IF EXISTS {address.database}")
-    server.close()
+    with own_database(clickhouse_server) as address:
+        migrate(address)
+        yield address
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from stream_jobs.sinks.batches import DeadLetter
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
 from stream_jobs.sinks.rollups import SinkSettings, run_sink
+from tests.stack_fixtures import own_database
 from tests.warehouse.rows import Row, arrow_of
 from tests.warehouse.sinks import PARTITIONS, PATIENCE, TABLE, Running, Send, Start
 
@@ -31,11 +32,8 @@ from tests.warehouse.sinks import PARTITIONS, PATIENCE, TABLE, Running, Send, St
 @pytest.fixture
 def no_database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseAddress]:
     """The address of a database that does not exist yet, and is gone after the test."""
-    address = ClickHouseAddress(f"{clickhouse_server.url}/test_{uuid.uuid4().hex[:12]}")
-    yield address
-    server = connect(ClickHouseAddress(clickhouse_server.url))
-    server.command(f"DROP DATABASE IF EXISTS {address.database}")
-    server.close()
+    with own_database(clickhouse_server) as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +18,7 @@ from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
+from tests.stack_fixtures import own_database
 from tests.warehouse.rows import START, Row, arrow_of
 from turnwatch.cli import app
 
@@ -81,12 +81,9 @@ def weeks(text: str) -> Iterator[tuple[str, Row]]:
 @pytest.fixture(scope="module")
 def address(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseAddress]:
     """A database with those rows; what tests add of other times or slices changes no answer of others."""
-    address = ClickHouseAddress(f"{clickhouse_server.url}/test_{uuid.uuid4().hex[:12]}")
-    migrate(address)
-    yield address
-    server = connect(ClickHouseAddress(clickhouse_server.url))
-    server.command(f"DROP DATABASE IF EXISTS {address.database}")
-    server.close()
+    with own_database(clickhouse_server) as address:
+        migrate(address)
+        yield address
 
 
 @pytest.fixture(scope="module")

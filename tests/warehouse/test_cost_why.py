@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from stream_jobs.operators.pricing import Pricing
 from stream_jobs.operators.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
-from turnwatch.answers.cost_rows import FINEST, read_cost_files
+from tests.stack_fixtures import own_database
+from turnwatch.answers.cost_files import FINEST, read_cost_files
 from turnwatch.answers.cost_warehouse import read_cost_warehouse
 from turnwatch.answers.cost_why import Asked, explain, told
 from turnwatch.query import ask
@@ -45,21 +45,18 @@ def start_ms() -> int:
 @pytest.fixture(scope="module")
 def address(clickhouse_server: ClickHouseServer, start_ms: int) -> Iterator[ClickHouseAddress]:
     """Two days of one slice, with 10 turns each ten minutes, shadowed on the second; the first bucket had one more, late."""
-    address = ClickHouseAddress(f"{clickhouse_server.url}/why_{uuid.uuid4().hex[:12]}")
-    migrate(address)
-    client = connect(address)
-    at_ms = [start_ms + number * 600_000 for number in range(288)]
-    for table, rows in (
-        ("costs_10m", _rows(at_ms)),
-        ("costs_late", _rows(at_ms[:1], turns=1).with_columns(**LATE)),
-    ):
-        both = pl.concat([rows, rows.with_columns(slice=pl.lit("pool=realtime"))])
-        client.insert_arrow(table, to_table(both, table))
-    client.close()
-    yield address
-    server = connect(ClickHouseAddress(clickhouse_server.url))
-    server.command(f"DROP DATABASE IF EXISTS {address.database}")
-    server.close()
+    with own_database(clickhouse_server) as address:
+        migrate(address)
+        client = connect(address)
+        at_ms = [start_ms + number * 600_000 for number in range(288)]
+        for table, rows in (
+            ("costs_10m", _rows(at_ms)),
+            ("costs_late", _rows(at_ms[:1], turns=1).with_columns(**LATE)),
+        ):
+            both = pl.concat([rows, rows.with_columns(slice=pl.lit("pool=realtime"))])
+            client.insert_arrow(table, to_table(both, table))
+        client.close()
+        yield address
 
 
 def _rows(at_ms: list[int], turns: int = 10) -> pl.DataFrame:

@@ -13,13 +13,12 @@ import polars as pl
 
 from schemas.failures import BadInput
 from stream_jobs.operators.pricing import BUCKET, Pricing
-from turnwatch.answers.cost_rows import FINEST, read_cost_files
-from turnwatch.answers.cost_warehouse import read_cost_warehouse
+from turnwatch.answers.cost_files import FINEST, read_cost_files
+from turnwatch.answers.cost_warehouse import days_of, read_cost_warehouse
 from turnwatch.backtest.sources import written_range
 from turnwatch.places import clickhouse
 from turnwatch.settings import load
 
-DAY_MS = 86_400_000
 ROUTE = "route"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -105,8 +104,8 @@ def _read(source: Path | Stretch) -> Iterator[pl.DataFrame]:
         yield read_cost_files([source])
         return
     address = clickhouse(load())
-    for first_ms in range(source.from_ms, source.to_ms, DAY_MS):
-        yield read_cost_warehouse(address, first_ms, min(first_ms + DAY_MS, source.to_ms))
+    for first_ms, end_ms in days_of(source.from_ms, source.to_ms):
+        yield read_cost_warehouse(address, first_ms, end_ms)
 
 
 def _narrowed(wheres: Sequence[Sequence[str]]) -> dict[str, frozenset[str]]:

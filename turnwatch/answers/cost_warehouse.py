@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import polars as pl
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -9,8 +11,9 @@ from schemas.declarations import Cut
 from schemas.families import COSTS
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.pricing import BUCKET
+from stream_jobs.operators.showback import DAY_MS
 from stream_jobs.sinks.clickhouse import connect, explained
-from turnwatch.answers.cost_rows import FINEST
+from turnwatch.answers.cost_files import FINEST
 
 READ_TIMEOUT_S = 300.0
 _SETTINGS = {
@@ -18,6 +21,12 @@ _SETTINGS = {
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
 }
+
+
+def days_of(from_ms: int, to_ms: int) -> Iterator[tuple[int, int]]:
+    """[from, to) in stretches of a day at most, none beyond a midnight in UTC: so any range fits into memory."""
+    for midnight_ms in range(from_ms // DAY_MS * DAY_MS, to_ms, DAY_MS):
+        yield max(midnight_ms, from_ms), min(midnight_ms + DAY_MS, to_ms)
 
 
 def read_cost_warehouse(address: ClickHouseAddress, from_ms: int, to_ms: int, cut: Cut = FINEST) -> pl.DataFrame:

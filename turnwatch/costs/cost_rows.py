@@ -13,12 +13,12 @@ from schemas.failures import BadInput
 from schemas.families import COSTS
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.pricing import BUCKET
-from turnwatch.answers.cost_rows import FINEST, FINEST_OF_TENANTS, read_cost_files
-from turnwatch.answers.cost_warehouse import read_cost_warehouse
+from stream_jobs.operators.showback import DAY_MS
+from turnwatch.answers.cost_files import FINEST, FINEST_OF_TENANTS, read_cost_files
+from turnwatch.answers.cost_warehouse import days_of, read_cost_warehouse
 from turnwatch.backtest.sources import written_range
 
 BUCKET_MS = COSTS.partitions[0].k_window_s * 1_000
-DAY_MS = 86_400_000
 RANGE_MAX_D = COSTS.retention_d
 
 
@@ -67,8 +67,7 @@ def stored(address: ClickHouseAddress, from_ms: int, to_ms: int, with_tenants: b
 
 
 def _days(address: ClickHouseAddress, from_ms: int, to_ms: int, with_tenants: bool) -> Iterator[CostRows]:
-    for midnight_ms in range(from_ms // DAY_MS * DAY_MS, to_ms, DAY_MS):
-        first_ms, end_ms = max(midnight_ms, from_ms), min(midnight_ms + DAY_MS, to_ms)
+    for first_ms, end_ms in days_of(from_ms, to_ms):
         yield CostRows(
             read_cost_warehouse(address, first_ms, end_ms, FINEST),
             read_cost_warehouse(address, first_ms, end_ms, FINEST_OF_TENANTS) if with_tenants else pl.DataFrame(),

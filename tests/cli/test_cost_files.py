@@ -10,7 +10,7 @@ import pytest
 
 from schemas.failures import BadInput
 from schemas.families import COSTS
-from turnwatch.answers.cost_rows import FINEST, FINEST_OF_TENANTS, read_cost_files
+from turnwatch.answers.cost_files import FINEST, FINEST_OF_TENANTS, read_cost_files
 
 ROW: dict[str, Any] = {
     "cut": FINEST.name, "bucket_start": "2026-10-01T00:10:00Z", "region": "eu-west-1", "pool": "realtime", "tenant": "",
