@@ -54,6 +54,13 @@ def wrong(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("wrong", "{sentence}", {"sentence": sentence})
 
 
+def twice(said: str, first: Place, second: Place, remedy: str) -> PydanticCustomError:
+    """A refusal of what is written at two places, told with the lines of both; places are from the section that refuses."""
+    return PydanticCustomError(
+        "twice", "{said}: {remedy}", {"said": said, "first": first, "second": second, "remedy": remedy}
+    )
+
+
 def one_of(what: str, known: Iterable[str]) -> AfterValidator:
     """Accepts only names of the contract, and suggests the nearest to any other."""
     names = tuple(known)
@@ -129,6 +136,11 @@ def sentence_for(
         return Mistake(line, field_text(place), (unread or {}).get(name, unknown))
     if kind == "missing":
         return Mistake(line, field_text(place), missing(str(place[-1]), place[:-1]))
+    if kind == "twice":
+        told = details["ctx"]
+        first, second = (*place, *told["first"]), (*place, *told["second"])
+        said = f"{told['said']}, here and on line {document.line_of(first)}: {told['remedy']}"
+        return Mistake(document.line_of(second), field_text(second), said)
     say = _SENTENCES.get(kind)
     return Mistake(line, field_text(place) or "document", say(details) if say else ended(details["msg"]))
 

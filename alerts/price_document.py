@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from alerts.document_sentences import Name, Number, Part, Text, between, wrong
+from alerts.document_sentences import Name, Number, Part, Text, between, twice, wrong
 from alerts.one_document import read_one
 from schemas.dimensions import DIMENSIONS
 from schemas.prices import HOSTED, Price, PriceList, Resource, overlap
@@ -86,10 +86,13 @@ class PriceSpec(Part):
 
     @model_validator(mode="after")
     def _has_one_price_for_a_moment(self) -> Self:
-        twice = overlap(tuple(part.price for part in self.prices))
-        if twice:
-            told = " ".join(name for name in twice[1].thing if name)
-            raise wrong(f"There are two prices of {told} on {_day(twice[1].from_ms)}: end the first, or remove one.")
+        prices = tuple(part.price for part in self.prices)
+        found = overlap(prices)
+        if found:
+            told = " ".join(name for name in found[1].thing if name)
+            earlier, later = (next(at for at, price in enumerate(prices) if price is each) for each in found)
+            said = f"There are two prices of {told} on {_day(found[1].from_ms)}"
+            raise twice(said, ("prices", earlier), ("prices", later), "end the one that begins first, or remove one.")
         return self
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from alerts.document_sentences import Name, Number, Part, Text, between, one_of, wrong
+from alerts.document_sentences import Name, Number, Part, Text, between, one_of, twice, wrong
 from alerts.one_document import read_one
 from schemas.dimensions import DIMENSIONS
 from schemas.spend_policies import WINDOW_HOURS_MAX, Budget, SpendPolicy
@@ -86,8 +86,10 @@ class SpendSpec(Part):
     @model_validator(mode="after")
     def _has_one_budget_for_a_slice(self) -> Self:
         slices = [part.budget.slice for part in self.budgets]
-        if twice := next((each for each in slices if slices.count(each) > 1), None):
-            raise wrong(f"There are two budgets of {twice}: keep one of them.")
+        for place, each in enumerate(slices):
+            if (first := slices.index(each)) < place:
+                said = f"There are two budgets of {each}"
+                raise twice(said, ("budgets", first), ("budgets", place), "keep one of them.")
         return self
 
 

@@ -10,6 +10,8 @@ from aiohttp import web
 
 from schemas.failures import BadInput
 
+KEEP_ALIVE_S = 75.0
+"""How long a connection is kept that asks nothing: the library's own is an hour."""
 ANSWERING_S = 5.0
 """How long requests that have begun may take once nothing more is taken."""
 
@@ -23,7 +25,7 @@ async def listening(
     Raises `BadInput` where that address cannot be listened on: `cannot` begins its sentence, `settings` is what the settings
     of host and port begin with.
     """
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=ANSWERING_S)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=ANSWERING_S, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
     try:
         try:

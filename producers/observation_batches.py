@@ -21,7 +21,7 @@ from producers.aggregated import ROW_KINDS
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
 from producers.refusing import HOST, reasons_in
-from schemas.arrow_streams import measured, read_measured
+from schemas.arrow_streams import LZ4, measured, read_measured
 from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
 
@@ -116,7 +116,7 @@ def encode_batch(header: BatchHeader, rows: pl.DataFrame) -> tuple[dict[str, str
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     table = table.cast(_narrow(table.schema)).combine_chunks()
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=LZ4) as writer:
         writer.write_table(table)
     return headers_of(header), sink.getvalue().to_pybytes()
 

@@ -103,6 +103,8 @@ class Family:
 
     `kind`: the kind of observation that its rows are counted from. `retention_d`: how long its rollups are kept, and
     `retention_fine_d` those of its narrowest buckets. `lateness_s`: for how long after its end a bucket still changes.
+    `owned_without`: dimensions that play no part in which shard owns a slice, so that those that differ in them alone can be
+    compared there.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Family:
     retention_d: int = 95
     retention_fine_d: int = 8
     since_minor: int = 0
+    owned_without: tuple[str, ...] = ()
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class FrameHeader:
 def encode(header: FrameHeader, rows: pa.Table) -> tuple[list[tuple[str, bytes]], bytes]:
     """Kafka headers and payload of a frame whose rows have the family's Arrow schema."""
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression=_LZ4)
+    options = pa.ipc.IpcWriteOptions(compression=_LZ4, use_threads=False)
     with pa.ipc.new_stream(sink, arrow_schema(header.family), options=options) as writer:
         writer.write_table(rows)
     payload = sink.getvalue().to_pybytes()

@@ -142,6 +142,9 @@ class WorkerMetrics:
             "slices whose queues are not watched for saturation because those of others of their shard have more arrivals",
             "shard",
         )
+        self.drift_slices_left_out = gauge(
+            "drift_slices_left_out", "slices of a family that are not watched for drift, being too many", "shard"
+        )
         self.slo_counters = SloCounters(slo_slices_max)
         registry.register(self.slo_counters)
 
@@ -191,3 +194,16 @@ class CollectorMetrics:
             "clock_behind_seconds",
             "how far the clock is behind the newest window that was closed; 0 unless it went back",
         )
+
+
+class GateMetrics:
+    """What a gate server counts. One instance a process; a test gives its own registry."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry = registry
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(f"turnwatch_gate_{name}", meaning, labels, registry=registry)
+
+        self.verdicts = counter("verdicts", "verdicts that were recorded and told", "decision")
+        self.unanswered = counter("unanswered", "questions without a verdict, by HTTP status", "status")

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
-from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, declared_columns, read_table
+from schemas.arrow_streams import LZ4, MESSAGE_DECODED_BYTES_MAX, columns_of, declared_columns, read_table
 from schemas.failures import Foreseen, Undecodable
 from schemas.families import Family, PrivacyPartition
 from schemas.slices import SLICE_PATTERN
@@ -53,9 +53,7 @@ def partial_schema(family: Family) -> pa.Schema:
 
 def encode(partial: Partial) -> tuple[list[tuple[str, bytes]], bytes]:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(
-        sink, partial_schema(partial.family), options=pa.ipc.IpcWriteOptions(compression="lz4")
-    ) as writer:
+    with pa.ipc.new_stream(sink, partial_schema(partial.family), options=LZ4) as writer:
         writer.write_table(partial.rows)
     about = {
         "format": PARTIALS_VERSION,
@@ -124,8 +122,8 @@ def _is_sound(family: Family, partition: PrivacyPartition, rows: pa.Table) -> bo
     if any(column.null_count for column in rows.itercolumns()):
         return False
     slices = pc.match_substring_regex(pc.unique(rows["slice"]), SLICE_PATTERN)
-    starts_ms = rows["bucket_start_ms"].to_numpy()
-    counts = {name: rows[name].to_numpy() for name in family.measure_names}
+    starts_ms = columns_of(rows, ["bucket_start_ms"])["bucket_start_ms"]
+    counts = columns_of(rows, family.measure_names)
     return bool(
         pc.all(slices).as_py()
         and starts_ms.min() >= 0

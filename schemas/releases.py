@@ -7,8 +7,8 @@ joined by bundle and artifact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, get_args
 
 import polars as pl
 import pyarrow as pa
@@ -130,3 +130,32 @@ def way_back_text(way: WayBack) -> str:
     'pin_artifact asr asr-6'
     """
     return " ".join(part for part in (way.kind, way.artifact, way.target) if part)
+
+
+def release_of(rows: Sequence[Mapping[str, Any]]) -> Release:
+    """The release that rows of the table `releases` tell: those of one bundle's newest declaration, `at_ms` beside."""
+    first = rows[0]
+    artifacts = tuple(
+        Artifact(
+            kind=row["artifact_kind"],
+            name=row["artifact"],
+            version=row["artifact_version"],
+            owner=row["owner"],
+            lineage=tuple(row["lineage"].split(" ")),
+            evaluation=row["evaluation"],
+            rollback_to=row["rollback_to"],
+        )
+        for row in rows
+    )
+    ways = tuple(map(way_back_of, first["ways_back"].split("; ")))
+    return Release(bundle=first["bundle"], artifacts=artifacts, ways_back=ways, who=first["who"], at_ms=first["at_ms"])
+
+
+def way_back_of(text: str) -> WayBack:
+    """What `way_back_text` wrote.
+
+    >>> way_back_of("restore_bundle v41").target
+    'v41'
+    """
+    kind, *artifact, target = text.split(" ")
+    return WayBack.model_validate({"kind": kind, "artifact": next(iter(artifact), None), "target": target})

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, read_table
+from schemas.arrow_streams import LZ4, MESSAGE_DECODED_BYTES_MAX, read_table
 from schemas.failures import Foreseen, Undecodable
 from schemas.rejections import Reason, Rejected
 from schemas.tables import TABLES, Column, Table
@@ -36,9 +36,7 @@ class Rollup(NamedTuple):
 def encode(table: str, rows: pa.Table) -> tuple[list[tuple[str, bytes]], bytes]:
     """Headers and payload of `rows` for `table`; the rows have the table's Arrow schema."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(
-        sink, TABLES[table].arrow_schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
-    ) as writer:
+    with pa.ipc.new_stream(sink, TABLES[table].arrow_schema, options=LZ4) as writer:
         writer.write_table(rows)
     written = f"{ROLLUPS_MAJOR}.{ROLLUPS_MINOR}".encode()
     return [("tw-table", table.encode()), ("tw-format", written)], sink.getvalue().to_pybytes()

@@ -55,6 +55,24 @@ def cut_of(text: str) -> str:
 
 
 @lru_cache(maxsize=200_000)
+def without_dimension(text: str, name: str) -> str:
+    """The slice without one of its dimensions; itself where it has not got it.
+
+    >>> without_dimension("pool=realtime,bundle=v2,language=de", "bundle"), without_dimension("bundle=v2", "bundle")
+    ('pool=realtime,language=de', 'all')
+    """
+    kept = [f"{key}={value}" for key, value in slice_dimensions(text).items() if key != name]
+    return ",".join(kept) or EVERYTHING
+
+
+def owner_text(text: str, owned_without: tuple[str, ...]) -> str:
+    """What of a slice decides which shard owns it (`Family.owned_without`)."""
+    for name in owned_without:
+        text = without_dimension(text, name)
+    return text
+
+
+@lru_cache(maxsize=200_000)
 def shard_of(text: str, shards: int) -> int:
     """Which shard owns a slice; stable across processes, machines and library versions (xxh3)."""
     return xxhash.xxh3_64_intdigest(text.encode()) % shards

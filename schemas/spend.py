@@ -8,17 +8,17 @@ come twice, in any order of buckets, and in parts: each part is whole by itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX, declared_columns, read_table
+from schemas.arrow_streams import LZ4, MESSAGE_DECODED_BYTES_MAX, columns_of, declared_columns, read_table
 from schemas.burns import PARTS_MAX, Count, Instant, Share, no_statement
 from schemas.failures import Undecodable
 from schemas.families import COSTS
@@ -28,8 +28,9 @@ SPEND_FORMAT = 1
 """Grows when an older worker could not read what a newer one states. A measure that is added does not need it."""
 SPEND_BYTES_MAX = 512_000
 """Largest payload; more is told in parts."""
-_SAMPLED = 250
-"""Rows by which the number of parts is expected."""
+_NARROW = (pa.uint8(), pa.uint16(), pa.uint32())
+_DECODED_BYTES_MAX = MESSAGE_DECODED_BYTES_MAX // 8
+"""Most that a payload unpacks to: a count of one byte becomes eight."""
 SPEND_HEADER = "tw-spend"
 BUCKET_MS = COSTS.partitions[0].k_window_s * 1_000
 CELL = COSTS.partitions[0].dimensions
@@ -72,7 +73,7 @@ def spend_schema() -> pa.Schema:
 
 def encode(spend: Spend) -> Iterator[tuple[tuple[tuple[str, bytes], ...], bytes]]:
     """Headers and payload of each record that it takes to tell this; at least one."""
-    parts = list(_below_limit(spend.cells.select(spend_schema().names).cast(spend_schema())))
+    parts = list(_below_limit(_narrow(spend.cells.select(spend_schema().names).cast(spend_schema()))))
     for place, payload in enumerate(parts):
         about = _About.of(replace(spend, part=place, parts=len(parts)))
         yield ((SPEND_HEADER, about.model_dump_json().encode()),), payload
@@ -81,13 +82,11 @@ def encode(spend: Spend) -> Iterator[tuple[tuple[tuple[str, bytes], ...], bytes]
 def decode(headers: Mapping[str, bytes], payload: bytes) -> Spend:
     """Reads what `encode` wrote. Raises `Undecodable` for what no shard can have told, and stops at a newer format."""
     about = _about(headers.get(SPEND_HEADER) or b"")
-    cells = declared_columns(
-        read_table(payload, MESSAGE_DECODED_BYTES_MAX), spend_schema(), COSTS.measure_names, "statement of spend"
-    )
+    told = _widened(read_table(payload, _DECODED_BYTES_MAX))
+    cells = declared_columns(told, spend_schema(), COSTS.measure_names, "statement of spend")
     if not _is_sound(cells):
         raise Undecodable("The statement of spend holds rows that no cell of a bucket can be.")
-    told = about.model_dump(exclude={"format"})
-    return Spend(**told, cells=cells)
+    return Spend(**about.model_dump(exclude={"format"}), cells=cells)
 
 
 class _About(BaseModel):
@@ -122,19 +121,33 @@ def _about(header: bytes) -> _About:
         raise no_statement("statement of spend", SPEND_FORMAT, header, error) from None
 
 
+def _narrow(cells: pa.Table) -> pa.Table:
+    """The cells, each count in as few bytes as its largest takes: compressing what eight bytes have more of takes longest."""
+    columns = {name: cells[name] for name in cells.column_names}
+    for name in (*CELL_MEASURES, "version") if cells.num_rows else ():
+        counts = columns[name].to_numpy()
+        least = np.min_scalar_type(int(counts.max()))
+        if least.itemsize < counts.itemsize and int(counts.min()) >= 0:
+            columns[name] = pa.array(counts.astype(least))
+    return pa.table(columns)
+
+
+def _widened(cells: pa.Table) -> pa.Table:
+    """The cells with counts of eight bytes again."""
+    fields = [field.with_type(pa.int64()) if field.type in _NARROW else field for field in cells.schema]
+    return cells.cast(pa.schema(fields))
+
+
 def _below_limit(cells: pa.Table) -> Iterator[bytes]:
-    """The cells as Arrow streams, in as many equal parts as their first rows let expect, so that nothing is written twice."""
-    parts = 1
-    if cells.nbytes >= SPEND_BYTES_MAX and cells.num_rows > 2 * _SAMPLED:
-        bytes_per_row = (len(_stream(cells.slice(0, _SAMPLED))) - _empty_bytes()) / _SAMPLED
-        parts = max(1, math.ceil(bytes_per_row * cells.num_rows / (SPEND_BYTES_MAX - _empty_bytes())))
+    """The cells as Arrow streams, in as many equal parts as stay below the limit as they are: nothing is written twice."""
+    parts = 1 + cells.nbytes // (SPEND_BYTES_MAX - _empty_bytes())
     rows = -(-cells.num_rows // parts)
     for place in range(parts):
         yield from _halves_below_limit(cells.slice(place * rows, rows))
 
 
 def _halves_below_limit(cells: pa.Table) -> Iterator[bytes]:
-    """The cells as one Arrow stream, or as those of as few halves as stay below the limit."""
+    """The cells as one Arrow stream, or, where texts are longer than elsewhere, as those of as few halves as it takes."""
     payload = _stream(cells)
     if len(payload) < SPEND_BYTES_MAX or cells.num_rows <= 1:
         yield payload
@@ -151,8 +164,9 @@ def _empty_bytes() -> int:
 
 
 def _stream(cells: pa.Table) -> bytes:
+    """Written by one thread: handing buffers of some kilobytes to others takes longer than compressing them."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, cells.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with pa.ipc.new_stream(sink, cells.schema, options=LZ4) as writer:
         writer.write_table(cells.combine_chunks() if cells.column(0).num_chunks > 1 else cells)
     written: bytes = sink.getvalue().to_pybytes()
     return written
@@ -164,7 +178,7 @@ def _is_sound(cells: pa.Table) -> bool:
         return False
     if not cells.num_rows:
         return True
-    counts = {name: cells[name].to_numpy() for name in (*CELL_MEASURES, "version")}
+    counts = columns_of(cells, (*CELL_MEASURES, "version"))
     return bool(
         all(pc.all(pc.match_substring_regex(pc.unique(cells[name]), _VALUE_PATTERN)).as_py() for name in CELL)
         and cells.group_by(list(CELL)).aggregate([]).num_rows == cells.num_rows

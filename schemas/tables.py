@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from schemas.drift_table import DRIFT
 from schemas.families import COSTS, DUPLEX, TURNS
 from schemas.rollup_tables import (
     FAMILY_TABLES,
@@ -184,6 +185,52 @@ _RELEASES = Table(
     "at",
     3_650,
 )
+_VERDICTS = Table(
+    "verdicts",
+    "What did gates say of each release at every look, and by which figures, slice by slice and metric by metric?",
+    (
+        text("release", "the bundle that is judged"),
+        text("baseline", "the bundle that it is compared with"),
+        Column("cut", "String", "the dimensions of the slice; bundle in the row of the verdict itself", pa.string()),
+        text("slice", "the slice, without its bundle; the release's in the row of the verdict itself"),
+        text("metric", "the metric; empty in the row of the verdict itself"),
+        text("decision", "of the whole verdict: continue, pause or rollback"),
+        text("outcome", "of the metric: worse, undecided, insufficient or inside"),
+        text("reason", "what a verdict calls the metric; in the row of the verdict itself all that got worse"),
+        count("is_protected", "1 where nothing may go on while this is not judged"),
+        text("unit", "the unit of values, bounds and of what is allowed"),
+        *(
+            Column(f"{side}_value", "Nullable(Float64)", f"the metric of the {side}", pa.float64())
+            for side in ("baseline", "candidate")
+        ),
+        *(count(f"{side}_samples", f"what the {side}'s value is of") for side in ("baseline", "candidate")),
+        count("windows", "roll-up windows in which both served"),
+        share("allowed", "how much worse it may get"),
+        *(
+            Column(
+                name, "Nullable(Float64)", f"{which} bound of how much worse it is, valid at all looks", pa.float64()
+            )
+            for name, which in (("low", "lower"), ("high", "upper"))
+        ),
+        share("alpha", "the error rate that the bounds hold; in the row of the verdict itself that of all of them"),
+        Column("because", "String", "why, in one line", pa.string()),
+        Column("blockers", "String", "slices that got worse with their reasons, semicolons between them", pa.string()),
+        Column("insufficient", "String", "slices of too few samples, semicolons between them", pa.string()),
+        Column("way_back", "String", "the smallest declared step that restores what got worse", pa.string()),
+        Column("way_back_because", "String", "why that step", pa.string()),
+        text("policy", "the policy that judged"),
+        text("policy_version", "hash of all that the policy said"),
+        Column("asked", "String", "the queries that the figures came from", pa.string()),
+        time("from_at", "from when on both were read, event time"),
+        time("to_at", "up to when, event time"),
+        Column("who", "String", "who asked", pa.string()),
+        time("at", "when they did, wall clock; the newest verdict of a release counts"),
+        VERSION,
+    ),
+    ("release", "at", "slice", "metric"),
+    "at",
+    400,
+)
 _OBJECTIVES = Table(
     "objectives",
     "By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.",
@@ -210,11 +257,13 @@ TABLES: dict[str, Table] = {
         *ROLLUP_TABLES,
         *LATE_TABLES,
         _SPEND,
+        DRIFT,
         _BURN_WINDOWS,
         _PAGES,
         _FINDINGS,
         _EXCLUSIONS,
         _RELEASES,
+        _VERDICTS,
         _OBJECTIVES,
     )
 }

@@ -69,6 +69,7 @@ SPEND = "spend"
 ALERTS = "alerts"
 EXCLUSIONS = "exclusions"
 RELEASE_DOCUMENTS = "releases"
+VERDICTS = "verdicts"
 
 TOPICS: tuple[TopicSpec, ...] = (
     *(
@@ -108,6 +109,7 @@ TOPICS: tuple[TopicSpec, ...] = (
         partitions=1,
         cleanup="compact",
     ),
+    TopicSpec(VERDICTS, "what gates said last of each release, and on what grounds", partitions=1, cleanup="compact"),
 )
 
 CHANGELOGS: tuple[TopicSpec, ...] = tuple(

@@ -34,8 +34,9 @@ from aiohttp import web
 from cramjam import Buffer
 
 from stack.clickhouse_engine import Engine, EngineError, Question, Totals
-from stack.clickhouse_requests import Account, read_question, refusal_of_strangers, require_account
+from stack.clickhouse_requests import Account, read_question, require_account
 from stack.machine import LOOPBACK
+from stack.strangers import refusal_of_strangers
 
 THREADS = 16
 HELD_BYTES = 1 << 20

@@ -4,8 +4,9 @@ A test that needs a Debian package skips where it is absent, and says how to get
 and so does the whole run if anything skipped there. Tests on recorded data and on a real Grafana are deselected, not
 skipped, where those are absent; how many is printed at the end.
 
-`make test` runs files side by side (pytest-xdist), and beside them, one after the other, the tests that watch whole
-systems by the clock; `pytest` alone runs everything one after the other.
+`make test` runs files side by side (pytest-xdist), three at a time because whole systems wait more than they work, and
+beside them, one after the other, the tests that watch whole systems by the clock; `pytest` alone runs everything one
+after the other.
 """
 
 from __future__ import annotations
@@ -47,9 +48,11 @@ os.environ.setdefault(
     "JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1"
 )  # A broker that lives for a minute never earns better code.
 
-BY_THE_CLOCK = "tests/integration"
-"""Tests of whole systems, which need a processor for themselves: never two at once."""
-LONG = (BY_THE_CLOCK, "tests/worlds", "tests/faults", "tests/contracts")
+BY_THE_CLOCK = tuple(
+    f"tests/integration/test_{name}.py" for name in ("demo", "faults", "kafka_away", "membership", "silence", "stages")
+)
+"""Tests of whole systems that say when something happens, or how long somebody may be away: never two of them at once."""
+LONG = (*BY_THE_CLOCK, "tests/integration", "tests/worlds", "tests/faults", "tests/contracts")
 """Whose files take minutes; they start first, so that nobody waits for one of them at the end."""
 
 hypothesis.settings.register_profile(
@@ -103,7 +106,8 @@ class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist's schedule
     """Tests of one file run in one process, and all that go by the clock in one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return BY_THE_CLOCK if nodeid.startswith(BY_THE_CLOCK) else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return "by the clock" if file in BY_THE_CLOCK else file
 
 
 def _absent() -> Iterator[tuple[str, str]]:

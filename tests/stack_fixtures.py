@@ -10,6 +10,8 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+import tests.one_thread  # noqa: F401  # isort: skip  # First of all: what follows imports polars.
+
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -20,6 +22,7 @@ from stack.clickhouse import ClickHouseServer, start_clickhouse
 from stack.kafka import KafkaBroker, start_kafka
 from stack.local import ALERTMANAGER_CONFIGURATION
 from stream_jobs.sinks.clickhouse import connect
+from tests import warm
 from turnwatch.prepare import create_topics
 
 PARTITIONS = 2
@@ -86,3 +89,7 @@ def alertmanager_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Al
         yield server
     finally:
         server.stop()
+
+
+def pytest_sessionfinish() -> None:
+    warm.stop()

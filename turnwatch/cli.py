@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 
+import typer
+
 from turnwatch.command_line import app
 
 # isort: off
@@ -16,7 +18,9 @@ import turnwatch.commands.local
 import turnwatch.commands.operating
 import turnwatch.commands.traffic
 import turnwatch.commands.answers
+import turnwatch.commands.gates
 import turnwatch.commands.costs
+import turnwatch.commands.drift
 import turnwatch.commands.benches  # noqa: F401
 # isort: on
 
@@ -29,9 +33,13 @@ def main() -> None:
     for client in ("aiokafka", "urllib3"):
         logging.getLogger(client).addHandler(logging.NullHandler())
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except KeyboardInterrupt:
         sys.exit(130)
+    except typer.TyperException as error:
+        from turnwatch.sentences import tell_usage
+
+        sys.exit(tell_usage(error))
     except Exception as error:
         from turnwatch.sentences import exit_code_for
 

@@ -16,6 +16,9 @@ from stream_jobs.sinks.migrate import migrate
 from turnwatch.places import places
 from turnwatch.settings import Settings, load
 
+KNOWN_POLL_S = 0.05
+KNOWN_WITHIN_TRIES = 60
+
 
 class PrepareError(Foreseen):
     """Something that is needed could not be created; the message says what, where and what to do."""
@@ -32,12 +35,24 @@ async def create_topics(kafka: KafkaAddress, partitions: int, replication_factor
         known = set(await admin.list_topics())
         await _refuse_other_partitions(admin, known, partitions)
         missing = [spec for spec in (*TOPICS, *CHANGELOGS) if spec.name not in known]
-        for spec in missing:
-            topic = NewTopic(spec.name, spec.partitions or partitions, replication_factor, topic_configs=spec.config())
-            _refuse_errors(kafka, await admin.create_topics([topic]))
+        topics = [
+            NewTopic(spec.name, spec.partitions or partitions, replication_factor, topic_configs=spec.config())
+            for spec in missing
+        ]
+        if topics:
+            _refuse_errors(kafka, await admin.create_topics(topics))
+            await _until_known(admin, {spec.name for spec in missing})
         return [spec.name for spec in missing]
     finally:
         await admin.close()
+
+
+async def _until_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    """Kafka answers a moment before brokers know of what it made. Who may not see topics that it makes waits for a moment."""
+    for _ in range(KNOWN_WITHIN_TRIES):
+        if names <= set(await admin.list_topics()):
+            return
+        await asyncio.sleep(KNOWN_POLL_S)
 
 
 def _refuse_errors(kafka: KafkaAddress, answer: Any) -> None:

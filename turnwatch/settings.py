@@ -121,6 +121,15 @@ class OtlpSettings(_Section):
     bundle: str = "unversioned"
 
 
+class GatesSettings(_Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9_472
+    token: SecretStr | None = None
+    """What whoever asks has to know; needed wherever others than this machine can ask."""
+    policy: Path | None = None
+    """A file of `kind: CanaryPolicy`; the shipped one unless given."""
+
+
 class CapacitySettings(_Section):
     gpu_seconds_per_audio_second: Decimal | None = None
     target_utilization: Decimal = Decimal("0.7")
@@ -138,6 +147,7 @@ class Settings(BaseSettings):
     capacity: CapacitySettings = CapacitySettings()
     collector: CollectorSettings = CollectorSettings()
     otlp: OtlpSettings = OtlpSettings()
+    gates: GatesSettings = GatesSettings()
     clock: Literal["wall", "watermark"] = "wall"
     instance: str | None = None
     """A worker's own stable name: killed and started anew, it goes on at once instead of after its old session."""
@@ -153,6 +163,8 @@ class Settings(BaseSettings):
     """A file of `kind: PriceList`; the shipped example unless given."""
     spend_policy: Path | None = None
     """A file of `kind: SpendPolicy`; the shipped one, which has no budgets, unless given."""
+    drift_policy: Path | None = None
+    """A file of `kind: DriftPolicy`; the shipped one unless given."""
     run_dir: Path = Path(".turnwatch")
     runbook_base_url: str = "https://github.com/turnwatch/turnwatch/blob/main/"
 

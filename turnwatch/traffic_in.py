@@ -19,6 +19,7 @@ from producers.drive import Progress as Sent
 from producers.fleet.choice import chosen, listed, minutes_of
 from producers.traces import read_trace
 from schemas.failures import BadInput
+from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect
@@ -87,21 +88,25 @@ async def _send(send: Send, title: str) -> int:
     except NothingKnown:
         async with surroundings(console) as around:
             sent = await _with_progress(console, send, around.kafka, title)
-            _tell_unfinished(console, sent)
+            tell_unfinished(console, sent)
             return await _landed(console, around.clickhouse, sent.turns)
     sent = await _with_progress(console, send, known, title)
     console.print(f"Sent {sent.turns:,} turns in {sum(sent.frames.values()):,} frames to {known.bootstrap}.")
-    _tell_unfinished(console, sent)
+    tell_unfinished(console, sent)
     return 0
 
 
-def _tell_unfinished(console: Console, sent: Sent) -> None:
+def tell_unfinished(console: Console, sent: Sent) -> None:
     """Nothing that was made is left out without a word."""
-    left = [f"{count:,} of {family}" for family, count in sorted(sent.unfinished.items()) if count]
-    if left:
-        console.print(
-            f"Not sent, for the windows that they lie in were not over when it ended: observations, {', '.join(left)}."
-        )
+    left = {family: count for family, count in sorted(sent.unfinished.items()) if count}
+    if not left:
+        return
+    minutes = {family: FAMILIES[family].partitions[0].k_window_s / 60 for family in left}
+    told = [f"{count:,} observations of {family} (by {minutes[family]:g} min)" for family, count in left.items()]
+    console.print(
+        f"Not sent, for it ended before their windows did: {', '.join(told)}. Windows end by the clock, in event time: "
+        f"{2 * max(minutes.values()):g} min hold a whole one of each."
+    )
 
 
 async def _with_progress(console: Console, send: Send, kafka: KafkaAddress, title: str) -> Sent:

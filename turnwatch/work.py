@@ -21,12 +21,14 @@ from aiokafka.errors import KafkaError
 
 from alerts.alertmanager import Alertmanagers
 from alerts.document_files import WrongFiles
+from alerts.drift_document import STANDARD_DRIFT, load_drift_policy
 from alerts.explanations import Links, Paging
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from alerts.price_document import SHIPPED_PRICES, load_prices
 from alerts.spend_document import STANDARD_SPEND, load_spend_policy
 from producers.connection import why_unreachable
+from schemas.drift_policies import DriftPolicy
 from schemas.families import INDICATORS_OF
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
@@ -154,6 +156,7 @@ def worker_settings(
         stop_within_s=settings.stop_within_s,
         prices=_prices(settings.prices or SHIPPED_PRICES),
         spend_policy=_spend_policy(settings.spend_policy or STANDARD_SPEND),
+        drift_policy=_drift_policy(settings.drift_policy or STANDARD_DRIFT),
     )
 
 
@@ -188,6 +191,13 @@ def _spend_policy(file: Path) -> SpendPolicy:
         return load_spend_policy(file)
     except WrongFiles as error:
         raise SettingsError(f"TURNWATCH_SPEND_POLICY: {error}") from None
+
+
+def _drift_policy(file: Path) -> DriftPolicy:
+    try:
+        return load_drift_policy(file)
+    except WrongFiles as error:
+        raise SettingsError(f"TURNWATCH_DRIFT_POLICY: {error}") from None
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from producers.fleet.calibration import (
 from producers.traces import MalformedTrace, read_trace
 
 Floats = NDArray[np.float64]
+Parted = Callable[[str], list[str]]
 
 WINDOW_MS = 10_000
 RECOGNISER = "amazon/en-US/dec-9-2019"
@@ -121,9 +122,8 @@ def kv_cache(logs: Sequence[Path]) -> KvCache:
 
 
 def word_errors(directory: Path) -> WordErrors:
-    spoken = pl.read_csv(directory / "artie-bias-corpus.tsv", separator="\t", quote_char=None)
-    counts = _counted(directory, spoken, RECOGNISER)
-    before, after = (_rates(_counted(directory, spoken, release)) for release in RELEASES)
+    counts = _counted(directory, RECOGNISER)
+    before, after = (_rates(_counted(directory, release)) for release in RELEASES)
     rates = _rates(counts)
     speakers = counts.group_by("accent").agg(pl.col("speaker").n_unique()).sort("accent")
     shares = dict(zip(speakers["accent"], speakers["speaker"] / speakers["speaker"].sum(), strict=True))
@@ -139,21 +139,31 @@ def word_errors(directory: Path) -> WordErrors:
     )
 
 
-def _counted(directory: Path, spoken: pl.DataFrame, predictions: str) -> pl.DataFrame:
-    """Errors and reference words of each utterance, by speaker and accent."""
+def _counted(directory: Path, predictions: str) -> pl.DataFrame:
+    """Errors and reference words of each utterance, by speaker and accent; seldom accents are `other`."""
+    counted = word_counts(directory, predictions).select("speaker", "accent", "errors", "words")
+    known = counted.group_by("accent").agg(pl.col("words").sum()).filter(pl.col("words") >= WORDS_MIN)["accent"]
+    is_known = pl.col("accent").is_in(known.to_list())
+    return counted.with_columns(accent=pl.when(is_known).then("accent").otherwise(pl.lit("other")))
+
+
+def word_counts(directory: Path, predictions: str, parted: Parted | None = None) -> pl.DataFrame:
+    """Of each utterance of `artie_bias`: speaker, accent, gender and age as said or `unsaid`, word errors, reference words.
+
+    `parted` makes words of text; as the fleet is calibrated, with what is no letter left out, unless given.
+    """
+    parted = parted or _words
+    spoken = pl.read_csv(directory / "artie-bias-corpus.tsv", separator="\t", quote_char=None)
     said = pl.read_csv(directory / "predictions" / f"{predictions}.tsv", separator="\t", quote_char=None)
     stem = pl.col("path").str.extract(r"([^/]+)\.\w+$").alias("stem")
     joined = spoken.with_columns(stem).join(said.select(stem, "prediction"), on="stem")
     pairs = list(zip(joined["sentence"], joined["prediction"].fill_null(""), strict=True))
-    counted = joined.select(
-        speaker="client_id",
-        accent=pl.col("accent").replace(NOT_SAID, "unsaid").str.to_lowercase(),
-        errors=pl.Series([word_distance(_words(sentence), _words(heard)) for sentence, heard in pairs]),
-        words=pl.Series([len(_words(sentence)) for sentence, _ in pairs]),
+    return joined.select(
+        pl.col("client_id").alias("speaker"),
+        pl.col("accent", "gender", "age").replace(NOT_SAID, "unsaid").str.to_lowercase(),
+        pl.Series("errors", [word_distance(parted(sentence), parted(heard)) for sentence, heard in pairs]),
+        pl.Series("words", [len(parted(sentence)) for sentence, _ in pairs]),
     )
-    known = counted.group_by("accent").agg(pl.col("words").sum()).filter(pl.col("words") >= WORDS_MIN)["accent"]
-    is_known = pl.col("accent").is_in(known.to_list())
-    return counted.with_columns(accent=pl.when(is_known).then("accent").otherwise(pl.lit("other")))
 
 
 def _rates(counts: pl.DataFrame) -> dict[str, float]:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import polars as pl
+
 from producers import simulator
-from producers.fleet.engine import fleet_hosts, simulate_fleet
+from producers.fleet.engine import fleet_hosts, simulate_fleet, simulate_labels
 from producers.fleet.scenario_file import ScenarioFile, load_scenario, names
 from producers.fleet.truth import truth_of
 from producers.scenarios import SCENARIOS, Scenario, scenario
@@ -64,6 +66,17 @@ def chunks_of(either: AnyScenario, seed: int, start_ms: int, duration_ms: int) -
     if isinstance(either, ScenarioFile):
         return simulate_fleet(either, seed, start_ms, duration_ms)
     return simulator.simulate(either, seed, start_ms, duration_ms)
+
+
+def observations_of(
+    kind: str, either: AnyScenario, seed: int, start_ms: int, duration_ms: int
+) -> Iterator[tuple[int, dict[str, pl.DataFrame]]]:
+    """What `chunks_of` has of one kind, by producer, with when each step begins."""
+    if kind == "quality" and isinstance(either, ScenarioFile):
+        yield from simulate_labels(either, seed, start_ms, duration_ms)
+        return
+    for chunk in chunks_of(either, seed, start_ms, duration_ms):
+        yield chunk.start_ms, chunk.kinds.get(kind, {})
 
 
 def truth_document(either: AnyScenario, seed: int, start_ms: int, duration_ms: int) -> dict[str, Any]:

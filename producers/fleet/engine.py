@@ -92,12 +92,8 @@ class FleetRun:
 
     def next(self) -> Chunk:
         """One more step."""
-        begin_ms, rng = (
-            self.start_ms + self.step * STEP_MS,
-            np.random.default_rng((self.seed, self.step + WARM_STEPS + 1)),
-        )
-        in_force = InForce.at(self.scenario, self.crowd, begin_ms - self.start_ms)
-        calls = self.line.during(begin_ms, in_force, rng)
+        rng = np.random.default_rng((self.seed, self.step + WARM_STEPS + 1))
+        begin_ms, in_force, calls = self._on_the_line(rng)
         bursts = np.array([next(each) for each in self.bursts])
         turns = begun(self.scenario.fleet, self.crowd, calls, in_force, bursts, begin_ms, rng)
         answered = self._answered(entered(turns, self.start_ms), in_force, begin_ms)
@@ -127,6 +123,20 @@ class FleetRun:
         )
         self.step += 1
         return chunk
+
+    def next_labels(self) -> tuple[int, dict[str, pl.DataFrame]]:
+        """When one more step begins, and its labelled calls by producer: those that `next` has, but no turn is taken."""
+        begin_ms, in_force, calls = self._on_the_line(np.random.default_rng((self.seed, self.step + WARM_STEPS + 1)))
+        heard_from = self._heard_from(in_force.silent_regions)
+        labels = by_producer(self._labels(calls[heard_from[calls["region"]]], in_force, begin_ms))
+        self.step += 1
+        return begin_ms, labels
+
+    def _on_the_line(self, rng: np.random.Generator) -> tuple[int, InForce, Calls_]:
+        """When the step begins, what holds in it, and who calls: that does not depend on the turns that are taken."""
+        begin_ms = self.start_ms + self.step * STEP_MS
+        in_force = InForce.at(self.scenario, self.crowd, begin_ms - self.start_ms)
+        return begin_ms, in_force, self.line.during(begin_ms, in_force, rng)
 
     def _heard_from(self, silent: set[str]) -> NDArray[np.bool_]:
         """By the region's code, whether its collectors are there to observe."""
@@ -189,3 +199,12 @@ def simulate_fleet(scenario: ScenarioFile, seed: int, start_ms: int, duration_ms
     run = FleetRun.at(scenario, seed, start_ms)
     for _ in range(-(-duration_ms // STEP_MS)):
         yield run.next()
+
+
+def simulate_labels(
+    scenario: ScenarioFile, seed: int, start_ms: int, duration_ms: int
+) -> Iterator[tuple[int, dict[str, pl.DataFrame]]]:
+    """The labelled calls that `simulate_fleet` has, by producer, with when each step begins; about ten times as fast."""
+    run = FleetRun.at(scenario, seed, start_ms)
+    for _ in range(-(-duration_ms // STEP_MS)):
+        yield run.next_labels()

@@ -22,26 +22,26 @@ class Buffer:
 
     def __init__(self, clock: Callable[[], float], rows_max: int, tally: Tally) -> None:
         self.clock = clock
-        self._rows_max = rows_max
+        self.rows_max = rows_max
         self._why_full = "buffer_full"
         self._tally = tally
-        self._turns: deque[list[Any]] = deque()
+        self.turns: deque[list[Any]] = deque()
         self._events: deque[tuple[str, list[Any]]] = deque()
         self._lock = threading.Lock()
         self._untold: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._turns) + len(self._events)
+        return len(self.turns) + len(self._events)
 
     def put(self, row: list[Any]) -> None:
         """A turn that has ended."""
-        if len(self._turns) < self._rows_max:
-            self._turns.append(row)
+        if len(self.turns) < self.rows_max:
+            self.turns.append(row)
         else:
             self._drop(TURNS, self._why_full)
 
     def put_event(self, kind: str, row: list[Any]) -> None:
-        if len(self._events) < self._rows_max:
+        if len(self._events) < self.rows_max:
             self._events.append((kind, row))
         else:
             self._drop(kind, self._why_full)
@@ -55,17 +55,17 @@ class Buffer:
 
     def shut(self, why: str) -> None:
         """From now on everything is dropped, for this reason."""
-        self._why_full, self._rows_max = why, 0
+        self._why_full, self.rows_max = why, 0
 
     def fork(self, why: str, tally: Tally) -> None:
         """In the child: what waits is the parent's, and so may be whoever holds a lock."""
         self._lock, self._tally = threading.Lock(), tally
-        self._turns, self._events = deque(), deque()
+        self.turns, self._events = deque(), deque()
         self.shut(why)
 
     def take(self) -> tuple[list[list[Any]], dict[str, list[list[Any]]]]:
         """What waits now: turns, and other observations by kind."""
-        turns = [self._turns.popleft() for _ in range(len(self._turns))]
+        turns = [self.turns.popleft() for _ in range(len(self.turns))]
         events: dict[str, list[list[Any]]] = {}
         for _ in range(len(self._events)):
             kind, row = self._events.popleft()

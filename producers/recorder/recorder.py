@@ -29,7 +29,7 @@ from producers.recorder.sessions import Keys, SessionHashes, pseudonym_of
 from producers.recorder.spool import NoSpool, Spool
 from producers.recorder.streams import Stream
 from producers.recorder.tally import Tally
-from producers.recorder.turns import Turn
+from producers.recorder.turns import RecordsTurns
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
 
@@ -43,7 +43,7 @@ _newest_incarnation = 0
 _incarnations = threading.Lock()
 
 
-class Recorder:
+class Recorder(RecordsTurns):
     """Records turns and what else a serving process sees, and reports it to collectors.
 
     `collectors` are the addresses of the region's collectors; each session is reported to one of them. `session_key` is
@@ -90,10 +90,6 @@ class Recorder:
         self._at_exit = _close_later(weakref.ref(self))
         atexit.register(self._at_exit)
         os.register_at_fork(after_in_child=_shut_later(weakref.ref(self)))
-
-    def turn(self, session: object = None, **dimensions: Any) -> Turn:
-        """A turn of this session that begins now. It keeps the dimensions that hold now, whatever is changed later."""
-        return Turn.beginning(self._buffer, session, self._defaults, dimensions)
 
     def stream(self, session: object, **dimensions: Any) -> Stream:
         """A call of this session: it starts with the `with` block and ends with it."""

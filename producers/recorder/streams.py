@@ -21,7 +21,7 @@ class Stream:
         self._session = session
         self._dimensions = dimensions
 
-    def turn(self, **dimensions: Any) -> Turn:
+    def turn(self, /, **dimensions: Any) -> Turn:
         """A turn of this call, with the call's dimensions and these."""
         return self._recorder.turn(self._session, **{**self._dimensions, **dimensions})
 

@@ -34,7 +34,8 @@ _PLACE = {name: place for place, name in enumerate(FACTS)}
 _CODES: dict[Any, int] = {stage: _PLACE[column] for stage, column in LATENCIES.items()} | {
     name: place for name, place in _PLACE.items() if name not in LATENCIES.values()
 }
-_LARGEST = np.array([LATENCY_S_MAX if name in LATENCIES.values() else VALUE_MAX for name in FACTS])
+_IS_LATENCY = np.array([name in LATENCIES.values() for name in FACTS])
+_LARGEST = np.where(_IS_LATENCY, LATENCY_S_MAX, VALUE_MAX)
 _KNOWN_OF_EVERY_TURN = {"is_error", "is_abandoned", "is_cancelled"}
 """False where nobody says otherwise; other outcomes are unknown then, and amounts are none."""
 
@@ -97,11 +98,10 @@ def _sound_values(rows: list[list[Any]]) -> tuple[NDArray[np.int64], Floats, Cou
     flat = list(chain.from_iterable(told))
     counts = np.fromiter(map(len, told), np.int64, len(told)) // STEP
     codes = np.fromiter(map(_CODES.get, flat[::STEP], repeat(_UNKNOWN)), np.int64, len(flat) // STEP)
-    begins, ends = _numbers(flat[1::STEP], codes), _numbers(flat[2::STEP], codes)
-    codes[np.fromiter((each is None for each in flat[2::STEP]), np.bool_, len(codes))] = _NOTHING
+    values = _numbers(flat[1::STEP], codes)
+    codes[np.fromiter((each is None for each in flat[1::STEP]), np.bool_, len(codes))] = _NOTHING
     _name_content(codes, flat[::STEP])
-    values = ends - begins
-    is_sound, lost = _judged(codes, values, is_timed=begins > 0)
+    is_sound, lost = _judged(codes, values)
     lost[Refusal.TOO_LARGE] += sum(len(row) - TAIL - end for row in rows if len(row) - TAIL > end) // STEP
     return (np.repeat(np.arange(len(rows)), counts) * len(FACTS) + codes)[is_sound], values[is_sound], lost
 
@@ -113,10 +113,10 @@ def _name_content(codes: NDArray[np.int64], names: list[Any]) -> None:
             codes[at] = _CONTENT
 
 
-def _judged(codes: NDArray[np.int64], values: Floats, is_timed: Flags) -> tuple[Flags, Counter[Refusal]]:
+def _judged(codes: NDArray[np.int64], values: Floats) -> tuple[Flags, Counter[Refusal]]:
     """Which values may be counted, and how many may not, each under one reason."""
     is_known, is_finite = codes >= 0, np.isfinite(values)
-    is_judged, is_negative = is_known & is_finite, values < 0
+    is_judged, is_negative, is_timed = is_known & is_finite, values < 0, _IS_LATENCY[codes]
     is_large = values > _LARGEST[codes]
     lost = {
         Refusal.MALFORMED: codes == _MALFORMED,

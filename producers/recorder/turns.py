@@ -5,32 +5,42 @@ up, checked or converted here: names, values and dimensions are judged later, by
 since extending a list and appending to a deque are single steps to every other thread, and nothing is global: a turn belongs to whoever
 holds it, so tasks and threads each have their own, and one turn may be passed to several of them.
 
-Clocks are called by a local name, since Python looks up the method of an object with slots anew each time.
+Clocks are called by a local name, since Python looks up the method of an object with slots anew each time. For the same
+reason objects are made without `__init__` and filled where they are made, and what runs for every turn calls no method
+for what it can do itself.
 
-The list: session, defaults, dimensions, begin, then three entries for each thing that was told (its name, from, to), then
-the end and the class of the exception that ended it. A value that was told is one from zero.
+The list: session, defaults, dimensions, begin, then two entries for each thing that was told (its name and its value, of
+a stage that was timed the seconds), then the end and the class of the exception that ended it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-_new = object.__new__
+from producers.recorder.buffer import Buffer
+from producers.recorder.cells import Defaults
 
-HEAD, TAIL, STEP = 4, 2, 3
+HEAD, TAIL, STEP = 4, 2, 2
 """Entries before what was told, after it, and of each thing that was told."""
 
 
-class Buffer(Protocol):
-    """Where finished turns wait."""
+class RecordsTurns:
+    """Whoever turns begin with: it knows where they will wait, and the dimensions that hold now."""
 
-    clock: Callable[[], float]
+    _buffer: Buffer
+    _defaults: Defaults
 
-    def put(self, row: list[Any]) -> None: ...
-
-    def missed(self, what: str) -> None: ...
+    # Python compares the name of each dimension with every parameter's that may be named: so `self` may not.
+    def turn(self, /, session: object = None, **dimensions: Any) -> Turn:
+        """A turn of this session that begins now. It keeps the dimensions that hold now, whatever is changed later."""
+        turn = Turn()
+        turn._buffer = buffer = self._buffer
+        turn.clock = clock = buffer.clock
+        turn._began = turn._last = began = clock()
+        turn._row = [session, self._defaults, dimensions, began]
+        return turn
 
 
 class Turn:
@@ -47,19 +57,9 @@ class Turn:
     _last: float
     clock: Callable[[], float]
 
-    @staticmethod
-    def beginning(buffer: Buffer, session: object, defaults: object, dimensions: dict[str, Any]) -> Turn:
-        """A turn that begins now."""
-        turn = _new(Turn)  # Calling a class with `__init__` would cost half as much again.
-        turn._buffer = buffer
-        turn.clock = clock = buffer.clock
-        turn._began = turn._last = began = clock()
-        turn._row = [session, defaults, dimensions, began]
-        return turn
-
     def stage(self, name: str) -> Stage:
         """Times a part of the turn from now to the end of the `with` block. Timed twice, it adds up."""
-        stage = _new(Stage)
+        stage = Stage()
         stage._turn = self
         stage._name = name
         clock = self.clock
@@ -69,30 +69,33 @@ class Turn:
     def mark(self, name: str) -> None:
         """The part `name` ends now; it began where the part before it ended, or with the turn."""
         now = self.clock()
-        self.tell(name, self._last, now)
+        self.tell(name, now - self._last)
         self._last = now
 
     def reached(self, name: str) -> None:
         """The whole `name` (`first_audio`, `heard`) is reached now; it began with the turn."""
-        self.tell(name, self._began, self.clock())
+        self.tell(name, self.clock() - self._began)
 
     def took(self, name: str, milliseconds: float) -> None:
         """A stage that somebody else has timed."""
         try:
-            self.tell(name, 0.0, milliseconds / 1_000)
+            if milliseconds < 0:
+                self._buffer.missed("negative")  # Told on, it would be a clock that went back.
+            else:
+                self.tell(name, milliseconds / 1_000)
         except Exception:
             self._buffer.missed("malformed")
 
-    def note(self, **facts: float | bool | None) -> None:
+    def note(self, /, **facts: float | bool | None) -> None:
         """Amounts (`tokens_in=812`) and outcomes (`is_abandoned=True`). What is noted twice adds up, or is
         true once; `None` says nothing."""
         for name, value in facts.items():
-            self.tell(name, 0, value)
+            self.tell(name, value)
 
-    def tell(self, name: object, begins: object, ends: object) -> None:
+    def tell(self, name: object, value: object) -> None:
         """Keeps one value, or counts that it came after the turn's end."""
         try:
-            self._row.extend((name, begins, ends))  # type: ignore[union-attr]  # None once the turn has ended.
+            self._row.extend((name, value))  # type: ignore[union-attr]  # None once the turn has ended.
         except Exception:
             self._buffer.missed("after_end")
 
@@ -107,7 +110,11 @@ class Turn:
                 return
             clock, buffer = self.clock, self._buffer
             row.extend((clock(), kind))
-            buffer.put(row)
+            # What Buffer.put() does, written out: this runs for every turn.
+            if len(buffer.turns) < buffer.rows_max:
+                buffer.turns.append(row)
+            else:
+                buffer.put(row)
         except Exception:
             self._buffer.missed("internal")
 
@@ -129,15 +136,16 @@ class Stage:
     _name: str
     _began: float
 
-    def __enter__(self) -> Self:
-        return self
+    # Nothing is to be done, and calling `bool` does that without a frame of Python: `with` calls it without arguments, and
+    # `ExitStack` with the stage.
+    __enter__ = bool
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         # What Turn.tell() does, written out: this runs five times a turn.
         turn = self._turn
         clock = turn.clock
         try:
-            turn._row.extend((self._name, self._began, clock()))  # type: ignore[union-attr]
+            turn._row.extend((self._name, clock() - self._began))  # type: ignore[union-attr]
         except Exception:
             turn._buffer.missed("after_end")
 

@@ -39,11 +39,13 @@ GRANT INSERT ON costs_late TO turnwatch_writer;
 GRANT INSERT ON releases_late TO turnwatch_writer;
 GRANT INSERT ON privacy_late TO turnwatch_writer;
 GRANT INSERT ON spend_10m TO turnwatch_writer;
+GRANT INSERT ON drift_1h TO turnwatch_writer;
 GRANT INSERT ON burn_windows TO turnwatch_writer;
 GRANT INSERT ON pages TO turnwatch_writer;
 GRANT INSERT ON findings TO turnwatch_writer;
 GRANT INSERT ON exclusions TO turnwatch_writer;
 GRANT INSERT ON releases TO turnwatch_writer;
+GRANT INSERT ON verdicts TO turnwatch_writer;
 GRANT INSERT ON objectives TO turnwatch_writer;
 
 -- Who asks? Boards and analysts. They write nothing, and one question cannot take the whole server.
@@ -84,11 +86,13 @@ GRANT SELECT ON costs_late TO turnwatch_reader;
 GRANT SELECT ON releases_late TO turnwatch_reader;
 GRANT SELECT ON privacy_late TO turnwatch_reader;
 GRANT SELECT ON spend_10m TO turnwatch_reader;
+GRANT SELECT ON drift_1h TO turnwatch_reader;
 GRANT SELECT ON burn_windows TO turnwatch_reader;
 GRANT SELECT ON pages TO turnwatch_reader;
 GRANT SELECT ON findings TO turnwatch_reader;
 GRANT SELECT ON exclusions TO turnwatch_reader;
 GRANT SELECT ON releases TO turnwatch_reader;
+GRANT SELECT ON verdicts TO turnwatch_reader;
 GRANT SELECT ON objectives TO turnwatch_reader;
 GRANT SELECT ON traffic TO turnwatch_reader;
 GRANT SELECT ON burn_rate TO turnwatch_reader;

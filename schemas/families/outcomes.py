@@ -12,6 +12,7 @@ OUTCOMES = Family(
     kind="turns",
     purpose=CONVERSATION,
     since_minor=2,
+    owned_without=("bundle",),
     partitions=(OPERATIONAL, CLIENT),
     measures=(
         Measure("outcomes", "turns", "turns whose outcome was observed"),

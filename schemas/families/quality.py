@@ -14,6 +14,7 @@ QUALITY = Family(
     purpose=SPEECH_QUALITY,
     since_minor=2,
     lateness_s=3 * 86_400,
+    owned_without=("bundle",),
     retention_d=400,
     retention_fine_d=400,
     partitions=(

@@ -16,6 +16,8 @@ from typing import Any
 
 import faust
 
+from schemas.drift_policies import STANDARD as STANDARD_DRIFT
+from schemas.drift_policies import DriftPolicy
 from schemas.families import FAMILIES, INDICATORS_OF
 from schemas.metrics import WorkerMetrics
 from schemas.prices import NO_PRICES, PriceList
@@ -32,6 +34,7 @@ from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.stopping import LEFT_BY, STOP_WITHIN_S, TOLD_BY, Deadline, Ending, raise_failure
 from stream_jobs.agents.traffic import TrafficStage, Watching
+from stream_jobs.operators.drift_watch import DriftWatch
 from stream_jobs.operators.pricing import Pricing
 from stream_jobs.operators.pricing_watch import PricingWatch
 from stream_jobs.operators.reach import LIVE, REPLAYED
@@ -62,6 +65,7 @@ class WorkerSettings:
     stop_within_s: float = STOP_WITHIN_S
     prices: PriceList = NO_PRICES
     spend_policy: SpendPolicy = STANDARD
+    drift_policy: DriftPolicy = STANDARD_DRIFT
 
 
 Companion = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -133,8 +137,12 @@ def _stages(
 
 def _watches(settings: WorkerSettings) -> Watching:
     """The questions that watch the totals of a shard."""
-    pricing = Pricing(settings.prices)
-    return lambda shard: (PricingWatch(shard, pricing), SaturationWatch(shard))
+    pricing, shards = Pricing(settings.prices), settings.application.partitions
+    return lambda shard: (
+        PricingWatch(shard, pricing),
+        SaturationWatch(shard),
+        DriftWatch(shard, shards, settings.drift_policy),
+    )
 
 
 async def _until_first(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]], ready: bool = False) -> None:

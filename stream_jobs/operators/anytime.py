@@ -76,7 +76,7 @@ def ratio_difference(baseline: RatioSums, candidate: RatioSums, alpha: float, sh
     return Bounds(estimate - half, estimate + half)
 
 
-def mixture_radius(information: Floats, alpha: float, sharp_at: float) -> Floats:
+def mixture_radius(information: Floats, alpha: Floats | float, sharp_at: Floats | float) -> Floats:
     """Half the width of a time-uniform interval, `information` being 1 ÷ the variance of the estimate.
 
     The mixture is over differences of a normal prior with deviation `sharp_at`, which makes it narrowest where such a

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
-from schemas.arrow_streams import read_table
+from schemas.arrow_streams import ZSTD, read_table
 from schemas.failures import Foreseen, Undecodable
 
 BLOCK_BYTES_MAX = 512_000
@@ -86,7 +86,7 @@ def body(value: bytes) -> bytes:
 def pack_rows(rows: pl.DataFrame) -> bytes:
     sink = pa.BufferOutputStream()
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=ZSTD) as writer:
         writer.write_table(table)
     packed: bytes = sink.getvalue().to_pybytes()
     return packed

@@ -13,6 +13,7 @@ fallen to 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,43 +25,50 @@ Flags = NDArray[np.bool_]
 
 EFFECTS = np.array([0.5, 1.0, 2.0, 4.0])
 """Standard deviations of a window by which its rate may have moved, in the alternatives."""
+assert (EFFECTS[1:] == 2 * EFFECTS[:-1]).all()
 Z_MAX = 4.0
 """One window is no more evidence than this: beyond it nothing is normal, and a single odd window would be a change."""
-_LOG_MAX = 600.0
+_VALUE_MAX = 1e200
 
 
 @dataclass(frozen=True, slots=True)
 class Detectors:
-    """State of n series: logarithms of the detectors, (n, effects), sums of Page, (n), and when those began, in ms."""
+    """State of series: detectors of each effect, of shape (effects, …), sums of Page, and when those began, in ms."""
 
-    log_detectors: Floats
+    values: Floats
     page: Floats
-    since_ms: Integers
+    since_ms: Floats
 
     @classmethod
     def quiet(cls, series: int) -> Detectors:
         """Before the first window."""
-        return cls(np.full((series, len(EFFECTS)), -np.inf), np.zeros(series), np.zeros(series, dtype=np.int64))
+        return cls(np.zeros((len(EFFECTS), series)), np.zeros(series), np.zeros(series))
 
     @property
     def value(self) -> Floats:
         """The mixture of each series, to be held against a threshold."""
-        return np.asarray(np.exp(np.minimum(self.log_detectors, _LOG_MAX)).mean(axis=1), dtype=np.float64)
+        return np.asarray(self.values.mean(axis=0), dtype=np.float64)
 
 
 def updated(state: Detectors, z: Floats, window_start_ms: int) -> Detectors:
     """After one more window; a series that was not observed in it, of which z is not a number, stays as it was."""
     is_seen = np.isfinite(z)
     bounded = np.clip(np.where(is_seen, z, 0.0), -Z_MAX, Z_MAX)
-    ratios = EFFECTS * bounded[:, None] - EFFECTS**2 / 2
-    detectors = np.minimum(np.logaddexp(state.log_detectors, 0.0) + ratios, _LOG_MAX)
-    page = np.maximum(state.page + bounded - EFFECTS[0] / 2, 0.0)
+    values = np.empty_like(state.values)
+    for place, ratio in enumerate(_ratios(bounded)):
+        detector = np.minimum((state.values[place] + 1.0) * ratio, _VALUE_MAX)
+        values[place] = np.where(is_seen, detector, state.values[place])
+    page = np.where(is_seen, np.maximum(state.page + bounded - EFFECTS[0] / 2, 0.0), state.page)
     begins = is_seen & (state.page == 0) & (page > 0)
-    return Detectors(
-        np.where(is_seen[:, None], detectors, state.log_detectors),
-        np.where(is_seen, page, state.page),
-        np.where(begins, window_start_ms, state.since_ms),
-    )
+    return Detectors(values, page, np.where(begins, window_start_ms, state.since_ms))
+
+
+def _ratios(z: Floats) -> Iterator[Floats]:
+    """Likelihood ratios of a window for each effect. Each effect is twice the one before, so its power is a square."""
+    power = np.exp(EFFECTS[0] * z)
+    for effect in EFFECTS:
+        yield power * np.exp(-(effect**2) / 2)
+        power = power * power
 
 
 def threshold(series: int, windows: int, false_alarms: float) -> float:

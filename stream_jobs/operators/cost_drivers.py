@@ -20,15 +20,15 @@ MEANINGS = {
     "tokens_retrieved": "retrieved context",
     "tokens_generated": "generated tokens",
     "tokens_audio": "audio tokens",
-    "gpu_per_token_cache": "the share of prompts that caches have",
-    "gpu_per_token_batch_occupancy": "how full batches are",
-    "gpu_per_token_acceptance": "accepted speculative tokens",
+    "gpu_per_token_cache": "prompts that no cache had",
+    "gpu_per_token_batch_occupancy": "room that is left in batches",
+    "gpu_per_token_acceptance": "speculative tokens that were not accepted",
     "gpu_per_token_unexplained": "GPU time for each token",
     "price": "prices",
-    "utilisation": "how much of the paid GPU time is used",
+    "utilisation": "paid GPU time for each hour that is used",
     "idle": "GPU time that served nothing",
 }
-"""Driver → what it is, in a sentence. All that a change is shared out to: they add up to it."""
+"""Driver → what dearer successes have more of, or what there is less of where they are cheaper. They add up to the change."""
 VOLUME = "volume"
 """What more successes add to a bill, and not to the cost of one."""
 CENTS = 100

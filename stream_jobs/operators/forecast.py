@@ -58,7 +58,8 @@ def _by_week(series: Floats) -> Floats:
         raise ValueError("A value of the series is negative, or no number.")
     weeks = len(series) // HOURS
     if weeks < WEEKS_MIN:
-        raise ValueError(f"The series has {weeks} whole weeks of {HOURS} hours: a forecast needs {WEEKS_MIN}.")
+        found = f"{weeks} whole week{'s' if weeks > 1 else ''}" if weeks else "no whole week"
+        raise ValueError(f"The series has {found} of {HOURS} hours: a forecast needs {WEEKS_MIN}.")
     return series[len(series) - weeks * HOURS :].reshape(weeks, HOURS)
 
 

@@ -94,6 +94,7 @@ class Intake:
         self._totals = OpenTotals(family)
         self._judged_until = NOTHING_APPLIED
         self._reach_changed = False
+        self._saved_marker: tuple[int, object] | None = None
         self._late: list[pl.DataFrame] = []
         self._is_idle = False
 
@@ -290,7 +291,9 @@ class Intake:
             ),
         ]
         newest_ms = {partition: reach.newest_ms for partition, reach in self._reach.items()}
-        yield [block("marker", pack_json({"newest_ms": self._fences.newest_ms, "reach": newest_ms}))]
+        marker = (self.marked, {"newest_ms": self._fences.newest_ms, "reach": newest_ms})
+        yield [] if marker == self._saved_marker else [block("marker", pack_json(marker[1]))]
+        self._saved_marker = marker
 
     def unsent_partials(self) -> list[tuple[int, Partial]]:
         """(shard, partial) for everything that changed since the last call, and the reach to every shard."""
@@ -329,7 +332,7 @@ class Intake:
                 else [None]
             )
             for place, piece in enumerate(pieces, start=1):
-                table = schema.empty_table() if piece is None else _to_arrow(piece, schema)
+                table = pa.Table.from_batches([], schema) if piece is None else _to_arrow(piece, schema)
                 # The reach comes last: a shard that has heard it lets go of what it says is over.
                 reach = self._reach[partition.name].summary() if place == len(pieces) else ()
                 version = self.marked + 1

@@ -7,7 +7,7 @@ tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.families import Family, PrivacyPartition
 from schemas.frames import FrameHeader, decode_header, decode_rows
+from schemas.private_values import look_at_host_names
 from schemas.rejections import Reason, Rejected
 from schemas.rows import FRAME, violations
 
@@ -99,7 +100,9 @@ def summed(family: Family, partition: PrivacyPartition, rows: pl.DataFrame, by_o
 _Readable = tuple[int, FrameHeader, pa.Table]
 
 
-def _readable(family: Family, records: Iterable[Record], opened: Opened) -> Iterator[_Readable]:
+def _readable(family: Family, records: Sequence[Record], opened: Opened) -> Iterator[_Readable]:
+    names = {record.headers.get("tw-producer") or b"" for record in records}
+    look_at_host_names(name.decode("ascii", "replace") for name in names)
     for record in records:
         header = decode_header(family.name, record.headers)
         if isinstance(header, Rejected):

@@ -7,52 +7,26 @@ counts for buckets that begin while it holds. A region's own price goes before o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from schemas.prices import (
-    HOSTED,
-    NANO_PER_USD,
-    PRICED,
-    RESOURCES,
-    TOKENS_PRICED,
-    UNCOSTED,
-    Price,
-    PriceList,
-    Resource,
-)
+from schemas.prices import HOSTED, NANO_PER_USD, PRICED, RESOURCES, UNCOSTED, Price, PriceList, Resource
+from stream_jobs.operators.price_arithmetic import HOUR_MS, USED, money
 
-__all__ = ["CACHED", "PRICED", "PROMPT", "UNCOSTED", "Pricing"]
+__all__ = ["CACHED", "HOUR_MS", "PRICED", "PROMPT", "UNCOSTED", "Pricing"]
 
 NANO = NANO_PER_USD
-HOUR_MS = 3_600_000
 BUCKET = "bucket_start_ms"
-_COST_MAX = 2.0**60
 _WHAT = (BUCKET, "region", "gpu_type", "purchase", "model_version")
 """What decides on a price."""
-PRICES = tuple(f"{resource}_usd" for resource in RESOURCES)
-_IS_HOSTED = pl.col("purchase") == HOSTED
-
-
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """What is paid for by one price: how much of it a row has, in how many units the price is."""
-
-    resource: Resource
-    amount: pl.Expr
-    unit: int
-
+PRICES: dict[Resource, str] = {resource: f"{resource}_usd" for resource in RESOURCES}
+"""The column of each price."""
 
 PROMPT = pl.col("tokens_prompt") + pl.col("tokens_carried") + pl.col("tokens_retrieved")
 CACHED = pl.min_horizontal(pl.col("tokens_cached"), PROMPT)
 """Tokens that go into a model, and those of them that its cache had: never more than went in."""
-_TOKENS = (
-    _Use("tokens_in", PROMPT - CACHED, TOKENS_PRICED),
-    _Use("tokens_cached", CACHED, TOKENS_PRICED),
-    _Use("tokens_out", pl.col("tokens_out"), TOKENS_PRICED),
-    _Use("tokens_audio", pl.col("tokens_audio"), TOKENS_PRICED),
-)
 
 
 class Pricing:
@@ -78,26 +52,15 @@ class Pricing:
         Columns: bucket_start_ms, region, gpu_type, purchase, model_version and the measures of family `costs`; a dimension
         that is not told is empty, and has no price but one for everything.
         """
-        return self.at_prices(self.with_prices(uses))
+        rows = self.with_prices(uses)
+        used = {name: rows[name].cast(pl.Int64).to_numpy() for name in USED}
+        costs = money(used, is_hosted(rows), usd_of(rows))
+        return rows.drop(PRICES.values()).with_columns(**{name: pl.Series(values) for name, values in costs.items()})
 
     def with_prices(self, uses: pl.DataFrame) -> pl.DataFrame:
-        """`uses` with the columns `PRICES`: in dollars, null where there is none. Nothing is asked of measures."""
+        """`uses` with the columns of `PRICES`: in dollars, null where there is none. Nothing is asked of measures."""
         prices = self._prices_of(uses.select(_WHAT).unique())
         return uses.join(prices, on=_WHAT, how="left", maintain_order="left")
-
-    def at_prices(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """`priced` of rows that have `PRICES` already; these columns are gone then."""
-        costs = [_money(_amount(use) * _usd(use.resource) * (NANO / use.unit)) for use in _TOKENS]
-        without = [pl.when(_usd(use.resource).is_null()).then(_amount(use)).otherwise(0) for use in _TOKENS]
-        return rows.with_columns(
-            used_nusd=_of_gpus("gpu_used_ms") + pl.sum_horizontal(costs),
-            reserved_nusd=_of_gpus("gpu_reserved_ms") + pl.sum_horizontal(costs),
-            uncosted_gpu_ms=pl.when(_IS_HOSTED | _usd("gpu_hour").is_not_null())
-            .then(0)
-            .otherwise(pl.max_horizontal("gpu_reserved_ms", "gpu_used_ms"))
-            .cast(pl.Int64),
-            uncosted_tokens=pl.sum_horizontal(without).cast(pl.Int64),
-        ).drop(PRICES)
 
     def _prices_of(self, what: pl.DataFrame) -> pl.DataFrame:
         """The prices of what is bought somewhere at some time: far fewer than there are rows that buy it."""
@@ -113,16 +76,14 @@ class Pricing:
         return nearest.with_columns(pl.coalesce("_own", "_any").alias(f"{resource}_usd")).drop("_own", "_any")
 
 
-def _usd(resource: Resource) -> pl.Expr:
-    return pl.col(f"{resource}_usd")
+def is_hosted(rows: pl.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row is paid for by the token."""
+    return (rows["purchase"] == HOSTED).to_numpy()
 
 
-def _amount(use: _Use) -> pl.Expr:
-    return pl.when(_IS_HOSTED).then(use.amount).otherwise(0)
-
-
-def _of_gpus(measure: str) -> pl.Expr:
-    return _money(pl.when(~_IS_HOSTED).then(pl.col(measure) * _usd("gpu_hour") * (NANO / HOUR_MS)))
+def usd_of(rows: pl.DataFrame) -> dict[Resource, NDArray[np.float64]]:
+    """The columns of `PRICES` as arrays, NaN where there is none."""
+    return {resource: rows[name].to_numpy() for resource, name in PRICES.items()}
 
 
 def _joined(rows: pl.DataFrame, prices: pl.DataFrame, by: list[str], name: str) -> pl.DataFrame:
@@ -148,8 +109,3 @@ def _laid_out(prices: Sequence[Price]) -> pl.DataFrame:
     }
     types = {"from_ms": pl.Int64, "until_ms": pl.Int64, "usd": pl.Float64}
     return pl.DataFrame(columns, schema={name: types.get(name, pl.String) for name in columns}).sort("from_ms")
-
-
-def _money(nano: pl.Expr) -> pl.Expr:
-    """Whole nano-dollars; nothing in a bucket costs a billion dollars, whatever a price list or a frame says."""
-    return nano.fill_null(0.0).clip(upper_bound=_COST_MAX).round().cast(pl.Int64)

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.families import COSTS, Family
 from schemas.spend import BUCKET_MS, LARGEST, Spend, encode, spend_schema
@@ -26,7 +28,6 @@ from schemas.topics import SPEND
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.priced_slices import FINEST, PricedSlices
 from stream_jobs.operators.pricing import BUCKET, Pricing
-from stream_jobs.operators.rollup_rows import timestamp
 from stream_jobs.operators.watching import Known, Statement
 
 TABLE = "spend_10m"
@@ -44,8 +45,8 @@ class PricingWatch:
 
     def __init__(self, shard: int, pricing: Pricing) -> None:
         self._shard, self._slices = shard, PricedSlices(pricing)
-        self._untold: list[pl.DataFrame] = []
-        self._unsaid: dict[int, pl.DataFrame] = {}
+        self._untold: list[pa.Table] = []
+        self._unsaid: dict[int, pa.Table] = {}
         self._said_at_ms: dict[int, int] = {}
         self._versions: dict[int, int] = {}
         self._stated_ms = 0
@@ -54,18 +55,17 @@ class PricingWatch:
         """Prices the buckets that changed; each replaces what was told of it before."""
         priced = self._slices.priced(totals)
         self._untold.append(priced)
-        cells = priced.filter(pl.col("cut") == FINEST[0].name).select(BUCKET, *spend_schema().names)
-        for start_ms, bucket in _by_bucket(cells):
-            self._unsaid[start_ms] = bucket
-            self._versions[start_ms] = int(bucket["version"].sum())
+        for start_ms, cells in _by_bucket(priced):
+            self._unsaid[start_ms] = cells
+            self._versions[start_ms] = pc.sum(cells["version"]).as_py()
 
     def rows(self) -> Iterator[tuple[str, pa.Table]]:
         """Rows of `spend_10m`: those of the buckets that changed since the last call."""
         untold, self._untold = self._untold, []
         for priced in untold:
-            if len(priced):
-                named = priced.with_columns(timestamp(BUCKET).alias("bucket_start")).select(TABLES[TABLE].column_names)
-                yield TABLE, named.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(TABLES[TABLE].arrow_schema)
+            if priced.num_rows:
+                named = priced.append_column("bucket_start", priced[BUCKET])
+                yield TABLE, named.select(TABLES[TABLE].column_names).cast(TABLES[TABLE].arrow_schema)
 
     def statements(self, known: Known) -> Iterator[Statement]:
         """Buckets that changed, and those that are decided now: without cells where nothing changed since they were said."""
@@ -113,21 +113,25 @@ class PricingWatch:
             version=self._versions.get(start_ms, 0),
             completeness=known.completeness(COSTS, start_ms + BUCKET_MS),
             decidable_until_ms=known.decidable_until_ms(COSTS),
-            cells=spend_schema().empty_table() if cells is None else _cells(cells),
+            cells=spend_schema().empty_table() if cells is None else _possible(cells),
         )
         for headers, payload in encode(spend):
             yield Statement(SPEND, payload, headers)
 
 
-def _by_bucket(cells: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
-    """The cells of each bucket, without its start; one bucket needs no parting."""
-    starts_ms = cells[BUCKET]
-    if len(cells) and starts_ms.min() == starts_ms.max():
-        return [(int(starts_ms[0]), cells.drop(BUCKET))]
-    parts = cells.partition_by(BUCKET, as_dict=True, include_key=False)
-    return [(int(start_ms), bucket) for (start_ms,), bucket in parts.items()]
+def _by_bucket(priced: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """The cells of each bucket: they lie one behind the other, so nothing is copied."""
+    cells = np.flatnonzero(pc.equal(priced["cut"], FINEST[0].name))
+    starts_ms, first, count = np.unique(priced[BUCKET].to_numpy()[cells], return_index=True, return_counts=True)
+    columns = priced.select(spend_schema().names)
+    for start_ms, begins, rows in zip(starts_ms.tolist(), cells[first].tolist(), count.tolist(), strict=True):
+        yield start_ms, columns.slice(begins, rows)
 
 
-def _cells(bucket: pl.DataFrame) -> pa.Table:
-    possible = bucket.with_columns(pl.col(name).clip(upper_bound=most) for name, most in LARGEST.items())
-    return possible.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(spend_schema())
+def _possible(cells: pa.Table) -> pa.Table:
+    """The cells, with no more of anything than there can be."""
+    for name, most in LARGEST.items():
+        if pc.max(cells[name]).as_py() > most:
+            place = cells.schema.get_field_index(name)
+            cells = cells.set_column(place, name, pc.min_element_wise(cells[name], pa.scalar(most, pa.int64())))
+    return cells

@@ -1,8 +1,11 @@
 """Figures of queues that are saturated: how they go on, and what is different from before they began to grow.
 
-*Now* are the minutes without a gap since a queue began to grow, ten at most and one at least; *before* are the ten minutes
-before that, which are looked at once, as an episode begins: of one that lasts nobody has them any more. What replicas do in
-a minute is arrivals × time of each ÷ replicas, so one of these three has moved.
+What comes, what each takes and how many are missing is of the last minute: who is told to shed or to add does so for what
+comes then, and a mean would go on to tell of work that has ended. How a queue grows, how fast it is served and how busy
+replicas are is of the minutes without a gap since it began to grow, ten at most and one at least. *Before* are the ten
+minutes before that, which are looked at once, as an episode begins: of one that lasts nobody has them any more. What
+replicas do in a minute is arrivals × time of each ÷ replicas, so one of these three has moved. Replicas of one region do
+not serve another, so a pool misses what its regions miss together, however idle others are.
 """
 
 from __future__ import annotations
@@ -43,7 +46,35 @@ def figures(episodes: pl.DataFrame, minutes: pl.DataFrame, at_ms: int, rule: Sat
     """
     of = minutes.join(episodes.select(*PAIR, "grew_ms").unique(PAIR), on=PAIR).sort(*PAIR, "minute_ms")
     now = without_gaps(of, at_ms)
-    return _told(now).join(outlooks(now, rule), on=PAIR, how="left").sort(PAIR)
+    newest = _told(now.filter(pl.col("minute_ms") == at_ms))
+    return newest.join(_lasting(now), on=PAIR).join(outlooks(now, rule), on=PAIR, how="left").sort(PAIR)
+
+
+def missing_in_regions(minutes: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
+    """By pool (`of_pool`, a slice) and queue what those of its regions miss that are among `minutes`, summed.
+
+    `missing_where` names the regions that miss any, the most first; a region's slice may be another shard's, so the sum
+    is a lower bound.
+    """
+    of = pl.col("slice").str.extract_groups(r"^(?<of_pool>pool=[^,]+),region=(?<region>[^,]+)$").struct.unnest()
+    regional = minutes.with_columns(of).drop_nulls("of_pool").with_columns(grew_ms=pl.lit(0, pl.Int64))
+    now = without_gaps(regional, at_ms)
+    named = now.select(*PAIR, "of_pool", "region").unique(PAIR)
+
+    def summed(name: str) -> pl.Expr:
+        return pl.when(pl.col(name).count() > 0).then(pl.col(name).sum())
+
+    return (
+        outlooks(now, rule)
+        .join(named, on=PAIR)
+        .sort("replicas_missing", "region", descending=[True, False], nulls_last=True)
+        .group_by("of_pool", "queue", maintain_order=True)
+        .agg(
+            regions_missing=summed("replicas_missing"),
+            regions_missing_without_batch=summed("replicas_missing_without_batch"),
+            missing_where=pl.col("region").filter(pl.col("replicas_missing") > 0),
+        )
+    )
 
 
 def before(grown: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
@@ -102,6 +133,13 @@ def _known(values: Floats) -> Floats | list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
 
 
+def _lasting(minutes: pl.DataFrame) -> pl.DataFrame:
+    """What is told of all of some minutes of each queue: at which rate they are served, and whether batch work came."""
+    return minutes.group_by(PAIR).agg(
+        served_min=pl.col("served").mean(), batch_share_lately=pl.col("batch_arrivals").sum() / pl.col("arrivals").sum()
+    )
+
+
 def _told(minutes: pl.DataFrame) -> pl.DataFrame:
     """Rates, shares and gauges of some minutes of each queue; gauges are those of the last one."""
     told = (
@@ -109,7 +147,6 @@ def _told(minutes: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.col(*_COUNTED).sum(), pl.col(*_GAUGES).last(), minutes=pl.len())
         .with_columns(
             arrivals_min=pl.col("arrivals") / pl.col("minutes"),
-            served_min=pl.col("served") / pl.col("minutes"),
             service_ms=_share("busy_ms", "served"),
             batch_share=_share("batch_arrivals", "arrivals"),
             batch_occupancy=_share("batch_slots_filled", "batch_slots"),

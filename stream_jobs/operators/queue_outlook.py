@@ -41,7 +41,7 @@ class Outlook:
 
     `utilisation`: busy time ÷ available time. `wait_s`: mean wait by Little's law, where the queue is stationary.
     `breaks_in_s`, with `soonest_s` and `latest_s`: until whoever comes last waits for longer than the threshold; 0 where
-    they do already. `replicas_missing`: to serve what arrives at the wanted utilisation.
+    they do already. `replicas_missing`: to serve at the wanted utilisation what arrived in the last minute.
     """
 
     utilisation: Floats
@@ -70,14 +70,13 @@ def outlook(
         arrivals = minutes.arrivals.mean(axis=1)
         is_stationary = (growth.low <= 0) & (growth.high >= 0) & (arrivals > 0)
         wait_s = np.where(is_stationary, minutes.depth / arrivals * 60, np.nan)
-        service_min = minutes.busy_ms.sum(axis=1) / minutes.served.sum(axis=1) / 60_000
     return Outlook(
         utilisation,
         wait_s,
         _time_s(threshold_min * rate.middle - minutes.depth, growth.middle),
         _time_s(threshold_min * rate.low - minutes.depth, growth.high),
         _time_s(threshold_min * rate.high - minutes.depth, growth.low),
-        _missing(arrivals * service_min / target_utilisation, minutes.available_ms),
+        _missing(minutes.arrivals[:, -1] * _service_min(minutes) / target_utilisation, minutes.available_ms),
     )
 
 
@@ -105,6 +104,14 @@ def _time_s(room: Floats, growth: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         needed = np.where(growth > 0, room / growth * 60, np.inf)
     return np.where(np.isnan(room) | np.isnan(growth), np.nan, np.where(room <= 0, 0.0, needed))
+
+
+def _service_min(minutes: QueueMinutes) -> Floats:
+    """How long a replica took for each that was served in the last minute; where none was, in all of the minutes."""
+    last_ms, last = minutes.busy_ms[:, -1], minutes.served[:, -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_all = minutes.busy_ms.sum(axis=1) / minutes.served.sum(axis=1)
+        return np.where(last > 0, last_ms / last, of_all) / 60_000
 
 
 def _missing(needed: Floats, available_ms: Floats) -> Floats:

@@ -33,8 +33,10 @@ def with_dimensions(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     known = {"cut", "slice", *rows.columns}
     dimensions = [column.name for column in table.columns if column.name not in known]
     lookup = {"slice": distinct, "cut": [cut_of(text) for text in distinct]}
-    lookup |= {name: [value.get(name, "") for value in values] for name in dimensions}
-    return rows.join(pl.DataFrame(lookup, schema=dict.fromkeys(lookup, pl.String)), on="slice")
+    named = set[str]().union(*values)
+    lookup |= {name: [value.get(name, "") for value in values] for name in dimensions if name in named}
+    empty = [pl.lit("").alias(name) for name in dimensions if name not in named]
+    return rows.join(pl.DataFrame(lookup, schema=dict.fromkeys(lookup, pl.String)), on="slice").with_columns(empty)
 
 
 def per_minute(totals: pl.DataFrame, keys: Sequence[str], measures: Sequence[str]) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack
 from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.new_bundles import NewBundles
 from stream_jobs.operators.queue_episodes import IDENTITY, ORIGIN, SHOWN, QueueEpisodes
-from stream_jobs.operators.queue_figures import LOOKED_AT_MS, NOW_MINUTES, before, figures
+from stream_jobs.operators.queue_figures import LOOKED_AT_MS, NOW_MINUTES, before, figures, missing_in_regions
 from stream_jobs.operators.queue_minutes import KEPT_MINUTES, PAIR, SLICES_MAX, QueueMinutes
 from stream_jobs.operators.queue_pressure import CHAIN, CLIMB_MS, SaturationRule, climbs, grew_first, grown, timed
 from stream_jobs.operators.reach import DECIDING_SHARE
@@ -162,7 +162,7 @@ class SaturationWatch:
         self._episodes.step(shown, at_ms, completeness >= DECIDING_SHARE)
         if shown.is_empty():
             return self._statement(end_ms, completeness, {}, {})
-        rows = self._rows(slow.join(shown, on=PAIR, how="semi"), at_ms)
+        rows = self._rows(slow.join(shown, on=PAIR, how="semi"), at_ms, is_whole=completeness >= 1)
         self._episodes.wake(rows.filter(pl.col("is_realtime") & (pl.col("breaks_in_s") <= PAGE_WITHIN_S)))
         figures_of = {(row["slice"], row["queue"]): row for row in rows.iter_rows(named=True)}
         loaded_of = {row["slice"]: row for row in loaded.iter_rows(named=True)}
@@ -205,20 +205,28 @@ class SaturationWatch:
             .select(pl.col(name).cast(kind) for name, kind in SHOWN.items())
         )
 
-    def _rows(self, queues: pl.DataFrame, at_ms: int) -> pl.DataFrame:
-        """The open saturations that these queues of the minute show, with everything that is told of them."""
+    def _rows(self, queues: pl.DataFrame, at_ms: int, is_whole: bool) -> pl.DataFrame:
+        """The open saturations that these queues of the minute show, with everything that is told of them.
+
+        `is_whole`: whether everybody told of the minute. Where not, replicas are those of the minute before if they were
+        more: of that minute late ones have told.
+        """
         open_ones = self._episodes.open.filter(alert=SATURATED)
         minutes = self._minutes.between(at_ms - (NOW_MINUTES - 1) * MINUTE_MS, at_ms + MINUTE_MS)
         judgement = queues.select(*PAIR, "change", "elapsed_min", "latency_ms", "latency_from", "is_growing", "is_slow")
-        return (
+        rows = (
             open_ones.join(figures(open_ones, minutes, at_ms, self._rule), on=PAIR)
             .join(judgement, on=PAIR)
+            .join(self._minutes.at(at_ms - MINUTE_MS).select(*PAIR, servers_told="servers"), on=PAIR, how="left")
             .with_columns(
                 is_realtime=_IS_REALTIME,
+                is_whole=pl.lit(is_whole),
                 growth_min=pl.col("change") / pl.col("elapsed_min").clip(lower_bound=1),
                 last_waits_s=pl.when(pl.col("served_min") > 0).then(pl.col("depth") / pl.col("served_min") * 60),
+                servers=pl.col("servers") if is_whole else pl.max_horizontal("servers", "servers_told"),
             )
         )
+        return _with_regions(_as_it_shrinks(rows), minutes, at_ms, self._rule)
 
     def _statement(self, end_ms: int, completeness: float, figures_of: _FiguresOf, loaded_of: _LoadedOf) -> Findings:
         ordered = self._episodes.open.sort("is_page", *IDENTITY, descending=[True, True, False, False])
@@ -250,6 +258,42 @@ def _finding(episode: Row, figures_of: _FiguresOf, loaded_of: _LoadedOf, wait_s:
     if episode["alert"] == BATCH_ON_REALTIME and pair[0] in loaded_of:
         return batch_on_realtime({**loaded_of[pair[0]], **episode})
     return still(episode)
+
+
+def _as_it_shrinks(rows: pl.DataFrame) -> pl.DataFrame:
+    """With `gone_in_s`, when a queue that shrinks is gone at the pace of the minute; it does not break what still holds."""
+    shrinks = pl.col("change") < 0
+    breaks = [
+        pl.when(~shrinks | (pl.col("breaks_in_s") == 0)).then(pl.col(name)).alias(name)
+        for name in ("breaks_in_s", "soonest_s", "latest_s")
+    ]
+    return rows.with_columns(*breaks, gone_in_s=pl.when(shrinks).then(pl.col("depth") / -pl.col("growth_min") * 60))
+
+
+def _with_regions(rows: pl.DataFrame, minutes: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
+    """With what the regions miss of the pool that a slice without a region is of, as far as this shard knows them.
+
+    A pool misses at least as many; of a bundle's queue nobody knows in which region it is.
+    """
+    of_pool = pl.when(~pl.col("slice").str.contains(",region=", literal=True)).then(
+        pl.col("slice").str.extract(r"^(pool=[^,]+)")
+    )
+    of = rows.with_columns(of_pool=of_pool)
+    mine = pl.col("slice").str.extract(r"^(pool=[^,]+),region=").is_in(of["of_pool"].drop_nulls().unique().to_list())
+    known = of.join(
+        missing_in_regions(minutes.filter(mine), at_ms, rule),
+        on=["of_pool", "queue"],
+        how="left",
+        maintain_order="left",
+    )
+    is_pool = pl.col("slice") == pl.col("of_pool")
+    return known.with_columns(
+        pl.when(is_pool).then(pl.max_horizontal(name, each)).otherwise(pl.col(name)).alias(name)
+        for name, each in (
+            ("replicas_missing", "regions_missing"),
+            ("replicas_missing_without_batch", "regions_missing_without_batch"),
+        )
+    )
 
 
 def _loaded(queues: pl.DataFrame) -> pl.DataFrame:

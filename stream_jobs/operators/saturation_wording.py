@@ -17,7 +17,9 @@ from stream_jobs.operators.saturation import ACTION
 
 SATURATED, BATCH_ON_REALTIME = "Saturated", "BatchOnRealtimePool"
 RUNBOOK = "docs/runbooks/saturation.md"
-ROLL_BACK, SHED = "roll_back", "shed_batch"
+ROLL_BACK, SHED, WATCH = "roll_back", "shed_batch", "watch"
+GONE_SOON_S = 900.0
+"""A queue that is gone so soon at its pace is only watched."""
 ROSE = 1.1
 """How much more of something is more, and less is less."""
 KV_FULL, BATCH_FULL, BUSY = 0.9, 0.95, 0.9
@@ -33,6 +35,7 @@ _FACTS = (
     "breaks_in_s",
     "soonest_s",
     "latest_s",
+    "gone_in_s",
     "utilisation",
     "replicas_missing",
     "replicas_missing_without_batch",
@@ -55,7 +58,9 @@ def saturated(row: Row, wait_s: float) -> Finding:
     """A queue that grows and is slow, of an episode that was heard of in this minute."""
     causes = [*_causes(row)]
     said = [_grown(row), _breaks(row, wait_s), _first(row), *causes]
-    facts = _facts(row, _FACTS) | {"advice": ROLL_BACK if row.get("deployed_ms") is not None else ACTION}
+    facts = _facts(row, _FACTS) | {"advice": _advice(row)}
+    if row["replicas_missing"] == 0 and row["gone_in_s"] is None:
+        del facts["replicas_missing"]  # Something holds it back: that none is missing would be read as all being well.
     return Finding(
         alert=SATURATED,
         slice=row["slice"],
@@ -110,9 +115,20 @@ def _grown(row: Row) -> str:
     latency = f"{slow} {milliseconds(row['latency_ms'])}" if row["latency_ms"] is not None else "latency unknown"
     if row["is_growing"]:
         grown = f"grew by {row['growth_min']:,.0f} requests a minute to {row['depth']:,}"
+    elif row["gone_in_s"] is not None:
+        gone = _gone(row["gone_in_s"])
+        grown = f"shrank by {-row['growth_min']:,.0f} requests a minute to {row['depth']:,}, and is gone {gone} at that pace"
     else:
         grown = f"has {row['depth']:,} requests waiting and does not recover"
     return f"The {row['queue']} queue of {row['slice']} {grown}, with {latency}"
+
+
+def _gone(gone_in_s: float) -> str:
+    """
+    >>> _gone(1.4), _gone(250.0)
+    ('within a minute', 'in 4 min')
+    """
+    return "within a minute" if gone_in_s < 60 else f"in {seconds(gone_in_s)}"
 
 
 def _breaks(row: Row, wait_s: float) -> str:
@@ -143,13 +159,14 @@ def _first(row: Row) -> str:
 def _causes(row: Row) -> Iterator[str]:
     """What is different from before the queue grew, and what is full."""
     if _rose(row, "arrivals_min"):
-        yield f"{row['arrivals_min']:,.0f} requests come a minute, {row['arrivals_min_before']:,.0f} before"
+        yield f"{row['arrivals_min']:,.0f} requests came in the last minute, {row['arrivals_min_before']:,.0f} a minute before"
     if _rose(row, "service_ms"):
         yield f"each takes {milliseconds(row['service_ms'])} of a replica, {milliseconds(row['service_ms_before'])} before"
     if row["servers_before"] is not None and row["servers"] < row["servers_before"]:
-        yield f"{row['servers']:,} replicas serve, {row['servers_before']:,} before"
+        told = "" if row["is_whole"] else " of those that have reported"
+        yield f"{row['servers']:,} replicas serve{told}, {row['servers_before']:,} before"
     if _is_at_least(row, "batch_share", 0.01) and row["is_realtime"]:
-        yield f"{percent(row['batch_share'])} of what comes is batch work"
+        yield f"{percent(row['batch_share'])} of what came in the last minute is batch work"
     if _is_at_least(row, "kv_share", KV_FULL):
         yield f"the KV cache is {percent(row['kv_share'])} full"
     if _is_at_least(row, "preemptions_min", 1):
@@ -158,31 +175,78 @@ def _causes(row: Row) -> Iterator[str]:
         yield f"batches are {percent(row['batch_occupancy'])} full"
 
 
+def _advice(row: Row) -> str:
+    if row.get("deployed_ms") is not None:
+        return ROLL_BACK
+    return WATCH if _is_gone_soon(row) else ACTION
+
+
+def _is_gone_soon(row: Row) -> bool:
+    return row["gone_in_s"] is not None and row["gone_in_s"] <= GONE_SOON_S
+
+
 def _action(row: Row) -> str:
-    needed, without = _replicas(row["replicas_missing"]), _replicas(row["replicas_missing_without_batch"])
+    needed = _needed(row)
     bundle = slice_dimensions(row["slice"]).get("bundle")
     if row.get("deployed_ms") is not None and bundle is not None:
         before = (row["grew_ms"] - row["deployed_ms"]) // MINUTE_MS
         return (
             f"Roll back {bundle}: it was deployed here {before} min before its queue began to grow. Where the pool's other "
-            f"bundles grow too, the load is the cause: for what comes now {needed}."
+            f"bundles grow too, the load is the cause: for what came in the last minute {needed}."
         )
-    if row["is_realtime"] and _is_at_least(row, "batch_share", 0.01):
+    if _is_gone_soon(row):
+        return f"Watch it shrink: what waits is gone {_gone(row['gone_in_s'])} at the pace of the last minute."
+    if _has_batch(row, "batch_share"):
+        both = f"{_needed(row, '_without_batch')} without it, and {needed} with it" if _missing(row) else needed
         share = percent(row["batch_share"])
-        return f"Shed the batch work, {share} of what comes. For what comes now {without} without it, and {needed} with it."
-    held_back = (
-        "" if row["replicas_missing"] != 0 else ": one region, one bundle or a limit other than replicas holds it back"
-    )
-    return f"Shed batch work where there is any, or add capacity: for what comes now {needed}{held_back}. What waits already takes more for a while."
+        return f"Shed the batch work, {share} of what came in the last minute. For what came then {both}."
+    first = "Shed batch work where there is any, or add capacity"
+    if _has_batch(row, "batch_share_lately"):
+        first = "Add capacity, as batch work comes no more"
+    return f"{first}: for what came in the last minute {needed}. What waits already takes more for a while."
 
 
-def _replicas(missing: float | None) -> str:
-    """How many are missing, as a clause."""
+def _has_batch(row: Row, name: str) -> bool:
+    return row["is_realtime"] and _is_at_least(row, name, 0.01)
+
+
+def _missing(row: Row, kind: str = "") -> float | None:
+    """Replicas that a slice misses; of a bundle whose own would do, those that its pool's regions miss."""
+    own: float | None = row[f"replicas_missing{kind}"]
+    return row[f"regions_missing{kind}"] if own == 0 and row["regions_missing"] else own
+
+
+def _needed(row: Row, kind: str = "") -> str:
+    """How many are missing, as a clause. Of a queue that breaks it is never said that none is: something holds it back."""
+    missing, is_of_region = _missing(row, kind), row["of_pool"] is None
     if missing is None or not isfinite(missing):
         return "nobody knows how many replicas are missing, as nothing was served to its end"
+    if missing == 0 and kind:
+        return "no replica is missing" if is_of_region else "no replica of all regions together is missing"
     if missing == 0:
-        return "no replica is missing"
-    return f"{missing:,.0f} {'replica is' if missing == 1 else 'replicas are'} missing"
+        return _held_back(is_of_region)
+    least = "" if is_of_region else "at least "
+    where = "" if kind else _where(row)
+    return f"{least}{missing:,.0f} {'replica is' if missing == 1 else 'replicas are'} missing{where}"
+
+
+def _where(row: Row) -> str:
+    """The regions that miss replicas; of a bundle only where they are its pool's figure, as nobody knows its own regions."""
+    if not row["missing_where"]:
+        return ""
+    regions = ", ".join(row["missing_where"])
+    if row["slice"] == row["of_pool"]:
+        return f" in {regions}"
+    return f" in its pool's {regions}" if row["replicas_missing"] == 0 else ""
+
+
+def _held_back(is_of_region: bool) -> str:
+    if is_of_region:
+        return "its replicas would have the time, so one bundle, or a limit of each such as its batch or cache, holds it back"
+    return (
+        "its replicas would have the time if any of them could serve it, so one region or bundle, or a limit of each such as "
+        "its batch or cache, holds it back: the finding of that region says how many replicas are missing there"
+    )
 
 
 def _facts(row: Row, names: tuple[str, ...]) -> dict[str, Figure]:

@@ -25,7 +25,7 @@ import polars as pl
 
 from schemas.dimensions import DIMENSIONS, OTHER
 from schemas.families import Family
-from schemas.slices import cut_of, shard_of, slice_dimensions
+from schemas.slices import cut_of, owner_text, shard_of, slice_dimensions
 from stream_jobs.operators.blocks import body, pack_json, pack_rows, state_format, unpack_json, unpack_rows
 
 PAGE_SLICES = 2_000
@@ -53,6 +53,7 @@ class SliceRegister:
 
     def __init__(self, family: Family, slices_max: int) -> None:
         self._slices_max = slices_max
+        self._owned_without = family.owned_without
         self._idle_hours = -(-(family.lateness_s * 1_000 + IDLE_MS) // HOUR_MS)
         self._chunk_slices = chunk_slices(family)
         self._live = pl.DataFrame(schema=_SCHEMA)
@@ -81,7 +82,7 @@ class SliceRegister:
         """`rows` by the shard that owns their slice, retired or not."""
         missing = rows.join(self._shards, on="slice", how="anti")["slice"].unique()
         if len(missing):
-            owners = [shard_of(text, shards) for text in missing]
+            owners = [shard_of(owner_text(text, self._owned_without), shards) for text in missing]
             known = pl.DataFrame({"slice": missing, "shard": owners}, schema=self._shards.schema)
             self._shards = pl.concat([self._shards, known])
         parts = rows.join(self._shards, on="slice").partition_by("shard", as_dict=True, include_key=False)
@@ -204,11 +205,12 @@ class SliceRegister:
 
         To be called once a save, with its marker: once a marker beyond it is saved, what was retired is let go.
         """
-        told = pl.col("number").is_in(self._saved_as_retired)
         if self._saved_as_retired:
-            self._retired = self._retired.filter(~told)
+            self._retired = self._retired.filter(~pl.col("number").is_in(self._saved_as_retired))
             self._touch(self._saved_as_retired)
-        self._saved_as_retired = self._retired.filter(pl.col("retired_offset") <= marked)["number"].to_list()
+            self._saved_as_retired = []
+        if len(self._retired):  # Seldom: a worker asks this of hundreds of registers in every save.
+            self._saved_as_retired = self._retired.filter(pl.col("retired_offset") <= marked)["number"].to_list()
         head = self._head()
         if self._saved_head is None and self._unsaved:
             yield HEAD, pack_json(self._first_head)

@@ -18,15 +18,17 @@ ROWS = pl.DataFrame({"slice": ["a", "b"], "turns": [1, 2]})
 def test_every_question_is_answered_and_only_state_that_is_kept_is_counted() -> None:
     found = {each.name: measured(each, 20) for each in questions(20, rounds=3, seed=7)}
     limited = {name for name, each in found.items() if each.ratio is not None}
-    assert limited == {"saturation", "pricing", "pricing_watch", "spending", "decomposition"}
-    assert set(found) == {*limited, "traffic", "concurrency", "burn_rate"}
+    assert limited == {"saturation", "pricing", "pricing_watch", "spending", "decomposition", "drift"}
+    assert set(found) == {*limited, "traffic", "concurrency", "burn_rate", "stage_growth", "incidents", "findings"}
     assert {name: each.rows // 20 for name, each in found.items() if each.rows != 20} == {
         "concurrency": 10,
+        "stage_growth": 16,
         "saturation": 4,
         "spending": 60,
     }
     assert all(each.seconds > 0 for each in found.values())
-    assert min(found[name].state_bytes for name in ("traffic", "concurrency")) > 20 * 10
+    with_state = ("traffic", "concurrency", "stage_growth", "incidents", "findings")
+    assert min(found[name].state_bytes for name in with_state) > 20 * 10
     assert found["pricing"].state_bytes == 0
 
 

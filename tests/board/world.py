@@ -104,7 +104,7 @@ def _exclusions(start_ms: int) -> list[exclusions.Exclusion]:
 
 
 def _turns(random: np.random.Generator, cells: pl.DataFrame, incident_ms: int) -> pl.DataFrame:
-    count = random.poisson(np.where(cells["bundle"] == "v1", 9, 4))
+    count = random.poisson(np.where(cells["bundle"] == "v1", 4, 2))
     slow = ((cells["bundle"] == "v2-canary") & (cells["bucket_ms"] >= incident_ms)).to_numpy()
     columns = {"turns": count}
     for indicator in INDICATORS:

@@ -96,6 +96,17 @@ def test_cost_of_two_periods(tmp_path: Path) -> None:
     assert answer("cost", "--old", old, "--new", new, "--tolerance", "0.09")["regressed"] is True
 
 
+def test_a_period_without_a_success_is_divided_by_one_and_a_note_says_so(tmp_path: Path) -> None:
+    old, new = document(tmp_path, OLD, "old.json"), document(tmp_path, OLD | {"successful_turns": 0}, "new.json")
+    ended = CliRunner().invoke(app, ["cost", "--old", old, "--new", new, "--format", "json"])
+    found = json.loads(ended.stdout)
+    assert (found["new_unit_cost"], found["relative_delta"], found["regressed"]) == (100, 999, True)
+    (note,) = ended.stderr.splitlines()
+    assert note.startswith(f"turnwatch: {new}: no turn succeeded") and note.endswith(
+        "÷ 1, which is no cost of a success."
+    )
+
+
 def test_cost_by_route(tmp_path: Path) -> None:
     routes = {"well": ROUTE, "dear": ROUTE | {"total_cost_usd": 20}, "failing": ROUTE | {"task_success_rate": 0}}
     found = answer("cost", "--routes", document(tmp_path, routes))
@@ -130,8 +141,8 @@ def test_a_table_shows_names_as_they_are_written(tmp_path: Path, name: str) -> N
     [
         ("burn", "", ":1: the file is empty"),
         ("burn", "minute,bad\n0,1\n", ":1: column total is missing"),
-        ("burn", "minute,bad,totl\n", ":1: there is no column 'totl' to be given: did you mean total?"),
-        ("burn", "minute,bad,total,total\n0,1,2,2\n", ":1: there is no column 'total_duplicated_0'"),
+        ("burn", "minute,bad,totl\n", ":1: column 'totl' is unknown: did you mean total?"),
+        ("burn", "minute,bad,total,total\n0,1,2,2\n", ":1: column 'total_duplicated_0' is unknown"),
         ("burn", "minute,bad,total\n0,1,2\n0,1,2\n", ":3: minute '0' does not come after"),
         ("burn", "minute,bad,total\n5,1,2\n4,1,2\n", ":3: minute '4' does not come after"),
         ("burn", "minute,bad,total\n0,3,2\n", ":2: bad '3' is above total"),
@@ -193,9 +204,11 @@ def test_wrong_routes_are_refused(tmp_path: Path, value: str, said: str) -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--utilization", "0"), "target_utilization is 0; it has to be above 0"),
-        (("--utilization", "1.01"), "target_utilization is 1.01"),
-        (("--vad-savings", "1"), "vad_savings is 1"),
+        (("--utilization", "0"), "--utilization 0 has to be above 0 and at most 1."),
+        (("--utilization", "1.01"), "--utilization 1.01 has to be above 0 and at most 1."),
+        (("--utilization", "70"), "--utilization 70 has to be above 0 and at most 1: write 0.7."),
+        (("--vad-savings", "1"), "--vad-savings 1 has to be at least 0 and below 1."),
+        (("--vad-savings", "30"), "--vad-savings 30 has to be at least 0 and below 1: write 0.3."),
         (("--vad-savings", "x"), "--vad-savings 'x' is no decimal number"),
         (("--vad-savings", ""), "--vad-savings '' is no decimal number"),
         (("--vad-savings", "1e99999999999999999999"), "or has too many digits"),

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.warm import turnwatch
 
 NAME = "turn-4000ms-realtime"
 
 
 def backtest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TURNWATCH_")}
-    command = [sys.executable, "-m", "turnwatch", "backtest", *words]
-    python_path = str(Path(__file__).resolve().parents[2])
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=folder, env=environment | {"PYTHONPATH": python_path}
-    )
+    return turnwatch(folder, "backtest", *words)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from schemas.failures import BadInput, Foreseen
+from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.capacity import Hours
 from stream_jobs.operators.traffic import Capacity
+from turnwatch.capacity import command
 from turnwatch.capacity.command import Given, reported
+from turnwatch.capacity.report import lines
 from turnwatch.capacity.terminal import HEIGHT, bars, day_chart
 from turnwatch.capacity.told import BILLED_MS, Stretch, Told
 from turnwatch.cli import app
@@ -104,6 +108,36 @@ def test_savings_are_measured_unless_given_whatever_gpu_time_is_given(
     assert any("VAD savings are taken as 0" in note for note in found.notes) == is_noted
 
 
+def test_what_was_measured_while_requests_waited_is_a_lower_bound() -> None:
+    saturated = pl.DataFrame(
+        [["llm_first_token", 18, 780_000, 1_800_000, 4_769, 19_000.0]], Told.SATURATED, orient="row"
+    )
+    queues = pl.DataFrame([["llm_first_token", 0.502, 0.34]], Told.QUEUES, orient="row")
+    waited = replace(told([(1_000, 30, 100)]), saturated=saturated, queues=queues)
+    said = list(lines(reported(waited, Given(None, None, "0.7", None), BILLED_MS)))
+    assert said[2].startswith("replicas: at least ")
+    assert said[4:7] == [
+        "saturated while it was measured: llm_first_token, in 18 minutes from 1970-01-01 00:13 to 1970-01-01 00:30: up to 4,769 "
+        "requests waited, for 19.0 s on average of the worst minute",
+        "what is measured then is a lower bound: more would have been served, and used, had there been more replicas",
+        "GPU time is not of streams alone: 34.0% of the requests to llm_first_token were of batch work, whose time is in the figure",
+    ]
+    assert "utilisation of llm_first_token: 50.2% on average, though saturated in 18 minutes" in said
+    calm = reported(told([(1_000, 30, 100)]), Given(None, None, "0.7", None), BILLED_MS)
+    assert not any("at least" in line or "saturated" in line for line in lines(calm))
+    assert not reported(waited, Given(None, "0.5", "0.7", None), BILLED_MS).is_bound, (
+        "what is given was not measured then"
+    )
+
+
+def test_a_day_up_to_now_has_all_of_its_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Stretch] = []
+    monkeypatch.setattr(command, "read_warehouse", lambda _, __, stretch: asked.append(stretch))
+    for now_ms in (FIRST_MINUTE * 60_000, FIRST_MINUTE * 60_000 + 59_999):
+        command.read("1d", None, now_ms, lambda: ClickHouseAddress("http://127.0.0.1/x"))
+    assert asked == [Stretch((FIRST_MINUTE - 1_440) * 60_000, FIRST_MINUTE * 60_000)] * 2
+
+
 def test_minutes_without_a_row_are_counted(peaks: Path, tmp_path: Path) -> None:
     assert answer("--data", str(peaks), *GPU)["notes"] == [UNSAID]
     rows = peaks.read_text().splitlines()
@@ -120,7 +154,7 @@ def test_too_few_weeks_are_no_forecast(tmp_path: Path) -> None:
     assert found["next_week"] is None and found["replicas"] == 1
     assert found["notes"] == [
         UNSAID,
-        "There is no forecast of next week. The series has 0 whole weeks of 168 hours: a forecast needs 2.",
+        "There is no forecast of next week. The series has no whole week of 168 hours: a forecast needs 2.",
     ]
 
 
@@ -132,6 +166,7 @@ def test_for_eyes_the_answer_comes_first_and_then_the_charts(peaks: Path) -> Non
     assert lines[2] == "replicas: 143 for the peak"
     assert lines[3] == "replicas: 79 for next week's peak of 1,096 streams, as expected"
     assert lines[4] == "replicas: 79 for 1,096 streams, which the peak stays below in 80% of weeks"
+    assert lines[5] == "at 0.05 GPU seconds per audio second, 0.0% of the time silent (assumed, not measured), 70% used"
     assert sum("┤" in line or "│" in line for line in lines) == 2 * HEIGHT
     assert max(map(len, lines)) <= 100
 
@@ -151,7 +186,7 @@ def test_the_picture_is_an_svg_with_both_panels(peaks: Path, tmp_path: Path) -> 
     [
         ("", ":1: the file is empty"),
         ("minute,peak\n", ": there are no minutes in the file."),
-        ("minute,streams\n1,2\n", ":1: there is no column 'streams' to be given"),
+        ("minute,streams\n1,2\n", ":1: column 'streams' is unknown: the columns are minute, peak."),
         ("minute,peak\n1,-2\n", ":2: peak '-2' is below 0"),
         ("minute,peak\n-1,2\n", ":2: minute '-1' is before 1970"),
         ("minute,peak\n2,2\n2,3\n", ":3: minute '2' does not come after"),
@@ -190,10 +225,10 @@ def test_what_cannot_be_meant_is_a_sentence(
     ("words", "said"),
     [
         (("--slice", "pool=realtime"), "leave out --slice"),
-        (("--utilization", "0"), "target_utilization is 0; it has to be above 0"),
-        (("--utilization", "1.01", *GPU), "target_utilization is 1.01"),
-        (("--vad-savings", "1", *GPU), "vad_savings is 1; it has to be at least 0 and below 1"),
-        (("--vad-savings", "1"), "vad_savings is 1; it has to be at least 0 and below 1"),
+        (("--utilization", "0"), "--utilization 0 has to be above 0 and at most 1."),
+        (("--utilization", "1.01", *GPU), "--utilization 1.01 has to be above 0"),
+        (("--vad-savings", "1", *GPU), "--vad-savings 1 has to be at least 0 and below 1."),
+        (("--vad-savings", "1"), "--vad-savings 1 has to be at least 0 and below 1."),
         (("--vad-savings", ""), "--vad-savings '' is no decimal number"),
         (("--gpu-seconds-per-audio-second", "-1"), "--gpu-seconds-per-audio-second -1 has to be at least 0"),
     ],

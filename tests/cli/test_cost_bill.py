@@ -164,6 +164,16 @@ def test_prices_that_nobody_gave_are_said_once_and_not_where_rows_are(
     assert "No price list" not in CliRunner().invoke(app, ["cost", command, "--data", world["--data"], *words]).stderr
 
 
+@pytest.mark.parametrize("words", [("bill", "--data"), ("reconcile",), ("export", "--data")])
+def test_beside_what_goes_wrong_nothing_is_said_of_prices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("TURNWATCH_PRICES", raising=False)
+    (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
+    ended = CliRunner().invoke(app, ["cost", *words, str(tmp_path / "wrong.csv")])
+    assert isinstance(ended.exception, BadInput) and ended.stderr == ""
+
+
 def test_a_table_names_the_prices_that_it_is_of(world: dict[str, str]) -> None:
     assert ran("bill", world).splitlines()[-1] == "prices: contract"
     assert "prices: contract" not in ran("bill", world, "--format", "csv")

@@ -75,7 +75,7 @@ def test_columns_and_cuts_that_are_not_there_are_told(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     assert refused(exported(file, {}, without="gpu_type")).startswith("FILE:1: column gpu_type is missing: export it")
     pl.DataFrame([ROW]).rename({"turns": "turn"}).write_csv(file)
-    assert refused(file) == "FILE:1: there is no column 'turn' to be given: did you mean turns?"
+    assert refused(file) == "FILE:1: column 'turn' is unknown: did you mean turns?"
     assert refused(exported(file, {"cut": "pool"})).startswith("FILE: there is no row of the cut region,pool,route")
 
 

@@ -152,6 +152,26 @@ def test_an_invoice_of_months_and_without_regions_is_compared_as_such(
     _, answer = ran(world, path, "--skus", str(skus), "--tolerance", "0")
     (line,) = of_sku(answer)
     assert (line["status"], line["region"], line["invoiced_quantity"]) == ("agrees", None, None)
+    assert line["invoiced_sku"] == "p5-committed"
+    assert {each["invoiced_sku"] for each in answer["lines"] if each["status"] == "only_ours"} == {None}
+
+
+def test_skus_that_nothing_here_is_of_are_refused_and_those_that_are_not_invoiced_are_noted(
+    world: dict[str, str], invoice: Lines, tmp_path: Path
+) -> None:
+    path, skus = written(tmp_path / "i.csv", invoice), tmp_path / "skus.csv"
+    skus.write_text(f"SkuPriceId,ours\nfoo,gpu_hour/l4/on_demand\n{RESERVED},gpu_hour/h100/resrved\n")
+    words = ("--skus", str(skus))
+    said = refused(world, path, *words)
+    assert said.startswith(f"{skus}:3: ours 'gpu_hour/h100/resrved' of {RESERVED} is neither") and said.endswith(
+        f"did you mean {RESERVED}?"
+    )
+    skus.write_text(f"SkuPriceId,ours\nfoo, gpu_hour/l4/on_demand\n{RESERVED},gpu_hour/h100/on_demand\n")
+    ended = CliRunner().invoke(app, ["cost", "reconcile", str(path), *given(world), *words])
+    assert (
+        ended.stderr == f"turnwatch: {skus}:2: SkuPriceId 'foo' is not in the invoice, so this line changes nothing.\n"
+    )
+    assert RESERVED in ended.stdout, "by its own name"
 
 
 class Away(Foreseen):

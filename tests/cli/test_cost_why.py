@@ -146,6 +146,25 @@ def test_the_table_has_every_driver_and_a_bar_for_each_level(tmp_path: Path) -> 
     assert lines[-1].startswith("shadow traffic: mostly pool=realtime route=agent")
 
 
+def test_a_row_is_worded_as_its_effect_on_cost_and_nothing_has_no_sign(tmp_path: Path) -> None:
+    """Replicas of which less is used make a success dearer, and their bars are cut: it says so."""
+    old, new = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv")
+    pl.read_csv(old).with_columns(pl.col("gpu_reserved_ms") * 11 // 10).write_csv(new)
+    lines = ended("--old", old, "--new", new).stdout.splitlines()
+    row, *_ = [line for line in lines if line.startswith("paid GPU time for each hour that is used")]
+    assert "+0.0000" in row
+    assert any("bars begin at $0.000" in line and ", not at 0" in line for line in lines)
+    same = ended("--old", old, "--new", old).stdout.splitlines()
+    assert "(0.0%)" in same[0] and "(0.0%)" in same[1]
+
+
+def test_prices_that_nobody_gave_are_said_below_the_answer_alone(tmp_path: Path) -> None:
+    file = fleet(tmp_path / "a.csv")
+    found = ended("--old", file, "--new", file)
+    assert found.stderr.startswith("turnwatch: No price list is set, so") and "No price list" not in found.stdout
+    assert ended("--old", file, "--new", tmp_path / "none.csv").stderr == ""
+
+
 def test_what_cannot_be_compared_is_a_sentence(tmp_path: Path) -> None:
     some, failed = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", turns=1)
     assert "b.csv: of 1 turns none succeeded" in refused("--old", some, "--new", failed)

@@ -14,7 +14,8 @@ from alerts.openslo import SHIPPED_SLOS
 from alerts.price_document import SHIPPED_PRICES
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
-from tests.integration.commands import surrounded, turnwatch
+from tests.integration.commands import surrounded
+from tests.warm import turnwatch
 
 FAILED, BAD_INPUT = 1, 2
 NOBODY = "127.0.0.1:1"
@@ -163,9 +164,27 @@ def test_a_trace_that_cannot_be_read_is_told_by_file_and_line_before_anything_st
     ids=" ".join,
 )
 def test_wrong_usage_is_bad_input(tmp_path: Path, arguments: list[str]) -> None:
-    ended = turnwatch(tmp_path, *arguments)
-    assert ended.returncode == BAD_INPUT
-    assert "Traceback" not in ended.stderr and "--help" in ended.stderr
+    assert sentence(turnwatch(tmp_path, *arguments), BAD_INPUT).endswith(" --help.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["cost"], "Give --old and --new, or --routes alone: see turnwatch cost --help."),
+        (["burn", "x.csv", "--window", "0"], "--window: this has to be greater than or equal to 1: see turnwatch burn"),
+        (["burn", "none.csv"], "points: file 'none.csv' does not exist: see turnwatch burn --help."),
+        (["cost", "bill", "--by", "pol"], "--by: 'pol' is not one of 'tenant', 'route'"),
+        (["cost", "bill"], "Missing option '--data': see turnwatch cost bill --help."),
+    ],
+)
+def test_wrong_usage_is_one_sentence(tmp_path: Path, arguments: list[str], told: str) -> None:
+    (tmp_path / "x.csv").touch()
+    assert sentence(turnwatch(tmp_path, *arguments), BAD_INPUT).startswith(f"turnwatch: {told}")
+
+
+def test_without_a_word_of_what_to_do_the_help_is_shown(tmp_path: Path) -> None:
+    ended = turnwatch(tmp_path, "keys")
+    assert ended.returncode == BAD_INPUT and "Usage:" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_sql_that_clickhouse_refuses_is_told_in_its_words(tmp_path: Path, clickhouse_server: ClickHouseServer) -> None:

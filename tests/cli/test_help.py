@@ -14,7 +14,7 @@ import typer
 
 from turnwatch.cli import app
 
-_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes exclude release keys collector otlp scenarios bench"
+_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes exclude release keys collector otlp scenarios gates bench"
 COMMANDS = (
     "",
     *_PLAIN.split(),
@@ -31,6 +31,8 @@ COMMANDS = (
     "bench simulator",
     "bench privacy",
     "bench questions",
+    "bench drift",
+    "bench canary",
     "backtest",
     "backfill",
     "burn",
@@ -41,6 +43,8 @@ COMMANDS = (
     "cost bill",
     "cost export",
     "cost reconcile",
+    "drift",
+    "drift why",
     "capacity",
     "gate",
     "rollback",
@@ -55,6 +59,8 @@ COMMANDS = (
     "keys create",
     "keys show",
     "keys rotate",
+    "gates serve",
+    "gates list",
 )
 
 HEAVY = {
@@ -110,7 +116,8 @@ def test_help_loads_nothing_heavy(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [name for name in COMMANDS if name not in ("", "bench", "routes", "exclude", "release", "keys")]
+    "command",
+    [name for name in COMMANDS if name not in ("", "bench", "routes", "exclude", "release", "keys", "drift", "gates")],
 )
 def test_help_shows_an_example_that_the_command_itself_would_take(command: str) -> None:
     text, _ = helped(command)
@@ -119,6 +126,11 @@ def test_help_shows_an_example_that_the_command_itself_would_take(command: str) 
     assert example[1].startswith(command)
     options = {word for word in example[1].split() if word.startswith("--")}
     assert options <= set(re.findall(r"--[a-z0-9-]+", text.replace(example[0], "")))
+
+
+@pytest.mark.parametrize("command", ["replay", "simulate"])
+def test_traffic_says_that_it_starts_a_stack_where_there_is_none(command: str) -> None:
+    assert "Without a stack it starts one for the run." in " ".join(helped(command)[0].split())
 
 
 def test_the_exit_codes_are_told() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from producers.collector import Frame
 from producers.drive import Progress
@@ -16,7 +19,7 @@ from producers.simulation import planned, simulate_aggregates_into, simulate_int
 from schemas.failures import BadInput
 from tests.producers.fleets import START_MS, at_once, small
 from tests.producers.worlds import rows_of
-from turnwatch.traffic_in import list_scenarios, run_simulation
+from turnwatch.traffic_in import list_scenarios, run_simulation, tell_unfinished
 
 
 class Kept:
@@ -85,6 +88,16 @@ async def test_a_dead_regions_collectors_are_silent_to_the_end() -> None:
 def test_what_is_not_drawn_directly_is_told_before_anything_starts(name: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         run_simulation(name, 1.0, 1.0, 7, aggregates=True)
+
+
+def test_what_was_not_sent_is_told_with_how_long_a_run_has_to_be() -> None:
+    console = Console(file=StringIO(), width=400)
+    tell_unfinished(console, Progress(unfinished=Counter(costs=50_056, quality=50, turns=0)))
+    tell_unfinished(console, Progress(unfinished=Counter(turns=0)))
+    assert isinstance(console.file, StringIO) and console.file.getvalue() == (
+        "Not sent, for it ended before their windows did: 50,056 observations of costs (by 10 min), 50 observations of "
+        "quality (by 60 min). Windows end by the clock, in event time: 120 min hold a whole one of each.\n"
+    )
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

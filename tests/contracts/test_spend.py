@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from schemas.arrow_streams import MESSAGE_DECODED_BYTES_MAX
 from schemas.declarations import SQUARES_MAX
 from schemas.failures import Foreseen, Undecodable
 from schemas.spend import (
@@ -60,6 +62,29 @@ def test_more_than_fits_is_told_in_parts_that_hold_each_cell_once() -> None:
     assert max(len(payload) for _, payload in records) < SPEND_BYTES_MAX
     assert [(each.part, each.parts) for each in parts] == [(place, len(parts)) for place in range(len(parts))]
     assert pa.concat_tables([each.cells for each in parts]) == told.cells
+
+
+def test_a_count_takes_no_more_bytes_than_the_largest_of_the_statement() -> None:
+    told = spend({"turns": 255, "attempts": 256, "gpu_used_ms": 2**32 - 1, "used_nusd": 2**32}, {"route": "b"})
+    ((_, payload),) = encode(told)
+    with pa.ipc.open_stream(payload) as reader:
+        types = {field.name: str(field.type) for field in reader.schema}
+    wanted = {
+        "turns": "uint8",
+        "attempts": "uint16",
+        "gpu_used_ms": "uint32",
+        "used_nusd": "int64",
+        "successes": "uint8",
+    }
+    assert {name: types[name] for name in wanted} == wanted
+    assert read(told) == [told]
+
+
+def test_what_would_unpack_to_more_than_any_statement_is_refused_before_it_does() -> None:
+    ((headers, _),) = encode(spend({}))
+    large = pa.table({"turns": pa.array(np.zeros(MESSAGE_DECODED_BYTES_MAX // 8 + 64, np.uint8))})
+    with pytest.raises(Undecodable, match="unpacks to"):
+        decode(dict(headers), _stream(large))
 
 
 def test_a_measure_of_another_version_is_dropped_or_counts_as_zero() -> None:

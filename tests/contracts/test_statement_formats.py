@@ -1,4 +1,4 @@
-"""Decisions, silences, growths and findings say their format: a newer one stops the worker, an older one without a number is read."""
+"""Decisions, silences, growths, findings and verdicts say their format: a newer one stops the worker, an older one without a number is read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from schemas import burns, findings, growths, silences
+from schemas import burns, findings, growths, silences, verdicts
 from schemas.burns import Quiet
 from schemas.failures import Foreseen, Undecodable
 from schemas.silences import Silence, SilentProducer
+from tests.gates.verdicts import verdict
 from tests.rules.burning import CANARY, burning, decided, suspect
 from tests.rules.finding import found, saturated
 from tests.rules.growing import grown, stated_growths
@@ -28,11 +29,13 @@ SILENCE = json.loads(
 )  # fmt: skip
 GROWTHS = json.loads(stated_growths(10, grown(CANARY)).model_dump_json())
 FINDINGS = json.loads(found(10, saturated()).model_dump_json())
+VERDICT = json.loads(verdict("rollback").encode())
 KINDS = [
     pytest.param(burns.decode, DECISION, burns.DECISION_FORMAT, id="decision"),
     pytest.param(silences.decode, SILENCE, silences.SILENCE_FORMAT, id="silence"),
     pytest.param(growths.decode, GROWTHS, growths.GROWTH_FORMAT, id="growths"),
     pytest.param(findings.decode, FINDINGS, findings.FINDINGS_FORMAT, id="findings"),
+    pytest.param(verdicts.decode, VERDICT, verdicts.VERDICT_FORMAT, id="verdict"),
 ]
 Decode = Callable[[bytes], Any]
 

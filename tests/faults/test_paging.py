@@ -6,6 +6,7 @@ from collections import Counter
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from alerts.explanations import Paging
 from alerts.openslo import load_slos
@@ -14,7 +15,7 @@ from alerts.pages import Pages, step
 from alerts.policies import policy_for
 from schemas.burns import AlertState
 from tests.rules.burning import burning, decided
-from turnwatch.bench.faults.expectation import expected
+from turnwatch.bench.faults.expectation import expected, expected_burns
 from turnwatch.bench.faults.paging import Episodes, all_came, expected_pages, pages_besides, tally_pages
 from turnwatch.bench.faults.schedule import WINDOWS
 from turnwatch.bench.faults.world import WINDOW_MS, World, incidents
@@ -52,12 +53,18 @@ def test_every_round_has_the_same_plain_pages(seed: int) -> None:
     burns: list[pl.DataFrame] = []
     for round_ in range(2):
         told = [each for window in range(WINDOWS) for each in world.window(round_ * WINDOWS + window)]
-        burns.append(expected(told)["burn_rate_10s"])
+        burns.append(expected_burns(told))
         pages = expected_pages(pl.concat(burns), watched, START_MS + round_ * WINDOWS * WINDOW_MS)
         of_slo = Counter(slo for slo, _ in pages.elements())
         assert of_slo == {"turn-error-realtime": 11, "turn-4000ms-realtime": 4, "queue-wait-250ms-realtime": 1}
         region = incidents(seed, round_)[0].value
         assert pages["turn-error-realtime", f"pool=realtime,region={region}"] == 1
+
+
+def test_burns_alone_are_those_of_all_tables() -> None:
+    world = World(0, START_MS)
+    told = [each for window in range(12) for each in world.window(window)]
+    assert_frame_equal(expected_burns(told), expected(told)["burn_rate_10s"], check_row_order=False)
 
 
 def test_pages_that_come_and_go_as_expected_are_right() -> None:

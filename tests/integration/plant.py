@@ -145,7 +145,7 @@ def _frame(table: Any) -> pl.DataFrame:
 def small_fleet() -> Scenario:
     """A few hundred calls with the canary's shape: short ones, so that many start and end within a window."""
     scenario = canary(healthy_s=120)
-    sizes = {"realtime": 320.0, "batch": 60.0}
+    sizes = {"realtime": 200.0, "batch": 40.0}
     workloads = tuple(
         replace(workload, concurrent_calls=sizes[workload.pool], call_s_mean=45) for workload in scenario.workloads
     )

@@ -62,11 +62,11 @@ def compared(plant: Plant, plan: Plan) -> list[str]:
 
 
 async def test_every_table_equals_a_batch_over_all_observations(plant: Plant, seed: int) -> None:
-    plan = plant.plan(seed, minutes=4, speed=AT_ONCE)
+    plan = plant.plan(seed, minutes=3, speed=AT_ONCE)
     progress = await send(plant, plan)
     await plant.settled()
     world = happened(plan)
-    assert progress.turns == len(world.turns) > 5_000
+    assert progress.turns == len(world.turns) > 2_000
     assert compared(plant, plan) == []
     at = {"start": world.start_ms / 1_000, "end": world.end_ms / 1_000}
     within = "bucket_start >= {start:Float64} AND bucket_start < {end:Float64}"
@@ -78,7 +78,7 @@ async def test_every_table_equals_a_batch_over_all_observations(plant: Plant, se
     )
     assert plant.value(sql, **at, family="turns") == len(world.turns)
     assert plant.value(sql, **at, family="streams") == len(world.streams)
-    assert plant.value(sql, **at, family="duplex") == len(world.duplex) > 500
+    assert plant.value(sql, **at, family="duplex") == len(world.duplex) > 200
 
 
 async def test_producers_without_arrow_give_the_same_rows(plant: Plant, seed: int) -> None:
@@ -186,7 +186,7 @@ async def test_a_worker_that_was_away_takes_in_its_backlog_whole_even_when_kille
     plant: Plant, seed: int
 ) -> None:
     """The backlog is longer than buckets are kept open, and comes in few large batches."""
-    plan = plant.plan(seed, minutes=4, speed=AT_ONCE)
+    plan = plant.plan(seed, minutes=3, speed=AT_ONCE)
     plant.stop_worker()
     progress = await send(plant, plan)
     await plant.start_worker()

@@ -58,7 +58,7 @@ async def test_a_worker_waits_for_kafka_says_so_once_and_is_exact_afterwards(
 ) -> None:
     """Kafka goes while a backlog is worked off, and stays away for longer than a session lasts."""
     worker = plant.worker
-    plan = plant.plan(seed, minutes=4, speed=AT_ONCE)
+    plan = plant.plan(seed, minutes=3, speed=AT_ONCE)
     before = sum((await plant.counted("turnwatch_frames_applied_total")).values())
 
     await send(plant, plan)

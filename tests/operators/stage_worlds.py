@@ -102,11 +102,20 @@ def drawn(seed: int, turns: int, has_audio: bool = True) -> Latencies:
 
 def minute(number: int, slices: dict[str, Latencies]) -> pl.DataFrame:
     """Totals of one minute as `rollup_rows.per_minute` has them."""
+    return minutes({number: slices})[number]
+
+
+def minutes(told: dict[int, dict[str, Latencies]]) -> dict[int, pl.DataFrame]:
+    """Totals of each minute, counted together: most of the time that it takes is not about turns."""
     parts = [
-        pl.DataFrame({f"{stage}_ms": values for stage, values in latencies.items()}).with_columns(bundle=pl.lit(text))
+        pl.DataFrame({f"{stage}_ms": values for stage, values in latencies.items()}).with_columns(
+            bundle=pl.lit(text), region=pl.lit(str(number))
+        )
+        for number, slices in told.items()
         for text, latencies in slices.items()
     ]
-    others = [pl.lit("x").alias(name) for name in OPERATIONAL.dimensions if name != "bundle"]
+    others = [pl.lit("x").alias(name) for name in OPERATIONAL.dimensions if name not in ("bundle", "region")]
     others.append(pl.lit(False).alias("is_interrupted"))
     rows = stage_rows(pl.concat(parts).fill_nan(None).with_columns(others)).rename({"bundle": "slice"})
-    return rows.with_columns(bucket_start_ms=pl.lit(START_MS + number * MINUTE_MS, pl.Int64))
+    placed = rows.with_columns(bucket_start_ms=START_MS + pl.col("region").cast(pl.Int64) * MINUTE_MS)
+    return {number: placed.filter(region=str(number)).with_columns(region=pl.lit("x")) for number in told}

@@ -91,7 +91,7 @@ def test_too_many_unknown_hours_or_too_few_weeks_are_no_forecast() -> None:
     with pytest.raises(ValueError, match="Nobody told of 84 of 672 hours"):
         week_ahead(hours)
     for short in (weeks(WEEKS_MIN - 1), weeks(0)):
-        with pytest.raises(ValueError, match="whole weeks of 168 hours: a forecast needs 2"):
+        with pytest.raises(ValueError, match="whole week of 168 hours: a forecast needs 2"):
             week_ahead(short)
 
 

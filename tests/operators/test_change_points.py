@@ -66,7 +66,7 @@ def test_a_series_that_gets_better_never_alarms() -> None:
 def test_a_window_without_traffic_changes_nothing() -> None:
     state = updated(Detectors.quiet(2), np.array([1.0, 2.0]), 0)
     again = updated(state, np.array([np.nan, 2.0]), HOUR_MS)
-    assert (again.log_detectors[0] == state.log_detectors[0]).all() and again.page[0] == state.page[0]
+    assert (again.values[:, 0] == state.values[:, 0]).all() and again.page[0] == state.page[0]
     assert again.value[1] > state.value[1]
     assert np.isnan(excess(np.zeros(1), np.zeros(1), np.full(1, 0.1), np.ones(1))[0])
 
@@ -86,4 +86,4 @@ def test_one_odd_window_is_no_change_and_a_year_of_evidence_does_not_overflow() 
     assert state.value[0] < threshold(10, WEEK, 1.0)
     for window in range(9_000):
         state = updated(state, np.array([8.0]), window)
-    assert np.isfinite(state.value[0]) and state.value[0] > 1e200
+    assert np.isfinite(state.value[0]) and state.value[0] > 1e100

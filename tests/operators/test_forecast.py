@@ -44,7 +44,7 @@ def test_without_enough_weeks_there_is_no_interval_and_then_no_forecast() -> Non
     few = next_week(wave(WEEKS_MIN + ORIGINS_MIN - 1))
     assert np.isnan(few.low).all() and np.isfinite(few.expected).all()
     assert np.isfinite(next_week(wave(WEEKS_MIN + ORIGINS_MIN)).low).all()
-    with pytest.raises(ValueError, match="has 1 whole weeks"):
+    with pytest.raises(ValueError, match="has 1 whole week of 168 hours"):
         next_week(wave(2)[1:])
 
 

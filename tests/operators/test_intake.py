@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -133,6 +134,7 @@ def _sound_table() -> pa.Table:
         return reader.read_all()
 
 
+@cache
 def _bad_frames() -> dict[str, tuple[tuple[dict[str, bytes], bytes], Reason]]:
     headers, payload = _frame()
     table = _sound_table()

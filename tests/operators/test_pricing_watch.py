@@ -275,7 +275,7 @@ def test_what_is_said_is_all_that_was_used_and_what_has_no_price() -> None:
 def test_a_cell_that_waits_takes_no_more_memory_than_is_said() -> None:
     watch = PricingWatch(0, Pricing(NO_PRICES))
     watch.tell(COSTS, totals(*(f"a-route-of-its-own-{place}" for place in range(1_000))), 0)
-    assert 200 * 1_000 < watch._unsaid[BUCKET].estimated_size() <= 300 * 1_000
+    assert 200 * 1_000 < watch._unsaid[BUCKET].nbytes <= 300 * 1_000
 
 
 def test_a_total_that_no_fleet_can_have_is_told_as_the_most_there_can_be_so_that_the_others_are_read() -> None:

@@ -67,9 +67,9 @@ def test_the_advice_of_what_lasts_is_that_which_it_began_with() -> None:
 
 
 def test_the_causes_of_what_lasts_are_told_for_as_long_as_it_lasts() -> None:
-    for said in begun_and_two_hours_later():
-        assert "960 requests come a minute, 600 before" in said.summary
-        assert "3 replicas serve, 4 before" in said.summary
+    for said, told in zip(begun_and_two_hours_later(), ("", " of those that have reported"), strict=True):
+        assert "960 requests came in the last minute, 600 a minute before" in said.summary
+        assert f"3 replicas serve{told}, 4 before" in said.summary
         assert (said.facts["service_ms"], said.facts["service_ms_before"]) == (220, 200)
 
 

@@ -50,7 +50,7 @@ def test_a_saturation_is_one_page_with_its_queue_what_to_do_and_where_to_read_on
     assert page.labels.items() >= (wanted | {"owner": "capacity"}).items()
     assert "incident" in page.labels and "incident" not in ticket.labels
     assert (ticket.labels["severity"], ticket.labels["pool"]) == ("ticket", "realtime")
-    assert page.annotations["action"].startswith("Shed the batch work, 31 % of what comes. ")
+    assert page.annotations["action"].startswith("Shed the batch work, 31 % of what came in the last minute. ")
     assert page.annotations["runbook_url"] == "https://git.example/main/docs/runbooks/saturation.md"
     assert page.annotations["advice"] == "shed_batch_or_add_capacity"
     assert not any(name.startswith("found_") for name in page.annotations), "no figure has a name that is taken"

@@ -14,7 +14,7 @@ from schemas.burns import StageGrowth
 from schemas.families import STAGE_LATENCIES
 from schemas.growths import LISTED_MAX, PART_STAGES, STAGE_NUMBER, Growths
 from stream_jobs.operators.stage_growth import GrowthWatch
-from tests.operators.stage_worlds import MINUTE_MS, Latencies, Line, drawn, minute, records, small_canary
+from tests.operators.stage_worlds import MINUTE_MS, Latencies, Line, drawn, minute, minutes, records, small_canary
 from tests.operators.worlds import START_MS
 
 CANARY = "pool=realtime,bundle=voice-2.5.0-canary"
@@ -61,11 +61,11 @@ def test_nothing_is_named_where_the_slow_part_is_none_of_the_stages(healthy: Lin
 # -- the rule, on minutes as they are told -------------------------------------------------------------------------------
 
 
-def watched(minutes: dict[int, dict[str, Latencies]], at: int) -> dict[str, StageGrowth]:
+def watched(made: dict[int, dict[str, Latencies]], at: int) -> dict[str, StageGrowth]:
     """What is stated at the end of minute `at`, by slice."""
     watch = GrowthWatch(shard=0)
-    for number, slices in minutes.items():
-        watch.tell(STAGE_LATENCIES, minute(number, slices), START_MS)
+    for rows in minutes(made).values():
+        watch.tell(STAGE_LATENCIES, rows, START_MS)
     (said,) = watch.state(START_MS + at * MINUTE_MS)
     return {each.slice: each for each in said.grown}
 
@@ -180,12 +180,15 @@ def test_nothing_is_named_in_an_hour_of_a_fleet_that_is_well(seed: int) -> None:
     watch, turns = GrowthWatch(shard=0), (25, 60, 120, 400, 1_500)
     said: list[Growths] = []
     rng = np.random.default_rng(seed)
-    for number in range(65):
-        slices = {
+    made = {
+        number: {
             f"pool=realtime,bundle=v{place}": drawn((seed * 65 + number) * 5 + place, int(rng.poisson(mean)))
             for place, mean in enumerate(turns)
         }
-        watch.tell(STAGE_LATENCIES, minute(number, slices), START_MS)
+        for number in range(65)
+    }
+    for number, rows in minutes(made).items():
+        watch.tell(STAGE_LATENCIES, rows, START_MS)
         said += watch.state(START_MS + (number + 1) * MINUTE_MS)
     assert len(said) == 65
     assert [(each.decided_ms, each.grown) for each in said if each.grown] == []

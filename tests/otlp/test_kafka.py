@@ -18,6 +18,8 @@ from tests.otlp.collecting import Remembering, gateway_to
 from tests.otlp.exports import NOW_MS, counter, request
 
 TOPIC = "otlp_metrics"
+KEPT = {"retention.ms": "-1"}
+"""Records are of a day that is long over: a broker's next look at its logs, once in five minutes, would remove them."""
 
 
 def turns(count: int, at_ms: int) -> bytes:
@@ -29,7 +31,7 @@ def turns(count: int, at_ms: int) -> bytes:
 async def sent(kafka: KafkaAddress, *records: bytes) -> None:
     admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
     await admin.start()
-    await admin.create_topics([NewTopic(TOPIC, 1, 1)])
+    await admin.create_topics([NewTopic(TOPIC, 1, 1, topic_configs=KEPT)])
     await admin.close()
     async with AIOKafkaProducer(**kafka.aiokafka_options()) as producer:
         for record in records:
@@ -40,12 +42,13 @@ async def consumed(kafka: KafkaAddress, collecting: Remembering, group: str) -> 
     """Reads all three records with a gateway that knows nothing yet; returns how many were refused."""
     stop, gateway = asyncio.Event(), gateway_to(collecting)
     reading = asyncio.create_task(consume(gateway, kafka, TOPIC, stop, group))
-    async with asyncio.timeout(30):
-        while await committed(kafka, group) < 3:
-            await asyncio.sleep(0.05)
-            assert not reading.done()
-    stop.set()
-    await reading
+    try:
+        async with asyncio.timeout(30):
+            while await committed(kafka, group) < 3 and not reading.done():
+                await asyncio.sleep(0.05)
+    finally:
+        stop.set()
+        await reading
     return float(gateway.metrics.requests.labels("kafka")._value.get())
 
 

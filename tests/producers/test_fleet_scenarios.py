@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from producers.duplex import DUPLEX_COLUMNS, sift_duplex
-from producers.fleet.choice import chosen, listed, truth_document
+from producers.fleet.choice import chosen, chunks_of, listed, observations_of, truth_document
 from producers.fleet.crowd import crowd_of
 from producers.fleet.engine import FleetRun, fleet_hosts, simulate_fleet
 from producers.fleet.scenario_file import load_scenario, names
@@ -17,7 +17,7 @@ from producers.observations import KINDS, LATENCIES, sift_turns
 from schemas.dimensions import DIMENSIONS
 from schemas.failures import BadInput
 from schemas.families import PARTS
-from tests.producers.fleets import START_MS, rows_of_kind, small
+from tests.producers.fleets import START_MS, at_once, rows_of_kind, small
 
 WANTED = [
     "abuse_burst",
@@ -192,3 +192,16 @@ def test_a_scenario_in_closed_form_is_told_as_an_event_too() -> None:
     assert (event["from_ms"], event["to_ms"]) == (START_MS + 600_000, START_MS + 1_200_000)
     assert event["after"] == pytest.approx(8_400)
     assert truth_document(chosen("quiet"), 7, START_MS, 1_200_000)["events"] == []
+
+
+def test_labels_without_turns_are_those_of_the_whole_fleet() -> None:
+    """Also while a region is dead, and after what was drawn for turns would have made another world of it."""
+    for name in ("noisy_accent_drift", "dead_region"):
+        scenario = at_once(small(name, regions=("us-east-1", "eu-west-1")))
+        alone = list(observations_of("quality", scenario, 7, START_MS, 60_000))
+        chunks = list(chunks_of(scenario, 7, START_MS, 60_000))
+        assert [begin_ms for begin_ms, _ in alone] == [chunk.start_ms for chunk in chunks]
+        for (_, labels), chunk in zip(alone, chunks, strict=True):
+            assert labels.keys() == chunk.kinds["quality"].keys()
+            assert all(labels[producer].equals(rows) for producer, rows in chunk.kinds["quality"].items())
+        assert any(labels for _, labels in alone)

@@ -19,7 +19,7 @@ from producers.recorder.sender import Sender
 from producers.recorder.sessions import Keys, SessionHashes
 from producers.recorder.spool import NoSpool, Spool
 from producers.recorder.tally import Tally
-from producers.recorder.turns import Turn
+from producers.recorder.turns import RecordsTurns, Turn
 
 START_S = 1_790_000_000.0
 KEY = b"a key of the region"
@@ -81,7 +81,7 @@ class FakeCollector:
 
 
 @dataclass
-class Host:
+class Host(RecordsTurns):
     """One start of a recorder on a host."""
 
     root: Path | None
@@ -97,8 +97,8 @@ class Host:
     def __post_init__(self) -> None:
         clock = self.time.clock
         self.tally = Tally()
-        self.buffer = Buffer(clock.monotonic, self.rows_max, self.tally)
-        self.defaults = Defaults().changed(CELL)
+        self.buffer = self._buffer = Buffer(clock.monotonic, self.rows_max, self.tally)
+        self._defaults = Defaults().changed(CELL)
         name = f"{self.name}-{self.incarnation}"
         self.spool = NoSpool() if self.root is None else Spool(self.root, name, self.spool_bytes_max)
         delivery = Delivery(
@@ -107,8 +107,11 @@ class Host:
         self.delivery = delivery
         self.sender = Sender(self.name, self.addresses, self.buffer, self.keys, EventTime(clock), delivery, self.tally)
 
-    def turn(self, session: object = "call-1", **dimensions: Any) -> Turn:
-        return Turn.beginning(self.buffer, session, self.defaults, dimensions)
+    def turn(self, /, session: object = "call-1", **dimensions: Any) -> Turn:
+        return super().turn(session, **dimensions)
+
+    def change(self, **dimensions: str) -> None:
+        self._defaults = self._defaults.changed(dimensions)
 
     def turns(self, count: int) -> None:
         for number in range(count):
@@ -116,7 +119,7 @@ class Host:
                 self.time.pass_s(0.001)
 
     def event(self, kind: str, session: object = None, **values: Any) -> None:
-        self.buffer.put_event(kind, [session, self.defaults, values, self.time.monotonic_s])
+        self.buffer.put_event(kind, [session, self._defaults, values, self.time.monotonic_s])
 
     def cycle(self, seconds: float = 1.0, is_last: bool = False) -> None:
         """A round of sending, after this many seconds."""

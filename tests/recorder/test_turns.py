@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -131,13 +132,13 @@ def test_numbers_of_other_types_are_numbers_beside_what_is_none(host: Host) -> N
 
 def test_what_nobody_declared_is_counted_for_what_it_is_and_never_sent(host: Host) -> None:
     for _ in range(2):
-        with host.turn(prompt="a secret", mood="a secret", language="en") as turn:
-            turn.note(transcript="a secret", loudness=3)  # type: ignore[arg-type]  # Hosts are not checked.
+        with host.turn(prompt="a secret", mood="a secret", language="en", self="a secret") as turn:
+            turn.note(transcript="a secret", loudness=3, self=3)  # type: ignore[arg-type]  # Hosts are not checked.
             with turn.stage("thinking"):
                 pass
     row, _ = rows(host)
     lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
-    assert lost == {"values_content_field": 4, "values_unknown_field": 6}
+    assert lost == {"values_content_field": 4, "values_unknown_field": 10}
     assert "a secret" not in str(row)
 
 
@@ -210,6 +211,23 @@ def test_a_turn_that_is_told_without_end_is_cut_off(host: Host) -> None:
     assert host.tally.totals()["values_too_large"] == 44
 
 
+def test_a_stage_may_be_entered_by_whoever_enters_blocks(host: Host) -> None:
+    with host.turn() as turn, ExitStack() as blocks:
+        blocks.enter_context(turn.stage("retrieval"))
+        host.time.pass_s(0.020)
+    (row,) = rows(host)
+    assert row["retrieval_ms"] == pytest.approx(20)
+
+
+def test_a_duration_below_zero_that_somebody_else_has_timed_is_no_clock_of_ours(host: Host) -> None:
+    with host.turn() as turn:
+        turn.took("retrieval", -1.5)
+    (row,) = rows(host)
+    assert row["retrieval_ms"] is None
+    lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
+    assert lost == {"values_negative": 1}
+
+
 def test_a_monotonic_clock_that_goes_back_is_no_duration(host: Host) -> None:
     with host.turn() as turn, turn.stage("retrieval"):
         host.time.monotonic_s -= 5
@@ -275,7 +293,7 @@ def test_a_host_that_changes_its_dimensions_mid_window_counts_each_turn_where_it
     host = Host(tmp_path, FakeCollector(), HeldClock(wall_s=START_S // 60 * 60))
     began_before = host.turn("call-0")
     host.turns(10)
-    host.defaults = host.defaults.changed({"bundle": "v2"})
+    host.change(bundle="v2")
     host.turns(5)
     with began_before:
         pass

@@ -91,7 +91,10 @@ def test_two_prices_for_one_moment_are_refused(tmp_path: Path) -> None:
     (problem,) = problems(
         tmp_path, again.replace('usd: 10\n      from: "2026-01-01"', 'usd: 10\n      from: "2026-01-01"', 1)
     )
-    assert "There are two prices of" in problem
+    assert problem.endswith(
+        "prices.yaml:19: spec.prices[2]: There are two prices of gpu_hour eu-west-1 h100 reserved on 2026-06-01, "
+        "here and on line 8: end the one that begins first, or remove one."
+    )
 
 
 def test_two_lists_in_one_file_are_refused(tmp_path: Path) -> None:

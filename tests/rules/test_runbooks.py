@@ -92,7 +92,30 @@ def rows() -> dict[str, list[Row]]:
     filled["traffic_1m"] += of_privacy.pop("traffic_1m")
     told = judged()
     told["burn_windows"] += of_duplex.pop("burn_windows")
-    return filled | told | silent | of_duplex | of_privacy | queues() | costs()
+    return filled | told | silent | of_duplex | of_privacy | queues() | costs() | drift() | findings()
+
+
+def findings() -> dict[str, list[Row]]:
+    """A saturation that was stated twice and fires, and one of the hour before that has ended."""
+    rows = []
+    for version, minute, state, queue in (
+        (1, -60, "firing", "tts_first_audio"),
+        (2, -50, "resolved", "tts_first_audio"),
+        (3, -2, "firing", "llm_first_token"),
+        (4, -1, "firing", "llm_first_token"),
+    ):
+        starts = NOW + timedelta(minutes=-60 if version < 3 else -2)
+        at = {"starts_event": starts, "since": starts, "decided_event": NOW + timedelta(minutes=minute)}
+        rows.append(
+            {name: each.strftime("%Y-%m-%d %H:%M:%S") for name, each in at.items()}
+            | {"question": "saturation", "alert": "Saturated", "finding": queue, "slice": "pool=realtime"}
+            | {
+                "labels": json.dumps({"queue": queue}),
+                "facts": json.dumps({"depth": 100 * version, "replicas_missing": 2}),
+            }
+            | {"severity": "page", "state": state, "version": version}
+        )
+    return {"findings": rows}
 
 
 def queues() -> dict[str, list[Row]]:
@@ -123,6 +146,25 @@ def queues() -> dict[str, list[Row]]:
     deployed = {"cut": "pool,bundle", "slice": "pool=realtime,bundle=v2-canary", "deployments": 4, "hosts": 4}
     at_deploy = {"bucket_start": (NOW - timedelta(minutes=30)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
     return {"queues_1m": filled, "deployments_1m": [{**deployed, **at_deploy}]}
+
+
+def drift() -> dict[str, list[Row]]:
+    """Six hours in which one route's turns fail more often than a week before, and of another one too little is known."""
+    filled: list[Row] = []
+    for hour in range(12):
+        at = {"bucket_start": (NOW - timedelta(hours=12 - hour)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
+        begun = {"since": (NOW - timedelta(hours=6)).strftime("%Y-%m-%d %H:%M:%S")} if hour >= 8 else {}
+        for text, state, value in (
+            ("pool=realtime", "drifted" if begun else "steady", 0.09 if hour >= 6 else 0.06),
+            ("pool=batch", "not_enough", 0.5),
+        ):
+            of = {"cut": "pool", "slice": text, "measure": "failure_rate", "state": state, **at}
+            samples = 12_000 if text == "pool=realtime" else 6
+            figures = {"value": value, "reference_value": 0.06, "samples": samples, "reference_samples": 12_000}
+            filled.append(
+                {**of, **figures, "excess": 5.0 if hour >= 6 else 0.1, **(begun if state == "drifted" else {})}
+            )
+    return {"drift_1h": filled}
 
 
 def costs() -> dict[str, list[Row]]:
@@ -257,6 +299,7 @@ def statements() -> list[str]:
 def found() -> dict[str, list[list[Row]]]:
     """What the real engine answers to each page's queries; in a process of its own, as chDB allows one each."""
     queries = {page.stem: sql_in(page.read_text()) for page in PAGES}
+    queries["findings"] = sql_in((REPOSITORY / "docs" / "saturation.md").read_text())
     asked = json.dumps({"statements": statements(), "queries": [sql for each in queries.values() for sql in each]})
     ran = subprocess.run([sys.executable, "-c", ENGINE], input=asked, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
@@ -374,6 +417,18 @@ def test_the_runbook_of_cost_shows_what_a_success_costs_what_grew_and_who_never_
     assert [(row["usd"], row["uncosted_gpu_hours"]) for row in month] == [(10.0, 0.0)]
 
 
+def test_the_runbook_of_drift_shows_since_when_what_else_and_what_is_unknown(found: dict[str, list[list[Row]]]) -> None:
+    hours, others, slices, deployed, days = found["drift"]
+    assert [row["state"] for row in hours] == ["drifted"] * 4 + ["steady"] * 8
+    assert [(row["slice"], row["value"], row["reference"]) for row in others] == [("pool=realtime", 0.09, 0.06)]
+    assert [(row["slice"], row["state"]) for row in slices] == [
+        ("pool=realtime", "drifted"),
+        ("pool=batch", "not_enough"),
+    ]
+    assert {row["slice"] for row in deployed} == {"pool=realtime,bundle=v2-canary"}
+    assert sum(int(row["samples"]) for row in days) == 12 * 12_000
+
+
 def test_the_runbook_of_silence_shows_the_region_that_is_behind(found: dict[str, list[list[Row]]]) -> None:
     heartbeats, minutes, late, frozen = found["telemetry-silent"]
     assert [(row["region"], row["behind_s"]) for row in heartbeats] == [("us-east", 600), ("eu-west", 0)]
@@ -420,6 +475,24 @@ def test_the_runbook_of_saturation_shows_which_queue_grew_since_when_and_why(
     assert (now["replicas"], before["replicas"]) == (8, 8)
     assert [(row["slice"], row["hosts_begun"]) for row in deployed] == [(canary, 4)]
     assert full[0]["slice"] == canary and full[0]["batch_work_percent"] > 9
+
+
+def test_the_page_on_saturation_shows_each_finding_as_it_was_stated_last(found: dict[str, list[list[Row]]]) -> None:
+    (told,) = found["findings"]
+    assert [(row["queue"], row["state"], row["depth"], row["replicas_missing"]) for row in told] == [
+        ("llm_first_token", "firing", 400, 2), ("tts_first_audio", "resolved", 200, 2)
+    ]  # fmt: skip
+
+
+def test_the_page_on_saturation_names_the_columns_of_findings() -> None:
+    page = (REPOSITORY / "docs" / "saturation.md").read_text()
+    _, _, table = page.partition("| column of `findings` |")
+    told = {
+        name
+        for line in table.partition("\n\n")[0].splitlines()[2:]
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert told == {column.name for column in TABLES["findings"].columns}
 
 
 def test_the_runbook_of_full_duplex_names_every_objective_of_it_with_what_it_allows() -> None:

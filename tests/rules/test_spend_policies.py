@@ -81,7 +81,7 @@ def test_a_policy_is_what_is_written(tmp_path: Path) -> None:
         ("    - usdMonth: 250\n", "    - pool: realtime\n", 15, "add `usdMonth`"),
         ("    - pool: realtime\n      usdMonth", "    - pool: realtme\n      usdMonth", 16, "did you mean `realtime`?"),
         ("    - pool: realtime\n      route", "    - route", 18, "name the `pool`"),
-        ("      route: support\n", "", 6, "There are two budgets of pool=realtime"),
+        ("      route: support\n", "", 18, "There are two budgets of pool=realtime, here and on line 16: keep"),
     ],
 )
 def test_every_mistake_has_its_line_and_a_sentence(

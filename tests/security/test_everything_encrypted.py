@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from stack.machine import choose_ports
-from tests.integration.commands import begun, turnwatch
+from tests.integration.commands import begun
 from tests.security.certificates import Authority
 from tests.security.secured import PASSWORD, USER, SecuredKafka
+from tests.warm import turnwatch
 
 pytestmark = pytest.mark.needs("openssl")
 

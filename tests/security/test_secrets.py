@@ -13,8 +13,8 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from tests.integration.commands import turnwatch
 from tests.rules.test_docs import COMMANDS
+from tests.warm import turnwatch
 from turnwatch.places import board_url, grafana, places
 from turnwatch.settings import Settings, load
 
@@ -55,6 +55,7 @@ RUN: dict[str, list[str]] = {
     "capacity": ["--data", "1d"],
     "backfill": ["--cut", "region,bundle", "--data", "1d"],
     "cost why": ["--old", "7d", "--new", "1d"],
+    "drift why": ["--old", "2026-10-01", "--new", "2026-10-02"],
     "exclude add": [
         *("--slo", "all", "--from", f"{TODAY}T00:00Z", "--to", f"{TODAY}T01:00Z", "--who", "ana", "--why", "drill"),
     ],
@@ -65,6 +66,9 @@ RUN: dict[str, list[str]] = {
     "exclude withdraw": ["5b3f0c2a9d11", "--who", "ana", "--why", "drill"],
     "release declare": ["release.yaml", "--who", "ana"],
     "release list": [],
+    "gate": ["--release", "v42"],
+    "gates serve": ["--port", "TAKEN"],
+    "gates list": [],
     "cost bill": ["--data", "1d"],
     "cost export": ["--data", "1d"],
     "cost reconcile": ["invoice.csv"],
@@ -80,7 +84,6 @@ READS_NO_SECRET = {
     "peak",
     "saturation",
     "cost",
-    "gate",
     "rollback",
 }
 

@@ -1,4 +1,4 @@
-"""A database and a topic of its own for every test, on the servers that all tests share, and sinks between them."""
+"""Empty tables and a topic of its own for every test, on the servers that all tests share, and sinks between them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,24 @@ def no_database(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseAddre
         yield address
 
 
+@pytest.fixture(scope="session")
+def tables(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseAddress]:
+    """The address of a database with all tables, which tests share one after the other: to make them takes a second."""
+    with own_database(clickhouse_server) as address:
+        migrate(address)
+        yield address
+
+
 @pytest.fixture
-def address(no_database: ClickHouseAddress) -> ClickHouseAddress:
-    """The address of a database with all tables, and no rows."""
-    migrate(no_database)
-    return no_database
+def address(tables: ClickHouseAddress) -> ClickHouseAddress:
+    """The address of a database with all tables, and no rows. Tests do not change tables: for that there is `no_database`."""
+    client = connect(tables)
+    filled = client.query("SELECT name FROM system.tables WHERE database = currentDatabase() AND total_rows > 0")
+    for (name,) in filled.result_rows:
+        if name != "schema_migrations":
+            client.command(f"TRUNCATE TABLE {name}")
+    client.close()
+    return tables
 
 
 @pytest.fixture

@@ -144,7 +144,34 @@ def test_replicas_follow_from_what_was_measured(asked: Any) -> None:
         ("llm_first_token", 0.75), ("asr_first_partial", 0.1), ("tts_first_audio", 0.05)
     ]  # fmt: skip
     assert found["final_transcript_ms"]["p95_ms"] == pytest.approx(129.4, abs=0.1)
-    assert found["notes"] == []
+    assert (found["notes"], found["saturated"], found["replicas_are_lower_bound"]) == ([], [], False)
+
+
+def test_minutes_in_which_requests_waited_and_batch_work_are_told_with_the_figures(asked: Any, filled: Client) -> None:
+    """Of 40 minutes an hour later 12 were saturated: in three nothing was served, in the others each waited for 19 s."""
+    text, rows = "pool=realtime", []
+    for minute in range(60, 100):
+        is_slow = 70 <= minute < 82
+        served = {
+            "served": 0 if minute > 78 and is_slow else 100,
+            "waited_ms_sum": 100 * 19_000 * (is_slow and minute <= 78),
+        }
+        deep = {
+            "depth": 4_769 - minute if is_slow else 24,
+            "arrivals": 100,
+            "batch_arrivals": 34,
+            "queue": "llm_first_token",
+        }
+        rows.append(of(text, "queues_1m", at(minute), **served, **deep, busy_ms=30_000, available_ms=60_000))
+    filled.insert_arrow("queues_1m", arrow_of(TABLES["queues_1m"], rows))
+    streams = [of(text, "concurrency_1m", at(minute), peak_upper=60, active_at_start=60) for minute in range(60, 100)]
+    filled.insert_arrow("concurrency_1m", arrow_of(TABLES["concurrency_1m"], streams))
+    hour = f"{at(60).isoformat()}..{at(100).isoformat()}"
+    found = asked(data=hour)
+    span = {name: at(minute).strftime("%Y-%m-%dT%H:%M:%SZ") for name, minute in (("from", 70), ("to", 82))}
+    worst = {"queue": "llm_first_token", "minutes": 12, "depth_most": 4_699, "waited_ms_most": 19_000.0}
+    assert found["saturated"] == [worst | span]
+    assert [(row["queue"], row["batch_share"]) for row in found["queues"]] == [("llm_first_token", 0.34)]
 
 
 def test_given_figures_take_the_place_of_measured_ones(asked: Any) -> None:

@@ -78,6 +78,8 @@ def test_the_key_of_a_table_is_the_identity_of_its_rows(table: Table) -> None:
     beside = {
         "pages": {"slo", "slice", "severity", "state", "scope", "incident", "policy_row"},
         "findings": {"question", "severity", "state", "incident"},  # The finding names what tells it apart.
+        "drift_1h": {"state", "reference", "reference_slice"},  # What is said of a figure in an hour.
         "releases": {"slice", "artifact_kind"},  # Whose owner, lineage and way back a row tells: its artifact names it.
+        "verdicts": {"baseline", "decision", "outcome", "reason", "unit", "policy", "policy_version"},
     }
     assert names - beside.get(table.name, {"window", "producer"}) <= set(table.order_by)

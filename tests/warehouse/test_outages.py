@@ -30,6 +30,13 @@ TELLTALE = 424_242
 """A value that ClickHouse repeats in its answer, and nobody else may."""
 
 
+@pytest.fixture
+def address(no_database: ClickHouseAddress) -> ClickHouseAddress:
+    """Tables of its own for each test: they are changed here, and dropped."""
+    migrate(no_database)
+    return no_database
+
+
 def events(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage().partition(":")[0] for each in caplog.records if each.name == "turnwatch.sink"]
 

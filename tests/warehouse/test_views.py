@@ -14,7 +14,9 @@ from clickhouse_connect.driver.client import Client
 from schemas.families import FAMILIES, INDICATORS, QUEUES, SCALE_OF_STAGE, STREAMS, TURNS, Family
 from schemas.histograms import bucket_indexes
 from schemas.tables import FAMILY_TABLES, TABLES, late_table, widest
+from schemas.verdict_rows import rows as verdict_rows
 from schemas.views import QUANTILES
+from tests.gates.verdicts import AT_MS, FAR_FIELD, verdict
 from tests.warehouse.rows import START, Row, arrow_of, rows_of
 
 SEED = 7
@@ -195,3 +197,13 @@ def test_the_query_of_the_page_joins_what_serves_with_what_was_declared(client: 
     client.insert_arrow(declared.name, arrow_of(declared, [said | of]))
     found = client.query(sql, query_tz="UTC", tz_mode="aware").result_rows
     assert found == [("v42", "asr", START, "speech-team", "asr-6")]
+
+
+def test_the_query_of_the_page_shows_what_got_worse_at_every_look(client: Client) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "release-pipelines.md").read_text()
+    sql = page.partition("```sql\n")[2].partition("```")[0]
+    for decision, at_ms in (("rollback", AT_MS), ("rollback", AT_MS), ("rollback", AT_MS + 1), ("pause", AT_MS + 2)):
+        client.insert_arrow("verdicts", verdict_rows(verdict(decision, at_ms=at_ms)))
+    found = client.query(sql, query_tz="UTC", tz_mode="aware").named_results()
+    told = [(row["at"].timestamp() * 1_000 - AT_MS, row["slice"], row["metric"], row["low"]) for row in found]
+    assert told == [(1, FAR_FIELD, "wer", 0.03), (0, FAR_FIELD, "wer", 0.03)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -71,8 +72,13 @@ def run_saturation(minutes: Path, growth_min: str | None, p95_ms: str | None, ou
 
 def run_cost_change(old: Path, new: Path, tolerance: str, output: Format) -> int:
     """Prints what a successful turn cost and costs, and whether that is a regression."""
-    found = compare(_period(old), _period(new), option("--tolerance", tolerance))
+    periods = {old: _period(old), new: _period(new)}
+    found = compare(periods[old], periods[new], option("--tolerance", tolerance))
     print_answer(_changed(found), ("old_unit_cost", "new_unit_cost", "relative_delta", "regressed", "drivers"), output)
+    for file, period in periods.items():
+        if not period.successful_turns:
+            what = "its unit cost is gpu_dollars ÷ 1, which is no cost of a success"
+            print(f"turnwatch: {file}: no turn succeeded, so {what}.", file=sys.stderr)
     return 0
 
 
@@ -86,19 +92,9 @@ def run_cost_routes(routes: Path, output: Format) -> int:
 
 def run_capacity(streams: int, gpu_seconds: str, utilization: str, vad_savings: str, output: Format) -> int:
     """Prints how many replicas serve so many concurrent streams."""
-    figures = [
-        option(name, written)
-        for name, written in (
-            ("--gpu-seconds-per-audio-second", gpu_seconds),
-            ("--utilization", utilization),
-            ("--vad-savings", vad_savings),
-        )
-    ]
-    try:
-        replicas = replicas_needed(streams, Capacity(*figures))
-    except ValueError as error:
-        raise BadInput(str(error)) from None
-    print_answer({"replicas": replicas}, ("replicas",), output)
+    gpu_seconds_each = option("--gpu-seconds-per-audio-second", gpu_seconds)
+    capacity = Capacity(gpu_seconds_each, utilization_of(utilization), vad_savings_of(vad_savings))
+    print_answer({"replicas": replicas_needed(streams, capacity)}, ("replicas",), output)
     return 0
 
 
@@ -108,10 +104,30 @@ def option(name: str, written: str, most: Decimal | None = None) -> Decimal:
     if value is None:
         raise BadInput(f"{name} {written[:100]!r} is no decimal number, or has too many digits to be a figure.")
     if value < 0 or (most is not None and value > most):
-        raise BadInput(
-            f"{name} {written[:100]} has to be at least 0{f' and at most {most}' if most is not None else ''}."
-        )
+        bounds = f"at least 0{f' and at most {most}' if most is not None else ''}"
+        raise BadInput(f"{name} {written[:100]} has to be {bounds}{'' if most is None else _as_a_share(value)}.")
     return value
+
+
+def utilization_of(written: str) -> Decimal:
+    """What `--utilization` says, a share that is not 0."""
+    value = option("--utilization", written)
+    if not 0 < value <= 1:
+        raise BadInput(f"--utilization {written[:100]} has to be above 0 and at most 1{_as_a_share(value)}.")
+    return value
+
+
+def vad_savings_of(written: str) -> Decimal:
+    """What `--vad-savings` says, a share that is not 1."""
+    value = option("--vad-savings", written)
+    if value >= 1:
+        raise BadInput(f"--vad-savings {written[:100]} has to be at least 0 and below 1{_as_a_share(value)}.")
+    return value
+
+
+def _as_a_share(value: Decimal) -> str:
+    """The end of a sentence about what probably are per cent."""
+    return f": write {(value / 100).normalize():f}" if 2 <= value <= 100 else ""
 
 
 def _period(path: Path) -> Period:

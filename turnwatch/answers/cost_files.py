@@ -101,7 +101,7 @@ def _refuse_columns(path: Path, found: Sequence[str], cut: Cut) -> None:
         if name not in known:
             close = get_close_matches(name, known, n=1)
             meant = f"did you mean {close[0]}?" if close else f"{_EXPORT}."
-            raise BadInput(f"{path}:1: there is no column {name[:100]!r} to be given: {meant}")
+            raise BadInput(f"{path}:1: column {name[:100]!r} is unknown: {meant}")
     wanted = [_TIME, *cut.dimensions, *(name for name in COSTS.measure_names if name not in _UNTOLD)]
     missing = [name for name in wanted if name not in found]
     if missing:

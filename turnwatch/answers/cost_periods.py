@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from schemas.failures import BadInput
 from stream_jobs.operators.pricing import BUCKET, Pricing
 from turnwatch.answers.cost_files import FINEST, read_cost_files
 from turnwatch.answers.cost_warehouse import days_of, read_cost_warehouse
+from turnwatch.answers.narrowing import narrowed
 from turnwatch.backtest.sources import written_range
 from turnwatch.places import clickhouse
 from turnwatch.settings import load
@@ -70,9 +70,9 @@ def read_period(text: str, source: Path | Stretch, wheres: Sequence[Sequence[str
 
     What is meant is in each of `wheres`. Raises `BadInput` where nothing is left to be compared.
     """
-    narrowed = _narrowed(wheres)
-    routes = narrowed.pop(ROUTE, None)
-    is_meant = [pl.col(dimension).is_in(list(values)) for dimension, values in narrowed.items()]
+    meant = narrowed(wheres, FINEST.dimensions, "costs")
+    routes = meant.pop(ROUTE, None)
+    is_meant = [pl.col(dimension).is_in(list(values)) for dimension, values in meant.items()]
     read, folded = 0, []
     for rows in _read(source):
         read += len(rows)
@@ -106,27 +106,3 @@ def _read(source: Path | Stretch) -> Iterator[pl.DataFrame]:
     address = clickhouse(load())
     for first_ms, end_ms in days_of(source.from_ms, source.to_ms):
         yield read_cost_warehouse(address, first_ms, end_ms)
-
-
-def _narrowed(wheres: Sequence[Sequence[str]]) -> dict[str, frozenset[str]]:
-    """Dimension → the values that are in every list that names it."""
-    narrowed: dict[str, frozenset[str]] = {}
-    for where in wheres:
-        for dimension, values in _values(where).items():
-            narrowed[dimension] = values & narrowed.get(dimension, values)
-    return narrowed
-
-
-def _values(where: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Dimension → values, from `NAME=VALUE`; of one dimension several may be meant."""
-    values: dict[str, frozenset[str]] = {}
-    for written in where:
-        name, equals, value = written.partition("=")
-        if not equals:
-            raise BadInput(f"{written[:100]!r} names no slice: write NAME=VALUE, such as pool=realtime.")
-        if name not in FINEST.dimensions:
-            close = get_close_matches(name, FINEST.dimensions, n=1)
-            meant = f"did you mean {close[0]}?" if close else f"costs are told by {', '.join(FINEST.dimensions)}."
-            raise BadInput(f"{written[:100]!r}: costs have no {name[:100]}: {meant}")
-        values[name] = values.get(name, frozenset()) | {value}
-    return values

@@ -31,7 +31,7 @@ def headline(answer: Answer) -> Iterator[str]:
     """What a success cost and costs, and what the bill was and is."""
     old, new = answer["old"], answer["new"]
     per_success = (f"${each['micro_dollars_per_success'] / MICRO:.6f}" for each in (old, new))
-    yield f"a success cost {' → '.join(per_success)} ({answer['relative_change']:+.1%})"
+    yield f"a success cost {' → '.join(per_success)} ({signed(answer['relative_change'], '.1%')})"
     bills = " → ".join(f"${each['bill_cents'] / 100:,.2f}" for each in (old, new))
     counts = ", ".join(f"{name} {old[name]:,} → {new[name]:,}" for name in ("turns", "successes"))
     yield f"the bill {bills} ({_relative(old['bill_cents'], new['bill_cents'])}); {counts}"
@@ -50,6 +50,16 @@ def notes(answer: Answer) -> Iterator[str]:
             )
 
 
+def signed(value: float, form: str) -> str:
+    """With its sign, which what is shown as zero does not have.
+
+    >>> signed(0.5, ".1f"), signed(-0.04, ".1f")
+    ('+0.5', '0.0')
+    """
+    text = f"{value:+{form}}"
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
 def _table(answer: Answer) -> Table:
     drivers = answer["drivers"]
     old, new = answer["old"], answer["new"]
@@ -58,13 +68,13 @@ def _table(answer: Answer) -> Table:
     table.add_column("what")
     for name in ("of a success", "of the bill"):
         table.add_column(name, justify="right")
-    table.add_column(f"from ${bars.begins_at / MICRO:.6f}" if bars.begins_at else "")
+    table.add_column(f"bars begin at ${bars.begins_at / MICRO:.6f}, not at 0" if bars.begins_at else "")
     table.add_row("before", *_levels(old), Text(bars.lines[0]))
     for driver, bar in zip(drivers, bars.lines[1:-1], strict=True):
         style = "red" if driver["micro_dollars"] > 0 else "green"
-        added = f"{driver['micro_dollars'] / MICRO:+.6f}", f"{driver['bill_cents'] / 100:+,.2f}"
+        added = signed(driver["micro_dollars"] / MICRO, ".6f"), signed(driver["bill_cents"] / 100, ",.2f")
         table.add_row(driver["meaning"], *added, Text(bar, style=style))
-    table.add_row("the number of successes", "", f"{answer['volume_cents'] / 100:+,.2f}", "")
+    table.add_row("the number of successes", "", signed(answer["volume_cents"] / 100, ",.2f"), "")
     table.add_row("after", *_levels(new), Text(bars.lines[-1]))
     return table
 
@@ -74,4 +84,4 @@ def _levels(side: Answer) -> tuple[str, str]:
 
 
 def _relative(old: int, new: int) -> str:
-    return f"{new / old - 1:+.1%}" if old else "of less than a cent"
+    return signed(new / old - 1, ".1%") if old else "of less than a cent"

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import polars as pl
 
-from alerts.price_document import SHIPPED_PRICES, load_prices
 from schemas.failures import BadInput
 from stream_jobs.operators.cost_cells import Basis, CostCells, cost_cells
 from stream_jobs.operators.cost_drivers import VOLUME, Driver, bill_cents, drivers
@@ -21,7 +20,7 @@ from stream_jobs.operators.pricing import HOUR_MS, Pricing
 from turnwatch.answers.cost_periods import CostPeriod, Stretch, named, read_period
 from turnwatch.answers.cost_picture import print_why
 from turnwatch.answers.printing import Format, print_answer
-from turnwatch.settings import load
+from turnwatch.price_choice import chosen_prices
 
 Models = Literal["apart", "together"]
 
@@ -55,11 +54,13 @@ class Why:
 
 def run_cost_why(asked: Asked, prices: Path | None, output: Format) -> int:
     """Prints what moved the cost of a success; as a table with a waterfall, or as one JSON document."""
-    why = explain(asked, Pricing(load_prices(prices or load().prices or SHIPPED_PRICES)))
+    chosen = chosen_prices(prices)
+    why = explain(asked, Pricing(chosen.prices))
     if output == "json":
         print_answer(told(why), (), output)
     else:
         print_why(told(why))
+    chosen.tell()
     return 0
 
 

@@ -95,7 +95,7 @@ def _refuse_other_columns(path: Path, found: Sequence[str], names: Iterable[str]
         if name not in wanted:
             close = get_close_matches(name, wanted, n=1)
             meant = f"did you mean {close[0]}?" if close else f"the columns are {', '.join(wanted)}."
-            raise BadInput(f"{path}:1: there is no column {name[:100]!r} to be given: {meant}")
+            raise BadInput(f"{path}:1: column {name[:100]!r} is unknown: {meant}")
     missing = [name for name in wanted if name not in found]
     if missing:
         raise BadInput(f"{path}:1: column {missing[0]} is missing: the columns are {', '.join(wanted)}.")

@@ -29,7 +29,7 @@ class Figures:
             if name not in wanted:
                 close = get_close_matches(name, wanted, n=1)
                 meant = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(wanted)}."
-                raise BadInput(f"{where}: there is no field {name[:100]!r} to be given: {meant}")
+                raise BadInput(f"{where}: field {name[:100]!r} is unknown: {meant}")
         missing = [name for name in wanted if name not in value]
         if missing:
             raise BadInput(f"{where}: {missing[0]} is missing: the fields are {', '.join(wanted)}.")

@@ -17,10 +17,9 @@ from rich.progress import track
 
 from producers.cells import cells_of, identifying, of_nobody_generalised
 from producers.counting import rows_of, sifted
-from producers.fleet.choice import AnyScenario, chosen, chunks_of, listed, minutes_of, truth_document
+from producers.fleet.choice import AnyScenario, chosen, listed, minutes_of, observations_of, truth_document
 from producers.gate import GIVEN_UP, judged
 from producers.kinds import KINDS
-from producers.simulator import Chunk
 from schemas.dimensions import DIMENSIONS
 from schemas.families import K_SESSIONS_MIN, Family, PrivacyPartition
 
@@ -97,8 +96,8 @@ class _Windows:
         """By producer, the observations of the kind in the window."""
         window = (kind, begin_ms, width_ms)
         if window not in self.known:
-            chunks = chunks_of(self.scenario, self.seed, START_MS, begin_ms + width_ms - START_MS)
-            self.known[window] = _observed(chunks, kind, begin_ms)
+            steps = observations_of(kind, self.scenario, self.seed, START_MS, begin_ms + width_ms - START_MS)
+            self.known[window] = _observed(steps, kind, begin_ms)
         return self.known[window]
 
 
@@ -125,12 +124,14 @@ def views_of(where: Slice) -> tuple[str, list[View]]:
     raise AssertionError(f"no kind of observation has all of {sorted(names)}")
 
 
-def _observed(chunks: Iterable[Chunk], kind: str, begin_ms: int) -> dict[str, pl.DataFrame]:
+def _observed(
+    steps: Iterable[tuple[int, dict[str, pl.DataFrame]]], kind: str, begin_ms: int
+) -> dict[str, pl.DataFrame]:
     """What each collector observed of the kind from `begin_ms` on."""
     parts: dict[str, list[pl.DataFrame]] = {}
-    for chunk in chunks:
-        if chunk.start_ms >= begin_ms:
-            for producer, rows in chunk.kinds.get(kind, {}).items():
+    for step_ms, observations in steps:
+        if step_ms >= begin_ms:
+            for producer, rows in observations.items():
                 parts.setdefault(producer, []).append(rows)
     return {producer: sifted(kind, pl.concat(rows)).sound for producer, rows in parts.items()}
 

@@ -24,7 +24,9 @@ from stream_jobs.operators.priced_slices import finest
 from stream_jobs.operators.pricing import Pricing
 from stream_jobs.operators.pricing_watch import PricingWatch
 from stream_jobs.operators.traffic import Traffic
+from turnwatch.bench.question_alerts import findings, incidents, stage_growth
 from turnwatch.bench.question_clock import START_MS, Now
+from turnwatch.bench.question_drift import drift
 from turnwatch.bench.question_streams import saturation, spending
 from turnwatch.bench.questions import DECOMPOSED_S_MAX, ROWS_PER_S_MIN, Question, Round
 
@@ -35,7 +37,9 @@ SLOS = 10
 def questions(slices: int, rounds: int, seed: int) -> Iterator[Question]:
     """Each question with its load, made when it is its turn."""
     dice = np.random.default_rng(seed)
-    for make in (_traffic, _concurrency, _burn, saturation, _pricing, _pricing_watch, spending, _decomposition):
+    streams = (_traffic, _concurrency, _burn, stage_growth, saturation)
+    money = (_pricing, _pricing_watch, spending, _decomposition)
+    for make in (*streams, *money, drift, incidents, findings):
         yield make(slices, rounds, dice)
 
 

@@ -6,8 +6,10 @@ machine does slows rounds, and hastens none. Saving is not in them. Bytes of sta
 take back: what Kafka holds, and a restart reads. Beside each stands a peer: grouping the same rows by slice and summing them.
 
 Held to limits are the questions of queues and money: saturation, pricing and spending at 1,000,000 rows a second and core,
-and the decomposition of 10,000 slices at 1 s. `pricing` is the arithmetic alone; `pricing_watch` is all that a worker does with
-prices, from totals with the texts of slices to rows of ClickHouse and statements, and is held to the same limit.
+the decomposition of 10,000 slices at 1 s, and drift in twelve figures of as many slices at 0.2 s in the minute that decides
+their hour. `pricing` is the arithmetic alone; `pricing_watch` is all that a worker does with prices, from totals with the
+texts of slices to rows of ClickHouse and statements, and is held to the same limit. The others have none, incidents and
+findings among them: their rows are statements of one thing that burns, or was found, each of them an alert.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from stream_jobs.operators.blocks import Block
 
 ROWS_PER_S_MIN = 1_000_000
 DECOMPOSED_S_MAX = 1.0
+DRIFT_S_MAX = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from schemas.slices import SLICE_PATTERN, slice_dimensions
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.capacity import WeekAhead, measured, vad_savings, week_ahead
 from stream_jobs.operators.traffic import Capacity
-from turnwatch.answers.commands import option
+from turnwatch.answers.commands import option, utilization_of, vad_savings_of
 from turnwatch.answers.printing import Format
 from turnwatch.backtest.series import MINUTE_MS
 from turnwatch.backtest.sources import written_range
@@ -57,7 +57,7 @@ def read(data: str, slice_text: str | None, now_ms: int, address: Callable[[], C
         if slice_text is not None:
             raise BadInput(f"{data} is one series without slices: leave out --slice.")
         return read_file(_file(Path(data)))
-    from_ms, to_ms = written_range(data, now_ms)
+    from_ms, to_ms = written_range(data, now_ms // MINUTE_MS * MINUTE_MS)  # A day up to now has as many minutes as any.
     stretch = Stretch(from_ms, min(to_ms, now_ms)).in_steps(MINUTE_MS)
     if stretch.from_ms >= stretch.to_ms:
         raise BadInput(f"--data {data} holds no minute that is over: choose an earlier range.")
@@ -78,35 +78,31 @@ def known_slice(text: str) -> str:
 def reported(told: Told, given: Given, now_ms: int) -> Report:
     """What follows from what was told and given, with a note for whatever could not be said."""
     notes: list[str] = []
-    target = option("--utilization", given.utilization)
+    target = utilization_of(given.utilization)
     capacity = _capacity(told, given, target, now_ms, notes)
     week = _week(told, notes)
     if told.minutes_unreported:
         notes.append(f"{told.minutes_unreported} minutes of the range have no row: no stream, or nobody told of any.")
-    return Report(told, given.streams, capacity, week, tuple(notes))
+    is_measured = capacity is not None and given.gpu_seconds is None
+    is_bound = is_measured and not told.saturated.is_empty()
+    are_savings_assumed = given.vad_savings is None and not told.has_audio
+    return Report(told, given.streams, capacity, week, tuple(notes), are_savings_assumed, is_bound)
 
 
 def _capacity(told: Told, given: Given, target: Decimal, now_ms: int, notes: list[str]) -> Capacity | None:
     """What a stream takes: as given, otherwise as measured; `None`, with a note, where neither is known."""
-    savings = None if given.vad_savings is None else option("--vad-savings", given.vad_savings)
-    try:
-        Capacity(
-            Decimal(0), target, savings or Decimal(0)
-        )  # What is given is refused whether or not it is reckoned with.
-        if given.gpu_seconds is not None:
-            gpu_seconds = option("--gpu-seconds-per-audio-second", given.gpu_seconds)
-            return Capacity(gpu_seconds, target, _savings(told, notes) if savings is None else savings)
-        found = _measured(told, target, now_ms, notes)
-        return found if found is None or savings is None else replace(found, vad_savings=savings)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
+    savings = None if given.vad_savings is None else vad_savings_of(given.vad_savings)
+    if given.gpu_seconds is not None:
+        gpu_seconds = option("--gpu-seconds-per-audio-second", given.gpu_seconds)
+        return Capacity(gpu_seconds, target, _savings(told, notes) if savings is None else savings)
+    found = _measured(told, target, now_ms, notes)
+    return found if found is None or savings is None else replace(found, vad_savings=savings)
 
 
 def _savings(told: Told, notes: list[str]) -> Decimal:
     """As measured of all that was said, whether or not it was billed; 0, with a note, where nobody told of audio."""
-    of_all = told.said
-    if of_all.audio_ms > 0 and of_all.stream_ms > 0:
-        return vad_savings(of_all)
+    if told.has_audio:
+        return vad_savings(told.said)
     notes.append("VAD savings are taken as 0: no audio of streams was told of the range. Give --vad-savings.")
     return Decimal(0)
 

@@ -16,23 +16,30 @@ from rich.console import Console
 from stream_jobs.operators.capacity import HOUR_MS, WeekAhead
 from stream_jobs.operators.traffic import Capacity, replicas_needed
 from turnwatch.answers.printing import Format
-from turnwatch.backtest.series import instant_text
+from turnwatch.backtest.series import MINUTE_MS, instant_text
 from turnwatch.capacity.terminal import day_chart, week_chart
 from turnwatch.capacity.told import Told
 
 DAY_MS = 24 * HOUR_MS
+BATCH_SHARE_TOLD = 0.01
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Report:
-    """`wanted`: streams to serve; those of the measured peak unless given. `capacity` and `week` are `None` where unknown."""
+    """`wanted`: streams to serve; those of the measured peak unless given. `capacity` and `week` are `None` where unknown.
+
+    `is_bound`: replicas are a lower bound, as GPU time was measured while requests waited.
+    """
 
     told: Told
     wanted: int | None
     capacity: Capacity | None
     week: WeekAhead | None
     notes: tuple[str, ...]
+    are_savings_assumed: bool
+    """Nobody gave savings, and there was no audio to measure them by."""
+    is_bound: bool = False
 
     @cached_property
     def peak(self) -> Row:
@@ -88,6 +95,8 @@ def as_document(report: Report) -> Row:
         "target_utilization": float(capacity.target_utilization) if capacity else None,
         "streams": report.streams,
         "replicas": report.replicas(report.streams),
+        "replicas_are_lower_bound": report.is_bound,
+        "saturated": [_saturated_queue(row) for row in told.saturated.iter_rows(named=True)],
         "audio_seconds_per_s": rates(told, "audio_seconds_per_s"),
         "tokens_per_s": rates(told, "tokens_per_s"),
         "final_transcript_ms": asdict(told.finalisation) if told.finalisation else None,
@@ -97,6 +106,11 @@ def as_document(report: Report) -> Row:
         "next_week": _next_week(report),
         "notes": list(report.notes),
     }
+
+
+def _saturated_queue(row: Row) -> Row:
+    span = {"from": _iso(row["first_ms"]), "to": _iso(row["last_ms"] + MINUTE_MS)}
+    return {name: row[name] for name in ("queue", "minutes", "depth_most", "waited_ms_most")} | span
 
 
 def rates(told: Told, name: str) -> Row | None:
@@ -165,6 +179,7 @@ def lines(report: Report) -> Iterator[str]:
     yield f"{of_slice}{told.stretch} UTC"
     yield _bounded(told.minutes["streams_peak_lower"].max(), peak["streams_peak_upper"], peak["at_ms"])
     yield from _needed(report)
+    yield from _saturated(told)
     yield from _served(told)
     yield from _of_warm(report)
     yield ""
@@ -185,17 +200,38 @@ def _needed(report: Report) -> Iterator[str]:
     if capacity is None:
         return
     for_what = "the peak" if report.wanted is None else f"{report.wanted:,} streams"
-    yield f"replicas: {report.replicas(report.streams):,} for {for_what}"
+    least = "at least " if report.is_bound else ""
+    yield f"replicas: {least}{report.replicas(report.streams):,} for {for_what}"
     if report.week is not None:
         streams, high = report.week.streams_expected, report.week.streams_high
-        yield f"replicas: {report.replicas(streams):,} for next week's peak of {streams:,} streams, as expected"
+        yield f"replicas: {least}{report.replicas(streams):,} for next week's peak of {streams:,} streams, as expected"
         if high is not None:
             share = report.week.peak.coverage
-            yield f"replicas: {report.replicas(high):,} for {high:,} streams, which the peak stays below in {share:.0%} of weeks"
+            yield f"replicas: {least}{report.replicas(high):,} for {high:,} streams, which the peak stays below in {share:.0%} of weeks"
     yield (
-        f"at {capacity.gpu_seconds_per_audio_second} GPU seconds per audio second, {capacity.vad_savings:.1%} of the "
-        f"time silent, {capacity.target_utilization:%} used"
+        f"at {capacity.gpu_seconds_per_audio_second} GPU seconds per audio second, {capacity.vad_savings:.1%} of the time "
+        f"silent{' (assumed, not measured)' if report.are_savings_assumed else ''}, {capacity.target_utilization:%} used"
     )
+
+
+def _saturated(told: Told) -> Iterator[str]:
+    """When requests waited while it was measured, and whose work was there besides that of streams."""
+    for row in told.saturated.iter_rows(named=True):
+        first, last = (instant_text(at_ms)[:16] for at_ms in (row["first_ms"], row["last_ms"]))
+        many = (
+            f"in {row['minutes']:,} minutes from {first} to {last}" if row["minutes"] > 1 else f"in the minute {first}"
+        )
+        yield (
+            f"saturated while it was measured: {row['queue']}, {many}: up to {row['depth_most']:,} requests waited, for "
+            f"{row['waited_ms_most'] / 1_000:,.1f} s on average of the worst minute"
+        )
+    if not told.saturated.is_empty():
+        yield "what is measured then is a lower bound: more would have been served, and used, had there been more replicas"
+    for row in told.queues.filter(pl.col("batch_share") >= BATCH_SHARE_TOLD).iter_rows(named=True):
+        yield (
+            f"GPU time is not of streams alone: {row['batch_share']:.1%} of the requests to {row['queue']} were of batch work, "
+            "whose time is in the figure"
+        )
 
 
 def _served(told: Told) -> Iterator[str]:
@@ -207,7 +243,9 @@ def _served(told: Told) -> Iterator[str]:
     if final:
         yield f"final transcript: p50 {final.p50_ms:,.0f} ms, p95 {final.p95_ms:,.0f} ms, p99 {final.p99_ms:,.0f} ms"
     for row in told.queues.iter_rows(named=True):
-        yield f"utilisation of {row['queue']}: {row['utilisation']:.1%}"
+        saturated = told.saturated.filter(pl.col("queue") == row["queue"])["minutes"]
+        though = "" if saturated.is_empty() else f" on average, though saturated in {saturated[0]:,} minutes"
+        yield f"utilisation of {row['queue']}: {row['utilisation']:.1%}{though}"
 
 
 def _of_warm(report: Report) -> Iterator[str]:
@@ -217,4 +255,5 @@ def _of_warm(report: Report) -> Iterator[str]:
     beyond = least["warm_headroom"]
     said = f"{beyond:,} more than the peak" if beyond >= 0 else f"{-beyond:,} fewer than the peak"
     when = instant_text(least["at_ms"])[:16]
-    yield f"warm: {least['warm_streams']:,} streams at the least, {said}, at {when}, bounded by {least['warm_least_at']}"
+    though = "" if report.told.saturated.is_empty() else "; yet requests waited, so fewer could be served"
+    yield f"warm: {least['warm_streams']:,} streams at the least, {said}, at {when}, bounded by {least['warm_least_at']}{though}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import polars as pl
@@ -42,9 +42,10 @@ class Finalisation:
 
 @dataclass(frozen=True)
 class Told:
-    """Of one slice: `minutes`, `billed` by ten minutes and `queues`, each with the columns below.
+    """Of one slice: `minutes`, `billed` by ten minutes, `queues` and `saturated`, each with the columns below.
 
-    What nobody told is empty, null in `minutes`, or 0 in `billed`.
+    `saturated` has the queues in which requests waited for longer than realtime ones may: in how many minutes, the first and
+    the last of them, how many waited in the worst, and for how long those that began to be served in a minute on average. What nobody told is empty, null in `minutes`, or 0 in `billed`.
     """
 
     MINUTES: ClassVar = pl.Schema(
@@ -60,7 +61,17 @@ class Told:
         }
     )
     BILLED: ClassVar = pl.Schema({name: pl.Int64() for name in ("at_ms", "gpu_used_ms", "audio_ms", "stream_ms")})
-    QUEUES: ClassVar = pl.Schema({"queue": pl.String(), "utilisation": pl.Float64()})
+    QUEUES: ClassVar = pl.Schema({"queue": pl.String(), "utilisation": pl.Float64(), "batch_share": pl.Float64()})
+    SATURATED: ClassVar = pl.Schema(
+        {
+            "queue": pl.String(),
+            "minutes": pl.Int64(),
+            "first_ms": pl.Int64(),
+            "last_ms": pl.Int64(),
+            "depth_most": pl.Int64(),
+            "waited_ms_most": pl.Float64(),
+        }
+    )
 
     slice_text: str
     stretch: Stretch
@@ -71,6 +82,7 @@ class Told:
     finalisation: Finalisation | None
     step_ms: int = MINUTE_MS
     """How long a row of `minutes` stands for."""
+    saturated: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=Told.SATURATED))
 
     @property
     def minutes_unreported(self) -> int:
@@ -87,6 +99,11 @@ class Told:
     def said(self) -> Served:
         """Audio and streams of all ten minutes, those without a bill too."""
         return _summed(self.billed)
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether savings of silence can be measured."""
+        return self.said.audio_ms > 0 and self.said.stream_ms > 0
 
 
 def _summed(billed: pl.DataFrame) -> Served:

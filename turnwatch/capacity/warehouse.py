@@ -20,10 +20,12 @@ from schemas.views import LATENCY_MS, QUANTILES
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.capacity import HOUR_MS, Hours
 from stream_jobs.operators.forecast import HOURS
+from stream_jobs.operators.queue_pressure import SaturationRule
 from stream_jobs.sinks.clickhouse import connect, explained
 from turnwatch.capacity.told import BILLED_MS, WEEKS_READ, Finalisation, Stretch, Told
 
 READ_TIMEOUT_S = 300.0
+_RULE = SaturationRule()
 STAGE = "final_transcript"
 _SETTINGS = {"readonly": 2, "output_format_arrow_string_as_string": 1}
 _WITHIN = "bucket_start >= fromUnixTimestamp64Milli({from_ms:Int64}) AND bucket_start < fromUnixTimestamp64Milli({to_ms:Int64})"
@@ -54,8 +56,16 @@ class _Reader:
         minutes = self._minutes()
         if minutes.is_empty():
             raise BadInput(self._nothing())
-        queues = self._queues()
-        return Told(self._slice, self._stretch, minutes, self._hours(), self._billed(), queues, self._finalisation())
+        return Told(
+            self._slice,
+            self._stretch,
+            minutes,
+            self._hours(),
+            self._billed(),
+            self._queues(),
+            self._finalisation(),
+            saturated=self._saturated(),
+        )
 
     def _minutes(self) -> pl.DataFrame:
         columns = ", ".join(column for column in Told.MINUTES if column != "at_ms")
@@ -104,12 +114,13 @@ ORDER BY at_ms""",
         )
 
     def _queues(self) -> pl.DataFrame:
-        """By queue the utilisation, busy ÷ available time; empty where no cut of queues names the slice's dimensions."""
+        """By queue the utilisation, busy ÷ available time, and the share of batch work in what came; empty where no cut of queues names the slice's dimensions."""
         if not _covers(QUEUES, self._dimensions):
             return pl.DataFrame(schema=Told.QUEUES)
         where, given = _narrowed(QUEUES, self._dimensions)
         return self._asked(
-            f"""SELECT queue, sum(busy_ms) / sum(available_ms) AS utilisation
+            f"""SELECT queue, sum(busy_ms) / sum(available_ms) AS utilisation,
+    if(sum(arrivals) > 0, sum(batch_arrivals) / sum(arrivals), 0) AS batch_share
 FROM queues
 WHERE {where} AND {_WITHIN}
 GROUP BY queue
@@ -117,6 +128,30 @@ HAVING sum(available_ms) > 0
 ORDER BY utilisation DESC, queue""",
             given=given,
         ).cast(Told.QUEUES)
+
+    def _saturated(self) -> pl.DataFrame:
+        """Minutes in which waits were beyond what the realtime objective allows, by queue, the most first.
+
+        That is of those that began to be served, or of whoever came last where at least as many waited as make a growth.
+        """
+        if not _covers(QUEUES, self._dimensions):
+            return pl.DataFrame(schema=Told.SATURATED)
+        where, given = _narrowed(QUEUES, self._dimensions)
+        allowed_ms, deep = _RULE.wait_s * 1_000, int(_RULE.growth_min)
+        return self._asked(
+            f"""SELECT queue, count() AS minutes, min(at_ms) AS first_ms, max(at_ms) AS last_ms,
+    max(waiting) AS depth_most, max(waited_ms) AS waited_ms_most
+FROM (
+    SELECT queue, toUnixTimestamp64Milli(bucket_start) AS at_ms, sum(depth) AS waiting,
+        sum(waited_ms_sum) / greatest(sum(served), 1) AS waited_ms, waiting * 60000 / greatest(sum(served), 1) AS last_waits_ms
+    FROM queues
+    WHERE {where} AND {_WITHIN}
+    GROUP BY queue, bucket_start)
+WHERE waited_ms > {allowed_ms} OR (waiting >= {deep} AND last_waits_ms > {allowed_ms})
+GROUP BY queue
+ORDER BY minutes DESC, queue""",
+            given=given,
+        ).cast(Told.SATURATED)
 
     def _finalisation(self) -> Finalisation | None:
         """From the end of speech to its final transcript; `None` where it was not told."""

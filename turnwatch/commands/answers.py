@@ -155,7 +155,9 @@ def a_failure_is_no_verdict() -> Iterator[None]:
         import turnwatch.sentences  # noqa: F401 - bad input is told by it, once it is too late for a code of our own
 
         yield
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # Libraries have failures that are no `Exception`: a panic of polars is one.
         if isinstance(error, typer.Exit | typer.BadParameter) or _is(error, "BadInput"):
             raise
         with suppress(Exception):
@@ -163,7 +165,7 @@ def a_failure_is_no_verdict() -> Iterator[None]:
         raise typer.Exit(NO_VERDICT) from None
 
 
-def _tell(error: Exception) -> None:
+def _tell(error: BaseException) -> None:
     """A sentence where it was foreseen, else a traceback."""
     if isinstance(error, OSError) or _is(error, "Foreseen"):
         from turnwatch.sentences import exit_code_for
@@ -174,7 +176,7 @@ def _tell(error: Exception) -> None:
     print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
 
 
-def _is(error: Exception, kind: Literal["BadInput", "Foreseen"]) -> bool:
+def _is(error: BaseException, kind: Literal["BadInput", "Foreseen"]) -> bool:
     failures = sys.modules.get("schemas.failures")
     return failures is not None and isinstance(error, getattr(failures, kind))
 
@@ -192,22 +194,49 @@ def gate(
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of the release that is judged, alike.")
     ] = None,
     policy: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A gate policy file; the shipped one unless given.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A gate policy file, of kind CanaryPolicy with --release; the shipped one unless given.",
+        ),
     ] = None,
     deltas: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of how a rollout changed the fleet.")
     ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="The bundle of a running canary, judged by what ClickHouse has of it.")
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(help="With --release: its baseline; the bundle that it was declared to restore unless given."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="With --release: when it began to serve (UTC); its first turn unless given.")
+    ] = None,
+    who: Annotated[str, typer.Option(help="With --release: who asks, as the verdict keeps it.")] = "pipeline",
     output: Answered = "table",
 ) -> None:
-    """Say whether a release may go on: on figures of two releases (--baseline, --candidate), or on --deltas alone."""
+    """Say whether a release may go on: a running canary (--release), figures of two releases (--baseline, --candidate), or
+    --deltas alone.
+    """
     with a_failure_is_no_verdict():
         from turnwatch.answers.gate_commands import run_gate, run_rollout_gate
 
+        if release and not (baseline or candidate or deltas):
+            from schemas.verdicts import GateQuestion
+            from turnwatch.canary.command import instant_ms, run_release_gate
+
+            named = str(policy) if policy else None
+            question = GateQuestion(release, who, beside, named, instant_ms(since))
+            raise typer.Exit(run_release_gate(question, output))
+        if release or beside or since:
+            raise typer.BadParameter("--beside and --since go with --release, and files do not.")
         if deltas and not (baseline or candidate or policy):
             raise typer.Exit(run_rollout_gate(deltas, output))
         if baseline and candidate and not deltas:
             raise typer.Exit(run_gate(baseline, candidate, policy, output))
-        raise typer.BadParameter("Give --baseline and --candidate, or --deltas alone.")
+        raise typer.BadParameter("Give --release, or --baseline and --candidate, or --deltas alone.")
 
 
 @app.command(epilog="Example: turnwatch rollback --regressions r.json --weights w.json --format json")

@@ -192,3 +192,32 @@ def bench_questions(
     from turnwatch.bench.questions import run_questions
 
     raise typer.Exit(run_questions(slices, rounds, seed))
+
+
+@bench.command("canary", epilog="Example: turnwatch bench canary --runs 2000")
+def bench_canary(
+    runs: Annotated[int, typer.Option(min=20, max=10_000, help="Canaries without a difference to simulate.")] = 2_000,
+    slices: Annotated[int, typer.Option(min=2, max=5_000, help="Slices of the gate that is timed.")] = 500,
+    seed: Seed = 7,
+) -> None:
+    """How often the gate of a running canary errs at hourly looks of a day, how soon it sees a slow tail and worse words next
+    to tests for one look, and what it takes. Exit 1 above 5 % or 1 s, or where one is not seen.
+    """
+    from turnwatch.bench.canary import run_canary
+
+    raise typer.Exit(run_canary(runs, slices, seed))
+
+
+@bench.command("drift", epilog="Example: turnwatch bench drift --slices 96 --seed 7")
+def bench_drift(
+    slices: Annotated[int, typer.Option(min=24, max=100, help="Slices of each of three figures.")] = 96,
+    days: Annotated[int, typer.Option(min=14, max=63, help="Changes begin six days before the last.")] = 21,
+    seed: Seed = 7,
+    river: Annotated[bool, typer.Option("--river/--without-river", help="Run river's detectors beside ours.")] = True,
+) -> None:
+    """Planted changes that the drift watch finds, how soon, and false alarms a week where nothing changes, beside river's
+    ADWIN and Page-Hinkley on the same figures. Exit 1 where ours raises more than one a week, or misses evident changes.
+    """
+    from turnwatch.bench.drift import run_drift
+
+    raise typer.Exit(run_drift(slices, days, seed, river))

@@ -19,13 +19,18 @@ app.add_typer(cost_app, name="cost")
 
 @cost_app.callback(
     invoke_without_command=True,
-    epilog="Example: turnwatch cost --old june.json --new july.json --tolerance 0.10 --format json",
+    epilog="Of --old and --new, dollars are divided by successful turns, or by 1 where there are none. "
+    "Example: turnwatch cost --old june.json --new july.json --tolerance 0.10 --format json",
 )
 def cost(
     context: typer.Context,
     old: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="JSON of what a period cost and served, to compare with."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="JSON of what a period cost and served, to compare with.",
+        ),
     ] = None,
     new: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of the period that is judged.")

@@ -43,7 +43,7 @@ def simulate(
         bool, typer.Option("--aggregates", help="Draw the aggregates directly, for long runs; see docs/simulator.md.")
     ] = False,
 ) -> None:
-    """Send the traffic of a simulated fleet."""
+    """Send the traffic of a simulated fleet. Without a stack it starts one for the run."""
     from turnwatch.traffic_in import run_simulation
 
     raise typer.Exit(run_simulation(scenario, minutes, speed, seed, truth, aggregates))

@@ -14,7 +14,6 @@ from typing import Any
 
 import polars as pl
 
-from alerts.price_document import SHIPPED_PRICES, load_prices
 from schemas.failures import BadInput
 from schemas.prices import PriceList
 from schemas.warehouse import ClickHouseAddress
@@ -25,21 +24,23 @@ from turnwatch.costs.cost_rows import Costs, read_costs
 from turnwatch.costs.money import CURRENCY
 from turnwatch.costs.printing import Format, print_table
 from turnwatch.places import clickhouse
+from turnwatch.price_choice import chosen_prices
 from turnwatch.settings import load
 
 
 def run_bill(data: Sequence[str], by: By, prices: Path | None, output: Format) -> int:
     """Prints the bill, and on standard error what it does not have; returns the exit code."""
-    price_list = prices_of(prices)
-    bill = billed(read_costs(data, warehouse, by == TENANT), by, Pricing(price_list))
+    chosen = chosen_prices(prices)
+    bill = billed(read_costs(data, warehouse, by == TENANT), by, Pricing(chosen.prices))
     notes = notes_of(bill)
     if output == "json":
-        print(json.dumps(_document(bill, price_list, notes), ensure_ascii=False))
-        return 0
-    rows = [*told_rows(bill), {by: "total", **told_total(bill)}]
-    print_table(rows, list(rows[0]), price_list.name, output)
-    for note in notes:
-        print(f"turnwatch: {note}", file=sys.stderr)
+        print(json.dumps(_document(bill, chosen.prices, notes), ensure_ascii=False))
+    else:
+        rows = [*told_rows(bill), {by: "total", **told_total(bill)}]
+        print_table(rows, list(rows[0]), chosen.prices.name, output)
+        for note in notes:
+            print(f"turnwatch: {note}", file=sys.stderr)
+    chosen.tell()
     return 0
 
 
@@ -66,17 +67,6 @@ def _summed(paid: pl.DataFrame, tenancy: pl.DataFrame, by: By, pricing: Pricing)
     if by == TENANT:
         return of_tenants(paid, by_day(tenancy, TENANCY.dimensions), pricing), paid.select(sums)
     return paid.group_by(by).agg(sums), paid.select(sums)
-
-
-def prices_of(file: Path | None) -> PriceList:
-    """The price list that was given, that of the settings, or the shipped one, which is said on standard error."""
-    meant = file or load().prices
-    if meant is not None:
-        return load_prices(meant)
-    prices = load_prices(SHIPPED_PRICES)
-    which = f"No price list is set, so these are the prices of the shipped one, {prices.name}, which are nobody's"
-    print(f"turnwatch: {which}: set TURNWATCH_PRICES or give --prices.", file=sys.stderr)
-    return prices
 
 
 def instant(at_ms: int) -> str:

@@ -13,18 +13,19 @@ from schemas.prices import PriceList
 from stream_jobs.operators.metering import METER
 from stream_jobs.operators.pricing import HOUR_MS, Pricing
 from stream_jobs.operators.showback import by_day
-from turnwatch.costs.bill import instant, prices_of, warehouse
+from turnwatch.costs.bill import instant, warehouse
 from turnwatch.costs.bill_rows import NOT_TOLD
 from turnwatch.costs.cost_rows import read_costs
 from turnwatch.costs.focus_lines import LINE, Issuer, focus_lines, metered_days
+from turnwatch.price_choice import chosen_prices
 
 NAME_MAX = 200
 
 
 def run_export(data: Sequence[str], prices: Path | None, provider: str | None, account: str, out: Path | None) -> int:
     """Writes the lines to a file or to standard output, says what has no price, and returns the exit code."""
-    price_list = prices_of(prices)
-    pricing, issuer = Pricing(price_list), _issuer(price_list, provider, account)
+    chosen = chosen_prices(prices)
+    pricing, issuer = Pricing(chosen.prices), _issuer(chosen.prices, provider, account)
     costs = read_costs(data, warehouse)
     days = by_day(pl.concat(list(metered_days(costs, pricing))), LINE)
     if days.is_empty():
@@ -34,6 +35,7 @@ def run_export(data: Sequence[str], prices: Path | None, provider: str | None, a
     _write(focus_lines(days, pricing, issuer, costs.from_ms, costs.to_ms).write_csv(), out)
     for note in _notes(days):
         print(f"turnwatch: {note}", file=sys.stderr)
+    chosen.tell()
     return 0
 
 

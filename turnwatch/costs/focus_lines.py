@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.focus import FOCUS_NAMES
-from schemas.prices import TOKENS_PRICED, Resource
+from schemas.prices import HOSTED, TOKENS_PRICED, Price, Resource
 from stream_jobs.operators.metering import METER, metered, unit_prices_nusd
 from stream_jobs.operators.pricing import BUCKET, HOUR_MS, Pricing
 from stream_jobs.operators.showback import DAY_MS, OPERATIONAL, by_day
@@ -64,6 +64,11 @@ def sku() -> pl.Expr:
 def sku_price() -> pl.Expr:
     """What has a price: the same with its purchase, `gpu_hour/h100/reserved`; its region stands beside it."""
     return pl.concat_str([sku(), pl.col("purchase")], separator="/")
+
+
+def priced_sku(price: Price) -> str:
+    """The same of an entry of a price list."""
+    return "/".join((price.resource, price.gpu_type or price.model_version or "", price.purchase or HOSTED))
 
 
 def _is_gpu() -> pl.Expr:

@@ -6,7 +6,7 @@ Costs are rounded to the nano-dollar, line by line. Every mistake is told with f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +23,7 @@ from turnwatch.csv_text import text_rows
 
 NEEDED = ("BillingCurrency", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd", "SkuPriceId")
 _USED = ("RegionId", "PricingQuantity", "PricingUnit", "ContractedUnitPrice", "ChargeClass")
+INVOICED_SKU = "invoiced_sku"
 _LINE = "line of the file"
 _NUMBER = r"^-?[0-9]{1,9}(?:\.[0-9]{1,60})?$"
 _SCIENTIFIC = r"^-?[0-9]{1,9}(?:\.[0-9]{1,60})?E-?[0-9]{1,2}$"
@@ -38,12 +39,14 @@ _UNITS = {"GPU-Hours": HOUR_MS, f"{TOKENS_PRICED} Tokens": TOKENS_PRICED, "1000 
 class Invoice:
     """Usage, one row per SKU, region and charge period; and the sums of what is no usage.
 
-    `charges`: line, sku, region (empty where the invoice names none), from_ms, to_ms, invoiced_nusd, invoiced_quantity
-    (ms or tokens, null in a unit that is not ours). `others`: what it is, invoiced_nusd.
+    `charges`: line, sku (what it is here), invoiced_sku (what the invoice calls it; several, separated by commas, where
+    they are one here), region (empty where the invoice names none), from_ms, to_ms, invoiced_nusd, invoiced_quantity
+    (ms or tokens, null in a unit that is not ours). `others`: what it is, invoiced_nusd. `skus`: all that are invoiced.
     """
 
     charges: pl.DataFrame
     others: pl.DataFrame
+    skus: frozenset[str]
 
 
 def read_invoice(path: Path, cost: str, skus: dict[str, str]) -> Invoice:
@@ -58,18 +61,37 @@ def read_invoice(path: Path, cost: str, skus: dict[str, str]) -> Invoice:
     _refuse_ambiguous(path, charges)
     kind = pl.when(pl.col("ChargeClass") != "").then("ChargeClass").otherwise("ChargeCategory").alias(SKU)
     others = rows.filter(~is_usage).group_by(kind).agg(pl.col("invoiced_nusd").sum()).sort(SKU)
-    return Invoice(charges, others)
+    return Invoice(charges, others, frozenset(usage["SkuPriceId"]))
 
 
 def read_skus(path: Path) -> dict[str, str]:
-    """SkuPriceId of an invoice → ours; raises `BadInput` where one is given twice, or not at all."""
+    """SkuPriceId of an invoice → ours, by the lines after the header; raises `BadInput` where one is given twice, or not at all."""
     rows = text_rows(path, "SkuPriceId,ours").with_row_index(_LINE, offset=2)
     if rows.columns != [_LINE, "SkuPriceId", "ours"]:
         raise BadInput(f"{path}:1: the columns are SkuPriceId,ours.")
+    rows = rows.with_columns(pl.col("SkuPriceId", "ours").str.strip_chars())
     for name in ("SkuPriceId", "ours"):
         _refuse(path, rows, pl.col(name).fill_null("") == "", name, "is missing: write both, or leave the line out")
     _refuse(path, rows, ~pl.col("SkuPriceId").is_first_distinct(), "SkuPriceId", "was told before")
     return dict(zip(rows["SkuPriceId"], rows["ours"], strict=True))
+
+
+def refuse_unknown(path: Path, skus: Mapping[str, str], known: Set[str]) -> None:
+    """Raises `BadInput` where `ours` is neither priced nor metered."""
+    for line, (name, ours) in enumerate(skus.items(), start=2):
+        if ours not in known:
+            close = get_close_matches(ours, sorted(known), n=1)
+            meant = f"did you mean {close[0]}?" if close else "name one that `turnwatch cost export` writes."
+            raise BadInput(
+                f"{path}:{line}: ours {ours[:100]!r} of {name[:100]} is neither in the price list nor was it metered: {meant}"
+            )
+
+
+def unused(path: Path, skus: Mapping[str, str], invoice: Invoice) -> Iterator[str]:
+    """A sentence about every name that the invoice does not have."""
+    for line, name in enumerate(skus, start=2):
+        if name not in invoice.skus:
+            yield f"{path}:{line}: SkuPriceId {name[:100]!r} is not in the invoice, so this line changes nothing."
 
 
 def _columns(path: Path, cost: str) -> pl.DataFrame:
@@ -124,6 +146,7 @@ def _charges(usage: pl.DataFrame, skus: dict[str, str]) -> pl.DataFrame:
             pl.col("SkuPriceId").replace(skus).alias(SKU), pl.col("RegionId").alias(REGION), "from_ms", "to_ms"
         )
         .agg(
+            pl.col("SkuPriceId").unique().sort().str.join(", ").alias(INVOICED_SKU),
             pl.col("invoiced_nusd").sum(),
             pl.when(is_whole).then(quantity.sum()).alias("invoiced_quantity"),
             pl.col(_LINE).min(),
@@ -137,9 +160,9 @@ def _refuse_ambiguous(path: Path, charges: pl.DataFrame) -> None:
     """Raises where what was metered could belong to two charges."""
     mixed = (pl.col(REGION) == "") & (pl.col(REGION).n_unique().over(SKU) > 1)
     why = "has no RegionId here and one in other lines: name the region of all, or of none"
-    _refuse(path, charges.filter(mixed).rename({SKU: "SkuPriceId"}), pl.lit(True), "SkuPriceId", why)
+    _refuse(path, charges.filter(mixed).rename({INVOICED_SKU: "SkuPriceId"}), pl.lit(True), "SkuPriceId", why)
     why = "has two charge periods that overlap: write each time once"
-    _refuse(path, overlapping(charges).rename({SKU: "SkuPriceId"}), pl.lit(True), "SkuPriceId", why)
+    _refuse(path, overlapping(charges).rename({INVOICED_SKU: "SkuPriceId"}), pl.lit(True), "SkuPriceId", why)
 
 
 def _refuse(path: Path, rows: pl.DataFrame, is_wrong: pl.Expr, name: str, why: str) -> None:

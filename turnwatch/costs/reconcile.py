@@ -16,16 +16,17 @@ from stream_jobs.operators.metering import metered
 from stream_jobs.operators.pricing import BUCKET, Pricing
 from stream_jobs.operators.reconciliation import REGION, SKU, compared, matched
 from turnwatch.answers.commands import option
-from turnwatch.costs.bill import instant, prices_of, warehouse
+from turnwatch.costs.bill import instant, warehouse
 from turnwatch.costs.cost_rows import Costs, of_files, stored
-from turnwatch.costs.focus_lines import sku_price
-from turnwatch.costs.invoice import Invoice, read_invoice, read_skus
+from turnwatch.costs.focus_lines import priced_sku, sku_price
+from turnwatch.costs.invoice import INVOICED_SKU, Invoice, read_invoice, read_skus, refuse_unknown, unused
 from turnwatch.costs.money import CURRENCY, dollars
 from turnwatch.costs.printing import Format, print_table
+from turnwatch.price_choice import chosen_prices
 
 Cost = Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"]
 AGREES, DIFFERS = 0, 1
-_TOLD = ("status", "sku", "region", "from", "to", "invoiced_usd", "ours_usd", "difference_usd", "because")
+_TOLD = ("status", "sku", INVOICED_SKU, "region", "from", "to", "invoiced_usd", "ours_usd", "difference_usd", "because")
 _QUANTITIES = ("invoiced_quantity", "our_quantity", "our_uncosted")
 _ORDER = ("only_invoiced", "only_ours", "differs", "agrees", "not_compared")
 """What is missing on a side first; within each status the largest difference."""
@@ -50,11 +51,17 @@ def run_reconcile(
 ) -> int:
     """Prints every line with its difference, and returns 1 where one does not agree, once it is really printed."""
     asked = Asked(cost, option("--tolerance", tolerance, most=Decimal(1)))
-    price_list = prices_of(prices)
-    read = read_invoice(invoice, cost, {} if skus is None else read_skus(skus))
-    lines = reconciled(read, _costs(read, data), Pricing(price_list), asked)
-    _print(lines, read, asked, price_list.name, output)
+    chosen = chosen_prices(prices)
+    named = {} if skus is None else read_skus(skus)
+    read = read_invoice(invoice, cost, named)
+    lines = reconciled(read, _costs(read, data), Pricing(chosen.prices), asked)
+    if skus is not None:
+        refuse_unknown(skus, named, _metered_skus(lines) | {priced_sku(price) for price in chosen.prices.prices})
+    _print(lines, read, asked, chosen.prices.name, output)
     sys.stdout.flush()
+    for note in () if skus is None else unused(skus, named, read):
+        print(f"turnwatch: {note}", file=sys.stderr)
+    chosen.tell()
     return AGREES if set(lines["status"]) <= {"agrees", "not_compared"} else DIFFERS
 
 
@@ -83,6 +90,11 @@ def _metered(costs: Costs, pricing: Pricing) -> Iterator[pl.DataFrame]:
     for each in costs.stretches:
         rows = metered(each.operational, pricing)
         yield rows.group_by(BUCKET, sku_price().alias(SKU), pl.col("region").alias(REGION)).agg(pl.col(measures).sum())
+
+
+def _metered_skus(lines: pl.DataFrame) -> set[str]:
+    ours = lines.filter(pl.sum_horizontal("ours_nusd", "our_quantity", "our_uncosted") > 0)
+    return set(ours[SKU])
 
 
 def _print(lines: pl.DataFrame, invoice: Invoice, asked: Asked, prices: str, output: Format) -> None:
@@ -117,6 +129,7 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": row["status"],
         "sku": row[SKU],
+        INVOICED_SKU: row[INVOICED_SKU],
         "region": row[REGION] or None,
         "from": instant(row["from_ms"]) if is_charge else None,
         "to": instant(row["to_ms"]) if is_charge else None,

@@ -1230,6 +1230,49 @@ CREATE TABLE IF NOT EXISTS spend_10m ON CLUSTER '{cluster}' AS spend_10m_local
 ENGINE = Distributed('{cluster}', '{database}', 'spend_10m_local', cityHash64(slice))
 COMMENT 'What did each ten minutes cost, at the prices of their time, and what had none?';
 
+-- What was each figure of each slice in each hour, what was it compared with, and does it drift?
+CREATE TABLE IF NOT EXISTS drift_1h_local ON CLUSTER '{cluster}' (
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    accent LowCardinality(String) COMMENT 'accent class of the speaker; empty where the cut does not name it',
+    noise_class LowCardinality(String) COMMENT 'background noise; empty where the cut does not name it',
+    tenant LowCardinality(String) COMMENT 'customer, as a pseudonym stable for the retention period; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    client_version LowCardinality(String) COMMENT 'version of the client application; empty where the cut does not name it',
+    connection LowCardinality(String) COMMENT 'network of the caller; empty where the cut does not name it',
+    codec LowCardinality(String) COMMENT 'audio codec of the call; empty where the cut does not name it',
+    measure LowCardinality(String) COMMENT 'the figure, such as word_error_rate; of a stage its latencies\' shape, such as heard_shape',
+    bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
+    state LowCardinality(String) COMMENT 'drifted, steady, learning (how it strays by itself is not known yet), not_enough or no_reference; none but the second says that it is well',
+    value Nullable(Float64) COMMENT 'the figure in this hour: a share, or in its unit; of a shape its population stability index',
+    reference_value Nullable(Float64) COMMENT 'the same of what it is compared with; of a shape 0',
+    samples UInt64 COMMENT 'what the figure is over: words, turns, observations' CODEC(T64, ZSTD(1)),
+    reference_samples UInt64 COMMENT 'the same of its reference' CODEC(T64, ZSTD(1)),
+    excess Nullable(Float64) COMMENT 'standard deviations above what is tolerated; null where nothing was compared',
+    evidence Float64 COMMENT 'decimal logarithm of the evidence that it changed, when this hour was judged last' CODEC(ZSTD(1)),
+    spread Float64 COMMENT 'how many times the variance of independent samples, or calls, its own hours have; at least 1' CODEC(ZSTD(1)),
+    divergence_bits Nullable(Float64) COMMENT 'of a shape the Jensen-Shannon divergence from its reference (bits)',
+    reference LowCardinality(String) COMMENT 'week_before, day_before, frozen or none',
+    reference_slice LowCardinality(String) COMMENT 'the slice that it is compared with: itself, or with the bundle before its own',
+    since Nullable(DateTime64(3, 'UTC')) COMMENT 'when what drifts began to, event time',
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(bucket_start, 'UTC')
+ORDER BY (measure, cut, slice, bucket_start)
+TTL toDateTime(bucket_start, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What was each figure of each slice in each hour, what was it compared with, and does it drift?';
+
+CREATE TABLE IF NOT EXISTS drift_1h ON CLUSTER '{cluster}' AS drift_1h_local
+ENGINE = Distributed('{cluster}', '{database}', 'drift_1h_local', cityHash64(slice))
+COMMENT 'What was each figure of each slice in each hour, what was it compared with, and does it drift?';
+
 -- How fast does each SLO spend its budget in each window, what is left, and when is it spent?
 CREATE TABLE IF NOT EXISTS burn_windows_local ON CLUSTER '{cluster}' (
     slo LowCardinality(String) COMMENT 'the service level objective',
@@ -1385,6 +1428,52 @@ COMMENT 'What is each bundle made of, who answers for each part, what was it mad
 CREATE TABLE IF NOT EXISTS releases ON CLUSTER '{cluster}' AS releases_local
 ENGINE = Distributed('{cluster}', '{database}', 'releases_local', cityHash64(slice))
 COMMENT 'What is each bundle made of, who answers for each part, what was it made from, and what are the ways back?';
+
+-- What did gates say of each release at every look, and by which figures, slice by slice and metric by metric?
+CREATE TABLE IF NOT EXISTS verdicts_local ON CLUSTER '{cluster}' (
+    release LowCardinality(String) COMMENT 'the bundle that is judged',
+    baseline LowCardinality(String) COMMENT 'the bundle that it is compared with',
+    cut String COMMENT 'the dimensions of the slice; bundle in the row of the verdict itself',
+    slice LowCardinality(String) COMMENT 'the slice, without its bundle; the release\'s in the row of the verdict itself',
+    metric LowCardinality(String) COMMENT 'the metric; empty in the row of the verdict itself',
+    decision LowCardinality(String) COMMENT 'of the whole verdict: continue, pause or rollback',
+    outcome LowCardinality(String) COMMENT 'of the metric: worse, undecided, insufficient or inside',
+    reason LowCardinality(String) COMMENT 'what a verdict calls the metric; in the row of the verdict itself all that got worse',
+    is_protected UInt64 COMMENT '1 where nothing may go on while this is not judged' CODEC(T64, ZSTD(1)),
+    unit LowCardinality(String) COMMENT 'the unit of values, bounds and of what is allowed',
+    baseline_value Nullable(Float64) COMMENT 'the metric of the baseline',
+    candidate_value Nullable(Float64) COMMENT 'the metric of the candidate',
+    baseline_samples UInt64 COMMENT 'what the baseline\'s value is of' CODEC(T64, ZSTD(1)),
+    candidate_samples UInt64 COMMENT 'what the candidate\'s value is of' CODEC(T64, ZSTD(1)),
+    windows UInt64 COMMENT 'roll-up windows in which both served' CODEC(T64, ZSTD(1)),
+    allowed Float64 COMMENT 'how much worse it may get' CODEC(ZSTD(1)),
+    low Nullable(Float64) COMMENT 'lower bound of how much worse it is, valid at all looks',
+    high Nullable(Float64) COMMENT 'upper bound of how much worse it is, valid at all looks',
+    alpha Float64 COMMENT 'the error rate that the bounds hold; in the row of the verdict itself that of all of them' CODEC(ZSTD(1)),
+    because String COMMENT 'why, in one line',
+    blockers String COMMENT 'slices that got worse with their reasons, semicolons between them',
+    insufficient String COMMENT 'slices of too few samples, semicolons between them',
+    way_back String COMMENT 'the smallest declared step that restores what got worse',
+    way_back_because String COMMENT 'why that step',
+    policy LowCardinality(String) COMMENT 'the policy that judged',
+    policy_version LowCardinality(String) COMMENT 'hash of all that the policy said',
+    asked String COMMENT 'the queries that the figures came from',
+    from_at DateTime64(3, 'UTC') COMMENT 'from when on both were read, event time' CODEC(Delta, ZSTD(1)),
+    to_at DateTime64(3, 'UTC') COMMENT 'up to when, event time' CODEC(Delta, ZSTD(1)),
+    who String COMMENT 'who asked',
+    at DateTime64(3, 'UTC') COMMENT 'when they did, wall clock; the newest verdict of a release counts' CODEC(Delta, ZSTD(1)),
+    version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
+PARTITION BY toYYYYMM(at, 'UTC')
+ORDER BY (release, at, slice, metric)
+TTL toDateTime(at, 'UTC') + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'What did gates say of each release at every look, and by which figures, slice by slice and metric by metric?';
+
+CREATE TABLE IF NOT EXISTS verdicts ON CLUSTER '{cluster}' AS verdicts_local
+ENGINE = Distributed('{cluster}', '{database}', 'verdicts_local', cityHash64(slice))
+COMMENT 'What did gates say of each release at every look, and by which figures, slice by slice and metric by metric?';
 
 -- By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.
 CREATE TABLE IF NOT EXISTS objectives_local ON CLUSTER '{cluster}' (

@@ -61,6 +61,12 @@ def expected(told: Sequence[Told]) -> Tables:
     return {table: shaped(rows, question_of(table)) for table, rows in tables.items()}
 
 
+def expected_burns(told: Sequence[Told]) -> pl.DataFrame:
+    """Rows of `burn_rate_10s` alone: all that pages depend on."""
+    sliced = _sliced(_rows(told, "turns", "operational"), OPERATIONAL_CUTS, WIDTHS_MS["10s"])
+    return shaped(_burns(sliced), "burn_rate")
+
+
 def _rows(told: Iterable[Told], family: str, partition: str) -> pl.DataFrame:
     parts = [
         each.rows.with_columns(window_start_ms=pl.lit(each.header.window_start_ms, pl.Int64))

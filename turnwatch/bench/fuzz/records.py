@@ -21,11 +21,12 @@ from alerts.findings import step as step_findings
 from alerts.grown_stages import GrownStages
 from alerts.incident_scope import OpenIncidents
 from alerts.pages import Pages, step
-from schemas import burns, findings, growths, partials, rollups, spend
+from schemas import burns, findings, growths, partials, rollups, spend, verdicts
 from schemas.failures import Foreseen
 from schemas.families import FAMILIES, TURNS, Family
 from schemas.spend_policies import STANDARD
 from schemas.tables import TABLES, Table
+from schemas.verdict_rows import rows as verdict_rows
 from stream_jobs.operators.blocks import applied_offset, body, pack_json, pack_rows, stamped, unpack_json, unpack_rows
 from stream_jobs.operators.ledger import Ledger
 from stream_jobs.operators.spending import Spending
@@ -59,6 +60,7 @@ def records() -> tuple[Record, ...]:
         Record("findings", {}, _findings().model_dump_json().encode(), _read_findings),
         _spend(),
         Record("alerts", {}, _alert(), _read_alert),
+        Record("verdicts", {}, _verdict().encode(), _read_verdict),
         Record("state rows", {}, stamped(7, pack_rows(_rows_of_state())), _read_rows),
         Record("state JSON", {}, stamped(7, pack_json({"operational": [[1, 2], ["a"]]})), _read_json),
     )
@@ -214,6 +216,24 @@ def _alert() -> bytes:
 
 def _read_alert(headers: Mapping[str, bytes], payload: bytes) -> bool:
     burns.decode_alert(payload)
+    return True
+
+
+def _verdict() -> verdicts.ReleaseVerdict:
+    judged = verdicts.Judgement(
+        slice=SLICE, metric="wer", reason="quality", outcome="inside", is_protected=True, unit="ratio", baseline=0.1,
+        candidate=0.1, baseline_samples=9_000, candidate_samples=900, windows=60, allowed=0.015, low=-0.01, high=0.01,
+        alpha=0.001, because="At most 0.01 worse.",
+    )  # fmt: skip
+    return verdicts.ReleaseVerdict(
+        release="v42", baseline="v41", decision="continue", because="Nothing got worse.", judged=(judged,),
+        policy="standard", policy_version="0123456789abcdef", alpha=0.05, asked=("SELECT 1",), who="ana",
+        from_ms=WINDOW_START_MS - 60_000, to_ms=WINDOW_START_MS, at_ms=WINDOW_START_MS,
+    )  # fmt: skip
+
+
+def _read_verdict(headers: Mapping[str, bytes], payload: bytes) -> bool:
+    verdict_rows(verdicts.decode(payload))
     return True
 
 

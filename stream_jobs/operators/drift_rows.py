@@ -1,0 +1,165 @@
+"""Rows that tell of drift: for each hour what every figure of a slice was, what it was compared with, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from schemas.drift_table import DRIFT, FAMILIES
+from schemas.slices import EVERYTHING
+from schemas.table_columns import slice_columns
+from stream_jobs.operators.drift_figures import Judged
+from stream_jobs.operators.drift_references import Referred
+from stream_jobs.operators.drift_series import Series
+from stream_jobs.operators.drift_slices import DriftSlices
+from stream_jobs.operators.rollup_rows import timestamp, with_dimensions
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+DRIFTED, STEADY, LEARNING, NOT_ENOUGH, NO_REFERENCE = "drifted", "steady", "learning", "not_enough", "no_reference"
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One hour as it was judged. `versions`: of what each slice's sums were told from."""
+
+    start_ms: int
+    excess: Floats
+    judged: Judged
+    is_learnt: Flags
+    referred: Referred
+    versions: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Drifting:
+    """A figure that drifts: what it is since it began to, and what the reference of those hours is."""
+
+    slice: str
+    measure: str
+    began_ms: int
+    found_ms: int
+    value: float
+    reference_value: float
+    samples: float
+    reference_samples: float
+    evidence: float
+    reference: str
+    reference_slice: str
+
+
+def rows_of(
+    hour: Hour, series: Series, figures: Sequence[str], slices: DriftSlices, only: list[int] | None
+) -> pl.DataFrame:
+    """Rows of slices, by number, that had any of what a figure is counted over, or drift; of `only` these where given."""
+    is_told = ((hour.judged.hour[1] > 0) | series.is_drifted) & _is_named(slices)[None, :]
+    if only is not None:
+        is_mine = np.zeros(is_told.shape[1], dtype=bool)
+        is_mine[only] = True
+        is_told &= is_mine[None, :]
+    figure, number = np.nonzero(is_told)
+    columns: dict[str, object] = {
+        "number": number,
+        "measure": pl.Series(figures, dtype=pl.String).gather(figure),
+        "bucket_start_ms": np.full(len(number), hour.start_ms, dtype=np.int64),
+        "state": _states(hour, series)[is_told].tolist(),
+        "version": hour.versions[number].astype(np.int64),
+    }
+    columns |= _referred_to(hour, number, slices)
+    columns |= {name: values[is_told] for name, values in _values(hour, series).items()}
+    rows = pl.DataFrame(columns, schema_overrides={"state": pl.String}).with_columns(pl.col(pl.Float64).fill_nan(None))
+    return rows.with_columns(pl.col("samples", "reference_samples", "since_ms").cast(pl.Int64))
+
+
+class NamedSlices:
+    """What the table says of a slice, by number: its text, cut and dimensions. Each is cut up once."""
+
+    def __init__(self, slices: DriftSlices) -> None:
+        self._slices, self._changes, self._known = slices, -1, pl.DataFrame()
+        self._dimensions = [column.name for column in slice_columns(*FAMILIES) if column.name != "slice"]
+
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows as the table has them, of rows with the number of their slice."""
+        if self._changes != self._slices.changes:
+            texts = pl.DataFrame({"slice": [text or EVERYTHING for text in self._slices.texts]})
+            known = with_dimensions(texts.unique(), DRIFT)
+            self._known = texts.join(known, on="slice", how="left", maintain_order="left")
+            self._changes = self._slices.changes
+        of = self._known[rows["number"]].select("slice", *self._dimensions)
+        at = timestamp("bucket_start_ms").alias("bucket_start"), timestamp("since_ms").alias("since")
+        return pl.concat([rows.with_columns(at), of], how="horizontal").select(DRIFT.column_names)
+
+
+def drifting(series: Series, figures: Sequence[str], slices: DriftSlices, referred: Referred | None) -> list[Drifting]:
+    """What drifts now, what has most evidence first."""
+    evidence = np.log10(np.maximum(series.evidence, 1.0))
+    found = []
+    for figure, number in zip(*np.nonzero(series.is_drifted), strict=True):
+        bad, total, old_bad, old_total = series.since[:, figure, number].tolist()
+        known = referred is not None and number < len(referred.numbers)
+        found.append(
+            Drifting(
+                slice=slices.texts[number],
+                measure=figures[figure],
+                began_ms=int(series.began_ms[figure, number]),
+                found_ms=int(series.found_ms[figure, number]),
+                value=bad / total if total else 0.0,
+                reference_value=old_bad / old_total if old_total else 0.0,
+                samples=total,
+                reference_samples=old_total,
+                evidence=float(evidence[figure, number]),
+                reference=referred.kind if referred and known else "none",
+                reference_slice=slices.texts[referred.numbers[number]] if referred and known else slices.texts[number],
+            )
+        )
+    return sorted(found, key=lambda each: (-each.evidence, each.slice, each.measure))
+
+
+def _referred_to(hour: Hour, number: NDArray[np.int64], slices: DriftSlices) -> dict[str, pl.Series]:
+    """What slices, by number, are compared with."""
+    texts = pl.Series(slices.texts, dtype=pl.String)
+    return {
+        "reference": pl.repeat(hour.referred.kind, len(number), eager=True),
+        "reference_slice": texts.gather(hour.referred.numbers[number]),
+    }
+
+
+def _values(hour: Hour, series: Series) -> dict[str, Floats]:
+    """What is told of every figure of every slice."""
+    bad, total, old_bad, old_total = hour.judged.hour
+    return {
+        "value": _ratio(bad, total),
+        "reference_value": _ratio(old_bad, old_total),
+        "samples": total,
+        "reference_samples": old_total,
+        "excess": hour.excess,
+        "evidence": np.log10(np.maximum(series.evidence, 1.0)),
+        "spread": hour.judged.spread,
+        "divergence_bits": hour.judged.divergence,
+        "since_ms": np.where(series.is_drifted, series.began_ms, np.nan),
+    }
+
+
+def _states(hour: Hour, series: Series) -> NDArray[np.object_]:
+    """What is said of each figure; what is not known is never steady."""
+    has_reference = hour.judged.hour[3] > 0
+    is_drifted, is_enough = series.is_drifted, hour.judged.is_enough
+    found = np.full(is_drifted.shape, NO_REFERENCE, dtype=object)
+    found[has_reference] = NOT_ENOUGH
+    found[is_enough] = STEADY
+    found[is_enough & ~hour.is_learnt] = LEARNING
+    found[is_drifted] = DRIFTED
+    return found
+
+
+def _is_named(slices: DriftSlices) -> Flags:
+    return np.array([bool(text) for text in slices.texts], dtype=np.bool_)
+
+
+def _ratio(bad: Floats, total: Floats) -> Floats:
+    return np.asarray(np.divide(bad, total, out=np.full_like(bad, np.nan), where=total > 0), dtype=np.float64)

@@ -1,0 +1,70 @@
+"""The load of `drift`: hours of labelled quality and of outcomes, twelve figures in every slice, each of them compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+import numpy as np
+import polars as pl
+from numpy.random import Generator
+
+from schemas.drift_policies import DriftPolicy, WatchedMeasure
+from schemas.families import OUTCOMES, QUALITY, Family
+from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.drift_references import DAY_MS
+from stream_jobs.operators.drift_slices import HOUR_MS
+from stream_jobs.operators.drift_watch import DriftWatch
+from turnwatch.bench.question_clock import START_MS, Now
+from turnwatch.bench.questions import DRIFT_S_MAX, Question, Round
+
+MINUTE_MS = 60_000
+FIGURES = (
+    "word_error_rate", "entity_error_rate", "correction_rate", "ungrounded_rate", "stale_citation_rate", "failure_rate",
+    "abandonment_rate", "handoff_rate", "refusal_rate", "stale_lookup_rate", "jitter_ms", "late_chunk_rate",
+)  # fmt: skip
+POLICY = DriftPolicy("bench", "bench", tuple(WatchedMeasure(name, 0.05, 50) for name in FIGURES))
+
+
+def drift(slices: int, rounds: int, dice: Generator) -> Question:
+    """The last minute of an hour, which decides the hour of twelve figures in every slice: the dearest of its minutes.
+
+    A day before is told first, that there is something to compare with; the other minutes of an hour are told untimed.
+    """
+    watch, now = DriftWatch(0, 1, POLICY, slices_max=slices), Now()
+    hours = DAY_MS // HOUR_MS + 1 + rounds
+
+    def answered(told: dict[Family, pl.DataFrame]) -> Callable[[], object]:
+        def stated() -> object:
+            now.now_ms += HOUR_MS
+            for family, totals in told.items():
+                watch.tell(family, totals, 0)
+            return list(watch.rows()), list(watch.statements(now))
+
+        return stated
+
+    def steps() -> Iterator[Round]:
+        minute = _totals(OUTCOMES, START_MS, slices, dice)
+        for place in range(hours):
+            start_ms = START_MS + place * HOUR_MS
+            for each in range(start_ms, start_ms + HOUR_MS - MINUTE_MS, MINUTE_MS) if place >= hours - rounds else ():
+                watch.tell(OUTCOMES, minute.with_columns(bucket_start_ms=pl.lit(each, pl.Int64)), 0)
+            told = {
+                OUTCOMES: _totals(OUTCOMES, start_ms + HOUR_MS - MINUTE_MS, slices, dice),
+                QUALITY: _totals(QUALITY, start_ms, slices, dice),
+            }
+            yield Round(told[OUTCOMES], answered(told))
+
+    def saved() -> Iterator[Block]:
+        return chain(watch.unsaved_blocks(0), watch.forgotten_blocks())
+
+    return Question("drift", steps(), saved, f"{hours}_hours", seconds_max=DRIFT_S_MAX, counted=rounds)
+
+
+def _totals(family: Family, start_ms: int, slices: int, dice: Generator) -> pl.DataFrame:
+    """One bucket: about as much of everything in every slice."""
+    parts = {measure.name for measure in family.measures if measure.part_of}
+    measures = {name: dice.poisson(20 if name in parts else 200, slices) for name in family.measure_names}
+    texts = [f"pool=realtime,route=r{number}" for number in range(slices)]
+    rows = {"bucket_start_ms": np.full(slices, start_ms), "slice": texts, **measures}
+    return pl.DataFrame(rows).with_columns(version=pl.lit(1, pl.Int64))

@@ -1,0 +1,69 @@
+"""What a period told of rates, slice by slice, in one shape whether it comes of files or of ClickHouse.
+
+A frame `told` has a row for each rate, cut and slice: `TOLD`. The row of a cut whose slice is empty is all of its slices
+together, window by window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from schemas.declarations import Family
+from schemas.rates import Rate, rates_of
+from stream_jobs.operators.anytime import RatioSums
+from stream_jobs.operators.rate_changes import RateSums
+
+WHOLE = ""
+WINDOW = "window_ms"
+SQUARES = ("numerator_sq", "denominator_sq", "product")
+OF_CALLS = ("calls_numerator_sq", "calls_denominator_sq", "calls_product")
+SUMS = ("windows", "samples", "numerator", "denominator", *SQUARES, *OF_CALLS)
+TOLD = {"rate": pl.String, "cut": pl.String, "slice": pl.String, **dict.fromkeys(SUMS, pl.Float64)}
+
+
+def told_of(rows: pl.DataFrame, family: Family) -> pl.DataFrame:
+    """From rows with `cut`, `slice`, `window_ms` and the family's measures: sums over windows, of slices and of all."""
+    measures = [name for name in family.measure_names if name in rows.columns]
+    windows = rows.group_by("cut", "slice", WINDOW).agg(pl.col(measures).cast(pl.Int64).sum())
+    whole = windows.group_by("cut", WINDOW).agg(pl.col(measures).sum(), slice=pl.lit(WHOLE).first())
+    both = pl.concat([windows, whole.select(windows.columns)])
+    told = [_of_rate(both, rate) for rate in rates_of(family) if {rate.numerator, rate.denominator} <= set(measures)]
+    return pl.concat(told) if told else pl.DataFrame(schema=TOLD)
+
+
+def _of_rate(windows: pl.DataFrame, rate: Rate) -> pl.DataFrame:
+    above, below = above_of(rate).cast(pl.Float64), pl.col(rate.denominator).cast(pl.Float64)
+    has_squares = rate.squares is not None and set(rate.squares) <= set(windows.columns)
+    of_calls = [pl.col(name).sum() for name in rate.squares or ()] if has_squares else [pl.lit(0.0)] * 3
+    sums = {
+        "windows": pl.len(),
+        "samples": pl.col(rate.samples if rate.samples in windows.columns else rate.denominator).sum(),
+        "numerator": above.sum(),
+        "denominator": below.sum(),
+        **dict(zip(SQUARES, ((above * above).sum(), (below * below).sum(), (above * below).sum()), strict=True)),
+        **dict(zip(OF_CALLS, of_calls, strict=True)),
+    }
+    heard = windows.filter((below > 0) | (above > 0)).group_by("cut", "slice").agg(**sums)
+    return heard.select(pl.lit(rate.name).alias("rate"), *list(TOLD)[1:]).cast(TOLD)  # type: ignore[arg-type]
+
+
+def above_of(rate: Rate) -> pl.Expr:
+    """What is divided, of rows with the family's measures."""
+    counted = pl.col(rate.numerator)
+    return pl.col(rate.denominator) - counted if rate.is_complement else counted
+
+
+def rate_sums(told: pl.DataFrame, rate: Rate) -> RateSums:
+    """The rows of one rate as columns; squares over calls count where a slice has them."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return told[name].to_numpy().astype(np.float64)
+
+    ends = column("numerator"), column("denominator")
+    windows = RatioSums(column("windows"), *ends, *map(column, SQUARES))
+    has_squares = column(OF_CALLS[1]) > 0
+    of_calls = (np.where(has_squares, column(name), np.nan) for name in OF_CALLS)
+    calls = RatioSums(column("samples"), *ends, *of_calls) if has_squares.any() else None
+    return RateSums(windows, calls, column("samples"), rate.kind)
