@@ -58,8 +58,8 @@ spec:
 
 @pytest.fixture(scope="module")
 def began_ms() -> int:
-    """Their last turns are some minutes ago."""
-    return int(time.time() * 1_000) // WINDOW_MS * WINDOW_MS - LOOK_MS
+    """Their last turns are 5 to 10 minutes ago, so that what looks by the clock has 5 more until they count as silent."""
+    return int(time.time() * 1_000) // WINDOW_MS * WINDOW_MS - (MINUTES + 5) * MINUTE_MS
 
 
 @pytest.fixture(scope="module")
