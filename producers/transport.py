@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from producers.collector import Frame
 from producers.connection import why_unreachable
@@ -42,9 +43,15 @@ class KafkaTransport:
     The payload is lz4 inside the Arrow frame already; the client's lz4 is for NDJSON and headers.
     """
 
-    def __init__(self, address: KafkaAddress, delivery_timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        address: KafkaAddress,
+        delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
         self._address = address
         self._delivery_timeout_s = delivery_timeout_s
+        self._request_timeout_s = request_timeout_s
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
@@ -55,8 +62,11 @@ class KafkaTransport:
             compression_type="lz4",
             linger_ms=5,
             max_request_size=MESSAGE_BYTES_MAX,
-            request_timeout_ms=REQUEST_TIMEOUT_S * 1_000,
+            request_timeout_ms=int(self._request_timeout_s * 1_000),
         )
+        # aiokafka gives a batch up that has no leader for one *request* timeout, as while a broker restarts. Kafka's own
+        # producers have delivery.timeout.ms for this; so do we, and each request still gives up early and is repeated.
+        producer._message_accumulator._batch_ttl = self._delivery_timeout_s
         try:
             await producer.start()
         except (KafkaError, OSError) as error:
@@ -76,7 +86,7 @@ class KafkaTransport:
             return
         # Everything that was sent has been awaited: what is left after a failure is not waited for a second time.
         closing = asyncio.ensure_future(producer.stop())
-        await asyncio.wait([closing], timeout=None if kind is None else REQUEST_TIMEOUT_S)
+        await asyncio.wait([closing], timeout=None if kind is None else self._request_timeout_s)
         if not closing.done():
             closing.cancel()
             await asyncio.gather(closing, return_exceptions=True)
@@ -88,26 +98,29 @@ class KafkaTransport:
             async with asyncio.timeout(self._delivery_timeout_s):
                 pending = [await self._begin(self._producer, frame) for frame in frames]
                 await asyncio.gather(*pending)
+        except TimeoutError as error:  # Before OSError, which it is one of.
+            raise NotDelivered(
+                f"Kafka at {self._address.bootstrap} did not acknowledge frames within {self._delivery_timeout_s:g} s: "
+                "check that the broker is up; what was not acknowledged has to be sent again."
+            ) from error
         except (KafkaError, OSError) as error:
             raise NotDelivered(
                 f"Kafka at {self._address.bootstrap} did not take a frame ({_name(error)}): "
                 "check that the topics exist (`turnwatch check`) and that the broker is healthy."
             ) from error
-        except TimeoutError as error:
-            raise NotDelivered(
-                f"Kafka at {self._address.bootstrap} did not acknowledge frames within {self._delivery_timeout_s:g} s: "
-                "check that the broker is up; what was not acknowledged has to be sent again."
-            ) from error
 
     @staticmethod
     async def _begin(producer: AIOKafkaProducer, frame: Frame) -> asyncio.Future[object]:
-        future: asyncio.Future[object] = await producer.send(
-            aggregates(frame.header.family.name),
-            value=frame.payload,
-            key=frame.header.producer.encode(),
-            headers=frame.headers,
-        )
-        return future
+        """Hands a frame over; where batches before it still wait for a leader, it waits for as long as delivery may take."""
+        while True:
+            with suppress(KafkaTimeoutError):  # No room for one request timeout: it was not handed over.
+                future: asyncio.Future[object] = await producer.send(
+                    aggregates(frame.header.family.name),
+                    value=frame.payload,
+                    key=frame.header.producer.encode(),
+                    headers=frame.headers,
+                )
+                return future
 
 
 def _name(error: BaseException) -> str:
