@@ -12,7 +12,9 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards import data_source
+from dashboards.boards import Board
 from dashboards.fleet_overview import fleet_overview
+from dashboards.in_grafana import in_grafana
 from dashboards.queries.burn_rate import Watched
 
 FOLDER_UID = "turnwatch-boards"
@@ -30,10 +32,16 @@ COMPOSE_SOURCE = data_source.ClickHouseSource(
 _GENERATED = "# Rendered by `turnwatch render`: change dashboards/ and render again.\n"
 
 
+def all_boards(watched: Watched) -> dict[str, Board]:
+    """Every board by its uid."""
+    return {board.uid: board for board in (fleet_overview(watched),)}
+
+
 def boards(watched: Watched) -> dict[str, dict[str, object]]:
     """Every board by its uid, as Grafana's API takes it."""
-    rendered = [json.loads(json.dumps(board, cls=JSONEncoder)) for board in (fleet_overview(watched),)]
-    return {board["uid"]: board for board in rendered}
+    return {
+        uid: json.loads(json.dumps(in_grafana(board), cls=JSONEncoder)) for uid, board in all_boards(watched).items()
+    }
 
 
 def render_all(watched: Watched) -> dict[str, str]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dashboards.panels import TIMES, Panel, Place, Properties, chart, coloured, grid, in_unit, wide
+from dashboards.panels import TIMES, Chart, Column, Grid, Place
 from dashboards.queries import stage_latency
 from schemas.families import STAGES
 
 
-def growth() -> Panel:
-    milliseconds = [*in_unit("ms", 0)]
-    columns: dict[str, Properties] = {
-        "stage": wide(140),
-        "p99_added_ms": [*milliseconds, *wide(110)],
-        "p99_growth": in_unit(TIMES, 2),
+def growth() -> Grid:
+    milliseconds = Column("ms", 0)
+    columns: dict[str, Column] = {
+        "stage": Column(width=140),
+        "p99_added_ms": Column("ms", 0, 110),
+        "p99_growth": Column(TIMES, 2),
         **{f"{name}_{when}": milliseconds for name in ("p99_ms", "p50_ms", "mean_ms") for when in ("before", "now")},
     }
     meaning = (
@@ -20,13 +20,11 @@ def growth() -> Panel:
         " p99 first. 'first_audio' and 'turn' are wholes, the others parts of them. Quantiles come from "
         "exponential histograms: off by 0.55 % at most for wholes, 1.1 % for parts."
     )
-    return grid(stage_latency.GROWTH, "What grew", meaning, Place(24, 8), columns)
+    return Grid(stage_latency.GROWTH, "What grew", meaning, Place(24, 8), columns)
 
 
-def stages(quantile: float) -> Panel:
+def stages(quantile: float) -> Chart:
     name = f"p{quantile * 100:g}"
     meaning = f"{name} of each stage's latency, out of its exponential histogram, for what is selected."
-    panel = chart(
-        stage_latency.quantile_over_time(quantile), f"{name} by stage", meaning, "ms", Place(12, 9), axis="latency"
-    )
-    return coloured(panel, STAGES)
+    query = stage_latency.quantile_over_time(quantile)
+    return Chart(query, f"{name} by stage", meaning, "ms", Place(12, 9), axis="latency", series=STAGES)

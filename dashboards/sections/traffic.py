@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
-from dashboards.panels import Panel, Place, chart, coloured
+from dashboards.panels import Chart, Place
 from dashboards.queries import traffic
 from schemas.dimensions import DIMENSIONS
 
 _POOLS = DIMENSIONS["pool"].vocabulary
 
 
-def turns() -> Panel:
+def turns() -> Chart:
     meaning = "Turns that ended, per second, realtime and batch pools apart."
-    return coloured(
-        chart(traffic.TURNS_PER_SECOND, "Turns", meaning, "si: turns/s", Place(8, 8), axis="turns per second"), _POOLS
+    return Chart(
+        traffic.TURNS_PER_SECOND, "Turns", meaning, "si: turns/s", Place(8, 8), axis="turns per second", series=_POOLS
     )
 
 
-def streams() -> Panel:
+def streams() -> Chart:
     meaning = (
         "The peak of concurrent streams in each step lies between these two: within a second ends came first, or "
         "starts did. Where the two coincide it is exact. Several slices together widen the bounds."
     )
-    panel = chart(
-        traffic.PEAK_STREAMS, "Peak of concurrent streams", meaning, "si: streams", Place(8, 8), axis="streams"
+    title, series = (
+        "Peak of concurrent streams",
+        tuple(f"{pool} at {bound}" for pool in _POOLS for bound in ("least", "most")),
     )
-    return coloured(panel, [f"{pool} at {bound}" for pool in _POOLS for bound in ("least", "most")])
+    return Chart(traffic.PEAK_STREAMS, title, meaning, "si: streams", Place(8, 8), axis="streams", series=series)
 
 
-def replicas() -> Panel:
+def replicas() -> Chart:
     meaning = (
         "Replicas that the upper bound of concurrent streams takes, at the deployment's capacity figures; 0 where "
         "none are configured."
     )
-    return coloured(
-        chart(traffic.REPLICAS_NEEDED, "Replicas needed", meaning, "si: replicas", Place(8, 8), axis="replicas"), _POOLS
+    return Chart(
+        traffic.REPLICAS_NEEDED, "Replicas needed", meaning, "si: replicas", Place(8, 8), axis="replicas", series=_POOLS
     )
 
 
-def tokens() -> Panel:
+def tokens() -> Chart:
     meaning = "Prompt tokens read and tokens generated, per second and pool."
-    panel = chart(traffic.TOKENS_PER_SECOND, "Tokens", meaning, "si: tokens/s", Place(12, 8), axis="tokens per second")
-    return coloured(panel, [f"{pool} {kind}" for pool in _POOLS for kind in ("prompt", "generated")])
+    series = tuple(f"{pool} {kind}" for pool in _POOLS for kind in ("prompt", "generated"))
+    axis = "tokens per second"
+    return Chart(traffic.TOKENS_PER_SECOND, "Tokens", meaning, "si: tokens/s", Place(12, 8), axis=axis, series=series)
 
 
-def audio() -> Panel:
+def audio() -> Chart:
     meaning = "Seconds of audio heard from users and spoken to them, per second and pool."
-    panel = chart(traffic.AUDIO_PER_SECOND, "Audio", meaning, "si: s/s", Place(12, 8), axis="audio seconds per second")
-    return coloured(panel, [f"{pool} {kind}" for pool in _POOLS for kind in ("heard", "spoken")])
+    series = tuple(f"{pool} {kind}" for pool in _POOLS for kind in ("heard", "spoken"))
+    axis = "audio seconds per second"
+    return Chart(traffic.AUDIO_PER_SECOND, "Audio", meaning, "si: s/s", Place(12, 8), axis=axis, series=series)

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from alerts.definitions import watched_slos
+from dashboards.substitution import Range, Value, substituted
 from schemas.ddl import contract
 from schemas.slos import WatchedSlo
-from tests.board.substitution import Range, Value, substituted
 from tests.board.world import LENGTH_S, World, incident
 
 SEED = 7

@@ -16,10 +16,10 @@ from dashboards import render
 from dashboards.queries import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
 from dashboards.queries.budgets import EXCLUSIONS_ANNOTATION
 from dashboards.queries.selection import EVERYTHING, SLICE_VARIABLES
+from dashboards.substitution import Range, Value
 from dashboards.variables import OVERVIEW_UID
 from schemas.families import STAGES
 from tests.board.conftest import Boards
-from tests.board.substitution import Range, Value
 from tests.board.world import BUNDLES, EXCLUDED_S, REGIONS, ROUTES
 
 DAY_S = 86_400
