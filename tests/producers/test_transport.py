@@ -71,6 +71,26 @@ async def test_a_topic_that_does_not_exist_is_said_and_nothing_is_taken_for_sent
             await transport.send(frames_of("test-missing")[:1])
 
 
+async def test_a_topic_without_a_leader_is_waited_for_as_long_as_delivery_may_take(kafka_broker: KafkaBroker) -> None:
+    """As after a broker's restart; for longer than a request may take, whether the batch was begun or finds no room yet."""
+    address = KafkaAddress(kafka_broker.bootstrap)
+    await create_topics(address, PARTITIONS_DEFAULT)
+    producer = f"test-{uuid.uuid4().hex}"
+    frames = frames_of(producer)
+    async with KafkaTransport(address, delivery_timeout_s=60, request_timeout_s=0.5) as transport:
+        await transport.send(frames[:1])  # Leaders are known by now.
+        assert transport._producer is not None
+        cluster = transport._producer.client.cluster
+        back_at = asyncio.get_running_loop().time() + 2.0
+        found, cluster.leader_for_partition = (
+            cluster.leader_for_partition,
+            lambda partition: -1 if asyncio.get_running_loop().time() < back_at else found(partition),
+        )
+        await transport.send(frames[1:])
+        assert asyncio.get_running_loop().time() > back_at
+    assert len(await received(kafka_broker.bootstrap, producer, len(frames))) == len(frames)
+
+
 async def test_a_broker_that_is_not_there_is_one_sentence() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
