@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from alerts.document_sentences import Name, Number, Part, Text, between, clipped, one_of, wrong
+from alerts.document_sentences import Name, Number, Part, Text, between, clipped, one_of, said_twice, wrong
 from alerts.gate_document import METRICS_MAX, Delta, Floor, Ratio
 from alerts.one_document import read_one
 from schemas.canary import (
@@ -112,7 +112,7 @@ class CanarySpec(Part):
             ("Slice", self.protected),
             ("Slice", [each.slice for each in self.critical or ()]),
         ):
-            if twice := next((name for name in names if names.count(name) > 1), None):
+            if twice := said_twice(names):
                 raise wrong(f"{what} {clipped(twice)} is there twice: keep one of them.")
         if not any(metric.required for metric in self.metrics):
             raise wrong(

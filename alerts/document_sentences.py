@@ -6,7 +6,7 @@ answered with the nearest one that does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Annotated, get_args
@@ -42,6 +42,15 @@ def nearest(written: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean `{close[0]}`?"
     return f"; known are {', '.join(f'`{name}`' for name in names)}"
+
+
+def said_twice(names: Sequence[str]) -> str | None:
+    """The first name that stands there more than once.
+
+    >>> said_twice(["a", "b", "a"]), said_twice(["a"])
+    ('a', None)
+    """
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def ended(sentence: str) -> str:

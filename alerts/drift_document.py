@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from alerts.document_sentences import Name, Number, Part, Text, between, clipped, one_of, wrong
+from alerts.document_sentences import Name, Number, Part, Text, between, clipped, one_of, said_twice, wrong
 from alerts.one_document import read_one
 from schemas.drift_measures import MEASURE_NAMES, SHAPES
 from schemas.drift_policies import FROZEN_HOURS_MAX, DriftPolicy, Reference, WatchedMeasure
@@ -105,7 +105,7 @@ class DriftSpec(Part):
         if (self.reference == "frozen") != (self.frozen is not None):
             raise wrong("A `frozen` window and `reference: frozen` belong together: write both, or none.")
         names = [each.name for each in self.measures]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        if twice := said_twice(names):
             raise wrong(f"Measure {twice} is watched twice: keep one of them.")
         return self
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from alerts.document_sentences import Name, Number, Part, Text, between, wrong
+from alerts.document_sentences import Name, Number, Part, Text, between, said_twice, wrong
 from alerts.one_document import read_one
 from schemas.gates import CALLS, CALLS_MIN, Direction, GateMetric, GatePolicy
 
@@ -63,7 +63,7 @@ class GateSpec(Part):
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
         names = [metric.name for metric in self.metrics]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        if twice := said_twice(names):
             raise wrong(f"Metric {twice} is judged twice: keep one of them.")
         return self
 

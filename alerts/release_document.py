@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from alerts.document_sentences import Part, clipped, one_of, wrong
+from alerts.document_sentences import Part, clipped, one_of, said_twice, wrong
 from alerts.one_document import read_one
 from schemas.dimensions import SLUG
 from schemas.families import ARTIFACT_KINDS
@@ -82,7 +82,7 @@ class ReleaseSpec(Part):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         names = [artifact.name for artifact in self.artifacts]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        if twice := said_twice(names):
             raise wrong(f"Artifact {twice} is there twice: a bundle has one version of each.")
         for way in self.ways_back:
             if way.artifact is not None and way.artifact not in names:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from alerts.document_sentences import said_twice
 from schemas.failures import BadInput
 
 _DIGITS_MAX = 60
@@ -122,7 +123,6 @@ def _once_each(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise BadInput(f"{path}: the name {name[:100]!r} has half of a character: write it as Unicode text.")
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = said_twice([name for name, _ in pairs]) or ""
         raise BadInput(f"{path}: {twice[:100]!r} is written twice in one object: keep one of them.")
     return found
