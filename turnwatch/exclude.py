@@ -24,14 +24,14 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.exclusions import Exclusion, decode, newest, rows
-from schemas.failures import Foreseen, Undecodable
+from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.rollups import encode
 from schemas.topics import EXCLUSIONS, ROLLUPS
-from turnwatch.dead_letters import reader_of
 from turnwatch.exclusion_words import declared, known_id, withdrawn
 from turnwatch.places import kafka
 from turnwatch.settings import load
+from turnwatch.statements import read_statements, say_unreadable
 
 PIPED_WIDTH = 10_000
 ROWS_A_MESSAGE = 500
@@ -66,8 +66,7 @@ def run_exclude_withdraw(written_id: str, who: str, why: str) -> int:
 def run_exclude_list(output: Literal["table", "json"]) -> int:
     """Prints every event, the oldest first."""
     events, unreadable = asyncio.run(read_events(kafka(load())))
-    if unreadable:
-        print(f"turnwatch: {unreadable} records of topic {EXCLUSIONS} are no exclusions: passed over.", file=sys.stderr)
+    say_unreadable(unreadable, EXCLUSIONS, "exclusions")
     if output == "json":
         print(json.dumps([_shown(event) for event in events], indent=1, ensure_ascii=False))
     else:
@@ -78,13 +77,7 @@ def run_exclude_list(output: Literal["table", "json"]) -> int:
 async def read_events(address: KafkaAddress) -> tuple[list[Exclusion], int]:
     """Every event that Kafka holds, in order, and how many records are none."""
     events: list[Exclusion] = []
-    unreadable = 0
-    async with reader_of(address) as reader:
-        async for record in reader.records(EXCLUSIONS):
-            try:
-                events.append(decode(record.value or b""))
-            except Undecodable:
-                unreadable += 1
+    unreadable = await read_statements(address, EXCLUSIONS, decode, events.append)
     return events, unreadable
 
 

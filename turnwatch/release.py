@@ -20,15 +20,15 @@ from rich.text import Text
 
 from alerts.release_document import load_release
 from schemas.exclusions import WHO_MAX
-from schemas.failures import BadInput, Undecodable
+from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress
 from schemas.releases import Release, decode, rows, way_back_text
 from schemas.rollups import encode
 from schemas.topics import RELEASE_DOCUMENTS, ROLLUPS
-from turnwatch.dead_letters import reader_of
 from turnwatch.exclude import PIPED_WIDTH, NotTold, producer_of
 from turnwatch.places import kafka
 from turnwatch.settings import load
+from turnwatch.statements import read_statements, say_unreadable
 
 
 def run_release_declare(file: Path, who: str) -> int:
@@ -51,11 +51,7 @@ def _who(written: str) -> str:
 def run_release_list(output: Literal["table", "json"]) -> int:
     """Prints what is declared of every bundle, the oldest first."""
     found, unreadable = asyncio.run(read_releases(kafka(load())))
-    if unreadable:
-        print(
-            f"turnwatch: {unreadable} records of topic {RELEASE_DOCUMENTS} are no releases: passed over.",
-            file=sys.stderr,
-        )
+    say_unreadable(unreadable, RELEASE_DOCUMENTS, "releases")
     declared = sorted(found.values(), key=lambda each: (each.at_ms, each.bundle))
     if output == "json":
         print(json.dumps([each.model_dump(exclude={"format"}) for each in declared], indent=1))
@@ -67,15 +63,9 @@ def run_release_list(output: Literal["table", "json"]) -> int:
 async def read_releases(address: KafkaAddress) -> tuple[dict[str, Release], int]:
     """By bundle what was declared last, and how many records are none."""
     found: dict[str, Release] = {}
-    unreadable = 0
-    async with reader_of(address) as reader:
-        async for record in reader.records(RELEASE_DOCUMENTS):
-            try:
-                release = decode(record.value or b"")
-            except Undecodable:
-                unreadable += 1
-            else:
-                found[release.bundle] = release
+    unreadable = await read_statements(
+        address, RELEASE_DOCUMENTS, decode, lambda release: found.update({release.bundle: release})
+    )
     return found, unreadable
 
 

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 
 from schemas.exclusions import Exclusion, decode, newest, rows
 from schemas.failures import BadInput, Foreseen, Undecodable
 from schemas.kafka import KafkaAddress
-from schemas.topics import EXCLUSIONS, ROLLUPS
-from stream_jobs.sinks.batches import Message, batch_of
+from schemas.topics import EXCLUSIONS
+from tests.landed import landed
 from turnwatch.exclude import run_exclude_add, run_exclude_list, run_exclude_withdraw
 from turnwatch.exclusion_words import declared, known_id, withdrawn
 
@@ -124,20 +123,6 @@ def kafka(kafka: KafkaAddress, monkeypatch: pytest.MonkeyPatch) -> KafkaAddress:
     return kafka
 
 
-async def landed(address: KafkaAddress) -> list[dict[str, Any]]:
-    """Rows as the sink would land them, each once."""
-    async with AIOKafkaConsumer(ROLLUPS, **address.aiokafka_options(), auto_offset_reset="earliest") as consumer:
-        ends = await consumer.end_offsets(sorted(consumer.assignment()))
-        records: list[Any] = []
-        while any([await consumer.position(each) < end for each, end in ends.items()]):
-            polled = await consumer.getmany(timeout_ms=500)
-            records += [record for each in polled.values() for record in each]
-    messages = [Message(each.topic, each.partition, each.offset, dict(each.headers), each.value) for each in records]
-    (found,) = batch_of(messages).tables
-    assert found.table == EXCLUSIONS
-    return sorted(found.rows.to_pylist(), key=lambda row: row["at"])
-
-
 async def test_events_are_told_listed_and_withdrawn(kafka: KafkaAddress, capsys: pytest.CaptureFixture[str]) -> None:
     today = datetime.now(UTC).date().isoformat()
     window = ("all", "pool=batch", f"{today}T12:00Z", f"{today}T13:00Z")
@@ -154,7 +139,10 @@ async def test_events_are_told_listed_and_withdrawn(kafka: KafkaAddress, capsys:
         (first, "declared", "ana"),
         (first, "withdrawn", "ben"),
     ]
-    assert [(row["id"], row["action"], row["who"]) for row in await landed(kafka)] == [
+    assert [
+        (row["id"], row["action"], row["who"])
+        for row in sorted(await landed(kafka, EXCLUSIONS), key=lambda row: row["at"])
+    ] == [
         (first, "declared", "ana"),
         (first, "withdrawn", "ben"),
     ]

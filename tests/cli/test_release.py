@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
-from aiokafka import AIOKafkaConsumer
 
 from alerts.release_document import load_release
 from schemas.failures import BadInput, Undecodable
 from schemas.kafka import KafkaAddress
 from schemas.releases import Release, decode, rows
-from schemas.topics import ROLLUPS
-from stream_jobs.sinks.batches import Message, batch_of
+from tests.landed import landed
 from turnwatch.release import run_release_declare, run_release_list
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "releases.md"
@@ -119,19 +117,6 @@ def test_what_is_no_release_is_not_read(tmp_path: Path, changed: dict[str, Any])
         decode(json.dumps(loaded(tmp_path).model_dump() | changed).encode())
 
 
-async def landed(address: KafkaAddress) -> list[dict[str, Any]]:
-    """Rows of the table as the sink would land them, each once."""
-    async with AIOKafkaConsumer(ROLLUPS, **address.aiokafka_options(), auto_offset_reset="earliest") as consumer:
-        ends = await consumer.end_offsets(sorted(consumer.assignment()))
-        records: list[Any] = []
-        while any([await consumer.position(each) < end for each, end in ends.items()]):
-            polled = await consumer.getmany(timeout_ms=500)
-            records += [record for each in polled.values() for record in each]
-    messages = [Message(each.topic, each.partition, each.offset, dict(each.headers), each.value) for each in records]
-    tables = {found.table: found.rows for found in batch_of(messages).tables}
-    return sorted(tables["releases"].to_pylist(), key=lambda row: row["at"])
-
-
 async def test_a_release_is_declared_once_and_what_changes_replaces_it(
     kafka: KafkaAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,7 +135,10 @@ async def test_a_release_is_declared_once_and_what_changes_replaces_it(
     assert await asyncio.to_thread(run_release_list, "json") == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert (listed["bundle"], listed["who"], listed["artifacts"][0]["version"]) == ("v42", "ben", "asr-8")
-    assert [(row["artifact_version"], row["who"]) for row in await landed(kafka)] == [
+    assert [
+        (row["artifact_version"], row["who"])
+        for row in sorted(await landed(kafka, "releases"), key=lambda row: row["at"])
+    ] == [
         ("asr-7", "ana"),
         ("asr-8", "ben"),
     ]

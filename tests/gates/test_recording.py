@@ -11,15 +11,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.kafka import KafkaAddress
-from schemas.topics import ROLLUPS, VERDICTS
+from schemas.topics import VERDICTS
 from schemas.verdict_rows import rows
 from schemas.verdicts import decode
-from stream_jobs.sinks.batches import Message, batch_of
 from tests.gates.verdicts import AT_MS, FAR_FIELD, THIN, judgement, verdict
+from tests.landed import landed
+from turnwatch import statements
 from turnwatch.gates import recording
 from turnwatch.gates.recording import NotRecorded, read_verdicts, record
 
@@ -50,20 +50,6 @@ def test_a_verdict_on_nothing_is_a_row_too() -> None:
     assert (row["decision"], row["metric"], row["baseline_value"]) == ("pause", "", None)
 
 
-async def landed(address: KafkaAddress) -> list[dict[str, Any]]:
-    """Rows of the table as the sink would land them."""
-    async with AIOKafkaConsumer(ROLLUPS, **address.aiokafka_options(), auto_offset_reset="earliest") as consumer:
-        ends = await consumer.end_offsets(sorted(consumer.assignment()))
-        records: list[Any] = []
-        while any([await consumer.position(each) < end for each, end in ends.items()]):
-            polled = await consumer.getmany(timeout_ms=500)
-            records += [record for each in polled.values() for record in each]
-    messages = [Message(each.topic, each.partition, each.offset, dict(each.headers), each.value) for each in records]
-    (found,) = batch_of(messages).tables
-    assert found.table == "verdicts"
-    return list(found.rows.to_pylist())
-
-
 async def test_the_newest_of_a_release_is_read_and_every_one_lands(
     kafka: KafkaAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +58,7 @@ async def test_the_newest_of_a_release_is_read_and_every_one_lands(
     for each in (verdict("pause"), verdict("continue", release="v43"), later):
         await record(kafka, each)
     assert await read_verdicts(kafka) == ({"v42": later, "v43": verdict("continue", release="v43")}, 0)
-    assert sorted((row["release"], row["at"].timestamp() * 1_000 - AT_MS, row["metric"]) for row in await landed(kafka)) == [
+    assert sorted((row["release"], row["at"].timestamp() * 1_000 - AT_MS, row["metric"]) for row in await landed(kafka, "verdicts")) == [
         ("v42", 0, ""), ("v42", 0, "wer"), ("v42", 0, "wer"), ("v42", 1, ""), ("v42", 1, "wer"), ("v42", 1, "wer"),
         ("v43", 0, ""), ("v43", 0, "wer"),
     ]  # fmt: skip
@@ -90,7 +76,7 @@ async def test_of_two_that_were_judged_at_once_the_later_look_is_the_newest(monk
     async def reader_of(_: KafkaAddress) -> AsyncIterator[Reader]:
         yield Reader()
 
-    monkeypatch.setattr(recording, "reader_of", reader_of)
+    monkeypatch.setattr(statements, "reader_of", reader_of)
     assert await read_verdicts(KafkaAddress("127.0.0.1:1")) == ({"v42": later}, 0)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from datetime import UTC, datetime
 
 from schemas.topics import VERDICTS
@@ -13,6 +12,7 @@ from turnwatch.answers.printing import Answer, Format, print_answer
 from turnwatch.gates.recording import read_verdicts
 from turnwatch.places import kafka
 from turnwatch.settings import load
+from turnwatch.statements import say_unreadable
 
 _COLUMNS = ("at", "release", "baseline", "decision", "reasons", "way_back", "policy", "who", "because")
 
@@ -20,8 +20,7 @@ _COLUMNS = ("at", "release", "baseline", "decision", "reasons", "way_back", "pol
 def run_gates_list(output: Format) -> int:
     """Prints the newest verdict of each release, the oldest first; as JSON with everything that it says."""
     found, unreadable = asyncio.run(read_verdicts(kafka(load())))
-    if unreadable:
-        print(f"turnwatch: {unreadable} records of topic {VERDICTS} are no verdicts: passed over.", file=sys.stderr)
+    say_unreadable(unreadable, VERDICTS, "verdicts")
     told = sorted(found.values(), key=lambda each: (each.at_ms, each.release))
     if output == "json":
         print(json.dumps([each.model_dump(mode="json", exclude={"format"}) for each in told], ensure_ascii=False))

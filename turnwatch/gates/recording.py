@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from producers.connection import why_unreachable
-from schemas.failures import Foreseen, Undecodable
+from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.rollups import encode
 from schemas.topics import ROLLUPS, VERDICTS
 from schemas.verdict_rows import rows
 from schemas.verdicts import ReleaseVerdict, decode
-from turnwatch.dead_letters import reader_of
+from turnwatch.statements import read_statements
 
 RECORD_WITHIN_S = 20.0
 CLOSE_WITHIN_S = 2.0
@@ -55,15 +55,11 @@ async def read_verdicts(address: KafkaAddress) -> tuple[dict[str, ReleaseVerdict
     whichever was recorded first.
     """
     found: dict[str, ReleaseVerdict] = {}
-    unreadable = 0
-    async with reader_of(address) as reader:
-        async for message in reader.records(VERDICTS):
-            try:
-                verdict = decode(message.value or b"")
-            except Undecodable:
-                unreadable += 1
-            else:
-                found[verdict.release] = max(found.get(verdict.release, verdict), verdict, key=lambda each: each.at_ms)
+
+    def take(verdict: ReleaseVerdict) -> None:
+        found[verdict.release] = max(found.get(verdict.release, verdict), verdict, key=lambda each: each.at_ms)
+
+    unreadable = await read_statements(address, VERDICTS, decode, take)
     return found, unreadable
 
 
