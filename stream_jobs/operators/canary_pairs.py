@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_jobs.operators.anytime import RATES, event_evidence
+from stream_jobs.operators.quotients import quotient
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -64,7 +65,7 @@ class SideSums:
 
     @property
     def ratio(self) -> Floats:
-        return _ratio(self.numerator, self.denominator)
+        return quotient(self.numerator, self.denominator)
 
     @property
     def within(self) -> Floats:
@@ -97,19 +98,19 @@ class PairedSums:
     @property
     def difference(self) -> Floats:
         """The candidate's ratio minus `factor` times the baseline's."""
-        return _ratio(self.s, self.w)
+        return quotient(self.s, self.w)
 
     @property
     def unit_variance(self) -> Floats:
         """Of the difference, by units, as if they were independent; not a number where squares are not told."""
-        return _ratio(self.candidate.within + self.factor**2 * self.baseline.within, self.w**2)
+        return quotient(self.candidate.within + self.factor**2 * self.baseline.within, self.w**2)
 
     @property
     def window_variance(self) -> Floats:
         """Of the difference, by how windows scatter; not a number from a single one."""
         difference = self.difference
         residual_sq = np.maximum(self.s_sq - 2 * difference * self.s_w + difference**2 * self.w_sq, 0.0)
-        return _ratio(residual_sq * _ratio(self.windows, self.windows - 1), self.w**2)
+        return quotient(residual_sq * quotient(self.windows, self.windows - 1), self.w**2)
 
 
 def paired_sums(pairs: Pairs, factor: float = 1.0, with_events: bool = False) -> PairedSums:
@@ -148,9 +149,3 @@ def _events(pairs: Pairs, factor: float) -> Floats:
     mine, others = pairs.candidate.numerator.astype(np.int64), pairs.baseline.numerator.astype(np.int64)
     steps = event_evidence(mine, mine + others, pairs.candidate.denominator, pairs.baseline.denominator, factor)
     return np.stack([np.bincount(pairs.place, each, pairs.slices) for each in steps.T], axis=1)
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Not a number where there is nothing to divide by."""
-    out = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    return np.asarray(np.divide(numerator, denominator, out=out, where=denominator > 0), dtype=np.float64)

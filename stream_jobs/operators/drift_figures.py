@@ -34,6 +34,7 @@ from stream_jobs.operators.drift_shapes import (
     scaled,
     stability_index,
 )
+from stream_jobs.operators.quotients import quotient
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -102,7 +103,7 @@ class Ratios:
 
     def judge(self, series: Series, new: Floats, old: Floats, is_fixed: bool) -> Judged:
         counts = [(self._sums(each, new), self._sums(each, old)) for each in self._measures]
-        rates = [_rate(mine.bad + its.bad, mine.total + its.total) for mine, its in counts]
+        rates = [quotient(mine.bad + its.bad, mine.total + its.total, of_nothing=0.0) for mine, its in counts]
         mine = [self._spread(each, new, rate) for each, rate in zip(self._measures, rates, strict=True)]
         its = [self._spread(each, old, rate) for each, rate in zip(self._measures, rates, strict=True)]
         both = _stacked(mine), _stacked(its)
@@ -191,10 +192,6 @@ class Shapes:
         """Of shape (stages, slices, bins)."""
         bins = hour[:, 1 : len(self._columns)].reshape(len(hour), len(self._stages), BINS)
         return np.asarray(bins.transpose(1, 0, 2), dtype=np.float64)
-
-
-def _rate(bad: Floats, total: Floats) -> Floats:
-    return np.asarray(np.divide(bad, total, out=np.zeros_like(bad), where=total > 0), dtype=np.float64)
 
 
 def _stacked(sums: Sequence[Sums]) -> Sums:

@@ -16,6 +16,7 @@ from stream_jobs.operators.drift_figures import Judged
 from stream_jobs.operators.drift_references import Referred
 from stream_jobs.operators.drift_series import Series
 from stream_jobs.operators.drift_slices import DriftSlices
+from stream_jobs.operators.quotients import quotient
 from stream_jobs.operators.rollup_rows import timestamp, with_dimensions
 
 Floats = NDArray[np.float64]
@@ -133,8 +134,8 @@ def _values(hour: Hour, series: Series) -> dict[str, Floats]:
     """What is told of every figure of every slice."""
     bad, total, old_bad, old_total = hour.judged.hour
     return {
-        "value": _ratio(bad, total),
-        "reference_value": _ratio(old_bad, old_total),
+        "value": quotient(bad, total),
+        "reference_value": quotient(old_bad, old_total),
         "samples": total,
         "reference_samples": old_total,
         "excess": hour.excess,
@@ -159,7 +160,3 @@ def _states(hour: Hour, series: Series) -> NDArray[np.object_]:
 
 def _is_named(slices: DriftSlices) -> Flags:
     return np.array([bool(text) for text in slices.texts], dtype=np.bool_)
-
-
-def _ratio(bad: Floats, total: Floats) -> Floats:
-    return np.asarray(np.divide(bad, total, out=np.full_like(bad, np.nan), where=total > 0), dtype=np.float64)
