@@ -15,6 +15,7 @@ import polars as pl
 
 from schemas.drift_policies import DriftPolicy
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
+from stream_jobs.operators.change_points import threshold
 from stream_jobs.operators.drift_buckets import DriftBuckets, Spans
 from stream_jobs.operators.drift_figures import Figures
 from stream_jobs.operators.drift_ratios import LEARNT_MIN
@@ -36,7 +37,7 @@ class Share:
 
     def limit(self, series: int) -> float:
         """What the evidence of so many series is held against."""
-        return max(series, 1) * WEEK_H * self.parts / self.policy.false_alarms_per_week
+        return threshold(max(series, 1), WEEK_H * self.parts, self.policy.false_alarms_per_week)
 
 
 class DriftFamily:
