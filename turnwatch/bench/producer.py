@@ -1,6 +1,7 @@
 """What does observing cost: on the serving thread, in the collector, and on the wire?
 
-Recording a turn with five stages is measured beside its peers (`turnwatch/bench/recording.py`). Then a minute of a large
+Recording a turn with five stages is measured beside its peers (`turnwatch/bench/recording.py`): the limit is absolute, and each
+peer's line has how many times ours it takes, for a machine is not equally fast at all hours. Then a minute of a large
 fleet goes through one collector, as recorders would send it: batches are decoded, judged, gated and framed in one process,
 and its whole CPU time counts, threads of the column engine included. Rows on the wire are the rows of frames, with everything that Kafka
 is sent besides.
@@ -20,6 +21,7 @@ from rich.console import Console
 from producers.collector import Collector, Frame
 from producers.observation_batches import BATCH_ROWS_MAX, KINDS, BatchHeader, decode_batch, decode_header, encode_batch
 from producers.observations import LATENCIES
+from producers.recorder.turns import IS_COMPILED
 from schemas.dimensions import DIMENSIONS
 from turnwatch.bench.recording import STAGES, Cost, Sent, recording_costs
 
@@ -151,7 +153,7 @@ def _column(name: str, dtype: pl.DataType, told: list[str]) -> pl.Expr:
 
 def _told_recording(costs: dict[str, Cost], sent: Sent) -> Iterator[bool]:
     ours = costs["recorder"]
-    yield _told("record_us_mean", ours.mean_us, RECORD_US_MEAN_MAX)
+    yield _told("record_us_mean", ours.mean_us, RECORD_US_MEAN_MAX, f" hot_path={'c' if IS_COMPILED else 'python'}")
     yield _told("record_us_p99", ours.p99_us, RECORD_US_P99_MAX)
     for name in ("prometheus_client", "opentelemetry"):
         cost = costs[name]
