@@ -44,5 +44,5 @@ lint: setup
 
 clean:
 	@if [ -x $(BIN)/turnwatch ]; then $(BIN)/turnwatch down; fi
-	rm -rf $(VENV) .turnwatch .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) .turnwatch .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build producers/recorder/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -149,13 +149,14 @@ def test_the_clock_of_a_host_is_read_as_it_would_read_it(module: ModuleType) -> 
 @pytest.mark.parametrize("module", BOTH)
 def test_what_is_no_call_is_refused_as_python_would(module: ModuleType) -> None:
     host, _, _ = recording(module, ticking())
-    for wrong in (
+    wrongs: tuple[Callable[[], Any], ...] = (
         lambda: host.turn("call-1", "call-2"),
         lambda: host.turn("call-1", session="call-2"),
         lambda: host.turn().stage(),
         lambda: host.turn().stage("vad", "network"),
         lambda: host.turn().stage(title="vad"),
-    ):
+    )
+    for wrong in wrongs:
         with pytest.raises(TypeError):
             wrong()
     assert isinstance(host.turn().stage(name="vad"), module.Stage)
