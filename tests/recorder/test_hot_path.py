@@ -23,7 +23,10 @@ from producers.recorder.cells import Defaults
 from producers.recorder.tally import Tally
 
 COMPILED = "producers.recorder._hot_path"
-needs_compiled = pytest.mark.skipif(not turns.IS_COMPILED, reason=f"{COMPILED} is not built: `make setup` where cc is")
+needs_compiled = pytest.mark.skipif(
+    not turns.IS_COMPILED,
+    reason=f"{COMPILED} is not built: `apt-get install gcc libc6-dev python3-dev`, then `make setup`",
+)
 
 
 def _in_python() -> ModuleType:
