@@ -72,6 +72,11 @@ def cost_cells(
     return CostCells(cells, *(_uses(cells, each, rows) for each, rows in zip(periods, served, strict=True)))
 
 
+def nusd_by_cell(rows: pl.DataFrame) -> pl.DataFrame:
+    """What each cell of one period caused to be paid, idle included: columns of `CELL` and `nusd`, which is not rounded."""
+    return _shared_out(_summed(rows)).select(*CELL, "nusd")
+
+
 def _of(rows: pl.DataFrame, routes: Routes) -> pl.DataFrame:
     return rows if routes is None else rows.filter(pl.col("route").is_in(list(routes)))
 

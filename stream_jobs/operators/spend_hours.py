@@ -19,8 +19,8 @@ from schemas.families import COSTS
 from schemas.silences import LAGGING_MAX_MS
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
-from stream_jobs.operators.cost_cells import cost_cells
-from stream_jobs.operators.pricing import HOUR_MS, NANO
+from stream_jobs.operators.cost_cells import nusd_by_cell
+from stream_jobs.operators.pricing import HOUR_MS
 
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
@@ -133,8 +133,9 @@ class SpendHours:
         self._days = {day_ms: routes.filter(~is_open) for day_ms, routes in self._days.items()}
         folded_until_ms = max((hour_ms + HOUR_MS for hour_ms in self._hours), default=0)
         self._folded_until_ms = min([folded_until_ms, *self._open_hours()])
-        for hour_ms in sorted(self._hours):
-            self._tell_routes(hour_ms, is_new=False)
+        told_ms = {hour_ms for routes in self._days.values() for hour_ms in routes["hour_ms"]}
+        for hour_ms in sorted(self._hours.keys() - told_ms):  # A crash may have kept them from being saved.
+            self._tell_routes(hour_ms)
 
     def _take_up(self, kind: str, start_ms: int, place: int, packed: bytes) -> None:
         self._places[kind, start_ms] = max(self._places.get((kind, start_ms), 0), place + 1)
@@ -150,21 +151,19 @@ class SpendHours:
     def _fold(self, hour_ms: int) -> None:
         self._hours[hour_ms] = list(chunks_below_limit(self._cells(hour_ms)))
         self._unsaved.add((_HOUR, hour_ms))
-        self._tell_routes(hour_ms, is_new=True)
+        self._tell_routes(hour_ms)
         for start_ms in [each for each in self._open if _hour(each) == hour_ms]:
             del self._open[start_ms]
             self._forget(_OPEN, start_ms)
 
-    def _tell_routes(self, hour_ms: int, is_new: bool) -> None:
-        """Puts a folded hour among those of its day, unless it is there. A crash may have kept that from being saved."""
+    def _tell_routes(self, hour_ms: int) -> None:
+        """Puts a folded hour among those of its day."""
         day_ms = hour_ms // DAY_MS * DAY_MS
-        known = self._days.get(day_ms, pl.DataFrame(schema=_ROUTES))
-        if is_new or hour_ms not in known["hour_ms"]:
-            others = known.filter(pl.col("hour_ms") != hour_ms)
-            routes = self._young.pop(hour_ms, None)
-            told = _of_routes(hour_ms, self._folded(hour_ms)) if routes is None else routes
-            self._days[day_ms] = pl.concat([others, told])
-            self._unsaved.add((_DAY, day_ms))
+        others = self._days.get(day_ms, pl.DataFrame(schema=_ROUTES)).filter(pl.col("hour_ms") != hour_ms)
+        routes = self._young.pop(hour_ms, None)
+        told = _of_routes(hour_ms, self._folded(hour_ms)) if routes is None else routes
+        self._days[day_ms] = pl.concat([others, told])
+        self._unsaved.add((_DAY, day_ms))
 
     def _cells(self, hour_ms: int) -> pl.DataFrame:
         """The cells of one hour."""
@@ -203,12 +202,9 @@ class SpendHours:
 
 def _of_routes(hour_ms: int, cells: pl.DataFrame) -> pl.DataFrame:
     """Rows of `route_hours` for the cells of one hour."""
-    shared = cost_cells(cells.clear(), cells)
-    by_use = shared.cells.with_columns(nusd=pl.Series(shared.new.dollars) * NANO)
+    by_use = nusd_by_cell(cells).group_by(ROUTE).agg(pl.col("nusd").sum().clip(0, NUSD_MAX).round().cast(pl.Int64))
     told = cells.group_by(ROUTE).agg(told_nusd=pl.col("reserved_nusd").sum())
-    summed = (
-        by_use.group_by(ROUTE).agg(pl.col("nusd").sum().clip(0, NUSD_MAX).round().cast(pl.Int64)).join(told, on=ROUTE)
-    )
+    summed = by_use.join(told, on=ROUTE)
     return summed.select(pl.lit(hour_ms, pl.Int64).alias("hour_ms"), *ROUTE, "told_nusd", "nusd").sort(ROUTE)
 
 
