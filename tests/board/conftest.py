@@ -33,7 +33,18 @@ class Boards:
 
     @property
     def range(self) -> Range:
-        return Range(self.world.start_ms // 1000, self.world.end_ms // 1000)
+        """The last half hour, which has rollups of 10 s."""
+        return Range(self.world.fine_ms // 1000, self.world.end_ms // 1000)
+
+    @property
+    def turns(self) -> pl.DataFrame:
+        """What happened in it."""
+        return self.world.turns.filter(pl.col("bucket_ms") >= self.world.fine_ms)
+
+    def last(self, seconds: int) -> Range:
+        """A range that ends with the world, in steps of a sixhundredth as Grafana makes them."""
+        end_s = self.world.end_ms // 1000
+        return Range(end_s - seconds, end_s, max(10, seconds // 600))
 
     def rows(
         self, sql: str, during: Range | None = None, selection: Mapping[str, Value] | None = None, **selected: Value
@@ -48,8 +59,8 @@ class Boards:
 @pytest.fixture(scope="session")
 def boards(clickhouse_server: Any) -> Iterator[Boards]:
     watched = tuple(each for each in watched_slos() if each.slo.name in WATCHED)
-    # Ends an hour ago on a full minute: 10 s rollups are read for a range as recent as that.
-    world = incident(SEED, (int(time.time()) // 60 * 60 - 3_600 - LENGTH_S) * 1000, watched)
+    # Ends on a full hour, one to two hours ago: 10 s rollups are read for a range as recent as that.
+    world = incident(SEED, (int(time.time()) // 3_600 * 3_600 - 3_600 - LENGTH_S) * 1000, watched)
     admin = clickhouse_connect.get_client(dsn=clickhouse_server.url)
     admin.command("CREATE DATABASE IF NOT EXISTS boards")
     client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database="boards")

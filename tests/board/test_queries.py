@@ -20,7 +20,8 @@ from dashboards.substitution import Range, Value
 from dashboards.variables import OVERVIEW_UID
 from schemas.families import STAGES
 from tests.board.conftest import Boards
-from tests.board.world import BUNDLES, EXCLUDED_S, REGIONS, ROUTES
+from tests.board.world import BUNDLES, REGIONS, ROUTES
+from tests.board.world_burns import EXCLUDED_S
 
 DAY_S = 86_400
 
