@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashboards.boards import Board, Marks
-from dashboards.panels import CALM, PAGE, Panel
-from dashboards.queries.budgets import EXCLUSIONS_ANNOTATION
-from dashboards.queries.burn_rate import PAGES_ANNOTATION, Watched
+from dashboards.boards import Board
+from dashboards.marks import marks
+from dashboards.panels import Panel
+from dashboards.queries.burn_rate import Watched
 from dashboards.sections import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
 from dashboards.variables import OVERVIEW_UID, choices
 
@@ -22,16 +22,10 @@ _DESCRIPTION = (
 )
 
 
-MARKS = (
-    Marks("Pages and tickets", PAGES_ANNOTATION, PAGE),
-    Marks("Excluded from budgets", EXCLUSIONS_ANNOTATION, CALM),
-)
-"""Every page and ticket of the range, from its start to its end, and every window that budgets are not charged for."""
-
-
 def fleet_overview(watched: Watched) -> Board:
     """The board for these objectives and their policy rows."""
-    return Board(OVERVIEW_UID, TITLE, _DESCRIPTION, _sections(watched), choices(watched), MARKS)
+    chosen = choices(watched)
+    return Board(OVERVIEW_UID, TITLE, _DESCRIPTION, _sections(watched), chosen, marks(chosen))
 
 
 def _sections(watched: Watched) -> dict[str, Sequence[Panel]]:

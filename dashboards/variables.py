@@ -13,6 +13,10 @@ from dashboards.queries.selection import SLICE_VARIABLES, option_query
 from schemas.dimensions import DIMENSIONS
 
 OVERVIEW_UID = "turnwatch-fleet-overview"
+BUDGETS_UID = "turnwatch-slos-and-budgets"
+BURN_UID = "turnwatch-burn-by-slice"
+STAGES_UID = "turnwatch-stage-waterfall"
+RELEASES_UID = "turnwatch-release-comparison"
 
 _BREAKDOWN = "bundle"
 """Broken down by release first: what changed most recently is asked about first."""
@@ -46,6 +50,16 @@ def window(watched: Watched) -> Choice:
     return Choice("window", "burn window", "the window of the burn chart", names, is_multi=False, chosen=chosen)
 
 
-def drill_down(*columns: str) -> Link:
-    """A link to the overview that keeps range and choices, narrowed to the row by the `columns` that select."""
-    return Link(OVERVIEW_UID, columns)
+_ASKED_NEXT = {
+    OVERVIEW_UID: "Only this slice, same time range",
+    BUDGETS_UID: "Its budget: what is left, what it is charged for",
+    BURN_UID: "Where and when it burns, and which slices explain it",
+    STAGES_UID: "Where the time of its turns goes",
+    RELEASES_UID: "Its bundles side by side",
+}
+"""What a link to each board is for."""
+
+
+def drill_down(*columns: str, to: str = OVERVIEW_UID) -> Link:
+    """A link to a board that keeps range and choices, narrowed to the row by the `columns` that select."""
+    return Link(to, columns, _ASKED_NEXT[to])

@@ -23,16 +23,18 @@ LIMIT {_SLICES_MAX}""",
 )
 """Of each slice of the shown cut the newest day in the range, least budget first."""
 
-EXCLUSIONS_ANNOTATION = Query(
-    "exclusions_annotation",
-    f"""WITH {selected("slo")}
-SELECT any(exclusions.from_at) AS time, any(exclusions.to_at) AS timeEnd, concat('excluded: ', any(exclusions.slice)) AS title,
+
+def exclusions_annotation(by_slo: bool = True) -> Query:
+    """Windows in force that reach into the range, from their first minute to their end."""
+    chosen, is_chosen = (f"WITH {selected('slo')}\n", f" AND (slo = 'all' OR {matches('slo')})") if by_slo else ("", "")
+    return Query(
+        "exclusions_annotation",
+        f"""{chosen}SELECT any(exclusions.from_at) AS time, any(exclusions.to_at) AS timeEnd, concat('excluded: ', any(exclusions.slice)) AS title,
   concat(argMax(why, version), ' (', argMax(who, version), ')') AS text, any(exclusions.slo) AS tags
 FROM exclusions FINAL
-WHERE from_at <= $__toTime AND to_at >= $__fromTime AND (slo = 'all' OR {matches("slo")})
+WHERE from_at <= $__toTime AND to_at >= $__fromTime{is_chosen}
 GROUP BY id
 HAVING argMax(action, version) = 'declared'
 ORDER BY time
 LIMIT 500""",
-)
-"""Windows in force that reach into the range, from their first minute to their end."""
+    )

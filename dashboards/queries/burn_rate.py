@@ -292,7 +292,8 @@ ORDER BY time, series""",
     )
 
 
-_PAGED_IN_RANGE = f"incident != '' AND starts_event <= $__toTime AND decided_event >= $__fromTime AND {matches('slo')}"
+_OPEN_IN_RANGE = "HAVING argMax(state, version) != 'resolved' OR max(decided_event) >= $__fromTime"
+"""Whatever has not ended is open still, however long ago it was stated last."""
 
 PAGES_HISTORY = Query(
     "pages_history",
@@ -304,20 +305,25 @@ FROM (
     argMax(state, version) AS state, argMax(policy_row, version) AS policy_row,
     max(long_burn) AS long_burn, max(short_burn) AS short_burn, argMax(budget_left, version) AS budget_left,
     argMax(summary, version) AS summary
-  FROM pages FINAL WHERE {_PAGED_IN_RANGE}
-  GROUP BY slo, slice, severity, starts_event)
+  FROM pages FINAL WHERE incident != '' AND starts_event <= $__toTime AND {matches("slo")}
+  GROUP BY slo, slice, severity, starts_event
+  {_OPEN_IN_RANGE})
 ORDER BY state != 'resolved' DESC, starts_event DESC, slo, slice
 LIMIT 200""",
 )
 
-PAGES_ANNOTATION = Query(
-    "pages_annotation",
-    f"""WITH {selected("slo")}
-SELECT starts_event AS time,
+
+def pages_annotation(by_slo: bool = True) -> Query:
+    """Pages and tickets from their start to their end; those of the chosen SLOs where the board has them to choose from."""
+    chosen, is_chosen = (f"WITH {selected('slo')}\n", f" AND {matches('slo')}") if by_slo else ("", "")
+    return Query(
+        "pages_annotation",
+        f"""{chosen}SELECT starts_event AS time,
   if(argMax(state, version) != 'resolved', toDateTime64($__toTime, 3, 'UTC'), max(decided_event)) AS timeEnd,
   concat(severity, ': ', slo) AS title, argMax(summary, version) AS text, concat(severity, ',', slo) AS tags
-FROM pages FINAL WHERE {_PAGED_IN_RANGE}
+FROM pages FINAL WHERE incident != '' AND starts_event <= $__toTime{is_chosen}
 GROUP BY slo, slice, severity, starts_event
+{_OPEN_IN_RANGE}
 ORDER BY time
 LIMIT 500""",
-)
+    )

@@ -14,7 +14,7 @@ from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from dashboards import render
 from dashboards.queries import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
-from dashboards.queries.budgets import EXCLUSIONS_ANNOTATION
+from dashboards.queries.budgets import exclusions_annotation
 from dashboards.queries.selection import EVERYTHING, SLICE_VARIABLES
 from dashboards.substitution import Range, Value
 from dashboards.variables import OVERVIEW_UID
@@ -250,7 +250,7 @@ def test_pages_and_their_annotations_tell_what_is_open(boards: Boards) -> None:
     pages = boards.rows(burn_rate.PAGES_HISTORY.sql)
     assert pages.select("state", "severity").rows() == [("firing", "page"), ("resolved", "ticket")]
     assert pages["ends_event"].is_null().to_list() == [True, False]
-    drawn = boards.rows(burn_rate.PAGES_ANNOTATION.sql)
+    drawn = boards.rows(burn_rate.pages_annotation().sql)
     assert (drawn["timeEnd"] >= drawn["time"]).all()
 
 
@@ -269,7 +269,7 @@ def test_budgets_are_shown_as_counted_and_without_what_was_excluded(boards: Boar
 
 
 def test_exclusions_in_force_are_drawn(boards: Boards) -> None:
-    drawn = boards.rows(EXCLUSIONS_ANNOTATION.sql)
+    drawn = boards.rows(exclusions_annotation().sql)
     assert drawn.select("title", "tags").rows() == [(f"excluded: region={REGIONS[0]}", "all")]
     assert (drawn["timeEnd"] - drawn["time"]).dt.total_seconds().to_list() == [EXCLUDED_S[1] - EXCLUDED_S[0]]
     assert drawn["text"].to_list() == ['a drill, "failover" é (ana)']
