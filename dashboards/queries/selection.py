@@ -9,9 +9,10 @@ while those are kept, longer ones 1 min rollups; a step of a chart is a whole nu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 
-from schemas.families import OPERATIONAL, TURNS, Cut
+from schemas.families import OPERATIONAL, TURNS, Cut, Family
 from schemas.tables import RETENTION_10S_D
 
 SLICE_VARIABLES = OPERATIONAL.dimensions
@@ -22,9 +23,6 @@ EVERYTHING = "{}"
 
 SHORT_RANGE_S = 3 * 3600
 _KEPT_10S_D = RETENTION_10S_D - 1  # a day's margin, because the server drops old parts in its own time
-
-_OPTIONAL = tuple(name for name in SLICE_VARIABLES if name != "pool")
-"""Dimensions beside the pool, which every cut of the operational partition names."""
 
 
 def selected(variable: str) -> str:
@@ -38,11 +36,32 @@ def matches(column: str) -> str:
     return f"({column} = '' OR empty(selected_{column}) OR has(selected_{column}, {column}))"
 
 
-def operational_cuts() -> tuple[Cut, ...]:
-    return tuple(cut for cut in TURNS.cuts if cut.partition == OPERATIONAL.name and "pool" in cut.dimensions)
+def operational_cuts(family: Family = TURNS) -> tuple[Cut, ...]:
+    return tuple(cut for cut in family.cuts if cut.partition == OPERATIONAL.name and "pool" in cut.dimensions)
 
 
-def best_cut(wanted: frozenset[str], required: frozenset[str] = frozenset()) -> Cut:
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """Tables of a family as a board's variables restrict them: what may be selected, and which cuts there are."""
+
+    variables: tuple[str, ...]
+    cuts: tuple[Cut, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The variables that are a column of the tables."""
+        return tuple(name for name in self.variables if any(name in cut.dimensions for cut in self.cuts))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The columns that not every cut names."""
+        return tuple(name for name in self.columns if not all(name in cut.dimensions for cut in self.cuts))
+
+
+OF_TURNS = Sliced(SLICE_VARIABLES, operational_cuts())
+
+
+def best_cut(wanted: frozenset[str], required: frozenset[str] = frozenset(), of: Sliced = OF_TURNS) -> Cut:
     """The smallest cut that names `required` and as much of `wanted` as any does.
 
     >>> best_cut(frozenset({"region", "bundle"})).name
@@ -50,33 +69,45 @@ def best_cut(wanted: frozenset[str], required: frozenset[str] = frozenset()) -> 
     >>> best_cut(frozenset({"region"}), required=frozenset({"bundle"})).name
     'pool,region,bundle'
     """
-    candidates = [cut for cut in operational_cuts() if required <= set(cut.dimensions)]
+    candidates = [cut for cut in of.cuts if required <= set(cut.dimensions)]
     return max(candidates, key=lambda cut: (len(wanted & set(cut.dimensions)), -len(cut.dimensions)))
 
 
-def chosen_cut(*required: str) -> str:
+def chosen_cut(*required: str, of: Sliced = OF_TURNS) -> str:
     """The expression that chooses the cut for what is selected; of constants only, so it is folded before reading."""
     choices = []
-    for size in range(len(_OPTIONAL), 0, -1):
-        for names in combinations(_OPTIONAL, size):
+    for size in range(len(of.optional), 0, -1):
+        for names in combinations(of.optional, size):
             condition = " AND ".join(f"notEmpty(selected_{name})" for name in names)
-            choices.append(f"{condition}, '{best_cut(frozenset(names), frozenset(required)).name}'")
-    fallback = best_cut(frozenset(), frozenset(required)).name
-    return f"multiIf({', '.join(choices)}, '{fallback}')"
+            choices.append(f"{condition}, '{best_cut(frozenset(names), frozenset(required), of).name}'")
+    fallback = best_cut(frozenset(), frozenset(required), of).name
+    return f"multiIf({', '.join(choices)}, '{fallback}')" if choices else f"'{fallback}'"
 
 
-def given(*more: str, required: tuple[str, ...] = (), fine_when: str = "true") -> str:
+def given(*more: str, required: tuple[str, ...] = (), fine_when: str = "true", of: Sliced = OF_TURNS) -> str:
     """The WITH clause that every sliced query opens with, followed by `more` clauses of its own.
 
     10 s rollups are read where the range allows it and `fine_when` holds.
     """
     is_recent = f"$__fromTime >= now() - INTERVAL {_KEPT_10S_D} DAY"
     clauses = (
-        *(selected(name) for name in SLICE_VARIABLES),
-        f"{chosen_cut(*required)} AS shown_cut",
+        *(selected(name) for name in of.variables),
+        f"{chosen_cut(*required, of=of)} AS shown_cut",
         f"(dateDiff('second', $__fromTime, $__toTime) <= {SHORT_RANGE_S} AND {is_recent} AND {fine_when}) AS is_short",
         "if(is_short, 10, 60) AS bucket_s",
         "toUInt32(greatest(bucket_s, intDiv($__interval_s + bucket_s - 1, bucket_s) * bucket_s)) AS step_s",
+        f"{step_of('$__fromTime')} AS range_from",
+        *more,
+    )
+    return "WITH\n  " + ",\n  ".join(clauses)
+
+
+def given_buckets(bucket_s: int, *more: str, variables: tuple[str, ...] = SLICE_VARIABLES) -> str:
+    """The WITH clause over a table with one width of buckets; steps are whole buckets, and the first one is whole."""
+    clauses = (
+        *(selected(name) for name in variables),
+        f"{bucket_s} AS bucket_s",
+        f"toUInt32(intDiv($__interval_s + {bucket_s - 1}, {bucket_s}) * {bucket_s}) AS step_s",
         f"{step_of('$__fromTime')} AS range_from",
         *more,
     )
@@ -98,11 +129,11 @@ STEP_COVERED_S = (
 IN_RANGE = "bucket_start >= range_from AND bucket_start < $__toTime"
 
 
-def rollup(table: str, columns: str, *, cut: str = "shown_cut") -> str:
+def rollup(table: str, columns: str, *, cut: str = "shown_cut", of: Sliced = OF_TURNS) -> str:
     """The rows of a rollup inside range and selection, from the resolution that suits the range, as a subquery."""
 
     def rows(suffix: str, when: str) -> str:
-        slices = " AND ".join(matches(name) for name in SLICE_VARIABLES)
+        slices = " AND ".join(matches(name) for name in of.columns)
         return f"""SELECT {columns} FROM {table}_{suffix} FINAL
     WHERE {when} AND cut = {cut} AND {IN_RANGE} AND {slices}"""
 
@@ -114,10 +145,10 @@ def largest(series_max: int) -> str:
     return f"dense_rank() OVER (ORDER BY peak DESC, series) <= {series_max}"
 
 
-def option_query(dimension: str) -> str:
+def option_query(dimension: str, table: str = "traffic_1m", of: Sliced = OF_TURNS) -> str:
     """The values of a dimension seen within the range, for a variable's list."""
-    cut = best_cut(frozenset(), frozenset({dimension}) - {"pool"}).name
+    cut = best_cut(frozenset(), frozenset({dimension}) - {"pool"}, of).name
     return (
-        f"SELECT DISTINCT {dimension} FROM traffic_1m WHERE cut = '{cut}' AND {dimension} != '' "
+        f"SELECT DISTINCT {dimension} FROM {table} WHERE cut = '{cut}' AND {dimension} != '' "
         f"AND bucket_start >= toStartOfMinute($__fromTime) AND bucket_start < $__toTime ORDER BY {dimension}"
     )

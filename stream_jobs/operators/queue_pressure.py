@@ -15,9 +15,10 @@ from decimal import Decimal
 
 import polars as pl
 
+from schemas.saturation import GROWTH_PER_MINUTE, P95_MS, TARGET_UTILISATION
 from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.queue_minutes import PAIR
-from stream_jobs.operators.saturation import GROWTH_PER_MINUTE, P95_MS, Growth
+from stream_jobs.operators.saturation import Growth
 
 CHAIN = (
     "queue_wait",
@@ -50,7 +51,7 @@ class SaturationRule:
     growth_min: Decimal = GROWTH_PER_MINUTE
     p95_ms: Decimal = P95_MS
     wait_s: float = 0.25
-    utilisation: float = 0.7
+    utilisation: float = TARGET_UTILISATION
 
 
 def grown(minute: pl.DataFrame, before: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:

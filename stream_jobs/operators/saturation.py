@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 ACTION = "shed_batch_or_add_capacity"
-GROWTH_PER_MINUTE = Decimal(25)
-P95_MS = Decimal(1_200)
 
 
 @dataclass(frozen=True, slots=True)

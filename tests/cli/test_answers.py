@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from schemas import saturation
 from schemas.failures import BadInput
-from stream_jobs.operators import saturation
 from turnwatch.answers import commands
 from turnwatch.cli import app
 from turnwatch.sentences import exit_code_for

@@ -8,8 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from schemas.failures import BadInput
+from schemas.saturation import GROWTH_PER_MINUTE, P95_MS
 from stream_jobs.operators.intervals import peak
-from stream_jobs.operators.saturation import ACTION, GROWTH_PER_MINUTE, P95_MS, growth, saturated
+from stream_jobs.operators.saturation import ACTION, growth, saturated
 from stream_jobs.operators.sliding_burn import sliding_violations
 from stream_jobs.operators.traffic import Capacity, replicas_needed
 from stream_jobs.operators.unit_cost import Change, Period, Ranked, Route, compare, rank
