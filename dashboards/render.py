@@ -16,6 +16,7 @@ from dashboards.boards import Board
 from dashboards.fleet_overview import fleet_overview
 from dashboards.in_grafana import in_grafana
 from dashboards.queries.burn_rate import Watched
+from dashboards.queues_and_capacity import queues_and_capacity
 
 FOLDER_UID = "turnwatch-boards"
 FOLDER_TITLE = "turnwatch"
@@ -34,7 +35,11 @@ _GENERATED = "# Rendered by `turnwatch render`: change dashboards/ and render ag
 
 def all_boards(watched: Watched) -> dict[str, Board]:
     """Every board by its uid."""
-    return {board.uid: board for board in (fleet_overview(watched),)}
+    every = (
+        fleet_overview(watched),
+        queues_and_capacity(),
+    )
+    return {board.uid: board for board in every}
 
 
 def boards(watched: Watched) -> dict[str, dict[str, object]]:

@@ -17,6 +17,11 @@ BUDGETS_UID = "turnwatch-slos-and-budgets"
 BURN_UID = "turnwatch-burn-by-slice"
 STAGES_UID = "turnwatch-stage-waterfall"
 RELEASES_UID = "turnwatch-release-comparison"
+QUEUES_UID = "turnwatch-queues-and-capacity"
+DUPLEX_UID = "turnwatch-duplex-quality"
+DRIFT_UID = "turnwatch-drift-by-slice"
+COST_UID = "turnwatch-cost"
+PIPELINE_UID = "turnwatch-privacy-and-pipeline"
 
 _BREAKDOWN = "bundle"
 """Broken down by release first: what changed most recently is asked about first."""
@@ -56,6 +61,11 @@ _ASKED_NEXT = {
     BURN_UID: "Where and when it burns, and which slices explain it",
     STAGES_UID: "Where the time of its turns goes",
     RELEASES_UID: "Its bundles side by side",
+    QUEUES_UID: "Its queues, and how much room there is",
+    DUPLEX_UID: "Its conversations, only this slice",
+    DRIFT_UID: "Which of its figures drift",
+    COST_UID: "What its successes cost, only this slice",
+    PIPELINE_UID: "What is known of it, and how old that is",
 }
 """What a link to each board is for."""
 

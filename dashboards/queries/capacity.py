@@ -12,7 +12,7 @@ _IN_VIEW = " AND ".join(matches(name) for name in OF_QUEUES.columns)
 _MINUTES = f"""SELECT pool, region, bundle, bucket_start, streams_peak_upper, warm_streams, warm_headroom, warm_least_at
   FROM capacity
   WHERE cut = shown_cut AND bucket_start >= range_from AND bucket_start < $__toTime AND {_IN_VIEW}"""
-_COARSE = "step_s AS fine_step_s, toUInt32(greatest(60, intDiv(fine_step_s + 59, 60) * 60)) AS minute_step_s"
+_STEP_OF_MINUTES = "toUInt32(intDiv(step_s + 59, 60) * 60) AS minutes_s"
 
 REPLICAS = Query(
     "replicas_needed_and_serving",
@@ -33,8 +33,8 @@ ORDER BY time, series""",
 
 WARM = Query(
     "warm_streams_and_peak",
-    f"""{given(of=OF_QUEUES)}
-SELECT toStartOfInterval(bucket_start, toIntervalSecond(greatest(60, intDiv(step_s + 59, 60) * 60))) AS time,
+    f"""{given(_STEP_OF_MINUTES, of=OF_QUEUES)}
+SELECT toStartOfInterval(bucket_start, toIntervalSecond(minutes_s)) AS time,
   concat(pool, bound.1) AS series, if(bound.1 = ' warm', min(bound.2), max(bound.2)) AS value
 FROM (
   SELECT pool, bucket_start,

@@ -6,7 +6,8 @@ from dashboards.queries import Query
 from dashboards.queries.selection import SLICE_VARIABLES, matches, selected
 
 _FINDINGS_MAX = 200
-_WORD = "toString"
+_FORGOTTEN_D = 7
+"""An open finding is stated again every few minutes; one that was not for so long before the range is nobody's."""
 NUMBER = "Nullable(Float64)"
 """The type of a fact that is a figure."""
 TEXT = "String"
@@ -37,7 +38,8 @@ SELECT state, severity, alert, slice,{labelled} since,
   summary, action{figures}, completeness, runbook, {dimensions}
 FROM (
   SELECT * FROM findings
-  WHERE question IN ({listed}) AND starts_event <= $__toTime AND decided_event <= $__toTime
+  WHERE question IN ({listed}) AND decided_event <= $__toTime
+    AND decided_event >= $__fromTime - INTERVAL {_FORGOTTEN_D} DAY
   ORDER BY version DESC LIMIT 1 BY finding, starts_event)
 WHERE (state != 'resolved' OR decided_event >= $__fromTime) AND {matching}
 ORDER BY state = 'resolved', severity, since DESC, slice, finding

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from dashboards.queries import Query
-from dashboards.queries.selection import IN_RANGE, SLICE_VARIABLES, STEP_COVERED_S, given, matches, selected, step_of
-
-_APPLIED = ", ".join(
-    f"if(empty(selected_{name}), '', concat('{name} = ', arrayStringConcat(selected_{name}, ' or ')))"
-    for name in SLICE_VARIABLES
+from dashboards.queries.selection import (
+    IN_RANGE,
+    OF_TURNS,
+    STEP_COVERED_S,
+    Sliced,
+    given,
+    matches,
+    selected,
+    step_of,
 )
 
-SHOWN = Query(
-    "shown",
-    f"""{given()},
-  arrayFilter(s -> s.2 != '', arrayZip({list(SLICE_VARIABLES)}, [{_APPLIED}])) AS selections,
+
+def shown(of: Sliced = OF_TURNS) -> Query:
+    """What tables with these cuts are grouped by, and which part of the selection that leaves out."""
+    applied = ", ".join(
+        f"if(empty(selected_{name}), '', concat('{name} = ', arrayStringConcat(selected_{name}, ' or ')))"
+        for name in of.variables
+    )
+    return Query(
+        "shown",
+        f"""{given(of=of)},
+  arrayFilter(s -> s.2 != '', arrayZip({list(of.variables)}, [{applied}])) AS selections,
   splitByChar(',', shown_cut) AS named
 SELECT shown_cut AS `grouped by`,
   arrayStringConcat(arrayFilter((said, name) -> has(named, name), selections.2, selections.1), ', ') AS applied,
   arrayStringConcat(
     arrayFilter((said, name) -> NOT has(named, name), selections.2, selections.1), ', ') AS `not applied`,
   if(is_short, '10 s', '1 min') AS `rollup`, step_s AS `seconds a point`""",
-)
+    )
+
+
+SHOWN = shown()
 
 COMPLETENESS = Query(
     "completeness",

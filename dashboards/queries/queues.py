@@ -7,9 +7,18 @@ step. What has begun to be served is what came, less what the queue grew by.
 from __future__ import annotations
 
 from dashboards.queries import Query
-from dashboards.queries.selection import OF_TURNS, SLICE_VARIABLES, STEP, Sliced, given, operational_cuts, rollup, selected
+from dashboards.queries.selection import (
+    SLICE_VARIABLES,
+    STEP,
+    Sliced,
+    given,
+    operational_cuts,
+    rollup,
+    selected,
+)
 from schemas.families import QUEUES
 from schemas.saturation import TARGET_UTILISATION
+from schemas.views import LATENCY_MS
 
 OF_QUEUES = Sliced(SLICE_VARIABLES, operational_cuts(QUEUES))
 QUEUE = "queue"
@@ -17,6 +26,7 @@ QUEUE_NAMES = QUEUES.keys[0].vocabulary
 _CHOSEN = f"(empty(selected_{QUEUE}) OR has(selected_{QUEUE}, {QUEUE}))"
 BEGUN = "(sum(arrivals) + sum(depth_from) - sum(depth_to))"
 """Requests that began to be served."""
+_MINUTES = "(uniqExact(bucket_start) * bucket_s / 60)"
 
 
 def _rows(columns: str) -> str:
@@ -61,7 +71,7 @@ MEAN_WAIT = _over_time(
 )
 GROWTH = _over_time(
     "queue_growth",
-    "(toFloat64(sum(depth_to)) - sum(depth_from)) / (uniqExact(bucket_start) * any(bucket_s) / 60)",
+    f"(toFloat64(sum(depth_to)) - sum(depth_from)) / {_MINUTES}",
     "depth_from, depth_to",
 )
 UTILISATION = _over_time("queue_utilisation", "sum(busy_ms) / nullIf(sum(available_ms), 0)", "busy_ms, available_ms")
@@ -71,21 +81,34 @@ BATCH_OCCUPANCY = _over_time(
 KV_CACHE = _gauge_over_time("kv_cache", "sum(kv_blocks_used) / nullIf(sum(kv_blocks), 0)", "kv_blocks, kv_blocks_used")
 BATCH_SHARE = _over_time("batch_share", "sum(batch_arrivals) / nullIf(sum(arrivals), 0)", "batch_arrivals, arrivals")
 
+_BEGUN_NOW = "(sum(came) + sum(deep_from) - sum(deep_to))"
+STAGE_P95 = Query(
+    "queue_stage_p95",
+    f"""{given(of=OF_QUEUES)}
+SELECT {STEP} AS time, toString(stage) AS series, quantileExactWeighted(0.95)({LATENCY_MS}, observations) AS value
+FROM {rollup("stage_latency", "stage, scale, bucket_index, bucket_start, observations", of=OF_QUEUES)}
+WHERE stage IN {QUEUE_NAMES}
+GROUP BY time, series
+ORDER BY time, series""",
+    "time_series",
+)
+"""Of the stages that are waited for."""
+
 NOW_MIN = 5
 """Minutes at the range's end that figures of now are of."""
 
 QUEUES_NOW = Query(
     "queues_now",
     f"""{given(selected(QUEUE), of=OF_QUEUES)}
-SELECT queue, pool, {", ".join(f"{name}" for name in ("region", "bundle"))},
+SELECT queue, pool, region, bundle,
   argMax(waiting, bucket_start) AS depth,
-  (toFloat64(sum(deep_to)) - sum(deep_from)) / minutes AS growth_min,
-  if(begun > 0, sum(waited) / begun, NULL) AS wait_ms,
-  sum(came) / minutes AS arrivals_min, sum(done) / minutes AS served_min,
+  (toFloat64(sum(deep_to)) - sum(deep_from)) / {_MINUTES} AS growth_min,
+  if({_BEGUN_NOW} > 0, sum(waited) / {_BEGUN_NOW}, NULL) AS wait_ms,
+  sum(came) / {_MINUTES} AS arrivals_min, sum(done) / {_MINUTES} AS served_min,
   argMax(replicas, bucket_start) AS servers, sum(busy) / nullIf(sum(available), 0) AS utilisation,
   sum(filled) / nullIf(sum(slots), 0) AS batch_occupancy,
   argMax(used, bucket_start) / nullIf(argMax(blocks, bucket_start), 0) AS kv_share,
-  sum(put_back) / minutes AS preemptions_min, sum(of_batch) / nullIf(sum(came), 0) AS batch_share,
+  sum(put_back) / {_MINUTES} AS preemptions_min, sum(of_batch) / nullIf(sum(came), 0) AS batch_share,
   sum(accepted) / nullIf(sum(proposed), 0) AS drafts_accepted_share
 FROM (
   SELECT queue, pool, region, bundle, bucket_start, sum(depth) AS waiting, sum(servers) AS replicas,
@@ -99,9 +122,7 @@ FROM (
   QUALIFY bucket_start > max(bucket_start) OVER () - INTERVAL {NOW_MIN} MINUTE)
 GROUP BY queue, pool, region, bundle
 ORDER BY wait_ms DESC NULLS LAST, queue, pool, region, bundle
-LIMIT 100""".replace(
-        "/ minutes", "/ (uniqExact(bucket_start) * any(bucket_s) / 60)"
-    ).replace("begun", "(sum(came) + sum(deep_from) - sum(deep_to))"),
+LIMIT 100""",
 )
 """Each queue of each slice of the shown cut, slowest first."""
 

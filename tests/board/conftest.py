@@ -16,6 +16,7 @@ from dashboards.substitution import Range, Value, substituted
 from schemas.ddl import contract
 from schemas.slos import WatchedSlo
 from tests.board.world import LENGTH_S, World, incident
+from tests.board.world_more import More, more
 
 SEED = 7
 WATCHED = ("turn-4000ms-realtime", "turn-error-batch", "turn-error-realtime")
@@ -28,6 +29,7 @@ class Boards:
     """The world, and what a query of a board answers about it."""
 
     world: World
+    more: More
     watched: tuple[WatchedSlo, ...]
     client: Any
 
@@ -67,9 +69,10 @@ def boards(clickhouse_server: Any) -> Iterator[Boards]:
     for statement in contract().split(";\n"):
         if statement.strip():
             client.command(statement)
-    for table, rows in world.rows.items():
+    further = more(SEED, world)
+    for table, rows in (*world.rows.items(), *further.rows.items()):
         client.insert_arrow(table, rows)
-    yield Boards(world, watched, client)
+    yield Boards(world, further, watched, client)
     client.close()
     admin.command("DROP DATABASE boards")
     admin.close()

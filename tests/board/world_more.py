@@ -154,7 +154,7 @@ def _queues(random: np.random.Generator, buckets: pl.DataFrame, incident_ms: int
         served=begun,
         running=pl.lit(5),
         servers=pl.lit(4),
-        warm_streams=pl.when(slow).then(6).otherwise(60),
+        warm_streams=pl.when(slow).then(100).otherwise(900),
         batch_arrivals=pl.when(pl.col("pool") == "batch").then(pl.col("arrivals")).otherwise(pl.col("arrivals") // 20),
         waited_ms_sum=begun * pl.when(slow).then(2_400).otherwise(60),
         available_ms=available_ms,
