@@ -45,7 +45,7 @@ def windows(watched: Watched) -> tuple[int, ...]:
     return tuple(sorted({seconds for each in watched for row in each.rows for seconds in (row.long_s, row.short_s)}))
 
 
-def _listed(names: tuple[str, ...], rows: Iterable[tuple[str | int | Decimal, ...]]) -> str:
+def listed(names: tuple[str, ...], rows: Iterable[tuple[str | int | Decimal, ...]]) -> str:
     """Rows as a subquery of constants, which needs no more than the right to read."""
     tuples = ", ".join("(" + ", ".join(_literal(value) for value in row) + ")" for row in rows)
     columns = ", ".join(f"entry.{place} AS {name}" for place, name in enumerate(names, start=1))
@@ -64,7 +64,7 @@ def _literal(value: str | int | Decimal) -> str:
 
 def slos_clause(watched: Watched) -> str:
     rows = ((each.slo.name, each.slo.indicator.name, each.slo.pool, each.slo.objective) for each in watched)
-    return f"slos AS {_listed(('slo', 'indicator', 'pool', 'objective'), rows)}"
+    return f"slos AS {listed(('slo', 'indicator', 'pool', 'objective'), rows)}"
 
 
 def policy_clause(watched: Watched) -> str:
@@ -73,7 +73,7 @@ def policy_clause(watched: Watched) -> str:
         for each in watched
         for row in each.rows
     )
-    return f"policy AS {_listed(('slo', 'row', 'severity', 'long_s', 'short_s', 'factor'), rows)}"
+    return f"policy AS {listed(('slo', 'row', 'severity', 'long_s', 'short_s', 'factor'), rows)}"
 
 
 _NEWEST = f"""newest AS (
