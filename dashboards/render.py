@@ -13,6 +13,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards import data_source
 from dashboards.boards import Board
+from dashboards.cost import cost
 from dashboards.duplex_quality import duplex_quality
 from dashboards.fleet_overview import fleet_overview
 from dashboards.in_grafana import in_grafana
@@ -40,6 +41,7 @@ def all_boards(watched: Watched) -> dict[str, Board]:
         fleet_overview(watched),
         queues_and_capacity(),
         duplex_quality(watched),
+        cost(),
     )
     return {board.uid: board for board in every}
 

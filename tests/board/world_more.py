@@ -31,7 +31,6 @@ WAITED_FOR = ("asr_first_partial", LLM, "tts_first_audio")
 ACCENTS = ("scottish", "general")
 SHARED = "shared"
 BUDGET_USD = 180_000.0
-COST_DAYS = 15
 
 
 class Timed(Protocol):
@@ -205,13 +204,21 @@ _MODELS = (
 
 
 def _costs(random: np.random.Generator, world: Timed) -> pl.DataFrame:
-    """Ten minutes of the last day, and an hour's worth each before that; replicas are told on route `shared`."""
+    """Ten minutes of the last day and of the same day a week before, else some hours' worth at once, for ten weeks.
+
+    Replicas are told on route `shared`.
+    """
     newest = world.end_ms // HOUR_MS * HOUR_MS
-    hours = np.arange(newest - COST_DAYS * DAY_MS, newest - DAY_MS, HOUR_MS)
-    fine = np.arange(newest - DAY_MS, world.end_ms - TEN_MINUTES_MS + 1, TEN_MINUTES_MS)
-    buckets = pl.DataFrame(
-        {"bucket_ms": np.concatenate([hours, fine]), "width_s": np.repeat([3_600, 600], [len(hours), len(fine)])}
-    )
+    spans = [
+        (70, 16, 12 * HOUR_MS),
+        (16, 8, 3 * HOUR_MS),
+        (8, 7, TEN_MINUTES_MS),
+        (7, 1, 3 * HOUR_MS),
+        (1, 0, TEN_MINUTES_MS),
+    ]
+    starts = [np.arange(newest - begin * DAY_MS, newest - end * DAY_MS, step) for begin, end, step in spans]
+    widths = np.repeat([step // 1_000 for *_, step in spans], [len(each) for each in starts])
+    buckets = pl.DataFrame({"bucket_ms": np.concatenate(starts), "width_s": widths})
     models = pl.DataFrame(
         _MODELS, schema=["model_version", "gpu_type", "purchase", "nusd_hour", "gpu_ms"], orient="row"
     )
