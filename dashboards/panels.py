@@ -54,7 +54,10 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """To another board (or the same) at the same time range and choices, narrowed to what a row says in `columns`."""
+    """To another board (or the same) at the same time range and choices, narrowed to what a row says in `columns`.
+
+    Each column is named as the choice that it narrows.
+    """
 
     board: str
     columns: tuple[str, ...] = ()

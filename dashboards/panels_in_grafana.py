@@ -256,16 +256,15 @@ def _named_link(link: Link, choices: Sequence[str]) -> dict[str, object]:
 
 
 def _data_link(link: Link, choices: Sequence[str]) -> dashboard_builders.DashboardLink:
-    return dashboard_builders.DashboardLink(link.title).url(url(link, choices))
+    """Columns of a time series other than its value are labels of its series."""
+    return dashboard_builders.DashboardLink(link.title).url(url(link, choices, "__field.labels"))
 
 
-def url(link: Link, choices: Sequence[str]) -> str:
-    """Where the link leads; a column narrows the choice of its name, every other choice of the board is kept."""
-    narrowed = [
-        f"var-{name}=${{__data.fields.{name}:percentencode}}" if name in link.columns else f"${{{name}:queryparam}}"
-        for name in choices
-    ]
-    return f"/d/{link.board}?{'&'.join(['${__url_time_range}', *narrowed, '${datasource:queryparam}'])}"
+def url(link: Link, choices: Sequence[str], row: str = "__data.fields") -> str:
+    """Where the link leads; a column narrows the choice of its name there, every other choice of this board is kept."""
+    kept = [f"${{{name}:queryparam}}" for name in choices if name not in link.columns]
+    narrowed = [f"var-{name}=${{{row}.{name}:percentencode}}" for name in link.columns]
+    return f"/d/{link.board}?{'&'.join(['${__url_time_range}', *narrowed, *kept, '${datasource:queryparam}'])}"
 
 
 def _property(name: str, value: object) -> dashboard.DynamicConfigValue:

@@ -13,12 +13,16 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards import data_source
 from dashboards.boards import Board
+from dashboards.burn_by_slice import burn_by_slice_board
 from dashboards.cost import cost
 from dashboards.duplex_quality import duplex_quality
 from dashboards.fleet_overview import fleet_overview
 from dashboards.in_grafana import in_grafana
 from dashboards.queries.burn_rate import Watched
 from dashboards.queues_and_capacity import queues_and_capacity
+from dashboards.release_comparison import release_comparison
+from dashboards.slos_and_budgets import slos_and_budgets
+from dashboards.stage_waterfall import stage_waterfall_board
 
 FOLDER_UID = "turnwatch-boards"
 FOLDER_TITLE = "turnwatch"
@@ -36,9 +40,13 @@ _GENERATED = "# Rendered by `turnwatch render`: change dashboards/ and render ag
 
 
 def all_boards(watched: Watched) -> dict[str, Board]:
-    """Every board by its uid."""
+    """Every board by its uid, those of an incident first, in the order of its questions."""
     every = (
         fleet_overview(watched),
+        slos_and_budgets(watched),
+        burn_by_slice_board(watched),
+        stage_waterfall_board(watched),
+        release_comparison(watched),
         queues_and_capacity(),
         duplex_quality(watched),
         cost(),

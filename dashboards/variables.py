@@ -10,6 +10,7 @@ from dashboards.panels import Link
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import BREAKDOWNS, NAMED_WINDOW_S, Watched, window_text, windows
 from dashboards.queries.selection import SLICE_VARIABLES, option_query
+from dashboards.queries.stage_waterfall import IN_ORDER
 from schemas.dimensions import DIMENSIONS
 
 OVERVIEW_UID = "turnwatch-fleet-overview"
@@ -38,6 +39,10 @@ def slices() -> list[Choice]:
         Choice(name, name, DIMENSIONS[name].meaning, Query(f"values_of_{name}", option_query(name)))
         for name in SLICE_VARIABLES
     ]
+
+
+def stage() -> Choice:
+    return Choice("stage", "stage", "the stage whose quantiles are drawn", IN_ORDER, is_multi=False, chosen="turn")
 
 
 def slo(watched: Watched) -> Choice:

@@ -14,7 +14,11 @@ Shape = Literal["time_series", "table"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement. A `time_series` has columns `time`, `series` and `value`; a `table` is shown as it is."""
+    """One statement. A `table` is shown as it is.
+
+    A `time_series` has columns `time`, `series` and `value`; whatever other columns it has tell of a series what links
+    narrow by. Series appear in the order in which they are to be shown.
+    """
 
     name: str
     sql: str

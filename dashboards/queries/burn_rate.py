@@ -269,37 +269,46 @@ BREAKDOWNS = tuple(cut.dimensions[1] for cut in TURNS.cuts if len(cut.dimensions
 
 def bad_share_over_time(watched: Watched) -> Query:
     """The share of bad turns of the slices of one breakdown, those with the highest peak."""
+    return over_time("bad_share_over_time", "bad_share", watched, _SERIES_MAX)
+
+
+def over_time(name: str, figure: str, watched: Watched, series_max: int) -> Query:
+    """A figure of `bad_share` and `objective` in each step, of the slices of the chosen breakdown with the highest peak."""
     chosen = "decodeURLComponent('${by:percentencode}')"
     # Identifying dimensions are seen in 60 s windows only, so 10 s steps would be empty five times out of six.
     audience = ", ".join(f"'{name}'" for name in BREAKDOWNS if name not in OPERATIONAL.dimensions)
     broken_down_by = f"if({chosen} = '', '{BREAKDOWNS[0]}', {chosen}) AS broken_down_by"
-    counted = rollup(
-        "burn_rate", "indicator, pool, slice, bucket_start, bad, total", cut="concat('pool,', broken_down_by)"
-    )
+    columns = f"indicator, {_SLICE_COLUMNS}, slice, bucket_start, bad, total"
+    counted = rollup("burn_rate", columns, cut="concat('pool,', broken_down_by)")
+    dimensions = ", ".join(f"counted.{name} AS {name}" for name in SLICE_VARIABLES)
     return Query(
-        "bad_share_over_time",
+        name,
         f"""{given(broken_down_by, selected("slo"), slos_clause(watched), fine_when=f"{chosen} NOT IN ({audience})")}
-SELECT time, series, value FROM (
-  SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT {STEP} AS time, concat(slos.slo, ' · ', counted.slice) AS series, sum(bad) / sum(total) AS value
+SELECT time, series, value, slo, {_SLICE_COLUMNS} FROM (
+  SELECT *, {figure} AS value, max(value) OVER (PARTITION BY series) AS peak FROM (
+    SELECT {STEP} AS time, concat(slos.slo, ' · ', counted.slice) AS series, sum(bad) / sum(total) AS bad_share,
+      slos.objective AS objective, slos.slo AS slo, {dimensions}
     FROM {counted} AS counted
     INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
     WHERE total > 0 AND {matches("slo")}
-    GROUP BY time, series))
-QUALIFY {largest(_SERIES_MAX)}
-ORDER BY time, series""",
+    GROUP BY time, series, objective, slo, {_SLICE_COLUMNS}))
+QUALIFY {largest(series_max)}
+ORDER BY time, peak DESC, series""",
         "time_series",
     )
 
 
-_OPEN_IN_RANGE = "HAVING argMax(state, version) != 'resolved' OR max(decided_event) >= $__fromTime"
-"""Whatever has not ended is open still, however long ago it was stated last."""
+_DIMENSIONS_OF_SLICE = ", ".join(
+    f"extract(toString(slice), '(?:^|,){name}=([^,]+)') AS {name}" for name in SLICE_VARIABLES
+)
 
+# Whatever has not ended is open still, however long ago it was stated last.
 PAGES_HISTORY = Query(
     "pages_history",
     f"""WITH {selected("slo")}
 SELECT state, severity, slo, slice, starts_event, if(state = 'resolved', toNullable(last_event), NULL) AS ends_event,
-  dateDiff('second', starts_event, last_event) AS lasted_s, policy_row, long_burn, short_burn, budget_left, summary
+  dateDiff('second', starts_event, if(state = 'resolved', last_event, toDateTime64(least(now(), $__toTime), 3, 'UTC'))) AS lasted_s,
+  policy_row, long_burn, short_burn, budget_left, summary, {_DIMENSIONS_OF_SLICE}
 FROM (
   SELECT slo, slice, severity, starts_event, max(decided_event) AS last_event,
     argMax(state, version) AS state, argMax(policy_row, version) AS policy_row,
@@ -307,7 +316,7 @@ FROM (
     argMax(summary, version) AS summary
   FROM pages FINAL WHERE incident != '' AND starts_event <= $__toTime AND {matches("slo")}
   GROUP BY slo, slice, severity, starts_event
-  {_OPEN_IN_RANGE})
+  HAVING state != 'resolved' OR last_event >= $__fromTime)
 ORDER BY state != 'resolved' DESC, starts_event DESC, slo, slice
 LIMIT 200""",
 )
@@ -323,7 +332,7 @@ def pages_annotation(by_slo: bool = True) -> Query:
   concat(severity, ': ', slo) AS title, argMax(summary, version) AS text, concat(severity, ',', slo) AS tags
 FROM pages FINAL WHERE incident != '' AND starts_event <= $__toTime{is_chosen}
 GROUP BY slo, slice, severity, starts_event
-{_OPEN_IN_RANGE}
+HAVING argMax(state, version) != 'resolved' OR max(decided_event) >= $__fromTime
 ORDER BY time
 LIMIT 500""",
     )

@@ -3,6 +3,27 @@
 from __future__ import annotations
 
 from dashboards.queries import Query
+from dashboards.queries.burn_rate import Watched, slos_clause
+from dashboards.queries.selection import (
+    SLICE_VARIABLES,
+    STEP,
+    STEP_COVERED_S,
+    given,
+    largest,
+    matches,
+    rollup,
+    selected,
+)
+from schemas.families import PARTS, WHOLES
+from schemas.prices import NANO_PER_USD
+from schemas.views import LATENCY_MS
+
+_ROWS_MAX = 100
+_SERIES_MAX = 8
+_SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
+_BUNDLE = f"WITH {selected('bundle')}"
+_OF_BUNDLE = "(empty(selected_bundle) OR has(selected_bundle, release) OR has(selected_bundle, baseline))"
+_IN_ORDER = ", ".join(f"'{stage}'" for stage in (*PARTS, *WHOLES))
 
 RELEASES_ANNOTATION = Query(
     "releases_annotation",
@@ -15,3 +36,167 @@ ORDER BY time, bundle
 LIMIT 500""",
 )
 """Declarations within the range; of each, its artifacts and who declared it."""
+
+RELEASED = Query(
+    "released",
+    f"""{_BUNDLE}
+SELECT bundle, at, artifact_kind, artifact, artifact_version, owner, rollback_to, lineage, evaluation, ways_back, who
+FROM releases FINAL
+WHERE at <= $__toTime AND {matches("bundle")}
+  AND (bundle, at) IN (SELECT bundle, max(at) FROM releases WHERE at <= $__toTime GROUP BY bundle)
+ORDER BY at DESC, bundle, artifact_kind, artifact
+LIMIT {_ROWS_MAX}""",
+)
+"""Every bundle as it was declared last up to the range's end, the newest first, a row for each artifact."""
+
+VERDICTS = Query(
+    "verdicts",
+    f"""{_BUNDLE}
+SELECT decision, release AS bundle, baseline, reason, because, blockers, insufficient, way_back, way_back_because, at, from_at, to_at, policy, who
+FROM verdicts FINAL
+WHERE metric = '' AND at <= $__toTime AND {_OF_BUNDLE}
+ORDER BY at DESC LIMIT 1 BY release
+LIMIT {_ROWS_MAX}""",
+)
+"""The newest verdict of each release up to the range's end."""
+
+JUDGED = Query(
+    "judged",
+    f"""{_BUNDLE}
+SELECT outcome, release AS bundle, slice, metric, baseline_value, candidate_value, allowed, low, high, unit, baseline_samples,
+  candidate_samples, is_protected, because
+FROM verdicts FINAL
+WHERE metric != '' AND at <= $__toTime AND {_OF_BUNDLE}
+  AND (release, at) IN (SELECT release, max(at) FROM verdicts WHERE at <= $__toTime GROUP BY release)
+ORDER BY indexOf(['worse', 'insufficient', 'undecided', 'inside'], toString(outcome)), is_protected DESC, release, slice, metric
+LIMIT {_ROWS_MAX}""",
+)
+"""What the newest verdict of each release was judged by, what got worse first."""
+
+LOOKS = Query(
+    "looks",
+    f"""{_BUNDLE}
+SELECT at, decision, release, baseline, reason, because, who
+FROM verdicts FINAL
+WHERE metric = '' AND at >= $__fromTime - INTERVAL 1 DAY AND at <= $__toTime AND {_OF_BUNDLE}
+ORDER BY at DESC, release
+LIMIT {_ROWS_MAX}""",
+)
+"""Every look of the range and of the day before it."""
+
+_INDICATED = "'turn_error', 'abandonment'"
+
+BUNDLES = Query(
+    "bundles",
+    f"""{given(required=("bundle",))}
+SELECT served.pool AS pool, served.bundle AS bundle, served.turns AS turns,
+  turns / sum(turns) OVER (PARTITION BY pool) AS share_of_turns, judged.errors AS errors, judged.abandoned AS abandoned,
+  mean_turn_ms, first_seen, last_seen
+FROM (
+  SELECT pool, bundle, sum(turns) AS turns, sum(turn_latency_ms_sum) / nullIf(turns, 0) AS mean_turn_ms,
+    min(bucket_start) AS first_seen, max(bucket_start) AS last_seen
+  FROM {rollup("traffic", f"{_SLICE_COLUMNS}, bucket_start, turns, turn_latency_ms_sum")}
+  GROUP BY pool, bundle) AS served
+LEFT JOIN (
+  SELECT pool, bundle, sumIf(bad, indicator = 'turn_error') / nullIf(sumIf(total, indicator = 'turn_error'), 0) AS errors,
+    sumIf(bad, indicator = 'abandonment') / nullIf(sumIf(total, indicator = 'abandonment'), 0) AS abandoned
+  FROM {rollup("burn_rate", f"{_SLICE_COLUMNS}, indicator, bad, total")}
+  WHERE indicator IN ({_INDICATED})
+  GROUP BY pool, bundle) AS judged ON judged.pool = served.pool AND judged.bundle = served.bundle
+ORDER BY pool DESC, turns DESC, bundle
+LIMIT {_ROWS_MAX}""",
+)
+"""What each bundle served, how much of it failed or was abandoned; errors are empty where none could be judged."""
+
+
+def objectives_by_bundle(watched: Watched) -> Query:
+    """Each objective's bad share in each bundle, beside that of all other bundles; where it is worse first."""
+    return Query(
+        "objectives_by_bundle",
+        f"""{given(selected("slo"), slos_clause(watched), required=("bundle",))}
+SELECT slo, pool, bundle, bad, total, bad / total AS bad_share, (all_bad - bad) / nullIf(all_total - total, 0) AS others_bad_share,
+  bad_share - others_bad_share AS added, bad_share / (1 - objective) AS burn
+FROM (
+  SELECT slos.slo AS slo, objective, slos.pool AS pool, bundle, sum(bad) AS bad, sum(total) AS total,
+    sum(bad) OVER (PARTITION BY slo) AS all_bad, sum(total) OVER (PARTITION BY slo) AS all_total
+  FROM {rollup("burn_rate", f"indicator, {_SLICE_COLUMNS}, bad, total")} AS counted
+  INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
+  WHERE {matches("slo")}
+  GROUP BY slo, objective, pool, bundle)
+WHERE total > 0
+ORDER BY added / (1 - objective) DESC NULLS LAST, slo, bundle
+LIMIT {_ROWS_MAX}""",
+    )
+
+
+STAGES_BY_BUNDLE = Query(
+    "stages_by_bundle",
+    f"""{given(required=("bundle",))}
+SELECT pool, stage, bundle, observed, mean_ms, p95_ms, p99_ms,
+  p95_ms - first_value(p95_ms) OVER widest AS `p95 added`, p99_ms - first_value(p99_ms) OVER widest AS `p99 added`,
+  first_value(bundle) OVER widest AS `against`
+FROM (
+  SELECT pool, toString(stage) AS stage, bundle, sum(observations) AS observed, sum(latency_ms_sum) / observed AS mean_ms,
+    quantileExactWeighted(0.95)({LATENCY_MS}, observations) AS p95_ms,
+    quantileExactWeighted(0.99)({LATENCY_MS}, observations) AS p99_ms
+  FROM {rollup("stage_latency", f"{_SLICE_COLUMNS}, stage, scale, bucket_index, bucket_start, observations, latency_ms_sum")}
+  WHERE observations > 0
+  GROUP BY pool, stage, bundle)
+WINDOW widest AS (PARTITION BY pool, stage ORDER BY observed DESC, bundle
+  ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+ORDER BY pool DESC, indexOf([{_IN_ORDER}], stage), observed DESC, bundle
+LIMIT 500""",
+)
+"""Latency of every stage in ms, bundle beside bundle; what is added is against the bundle that had the most of it."""
+
+_SPENT = f"""(
+  SELECT pool, bundle, bucket_start, successes, turns, used_nusd, reserved_nusd, uncosted_gpu_ms, uncosted_tokens
+  FROM spend_10m FINAL
+  WHERE cut = 'pool,bundle' AND bucket_start >= toStartOfInterval($__fromTime, INTERVAL 10 MINUTE) AND bucket_start < $__toTime
+    AND {matches("pool")} AND {matches("bundle")})"""
+
+COST_BY_BUNDLE = Query(
+    "cost_by_bundle",
+    f"""WITH {selected("pool")}, {selected("bundle")}
+SELECT pool, bundle, sum(turns) AS turns, sum(successes) AS successes, successes / nullIf(turns, 0) AS success_share,
+  sum(used_nusd) / {NANO_PER_USD} AS used_usd, used_usd / nullIf(successes, 0) AS used_usd_per_success,
+  sum(reserved_nusd) / {NANO_PER_USD} AS reserved_usd, reserved_usd / nullIf(successes, 0) AS reserved_usd_per_success,
+  sum(uncosted_gpu_ms) / 1000 AS uncosted_gpu_s, sum(uncosted_tokens) AS uncosted_tokens
+FROM {_SPENT}
+GROUP BY pool, bundle
+ORDER BY successes = 0 AND used_usd > 0 DESC, used_usd_per_success DESC, pool, bundle
+LIMIT {_ROWS_MAX}""",
+)
+"""Whole ten minutes; what was paid for without a bundle (idle replicas of none) is not in it."""
+
+TURNS_BY_BUNDLE = Query(
+    "turns_by_bundle",
+    f"""{given(required=("bundle",))}
+SELECT time, series, value FROM (
+  SELECT *, max(value) OVER (PARTITION BY series) AS peak FROM (
+    SELECT {STEP} AS time, concat(pool, ' · ', bundle) AS series, {STEP_COVERED_S} AS covered_s, sum(turns) / covered_s AS value
+    FROM {rollup("traffic", f"{_SLICE_COLUMNS}, bucket_start, turns")}
+    GROUP BY time, series))
+QUALIFY {largest(_SERIES_MAX)}
+ORDER BY time, peak DESC, series""",
+    "time_series",
+)
+
+
+def burn_by_bundle(watched: Watched) -> Query:
+    """Burn of each objective and bundle in each step, as counted in it; those with the highest peak."""
+    return Query(
+        "burn_by_bundle",
+        f"""{given(selected("slo"), slos_clause(watched), required=("bundle",))}
+SELECT time, series, value FROM (
+  SELECT *, max(value) OVER (PARTITION BY series) AS peak FROM (
+    SELECT {STEP} AS time, concat(slos.slo, ' · ', counted.bundle) AS series,
+      sum(bad) / sum(total) / any(1 - slos.objective) AS value
+    FROM {rollup("burn_rate", f"indicator, {_SLICE_COLUMNS}, bucket_start, bad, total")} AS counted
+    INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
+    WHERE total > 0 AND {matches("slo")}
+    GROUP BY time, series))
+QUALIFY {largest(_SERIES_MAX)}
+ORDER BY time, peak DESC, series""",
+        "time_series",
+    )

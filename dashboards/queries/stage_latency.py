@@ -8,9 +8,10 @@ own bounds.
 from __future__ import annotations
 
 from dashboards.queries import Query
-from dashboards.queries.selection import STEP, given, rollup
+from dashboards.queries.selection import SLICE_VARIABLES, STEP, given, rollup
 from schemas.views import LATENCY_MS
 
+_ROWS_MAX = 60
 _HISTOGRAMS = rollup("stage_latency", "stage, scale, bucket_index, bucket_start, observations, latency_ms_sum")
 
 
@@ -50,16 +51,28 @@ _HALVES = (
 )
 
 
-GROWTH = Query(
-    "stage_growth",
-    f"""{given(*_HALVES)}
-SELECT stage, p99_ms_before, p99_ms_now, p99_ms_now - p99_ms_before AS p99_added_ms,
+def growth(by: str = "") -> Query:
+    """Each stage in the last quarter of the range against its first half; of each value of a dimension where one is named."""
+    keys = f"pool, {by}, " if by else ""
+    required = (by,) if by else ()
+    dimensions = ", ".join(SLICE_VARIABLES)
+    histograms = rollup(
+        "stage_latency", f"{dimensions}, stage, scale, bucket_index, bucket_start, observations, latency_ms_sum"
+    )
+    return Query(
+        f"stage_growth_by_{by}" if by else "stage_growth",
+        f"""{given(*_HALVES, required=required)}
+SELECT {keys}stage, p99_ms_before, p99_ms_now, p99_ms_now - p99_ms_before AS p99_added_ms,
   p99_ms_now / nullIf(p99_ms_before, 0) AS p99_growth, p50_ms_before, p50_ms_now, mean_ms_before, mean_ms_now
 FROM (
-  SELECT stage,
+  SELECT {keys}stage,
     {_measured("before", "bucket_start < middle")},
     {_measured("now", "bucket_start >= last_quarter")}
-  FROM (SELECT stage, bucket_start, {LATENCY_MS} AS latency_ms, observations, latency_ms_sum FROM {_HISTOGRAMS})
-  GROUP BY stage)
-ORDER BY p99_added_ms DESC NULLS LAST, stage""",
-)
+  FROM (SELECT {dimensions}, stage, bucket_start, {LATENCY_MS} AS latency_ms, observations, latency_ms_sum FROM {histograms})
+  GROUP BY {keys}stage)
+ORDER BY p99_added_ms DESC NULLS LAST, {keys}stage
+LIMIT {_ROWS_MAX}""",
+    )
+
+
+GROWTH = growth()

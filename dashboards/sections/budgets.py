@@ -5,16 +5,16 @@ from __future__ import annotations
 from dashboards.panels import HIDDEN, Column, Grid, Place, Steps
 from dashboards.queries.budgets import BUDGETS
 from dashboards.queries.selection import SLICE_VARIABLES
-from dashboards.variables import drill_down
+from dashboards.variables import BUDGETS_UID, drill_down
 
 _SPENT = Steps(calm=0.0)
 """A budget below nothing is overspent."""
 
 
-def budgets() -> Grid:
+def budgets(to: str = BUDGETS_UID) -> Grid:
     columns: dict[str, Column] = {
         "slo": Column(width=210),
-        "slice": Column(link=drill_down("slo", *SLICE_VARIABLES), width=260),
+        "slice": Column(link=drill_down("slo", *SLICE_VARIABLES, to=to), width=260),
         "budget_left": Column("percentunit", 1, steps=_SPENT),
         "corrected_budget_left": Column("percentunit", 1, steps=_SPENT),
         "spent_today": Column("percentunit", 2),

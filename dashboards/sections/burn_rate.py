@@ -6,11 +6,14 @@ from dashboards.panels import CALM, HIDDEN, OKABE_ITO, PAGE, TICKET, TIMES, Char
 from dashboards.queries import burn_rate
 from dashboards.queries.burn_rate import PAGES_HISTORY, Watched, window_text, windows
 from dashboards.queries.selection import SLICE_VARIABLES
-from dashboards.variables import drill_down
+from dashboards.variables import BUDGETS_UID, BURN_UID, RELEASES_UID, drill_down
 
 _WORDS = {"above page": PAGE, "above ticket": TICKET, "below": CALM}
 _SEVERITIES = {"page": PAGE, "page, ticket": PAGE, "ticket": TICKET}
 _STATES = {"firing": PAGE, "frozen": TICKET, "resolved": CALM}
+
+_NEXT_OF = {"bundle": RELEASES_UID}
+"""Where a dimension's values are looked at next; elsewhere burn by slice."""
 
 _SPENT = Steps(calm=0.0)
 """A budget below nothing is overspent."""
@@ -38,8 +41,8 @@ def burning(watched: Watched) -> Grid:
     columns: dict[str, Column] = {
         "alert": Column(words=_SEVERITIES, width=80),
         "threshold": Column(words=_WORDS, width=110),
-        "slo": Column(width=200),
-        "slice": Column(link=drill_down("slo", *SLICE_VARIABLES), width=300),
+        "slo": Column(width=200, link=drill_down("slo", to=BUDGETS_UID)),
+        "slice": Column(link=drill_down("slo", *SLICE_VARIABLES, to=BURN_UID), width=300),
         "nearness": Column(TIMES, 2, 80),
         "row": Column(width=130),
         **burns,
@@ -82,10 +85,11 @@ def nearness(watched: Watched) -> Chart:
         Place(12, 9),
         axis="burn ÷ factor of the nearest row",
         steps=Steps(page=1),
+        link=drill_down(to=BURN_UID),
     )
 
 
-def burn(watched: Watched) -> Chart:
+def burn(watched: Watched, width: int = 12) -> Chart:
     meaning = (
         "Burn in the chosen window, for the eight slices that burnt most. Dashed: the factors at which a policy "
         "row that looks at this window tickets or pages."
@@ -95,7 +99,7 @@ def burn(watched: Watched) -> Chart:
         "Burn over ${window}",
         meaning,
         "none",
-        Place(12, 9),
+        Place(width, 9),
         axis="times allowed spending",
         limits={"ticket at": TICKET, "page at": PAGE},
     )
@@ -117,11 +121,11 @@ def budget() -> Chart:
     )
 
 
-def exhaustion(watched: Watched) -> Grid:
+def exhaustion(watched: Watched, to: str = BUDGETS_UID) -> Grid:
     query = burn_rate.exhaustion(watched)
     columns: dict[str, Column] = {
         "slo": Column(width=210),
-        "slice": Column(link=drill_down("slo", *SLICE_VARIABLES), width=260),
+        "slice": Column(link=drill_down("slo", *SLICE_VARIABLES, to=to), width=260),
         "objective": Column("percentunit", 2),
         "budget_left": Column("percentunit", 1, steps=_SPENT),
         **{name: Column("s", 0) for name in burn_rate.exhaustion_columns(watched)},
@@ -138,7 +142,7 @@ def bad_by(dimension: str, watched: Watched) -> Grid:
     columns: dict[str, Column] = {
         "slo": Column(width=200),
         "pool": Column(width=80),
-        dimension: Column(link=drill_down("slo", "pool", dimension)),
+        dimension: Column(link=drill_down("slo", "pool", dimension, to=_NEXT_OF.get(dimension, BURN_UID))),
         "bad": Column("short"),
         "bad_share": Column("percentunit", 2),
         "burn": Column("none", 2),
@@ -153,13 +157,14 @@ def bad_by(dimension: str, watched: Watched) -> Grid:
     return Grid(burn_rate.bad_share_by(dimension, watched), f"By {dimension}", meaning, Place(8, 9), columns)
 
 
-def bad_over_time(watched: Watched) -> Chart:
+def bad_over_time(watched: Watched, to: str = BURN_UID) -> Chart:
     meaning = (
         "Share of bad turns of each slice of the chosen breakdown, step by step; the eight with the highest peak. "
         "Of the selection, pool and SLO and the breakdown's own values apply."
     )
     query = burn_rate.bad_share_over_time(watched)
-    return Chart(query, "Bad share by ${by}", meaning, "percentunit", Place(24, 9), axis="bad ÷ judged turns")
+    place, next_board = Place(24, 9), drill_down("slo", *SLICE_VARIABLES, to=to)
+    return Chart(query, "Bad share by ${by}", meaning, "percentunit", place, axis="bad ÷ judged turns", link=next_board)
 
 
 def pages() -> Grid:
@@ -167,7 +172,7 @@ def pages() -> Grid:
         "state": Column(words=_STATES, width=90),
         "severity": Column(words=_SEVERITIES, width=90),
         "slo": Column(width=200),
-        "slice": Column(width=280),
+        "slice": Column(width=280, link=drill_down("slo", *SLICE_VARIABLES, to=BURN_UID)),
         "starts_event": Column("dateTimeAsIso"),
         "ends_event": Column("dateTimeAsIso"),
         "lasted_s": Column("s", 0),
@@ -175,6 +180,7 @@ def pages() -> Grid:
         "short_burn": Column(TIMES, 2),
         "budget_left": Column("percentunit", 1, steps=_SPENT),
         "summary": Column(width=480),
+        **dict.fromkeys(SLICE_VARIABLES, HIDDEN),
     }
     meaning = (
         "Every page and ticket that was open in the range, open ones first; `frozen` is one that fired and that no data "

@@ -8,13 +8,13 @@ from dashboards.queries.selection import OF_TURNS, Sliced
 from schemas.families import OPERATIONAL
 
 
-def shown(of: Sliced = OF_TURNS) -> Grid:
+def shown(of: Sliced = OF_TURNS, width: int = 10) -> Grid:
     meaning = (
         "What the charts below are grouped by, and which part of the selection no cut of the contract can apply "
         "together with the rest. Rows of the tables about burn also contain the slices that a selection lies "
         "within."
     )
-    return Grid(pipeline.shown(of), "What is shown", meaning, Place(10, 4), {"not applied": Column(is_marked=True)})
+    return Grid(pipeline.shown(of), "What is shown", meaning, Place(width, 4), {"not applied": Column(is_marked=True)})
 
 
 def completeness() -> Chart:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dashboards.panels import TIMES, Chart, Column, Grid, Place
 from dashboards.queries import stage_latency
+from dashboards.variables import STAGES_UID, drill_down
 from schemas.families import STAGES
 
 
 def growth() -> Grid:
     milliseconds = Column("ms", 0)
     columns: dict[str, Column] = {
-        "stage": Column(width=140),
+        "stage": Column(width=140, link=drill_down("stage", to=STAGES_UID)),
         "p99_added_ms": Column("ms", 0, 110),
         "p99_growth": Column(TIMES, 2),
         **{f"{name}_{when}": milliseconds for name in ("p99_ms", "p50_ms", "mean_ms") for when in ("before", "now")},

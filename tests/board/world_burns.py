@@ -58,8 +58,15 @@ def _window(buckets: pl.DataFrame, slo: str, budget_rate: float, period_s: int, 
     whole = buckets.select(
         "slice", "bucket_start", pl.col("bad", "total").cum_sum().over("slice").name.prefix("period_")
     )
-    left = 1 - pl.col("period_bad") / pl.col("period_total") / budget_rate
-    return placed.join(whole, on=["slice", "bucket_start"]).with_columns(
+    allowed = pl.col("period_total") * budget_rate
+    left = 1 - pl.col("period_bad") / allowed
+    of_day = buckets.select(
+        "slice",
+        "bucket_start",
+        pl.col("bad").cum_sum().over("slice", pl.col("bucket_start").dt.date()).alias("bad_today"),
+    )
+    told = placed.join(whole, on=["slice", "bucket_start"]).join(of_day, on=["slice", "bucket_start"])
+    return told.with_columns(
         pl.lit(slo).alias("slo"),
         (pl.col("bucket_start") + pl.duration(milliseconds="width_ms")).alias("decided_at"),
         pl.lit(f"{seconds}s").alias("window"),
@@ -70,8 +77,8 @@ def _window(buckets: pl.DataFrame, slo: str, budget_rate: float, period_s: int, 
         .then(pl.max_horizontal(left, pl.lit(0.0)) * period_s / burn)
         .otherwise(None)
         .alias("exhausted_in_s"),
-        pl.lit(0.02).alias("spent_today"),
-        pl.lit(0.0005).alias("one_failure_costs"),
+        (pl.col("bad_today") / allowed).alias("spent_today"),
+        (1 / allowed).alias("one_failure_costs"),
         pl.lit(0.97).alias("completeness"),
     )
 

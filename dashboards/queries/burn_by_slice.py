@@ -1,0 +1,85 @@
+"""Where and when budgets burn: how near every slice is to its policy rows over time, and which slices explain a burn.
+
+A slice's *excess* is its bad turns less those that its objective allows on its traffic (as `alerts.attribution` has it). A
+slice explains a burn where it has a much larger share of the bad turns than of all turns. Slices of different cuts lie
+within one another: each row is compared with the whole of what is selected, not with the other rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dashboards.queries import Query
+from dashboards.queries.burn_rate import Watched, over_time, policy_clause, slos_clause
+from dashboards.queries.selection import IN_RANGE, SLICE_VARIABLES, given, largest, matches, selected, step_of
+from schemas.slos import Severity
+
+_ROWS_MAX = 30
+_SLICES_MAX = 60
+_SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
+_SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
+
+
+def nearness_by_slice(watched: Watched, severity: Severity) -> Query:
+    """How near each slice came to its nearest row of one severity, step by step; 1 is the threshold.
+
+    Of each window the highest burn of the step. Where a step is longer than the pause between decisions, those of a row's
+    two windows need not coincide: a cell may be too high, never too low.
+    """
+    of_severity = tuple(
+        replace(each, rows=tuple(row for row in each.rows if row.severity == severity)) for each in watched
+    )
+    peaks = f"""peaks AS (
+    SELECT {step_of("decided_at")} AS time, slo, slice, {_SLICE_COLUMNS}, window_s, max(burn) AS burn
+    FROM burn_windows FINAL
+    WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")} AND {_SLICE_MATCHES}
+      AND window_s IN (SELECT arrayJoin([long_s, short_s]) FROM policy)
+    GROUP BY time, slo, slice, {_SLICE_COLUMNS}, window_s)"""
+    return Query(
+        f"nearness_to_a_{severity}_by_slice",
+        f"""{given(selected("slo"), policy_clause(of_severity), peaks)}
+SELECT time, series, value, slo, {_SLICE_COLUMNS} FROM (
+  SELECT *, max(value) OVER (PARTITION BY series) AS peak FROM (
+    SELECT long.time AS time, concat(long.slo, ' · ', long.slice) AS series, long.slo AS slo,
+      {", ".join(f"any(long.{name}) AS {name}" for name in SLICE_VARIABLES)},
+      max(least(long.burn, short.burn) / policy.factor) AS value
+    FROM policy
+    INNER JOIN peaks AS long ON long.slo = policy.slo AND long.window_s = policy.long_s
+    INNER JOIN peaks AS short
+      ON short.slo = policy.slo AND short.window_s = policy.short_s
+        AND short.slice = long.slice AND short.time = long.time
+    WHERE policy.factor > 0
+    GROUP BY time, series, slo))
+QUALIFY {largest(_ROWS_MAX)}
+ORDER BY time, peak DESC, series""",
+        "time_series",
+    )
+
+
+def burn_by_breakdown(watched: Watched) -> Query:
+    """Burn of every slice of the chosen breakdown in each step, as counted in it: (bad / total) / (1 - objective)."""
+    return over_time("burn_by_breakdown", "bad_share / (1 - objective)", watched, _ROWS_MAX)
+
+
+def explaining(watched: Watched) -> Query:
+    """Slices inside of what is selected, of every cut, by the budget that their excess takes; whole minutes."""
+    return Query(
+        "slices_that_explain",
+        f"""{given(selected("slo"), slos_clause(watched), fine_when="false")},
+counted AS (
+    SELECT slos.slo AS slo, objective, toString(cut) AS cut, slice, {_SLICE_COLUMNS}, sum(bad) AS bad, sum(total) AS total
+    FROM burn_rate_1m FINAL
+    INNER JOIN slos ON slos.indicator = burn_rate_1m.indicator AND slos.pool = burn_rate_1m.pool
+    WHERE {IN_RANGE} AND {_SLICE_MATCHES} AND {matches("slo")}
+      AND hasAll(splitByChar(',', toString(cut)), splitByChar(',', shown_cut))
+      AND indicator IN (SELECT indicator FROM slos WHERE {matches("slo")})
+    GROUP BY slo, objective, cut, slice, {_SLICE_COLUMNS}),
+whole AS (SELECT slo, sum(bad) AS all_bad, sum(total) AS all_turns FROM counted WHERE cut = shown_cut GROUP BY slo)
+SELECT counted.slo AS slo, slice, bad, total, bad / total AS bad_share, bad_share / (1 - objective) AS burn,
+  bad - total * (1 - objective) AS excess_bad, bad / nullIf(all_bad, 0) AS share_of_bad, total / all_turns AS share_of_turns,
+  share_of_bad / share_of_turns AS lift, {_SLICE_COLUMNS}
+FROM counted INNER JOIN whole ON whole.slo = counted.slo
+WHERE total > 0 AND cut != 'pool'
+ORDER BY excess_bad / (all_turns * (1 - objective)) DESC, length(cut), slo, slice
+LIMIT {_SLICES_MAX}""",
+    )

@@ -1,0 +1,125 @@
+"""A turn's stages one after the other: what each adds to the mean turn, how far its tail goes, bundle by bundle.
+
+Parts of a turn are contiguous, and those that happened sum to `heard`. A part that not every turn has (a lookup) counts with
+what it adds to the mean turn: its time in all turns, over the turns. Quantiles are of the turns that had the stage.
+"""
+
+from __future__ import annotations
+
+from dashboards.queries import Query
+from dashboards.queries.selection import SLICE_VARIABLES, STEP, given, largest, rollup
+from schemas.families import PARTS, WHOLES
+from schemas.views import LATENCY_MS
+
+ENDED = tuple(stage for stage in WHOLES if stage != "interrupted")
+"""Wholes that tell how long a turn took; one that was interrupted does not."""
+IN_ORDER = (*PARTS, *WHOLES)
+STAGE = "if(empty(decodeURLComponent('${stage:percentencode}')), 'turn', decodeURLComponent('${stage:percentencode}'))"
+"""The chosen stage, the whole turn where none is."""
+
+_LABELS_MAX = 30
+_SERIES_MAX = 8
+_TAIL = (0.5, 0.9, 0.95, 0.99, 0.999)
+_SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
+_HISTOGRAMS = rollup(
+    "stage_latency", f"{_SLICE_COLUMNS}, stage, scale, bucket_index, bucket_start, observations, latency_ms_sum"
+)
+
+
+def _listed(stages: tuple[str, ...]) -> str:
+    return ", ".join(f"'{stage}'" for stage in stages)
+
+
+_PLACE = f"indexOf([{_listed(IN_ORDER)}], toString(stage))"
+
+WATERFALL = Query(
+    "stage_waterfall",
+    f"""{given()}
+SELECT stage, if(is_part, sum(is_part * mean_ms) OVER (ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - mean_ms, 0.)
+    AS `begins after`,
+  mean_ms AS `on average`, greatest(p95_ms - mean_ms, 0.) AS `up to p95`, share_of_turns AS `of all turns`
+FROM (
+  SELECT stage, {_PLACE} AS place, stage IN ({_listed(PARTS)}) AS is_part, sum(latency_ms_sum) AS spent_ms, sum(observations) AS seen,
+    max(if(is_part OR stage = 'heard', seen, 0)) OVER () AS turns,
+    spent_ms / if(is_part AND turns > 0, turns, seen) AS mean_ms, least(seen / nullIf(turns, 0), 1) AS share_of_turns,
+    quantileExactWeighted(0.95)({LATENCY_MS}, observations) AS p95_ms
+  FROM {_HISTOGRAMS}
+  WHERE stage IN ({_listed((*PARTS, *ENDED))})
+  GROUP BY stage)
+ORDER BY place""",
+)
+"""Milliseconds; a part begins where those before it ended on average, a whole at the end of the user's speech."""
+
+
+def parts_by(dimension: str) -> Query:
+    """What each part of the turn adds to the mean turn of each value of a dimension, in ms; the slowest first."""
+    spent = ", ".join(f"sumIf(latency_ms_sum, stage = '{stage}') / turns AS {stage}" for stage in PARTS)
+    seen = ", ".join(f"sumIf(observations, stage = '{stage}')" for stage in (*PARTS, "heard"))
+    return Query(
+        f"parts_by_{dimension}",
+        f"""{given(required=(dimension,))}
+SELECT concat(pool, ' · ', {dimension}) AS {label(dimension)}, {", ".join(PARTS)}
+FROM (
+  SELECT pool, {dimension}, arrayMax([{seen}]) AS turns, {spent}
+  FROM {_HISTOGRAMS}
+  GROUP BY pool, {dimension}
+  HAVING turns > 0)
+ORDER BY {" + ".join(PARTS)} DESC, pool, {dimension}
+LIMIT {_LABELS_MAX}""",
+    )
+
+
+def label(dimension: str) -> str:
+    """The column that names a bar."""
+    return f"pool_and_{dimension}"
+
+
+_FIGURES = ", ".join(
+    f"quantiles_ms[{place}] AS {name}" for place, name in enumerate(("p50", "p90", "p95", "p99", "p999"), 1)
+)
+
+TAILS = Query(
+    "stage_tails",
+    f"""{given()}
+SELECT stage, observed, mean, {_FIGURES}, max_ms AS slowest, p99 / nullIf(p50, 0) AS `p99 to p50`
+FROM (
+  SELECT stage, sum(observations) AS observed, sum(latency_ms_sum) / observed AS mean,
+    quantilesExactWeighted({", ".join(map(str, _TAIL))})({LATENCY_MS}, observations) AS quantiles_ms,
+    max({LATENCY_MS}) AS max_ms
+  FROM {_HISTOGRAMS}
+  WHERE observations > 0
+  GROUP BY stage)
+ORDER BY {_PLACE}""",
+)
+
+
+TAIL_OVER_TIME = Query(
+    "tail_over_time",
+    f"""{given(f"{STAGE} AS chosen_stage")}
+SELECT time, told.1 AS series, told.2 AS value FROM (
+  SELECT {STEP} AS time, arrayJoin(arrayZip(['p50', 'p95', 'p99'], quantilesExactWeighted(0.5, 0.95, 0.99)({LATENCY_MS}, observations))) AS told
+  FROM {_HISTOGRAMS}
+  WHERE stage = chosen_stage AND observations > 0
+  GROUP BY time)
+ORDER BY time, series""",
+    "time_series",
+)
+"""Quantiles of the chosen stage in ms."""
+
+
+def p95_by(dimension: str) -> Query:
+    """p95 of the chosen stage in ms, of each value of a dimension; those with the highest peak."""
+    return Query(
+        f"p95_by_{dimension}",
+        f"""{given(f"{STAGE} AS chosen_stage", required=(dimension,))}
+SELECT time, series, value FROM (
+  SELECT *, max(value) OVER (PARTITION BY series) AS peak FROM (
+    SELECT {STEP} AS time, concat(pool, ' · ', {dimension}) AS series,
+      quantileExactWeighted(0.95)({LATENCY_MS}, observations) AS value
+    FROM {_HISTOGRAMS}
+    WHERE stage = chosen_stage AND observations > 0
+    GROUP BY time, series))
+QUALIFY {largest(_SERIES_MAX)}
+ORDER BY time, peak DESC, series""",
+        "time_series",
+    )
