@@ -1,7 +1,7 @@
 """The board of an incident's first minute: the first five questions in the order in which they are asked.
 
 What burns now; how much budget is left and until when; which slice spends it; which stage of the turn grew; what
-traffic does. Then the pages of the range, and whether the data under all of it is complete. Every threshold comes from
+traffic does. Then the pages of the range, what else was found, and whether the data under all of it is complete. Every threshold comes from
 the SLOs and policy rows that the board is rendered for.
 """
 
@@ -13,7 +13,7 @@ from dashboards.boards import Board
 from dashboards.marks import marks
 from dashboards.panels import Panel
 from dashboards.queries.burn_rate import Watched
-from dashboards.sections import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
+from dashboards.sections import budgets, burn_rate, open_findings, pipeline, privacy, stage_latency, traffic
 from dashboards.variables import OVERVIEW_UID, choices
 
 TITLE = "Fleet overview and burn"
@@ -47,7 +47,7 @@ def _sections(watched: Watched) -> dict[str, Sequence[Panel]]:
             traffic.tokens(),
             traffic.audio(),
         ],
-        "Pages in this range": [burn_rate.pages()],
+        "Pages in this range, and what else was found": [burn_rate.pages(), open_findings.open_findings()],
         "Can this be trusted": [pipeline.completeness(), pipeline.age(), pipeline.producers(), pipeline.dropped()],
         "What the edge withheld": [privacy.given_up(), privacy.withheld()],
     }

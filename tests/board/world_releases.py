@@ -23,15 +23,22 @@ def releases(bundles: Sequence[str], at_ms: Sequence[int]) -> pa.Table:
 
 
 def _release(bundle: str, place: int, at_ms: int) -> Release:
-    artifacts = tuple(
-        Artifact(
-            kind=kind, name=name, version=f"{name}-{place + 1}", owner=owner, lineage=(f"commit:{place}", "dataset:2"),
-            evaluation=f"https://reports.example.com/{bundle}/{name}", rollback_to=f"{name}-{place}",
-        )
-        for kind, name, owner in _ARTIFACTS
-    )  # fmt: skip
+    artifacts = tuple(_artifact(bundle, place, *each) for each in _ARTIFACTS)
     back = WayBack(kind="restore_bundle", target=f"v{place}")
     return Release(bundle=bundle, artifacts=artifacts, ways_back=(back,), who='ana "o\'neill" é', at_ms=at_ms)
+
+
+def _artifact(bundle: str, place: int, kind: str, name: str, owner: str) -> Artifact:
+    said = {
+        "kind": kind,
+        "name": name,
+        "version": f"{name}-{place + 1}",
+        "owner": owner,
+        "lineage": (f"commit:{place}", "dataset:2"),
+        "evaluation": f"https://reports.example.com/{bundle}/{name}",
+        "rollback_to": f"{name}-{place}",
+    }
+    return Artifact.model_validate(said)
 
 
 def verdicts(bundles: Sequence[str], released_ms: int, incident_ms: int, end_ms: int) -> pa.Table:
