@@ -29,27 +29,23 @@ def nearness_by_slice(watched: Watched, severity: Severity) -> Query:
     of_severity = tuple(
         replace(each, rows=tuple(row for row in each.rows if row.severity == severity)) for each in watched
     )
-    peaks = f"""peaks AS (
-    SELECT {step_of("decided_at")} AS time, slo, slice, {_SLICE_COLUMNS}, window_s, max(burn) AS burn
-    FROM burn_windows FINAL
-    WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")} AND {_SLICE_MATCHES}
-      AND window_s IN (SELECT arrayJoin([long_s, short_s]) FROM policy)
-    GROUP BY time, slo, slice, {_SLICE_COLUMNS}, window_s)"""
     return Query(
         f"nearness_to_a_{severity}_by_slice",
-        f"""{given(selected("slo"), policy_clause(of_severity), peaks)}
+        f"""{given(selected("slo"), policy_clause(of_severity))}
 SELECT time, series, value, slo, {_SLICE_COLUMNS} FROM (
   SELECT *, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT long.time AS time, concat(long.slo, ' · ', long.slice) AS series, long.slo AS slo,
-      {", ".join(f"any(long.{name}) AS {name}" for name in SLICE_VARIABLES)},
-      max(least(long.burn, short.burn) / policy.factor) AS value
-    FROM policy
-    INNER JOIN peaks AS long ON long.slo = policy.slo AND long.window_s = policy.long_s
-    INNER JOIN peaks AS short
-      ON short.slo = policy.slo AND short.window_s = policy.short_s
-        AND short.slice = long.slice AND short.time = long.time
-    WHERE policy.factor > 0
-    GROUP BY time, series, slo))
+    SELECT time, concat(told.slo, ' · ', slice) AS series, told.slo AS slo, {_SLICE_COLUMNS},
+      max(least(burns[long_s], burns[short_s]) / factor) AS value
+    FROM (
+      SELECT {step_of("decided_at")} AS time, slo, slice, {_SLICE_COLUMNS},
+        maxMap(map(window_s, burn)) AS burns
+      FROM burn_windows FINAL
+      WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")} AND {_SLICE_MATCHES}
+        AND window_s IN (SELECT arrayJoin([long_s, short_s]) FROM policy)
+      GROUP BY time, slo, slice, {_SLICE_COLUMNS}) AS told
+    INNER JOIN policy ON policy.slo = told.slo
+    WHERE factor > 0 AND mapContains(burns, long_s) AND mapContains(burns, short_s)
+    GROUP BY time, series, slo, {_SLICE_COLUMNS}))
 QUALIFY {largest(_ROWS_MAX)}
 ORDER BY time, peak DESC, series""",
         "time_series",
@@ -65,20 +61,20 @@ def explaining(watched: Watched) -> Query:
     """Slices inside of what is selected, of every cut, by the budget that their excess takes; whole minutes."""
     return Query(
         "slices_that_explain",
-        f"""{given(selected("slo"), slos_clause(watched), fine_when="false")},
-counted AS (
-    SELECT slos.slo AS slo, objective, toString(cut) AS cut, slice, {_SLICE_COLUMNS}, sum(bad) AS bad, sum(total) AS total
-    FROM burn_rate_1m FINAL
-    INNER JOIN slos ON slos.indicator = burn_rate_1m.indicator AND slos.pool = burn_rate_1m.pool
-    WHERE {IN_RANGE} AND {_SLICE_MATCHES} AND {matches("slo")}
-      AND hasAll(splitByChar(',', toString(cut)), splitByChar(',', shown_cut))
-      AND indicator IN (SELECT indicator FROM slos WHERE {matches("slo")})
-    GROUP BY slo, objective, cut, slice, {_SLICE_COLUMNS}),
-whole AS (SELECT slo, sum(bad) AS all_bad, sum(total) AS all_turns FROM counted WHERE cut = shown_cut GROUP BY slo)
-SELECT counted.slo AS slo, slice, bad, total, bad / total AS bad_share, bad_share / (1 - objective) AS burn,
+        f"""{given(selected("slo"), slos_clause(watched), fine_when="false")}
+SELECT slo, slice, bad, total, bad / total AS bad_share, bad_share / (1 - objective) AS burn,
   bad - total * (1 - objective) AS excess_bad, bad / nullIf(all_bad, 0) AS share_of_bad, total / all_turns AS share_of_turns,
   share_of_bad / share_of_turns AS lift, {_SLICE_COLUMNS}
-FROM counted INNER JOIN whole ON whole.slo = counted.slo
+FROM (
+  SELECT slos.slo AS slo, objective, toString(cut) AS cut, slice, {_SLICE_COLUMNS}, sum(bad) AS bad, sum(total) AS total,
+    sum(if(cut = shown_cut, bad, 0)) OVER (PARTITION BY slo) AS all_bad,
+    sum(if(cut = shown_cut, total, 0)) OVER (PARTITION BY slo) AS all_turns
+  FROM burn_rate_1m FINAL
+  INNER JOIN slos ON slos.indicator = burn_rate_1m.indicator AND slos.pool = burn_rate_1m.pool
+  WHERE {IN_RANGE} AND {_SLICE_MATCHES} AND {matches("slo")}
+    AND hasAll(splitByChar(',', toString(cut)), splitByChar(',', shown_cut))
+    AND indicator IN (SELECT indicator FROM slos WHERE {matches("slo")})
+  GROUP BY slo, objective, cut, slice, {_SLICE_COLUMNS})
 WHERE total > 0 AND cut != 'pool'
 ORDER BY excess_bad / (all_turns * (1 - objective)) DESC, length(cut), slo, slice
 LIMIT {_SLICES_MAX}""",

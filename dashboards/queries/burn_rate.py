@@ -188,13 +188,14 @@ def burn_over_time(watched: Watched) -> Query:
         "burn_over_time",
         f"""{given(chosen, selected("slo"), policy_clause(watched))}
 SELECT time, series, value FROM (
-  SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak
-  FROM (SELECT time, concat(slo, ' · ', slice) AS series, value FROM ({_stepwise("burn", "window_s = chosen_s")})))
-QUALIFY {largest(_SERIES_MAX)}
-UNION ALL
-SELECT DISTINCT arrayJoin([range_from, {step_of("$__toTime")}]) AS time,
-  concat(severity, ' at ', toString(round(factor, 2))) AS series, factor AS value
-FROM policy WHERE (long_s = chosen_s OR short_s = chosen_s) AND {matches("slo")}
+  SELECT time, series, value FROM (
+    SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak
+    FROM (SELECT time, concat(slo, ' · ', slice) AS series, value FROM ({_stepwise("burn", "window_s = chosen_s")})))
+  QUALIFY {largest(_SERIES_MAX)}
+  UNION ALL
+  SELECT DISTINCT arrayJoin([range_from, {step_of("$__toTime")}]) AS time,
+    concat(severity, ' at ', toString(round(factor, 2))) AS series, factor AS value
+  FROM policy WHERE (long_s = chosen_s OR short_s = chosen_s) AND {matches("slo")})
 ORDER BY time, series""",
         "time_series",
     )

@@ -14,7 +14,7 @@ from dashboards.queries.selection import (
     rollup,
     selected,
 )
-from schemas.families import PARTS, WHOLES
+from schemas.families import COSTS, PARTS, WHOLES
 from schemas.prices import NANO_PER_USD
 from schemas.views import LATENCY_MS
 
@@ -23,6 +23,8 @@ _SERIES_MAX = 8
 _SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
 _BUNDLE = f"WITH {selected('bundle')}"
 _OF_BUNDLE = "(empty(selected_bundle) OR has(selected_bundle, release) OR has(selected_bundle, baseline))"
+_PRICED = max((cut for cut in COSTS.cuts if "tenant" not in cut.dimensions), key=lambda cut: len(cut.dimensions))
+"""The cut whose rows have prices; what is wider adds up from it."""
 _IN_ORDER = ", ".join(f"'{stage}'" for stage in (*PARTS, *WHOLES))
 
 RELEASES_ANNOTATION = Query(
@@ -152,12 +154,13 @@ LIMIT 500""",
 _SPENT = f"""(
   SELECT pool, bundle, bucket_start, successes, turns, used_nusd, reserved_nusd, uncosted_gpu_ms, uncosted_tokens
   FROM spend_10m FINAL
-  WHERE cut = 'pool,bundle' AND bucket_start >= toStartOfInterval($__fromTime, INTERVAL 10 MINUTE) AND bucket_start < $__toTime
-    AND {matches("pool")} AND {matches("bundle")})"""
+  WHERE cut = '{_PRICED.name}' AND bucket_start >= toStartOfInterval($__fromTime, INTERVAL 10 MINUTE)
+    AND bucket_start < $__toTime AND {" AND ".join(matches(name) for name in ("pool", "bundle", "region"))})"""
+"""What a replica was paid for is told of no route, so routes are not chosen from."""
 
 COST_BY_BUNDLE = Query(
     "cost_by_bundle",
-    f"""WITH {selected("pool")}, {selected("bundle")}
+    f"""WITH {selected("pool")}, {selected("bundle")}, {selected("region")}
 SELECT pool, bundle, sum(turns) AS turns, sum(successes) AS successes, successes / nullIf(turns, 0) AS success_share,
   sum(used_nusd) / {NANO_PER_USD} AS used_usd, used_usd / nullIf(successes, 0) AS used_usd_per_success,
   sum(reserved_nusd) / {NANO_PER_USD} AS reserved_usd, reserved_usd / nullIf(successes, 0) AS reserved_usd_per_success,
@@ -167,7 +170,7 @@ GROUP BY pool, bundle
 ORDER BY successes = 0 AND used_usd > 0 DESC, used_usd_per_success DESC, pool, bundle
 LIMIT {_ROWS_MAX}""",
 )
-"""Whole ten minutes; what was paid for without a bundle (idle replicas of none) is not in it."""
+"""Whole ten minutes."""
 
 TURNS_BY_BUNDLE = Query(
     "turns_by_bundle",

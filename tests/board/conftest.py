@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import clickhouse_connect
@@ -12,6 +12,9 @@ import polars as pl
 import pytest
 
 from alerts.definitions import watched_slos
+from alerts.openslo import load_slos
+from alerts.policies import policy_for
+from dashboards import render
 from dashboards.substitution import Range, Value, substituted
 from schemas.ddl import contract
 from schemas.slos import WatchedSlo
@@ -21,7 +24,25 @@ from tests.board.world_more import More, more
 SEED = 7
 WATCHED = ("turn-4000ms-realtime", "turn-error-batch", "turn-error-realtime")
 """What the world has windows of; the first has its page."""
-NOTHING: dict[str, Value] = dict.fromkeys(("slo", "region", "pool", "route", "bundle", "by", "window"), "")
+SHIPPED = tuple(policy_for(slo) for slo in load_slos())
+"""What boards are rendered for."""
+BOARDS = render.all_boards(SHIPPED)
+NOTHING: dict[str, Value] = {choice.name: "" for board in BOARDS.values() for choice in board.choices}
+DAY_S = 86_400
+HOSTILE = (
+    "x' OR 1=1 --",
+    'x" OR 1=1',
+    "x\\' OR 1=1 -- ",
+    "') OR (1=1",
+    "{}",
+    "$__fromTime",
+    "${pool}",
+    "ünïcødé 語",
+    "%27",
+    "a\nb",
+    "\\",
+)
+"""Values that nothing has, and that would mean something were they not in their string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +53,7 @@ class Boards:
     more: More
     watched: tuple[WatchedSlo, ...]
     client: Any
+    schemas: dict[str, pl.Schema] = field(default_factory=dict)
 
     @property
     def range(self) -> Range:
@@ -56,6 +78,12 @@ class Boards:
         return pl.DataFrame(
             self.client.query_arrow(substituted(sql, during or self.range, variables), use_strings=True)
         )
+
+    def schema(self, sql: str) -> pl.Schema:
+        """The columns that a statement answers with, and their types."""
+        if sql not in self.schemas:
+            self.schemas[sql] = self.rows(sql).schema
+        return self.schemas[sql]
 
 
 @pytest.fixture(scope="session")

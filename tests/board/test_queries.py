@@ -4,103 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from alerts.openslo import load_slos
-from alerts.policies import policy_for
-from dashboards import render
 from dashboards.queries import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
 from dashboards.queries.budgets import exclusions_annotation
-from dashboards.queries.selection import EVERYTHING, SLICE_VARIABLES
-from dashboards.substitution import Range, Value
-from dashboards.variables import OVERVIEW_UID
+from dashboards.queries.selection import EVERYTHING
+from dashboards.substitution import Range
 from schemas.families import STAGES
-from tests.board.conftest import Boards
+from tests.board.conftest import DAY_S, HOSTILE, Boards
 from tests.board.world import BUNDLES, REGIONS, ROUTES
 from tests.board.world_burns import EXCLUDED_S
-
-DAY_S = 86_400
-
-
-def _statements() -> dict[str, str]:
-    """Every statement on the rendered board: of panels, annotations and variables."""
-    board: Any = render.boards(tuple(policy_for(slo) for slo in load_slos()))[OVERVIEW_UID]
-    panels = {panel["title"]: target["rawSql"] for panel in board["panels"] for target in panel.get("targets") or []}
-    annotations = {each["name"]: each["target"]["rawSql"] for each in board["annotations"]["list"]}
-    options = {
-        f"options of {each['name']}": each["query"] for each in board["templating"]["list"] if each["type"] == "query"
-    }
-    return panels | annotations | options
-
-
-STATEMENTS = _statements()
-
-HOSTILE = (
-    "x' OR 1=1 --",
-    'x" OR 1=1',
-    "x\\' OR 1=1 -- ",
-    "') OR (1=1",
-    "{}",
-    "$__fromTime",
-    "${pool}",
-    "ünïcødé 語",
-    "%27",
-    "a\nb",
-    "\\",
-)
-
-SELECTIONS: dict[str, dict[str, Value]] = {
-    "nothing": {},
-    "empty lists": {name: [] for name in ("slo", *SLICE_VARIABLES)},
-    "all": dict.fromkeys(("slo", *SLICE_VARIABLES), EVERYTHING),
-    "one slice": {
-        "slo": ["turn-4000ms-realtime"],
-        "pool": ["realtime"],
-        "region": [REGIONS[0]],
-        "bundle": [BUNDLES[1]],
-        "by": "language",
-        "window": "5m",
-    },
-    "several of each": {"pool": ["realtime", "batch"], "route": list(ROUTES), "region": list(REGIONS), "by": "region"},
-}
-
-
-@pytest.mark.parametrize("selection", SELECTIONS)
-@pytest.mark.parametrize("title", STATEMENTS)
-def test_every_statement_of_the_board_answers(boards: Boards, title: str, selection: str) -> None:
-    assert boards.rows(STATEMENTS[title], selection=SELECTIONS[selection]).height > 0
-
-
-@pytest.mark.parametrize("title", STATEMENTS)
-def test_every_statement_answers_over_a_day_and_over_a_month(boards: Boards, title: str) -> None:
-    end_s = boards.world.end_ms // 1000
-    for days in (1, 30):
-        assert boards.rows(STATEMENTS[title], Range(end_s - days * DAY_S, end_s, days * 60)).height > 0
-
-
-@pytest.mark.parametrize("title", STATEMENTS)
-def test_every_statement_bears_a_range_without_data(boards: Boards, title: str) -> None:
-    begin_s = boards.world.start_ms // 1000
-    empty = boards.rows(STATEMENTS[title], Range(begin_s - 400 * DAY_S, begin_s - 399 * DAY_S))
-    assert empty.schema == boards.rows(STATEMENTS[title]).schema
-
-
-@pytest.mark.parametrize("title", STATEMENTS)
-def test_no_value_leaves_its_string(boards: Boards, title: str) -> None:
-    """Alone and together with others, in lists and in single choices: it selects what any other unknown value does."""
-    unknown: dict[str, Value] = {name: ["nobody"] for name in ("slo", *SLICE_VARIABLES)}
-    nobody = boards.rows(STATEMENTS[title], selection=unknown | {"by": "nobody", "window": "nobody"})
-    for values in (HOSTILE[:1], HOSTILE[-1:], HOSTILE):
-        several: dict[str, Value] = {name: list(values) for name in ("slo", *SLICE_VARIABLES)}
-        told = boards.rows(STATEMENTS[title], selection=several | {"by": values[0], "window": values[0]})
-        if title == "What is shown":
-            assert told.shape == nobody.shape, "it repeats what is selected"
-        else:
-            assert told.equals(nobody), values
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE if value != EVERYTHING])

@@ -1,0 +1,134 @@
+"""Every statement of every board, of panels, marks and choices: it answers whatever is chosen, and reads no more than it has to.
+
+Statements are asked board by board, so that one that fails is named beside the others that do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import polars as pl
+import pytest
+
+from dashboards.queries import Query
+from dashboards.substitution import Range, Value, substituted
+from schemas.tables import TABLES
+from schemas.views import VIEWS
+from tests.board.conftest import BOARDS, DAY_S, HOSTILE, NOTHING, Boards
+from tests.board.world import BUNDLES, REGIONS, ROUTES
+
+SELECTIONS: dict[str, dict[str, Value]] = {
+    "one slice": {
+        "slo": ["turn-4000ms-realtime"],
+        "pool": ["realtime"],
+        "region": [REGIONS[0]],
+        "bundle": [BUNDLES[1]],
+        "by": "language",
+        "window": "5m",
+    },
+    "several of each": {"pool": ["realtime", "batch"], "route": list(ROUTES), "region": list(REGIONS), "by": "region"},
+}
+
+each_board = pytest.mark.parametrize("uid", BOARDS)
+
+
+def _statements() -> Iterator[tuple[str, str, Query]]:
+    """Board, title and query, each text once: marks and choices are the same on many boards."""
+    seen = set()
+    for uid, board in BOARDS.items():
+        told = [(panel.title, panel.query) for panels in board.sections.values() for panel in panels]
+        told += [(marks.name, marks.query) for marks in board.marks]
+        told += [(f"options of {each.name}", each.options) for each in board.choices if isinstance(each.options, Query)]
+        for title, query in told:
+            if query.sql not in seen:
+                seen.add(query.sql)
+                yield uid, title, query
+
+
+STATEMENTS = list(_statements())
+
+
+def _of(uid: str) -> list[tuple[str, Query]]:
+    return [(title, query) for board, title, query in STATEMENTS if board == uid]
+
+
+def _as_opened(uid: str) -> dict[str, Value]:
+    """What is chosen before anybody chooses."""
+    return {choice.name: choice.chosen for choice in BOARDS[uid].choices if not choice.is_multi}
+
+
+@pytest.mark.parametrize("days", [1, 30])
+@each_board
+def test_every_statement_has_rows_as_the_board_opens(boards: Boards, uid: str, days: int) -> None:
+    """A time series has one finite value for each step of a series, in order of time."""
+    empty = []
+    for title, query in _of(uid):
+        told = boards.rows(query.sql, boards.last(days * DAY_S), _as_opened(uid))
+        empty += [title] if told.is_empty() else []
+        if query.shape == "time_series":
+            assert told.columns[:3] == ["time", "series", "value"], title
+            assert told["time"].is_sorted() and told.select("time", "series").is_unique().all(), title
+            assert told["value"].cast(pl.Float64).is_finite().all(), title
+    assert not empty
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+@each_board
+def test_every_statement_answers_whatever_is_selected(boards: Boards, uid: str, selection: str) -> None:
+    for title, query in _of(uid):
+        told = boards.rows(query.sql, selection=SELECTIONS[selection])
+        assert told.schema == boards.schema(query.sql), title
+
+
+@each_board
+def test_a_range_without_data_keeps_its_columns(boards: Boards, uid: str) -> None:
+    begin_s = boards.world.start_ms // 1000
+    long_ago = Range(begin_s - 400 * DAY_S, begin_s - 399 * DAY_S)
+    for title, query in _of(uid):
+        assert boards.rows(query.sql, long_ago).schema == boards.schema(query.sql), title
+
+
+@each_board
+def test_no_value_leaves_its_string(boards: Boards, uid: str) -> None:
+    """In lists and in single choices: it selects what any other unknown value does."""
+    choices = BOARDS[uid].choices
+    unknown: dict[str, Value] = {each.name: ["nobody"] if each.is_multi else "nobody" for each in choices}
+    hostile: dict[str, Value] = {each.name: list(HOSTILE) if each.is_multi else HOSTILE[0] for each in choices}
+    for title, query in _of(uid):
+        nobody, told = boards.rows(query.sql, selection=unknown), boards.rows(query.sql, selection=hostile)
+        if title == "What is shown":
+            assert told.shape == nobody.shape, "it repeats what is selected"
+        else:
+            assert told.equals(nobody), title
+
+
+@each_board
+def test_a_month_reads_each_table_once_where_it_is_named_and_no_rollup_of_10_s(boards: Boards, uid: str) -> None:
+    """Rows read, as the server counts them, against those of a plain read of what the statement names."""
+    stored = dict(
+        boards.client.query(
+            "SELECT name, toUInt64(ifNull(total_rows, 0)) FROM system.tables WHERE database = 'boards'"
+        ).result_rows
+    )
+    too_many = {}
+    for title, query in _of(uid):
+        sql = substituted(query.sql, boards.last(30 * DAY_S), {**NOTHING, **_as_opened(uid)})
+        read = int(boards.client.query(sql).summary["read_rows"])
+        most = sum(stored[table] for table in _named(query.sql) if not table.endswith("_10s"))
+        if read > most + _CONSTANT_ROWS:
+            too_many[title] = (read, most)
+    assert not too_many
+
+
+_CONSTANT_ROWS = 1_000
+"""Rows of constants: objectives, policy rows, series of limits."""
+
+
+def _named(sql: str) -> Iterator[str]:
+    """Tables that a statement reads, as often as it names them, by way of views as well."""
+    for name in re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql):
+        if name in VIEWS:
+            yield from _named(VIEWS[name].select)
+        elif name in TABLES:
+            yield name
