@@ -15,6 +15,7 @@ from dashboards import data_source
 from dashboards.boards import Board
 from dashboards.burn_by_slice import burn_by_slice_board
 from dashboards.cost import cost
+from dashboards.drift_by_slice import drift_by_slice
 from dashboards.duplex_quality import duplex_quality
 from dashboards.fleet_overview import fleet_overview
 from dashboards.in_grafana import in_grafana
@@ -49,6 +50,7 @@ def all_boards(watched: Watched) -> dict[str, Board]:
         release_comparison(watched),
         queues_and_capacity(),
         duplex_quality(watched),
+        drift_by_slice(),
         cost(),
     )
     return {board.uid: board for board in every}

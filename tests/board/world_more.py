@@ -316,7 +316,12 @@ _DRIFT_SLICES = (
     ("word_error_rate", {"pool": "realtime", "bundle": BUNDLES[1]}, "steady", 0.09, 0.08),
     ("failure_rate", {"pool": "realtime", "route": ROUTES[0]}, "steady", 0.031, 0.03),
     ("failure_rate", {"pool": "realtime", "region": REGIONS[1]}, "learning", 0.029, 0.03),
-    ("jitter_ms", {"pool": "realtime", "connection": "cellular"}, "not_enough", 31.0, None),
+    ("jitter_ms", {"pool": "realtime", "connection": "cellular", "codec": "opus"}, "not_enough", 31.0, None),
+    ("word_error_rate", {"pool": "realtime", "bundle": BUNDLES[0], "language": "de"}, "steady", 0.08, 0.08),
+    ("word_error_rate", {"pool": "realtime", "bundle": BUNDLES[0], "noise_class": "noisy"}, "steady", 0.12, 0.12),
+    ("failure_rate", {"pool": "realtime", "bundle": BUNDLES[0], "device_class": "car"}, "steady", 0.03, 0.03),
+    ("failure_rate", {"pool": "realtime", "bundle": BUNDLES[0], "client_version": "4.2.0"}, "learning", 0.03, 0.03),
+    ("tenant_stale_lookup_rate", {"pool": "realtime", "tenant": "t-0123456789abcdef"}, "steady", 0.01, 0.01),
     ("heard_shape", {"pool": "realtime", "bundle": BUNDLES[1]}, "drifted", 0.21, 0.0),
     ("heard_shape", {"pool": "batch", "route": ROUTES[1]}, "no_reference", None, None),
 )
