@@ -26,7 +26,7 @@ NAMED_MAX = 3
 
 PAGE_SHARE_MIN = 0.05
 """Share of a family's recent volume whose silence is a page: with more of it missing no alert resolves
-(`pages.RESOLVE_COMPLETENESS_MIN`)."""
+(`schemas.burns.RESOLVE_COMPLETENESS_MIN`)."""
 
 Source = tuple[str, int]
 """Family and source partition."""

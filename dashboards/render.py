@@ -19,6 +19,7 @@ from dashboards.drift_by_slice import drift_by_slice
 from dashboards.duplex_quality import duplex_quality
 from dashboards.fleet_overview import fleet_overview
 from dashboards.in_grafana import in_grafana
+from dashboards.privacy_and_pipeline import privacy_and_pipeline
 from dashboards.queries.burn_rate import Watched
 from dashboards.queues_and_capacity import queues_and_capacity
 from dashboards.release_comparison import release_comparison
@@ -52,6 +53,7 @@ def all_boards(watched: Watched) -> dict[str, Board]:
         duplex_quality(watched),
         drift_by_slice(),
         cost(),
+        privacy_and_pipeline(watched),
     )
     return {board.uid: board for board in every}
 

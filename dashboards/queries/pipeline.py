@@ -73,7 +73,7 @@ def _heartbeats(suffix: str, when: str) -> str:
     FROM heartbeats_{suffix} FINAL WHERE {when} AND {IN_RANGE} AND {matches("region")}"""
 
 
-_REPORTED = f"({_heartbeats('10s', 'is_short')}\n  UNION ALL\n  {_heartbeats('1m', 'NOT is_short')})"
+REPORTED = f"({_heartbeats('10s', 'is_short')}\n  UNION ALL\n  {_heartbeats('1m', 'NOT is_short')})"
 
 PRODUCERS = Query(
     "producers",
@@ -84,7 +84,7 @@ SELECT region, reported_family AS family, max(bucket_start) AS newest_heartbeat,
 FROM (
   SELECT region, reported_family, bucket_start, sum(observations_seen) AS observations_seen,
     sum(observations_dropped) AS observations_dropped, sum(observations_held) AS held
-  FROM {_REPORTED} GROUP BY region, reported_family, bucket_start)
+  FROM {REPORTED} GROUP BY region, reported_family, bucket_start)
 GROUP BY region, family
 ORDER BY age_s DESC, dropped_share DESC, region, family
 LIMIT 100""",
@@ -96,7 +96,7 @@ DROPPED = Query(
 SELECT time, concat(region, ' ', fate.1) AS series, fate.2 / covered_s AS value FROM (
   SELECT {step_of("bucket_start")} AS time, region, {STEP_COVERED_S} AS covered_s,
     arrayJoin([('dropped', toFloat64(sum(observations_dropped))), ('held', toFloat64(sum(observations_held)))]) AS fate
-  FROM {_REPORTED}
+  FROM {REPORTED}
   GROUP BY time, region)
 ORDER BY time, series""",
     "time_series",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.panels import Chart, Column, Grid, Place
+from dashboards.panels import CALM, PAGE, Bars, Chart, Column, Grid, Place
 from dashboards.queries import privacy
 from schemas.families import K_SESSIONS_MIN
 
@@ -35,3 +35,32 @@ def withheld() -> Grid:
         "dimension."
     )
     return Grid(privacy.WITHHELD, "Withheld at the edge", meaning, Place(12, 8), columns)
+
+
+def by_dimension() -> Bars:
+    meaning = (
+        "Of each dimension that identifies, how many observations left with its value and how many without, the one that gives "
+        "way most first. A dimension that is nearly always given up is too fine for this traffic: coarser values would say "
+        "more."
+    )
+    parts = {"left with a value": CALM, "left without": PAGE}
+    title, axis = "Kept and generalised, by dimension", "observations"
+    return Bars(privacy.BY_DIMENSION, title, meaning, "short", Place(12, 8), "dimension", parts, axis=axis)
+
+
+def refused() -> Chart:
+    meaning = (
+        "Observations that the edge refused per second, by reason: content, identifiers and malformed rows. A reason that "
+        "begins with a release is a release that began to send what must not leave; roll it back or fix it, nothing of it got out."
+    )
+    title, unit = "Refused at the edge", "si: observations/s"
+    return Chart(privacy.REFUSED, title, meaning, unit, Place(12, 8), axis="observations per second")
+
+
+def waiting() -> Chart:
+    meaning = (
+        f"Observations that began to wait until {K_SESSIONS_MIN} sessions shared their cell, and those that left after it, per second. "
+        "Where more is held than released for long, sparse slices come late or not at all."
+    )
+    title, unit = "Held and released", "si: observations/s"
+    return Chart(privacy.WAITING, title, meaning, unit, Place(12, 8), axis="observations per second")

@@ -36,8 +36,6 @@ BUDGET_USD = 180_000.0
 class Timed(Protocol):
     """When the world began and ended, and when its incident began."""
 
-    start_ms: int
-
     @property
     def end_ms(self) -> int: ...
 
@@ -65,7 +63,7 @@ def more(seed: int, world: Timed) -> More:
         "late": _late_turns(random, world),
     }
     rows: dict[str, pa.Table] = {}
-    gauges = {measure.name for measure in QUEUES.measures if measure.merge == "gauge"}
+    gauges = frozenset(measure.name for measure in QUEUES.measures if measure.merge == "gauge")
     for suffix, frames in (("10s", _fine), ("1m", _minutes)):
         rows[f"queues_{suffix}"] = landed(
             f"queues_{suffix}", by_cut(frames(happened["queues"], gauges), QUEUES, ("queue",), QUEUES.measure_names)
@@ -118,11 +116,11 @@ def _cells(buckets: pl.DataFrame, **values: tuple[str, ...]) -> pl.DataFrame:
     return cells.join(buckets, how="cross")
 
 
-def _fine(frame: pl.DataFrame, gauges: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment] # never changed
+def _fine(frame: pl.DataFrame, gauges: frozenset[str] = frozenset()) -> pl.DataFrame:
     return frame.filter(pl.col("width_s") == 10)
 
 
-def _minutes(frame: pl.DataFrame, gauges: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment] # never changed
+def _minutes(frame: pl.DataFrame, gauges: frozenset[str] = frozenset()) -> pl.DataFrame:
     """Counters of a minute are added up; of a gauge the last one counts."""
     minute = pl.col("bucket_ms") // MINUTE_MS * MINUTE_MS
     keys = [name for name, kind in frame.schema.items() if kind == pl.String]
