@@ -18,6 +18,9 @@ from schemas.slos import WatchedSlo
 NEWEST_WITHIN_MIN = 10
 """A slice that was not decided for this long before the newest decision is no longer shown as burning now."""
 
+NAMED_WINDOW_S = 3_600
+"""The window whose burn tells the time to exhaustion where one figure has to do."""
+
 _SERIES_MAX = 8
 _SLICES_MAX = 50
 
@@ -88,16 +91,21 @@ _NEWEST = f"""newest AS (
       AND {_DECIDED_IN_RANGE}
     GROUP BY slo, cut, slice, {_SLICE_COLUMNS}, window_s)"""
 
-_NEAREST = """nearest AS (
-    SELECT slo, slice, max((severity = 'page' AND near > 1, near, policy_row)) AS worst
-    FROM (
-      SELECT policy.slo AS slo, long.slice AS slice, policy.row AS policy_row, policy.severity AS severity,
-        least(long.burn, short.burn) / policy.factor AS near
-      FROM policy
-      INNER JOIN newest AS long ON long.slo = policy.slo AND long.window_s = policy.long_s
-      INNER JOIN newest AS short
-        ON short.slo = policy.slo AND short.window_s = policy.short_s AND short.slice = long.slice)
-    GROUP BY slo, slice)"""
+_ROWS = """rows_of AS (
+    SELECT slo, groupArray((row, severity = 'page', long_s, short_s, factor)) AS rows FROM policy WHERE factor > 0 GROUP BY slo)"""
+
+# Maps, and not joins of windows with themselves: what WITH names is read as often as it is named.
+_SLICES = f"""slices AS (
+    SELECT newest.slo AS slo, newest.slice AS slice, {_SLICE_COLUMNS},
+      CAST((groupArray(newest.window_s), groupArray(newest.burn)), 'Map(UInt32, Float64)') AS burns,
+      arrayReduce('max', arrayMap(each -> ((least(burns[each.3], burns[each.4]) / each.5 AS near) > 1 AND each.2, near, each.1),
+        arrayFilter(each -> mapContains(burns, each.3) AND mapContains(burns, each.4), any(rows_of.rows)))) AS worst,
+      argMax(newest.budget_left, newest.decided) AS budget_left,
+      anyIf(newest.exhausted_in_s, newest.window_s = {NAMED_WINDOW_S}) AS exhausted_in_s,
+      min(newest.completeness) AS completeness, max(newest.decided) AS decided_at
+    FROM newest LEFT JOIN rows_of ON rows_of.slo = newest.slo
+    GROUP BY slo, slice, {_SLICE_COLUMNS})"""
+"""Every slice as it was decided last; `worst` is its nearest policy row: whether that pages, nearness, name."""
 
 _OPEN_PAGES = """open AS (
     SELECT slo, slice, arrayStringConcat(arraySort(groupUniqArrayIf(severity, state NOT IN ('pending', 'resolved'))), ', ') AS alert
@@ -106,34 +114,23 @@ _OPEN_PAGES = """open AS (
       FROM pages FINAL WHERE decided_event <= $__toTime GROUP BY slo, slice, severity)
     GROUP BY slo, slice)"""
 
-NAMED_WINDOW_S = 3_600
-"""The window whose burn tells the time to exhaustion where one figure has to do."""
-
 
 def burning_now(watched: Watched) -> Query:
     """Worst first: what is nearest to a page, its burn in each window, what is left and when it is spent."""
     pivot = ",\n  ".join(
-        f"maxIf(toNullable(newest.burn), newest.window_s = {seconds}) AS `burn {window_text(seconds)}`"
+        f"if(mapContains(burns, {seconds}), burns[{seconds}], NULL) AS `burn {window_text(seconds)}`"
         for seconds in windows(watched)
     )
     return Query(
         "burning_now",
-        f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _NEAREST, _OPEN_PAGES)}
-SELECT
-  any(open.alert) AS alert,
-  multiIf(any(nearest.worst).1, 'above page', any(nearest.worst).2 > 1, 'above ticket', 'below') AS threshold,
-  newest.slo AS slo, newest.slice AS slice,
-  any(nearest.worst).2 AS nearness, any(nearest.worst).3 AS row,
+        f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _ROWS, _SLICES, _OPEN_PAGES)}
+SELECT open.alert AS alert, multiIf(worst.1, 'above page', worst.2 > 1, 'above ticket', 'below') AS threshold,
+  slices.slo AS slo, slices.slice AS slice, worst.2 AS nearness, worst.3 AS row,
   {pivot},
-  argMax(newest.budget_left, newest.decided) AS budget_left,
-  anyIf(newest.exhausted_in_s, newest.window_s = {NAMED_WINDOW_S}) AS `spent in`,
-  min(newest.completeness) AS completeness, max(newest.decided) AS decided_at,
-  {", ".join(f"any(newest.{name}) AS {name}" for name in SLICE_VARIABLES)}
-FROM newest
-LEFT JOIN nearest ON nearest.slo = newest.slo AND nearest.slice = newest.slice
-LEFT JOIN open ON open.slo = newest.slo AND open.slice = newest.slice
-GROUP BY slo, slice
-ORDER BY startsWith(alert, 'page') DESC, any(nearest.worst) DESC, slo, slice
+  budget_left, exhausted_in_s AS `spent in`, completeness, decided_at, {_SLICE_COLUMNS}
+FROM slices
+LEFT JOIN open ON open.slo = slices.slo AND open.slice = slices.slice
+ORDER BY startsWith(alert, 'page') DESC, worst DESC, slo, slice
 LIMIT {_SLICES_MAX}""",
     )
 
@@ -142,12 +139,12 @@ def worst_now(watched: Watched) -> Query:
     """One row: alerts firing, the worst nearness, the least budget left, and how complete the data under it is."""
     return Query(
         "worst_now",
-        f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _NEAREST, _OPEN_PAGES)}
+        f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _ROWS, _SLICES, _OPEN_PAGES)}
 SELECT
   (SELECT countIf(alert != '') FROM open WHERE {matches("slo")}) AS `slices alerting`,
-  (SELECT max(worst).2 FROM nearest) AS `nearest to a threshold`,
-  (SELECT min(budget_left) FROM newest) AS `least budget left`,
-  (SELECT min(completeness) FROM newest) AS completeness""",
+  maxOrNull(worst.2) AS `nearest to a threshold`, minOrNull(budget_left) AS `least budget left`,
+  minOrNull(completeness) AS completeness
+FROM slices""",
     )
 
 
@@ -162,17 +159,18 @@ def nearness_over_time(watched: Watched) -> Query:
     """How near each of the worst slices came to its nearest policy row; 1 is the threshold."""
     return Query(
         "nearness_over_time",
-        f"""{given(selected("slo"), policy_clause(watched), f"stepwise AS ({_stepwise('burn', 'true')})")}
+        f"""{given(selected("slo"), policy_clause(watched), _ROWS)}
 SELECT time, series, value FROM (
   SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT long.time AS time, concat(long.slo, ' · ', long.slice) AS series,
-      max(least(long.value, short.value) / policy.factor) AS value
-    FROM policy
-    INNER JOIN stepwise AS long ON long.slo = policy.slo AND long.window_s = policy.long_s
-    INNER JOIN stepwise AS short
-      ON short.slo = policy.slo AND short.window_s = policy.short_s
-        AND short.slice = long.slice AND short.time = long.time
-    GROUP BY time, series))
+    SELECT time, concat(told.slo, ' · ', slice) AS series,
+      arrayReduce('max', arrayMap(each -> least(burns[each.3], burns[each.4]) / each.5,
+        arrayFilter(each -> mapContains(burns, each.3) AND mapContains(burns, each.4), rows_of.rows) AS judged)) AS value
+    FROM (
+      SELECT time, slo, slice, CAST((groupArray(window_s), groupArray(value)), 'Map(UInt32, Float64)') AS burns
+      FROM ({_stepwise("burn", "true")})
+      GROUP BY time, slo, slice) AS told
+    INNER JOIN rows_of ON rows_of.slo = told.slo
+    WHERE notEmpty(judged)))
 QUALIFY {largest(_SERIES_MAX)}
 ORDER BY time, series""",
         "time_series",

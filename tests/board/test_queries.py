@@ -11,11 +11,12 @@ import pytest
 
 from dashboards.queries import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
 from dashboards.queries.budgets import exclusions_annotation
+from dashboards.queries.releases import RELEASES_ANNOTATION
 from dashboards.queries.selection import EVERYTHING
 from dashboards.substitution import Range
 from schemas.families import STAGES
 from tests.board.conftest import DAY_S, HOSTILE, Boards
-from tests.board.world import BUNDLES, REGIONS, ROUTES
+from tests.board.world import BUNDLES, REGIONS, ROUTES, SLOW_STAGES
 from tests.board.world_burns import EXCLUDED_S
 
 
@@ -42,13 +43,19 @@ def test_rates_times_their_seconds_are_the_turns(boards: Boards, interval_s: int
     served = rates.with_columns(
         (pl.col("value") * pl.min_horizontal(pl.lit(step_s), end_s - pl.col("s"))).alias("turns")
     )
-    happened = boards.world.turns.group_by("pool").agg(pl.col("turns").sum()).sort("pool")
+    from_ms = boards.range.from_s * 1_000 - days_before * DAY_S * 1_000
+    happened = (
+        boards.world.turns.filter(pl.col("bucket_ms") >= from_ms)
+        .group_by("pool")
+        .agg(pl.col("turns").sum())
+        .sort("pool")
+    )
     assert served.group_by("series").agg(pl.col("turns").sum().round()).sort("series").rows() == happened.rows()
 
 
 def test_a_selection_narrows_traffic_to_exactly_its_slices(boards: Boards) -> None:
     rates = boards.rows(traffic.TOKENS_PER_SECOND.sql, region=[REGIONS[1]], bundle=[BUNDLES[0]], pool=["realtime"])
-    happened = boards.world.turns.filter(
+    happened = boards.turns.filter(
         (pl.col("region") == REGIONS[1]) & (pl.col("bundle") == BUNDLES[0]) & (pl.col("pool") == "realtime")
     )
     generated = rates.filter(pl.col("series") == "realtime generated")["value"].sum() * 30
@@ -77,7 +84,7 @@ def test_bounds_of_the_peak_hold_what_each_slice_had(boards: Boards) -> None:
 def test_bad_shares_are_those_that_happened(boards: Boards, dimension: str) -> None:
     answer = boards.rows(burn_rate.bad_share_by(dimension, boards.watched).sql, slo=["turn-4000ms-realtime"])
     happened = (
-        boards.world.turns.filter(pl.col("pool") == "realtime")
+        boards.turns.filter(pl.col("pool") == "realtime")
         .group_by(dimension)
         .agg(pl.col("turn_4000ms_bad").sum().alias("bad"), pl.col("turn_4000ms_total").sum().alias("total"))
         .sort(pl.col("bad") / pl.col("total"), descending=True)
@@ -141,39 +148,52 @@ def test_charts_of_slices_keep_the_eight_worst(boards: Boards) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_quantiles_are_within_the_histogram_s_error(boards: Boards, stage: str, quantile: float) -> None:
     """Over the whole range in one step, against the latencies themselves; inverted-CDF, as weights are counted."""
-    during = Range(boards.range.from_s // 1800 * 1800, boards.range.from_s // 1800 * 1800 + 3_600, 3_600)
+    during = replace(boards.range, interval_s=3_600)
     answer = boards.rows(stage_latency.quantile_over_time(quantile).sql, during, pool=["realtime"])
     bound = 0.0055 if stage in ("turn", "first_audio") else 0.0109
-    for at, value in answer.filter(pl.col("series") == stage).select("time", "value").iter_rows():
-        begin_ms = at * 1000
-        latencies = boards.world.latencies.filter(
-            (pl.col("stage") == stage)
-            & (pl.col("pool") == "realtime")
-            & pl.col("bucket_ms").is_between(begin_ms, begin_ms + 3_600_000, closed="left")
-        )["latency_ms"].to_numpy()
-        assert value == pytest.approx(np.quantile(latencies, quantile, method="inverted_cdf"), rel=bound)
+    (value,) = answer.filter(pl.col("series") == stage)["value"]
+    took = boards.world.latencies.filter(pl.col("bucket_ms") >= boards.world.fine_ms, stage=stage, pool="realtime")
+    latencies = np.repeat(took["latency_ms"].to_numpy(), took["turns"].to_numpy())
+    assert value == pytest.approx(np.quantile(latencies, quantile, method="inverted_cdf"), rel=bound)
 
 
 def test_the_stage_that_grew_is_named_first(boards: Boards) -> None:
-    grown = boards.rows(stage_latency.GROWTH.sql, pool=["realtime"], bundle=[BUNDLES[1]])
-    assert set(grown["stage"][:2]) == {"turn", "llm_first_token"}
-    assert grown["p99_growth"][0] > 2
-    calm = boards.rows(stage_latency.GROWTH.sql, pool=["realtime"], bundle=[BUNDLES[0]])
+    """Over twelve hours the canary is calm in the first half, and slow in the last quarter."""
+    half_a_day = boards.last(12 * 3_600)
+    grown = boards.rows(stage_latency.GROWTH.sql, half_a_day, pool=["realtime"], bundle=[BUNDLES[1]])
+    assert set(grown["stage"][:4]) == set(SLOW_STAGES)
+    assert grown["p99_growth"][0] > 2 > 1.3 > grown["p99_growth"][4]
+    calm = boards.rows(stage_latency.GROWTH.sql, half_a_day, pool=["realtime"], bundle=[BUNDLES[0]])
     assert max(calm["p99_growth"].to_list()) < 1.3
 
 
 def test_pages_and_their_annotations_tell_what_is_open(boards: Boards) -> None:
-    pages = boards.rows(burn_rate.PAGES_HISTORY.sql)
+    """A page that fires is told of in every range since, a ticket that ended in those that it reaches into."""
+    pages = boards.rows(burn_rate.PAGES_HISTORY.sql, boards.last(DAY_S))
     assert pages.select("state", "severity").rows() == [("firing", "page"), ("resolved", "ticket")]
     assert pages["ends_event"].is_null().to_list() == [True, False]
-    drawn = boards.rows(burn_rate.pages_annotation().sql)
-    assert (drawn["timeEnd"] >= drawn["time"]).all()
+    began_s = boards.world.incident_ms // 1_000 + 60
+    assert pages["lasted_s"].to_list() == [boards.range.to_s - began_s, 240]
+    assert pages["bundle"].to_list() == [BUNDLES[1]] * 2
+    assert boards.rows(burn_rate.PAGES_HISTORY.sql)["severity"].to_list() == ["page"]
+    for by_slo in (True, False):
+        drawn = boards.rows(burn_rate.pages_annotation(by_slo).sql, boards.last(DAY_S))
+        assert drawn.height == 2 and (drawn["timeEnd"] >= drawn["time"]).all()
+        assert boards.rows(burn_rate.pages_annotation(by_slo).sql).height == 1
+
+
+def test_releases_are_drawn_when_they_were_declared(boards: Boards) -> None:
+    drawn = boards.rows(RELEASES_ANNOTATION.sql, boards.last(30 * DAY_S))
+    assert drawn["tags"].to_list() == list(BUNDLES)
+    at_ms = drawn["time"].dt.epoch("ms").to_list()
+    assert at_ms == [boards.world.start_ms, boards.world.released_ms]
+    assert "answering answering-2" in drawn["text"][1] and boards.rows(RELEASES_ANNOTATION.sql).is_empty()
 
 
 def test_budgets_are_shown_as_counted_and_without_what_was_excluded(boards: Boards) -> None:
     shown = boards.rows(budgets.BUDGETS.sql, slo=["turn-4000ms-realtime"]).row(0, named=True)
     assert shown["slice"] == "pool=realtime"
-    from_ms, to_ms = (boards.world.start_ms + second * 1_000 for second in EXCLUDED_S)
+    from_ms, to_ms = (boards.world.fine_ms + second * 1_000 for second in EXCLUDED_S)
     turns = boards.world.turns.filter(pl.col("pool") == "realtime")
     is_excluded = (pl.col("region") == REGIONS[0]) & pl.col("bucket_ms").is_between(from_ms, to_ms - 1)
     for rows, name in ((turns, "budget_left"), (turns.filter(~is_excluded), "corrected_budget_left")):
