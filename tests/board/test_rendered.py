@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,74 +15,127 @@ import yaml
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from dashboards import data_source, render
+from dashboards.panels import HeatMap
 from dashboards.provisioning import OWN_PREFIX
+from dashboards.queries import Query
 from dashboards.queries.selection import SLICE_VARIABLES, best_cut, operational_cuts
-from dashboards.variables import OVERVIEW_UID
+from dashboards.variables import BUDGETS_UID, BURN_UID, OVERVIEW_UID, RELEASES_UID, STAGES_UID
 
 ROOT = Path(__file__).parents[2]
 WATCHED = tuple(policy_for(slo) for slo in load_slos())
-BOARD: Any = render.boards(WATCHED)[OVERVIEW_UID]
-PANELS: list[Any] = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
-CHARTS = [panel for panel in PANELS if panel["type"] == "timeseries"]
-VARIABLES: dict[str, Any] = {each["name"]: each for each in BOARD["templating"]["list"]}
+DEFINED = render.all_boards(WATCHED)
+RENDERED: dict[str, Any] = render.boards(WATCHED)
+FILES = render.render_all(WATCHED)
 
-titles = pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
+each_board = pytest.mark.parametrize("uid", DEFINED)
 
 
-@pytest.mark.parametrize("path", render.render_all(WATCHED))
+def _panels(uid: str) -> list[Any]:
+    return [panel for panel in RENDERED[uid]["panels"] if panel["type"] != "row"]
+
+
+def _choices(uid: str) -> dict[str, Any]:
+    return {each["name"]: each for each in RENDERED[uid]["templating"]["list"]}
+
+
+@pytest.mark.parametrize("path", FILES)
 def test_what_is_committed_is_what_renders(path: str) -> None:
-    assert (ROOT / path).read_text(encoding="utf-8") == render.render_all(WATCHED)[path], "run: turnwatch render"
+    assert (ROOT / path).read_text(encoding="utf-8") == FILES[path], "run: turnwatch render"
 
 
 def test_the_first_five_rows_are_the_five_questions_in_order() -> None:
-    rows = [panel["title"] for panel in BOARD["panels"] if panel["type"] == "row"]
+    rows = [panel["title"] for panel in RENDERED[OVERVIEW_UID]["panels"] if panel["type"] == "row"]
     assert [title[0] for title in rows[:5]] == ["1", "2", "3", "4", "5"]
 
 
-@titles
-def test_a_panel_says_what_it_shows_and_asks_the_chosen_source(panel: Any) -> None:
-    assert len(panel["description"]) > 40 and panel["description"].endswith(".")
-    assert panel["datasource"] == {"type": data_source.PLUGIN, "uid": "${datasource}"}
-    assert all(target["datasource"] == panel["datasource"] for target in panel["targets"])
+@each_board
+def test_a_panel_says_what_it_shows_and_asks_the_chosen_source(uid: str) -> None:
+    for panel in _panels(uid):
+        assert len(panel["description"]) > 40 and panel["description"].endswith("."), panel["title"]
+        assert panel["datasource"] == {"type": data_source.PLUGIN, "uid": "${datasource}"}, panel["title"]
+        assert all(target["datasource"] == panel["datasource"] for target in panel["targets"]), panel["title"]
 
 
-@pytest.mark.parametrize("panel", CHARTS, ids=[panel["title"] for panel in CHARTS])
-def test_a_chart_has_a_unit_a_named_axis_and_a_finest_step(panel: Any) -> None:
-    defaults = panel["fieldConfig"]["defaults"]
-    assert defaults["unit"] and defaults["custom"]["axisLabel"] and panel["interval"] == "10s"
-    assert panel["targets"][0]["queryType"] == "timeseries"
+@each_board
+def test_grafana_is_sent_the_statements_of_the_definition(uid: str) -> None:
+    sent = [target["rawSql"] for panel in _panels(uid) for target in panel["targets"]]
+    assert sent == [panel.query.sql for panels in DEFINED[uid].sections.values() for panel in panels]
+    drawn = [each["target"]["rawSql"] for each in RENDERED[uid]["annotations"]["list"]]
+    assert drawn == [marks.query.sql for marks in DEFINED[uid].marks]
+    found = [each["query"] for each in _choices(uid).values() if each["type"] == "query"]
+    assert found == [each.options.sql for each in DEFINED[uid].choices if isinstance(each.options, Query)]
 
 
-@titles
-def test_no_meaning_rests_on_red_and_green(panel: Any) -> None:
-    said = json.dumps(panel["fieldConfig"]).lower()
-    assert not re.search(
-        r'"(?:(?:semi-|super-)?(?:dark|light)-)?(?:red|green)"|palette-classic|continuous-(?:gr|rd)yl', said
-    )
+@each_board
+def test_a_chart_has_a_unit_a_named_axis_and_a_finest_step(uid: str) -> None:
+    """Heat maps have steps as well, and a colour for every value; bars have an axis."""
+    for panel in _panels(uid):
+        defaults = panel["fieldConfig"]["defaults"]
+        if panel["type"] in ("timeseries", "status-history"):
+            assert panel["interval"] == "10s" and panel["targets"][0]["queryType"] == "timeseries", panel["title"]
+        if panel["type"] in ("timeseries", "barchart"):
+            assert defaults["custom"]["axisLabel"], panel["title"]
+        if panel["type"] in ("timeseries", "barchart", "status-history"):
+            assert defaults["unit"] and defaults["color"], panel["title"]
 
 
-def test_panels_do_not_overlap_and_are_numbered_apart() -> None:
+@each_board
+def test_no_meaning_rests_on_red_and_green(uid: str) -> None:
+    for panel in _panels(uid):
+        said = json.dumps(panel["fieldConfig"]).lower()
+        assert not re.search(
+            r'"(?:(?:semi-|super-)?(?:dark|light)-)?(?:red|green)"|palette-classic|continuous-(?:gr|rd)yl', said
+        ), panel["title"]
+
+
+@each_board
+def test_panels_do_not_overlap_and_are_numbered_apart(uid: str) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in BOARD["panels"]:
+    panels = RENDERED[uid]["panels"]
+    for panel in panels:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert at["x"] + at["w"] <= 24 and not cells & taken, panel["title"]
         taken |= cells
-    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    titles = [panel["title"] for panel in panels]
+    assert len(set(titles)) == len(titles), "a title names one panel"
 
 
 def test_every_dimension_that_identifies_nobody_can_be_chosen() -> None:
-    assert {"slo", "datasource", "by", "window", *SLICE_VARIABLES} == set(VARIABLES)
-    assert [option["value"] for option in VARIABLES["slo"]["options"][1:]] == [each.slo.name for each in WATCHED]
+    assert {"slo", "datasource", "by", "window", *SLICE_VARIABLES} == set(_choices(OVERVIEW_UID))
+    options = _choices(OVERVIEW_UID)["slo"]["options"]
+    assert [option["value"] for option in options[1:]] == [each.slo.name for each in WATCHED]
 
 
-@pytest.mark.parametrize("panel", [p for p in PANELS if "/d/" in json.dumps(p)], ids=lambda panel: panel["title"])
-def test_drill_downs_keep_the_range_and_name_only_columns_that_are_there(panel: Any) -> None:
-    urls = re.findall(r'"url": "([^"]+)"', json.dumps(panel))
-    assert urls and all("${__url_time_range}" in url and url.startswith(f"/d/{OVERVIEW_UID}?") for url in urls)
-    assert all("${datasource:queryparam}" in url for url in urls)
-    for column in re.findall(r"__data\.fields\.(\w+)", urls[0]):
-        assert re.search(rf"\b{column}\b", panel["targets"][0]["rawSql"].rpartition("\nSELECT")[2])
+@each_board
+def test_a_statement_asks_for_nothing_that_its_board_cannot_choose(uid: str) -> None:
+    """Neither does a title that names what is chosen."""
+    said = json.dumps([RENDERED[uid]["panels"], RENDERED[uid]["annotations"]])
+    assert set(re.findall(r"\$\{(\w+)(?::\w+)?\}", said)) <= {*_choices(uid), "__url_time_range"}
+
+
+@each_board
+def test_drill_downs_keep_range_and_choices_and_lead_to_a_choice_of_another_board(uid: str) -> None:
+    for panel in _panels(uid):
+        for url in re.findall(r'"url": "(/d/[^"]+)"', json.dumps(panel)):
+            target = re.fullmatch(r"/d/([\w-]+)\?\$\{__url_time_range\}&(.+)", url)
+            assert target and target[1] in DEFINED, url
+            narrowed = re.findall(r"var-(\w+)=\$\{__(?:data\.fields|field\.labels)\.(\w+):percentencode\}", target[2])
+            kept = re.findall(r"\$\{(\w+):queryparam\}", target[2])
+            assert set(kept) | {name for name, _ in narrowed} >= {*_choices(uid)}, "nothing chosen is lost"
+            for name, column in narrowed:
+                assert name == column and name in _choices(target[1]), url
+                assert re.search(rf"\b{column}\b", panel["targets"][0]["rawSql"]), url
+
+
+def test_an_investigation_leads_from_board_to_board() -> None:
+    """What burns, where, in which stage, by which release: each board has a way to the next one, row by row."""
+    path = (OVERVIEW_UID, BURN_UID, STAGES_UID, RELEASES_UID)
+    for here, there in pairwise(path):
+        urls = re.findall(rf'"url": "(/d/{there}\?[^"]+)"', json.dumps(RENDERED[here]))
+        assert any("var-" in url for url in urls), (here, there)
+    assert f"/d/{BUDGETS_UID}?" in json.dumps(RENDERED[OVERVIEW_UID])
 
 
 def test_thresholds_follow_the_policy() -> None:
@@ -102,14 +156,34 @@ def test_thresholds_follow_the_policy() -> None:
     assert steps(doubled) == [2 * step for step in steps(WATCHED)]
 
 
-def test_pages_and_exclusions_are_drawn_on_every_chart() -> None:
-    pages, exclusions = BOARD["annotations"]["list"]
-    assert "FROM pages" in pages["target"]["rawSql"] and pages["enable"]
-    assert "FROM exclusions" in exclusions["target"]["rawSql"] and exclusions["enable"]
+@pytest.mark.parametrize("uid", [BUDGETS_UID, BURN_UID])
+def test_heat_maps_change_colour_where_the_policy_says(uid: str) -> None:
+    """With factors twice as high, so are the limits of what is held against factors; nearness is held against 1."""
+    twice = tuple(
+        replace(each, rows=tuple(replace(row, factor=row.factor * 2) for row in each.rows)) for each in WATCHED
+    )
+
+    def limits(watched: Any) -> dict[str, list[float]]:
+        panels = [panel for section in render.all_boards(watched)[uid].sections.values() for panel in section]
+        maps = [panel for panel in panels if isinstance(panel, HeatMap) and panel.steps]
+        return {each.title: [value for value, _ in each.steps.limits] for each in maps if each.steps}
+
+    told, doubled = limits(WATCHED), limits(twice)
+    assert told and all(told.values())
+    for title, values in told.items():
+        assert doubled[title] == (values if title.startswith("How near") else [2 * value for value in values])
+
+
+@each_board
+def test_releases_pages_and_exclusions_are_drawn_on_every_chart(uid: str) -> None:
+    drawn = RENDERED[uid]["annotations"]["list"]
+    for each, table in zip(drawn, ("releases", "pages", "exclusions"), strict=True):
+        assert f"\nFROM {table} FINAL" in each["target"]["rawSql"]
+    assert all(each["enable"] for each in drawn)
 
 
 def test_what_is_ours_can_be_told_by_its_uid() -> None:
-    assert all(uid.startswith(OWN_PREFIX) for uid in (OVERVIEW_UID, data_source.UID, render.FOLDER_UID))
+    assert all(uid.startswith(OWN_PREFIX) for uid in (*DEFINED, data_source.UID, render.FOLDER_UID))
 
 
 def test_rendering_twice_gives_the_same_text() -> None:
