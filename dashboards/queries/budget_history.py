@@ -12,6 +12,8 @@ _CORRECTED_SERIES_MAX = 8
 _SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
 _SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
 _DECIDED = f"decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches('slo')} AND {_SLICE_MATCHES} AND cut = shown_cut"
+KEPT = "bad <= round(total * (1 - objective), 6)"
+"""Whether so many of so many may be bad. Rounded, because exactly on the objective is within it."""
 LOW_SHARE = 0.1
 """The share of a budget below which it counts as nearly spent."""
 
@@ -21,7 +23,7 @@ def kept(watched: Watched) -> Query:
     return Query(
         "objectives_kept",
         f"""{given(selected("slo"), slos_clause(watched))}
-SELECT if(bad <= round(total * (1 - objective), 6), 'kept', 'missed') AS `in this range`, slo, pool, objective,
+SELECT if({KEPT}, 'kept', 'missed') AS `in this range`, slo, pool, objective,
   1 - bad / total AS good_share, bad, total, bad / total / (1 - objective) AS burn
 FROM (
   SELECT slos.slo AS slo, slos.pool AS pool, slos.objective AS objective, sum(bad) AS bad, sum(total) AS total
