@@ -28,7 +28,7 @@ def test_cells_are_the_nearest_row_s_smaller_burn(boards: Boards, severity: Seve
     peaks = told.group_by("series").agg(pl.col("value").max()).sort("value", "series", descending=[True, False])
     newest = told.filter(pl.col("time") == told["time"].max())["series"].to_list()
     assert newest == peaks.filter(pl.col("series").is_in(newest))["series"].to_list()
-    assert BURNING_SLICE in peaks["series"][0]
+    assert peaks["series"][0].endswith(f"bundle={BUNDLES[1]}")
 
 
 def _nearness(boards: Boards, severity: Severity, from_s: int, step_s: int) -> pl.DataFrame:
