@@ -94,6 +94,6 @@ SELECT told.1 AS rate, told.2 AS unit, told.3 AS before, told.4 AS now, now / nu
   SELECT {_BOTH}
   FROM {charged()}))
 WHERE now > 0 OR before > 0
-ORDER BY abs(change) DESC NULLS LAST, rate""",
+ORDER BY abs(change) DESC NULLS FIRST, rate""",
 )
-"""What a turn takes, now and before, what changed most first."""
+"""What a turn takes, now and before, what changed most first: before all others what was not there before."""

@@ -81,20 +81,21 @@ def charged(time: str = "", when: str = _IN_EITHER) -> str:
     replicas = f"PARTITION BY {period}, pool, model_version, gpu_type, purchase"
     of_route = f"{replicas}, route"
     sums = ", ".join(f"toFloat64(sum({name})) AS {name}" for name in (*_MONEY, *USES))
+    share = f"reserved_nusd - loose + use / whole * sum(loose) OVER ({replicas})"
     return f"""(
-  SELECT *, ({_IS_CHOSEN}) AS is_chosen,
-    if(is_routed AND whole > 0, reserved_nusd - loose + use / whole * sum(loose) OVER ({replicas}), reserved_nusd) AS charged_nusd
-  FROM (
-    SELECT *, sum(use) OVER ({replicas}) AS whole,
-      if(sum(gpu_used_ms + tokens + attempts) OVER ({of_route}) > 0, 0., reserved_nusd) AS loose
+  SELECT *, ({_IS_CHOSEN}) AS is_chosen FROM (
+    SELECT *, if(is_routed AND whole > 0, {share}, reserved_nusd) AS charged_nusd
     FROM (
-      SELECT *, {" + ".join(_TOKENS)} AS tokens, if(sum(gpu_used_ms) OVER ({replicas}) > 0, gpu_used_ms, tokens) AS use
+      SELECT *, sum(use) OVER ({replicas}) AS whole,
+        if(sum(gpu_used_ms + tokens + attempts) OVER ({of_route}) > 0, 0., reserved_nusd) AS loose
       FROM (
-        SELECT {", ".join(CELL)}, bucket_start >= range_from AS is_now{stamped},
-          max(bucket_start) AS newest, {sums}
+        SELECT *, {" + ".join(_TOKENS)} AS tokens, if(sum(gpu_used_ms) OVER ({replicas}) > 0, gpu_used_ms, tokens) AS use
         FROM (
+          SELECT {", ".join(CELL)}, bucket_start >= range_from AS is_now{stamped},
+            max(bucket_start) AS newest, {sums}
+          FROM (
       {_told(when)})
-        GROUP BY {", ".join(CELL)}, {period})))
+          GROUP BY {", ".join(CELL)}, {period}))))
   WHERE {matches("route")})"""
 
 

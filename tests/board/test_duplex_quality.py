@@ -12,6 +12,7 @@ from dashboards.queries import duplex
 from schemas.families import DUPLEX_INDICATORS
 from tests.board.conftest import SHIPPED, Boards
 from tests.board.world import BUNDLES, REGIONS
+from tests.board.world_more import total
 
 BARGE_IN = "barge_in_latency_200ms"
 OF = {each.slo.name: each.slo for each in duplex.duplex_objectives(SHIPPED)}
@@ -32,12 +33,12 @@ def test_each_objective_is_judged_by_the_events_of_its_kind(
     assert set(told["slo"]) == set(OF) and told["burn"].is_sorted(descending=True)
     for row in told.to_dicts():
         indicator = OF[row["slo"]].indicator
-        bad, total = rows[indicator.bad].sum(), rows[indicator.total].sum()
-        assert (row["missed"], row["judged"], row["kind"]) == (bad, total, indicator.duplex_event)
-        assert row["burn"] == pytest.approx(bad / total / float(OF[row["slo"]].budget_rate))
+        bad, judged = total(rows, indicator.bad), total(rows, indicator.total)
+        assert (row["missed"], row["judged"], row["kind"]) == (bad, judged, indicator.duplex_event)
+        assert row["burn"] == pytest.approx(bad / judged / float(OF[row["slo"]].budget_rate))
         middle = (boards.world.fine_ms + boards.world.end_ms) // 2
         first = rows.filter(pl.col("bucket_ms") < middle)
-        good = 1 - first[indicator.bad].sum() / first[indicator.total].sum()
+        good = 1 - total(first, indicator.bad) / total(first, indicator.total)
         assert row["good_share_first_half"] == pytest.approx(good)
     worst = boards.rows(duplex.worst(SHIPPED).sql, region=[] if region is None else [region]).row(0, named=True)
     assert worst["objectives missed"] == (told["burn"] > 1).sum() > 0
@@ -64,10 +65,10 @@ def test_the_slice_that_explains_it_is_first(boards: Boards, happened: pl.DataFr
     told = boards.rows(duplex.by_slice(SHIPPED).sql, by="bundle", duplex_event=["barge_in"]).row(0, named=True)
     assert (told["bundle"], OF[told["slo"]].indicator.name, told["region"]) == (BUNDLES[1], BARGE_IN, "")
     its = happened.filter(bundle=BUNDLES[1])
-    assert told["missed"] == its[f"{BARGE_IN}_bad"].sum()
-    assert told["share_of_missed"] == pytest.approx(told["missed"] / happened[f"{BARGE_IN}_bad"].sum())
+    assert told["missed"] == total(its, f"{BARGE_IN}_bad")
+    assert told["share_of_missed"] == pytest.approx(told["missed"] / total(happened, f"{BARGE_IN}_bad"))
     assert told["share_of_judged"] == pytest.approx(
-        its[f"{BARGE_IN}_total"].sum() / happened[f"{BARGE_IN}_total"].sum()
+        total(its, f"{BARGE_IN}_total") / total(happened, f"{BARGE_IN}_total")
     )
     assert told["share_of_missed"] > 0.8 > 0.6 > told["share_of_judged"]
 

@@ -80,6 +80,11 @@ def more(seed: int, world: Timed) -> More:
     return More(happened, rows)
 
 
+def total(frame: pl.DataFrame, column: str) -> int:
+    """What all rows of a column add up to."""
+    return int(frame.select(pl.col(column).sum()).item())
+
+
 def by_cut(frame: pl.DataFrame, family: Family, keys: tuple[str, ...], measures: tuple[str, ...]) -> pl.DataFrame:
     """The rows of every cut of the family whose dimensions `frame` has."""
     parts = []
