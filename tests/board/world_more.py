@@ -298,13 +298,18 @@ def _quality(random: np.random.Generator, world: Timed) -> pl.DataFrame:
         how="diagonal",
     )
     count = random.poisson(12, calls.height)
-    words = count * 80
     worse = ((calls["accent"] == ACCENTS[0]) & (calls["bundle"] == BUNDLES[1])).fill_null(False).to_numpy()
-    errors = random.binomial(words, np.where(worse, 0.16, 0.08))
+    place = np.repeat(np.arange(calls.height), count)
+    said = random.integers(40, 120, len(place))
+    missed = random.binomial(said, np.where(worse, 0.16, 0.08)[place] * random.uniform(0.5, 1.5, len(place)))
+
+    def summed(of_calls: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.bincount(place, of_calls, calls.height).astype(np.int64)
+
     columns = {
-        "calls": count, "words": words, "word_errors": errors,
-        "words_sumsq": count * 6_800, "word_errors_sumsq": errors * 9, "word_errors_by_words": errors * 82,
-        "characters": words * 5, "character_errors": errors * 2, "entities": count * 4, "entity_errors": count // 3,
+        "calls": count, "words": summed(said), "word_errors": summed(missed),
+        "words_sumsq": summed(said**2), "word_errors_sumsq": summed(missed**2), "word_errors_by_words": summed(said * missed),
+        "characters": summed(said * 5), "character_errors": summed(missed * 2), "entities": count * 4, "entity_errors": count // 3,
         "endpoints": count * 6, "endpoint_errors": count // 4, "partials": count * 30,
         "partials_rewritten": count * 2, "answers": count * 5, "answers_corrected": count // 5,
         "answers_ungrounded": count // 6, "citations": count * 3, "citations_stale": count // 7,
