@@ -53,7 +53,7 @@ class Boards:
     more: More
     watched: tuple[WatchedSlo, ...]
     client: Any
-    schemas: dict[str, pl.Schema] = field(default_factory=dict)
+    answers: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     @property
     def range(self) -> Range:
@@ -79,11 +79,16 @@ class Boards:
             self.client.query_arrow(substituted(sql, during or self.range, variables), use_strings=True)
         )
 
-    def schema(self, sql: str) -> pl.Schema:
-        """The columns that a statement answers with, and their types."""
-        if sql not in self.schemas:
-            self.schemas[sql] = self.rows(sql).schema
-        return self.schemas[sql]
+    def opened(self, uid: str, sql: str) -> pl.DataFrame:
+        """The answer over a day as the board opens, asked once."""
+        if sql not in self.answers:
+            self.answers[sql] = self.rows(sql, self.last(DAY_S), as_opened(uid))
+        return self.answers[sql]
+
+
+def as_opened(uid: str) -> dict[str, Value]:
+    """What is chosen on a board before anybody chooses."""
+    return {choice.name: choice.chosen for choice in BOARDS[uid].choices if not choice.is_multi}
 
 
 @pytest.fixture(scope="session")

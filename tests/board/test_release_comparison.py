@@ -84,7 +84,7 @@ def test_each_objective_is_held_against_all_other_bundles(boards: Boards) -> Non
     assert (first["slo"], first["bundle"]) == ("turn-4000ms-realtime", CANARY)
     turns = boards.world.turns.filter(pl.col("bucket_ms") >= during.from_s * 1_000, pool="realtime")
     shares = {
-        bundle: frame["turn_4000ms_bad"].sum() / frame["turn_4000ms_total"].sum()
+        bundle: frame.select(pl.col("turn_4000ms_bad").sum() / pl.col("turn_4000ms_total").sum()).item()
         for bundle, frame in ((each, turns.filter(bundle=each)) for each in BUNDLES)
     }
     assert first["bad_share"] == pytest.approx(shares[CANARY])
@@ -126,4 +126,4 @@ def test_only_what_has_not_ended_is_an_open_finding(boards: Boards) -> None:
     stored = pl.DataFrame(boards.more.rows["findings"]).sort("version").group_by("finding").last()
     assert told.height == stored.filter(pl.col("state") != "resolved").height > 0
     assert "resolved" not in told["state"].to_list() and told["severity"].is_sorted()
-    assert told["summary"].str.len_chars().min() > 0
+    assert (told["summary"].str.len_chars() > 0).all()

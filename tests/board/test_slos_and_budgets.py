@@ -68,7 +68,8 @@ def test_each_day_tells_what_it_took(boards: Boards) -> None:
     is_decided = (pl.col("bucket_ms") >= boards.world.fine_ms) | (pl.col("bucket_ms") % 3_600_000 == 0)
     for (day,), of_day in happened.filter(is_decided).group_by("day"):
         so_far = happened.filter(pl.col("bucket_ms") <= of_day["bucket_ms"].max())
-        spent = so_far.filter(day=day)["bad"].sum() / (so_far["total"].sum() * BUDGET_RATE)
+        bad_today = pl.col("bad").filter(pl.col("day") == day).sum()
+        spent = so_far.select(bad_today / (pl.col("total").sum() * BUDGET_RATE)).item()
         assert told.filter(pl.col("time").dt.date() == day)["value"].to_list() == [pytest.approx(spent)]
     assert told["time"].n_unique() == happened["day"].n_unique()
 
@@ -79,7 +80,7 @@ def test_one_failure_costs_a_share_of_what_the_turns_allow(boards: Boards) -> No
     assert told["one_failure_costs"] == pytest.approx(1 / (total * BUDGET_RATE))
     assert told["failures_left"] == max(math.floor(total * BUDGET_RATE - bad), 0)
     everything = boards.rows(budget_history.ONE_FAILURE.sql)["failures_left"]
-    assert everything.is_sorted() and everything.max() > 0
+    assert everything.is_sorted() and everything[-1] > 0
 
 
 def test_a_correction_parts_from_the_count_on_the_day_of_the_exclusion(boards: Boards) -> None:
