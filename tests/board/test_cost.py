@@ -15,7 +15,7 @@ from schemas.spend_policies import STANDARD, Budget
 from stream_jobs.operators.cost_cells import cost_cells
 from tests.board.conftest import DAY_S, Boards
 from tests.board.world import BUNDLES, REGIONS, ROUTES
-from tests.board.world_more import DAY_MS, total
+from tests.board.world_cells import DAY_MS, total
 
 NANO = 1e9
 

@@ -13,7 +13,8 @@ from dashboards.sections.drift import tickets
 from schemas.drift_policies import STANDARD
 from tests.board.conftest import DAY_S, Boards
 from tests.board.world import BUNDLES
-from tests.board.world_more import ACCENTS, DRIFT_HOURS, HOUR_MS
+from tests.board.world_cells import HOUR_MS
+from tests.board.world_quality import ACCENTS, DRIFT_HOURS
 
 WEEK_S = 7 * DAY_S
 TOLERANCE = {each.name: each for each in STANDARD.measures}

@@ -12,7 +12,7 @@ from dashboards.queries import duplex
 from schemas.families import DUPLEX_INDICATORS
 from tests.board.conftest import SHIPPED, Boards
 from tests.board.world import BUNDLES, REGIONS
-from tests.board.world_more import total
+from tests.board.world_cells import total
 
 BARGE_IN = "barge_in_latency_200ms"
 OF = {each.slo.name: each.slo for each in duplex.duplex_objectives(SHIPPED)}

@@ -11,7 +11,7 @@ from dashboards.substitution import Range
 from schemas.families import TURNS
 from schemas.metrics import WorkerMetrics
 from tests.board.conftest import DAY_S, Boards
-from tests.board.world_more import total
+from tests.board.world_cells import total
 
 
 def test_a_table_is_behind_from_when_its_data_may_no_longer_be_late(boards: Boards) -> None:

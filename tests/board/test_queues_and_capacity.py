@@ -10,7 +10,8 @@ from dashboards.queries.findings import NUMBER, TEXT, found
 from schemas.saturation import TARGET_UTILISATION
 from tests.board.conftest import DAY_S, Boards
 from tests.board.world import BUNDLES, REGIONS
-from tests.board.world_more import LLM, WAITED_FOR, total
+from tests.board.world_cells import total
+from tests.board.world_queues import LLM, WAITED_FOR
 
 STEP_MS = 30_000
 
