@@ -17,6 +17,8 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream_jobs.agents.handing_on import PromptConsumer
+
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
@@ -31,8 +33,8 @@ class Beginning:
         return max(0, self.kept_from - self.offset)
 
 
-class RewindingConsumer(driver.Consumer):
-    """Faust's consumer, but every source partition begins at a known offset."""
+class RewindingConsumer(PromptConsumer):
+    """A consumer of which every source partition begins at a known offset."""
 
     logger = driver.logger  # What it says stays where Faust's consumers say it.
 
