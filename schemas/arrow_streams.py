@@ -52,22 +52,28 @@ _AS_IT_IS = -1
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a stream says it becomes. `schema_bytes` is the size of its schema's description, metadata included."""
+    """What a stream says it becomes. `schema_bytes` is the size of its schema's description, metadata included.
+
+    Its record batches lie in [`begin`, `end`) of the payload; what is before them is the schema.
+    """
 
     rows: int
     decoded_bytes: int
     batches: int
     schema_bytes: int
     codec: Codec
+    begin: int
+    end: int
 
 
 class _Message(NamedTuple):
-    """Which kind of message, and where its table and its body lie."""
+    """Which kind of message, where its table and its body lie, and where it ends."""
 
     kind: int
     header: int
     metadata_bytes: int
     body: int
+    end: int
 
 
 def measured(payload: bytes) -> Measured:
@@ -84,6 +90,16 @@ def read_table(payload: bytes, decoded_bytes_max: int) -> pa.Table:
     if size_bytes > decoded_bytes_max:
         raise Undecodable(f"The Arrow stream unpacks to {size_bytes} bytes, above {decoded_bytes_max}.")
     return read_measured(payload, "The payload")
+
+
+def holds_schema_alone(message: bytes, expected: pa.Schema) -> bool:
+    """Whether these bytes are the one message that describes these columns, and nothing else."""
+    try:
+        schema = next(_messages(message), None)
+        is_alone = schema is not None and schema.kind == _SCHEMA and schema.body == schema.end == len(message)
+        return is_alone and pa.ipc.read_schema(pa.py_buffer(message)).equals(expected)
+    except (Undecodable, struct.error, IndexError, *UNREADABLE):
+        return False
 
 
 def read_measured(payload: bytes, what: str) -> pa.Table:
@@ -103,6 +119,7 @@ def _measured(payload: bytes) -> Measured:
     if schema is None or schema.kind != _SCHEMA:
         _refuse("does not begin with a schema")
     rows = decoded_bytes = batches = 0
+    end = schema.end
     codec: Codec | None = None
     for message in messages:
         if message.kind != _RECORD_BATCH:
@@ -110,7 +127,8 @@ def _measured(payload: bytes) -> Measured:
         more_rows, more_bytes, codec_of_batch = _batch(payload, message)
         rows, decoded_bytes, batches = rows + more_rows, decoded_bytes + more_bytes, batches + 1
         codec = codec_of_batch if codec in (None, codec_of_batch) else "several"
-    return Measured(rows, decoded_bytes, batches, schema.metadata_bytes, codec or "none")
+        end = message.end
+    return Measured(rows, decoded_bytes, batches, schema.metadata_bytes, codec or "none", schema.end, end)
 
 
 def _messages(payload: bytes) -> Iterator[_Message]:
@@ -125,15 +143,15 @@ def _messages(payload: bytes) -> Iterator[_Message]:
             _refuse("goes on behind its end")
         if metadata_bytes == 0:
             return
-        message, body_bytes = _message(payload, metadata, metadata_bytes)
-        position = message.body + body_bytes
+        message = _message(payload, metadata, metadata_bytes)
+        position = message.end
         if position > len(payload):
             _refuse("is cut off")
         yield message
 
 
-def _message(payload: bytes, metadata: int, metadata_bytes: int) -> tuple[_Message, int]:
-    """The message whose metadata lies there, and the size of its body."""
+def _message(payload: bytes, metadata: int, metadata_bytes: int) -> _Message:
+    """The message whose metadata lies there."""
     table = _behind(payload, metadata)
     version = _field(payload, table, _MESSAGE_VERSION)
     # Only version 4 may say in custom metadata that buffers are compressed; nothing but Arrow 0.17 wrote that.
@@ -145,7 +163,8 @@ def _message(payload: bytes, metadata: int, metadata_bytes: int) -> tuple[_Messa
     body_bytes = _I64.unpack_from(payload, size)[0] if size else 0
     if body_bytes < 0 or body_bytes % 8:
         _refuse("holds a message of an impossible size")
-    return _Message(payload[kind], _behind(payload, header), metadata_bytes, metadata + metadata_bytes), body_bytes
+    body = metadata + metadata_bytes
+    return _Message(payload[kind], _behind(payload, header), metadata_bytes, body, body + body_bytes)
 
 
 def _batch(payload: bytes, message: _Message) -> tuple[int, int, Codec]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from re import compile as pattern
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 import xxhash
 from pydantic import ValidationError
 
-from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, Measured, measured
+from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, Measured, holds_schema_alone, measured
 from schemas.content_fields import is_content_field
 from schemas.failures import Undecodable
 from schemas.families import FAMILIES, Family, PrivacyPartition
@@ -158,6 +158,44 @@ def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: byte
 
     Values are not checked here but for many frames at once (`rows.violations`).
     """
+    refused = _not_as_sent(headers, payload)
+    if refused:
+        return refused
+    read = _reader(header)(header, payload)
+    if isinstance(read, Rejected):
+        return read
+    table, dropped = read
+    if table.num_rows == 0:
+        return Rejected(
+            Reason.EMPTY_FRAME, "The frame has no rows; a producer with nothing to report sends a heartbeat only."
+        )
+    return table, dropped
+
+
+def measured_plain(header: FrameHeader, headers: Mapping[str, bytes], payload: bytes) -> Measured | None:
+    """What a frame measures that is Arrow with the declared columns and within all bounds; none where it is anything else.
+
+    The rows of such frames can be read together (`frame_batches.py`).
+    """
+    is_plain = header.major == SCHEMA_MAJOR and header.content_type == ARROW
+    if not is_plain or _later_measures(header.family, header.minor) or _not_as_sent(headers, payload):
+        return None
+    try:
+        stream = measured(payload)
+    except Undecodable:
+        return None
+    if not stream.rows or _above_bounds(stream):
+        return None
+    return stream if _is_declared(header.family, payload[: stream.begin]) else None
+
+
+@lru_cache(maxsize=256)
+def _is_declared(family: Family, schema: bytes) -> bool:
+    """Whether a stream that begins with this message has the declared columns; producers of one version begin alike."""
+    return holds_schema_alone(schema, arrow_schema(family))
+
+
+def _not_as_sent(headers: Mapping[str, bytes], payload: bytes) -> Rejected | None:
     if not payload:
         return Rejected(
             Reason.EMPTY_FRAME, "The frame has no payload; a producer with nothing to report sends a heartbeat only."
@@ -172,15 +210,7 @@ def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: byte
             Reason.CHECKSUM_MISMATCH,
             "The payload's xxh3 checksum differs from header tw-checksum: it was changed on its way.",
         )
-    read = _reader(header)(header, payload)
-    if isinstance(read, Rejected):
-        return read
-    table, dropped = read
-    if table.num_rows == 0:
-        return Rejected(
-            Reason.EMPTY_FRAME, "The frame has no rows; a producer with nothing to report sends a heartbeat only."
-        )
-    return table, dropped
+    return None
 
 
 def _header(topic_family: str, text: Mapping[str, str], major: int, minor: int) -> FrameHeader | Rejected:

@@ -16,7 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.families import Family, PrivacyPartition
-from schemas.frames import FrameHeader, decode_header, decode_rows
+from schemas.frame_batches import Frame, decode_many
+from schemas.frames import FrameHeader, decode_header
 from schemas.private_values import look_at_host_names
 from schemas.rejections import Reason, Rejected
 from schemas.rows import FRAME, violations
@@ -82,11 +83,11 @@ class Opened:
 def open_records(family: Family, records: Sequence[Record]) -> Opened:
     """Reads records of a family's topic, in offset order; at least one."""
     opened = Opened(records[-1].offset)
-    readable = list(_readable(family, records, opened))
+    headed = list(_headed(family, records, opened))
     for partition in family.partitions:
-        of_partition = [(offset, header, rows) for offset, header, rows in readable if header.partition is partition]
-        if of_partition:
-            opened.frames.append(_joined(family, partition, of_partition))
+        readable, rows = _rows_of([each for each in headed if each[1].header.partition is partition], opened)
+        if readable:
+            opened.frames.append(_joined(family, partition, readable, rows))
     return opened
 
 
@@ -97,10 +98,13 @@ def summed(family: Family, partition: PrivacyPartition, rows: pl.DataFrame, by_o
     return rows.group_by(keys).agg(*first, pl.col(family.measure_names).sum())
 
 
-_Readable = tuple[int, FrameHeader, pa.Table]
+_Headed = tuple[int, Frame]
+"""Offset, and a frame whose header is sound."""
+_Readable = tuple[int, FrameHeader, int]
+"""Offset, header, and how many rows the frame has."""
 
 
-def _readable(family: Family, records: Sequence[Record], opened: Opened) -> Iterator[_Readable]:
+def _headed(family: Family, records: Sequence[Record], opened: Opened) -> Iterator[_Headed]:
     names = {record.headers.get("tw-producer") or b"" for record in records}
     look_at_host_names(name.decode("ascii", "replace") for name in names)
     for record in records:
@@ -108,13 +112,24 @@ def _readable(family: Family, records: Sequence[Record], opened: Opened) -> Iter
         if isinstance(header, Rejected):
             opened.refusals.append(Refusal(record.offset, header, None))
             continue
-        read = _misplaced(header, record) or decode_rows(header, record.headers, record.payload)
-        if isinstance(read, Rejected):
-            opened.refusals.append(Refusal(record.offset, read, header.producer))
+        misplaced = _misplaced(header, record)
+        if misplaced:
+            opened.refusals.append(Refusal(record.offset, misplaced, header.producer))
             continue
-        rows, dropped = read
-        opened.columns_dropped += dropped
-        yield record.offset, header, rows
+        yield record.offset, Frame(header, record.headers, record.payload)
+
+
+def _rows_of(headed: Sequence[_Headed], opened: Opened) -> tuple[list[_Readable], list[pa.Table]]:
+    """The frames that can be read, and all of their rows; why others cannot is noted."""
+    decoded = decode_many([frame for _, frame in headed])
+    opened.columns_dropped += decoded.columns_dropped
+    readable: list[_Readable] = []
+    for (offset, frame), read in zip(headed, decoded.frames, strict=True):
+        if isinstance(read, Rejected):
+            opened.refusals.append(Refusal(offset, read, frame.header.producer))
+        else:
+            readable.append((offset, frame.header, read))
+    return readable, decoded.tables
 
 
 def _misplaced(header: FrameHeader, record: Record) -> Rejected | None:
@@ -134,12 +149,14 @@ def _misplaced(header: FrameHeader, record: Record) -> Rejected | None:
     return None
 
 
-def _joined(family: Family, partition: PrivacyPartition, frames: list[_Readable]) -> OpenedFrames:
+def _joined(
+    family: Family, partition: PrivacyPartition, frames: Sequence[_Readable], tables: Sequence[pa.Table]
+) -> OpenedFrames:
     """All rows in offset order, with the frame, offset and bucket that each came with."""
     # Combined first: polars takes hundreds of small chunks over one by one, at five times the cost of the copy.
-    rows = pl.from_arrow(pa.concat_tables([rows for _, _, rows in frames]).combine_chunks())
+    rows = pl.from_arrow(pa.concat_tables(tables).combine_chunks())
     assert isinstance(rows, pl.DataFrame)
-    lengths = [rows.num_rows for _, _, rows in frames]
+    lengths = [length for _, _, length in frames]
 
     def spread(values: Sequence[int]) -> NDArray[np.int64]:
         return np.repeat(np.array(values, dtype=np.int64), lengths)
