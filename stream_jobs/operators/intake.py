@@ -27,7 +27,6 @@ from schemas.families import Family, PrivacyPartition
 from schemas.partials import Partial, partial_schema
 from schemas.rejections import PRODUCERS_MAX, Reason, Rejected
 from schemas.rows import FRAME
-from schemas.slices import slice_text
 from schemas.tables import late_table
 from schemas.topics import aggregates
 from stream_jobs.operators.blocks import (
@@ -43,7 +42,7 @@ from stream_jobs.operators.blocks import (
 from stream_jobs.operators.fences import Fences
 from stream_jobs.operators.late_rows import Origin, late_rows
 from stream_jobs.operators.open_totals import BlockKey, OpenTotals
-from stream_jobs.operators.opening import Opened, OpenedFrame, OpenedFrames, Record, Refusal, open_records, summed
+from stream_jobs.operators.opening import Opened, OpenedFrame, OpenedFrames, Record, Refusal, cut, open_records, summed
 from stream_jobs.operators.reach import SourceReach, remembered_ms
 from stream_jobs.operators.slice_register import SliceRegister
 
@@ -129,7 +128,7 @@ class Intake:
 
     def _apply_frames(self, opened: OpenedFrames, judged: dict[int, Admission], outcome: Intaken) -> None:
         """Adds the rows of all frames whose values keep the contract and that pass fence and lateness."""
-        partition, rows, cells = opened.partition, opened.rows, opened.cells
+        partition, rows, slices = opened.partition, opened.rows, opened.slices
         passing = [place for place, frame in enumerate(opened.frames) if judged.get(frame.offset) == "in time"]
         late = [place for place, frame in enumerate(opened.frames) if judged.get(frame.offset) == "late"]
         taken = [*passing, *late]
@@ -139,11 +138,11 @@ class Intake:
         if len(taken) < len(opened.frames):
             rows = rows.filter(pl.col(FRAME).is_in(taken))
         if by_offset or len(taken) < len(opened.frames):
-            cells = summed(self.family, partition, rows, by_offset)
+            slices = cut(self.family, partition, summed(self.family, partition, rows, by_offset), by_offset)
         outcome.rows_applied += len(rows)
         if taken:
             producers = {opened.frames[place].offset: opened.frames[place].header.producer for place in late}
-            self._add_cells(partition, cells, producers, opened.frames[max(taken)].offset, outcome)
+            self._add_slices(partition, slices, producers, opened.frames[max(taken)].offset, outcome)
 
     def _judged(self, opened: Opened, outcome: Intaken) -> dict[int, Admission]:
         """What becomes of each frame, by offset; what is refused is noted.
@@ -195,12 +194,11 @@ class Intake:
         self._reach_changed = True
         return "in time"
 
-    def _add_cells(
-        self, partition: PrivacyPartition, cells: pl.DataFrame, late: dict[int, str], newest: int, outcome: Intaken
+    def _add_slices(
+        self, partition: PrivacyPartition, slices: pl.DataFrame, late: dict[int, str], newest: int, outcome: Intaken
     ) -> None:
-        """Adds cells to the blocks of their slices, and sets those of `late` frames (producer by offset) aside."""
-        sliced = pl.concat([self._cut(cells, dimensions) for dimensions in self._cuts(partition)])
-        numbered = self._by_key(self._slices[partition.name].numbered(sliced, outcome.overflowed))
+        """Adds slices to their blocks, and sets those of `late` frames (producer by offset) aside."""
+        numbered = self._by_key(self._slices[partition.name].numbered(slices, outcome.overflowed))
         if late:
             is_late = pl.col("offset").is_in(list(late))
             self._set_aside(numbered.filter(is_late), late)
@@ -226,13 +224,6 @@ class Intake:
         # Values that were declared later go below zero: where the first ones lie stays what it was in stored state.
         apart = -(chunk * _LATER_VALUES_MAX + place)
         return rows.with_columns(chunk=pl.when(place < first).then(chunk * first + place).otherwise(apart))
-
-    def _cuts(self, partition: PrivacyPartition) -> list[tuple[str, ...]]:
-        return [cut.dimensions for cut in self.family.cuts if cut.partition == partition.name]
-
-    def _cut(self, cells: pl.DataFrame, dimensions: tuple[str, ...]) -> pl.DataFrame:
-        keys: list[str | pl.Expr] = [slice_text(dimensions), *self.family.key_names, "bucket_start_ms", "offset"]
-        return cells.select(*keys, *self.family.measure_names)
 
     def _close_buckets(self) -> None:
         for partition in self.family.partitions:

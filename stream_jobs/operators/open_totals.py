@@ -77,9 +77,9 @@ class OpenTotals:
         totals = self.blocks.get(key)
         identity = ["slice", *self._family.key_names]
         measures = pl.col(self._family.measure_names).sum()
-        if totals is not None:
+        if totals is not None and (part["offset"] <= totals.applied).any():  # After a crash alone.
             part = part.filter(pl.col("offset") > totals.applied)
-        added = part.select(*identity, *self._family.measure_names)
+        added = part[[*identity, *self._family.measure_names]]
         joined = added if totals is None else pl.concat([totals.rows, added])
         applied = newest if totals is None else max(newest, totals.applied)
         self.blocks[key] = Totals(joined.group_by(identity).agg(measures), applied)

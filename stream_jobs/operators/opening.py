@@ -21,6 +21,7 @@ from schemas.frames import FrameHeader, decode_header
 from schemas.private_values import look_at_host_names
 from schemas.rejections import Reason, Rejected
 from schemas.rows import FRAME, violations
+from schemas.slices import slice_text
 
 FUTURE_MAX_MS = 30_000
 """How far a window may end after the broker appended its frame: clocks differ, but not by more."""
@@ -60,13 +61,13 @@ class OpenedFrame:
 class OpenedFrames:
     """Readable frames of one privacy partition in offset order, with all of their rows.
 
-    `broken`: which of them have values that break the contract, by place. `cells`: all rows summed to the finest cells.
+    `broken`: which of them have values that break the contract, by place. `slices`: all rows summed to the slices of each cut.
     """
 
     partition: PrivacyPartition
     frames: list[OpenedFrame]
     rows: pl.DataFrame
-    cells: pl.DataFrame
+    slices: pl.DataFrame
     broken: dict[int, tuple[Reason, str]]
 
 
@@ -96,6 +97,20 @@ def summed(family: Family, partition: PrivacyPartition, rows: pl.DataFrame, by_o
     keys = [*partition.dimensions, *family.key_names, "bucket_start_ms", *(["offset"] if by_offset else [])]
     first = [] if by_offset else [pl.col("offset").min()]
     return rows.group_by(keys).agg(*first, pl.col(family.measure_names).sum())
+
+
+def cut(family: Family, partition: PrivacyPartition, cells: pl.DataFrame, by_offset: bool = False) -> pl.DataFrame:
+    """Cells summed to the slices of each cut of their partition, each with its first offset, or apart by offset."""
+    cuts = [each.dimensions for each in family.cuts if each.partition == partition.name]
+    keys = ["slice", *family.key_names, "bucket_start_ms", *(["offset"] if by_offset else [])]
+    parts = [
+        cells.lazy().select(
+            slice_text(dimensions), *family.key_names, "bucket_start_ms", "offset", *family.measure_names
+        )
+        for dimensions in cuts
+    ]
+    first = [] if by_offset else [pl.col("offset").min()]
+    return pl.concat(parts).group_by(keys).agg(*first, pl.col(family.measure_names).sum()).collect()
 
 
 _Headed = tuple[int, Frame]
@@ -172,6 +187,6 @@ def _joined(
         partition,
         [OpenedFrame(offset, header, int(volume)) for (offset, header, _), volume in zip(frames, volumes, strict=True)],
         rows,
-        cells,
+        cut(family, partition, cells),
         violations(rows, cells, family, partition),
     )

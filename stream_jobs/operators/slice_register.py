@@ -18,7 +18,7 @@ of pages beyond the head is taken back by the next `restore`, and comes again fr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -75,8 +75,9 @@ class SliceRegister:
 
     def numbered(self, rows: pl.DataFrame, overflowed: Counter[str]) -> pl.DataFrame:
         """`rows` (with slice, offset and bucket) with the slice that each counts as, and its chunk."""
-        numbered = pl.concat([self._numbered(part, overflowed) for part in self._hour_by_hour(rows)])
-        return numbered.with_columns(chunk=pl.col("number") // self._chunk_slices).drop("number")
+        numbered = _together([self._numbered(part, overflowed) for part in self._hour_by_hour(rows)])
+        chunk = (numbered["number"] // self._chunk_slices).alias("chunk")
+        return numbered[rows.columns].hstack([chunk])
 
     def by_shard(self, rows: pl.DataFrame, shards: int) -> dict[int, pl.DataFrame]:
         """`rows` by the shard that owns their slice, retired or not."""
@@ -90,7 +91,8 @@ class SliceRegister:
 
     def _hour_by_hour(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """`rows` cut where the log enters a new hour; what is idle is retired at each cut, once the part before is done."""
-        if rows.select(_BUCKET_HOUR.max()).item() > self._hour:
+        newest_ms = rows["bucket_start_ms"].max()
+        if isinstance(newest_ms, int) and newest_ms // HOUR_MS > self._hour:
             entries = rows.group_by(hour=_BUCKET_HOUR).agg(pl.col("offset").min()).sort("offset")
             for hour, offset in entries.iter_rows():
                 if hour > self._hour:
@@ -112,14 +114,15 @@ class SliceRegister:
             remembered = pl.concat([remembered.select(columns), others_then.select(columns)])
         for part in parts:
             self._note_seen(part)
-        return pl.concat([part.select(columns) for part in (*parts, remembered)])
+        return _together([part[columns] for part in (*parts, remembered)])
 
     def _told_apart(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows that count as their own slice, and those that do not (yet); both with what is known of the slice."""
         known = rows.join(self._live, on="slice", how="left")
-        is_own = (pl.col("bucket_start_ms") >= pl.col("from_ms")).fill_null(False)
-        own = known.filter(is_own)
-        return own, known.filter(~is_own) if len(own) < len(known) else known.clear()
+        is_own = (known["bucket_start_ms"] >= known["from_ms"]).fill_null(False)
+        if is_own.all():
+            return known, known.clear()
+        return known.filter(is_own), known.filter(~is_own)
 
     def _remembered(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows from before their slice was retired, with its number of then, for they are judged again; and the others."""
@@ -133,9 +136,10 @@ class SliceRegister:
         return remembered, rows.join(remembered, on="place", how="anti").drop("place")
 
     def _note_seen(self, rows: pl.DataFrame) -> None:
-        seen = rows.filter(pl.col("last_hour") < _BUCKET_HOUR).group_by("number").agg(seen=_BUCKET_HOUR.max())
-        if seen.is_empty():
+        is_newer = rows["last_hour"] < rows["bucket_start_ms"] // HOUR_MS
+        if not is_newer.any():
             return
+        seen = rows.filter(is_newer).group_by("number").agg(seen=_BUCKET_HOUR.max())
         newest = pl.max_horizontal("last_hour", "seen")
         self._live = self._live.join(seen, on="number", how="left").with_columns(last_hour=newest).drop("seen")
         self._touch(seen["number"])
@@ -246,6 +250,12 @@ class SliceRegister:
         live = self._live.with_columns(retired_hour=never, retired_offset=never)
         members = pl.concat([live, self._retired]).filter(pl.col("number") // PAGE_SLICES == page)
         return pack_rows(members.sort("number")) if len(members) else None
+
+
+def _together(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of all parts; most of the time only one has any, and is taken as it is."""
+    found = [part for part in parts if len(part)]
+    return found[0] if len(found) == 1 else pl.concat(found or parts[:1])
 
 
 def _stored_rows(stored: bytes, newest_hour: int) -> pl.DataFrame:
