@@ -86,6 +86,7 @@ class Ledger:
         self._places: dict[tuple[str, int, int], int] = {}
         self._forgotten: list[bytes] = []
         self._folded: dict[tuple[str, int, int], pl.DataFrame] = {}
+        self._nothing = self._no_rows(BUCKET)
         self._floor_ms = dict.fromkeys(self._heard, 0)
         """Buckets from before were folded, by privacy partition. Never less than it was: what was folded stays folded."""
 
@@ -98,10 +99,13 @@ class Ledger:
         oldest_ms = self._oldest_kept_ms(partial.partition)  # Before the reach that comes with these very rows.
         final_ms = self._final_before_ms(partial.partition, partial.source_partition)
         self._hear(partial)
-        rows = pl.from_arrow(partial.rows) if partial.rows.num_rows else self._no_rows(BUCKET)
+        if not partial.rows.num_rows:
+            return self._nothing
+        rows = pl.from_arrow(partial.rows)
         assert isinstance(rows, pl.DataFrame)
-        rows = rows.with_columns(version=pl.lit(partial.version, pl.Int64)).select(BUCKET, *self._columns)
-        late = rows.clear()
+        version = pl.repeat(partial.version, len(rows), dtype=pl.Int64, eager=True).alias("version")
+        rows = rows.hstack([version])[[BUCKET, *self._columns]]
+        late = self._nothing
         if not (rows[BUCKET] >= oldest_ms).all():
             rows, late = rows.filter(pl.col(BUCKET) >= oldest_ms), rows.filter(pl.col(BUCKET) < oldest_ms)
         for (start_ms,), part in rows.partition_by(BUCKET, as_dict=True, include_key=False).items():
@@ -239,7 +243,7 @@ class Ledger:
 
     def _put(self, key: tuple[str, int, int], part: pl.DataFrame) -> None:
         known = self._pieces.get(key)
-        joined = part if known is None else pl.concat([known, part.select(known.columns)])
+        joined = part if known is None else pl.concat([known, part[known.columns]])
         self._pieces[key] = joined.sort("version").unique(subset=self._identity, keep="last", maintain_order=False)
         self._changed.add((key[0], key[1]))
         self._unsaved.add(key)
