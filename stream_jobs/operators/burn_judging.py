@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +76,7 @@ class Judged:
 def judge(watch: Watch, windows: Windows, slices: SliceNumbers) -> Judged:
     """Evaluates every row of an objective on every slice it watches."""
     candidates = [_candidates(watch, row, windows, slices) for row in watch.watched.rows]
-    rows = tuple(_exceeded(watch, each, slices) for each in candidates if len(each.numbers))
+    rows = tuple(_exceeded(watch, each, slices) for each in candidates if each is not None)
     burns = (burn_of(watch, row.of, int(place), windows, slices) for row in rows for place in np.flatnonzero(row.burns))
     return Judged(tuple(burns), tuple(_quiet(watch, rows, slices)), rows)
 
@@ -122,19 +124,24 @@ def burn_of(watch: Watch, of: Candidates, place: int, windows: Windows, slices: 
     )
 
 
-def _candidates(watch: Watch, row: PolicyRow, windows: Windows, slices: SliceNumbers) -> Candidates:
-    slo, lowered = watch.watched.slo, Fraction(row.threshold) * Fraction(watch.watched.life.resolve_below)
+def _candidates(watch: Watch, row: PolicyRow, windows: Windows, slices: SliceNumbers) -> Candidates | None:
+    """None where no slice is above the lowered threshold: so it is nearly always."""
+    slo, lowered = watch.watched.slo, _part_of(row.threshold, watch.watched.life.resolve_below)
     everywhere = windows.of(row.long_s)[watch.slices, watch.indicator]
     places = np.flatnonzero(exceeds(everywhere, lowered))
+    if not len(places):
+        return None
     numbers = watch.slices[places]
-    short, period = (
-        windows.of(length_s)[numbers, watch.indicator] if len(places) else everywhere[places]
-        for length_s in (row.short_s, slo.period_s)
-    )
+    short, period = (windows.of(length_s)[numbers, watch.indicator] for length_s in (row.short_s, slo.period_s))
     budgets = expected_budgets(period[:, 1], windows.histories_ms(slices, numbers, watch.indicator), slo)
     long = everywhere[places]
     turns = long if slo.time_slice_target is None else windows.of_minutes(row.long_s)[numbers, watch.turns]
     return Candidates(row, numbers, long, short, period, _thresholds(row, period, slo), budgets, turns)
+
+
+@lru_cache(maxsize=4_096)
+def _part_of(threshold: Decimal, part: Decimal) -> Fraction:
+    return Fraction(threshold) * Fraction(part)
 
 
 def _thresholds(row: PolicyRow, period: Counts, slo: Slo) -> NDArray[np.float64]:

@@ -144,18 +144,18 @@ class BurnRate:
         return np.concatenate([turns, slices], axis=1)
 
     def _rows(self, totals: pl.DataFrame, table: str) -> pa.Table:
+        shared = totals.select("slice", timestamp("bucket_start_ms").alias("bucket_start"), "version")
         of_indicator = [
-            totals.select(
-                "slice",
-                timestamp("bucket_start_ms").alias("bucket_start"),
-                "version",
-                pl.lit(indicator.name).alias("indicator"),
-                pl.col(indicator.bad).alias("bad"),
-                pl.col(indicator.total).alias("total"),
-            ).filter(pl.col("total") > 0)
-            for indicator in self._indicators
+            shared.hstack(
+                [
+                    pl.repeat(each.name, len(totals), dtype=pl.String, eager=True).alias("indicator"),
+                    totals[each.bad].alias("bad"),
+                    totals[each.total].alias("total"),
+                ]
+            )
+            for each in self._indicators
         ]
-        return to_table(pl.concat(of_indicator), table)
+        return to_table(pl.concat(of_indicator).filter(pl.col("total") > 0), table)
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
