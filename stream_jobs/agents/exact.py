@@ -158,13 +158,23 @@ class Stage(Arrivals):
         self._let_go_of_payloads(batch.events)
 
     async def _next_batch(self) -> _Batch:
-        generation, events = self._generation, self._pending
-        self._pending = []
+        generation, events = self._generation, self._taken()
         self._room.set()
         by_source: defaultdict[Source, list[Event]] = defaultdict(list)
         for event in events:
             by_source[event.message.topic, event.message.partition].append(event)
         return _Batch(generation, events, by_source, await self.prepare(by_source))
+
+    def _taken(self) -> list[Event]:
+        """What has come, up to half of what the stage may hold: the other half comes while this one is prepared."""
+        taken_bytes = 0
+        for place, event in enumerate(self._pending):
+            taken_bytes += bytes_of(event)
+            if place and taken_bytes > self._settings.pending_bytes_max // 2:
+                taken, self._pending = self._pending[:place], self._pending[place:]
+                return taken
+        taken, self._pending = self._pending, []
+        return taken
 
     def _let_go_of_payloads(self, events: list[Event]) -> None:
         """What is applied is kept only to be acknowledged, unless another stage, which has not yet, reads it as well."""
