@@ -191,7 +191,10 @@ class Stage(Arrivals):
         generation, events = self._generation, self._applied
         self._applied = []
         for phase in self.phases():
-            sent = [self._send(item) for item in phase]
+            items = list(phase)
+            state_bytes = sum(len(item[1].value or b"") for item in items if isinstance(item, tuple))
+            self._metrics.state_bytes.labels(self.name).inc(state_bytes)
+            sent = [self._send(item) for item in items]
             if self._settings.is_fenced:
                 await asyncio.gather(*sent)
             pulse.check()
@@ -205,7 +208,6 @@ class Stage(Arrivals):
     def _send(self, item: Outgoing | tuple[int, Block]) -> asyncio.Future[Any]:
         if isinstance(item, tuple):
             partition, block = item
-            self._metrics.state_bytes.labels(self.name).inc(len(block.value or b""))
             return self._table.send_changelog(
                 partition, block.key, block.value, key_serializer="raw", value_serializer="raw"
             )

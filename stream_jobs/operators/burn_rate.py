@@ -24,6 +24,7 @@ from schemas.slos import WatchedSlo
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.burn_judging import judge, strongest
 from stream_jobs.operators.burn_windows import Watch, Windows, is_coarse, window_rows
+from stream_jobs.operators.constant_columns import repeated
 from stream_jobs.operators.history import Counts, History
 from stream_jobs.operators.ledger import MINUTE_MS, Ledger
 from stream_jobs.operators.pending import pending
@@ -148,7 +149,7 @@ class BurnRate:
         of_indicator = [
             shared.hstack(
                 [
-                    pl.repeat(each.name, len(totals), dtype=pl.String, eager=True).alias("indicator"),
+                    repeated("indicator", each.name, len(totals)),
                     totals[each.bad].alias("bad"),
                     totals[each.total].alias("total"),
                 ]

@@ -39,6 +39,7 @@ from stream_jobs.operators.blocks import (
     state_format,
     unpack_json,
 )
+from stream_jobs.operators.constant_columns import repeated
 from stream_jobs.operators.fences import Fences
 from stream_jobs.operators.late_rows import Origin, late_rows
 from stream_jobs.operators.open_totals import BlockKey, OpenTotals
@@ -307,13 +308,9 @@ class Intake:
 
     def _partials_of(self, partition: PrivacyPartition, keys: list[BlockKey]) -> Iterator[tuple[int, Partial]]:
         schema = partial_schema(self.family)
-        rows = (
-            pl.concat(
-                [self._totals.blocks[key].rows.with_columns(bucket_start_ms=pl.lit(key[1], pl.Int64)) for key in keys]
-            )
-            if keys
-            else None
-        )
+        of_blocks = [(key[1], self._totals.blocks[key].rows) for key in keys]
+        parts = [rows.hstack([repeated("bucket_start_ms", start_ms, len(rows))]) for start_ms, rows in of_blocks]
+        rows = pl.concat(parts) if parts else None
         by_shard = {} if rows is None else self._slices[partition.name].by_shard(rows, self.shards)
         for shard in range(self.shards):
             of_shard = by_shard.get(shard)

@@ -17,6 +17,7 @@ from schemas.families import Family, PrivacyPartition
 from schemas.partials import Partial, Reach
 from schemas.silences import LAGGING_MAX_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, pack_json, stamped, unpack_json, unpack_rows
+from stream_jobs.operators.constant_columns import repeated
 from stream_jobs.operators.reach import LIVE, Patience, completeness, decidable_until_ms
 
 LAG_MAX_MS = LAGGING_MAX_MS
@@ -103,8 +104,7 @@ class Ledger:
             return self._nothing
         rows = pl.from_arrow(partial.rows)
         assert isinstance(rows, pl.DataFrame)
-        version = pl.repeat(partial.version, len(rows), dtype=pl.Int64, eager=True).alias("version")
-        rows = rows.hstack([version])[[BUCKET, *self._columns]]
+        rows = rows.hstack([repeated("version", partial.version, len(rows))])[[BUCKET, *self._columns]]
         late = self._nothing
         if not (rows[BUCKET] >= oldest_ms).all():
             rows, late = rows.filter(pl.col(BUCKET) >= oldest_ms), rows.filter(pl.col(BUCKET) < oldest_ms)
@@ -123,7 +123,7 @@ class Ledger:
         """Columns bucket_start_ms, slice, keys, measures, version: sums over source partitions for these buckets."""
         wanted = set(keys)
         pieces = [
-            piece.with_columns(pl.lit(key[1], pl.Int64).alias(BUCKET))
+            piece.hstack([repeated(BUCKET, key[1], len(piece))])
             for key, piece in self._pieces.items()
             if (key[0], key[1]) in wanted
         ]
