@@ -86,6 +86,8 @@ async def test_a_stage_that_holds_too_many_bytes_takes_no_more_until_they_are_ap
     assert stage._is_full() and stage._wake.is_set()
     await stage._apply_pending()
     assert not stage._is_full() and stage._room.is_set()
+    assert stage.taken == [SIZE] * (BOUND // SIZE // 2), "more comes while a half of it is prepared and applied"
+    await stage._apply_pending()
     assert stage.taken == [SIZE] * (BOUND // SIZE)
     assert held(stage) == 0
     assert {event.message.value for event in stage._applied} == {None}, "it is kept to be acknowledged, without payload"
@@ -108,6 +110,7 @@ async def test_who_lets_go_of_partitions_holds_nothing(app: Application, stage: 
     for event in events(app, BOUND // SIZE, readers=2):
         stage._accept(event)
     await stage._apply_pending()
+    assert stage._pending and stage._applied
     stage.let_go()
     assert held(stage) == 0 and stage._room.is_set()
 
