@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,10 +63,10 @@ class Plant:
     def clickhouse(self) -> ClickHouseAddress:
         return ClickHouseAddress(self.stack.clickhouse.url)
 
-    def plan(self, seed: int, minutes: int, speed: float) -> Plan:
-        """A run of the small fleet in event time of its own."""
+    def plan(self, seed: int, minutes: int, speed: float, fleet: Scenario | None = None) -> Plan:
+        """A run of a small fleet in event time of its own."""
         start_ms, self.next_start_ms = self.next_start_ms, self.next_start_ms + (minutes + 4) * 60_000
-        return Plan(small_fleet(), seed, start_ms, minutes * 60_000, speed)
+        return Plan(fleet or small_fleet(), seed, start_ms, minutes * 60_000, speed)
 
     def kill_worker(self) -> None:
         os.kill(self.worker.pid, signal.SIGKILL)
@@ -142,14 +142,24 @@ def _frame(table: Any) -> pl.DataFrame:
     return rows.with_columns(pl.col(pl.Categorical, pl.Binary).cast(pl.String))
 
 
-def small_fleet() -> Scenario:
-    """A few hundred calls with the canary's shape: short ones, so that many start and end within a window."""
+ONE_IN_EACH_REGION = {"us-east-1": 1, "eu-west-1": 1, "ap-south-1": 1}
+"""Collectors of which two share a source partition and one has one for itself; a run costs by the frame."""
+
+
+def small_fleet(collectors: Mapping[str, int] = ONE_IN_EACH_REGION) -> Scenario:
+    """A few hundred calls with the canary's shape: short ones, so that many start and end within a window.
+
+    `collectors` are how many each region has; all calls come from the regions named there.
+    """
     scenario = canary(healthy_s=120)
+    named = [region for region in scenario.regions if region.name in collectors]
+    share = sum(region.share for region in named)
+    regions = tuple(replace(region, share=region.share / share, collectors=collectors[region.name]) for region in named)
     sizes = {"realtime": 200.0, "batch": 40.0}
     workloads = tuple(
         replace(workload, concurrent_calls=sizes[workload.pool], call_s_mean=45) for workload in scenario.workloads
     )
-    return replace(scenario, workloads=workloads)
+    return replace(scenario, regions=regions, workloads=workloads)
 
 
 @dataclass(slots=True)

@@ -30,13 +30,16 @@ from stream_jobs.agents.application import SESSION_TIMEOUT_S
 from stream_jobs.sinks.migrate import migrate
 from tests.integration.conftest import BEGINS_BEFORE_NOW_MS
 from tests.integration.oracle import differences, expected
-from tests.integration.plant import FLOW, Plant, _offsets
+from tests.integration.plant import FLOW, Plant, _offsets, small_fleet
 from tests.integration.test_flow import happened, send
 from turnwatch.prepare import create_topics
 from turnwatch.surroundings import start_worker
 
 NAMES = ("worker-1", "worker-2", "worker-3")
 MINUTES, SPEED = 7, 6.0
+COLLECTORS = {"eu-west-1": 2, "ap-south-1": 2}
+"""One for each source partition, so that whoever dies had open buckets."""
+
 ENDS_ITSELF_WITHIN_S = 60.0
 
 
@@ -110,7 +113,7 @@ async def _live_through(stack: LocalStack, workers: Workers) -> Survived:
     begins_ms = (int(time.time() * 1_000) - BEGINS_BEFORE_NOW_MS) // 60_000 * 60_000
     first = workers.running[NAMES[0]]
     plant = Plant(stack, stack.clickhouse.running, first, workers.metrics[NAMES[0]], begins_ms)
-    plan = plant.plan(7, MINUTES, SPEED)
+    plan = plant.plan(7, MINUTES, SPEED, small_fleet(COLLECTORS))
     sending = asyncio.create_task(send(plant, plan))
     await _scale_out(workers)
     zombie_ended_itself = await _freeze(workers)

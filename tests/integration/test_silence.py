@@ -32,13 +32,15 @@ from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.exact import Outgoing, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage, Pager
 from stream_jobs.operators.reach import LIVE, REPLAYED, Patience
-from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant
+from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant, small_fleet
 from tests.integration.test_flow import AT_ONCE, send
 from tests.rules.burning import burning, decided
 from tests.rules.finding import EVENT_MS, found, saturated
 
 DEAD = "eu-west-1-collector-0"
 """Shares its source partition with another collector, which goes on."""
+NEIGHBOURS = {"eu-west-1": 1, "us-east-1": 1}
+"""Collectors by region: those two alone, for nobody else has to do with it."""
 NOW_MS = 1_800_000_000_000
 STATES = ("firing", "frozen", "resolved")
 
@@ -48,8 +50,8 @@ async def test_a_dead_producer_pages_outlives_a_kill_and_resolves_when_it_report
     plant: Plant, seed: int
 ) -> None:
     silent_s = REPLAYED.silent_after_ms // 1_000
-    dies = plant.plan(seed, minutes=silent_s // 60 + 4, speed=AT_ONCE)
-    died_ms = dies.start_ms + 120_000
+    dies = plant.plan(seed, minutes=silent_s // 60 + 2, speed=AT_ONCE, fleet=small_fleet(NEIGHBOURS))
+    died_ms = dies.start_ms + 60_000
 
     reported: set[str] = set()
 
@@ -74,7 +76,7 @@ async def test_a_dead_producer_pages_outlives_a_kill_and_resolves_when_it_report
     await plant.start_worker()
     assert await silent_in(plant) == silent, "what is known of silence is state like any other"
 
-    await send(plant, plant.plan(seed, minutes=2, speed=AT_ONCE))
+    await send(plant, plant.plan(seed, minutes=1, speed=AT_ONCE, fleet=small_fleet(NEIGHBOURS)))
     await plant.settled()
     assert await silences_of(plant, 0) == []
     assert await silent_in(plant) == dict.fromkeys(FAMILIES, 0)
