@@ -13,7 +13,7 @@ refused here: streams from before version 0.15, dictionaries, and bytes behind t
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct, unpack_from
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -222,6 +222,15 @@ def columns_of(table: pa.Table, names: Collection[str]) -> dict[str, NDArray[Any
     """Columns without nulls as arrays, by way of polars: `ChunkedArray.to_numpy` imports all of pandas where that is installed."""
     columns = pl.DataFrame(pl.from_arrow(table.select(list(names))))
     return {name: columns[name].to_numpy() for name in names}
+
+
+def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
+    """Rows that are few and our own, as a table; by way of polars too, for `pyarrow.array` of a list imports pandas as well."""
+    if not rows:
+        return schema.empty_table()
+    unsigned = {field.name: pl.UInt64() for field in schema if pa.types.is_uint64(field.type)}
+    columns = pl.from_dicts(rows, schema_overrides=unsigned, infer_schema_length=None)
+    return columns.select(schema.names).to_arrow().cast(schema)
 
 
 def declared_columns(told: pa.Table, expected: pa.Schema, measures: Collection[str], what: str) -> pa.Table:

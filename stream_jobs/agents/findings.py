@@ -16,6 +16,7 @@ from alerts.explanations import Paging
 from alerts.findings import Found, Stepped, freeze, restore, step
 from alerts.incident_scope import OpenIncidents
 from alerts.pages import Pages
+from schemas.arrow_streams import table_of
 from schemas.burns import LAST_INSTANT_MS
 from schemas.failures import Undecodable
 from schemas.findings import FindingAlert, Findings, decode
@@ -185,4 +186,4 @@ def rows_of(alerts: Iterable[FindingAlert]) -> pa.Table:
         }
         for alert in alerts
     ]
-    return pa.Table.from_pylist(rows, schema=TABLES["findings"].arrow_schema)
+    return table_of(rows, TABLES["findings"].arrow_schema)

@@ -32,6 +32,7 @@ from alerts.silences import to_send as silences_to_send
 from alerts.stated_alerts import StatedAlert
 from alerts.telling import OPEN_AT_LEAST_MS, Telling
 from alerts.watchdog import watchdog
+from schemas.arrow_streams import table_of
 from schemas.burns import AlertState, Decision, decode
 from schemas.failures import Undecodable
 from schemas.growths import decode as decode_growths
@@ -298,4 +299,4 @@ def _rows(alerts: list[AlertState]) -> pa.Table:
         }
         for alert in alerts
     ]
-    return pa.Table.from_pylist(rows, schema=TABLES["pages"].arrow_schema)
+    return table_of(rows, TABLES["pages"].arrow_schema)
