@@ -30,7 +30,7 @@ from stream_jobs.agents.application import SESSION_TIMEOUT_S
 from stream_jobs.sinks.migrate import migrate
 from tests.integration.conftest import BEGINS_BEFORE_NOW_MS
 from tests.integration.oracle import differences, expected
-from tests.integration.plant import FLOW, Plant, _offsets, small_fleet
+from tests.integration.plant import FLOW, POLL_S, SETTLED_WITHIN_S, Plant, _offsets, small_fleet
 from tests.integration.test_flow import happened, send
 from turnwatch.prepare import create_topics
 from turnwatch.surroundings import start_worker
@@ -124,8 +124,7 @@ async def _live_through(stack: LocalStack, workers: Workers) -> Survived:
     world = happened(plan)
     wanted = expected(world)
     found = plant.found(wanted, world.start_ms, world.end_ms)
-    async with _offsets(plant.kafka) as unread:
-        uncommitted = sum([await unread(group, topics) for group, topics in FLOW])
+    uncommitted = await _uncommitted(plant)
     return Survived(wanted, found, zombie_ended_itself, await _stale_buckets(plant, plan), uncommitted)
 
 
@@ -168,6 +167,15 @@ async def _scale_in(workers: Workers) -> None:
     await workers.leave(NAMES[2])
     await workers.kill(NAMES[0])
     await workers.leave(NAMES[1])
+
+
+async def _uncommitted(plant: Plant) -> int:
+    """How much stays unread. Who takes over tells again, which is read again: right after the last one has left, too."""
+    deadline = time.monotonic() + SETTLED_WITHIN_S
+    async with _offsets(plant.kafka) as unread:
+        while (left := sum([await unread(group, topics) for group, topics in FLOW])) and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
+    return left
 
 
 async def _stale_buckets(plant: Plant, plan: Plan) -> Counter[str]:
