@@ -11,7 +11,7 @@ from dashboards.queries import Query
 from dashboards.queries.selection import SLICE_VARIABLES, STEP, given, rollup
 from schemas.views import LATENCY_MS
 
-_ROWS_MAX = 60
+_ROWS_MAX = 30
 _HISTOGRAMS = rollup("stage_latency", "stage, scale, bucket_index, bucket_start, observations, latency_ms_sum")
 
 

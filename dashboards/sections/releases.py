@@ -35,7 +35,7 @@ def judged() -> Grid:
         "bundle": Column(width=130),
         "slice": Column(width=200),
         "metric": Column(width=170),
-        **{name: Column("short", 4) for name in ("baseline_value", "candidate_value", "allowed", "low", "high")},
+        **{name: Column("none") for name in ("baseline_value", "candidate_value", "allowed", "low", "high")},
         "baseline_samples": Column("short"),
         "candidate_samples": Column("short"),
         "because": Column(width=320),
@@ -80,7 +80,7 @@ def bundles() -> Grid:
         "share_of_turns": Column(bar=OKABE_ITO[0]),
         "errors": Column("percentunit", 3),
         "abandoned": Column("percentunit", 3),
-        "mean_turn_ms": Column("ms", 0),
+        "mean_turn_ms": Column("ms", 1),
         "first_seen": Column("dateTimeAsIso"),
         "last_seen": Column("dateTimeAsIso"),
     }
@@ -111,7 +111,7 @@ def objectives(watched: Watched) -> Grid:
 
 
 def stages() -> Grid:
-    milliseconds = Column("ms", 0)
+    milliseconds = Column("ms", 1)
     columns: dict[str, Column] = {
         "pool": Column(width=80),
         "stage": Column(width=150),

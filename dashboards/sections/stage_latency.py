@@ -9,10 +9,10 @@ from schemas.families import STAGES
 
 
 def growth() -> Grid:
-    milliseconds = Column("ms", 0)
+    milliseconds = Column("ms", 1)
     columns: dict[str, Column] = {
         "stage": Column(width=140, link=drill_down("stage", to=STAGES_UID)),
-        "p99_added_ms": Column("ms", 0, 110),
+        "p99_added_ms": Column("ms", 1, 110),
         "p99_growth": Column(TIMES, 2),
         **{f"{name}_{when}": milliseconds for name in ("p99_ms", "p50_ms", "mean_ms") for when in ("before", "now")},
     }

@@ -42,12 +42,12 @@ def parts_by(dimension: str) -> Bars:
 
 
 def growth_by(dimension: str) -> Grid:
-    milliseconds = Column("ms", 0)
+    milliseconds = Column("ms", 1)
     columns: dict[str, Column] = {
         "pool": Column(width=80),
         dimension: Column(link=drill_down("pool", dimension, to=RELEASES_UID), width=140),
         "stage": Column(width=140),
-        "p99_added_ms": Column("ms", 0, 110),
+        "p99_added_ms": Column("ms", 1, 110),
         "p99_growth": Column(TIMES, 2),
         **{f"{name}_{when}": milliseconds for name in ("p99_ms", "p50_ms", "mean_ms") for when in ("before", "now")},
     }
@@ -63,7 +63,7 @@ def tails() -> Grid:
     columns: dict[str, Column] = {
         "stage": Column(width=150),
         "observed": Column("short"),
-        **{name: Column("ms", 0) for name in ("mean", "p50", "p90", "p95", "p99", "p999", "slowest")},
+        **{name: Column("ms", 1) for name in ("mean", "p50", "p90", "p95", "p99", "p999", "slowest")},
         "p99 to p50": Column(TIMES, 1),
     }
     meaning = (
