@@ -20,14 +20,13 @@ class Drawn:
     """A panel as it is shown.
 
     A chart is its `spec`, and `html` is the legend below it: a table of its series with the newest and the highest of
-    each. Whatever else is `html` alone. `table` is HTML too: all that a chart is drawn from. All HTML is escaped.
+    each. Whatever else is `html` alone, and nothing but that. All HTML is escaped.
     """
 
     summary: str
     """What screen readers say of the panel: plain text."""
     html: str
     spec: Spec | None = None
-    table: str = ""
     is_empty: bool = False
 
 

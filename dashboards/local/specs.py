@@ -1,0 +1,113 @@
+"""What all charts have in common: the frame of a specification, the axis of time, and marks of what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from dashboards.local.drawn import Spec
+from dashboards.local.themes import token, vega_config
+from dashboards.panels import Place
+from dashboards.substitution import Range
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+"""The version of Vega-Lite that charts are written for; nothing is loaded from there."""
+
+VEGA_LITE = "6.4"
+
+BRUSH = "brush"
+"""The parameter that holds what a reader dragged over: a range of `t`, in ms."""
+
+ROW_PX, AROUND_PX, HEIGHT_MIN_PX = 30, 96, 150
+"""A row of the board's grid; what title and legend take of it; what a chart has at least."""
+
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+
+
+def spec(place: Place, summary: str, datasets: dict[str, list[dict[str, Any]]], layer: list[Spec], **more: Any) -> Spec:
+    """A chart as wide as what holds it; `datasets` are the named rows of its layers."""
+    return {
+        "$schema": SCHEMA,
+        "description": summary,
+        "width": "container",
+        "height": max(place.height * ROW_PX - AROUND_PX, HEIGHT_MIN_PX),
+        "autosize": {"type": "fit", "contains": "padding", "resize": True},
+        "config": vega_config(),
+        "datasets": datasets,
+        "layer": layer,
+        **more,
+    }
+
+
+def without_gestures(chart: Spec) -> Spec:
+    """The chart for paper: without what is dragged over or pointed at."""
+    layers = [{name: part for name, part in layer.items() if name != "params"} for layer in chart["layer"]]
+    return {**chart, "layer": [layer for layer in layers if layer.get("name") != POINTED]}
+
+
+POINTED = "pointed"
+"""The layer that follows the pointer."""
+
+
+def time_axis(during: Range, field: str = "t") -> dict[str, Any]:
+    """The range as a whole, whatever part of it has data; in UTC."""
+    return {
+        "field": field,
+        "type": "temporal",
+        "scale": {"type": "utc", "domain": [during.from_s * 1_000, during.to_s * 1_000], "nice": False},
+        "axis": {"title": None, "grid": False, "labelOverlap": True, "labelSeparation": 8, "format": _ticks(during)},
+    }
+
+
+def _ticks(during: Range) -> dict[str, str] | str:
+    if during.to_s - during.from_s <= 86_400:
+        return "%H:%M" if during.to_s - during.from_s > 600 else "%H:%M:%S"
+    return "%d %b %H:%M" if during.to_s - during.from_s <= 4 * 86_400 else "%d %b"
+
+
+def ms(column: str) -> pl.Expr:
+    return pl.col(column).dt.epoch("ms")
+
+
+def mark_rows(marks: pl.DataFrame, during: Range) -> list[dict[str, Any]]:
+    """Marks that reach into the range, cut to it."""
+    first, last = during.from_s * 1_000, during.to_s * 1_000
+    placed = marks.select(
+        ms("time").clip(first, last).alias("t"),
+        pl.coalesce(ms("timeEnd"), ms("time")).clip(first, last).alias("t2"),
+        pl.col("name", "title", "text"),
+        colour=pl.col("colour"),
+        begins=ms("time"),
+        ends=pl.coalesce(ms("timeEnd"), ms("time")),
+    )
+    reaching = placed.filter((pl.col("begins") <= last) & (pl.col("ends") >= first))
+    return reaching.drop("begins", "ends").to_dicts()
+
+
+def mark_layers(rows: list[dict[str, Any]], during: Range) -> list[Spec]:
+    """A band from begin to end of each, and a line where it begins; told when pointed at."""
+    if not rows:
+        return []
+    colours = list(dict.fromkeys(row["colour"] for row in rows))
+    colour = {
+        "field": "colour",
+        "type": "nominal",
+        "scale": {"domain": colours, "range": [token(each) for each in colours]},
+        "legend": None,
+    }
+    tooltip = [
+        {"field": "title", "type": "nominal", "title": "what"},
+        {"field": "text", "type": "nominal", "title": "why"},
+        {"field": "name", "type": "nominal", "title": "kind"},
+        *({"field": field, "type": "temporal", "title": title, "format": TIME_FORMAT, "scale": {"type": "utc"}}
+          for field, title in (("t", "from (UTC)"), ("t2", "to (UTC)"))),
+    ]  # fmt: skip
+    x = time_axis(during)
+    data = {"name": "marks"}
+    band = {"type": "rect", "opacity": 0.14, "clip": True}
+    begin = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [2, 2], "clip": True}
+    return [
+        {"data": data, "mark": band, "encoding": {"x": x, "x2": {"field": "t2"}, "color": colour, "tooltip": tooltip}},
+        {"data": data, "mark": begin, "encoding": {"x": x, "color": colour, "tooltip": tooltip}},
+    ]

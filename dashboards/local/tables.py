@@ -1,0 +1,73 @@
+"""Tables and large figures, as HTML that says what it is: captions, headings of columns and of rows, lists of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from dashboards.local import cells
+from dashboards.local.drawn import Drawn, LinkTo
+from dashboards.local.markup import element, heading, table, text
+from dashboards.local.units import formatted
+from dashboards.panels import Column, Figures, Grid
+
+_PLAIN = Column()
+_NAMED = 3
+"""Rows that a summary names."""
+
+
+def grid(panel: Grid, rows: pl.DataFrame, link_to: LinkTo) -> Drawn:
+    """A row per row, in the query's order; hidden columns only narrow links."""
+    names = [name for name in rows.columns if not panel.columns.get(name, _PLAIN).is_hidden]
+    numbers = {name for name in names if rows[name].dtype.is_numeric()}
+    head = (heading(name.replace("_", " "), name in numbers) for name in names)
+    body = (_row(row, names, numbers, panel.columns, link_to) for row in rows.iter_rows(named=True))
+    return Drawn(_summary(rows, names), table(panel.title, head, body, "grid"))
+
+
+def _row(
+    row: Mapping[str, object], names: list[str], numbers: set[str], columns: Mapping[str, Column], link_to: LinkTo
+) -> str:
+    return element("tr", "".join(_cells(row, names, numbers, columns, link_to)))
+
+
+def _cells(
+    row: Mapping[str, object], names: list[str], numbers: set[str], columns: Mapping[str, Column], link_to: LinkTo
+) -> Iterator[str]:
+    """The column that links names the row; where none does, the first one."""
+    naming = next((name for name in names if columns.get(name, _PLAIN).link is not None), names[0])
+    for name in names:
+        column = columns.get(name, _PLAIN)
+        said = cells.content(row[name], column, row, link_to)
+        kind = cells.kind_of(row[name], column, name in numbers)
+        if name == naming:
+            yield element("th", said, scope="row", class_=kind)
+        else:
+            yield element("td", said, class_=kind)
+
+
+def _summary(rows: pl.DataFrame, names: list[str]) -> str:
+    count = f"{rows.height} {'row' if rows.height == 1 else 'rows'}"
+    return f"A table of {count}, by {', '.join(name.replace('_', ' ') for name in names[:_NAMED])} and more."
+
+
+def figures(panel: Figures, rows: pl.DataFrame, link_to: LinkTo) -> Drawn:
+    """Terms and their values, of the first row."""
+    row = rows.row(0, named=True)
+    shown = {name: panel.columns.get(name, _PLAIN) for name in rows.columns}
+    shown = {name: column for name, column in shown.items() if not column.is_hidden}
+    body = "".join(_figure(name, row, column, link_to) for name, column in shown.items())
+    said = (f"{name} {_said(row[name], column)}" for name, column in shown.items())
+    return Drawn("; ".join(said) + ".", element("dl", body, class_="figures"))
+
+
+def _figure(name: str, row: Mapping[str, object], column: Column, link_to: LinkTo) -> str:
+    value = row[name]
+    said = "no data" if value is None else cells.content(value, column, row, link_to)
+    kind = cells.kind_of(value, column, is_number=False)
+    return element("div", f"<dt>{text(name)}</dt><dd>{said}</dd>", class_=kind)
+
+
+def _said(value: object, column: Column) -> str:
+    return "no data" if value is None else formatted(value, column.unit, column.decimals)
