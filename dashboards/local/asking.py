@@ -55,14 +55,14 @@ def ranged(from_s: int, to_s: int, panel: Panel | None = None) -> Range:
 def ask(client: Client, asked: Panel | Query, during: Range, selection: Selection) -> pl.DataFrame:
     """The answer, in the range and at its step; `selection` has every choice of the board (`chosen` makes it so).
 
-    Times are UTC in ms; a time series is in their order. An empty time series has its columns, an empty table has none: ClickHouse names none of it.
+    Times are UTC in ms; a time series is in their order, and otherwise in the query's. An empty time series has its columns, an empty table has none: ClickHouse names none of it.
     Raises ClickHouseError, and KeyError for a variable that `selection` does not have.
     """
     query = asked if isinstance(asked, Query) else asked.query
     rows = _frame(client, substituted(query.sql, during, selection))
     if query.shape == "table":
         return rows
-    return rows.sort("time", "series", maintain_order=True) if rows.columns else NO_POINTS
+    return rows.sort("time", maintain_order=True) if rows.columns else NO_POINTS
 
 
 def ask_marks(client: Client, board: Board, during: Range, selection: Selection) -> pl.DataFrame:

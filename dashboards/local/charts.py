@@ -6,6 +6,7 @@ is not a straight line; a value with silence on both sides is a dot. What is no 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from itertools import cycle, islice
 from typing import Any
 
@@ -31,7 +32,7 @@ def chart(panel: Chart, rows: pl.DataFrame, during: Range, marks: pl.DataFrame, 
     """The chart, and its legend as a table."""
     finite = rows.filter(pl.col("value").is_finite())
     told = peaks(finite)
-    lines = told.filter(~pl.col("series").is_in(_limits_of(panel, told)))
+    lines = told.filter(~pl.col("series").is_in(_limits_of(panel, told["series"])))
     strokes = _strokes(panel, told)
     said = summary(lines, panel.unit) + _uncounted(rows.height - finite.height, rows["value"].null_count())
     first = {row["series"]: row for row in finite.unique("series", keep="first", maintain_order=True).to_dicts()}
@@ -45,13 +46,13 @@ def _uncounted(dropped: int, empty: int) -> str:
     return f" {wrong} {'value is' if wrong == 1 else 'values are'} no finite number and not drawn." if wrong else ""
 
 
-def _limits_of(panel: Chart, told: pl.DataFrame) -> list[str]:
-    return [name for name in told["series"] if any(name.startswith(prefix) for prefix in panel.limits)]
+def _limits_of(panel: Chart, names: Iterable[str]) -> list[str]:
+    return [name for name in names if any(name.startswith(prefix) for prefix in panel.limits)]
 
 
 def _strokes(panel: Chart, told: pl.DataFrame) -> dict[str, Stroke]:
     """How every series is drawn, in the order of the legend."""
-    limits = _limits_of(panel, told)
+    limits = _limits_of(panel, told["series"])
     others = [name for name in told["series"] if name not in panel.series and name not in limits]
     strokes = {
         name: Stroke(token(OKABE_ITO[place % len(OKABE_ITO)]), _NAMED_DASHES[place % 2])
@@ -71,7 +72,7 @@ def _spec(
     names = list(strokes)
     placed = specs.mark_rows(marks, during)
     datasets = {
-        "rows": points(rows, names, during),
+        "rows": points(rows, names, during, unbroken=_limits_of(panel, names)),
         "series": [{"s": place, "series": name} for place, name in enumerate(names)],
         "marks": placed,
     }
@@ -80,23 +81,25 @@ def _spec(
         panel.place, said, datasets,
         [
             *specs.mark_layers(placed, during),
-            *threshold_layers(panel.steps, panel.unit),
             _lines(x, y, strokes),
             _dots(x, y, strokes),
+            *threshold_layers(panel.steps, panel.unit),
             _pointed(x, names, panel),
         ],
     )  # fmt: skip
 
 
-def points(rows: pl.DataFrame, names: list[str], during: Range) -> list[dict[str, Any]]:
+def points(rows: pl.DataFrame, names: list[str], during: Range, unbroken: Collection[str] = ()) -> list[dict[str, Any]]:
     """`t` in ms, `s` the series' place and `v` the value; `v` is null where a line is broken, `d` marks a lone value."""
     gap_ms = max(GAP_S, 5 * during.interval_s // 2) * 1_000
+    whole = pl.col("s").is_in([place for place, name in enumerate(names) if name in unbroken])
     places = pl.DataFrame({"series": names, "s": range(len(names))}, schema={"series": pl.String, "s": pl.Int64})
     placed = rows.join(places, on="series").select(specs.ms("time").alias("t"), "s", v=pl.col("value").cast(pl.Float64))
     placed = placed.sort("s", "t")
     before, after = (pl.col("t").diff().over("s"), pl.col("t").shift(-1).over("s") - pl.col("t"))
     placed = placed.with_columns(
-        breaks=after > gap_ms, d=(before > gap_ms).fill_null(True) & (after > gap_ms).fill_null(True)
+        breaks=(after > gap_ms) & ~whole,
+        d=(before > gap_ms).fill_null(True) & (after > gap_ms).fill_null(True) & ~whole,
     )
     broken = placed.filter("breaks").with_columns(t=pl.col("t") + 1, v=pl.lit(None, pl.Float64), d=pl.lit(False))
     every = pl.concat([placed, broken]).sort("s", "t").drop("breaks")
@@ -188,7 +191,6 @@ def _pointed(x: Spec, names: list[str], panel: Chart) -> Spec:
             "tooltip": [at, *told],
         },
     }
-
 
 
 def _told(unit: str, place: int) -> str:

@@ -19,13 +19,13 @@ VEGA_LITE = "6.4"
 BRUSH = "brush"
 """The parameter that holds what a reader dragged over: a range of `t`, in ms."""
 
-ROW_PX, AROUND_PX, HEIGHT_MIN_PX = 30, 96, 150
-"""A row of the board's grid; what title and legend take of it; what a chart has at least."""
+ROW_PX, AROUND_PX, HEIGHT_MIN_PX = 30, 60, 170
+"""A row of the board's grid; what the title takes of it; what a chart has at least."""
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
-def spec(place: Place, summary: str, datasets: dict[str, list[dict[str, Any]]], layer: list[Spec], **more: Any) -> Spec:
+def spec(place: Place, summary: str, datasets: dict[str, list[dict[str, Any]]], layer: list[Spec]) -> Spec:
     """A chart as wide as what holds it; `datasets` are the named rows of its layers."""
     return {
         "$schema": SCHEMA,
@@ -36,15 +36,21 @@ def spec(place: Place, summary: str, datasets: dict[str, list[dict[str, Any]]], 
         "config": vega_config(),
         "datasets": datasets,
         "layer": layer,
-        **more,
+        "resolve": {"scale": {"color": "independent"}},
     }
 
 
-def without_gestures(chart: Spec) -> Spec:
-    """The chart for paper: without what is dragged over or pointed at."""
-    layers = [{name: part for name, part in layer.items() if name != "params"} for layer in chart["layer"]]
-    return {**chart, "layer": [layer for layer in layers if layer.get("name") != POINTED]}
+def on_paper(chart: Spec, width: int) -> Spec:
+    """The chart in a fixed width in px, without what is dragged over or pointed at, and with room for any common font.
 
+    Texts are measured where the chart is drawn and shown where it is read: `WIDE_FONT` is among the widest.
+    """
+    layers = [{name: part for name, part in layer.items() if name != "params"} for layer in chart["layer"]]
+    kept = [layer for layer in layers if layer.get("name") != POINTED]
+    return {**chart, "width": width, "layer": kept, "config": {**chart["config"], "font": WIDE_FONT}}
+
+
+WIDE_FONT = "DejaVu Sans"
 
 POINTED = "pointed"
 """The layer that follows the pointer."""

@@ -92,13 +92,16 @@ def variables(theme: Theme) -> dict[str, str]:
 
 
 def stylesheet() -> str:
-    """Variables of both themes, by the reader's system or by `data-theme` on the root, and the classes of coloured cells."""
+    """Variables of both themes, by the reader's system or by `data-theme` on the root, and classes of coloured cells.
+
+    Paper is light.
+    """
     light, dark = (_declared(variables(theme)) for theme in (LIGHT, DARK))
     return "\n".join(
         (
             f":root {{ color-scheme: light dark; --font: {FONT}; {light} }}",
-            f"@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{ {dark} }} }}",
-            f":root[data-theme=dark] {{ color-scheme: dark; {dark} }}",
+            f"@media screen and (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{ {dark} }} }}",
+            f"@media screen {{ :root[data-theme=dark] {{ color-scheme: dark; {dark} }} }}",
             ":root[data-theme=light] { color-scheme: light; }",
             *_cell_classes(),
         )
