@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
@@ -43,12 +44,12 @@ def _drawn(panel: Panel, rows: pl.DataFrame, during: Range, marks: pl.DataFrame,
             return figures(panel, rows, link_to)
 
 
-def title_of(panel: Panel, selection: Mapping[str, Value]) -> str:
-    """The title, with what is chosen in place of `${choice}`."""
+def titled(panel: Panel, selection: Mapping[str, Value]) -> Panel:
+    """The panel with what is chosen in place of `${choice}` in its title."""
     title = panel.title
     for name, value in selection.items():
         title = title.replace(f"${{{name}}}", value if isinstance(value, str) else ", ".join(value))
-    return title
+    return replace(panel, title=title)
 
 
 def tabled(panel: Chart | HeatMap | Bars, rows: pl.DataFrame) -> str:

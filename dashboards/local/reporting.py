@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
-from dashboards.local.drawing import title_of
 from dashboards.local.drawn import Drawn
 from dashboards.local.markup import element, text
 from dashboards.local.static import svg
 from dashboards.local.themes import stylesheet
 from dashboards.panels import Bars, Chart, HeatMap, Panel
-from dashboards.substitution import Range, Value
+from dashboards.substitution import Range
 
 COLUMN_PX = 46
 """Width in px of one of the 24 columns of the page."""
@@ -31,7 +30,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A board of the report, or what happened: panels by section."""
+    """A board of the report: its panels by section."""
 
     name: str
     title: str
@@ -41,11 +40,10 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`selection` is what was chosen, `made_s` when the report was made, in seconds since 1970."""
+    """`given` is what was chosen of all there is, `made_s` when the report was made, in seconds since 1970."""
 
     during: Range
-    selection: dict[str, Value]
-    slice_text: str
+    given: Mapping[str, Sequence[str]]
     chapters: Sequence[Chapter]
     made_s: int
 
@@ -53,7 +51,7 @@ class Report:
 def page(report: Report) -> str:
     """The report as HTML."""
     span = f"{_time(report.during.from_s)} to {_time(report.during.to_s)} UTC"
-    body = "".join(_chapter(chapter, report.selection) for chapter in report.chapters)
+    body = "".join(_chapter(chapter) for chapter in report.chapters)
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
@@ -69,7 +67,7 @@ def _header(report: Report, span: str) -> str:
     entries = "".join(
         element("li", element("a", text(chapter.title), href=f"#{chapter.name}")) for chapter in report.chapters
     )
-    facts = (("Range", span), ("Length", _length(report.during)), ("Slice", report.slice_text))
+    facts = (("Range", span), ("Length", _length(report.during)), ("Slice", slice_text(report.given)))
     told = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts)
     contents = element("nav", f"<ul>{entries}</ul>", aria_label="Contents")
     return f'<header><h1>turnwatch report</h1><dl class="facts">{told}</dl>{contents}</header>'
@@ -80,10 +78,9 @@ def _footer(report: Report) -> str:
     return f"<footer><p>{text(made)}</p></footer>"
 
 
-def _chapter(chapter: Chapter, selection: dict[str, Value]) -> str:
+def _chapter(chapter: Chapter) -> str:
     sections = "".join(
-        f"<h3>{text(title)}</h3>" * bool(title)
-        + f'<div class="panels">{_panels(chapter, title, panels, selection)}</div>'
+        f"<h3>{text(title)}</h3>" + f'<div class="panels">{_panels(chapter, title, panels)}</div>'
         for title, panels in chapter.sections.items()
     )
     name = f"{chapter.name}-title"
@@ -91,17 +88,14 @@ def _chapter(chapter: Chapter, selection: dict[str, Value]) -> str:
     return element("section", opening + sections, id=chapter.name, aria_labelledby=name)
 
 
-def _panels(chapter: Chapter, section: str, panels: list[Shown], selection: dict[str, Value]) -> str:
+def _panels(chapter: Chapter, section: str, panels: list[Shown]) -> str:
     place = list(chapter.sections).index(section)
-    return "".join(
-        _panel(shown, f"{chapter.name}-{place}-{number}", title_of(shown.panel, selection))
-        for number, shown in enumerate(panels)
-    )
+    return "".join(_panel(shown, f"{chapter.name}-{place}-{number}") for number, shown in enumerate(panels))
 
 
-def _panel(shown: Shown, name: str, title: str) -> str:
+def _panel(shown: Shown, name: str) -> str:
     panel = shown.panel
-    caption = element("figcaption", f"<h4>{text(title)}</h4><p>{text(panel.description)}{_unit(panel)}</p>")
+    caption = element("figcaption", f"<h4>{text(panel.title)}</h4><p>{text(panel.description)}{_unit(panel)}</p>")
     return element("figure", caption + _body(shown, name), class_=f"panel w-{panel.place.width}")
 
 
@@ -137,6 +131,15 @@ def _css(name: str) -> str:
 
 def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def slice_text(given: Mapping[str, Sequence[str]]) -> str:
+    """What was chosen, in words.
+
+    >>> slice_text({"region": ["eu-west-1", "us-east-2"], "pool": ["batch"]}), slice_text({})
+    ('region = eu-west-1 or us-east-2, pool = batch', 'all')
+    """
+    return ", ".join(f"{name} = {' or '.join(values)}" for name, values in given.items()) or "all"
 
 
 def _length(during: Range) -> str:

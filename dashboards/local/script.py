@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import vl_convert
 
 from dashboards.local.specs import VEGA_LITE
 
+_GLOBALS = "window.vega = vega; window.vegaLite = vegaLite; window.vegaEmbed = vegaEmbed;"
+
 
 def vega_script(cache: Path) -> bytes:
     """The script, which defines `vega`, `vegaLite` and `vegaEmbed`; bundled once per version, and kept in `cache`."""
-    kept = cache / f"vega-{vl_convert.__version__}-{VEGA_LITE}.js"
+    kept = cache / f"vega-{version('vl-convert-python')}-{VEGA_LITE}.js"
     if not kept.is_file():
-        _keep(kept, vl_convert.javascript_bundle(vl_version=VEGA_LITE).encode())
+        _keep(kept, vl_convert.javascript_bundle(_GLOBALS, vl_version=VEGA_LITE).encode())
     return kept.read_bytes()
 
 
@@ -24,4 +26,4 @@ def _keep(path: Path, script: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(script)
-    os.replace(file.name, path)
+    Path(file.name).replace(path)

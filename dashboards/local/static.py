@@ -11,7 +11,7 @@ from dashboards.local.specs import VEGA_LITE, on_paper
 
 _NAMESPACES = re.compile(r' xmlns(?::xlink)?="[^"]*"')
 _FONT = re.compile(r' font-family="[^"]*"')
-_NAMED_PART = re.compile(r'(?<=[( ])(id="|url\(#)(?=\w)')
+_NAMED_PART = re.compile(r'( id="|url\(#)(?=\w)')
 _PATH = re.compile(r' d="[^"]*"')
 _FINE = re.compile(r"(\.\d)\d+")
 

@@ -63,13 +63,14 @@ def written_range(text: str, now_ms: int) -> tuple[int, int]:
             f"There is no file {text!r}, and it is no range of time: "
             "name files, or write 30d, or 2026-10-01..2026-10-31 (in UTC)."
         )
-    from_ms, to_ms = _instant(first), _instant(last, is_last=True)
+    from_ms, to_ms = written_instant(first), written_instant(last, is_last=True)
     if from_ms >= to_ms:
         raise BadInput(f"The range {text} ends before it begins: write the earlier time first.")
     return from_ms, to_ms
 
 
-def _instant(text: str, is_last: bool = False) -> int:
+def written_instant(text: str, is_last: bool = False) -> int:
+    """A day or a time as written, in ms; in UTC unless it has a zone. A last day is meant as a whole."""
     try:
         read = datetime.fromisoformat(text)
     except ValueError:

@@ -46,6 +46,27 @@ def backtest(
     raise typer.Exit(run_backtest(slo, policy, data, threshold_ms, incidents, output, out, exclusions, slice_text))
 
 
+@app.command(epilog="Example: turnwatch report --from 2026-10-01T12:00 --to 2026-10-01T18:00 --out incident.html")
+def report(
+    begins: Annotated[
+        str, typer.Option("--from", help="When it begins: 2026-10-01T12:00 (UTC), a day, or a while up to now: 6h, 7d.")
+    ],
+    out: Annotated[Path, typer.Option(help="Write the report there, as HTML.", dir_okay=False)],
+    ends: Annotated[str | None, typer.Option("--to", help="When it ends, likewise; now unless given.")] = None,
+    board: Annotated[
+        list[str] | None,
+        typer.Option(help="A board's name, or all (give it once for each); fleet-overview unless given."),
+    ] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, such as region=eu-west-1 (give it once for each).")
+    ] = None,
+) -> None:
+    """Write pages, findings and boards of a range into one file, to attach to a post-mortem or a mail."""
+    from turnwatch.report import run_report
+
+    raise typer.Exit(run_report(begins, ends, board or [], select or [], out))
+
+
 Answered = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it; json is one document.")]
 
 
