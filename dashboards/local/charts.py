@@ -36,7 +36,7 @@ def chart(panel: Chart, rows: pl.DataFrame, during: Range, marks: pl.DataFrame, 
     strokes = _strokes(panel, told)
     said = summary(lines, panel.unit) + _uncounted(rows.height - finite.height, rows["value"].null_count())
     first = {row["series"]: row for row in finite.unique("series", keep="first", maintain_order=True).to_dicts()}
-    below = legend(panel.title, told, panel.unit, strokes, panel.link, first, link_to)
+    below = legend(panel.title, told, panel.unit, strokes, panel.link, first, link_to, during)
     return Drawn(said, below, _spec(panel, finite, during, marks, strokes, said), is_empty=lines.is_empty())
 
 

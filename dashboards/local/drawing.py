@@ -61,7 +61,7 @@ def tabled(panel: Chart | HeatMap | Bars, rows: pl.DataFrame) -> str:
 
 
 def _table(caption: str, rows: pl.DataFrame, unit: str) -> str:
-    head = (heading(name, place > 0) for place, name in enumerate(rows.columns))
+    head = (heading(name, "number" if place else "") for place, name in enumerate(rows.columns))
 
     def row(values: tuple[object, ...]) -> str:
         at, *figures_ = values

@@ -32,7 +32,7 @@ def heat_map(panel: HeatMap, rows: pl.DataFrame, during: Range, marks: pl.DataFr
     bounds, colours = _colours(panel, finite)
     first = {row["series"]: row for row in finite.unique("series", keep="first", maintain_order=True).to_dicts()}
     below = parts_legend(_meanings(panel, bounds, colours))
-    below += legend(panel.title, told, panel.unit, {}, panel.link, first, link_to)
+    below += legend(panel.title, told, panel.unit, {}, panel.link, first, link_to, during)
     chart = _spec(panel, finite, during, marks, bounds, colours, said)
     return Drawn(said, below, chart, is_empty=finite.is_empty())
 

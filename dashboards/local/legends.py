@@ -12,6 +12,7 @@ from dashboards.local.drawn import LinkTo
 from dashboards.local.markup import element, heading, instant, linked, table, text
 from dashboards.local.units import formatted
 from dashboards.panels import Link
+from dashboards.substitution import Range
 
 _NAMED = 3
 """Series that a summary names."""
@@ -45,9 +46,10 @@ def legend(
     link: Link | None,
     rows: Mapping[str, Mapping[str, object]],
     link_to: LinkTo,
+    during: Range,
 ) -> str:
     """A row per series: its line, its name, newest, highest and when; `rows` are what its link is narrowed to."""
-    head = (heading("series"), heading("newest", True), heading("highest", True), heading("at (UTC)"))
+    head = (heading("series"), heading("newest", "number"), heading("highest", "number"), heading("at (UTC)"))
 
     def row(each: Mapping[str, object]) -> str:
         name = str(each["series"])
@@ -56,13 +58,17 @@ def legend(
             said = linked(said, link_to(link, rows[name]), link.title)
         swatch = _swatch(strokes[name]) if name in strokes else ""
         at = each["at"]
-        when = instant(at, formatted(at)) if isinstance(at, datetime) else ""
+        when = instant(at, at.strftime(_at_format(during))) if isinstance(at, datetime) else ""
         figures = (
             element("td", text(formatted(each[which], unit)), class_="number") for which in ("newest", "highest")
         )
         return element("tr", element("th", swatch + said, scope="row") + "".join(figures) + element("td", when))
 
     return table(f"{title}: newest and highest of each series", head, map(row, told.iter_rows(named=True)), "legend")
+
+
+def _at_format(during: Range) -> str:
+    return "%H:%M:%S" if during.to_s - during.from_s <= 86_400 else "%m-%d %H:%M"
 
 
 def parts_legend(parts: Sequence[tuple[str, str]]) -> str:

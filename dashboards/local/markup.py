@@ -46,8 +46,8 @@ def table(caption: str, head: Iterable[str], rows: Iterable[str], kind: str = ""
     )
 
 
-def heading(name: str, is_number: bool = False) -> str:
-    return element("th", text(name), scope="col", class_="number" if is_number else None)
+def heading(name: str, kind: str = "") -> str:
+    return element("th", text(name), scope="col", class_=kind or None)
 
 
 def hidden(words: str) -> str:

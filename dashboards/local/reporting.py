@@ -12,11 +12,14 @@ from dashboards.local.drawn import Drawn
 from dashboards.local.markup import element, text
 from dashboards.local.static import svg
 from dashboards.local.themes import stylesheet
-from dashboards.panels import Bars, Chart, HeatMap, Panel
+from dashboards.panels import Bars, Chart, Grid, HeatMap, Panel
 from dashboards.substitution import Range
 
 COLUMN_PX = 46
 """Width in px of one of the 24 columns of the page."""
+
+_COLUMNS_MAX = 6
+"""Columns of a table that has less than the page's width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,13 @@ def _panels(chapter: Chapter, section: str, panels: list[Shown]) -> str:
 def _panel(shown: Shown, name: str) -> str:
     panel = shown.panel
     caption = element("figcaption", f"<h4>{text(panel.title)}</h4><p>{text(panel.description)}{_unit(panel)}</p>")
-    return element("figure", caption + _body(shown, name), class_=f"panel w-{panel.place.width}")
+    return element("figure", caption + _body(shown, name), class_=f"panel w-{_width(panel)}")
+
+
+def _width(panel: Panel) -> int:
+    """Columns of the page; a table of many columns has all of them, for paper does not scroll."""
+    is_wide = isinstance(panel, Grid) and sum(not each.is_hidden for each in panel.columns.values()) > _COLUMNS_MAX
+    return 24 if is_wide else panel.place.width
 
 
 def _unit(panel: Panel) -> str:
@@ -106,7 +115,7 @@ def _unit(panel: Panel) -> str:
     axis = panel.axis if not isinstance(panel, HeatMap) else ""
     kind, _, words = panel.unit.partition(":")
     named = words.strip() if words else _WORDS.get(kind, kind)
-    told = ", ".join(part for part in (axis, named) if part)
+    told = f"{axis} ({named})" if axis and named and axis != named else axis or named
     return f' <span class="unit">Unit: {text(told)}.</span>' if told else ""
 
 

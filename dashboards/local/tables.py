@@ -13,6 +13,9 @@ from dashboards.local.units import formatted
 from dashboards.panels import Column, Figures, Grid
 
 _PLAIN = Column()
+_DENSE, _PROSE = 8, 60
+"""Columns from which on a table is set closer, and letters from which on a text is one to be read."""
+
 _NAMED = 3
 """Rows that a summary names."""
 
@@ -21,9 +24,18 @@ def grid(panel: Grid, rows: pl.DataFrame, link_to: LinkTo) -> Drawn:
     """A row per row, in the query's order; hidden columns only narrow links."""
     names = [name for name in rows.columns if not panel.columns.get(name, _PLAIN).is_hidden]
     numbers = {name for name in names if rows[name].dtype.is_numeric()}
-    head = (heading(name.replace("_", " "), name in numbers) for name in names)
+    head = (_heading(name, rows) for name in names)
     body = (_row(row, names, numbers, panel.columns, link_to) for row in rows.iter_rows(named=True))
-    return Drawn(_summary(rows, names), table(panel.title, head, body, "grid"))
+    kind = "grid dense" if len(names) > _DENSE else "grid"
+    return Drawn(_summary(rows, names), table(panel.title, head, body, kind))
+
+
+def _heading(name: str, rows: pl.DataFrame) -> str:
+    """A column's name; one of sentences has room for them."""
+    if rows[name].dtype.is_numeric():
+        return heading(name.replace("_", " "), "number")
+    longest = rows[name].str.len_chars().max() if rows[name].dtype == pl.String else 0
+    return heading(name.replace("_", " "), "prose" if isinstance(longest, int) and longest > _PROSE else "")
 
 
 def _row(

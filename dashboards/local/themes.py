@@ -1,8 +1,8 @@
 """Light and dark: one set of CSS variables, in which charts and HTML alike are coloured, so that neither is drawn twice.
 
 Colours of panels keep their hue and are moved towards black or white until they stand out from the theme's paper, as WCAG
-asks of graphics (3 : 1) and of text (4.5 : 1). Cells keep the colours that panels name, under whichever of black and
-white is easier to read.
+asks of graphics (3 : 1). Cells keep the colours that panels name, under whichever of black and white is easier to read;
+only calm is no more than a tint.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ COLOURS = tuple(dict.fromkeys((CALM, TICKET, PAGE, *OKABE_ITO)))
 
 SHADES = 8
 """Colours from blue to purple in which lines that have none of their own are drawn, and cells of a heat map."""
+
+_TINT = 0.16
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 
@@ -85,6 +87,7 @@ def variables(theme: Theme) -> dict[str, str]:
         "rule": theme.rule, "accent": theme.accent,
     }  # fmt: skip
     named |= {f"c-{colour[1:].lower()}": standing_out(colour, theme.surface) for colour in COLOURS}
+    named["tint"] = _mixed(_rgb(theme.surface), _rgb(CALM), _TINT)
     lines = _blend(theme.line_low, theme.line_high)
     cells = _blend(theme.cell_low, theme.cell_high)
     named |= {f"line-{place}": standing_out(colour, theme.surface) for place, colour in enumerate(lines)}
@@ -114,8 +117,15 @@ def _declared(values: dict[str, str]) -> str:
 
 def _cell_classes() -> Iterable[str]:
     for colour in COLOURS:
-        yield f".{cell_class(colour)} {{ background: {colour}; color: {ink_on(colour)}; }}"
+        yield f".{cell_class(colour)} {{ {_cell(colour)} }}"
         yield f".bar-{colour[1:].lower()} {{ fill: {token(colour)}; }}"
+
+
+def _cell(colour: str) -> str:
+    """What is as it should be has a tint only, so that what is not is seen first."""
+    if colour == CALM:
+        return f"background: var(--tint); box-shadow: inset 3px 0 {token(colour)};"
+    return f"background: {colour}; color: {ink_on(colour)};"
 
 
 def vega_config() -> dict[str, Any]:
