@@ -81,9 +81,9 @@ def _spec(panel: Bars, rows: pl.DataFrame, drawn: list[dict[str, Any]], seen: li
         "legend": None,
     }
     tooltip = [
-        {"field": "bar", "type": "nominal", "title": panel.label.replace("_", " ")},
-        {"field": "part", "type": "nominal", "title": "part"},
-        {"field": "told", "type": "nominal", "title": "value"},
+        specs.told("bar", panel.label.replace("_", " ")),
+        specs.told("part", "part"),
+        specs.told("told", "value"),
     ]
     offset = {} if panel.is_stacked else {"yOffset": {"field": "part", "type": "nominal", "sort": seen}}
     encoding = {"x": x, "x2": {"field": "to"}, "y": y, "color": colour, "tooltip": tooltip, **offset}

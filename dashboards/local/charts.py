@@ -130,10 +130,9 @@ def _lines(x: Spec, y: Spec, strokes: dict[str, Stroke]) -> Spec:
         "strokeWidth": _by_series(len(styles), [style.width for style in styles]),
         "detail": {"field": "s", "type": "nominal"},
     }
-    brush = {"name": specs.BRUSH, "select": {"type": "interval", "encodings": ["x"]}}
     return {
         "name": "lines",
-        "params": [brush],
+        "params": [specs.brush()],
         "data": {"name": "rows"},
         "mark": {"type": "line", "clip": True, "strokeJoin": "round"},
         "encoding": encoding,
@@ -173,12 +172,11 @@ def threshold_layers(steps: Steps | None, unit: str) -> list[Spec]:
 def _pointed(x: Spec, names: list[str], panel: Chart) -> Spec:
     """A line at the instant nearest to the pointer, which tells of every series there."""
     nearest = {"type": "point", "on": "pointerover", "clear": "pointerout", "nearest": True, "encodings": ["x"]}
-    at = {"field": "t", "type": "temporal", "title": "at (UTC)", "format": specs.TIME_FORMAT, "scale": {"type": "utc"}}
     texts = [
         {"calculate": f"isValid(datum['{place}']) ? {_told(panel.unit, place)} : '–'", "as": f"told{place}"}
         for place in range(len(names))
     ]
-    told = [{"field": f"told{place}", "type": "nominal", "title": name} for place, name in enumerate(names)]
+    told = [specs.told(f"told{place}", name) for place, name in enumerate(names)]
     return {
         "name": specs.POINTED,
         "data": {"name": "rows"},
@@ -188,7 +186,7 @@ def _pointed(x: Spec, names: list[str], panel: Chart) -> Spec:
         "encoding": {
             "x": x,
             "opacity": {"condition": {"param": "at", "empty": False, "value": 0.6}, "value": 0},
-            "tooltip": [at, *told],
+            "tooltip": [specs.told_at("t", "at (UTC)"), *told],
         },
     }
 

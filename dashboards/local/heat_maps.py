@@ -105,22 +105,10 @@ def _cells(panel: HeatMap, names: list[str], during: Range, bounds: list[float],
         "axis": {"title": None, "labelLimit": LABELS_PX, "domain": False, "ticks": False},
         "scale": {"paddingInner": 0.08},
     }
-    at = {
-        "field": "t",
-        "type": "temporal",
-        "title": "from (UTC)",
-        "format": specs.TIME_FORMAT,
-        "scale": {"type": "utc"},
-    }
-    tooltip = [
-        at,
-        {"field": "series", "type": "nominal", "title": "series"},
-        {"field": "told", "type": "nominal", "title": panel.title},
-    ]
-    brush = {"name": specs.BRUSH, "select": {"type": "interval", "encodings": ["x"]}}
+    tooltip = [specs.told_at("t", "from (UTC)"), specs.told("series", "series"), specs.told("told", panel.title)]
     return {
         "name": "cells",
-        "params": [brush],
+        "params": [specs.brush()],
         "data": {"name": "rows"},
         "transform": [series, {"calculate": expression(panel.unit, panel.decimals, "datum.v"), "as": "told"}],
         "mark": {"type": "rect", "clip": True},

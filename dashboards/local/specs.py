@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import polars as pl
@@ -56,6 +57,22 @@ POINTED = "pointed"
 """The layer that follows the pointer."""
 
 
+def told(field: str, title: str) -> Spec:
+    """A line of a tooltip. Its title becomes part of an expression, where Vega-Lite escapes quotes and nothing else."""
+    escaped = json.dumps(title or "–")[1:-1].replace('\\"', '"')
+    return {"field": field, "type": "nominal", "title": escaped}
+
+
+def told_at(field: str, title: str) -> Spec:
+    return {"field": field, "type": "temporal", "title": title, "format": TIME_FORMAT, "scale": {"type": "utc"}}
+
+
+def brush() -> Spec:
+    """What lets a reader drag over a range of time."""
+    look = {"fill": "var(--accent)", "fillOpacity": 0.15, "stroke": "var(--accent)"}
+    return {"name": BRUSH, "select": {"type": "interval", "encodings": ["x"], "mark": look}}
+
+
 def time_axis(during: Range, field: str = "t") -> dict[str, Any]:
     """The range as a whole, whatever part of it has data; in UTC."""
     return {
@@ -103,12 +120,12 @@ def mark_layers(rows: list[dict[str, Any]], during: Range) -> list[Spec]:
         "legend": None,
     }
     tooltip = [
-        {"field": "title", "type": "nominal", "title": "what"},
-        {"field": "text", "type": "nominal", "title": "why"},
-        {"field": "name", "type": "nominal", "title": "kind"},
-        *({"field": field, "type": "temporal", "title": title, "format": TIME_FORMAT, "scale": {"type": "utc"}}
-          for field, title in (("t", "from (UTC)"), ("t2", "to (UTC)"))),
-    ]  # fmt: skip
+        told("title", "what"),
+        told("text", "why"),
+        told("name", "kind"),
+        told_at("t", "from (UTC)"),
+        told_at("t2", "to (UTC)"),
+    ]
     x = time_axis(during)
     data = {"name": "marks"}
     band = {"type": "rect", "opacity": 0.14, "clip": True}
