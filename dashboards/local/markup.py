@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from html import escape
@@ -10,6 +11,15 @@ from html import escape
 def text(value: object) -> str:
     """A value as HTML text, also within an attribute's double quotes."""
     return escape(str(value), quote=True)
+
+
+def prose(words: str) -> str:
+    """Words as Grafana shows a description's: what stands between backticks is code.
+
+    >>> prose("`frozen` is <old>")
+    '<code>frozen</code> is &lt;old&gt;'
+    """
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text(words))
 
 
 def element(name: str, content: str, **attributes: str | None) -> str:

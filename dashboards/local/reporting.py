@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from dashboards.local.drawn import Drawn
-from dashboards.local.markup import element, text
+from dashboards.local.markup import element, prose, text
 from dashboards.local.static import svg
 from dashboards.local.themes import stylesheet
 from dashboards.panels import Bars, Chart, Grid, HeatMap, Panel
@@ -87,7 +87,7 @@ def _chapter(chapter: Chapter) -> str:
         for title, panels in chapter.sections.items()
     )
     name = f"{chapter.name}-title"
-    opening = f'<h2 id="{name}">{text(chapter.title)}</h2><p class="lead">{text(chapter.description)}</p>'
+    opening = f'<h2 id="{name}">{text(chapter.title)}</h2><p class="lead">{prose(chapter.description)}</p>'
     return element("section", opening + sections, id=chapter.name, aria_labelledby=name)
 
 
@@ -98,7 +98,7 @@ def _panels(chapter: Chapter, section: str, panels: list[Shown]) -> str:
 
 def _panel(shown: Shown, name: str) -> str:
     panel = shown.panel
-    caption = element("figcaption", f"<h4>{text(panel.title)}</h4><p>{text(panel.description)}{_unit(panel)}</p>")
+    caption = element("figcaption", f"<h4>{text(panel.title)}</h4><p>{prose(panel.description)}{_unit(panel)}</p>")
     return element("figure", caption + _body(shown, name), class_=f"panel w-{_width(panel)}")
 
 

@@ -34,6 +34,7 @@ COMMANDS = (
     "bench drift",
     "bench canary",
     "backtest",
+    "report",
     "backfill",
     "burn",
     "peak",
@@ -73,6 +74,7 @@ HEAVY = {
     "polars",
     "pyarrow",
     "scipy",
+    "vl_convert",
 }
 
 LOADED = """
