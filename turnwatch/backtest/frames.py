@@ -17,7 +17,6 @@ from schemas.failures import BadInput
 from schemas.families import STAGE_LATENCIES, Family
 from schemas.frames import FrameHeader, decode_header
 from schemas.rejections import Rejected
-from schemas.slices import slice_text
 from schemas.slos import Slo
 from stream_jobs.operators.opening import Record, open_records
 from turnwatch.backtest.bounds import Threshold, bounded
@@ -83,7 +82,7 @@ def _frames(folder: Path) -> Iterator[Frame]:
 def _totals(family: Family, frames: Iterable[Frame]) -> pl.DataFrame:
     """Slice, the family's keys, bucket_start_ms and measures, summed over producers. `frames` are all of one family."""
     ordered = sorted({frame.identity: frame for frame in frames}.values(), key=lambda frame: frame.order)
-    cells: list[pl.DataFrame] = []
+    slices: list[pl.DataFrame] = []
     for first in range(0, len(ordered), BATCH_FRAMES):
         records = [_record(offset, ordered[offset]) for offset in range(first, min(first + BATCH_FRAMES, len(ordered)))]
         opened = open_records(family, records)
@@ -93,18 +92,12 @@ def _totals(family: Family, frames: Iterable[Frame]) -> pl.DataFrame:
             for place, (reason, column) in frames_of.broken.items():
                 path = ordered[frames_of.frames[place].offset].path
                 raise BadInput(f"{path}: column {column} breaks the contract ({reason.value}).")
-            cells += [_cut(family, frames_of.cells, cut.dimensions)
-                      for cut in family.cuts if cut.partition == frames_of.partition.name]  # fmt: skip
-    return _summed(family, pl.concat(cells))
-
-
-def _cut(family: Family, cells: pl.DataFrame, dimensions: tuple[str, ...]) -> pl.DataFrame:
-    names = [*family.key_names, "bucket_start_ms", *family.measure_names]
-    return _summed(family, cells.select(slice_text(dimensions), *names))
-
-
-def _summed(family: Family, rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.group_by("slice", *family.key_names, "bucket_start_ms").agg(pl.col(family.measure_names).sum())
+            slices.append(frames_of.slices)
+    return (
+        pl.concat(slices)
+        .group_by("slice", *family.key_names, "bucket_start_ms")
+        .agg(pl.col(family.measure_names).sum())
+    )
 
 
 def _record(offset: int, frame: Frame) -> Record:
