@@ -13,7 +13,7 @@ from dashboards.local.themes import token
 from dashboards.local.units import axis_expression, formatted
 from dashboards.panels import UNSEEN, Bars
 
-BAR_PX = 22
+BAR_PX, BAR_MAX_PX, AXIS_PX = 22, 44, 60
 LABELS_PX = 240
 _NAMED = 3
 
@@ -95,7 +95,8 @@ def _spec(panel: Bars, rows: pl.DataFrame, drawn: list[dict[str, Any]], seen: li
     }
     made = specs.spec(panel.place, said, {"rows": drawn}, [body, *_labels(panel, seen, y, offset)])
     per_bar = BAR_PX * (1 if panel.is_stacked else max(1, len(seen)))
-    return {**made, "height": max(made["height"], per_bar * len(names))}
+    height = min(made["height"], BAR_MAX_PX * max(1, per_bar // BAR_PX) * len(names) + AXIS_PX)
+    return {**made, "height": max(height, per_bar * len(names) + AXIS_PX)}
 
 
 def _labels(panel: Bars, seen: list[str], y: Spec, offset: Spec) -> list[Spec]:

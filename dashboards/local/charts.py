@@ -1,7 +1,8 @@
 """Lines over time as a specification of Vega-Lite.
 
-Lines differ in dashes as well as in colour. Where nothing was told for longer than `GAP_S` a line is broken, for silence
-is not a straight line; a value with silence on both sides is a dot. What is no finite number is not drawn, and counted.
+Lines differ in dashes as well as in colour. Where nothing was told for longer than `GAP_S`, and for longer than a series'
+own rhythm lets expect, its line is broken, for silence is not a straight line; a value with silence on both sides is a dot.
+What is no finite number is not drawn, and counted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from dashboards.substitution import Range
 
 GAP_S = 600
 """Lines cross shorter gaps, as Grafana's boards do."""
+
+_STEPS_MISSED = 2.5
+"""And gaps of so many usual steps of the series, such as hours that are told hourly."""
 
 _DASHES: tuple[tuple[int, ...], ...] = ((), (8, 3), (3, 3), (10, 3, 2, 3), (1, 3))
 _NAMED_DASHES: tuple[tuple[int, ...], ...] = ((), (10, 6))
@@ -91,12 +95,13 @@ def _spec(
 
 def points(rows: pl.DataFrame, names: list[str], during: Range, unbroken: Collection[str] = ()) -> list[dict[str, Any]]:
     """`t` in ms, `s` the series' place and `v` the value; `v` is null where a line is broken, `d` marks a lone value."""
-    gap_ms = max(GAP_S, 5 * during.interval_s // 2) * 1_000
+    least_ms = max(GAP_S, _STEPS_MISSED * during.interval_s) * 1_000
     whole = pl.col("s").is_in([place for place, name in enumerate(names) if name in unbroken])
     places = pl.DataFrame({"series": names, "s": range(len(names))}, schema={"series": pl.String, "s": pl.Int64})
-    placed = rows.join(places, on="series").select(specs.ms("time").alias("t"), "s", v=pl.col("value").cast(pl.Float64))
+    placed = rows.join(places, on="series").select(specs.ms("time").alias("t"), "s", v=specs.drawn_value())
     placed = placed.sort("s", "t")
     before, after = (pl.col("t").diff().over("s"), pl.col("t").shift(-1).over("s") - pl.col("t"))
+    gap_ms = pl.max_horizontal(pl.lit(least_ms), _STEPS_MISSED * before.median().over("s"))
     placed = placed.with_columns(
         breaks=(after > gap_ms) & ~whole,
         d=(before > gap_ms).fill_null(True) & (after > gap_ms).fill_null(True) & ~whole,

@@ -19,7 +19,8 @@ from dashboards.panels import PAGE, TICKET, HeatMap
 from dashboards.substitution import Range
 
 ROW_MIN_PX = 14
-LABELS_PX = 280
+LABELS_PX = 17
+"""What names of rows may take of each of the 24 columns of the board."""
 
 _MEANINGS = {TICKET: ", worth a ticket", PAGE: ", worth a page"}
 
@@ -60,15 +61,17 @@ def _short(value: float, panel: HeatMap) -> str:
     return formatted(value, panel.unit, panel.decimals)
 
 
-def cells(rows: pl.DataFrame, names: list[str], during: Range) -> list[dict[str, Any]]:
-    """`t` and `t2` in ms, `s` the series' place and `v` the value."""
+def cells(rows: pl.DataFrame, names: list[str]) -> list[dict[str, Any]]:
+    """`t` in ms, `s` the series' place and `v` the value."""
     places = pl.DataFrame({"series": names, "s": range(len(names))}, schema={"series": pl.String, "s": pl.Int64})
-    steps = rows["time"].unique().sort().diff().drop_nulls().dt.total_milliseconds()
-    step = steps.min()
-    step_ms = step if isinstance(step, int) else during.interval_s * 1_000
-    begins = specs.ms("time")
     placed = rows.join(places, on="series", maintain_order="left")
-    return placed.select(begins.alias("t"), (begins + step_ms).alias("t2"), "s", v="value").to_dicts()
+    return placed.select(specs.ms("time").alias("t"), "s", v=specs.drawn_value()).to_dicts()
+
+
+def _step_ms(rows: pl.DataFrame, during: Range) -> int:
+    """How long a cell is: the shortest time between two instants."""
+    step = rows["time"].unique().sort().diff().drop_nulls().dt.total_milliseconds().min()
+    return step if isinstance(step, int) else during.interval_s * 1_000
 
 
 def _spec(
@@ -77,7 +80,7 @@ def _spec(
     names = rows["series"].unique(maintain_order=True).to_list()
     placed = specs.mark_rows(marks, during)
     datasets = {
-        "rows": cells(rows, names, during),
+        "rows": cells(rows, names),
         "series": [{"s": place, "series": name} for place, name in enumerate(names)],
         "marks": placed,
     }
@@ -85,12 +88,14 @@ def _spec(
         panel.place,
         said,
         datasets,
-        [_cells(panel, names, during, bounds, colours), *specs.mark_layers(placed, during)[1:]],
+        [_cells(panel, names, during, bounds, colours, _step_ms(rows, during)), *specs.mark_layers(placed, during)[1:]],
     )
     return {**made, "height": max(made["height"], ROW_MIN_PX * len(names))}
 
 
-def _cells(panel: HeatMap, names: list[str], during: Range, bounds: list[float], colours: list[str]) -> Spec:
+def _cells(
+    panel: HeatMap, names: list[str], during: Range, bounds: list[float], colours: list[str], step_ms: int
+) -> Spec:
     colour = {
         "field": "v",
         "type": "quantitative",
@@ -102,7 +107,7 @@ def _cells(panel: HeatMap, names: list[str], during: Range, bounds: list[float],
         "field": "series",
         "type": "nominal",
         "sort": names,
-        "axis": {"title": None, "labelLimit": LABELS_PX, "domain": False, "ticks": False},
+        "axis": {"title": None, "labelLimit": panel.place.width * LABELS_PX, "domain": False, "ticks": False},
         "scale": {"paddingInner": 0.08},
     }
     tooltip = [specs.told_at("t", "from (UTC)"), specs.told("series", "series"), specs.told("told", panel.title)]
@@ -110,7 +115,11 @@ def _cells(panel: HeatMap, names: list[str], during: Range, bounds: list[float],
         "name": "cells",
         "params": [specs.brush()],
         "data": {"name": "rows"},
-        "transform": [series, {"calculate": expression(panel.unit, panel.decimals, "datum.v"), "as": "told"}],
+        "transform": [
+            series,
+            {"calculate": f"datum.t + {step_ms}", "as": "t2"},
+            {"calculate": expression(panel.unit, panel.decimals, "datum.v"), "as": "told"},
+        ],
         "mark": {"type": "rect", "clip": True},
         "encoding": {"x": specs.time_axis(during), "x2": {"field": "t2"}, "y": y, "color": colour, "tooltip": tooltip},
     }

@@ -115,11 +115,18 @@ def _unit(panel: Panel) -> str:
     axis = panel.axis if not isinstance(panel, HeatMap) else ""
     kind, _, words = panel.unit.partition(":")
     named = words.strip() if words else _WORDS.get(kind, kind)
-    told = f"{axis} ({named})" if axis and named and axis != named else axis or named
+    told = f"{axis} ({named})" if axis and named.lower() not in axis.lower() else axis or named
     return f' <span class="unit">Unit: {text(told)}.</span>' if told else ""
 
 
-_WORDS = {"none": "", "percentunit": "per cent", "s": "seconds", "ms": "milliseconds", "currencyUSD": "US dollars"}
+_WORDS = {
+    "none": "",
+    "short": "",
+    "percentunit": "per cent",
+    "s": "seconds",
+    "ms": "milliseconds",
+    "currencyUSD": "US dollars",
+}
 
 
 def _body(shown: Shown, name: str) -> str:

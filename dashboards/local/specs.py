@@ -23,6 +23,9 @@ BRUSH = "brush"
 ROW_PX, AROUND_PX, HEIGHT_MIN_PX = 30, 60, 170
 """A row of the board's grid; what the title takes of it; what a chart has at least."""
 
+DIGITS = 7
+"""Significant digits of drawn values."""
+
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -91,6 +94,11 @@ def _ticks(during: Range) -> dict[str, str] | str:
 
 def ms(column: str) -> pl.Expr:
     return pl.col(column).dt.epoch("ms")
+
+
+def drawn_value() -> pl.Expr:
+    """Values as fine as anybody could see, and no finer: digits beyond are most of what a page would have to load."""
+    return pl.col("value").cast(pl.Float64).round_sig_figs(DIGITS)
 
 
 def mark_rows(marks: pl.DataFrame, during: Range) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ def test_a_line_goes_through_every_point() -> None:
     for name, stroke in zip(highest_first, strokes, strict=True):
         assert drawn_lines[stroke].keys() == told[name].keys()
         values = [drawn_lines[stroke][at] for at in told[name]]
-        np.testing.assert_allclose(values, list(told[name].values()), atol=1e-9)
+        np.testing.assert_allclose(values, list(told[name].values()), rtol=10.0 ** (1 - specs.DIGITS))
 
 
 def test_silence_breaks_a_line_and_a_short_gap_does_not() -> None:
@@ -106,6 +106,14 @@ def test_silence_breaks_a_line_and_a_short_gap_does_not() -> None:
     assert unbroken == "...|.|..", "between two breaks there is nothing to be joined"
     assert made.spec is not None
     assert len(items(scene(made.spec), "symbol")) == 1, "but a dot"
+
+
+def test_what_is_told_hourly_is_not_silent_in_between() -> None:
+    during = Range(FROM_S, FROM_S + 6 * 3_600, 30)
+    told = series({"hourly": {3_600 * hour: 1.0 for hour in (0, 1, 2, 5, 6)}})
+    made = drawn(chart(), told, during)
+    (line,) = lines(made)
+    assert "".join("." if point.get("defined", True) else "|" for point in line) == "...|.."
 
 
 def test_limits_are_unbroken_dashed_and_not_counted_as_data() -> None:
