@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import clickhouse_connect
 import pytest
 
 from dashboards.boards import Board
@@ -21,10 +22,11 @@ from dashboards.local.units import formatted
 from dashboards.panels import Chart, Grid, HeatMap
 from dashboards.queries import Query
 from dashboards.queries.traffic import TURNS_PER_SECOND
+from dashboards.queries.what_happened import EVERY_FINDING
 from schemas.failures import BadInput
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import WarehouseError
-from tests.board.conftest import Boards
+from tests.board.conftest import NOTHING, Boards
 from turnwatch import report as reports
 from turnwatch.report import Asked, asked_for, made
 
@@ -190,7 +192,11 @@ def test_it_says_what_it_is_about(read: _Read, html: str, report: Report) -> Non
 
 
 def test_a_range_without_data_is_refused(asked: Asked, address: ClickHouseAddress) -> None:
-    long_ago = replace(asked, from_s=asked.from_s - 400 * 86_400, to_s=asked.to_s - 400 * 86_400)
+    """Limits are drawn and some tables have rows whatever the range holds."""
+    (board,) = asked.boards
+    sections = {title: panels for title, panels in board.sections.items() if title[0] in "15C"}
+    boards = (replace(board, sections=sections),)
+    long_ago = replace(asked, from_s=asked.from_s - 400 * 86_400, to_s=asked.to_s - 400 * 86_400, boards=boards)
     with pytest.raises(
         BadInput, match=r"^Nothing is stored of region = eu-west-1, by = region between .* choose another range"
     ):
@@ -217,6 +223,53 @@ def test_a_panel_that_cannot_be_asked_says_why(
     assert re.fullmatch(rf"{out}: 4 panels, \d\.\d MB\.\n", printed.out)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert 'class="failure">ClickHouse at' in out.read_text()
+
+
+FOUND = (
+    # finding, slice, state, begins and was decided in seconds after the range's begin, version
+    ("open", "pool=realtime,region=eu-west-1", "firing", -900, 60, 1),
+    ("ended before", "pool=realtime,region=eu-west-1", "resolved", -900, -60, 1),
+    ("ended within", "pool=realtime", "firing", 60, 60, 1),
+    ("ended within", "pool=realtime", "resolved", 60, 600, 2),
+    ("forgotten", "pool=realtime", "firing", -20 * 86_400, -9 * 86_400, 1),
+    ("begins later", "pool=realtime", "firing", 4_000, 4_000, 1),
+    ("elsewhere", "pool=realtime,region=us-east-2", "firing", 60, 60, 1),
+)
+
+
+@pytest.fixture(scope="module")
+def findings(boards: Boards, clickhouse_server: Any) -> Iterator[Any]:
+    boards.client.command("CREATE DATABASE found")
+    boards.client.command("CREATE TABLE found.findings AS boards.findings")
+    begin_s = boards.range.from_s
+    rows = ", ".join(
+        f"('{finding}', '{where}', '{state}', {begin_s + starts}, {begin_s + starts}, {begin_s + decided}, {version}, 'page', 'Saturated')"
+        for finding, where, state, starts, decided, version in FOUND
+    )
+    columns = "finding, slice, state, since, starts_event, decided_event, version, severity, alert"
+    boards.client.command(f"INSERT INTO found.findings ({columns}) VALUES {rows}")
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database="found")
+    yield client
+    client.close()
+    boards.client.command("DROP DATABASE found")
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        ("", [("us-east-2", "firing"), ("eu-west-1", "firing"), ("", "resolved")]),
+        ("{eu-west-1}", [("eu-west-1", "firing"), ("", "resolved")]),
+    ],
+)
+def test_findings_are_those_that_were_open_in_the_range(
+    boards: Boards, findings: Any, region: str, expected: list[tuple[str, str]]
+) -> None:
+    during = ranged(boards.range.from_s, boards.range.from_s + HOUR_S)
+    rows = ask(findings, EVERY_FINDING, during, {**NOTHING, "region": region})
+    assert [(row["slice"].partition("region=")[2], row["state"]) for row in rows.to_dicts()] == expected
+    ended = rows.filter(state="resolved").row(0, named=True)
+    assert (ended["until"] - ended["since"]).total_seconds() == 540
+    assert rows.filter(state="firing")["until"].null_count() == len(expected) - 1
 
 
 def test_without_a_warehouse_there_is_no_file(asked: Asked, unused_address: ClickHouseAddress) -> None:
