@@ -22,10 +22,9 @@ from alerts.explanations import FROZEN, Paging, frozen_since
 from alerts.finding_wording import explain_finding, labels_of_finding
 from alerts.findings_state import OPEN_MAX, Found, Stated, is_open, kept, restore, to_send, unstated
 from alerts.incident_scope import INCIDENT, OpenIncidents
-from alerts.life import FIRE_COMPLETENESS_MIN
 from alerts.paging_state import next_version
 from alerts.wording import event_time, percent
-from schemas.burns import FORMER_MAX, RESOLVE_COMPLETENESS_MIN, EndedBefore
+from schemas.burns import FIRE_COMPLETENESS_MIN, FORMER_MAX, RESOLVE_COMPLETENESS_MIN, EndedBefore
 from schemas.findings import Finding, FindingAlert, Findings
 
 __all__ = ["Found", "Stepped", "freeze", "restore", "step", "to_send"]

@@ -18,10 +18,7 @@ from alerts.alert_statements import Heard, ended, firing, frozen, going_on, pend
 from alerts.explanations import objective_was_removed
 from alerts.paging_state import Shard, firing_in, is_open
 from alerts.wording import percent
-from schemas.burns import RESOLVE_COMPLETENESS_MIN, AlertState, Burn, Decision, Quiet
-
-FIRE_COMPLETENESS_MIN = 0.5
-"""Share of recent volume below which a decision says nothing, neither of what burns nor of what does not."""
+from schemas.burns import FIRE_COMPLETENESS_MIN, RESOLVE_COMPLETENESS_MIN, AlertState, Burn, Decision, Quiet
 
 FROZEN_AFTER_MS = 60_000
 """How long an alert stays as it is without being confirmed or ended: event time, and by the clock where that counts."""

@@ -16,6 +16,9 @@ from schemas.slos import Severity
 
 LAST_INSTANT_MS = 253_402_300_800_000
 """The end of the year 9999, behind which nothing can be shown as a date."""
+FIRE_COMPLETENESS_MIN = 0.5
+"""Share of recent volume below which a decision says nothing, neither of what burns nor of what does not."""
+
 RESOLVE_COMPLETENESS_MIN = 0.95
 """Share of recent volume that a decision has to be made on before it may end an alert."""
 PARTS_MAX = 10_000
