@@ -30,12 +30,14 @@ PAUSE_S = 1.0
 
 _STARTING = {502, 503, 504}
 _WRITES = {
-    "folders:create": "create folders",
-    "datasources:create": "create data sources",
-    "datasources:write": "change data sources",
-    "dashboards:create": "create dashboards",
-    "dashboards:write": "change dashboards",
+    ("folders:create",): "create folders",
+    ("datasources:create",): "create data sources",
+    ("datasources:write",): "change data sources",
+    ("dashboards:create",): "create dashboards",
+    ("dashboards:write",): "change dashboards",
+    ("alert.provisioning:write", "alert.rules.provisioning:write", "alert.rules:create"): "provision alert rules",
 }
+"""What we may not do without any of these actions. Grafana refuses the first write of what is not asked about here."""
 
 Call = Callable[[Any], Any]
 """What is asked of a `GrafanaApi`, whose methods have no types."""
@@ -170,7 +172,7 @@ class Grafana:
         permissions = self.find("tell what we may do", lambda api: api.client.GET(path))
         if permissions is None:
             return  # An edition without this question refuses at the first write instead.
-        missing = [meaning for action, meaning in _WRITES.items() if action not in permissions]
+        missing = [meaning for actions, meaning in _WRITES.items() if not any(each in permissions for each in actions)]
         if missing:
             who = "these credentials" if self.address.has_credentials else "somebody without credentials"
             raise ProvisioningRefused(
@@ -179,11 +181,11 @@ class Grafana:
             )
 
     def _failed(self, what: str, error: GrafanaException) -> str:
-        message = error.response.get("message", "") if isinstance(error.response, dict) else ""
+        message = str(error.response.get("message", "")).rstrip(".") if isinstance(error.response, dict) else ""
         if error.status_code == 401:
             return f"Grafana at {self.address.url} didn't accept the credentials when asked to {what}."
         if error.status_code == 403:
-            return f"Grafana at {self.address.url} doesn't let these credentials {what}: {message or 'forbidden'}"
+            return f"Grafana at {self.address.url} doesn't let these credentials {what}: {message or 'forbidden'}."
         return f"Grafana at {self.address.url} refused to {what} ({error.status_code}): {message or 'no reason given'}."
 
     def _no_grafana(self) -> str:

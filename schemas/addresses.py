@@ -12,6 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from schemas.failures import BadInput
 
+RUNBOOKS_URL = "https://github.com/turnwatch/turnwatch/blob/main/"
+"""Where runbooks are found, by their path in the repository, unless settings say otherwise."""
+
 
 class AddressError(BadInput):
     """An address that cannot be meant; the message says what to write instead.

@@ -11,6 +11,8 @@ from datetime import date
 from itertools import combinations
 from typing import Any
 
+import yaml
+
 from schemas.declarations import IDENTIFYING_MAX, Family, Purpose
 from schemas.dimensions import DIMENSIONS, SLUG, Dimension
 from schemas.families import ALL_INDICATORS, FAMILIES
@@ -40,16 +42,13 @@ def contract_problems(
 
 
 def board_problems(boards: Mapping[str, str]) -> list[str]:
-    """A sentence for every name in a board's SQL that is no table, column or dimension, and no variable of that board.
+    """A sentence for every name in the SQL of a board or alert rule that is no table, column or dimension, and no variable of it.
 
     `boards`: file to text, as they are rendered.
     """
-    return [
-        f"{file}: {problem}"
-        for file, text in boards.items()
-        if file.endswith(".json")
-        for problem in _of_board(json.loads(text))
-    ]
+    read = [(file, json.loads(text)) for file, text in boards.items() if file.endswith(".json")]
+    read += [(file, yaml.safe_load(text)) for file, text in boards.items() if file.endswith("/alerting/rules.yaml")]
+    return [f"{file}: {problem}" for file, board in read for problem in _of_board(board)]
 
 
 def _purposes(family: Family, today: date) -> Iterator[str]:

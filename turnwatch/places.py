@@ -19,6 +19,7 @@ from turnwatch.settings import PREFIX, NothingKnown, Settings, SettingsError
 
 if TYPE_CHECKING:
     from dashboards.grafana import GrafanaAddress
+    from dashboards.notifications import MaintenanceWindow, Notifications
 
 DEMO = "demo"
 """The folder of a running demo's stack, inside the run folder."""
@@ -86,6 +87,50 @@ def grafana(settings: Settings) -> GrafanaAddress:
         _require_whole(section.username, password, token)
         web_address(section.url, "Grafana's address")
         return GrafanaAddress(section.url, token, section.username or "", password, section.cafile or "")
+
+
+def notifications(settings: Settings) -> Notifications:
+    """Whom Grafana tells of what its rules find, and when nobody. Our Alertmanager's account is that of the workers."""
+    from dashboards.notifications import Notifications
+
+    section = settings.grafana
+    url, username, password = _told_alertmanager(settings)
+    webhook_url, webhook_token = _shown(section.webhook_url), _shown(section.webhook_token)
+    with _naming("grafana", url="webhook_url", token="webhook_token"):
+        if webhook_url:
+            web_address(webhook_url, "A webhook's address")
+        elif webhook_token:
+            raise AddressError("A token is given, and no webhook.", "token")
+    with _naming("grafana"):
+        maintenance = _maintenance(section.maintenance, is_heard=bool(url or webhook_url))
+    return Notifications(url, username, password, webhook_url, webhook_token, maintenance)
+
+
+def _told_alertmanager(settings: Settings) -> tuple[str, str, str]:
+    """The Alertmanager that Grafana tells, and the user name and password there; empty where there is none."""
+    url, account = settings.grafana.alertmanager_url, settings.alertmanager
+    if not url:
+        return "", "", ""
+    with _naming("grafana", url="alertmanager_url"):
+        web_address(url, "An Alertmanager's address")
+    with _naming("alertmanager"):
+        _require_whole(account.username, _shown(account.password), _shown(account.token))
+        if account.token:
+            raise AddressError("Grafana signs in to an Alertmanager with a user name and a password only.", "token")
+    return url, account.username or "", _shown(account.password)
+
+
+def _maintenance(written: str, is_heard: bool) -> tuple[MaintenanceWindow, ...]:
+    from dashboards.notifications import MaintenanceError, maintenance_windows
+
+    if written.strip() and not is_heard:
+        raise AddressError(
+            "It says when nobody is told, and nobody is: set an Alertmanager or a webhook.", "maintenance"
+        )
+    try:
+        return maintenance_windows(written)
+    except MaintenanceError as error:
+        raise AddressError(str(error), "maintenance") from None
 
 
 def board_url(settings: Settings, uid: str) -> str:

@@ -11,10 +11,10 @@ from alerts.prometheus_rules import FILE as RULES
 from alerts.prometheus_rules import render_rules
 from dashboards.render import render_all
 from schemas import ddl, roles
+from schemas.addresses import RUNBOOKS_URL
 from turnwatch.bill_of_materials import BILL, LOCK, bill_of_materials
 from turnwatch.dictionary import data_dictionary
 from turnwatch.scraped_metrics import scraped_metrics
-from turnwatch.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _DIFFERENCE_LINES_MAX = 40
@@ -31,7 +31,7 @@ def rendered() -> dict[str, str]:
 
 def rules() -> str:
     """Rules for Prometheus. Runbooks are where a worker without settings says that they are."""
-    return render_rules(watched_slos(), Links(runbooks=Settings.model_fields["runbook_base_url"].default))
+    return render_rules(watched_slos(), Links(runbooks=RUNBOOKS_URL))
 
 
 def _bill() -> dict[str, str]:

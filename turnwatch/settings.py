@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.addresses import RUNBOOKS_URL
 from schemas.failures import BadInput
 from schemas.kafka import SaslMechanism, SecurityProtocol
 from schemas.model_mistakes import sentence
@@ -81,6 +82,13 @@ class GrafanaSettings(_Section):
     password: SecretStr | None = None
     token: SecretStr | None = None
     cafile: str | None = None
+    alertmanager_url: str | None = None
+    """Where Grafana reaches our Alertmanager, to tell it what its own rules find."""
+    webhook_url: SecretStr | None = None
+    """Whom Grafana tells of it besides; such an address often lets in whoever knows it."""
+    webhook_token: SecretStr | None = None
+    maintenance: str = ""
+    """When Grafana tells nobody, such as `sunday 01:00-03:00 Europe/Berlin`; several with semicolons."""
 
 
 class MetricsSettings(_Section):
@@ -166,7 +174,7 @@ class Settings(BaseSettings):
     drift_policy: Path | None = None
     """A file of `kind: DriftPolicy`; the shipped one unless given."""
     run_dir: Path = Path(".turnwatch")
-    runbook_base_url: str = "https://github.com/turnwatch/turnwatch/blob/main/"
+    runbook_base_url: str = RUNBOOKS_URL
 
 
 def load() -> Settings:

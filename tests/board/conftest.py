@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
@@ -18,6 +20,7 @@ from dashboards import render
 from dashboards.substitution import Range, Value, substituted
 from schemas.ddl import contract
 from schemas.slos import WatchedSlo
+from tests.board.recorded_grafana import RecordedGrafana, recorded, serving
 from tests.board.world import LENGTH_S, World, incident
 from tests.board.world_more import More, more
 
@@ -89,6 +92,13 @@ class Boards:
 def as_opened(uid: str) -> dict[str, Value]:
     """What is chosen on a board before anybody chooses."""
     return {choice.name: choice.chosen for choice in BOARDS[uid].choices if not choice.is_multi}
+
+
+@pytest.fixture
+def grafana() -> Iterator[RecordedGrafana]:
+    data = Path(os.environ.get("TURNWATCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    with serving(recorded(data / "grafana")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 Status codes and bodies come from the recorded exchanges, with the uid, title and content that were asked for put in;
 requests are checked against the API document of the same version. Three questions were not recorded and are answered
 as its source does: `/api/user` (401 to nobody in particular), `/api/plugins/…/settings` (404 for a plugin that isn't
-there) and `/api/access-control/user/permissions` (the actions that the role allows).
+there) and `/api/access-control/user/permissions` (the actions that the role allows). Alerting is in `recorded_alerting`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 from jsonschema import Draft4Validator
 
 from dashboards.data_source import PLUGIN, PLUGIN_VERSION
+from tests.board.recorded_alerting import Alerting, mended
 
 Answer = tuple[int, Any]
 
@@ -32,8 +33,23 @@ _DOCUMENTED = {
     ("POST", r"/api/datasources"): "AddDataSourceCommand",
     ("PUT", r"/api/datasources/uid/[^/]+"): "UpdateDataSourceCommand",
     ("POST", r"/api/dashboards/db"): "SaveDashboardCommand",
+    ("POST", r"/api/v1/provisioning/alert-rules"): "ProvisionedAlertRule",
+    ("PUT", r"/api/v1/provisioning/alert-rules/[^/]+"): "ProvisionedAlertRule",
+    ("PUT", r"/api/v1/provisioning/folder/[^/]+/rule-groups/[^/]+"): "AlertRuleGroup",
+    ("POST", r"/api/v1/provisioning/contact-points"): "EmbeddedContactPoint",
+    ("PUT", r"/api/v1/provisioning/contact-points/[^/]+"): "EmbeddedContactPoint",
+    ("PUT", r"/api/v1/provisioning/policies"): "Route",
+    ("POST", r"/api/v1/provisioning/mute-timings"): "MuteTimeInterval",
+    ("PUT", r"/api/v1/provisioning/mute-timings/[^/]+"): "MuteTimeInterval",
 }
-_ADMIN = ("folders:create", "datasources:create", "datasources:write", "dashboards:create", "dashboards:write")
+_ADMIN = (
+    "folders:create",
+    "datasources:create",
+    "datasources:write",
+    "dashboards:create",
+    "dashboards:write",
+    "alert.provisioning:write",
+)
 
 
 @dataclass
@@ -54,19 +70,31 @@ class RecordedGrafana:
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     boards: dict[str, Any] = field(default_factory=dict)
     writes: list[tuple[str, str, Any]] = field(default_factory=list)
+    refusing: dict[str, Answer] = field(default_factory=dict)
+    """By a part of the path: what it answers to every change there."""
     url: str = ""
+    alerting: Alerting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.alerting = Alerting(self._recorded, lambda uid: uid in self.folders)
 
     def answer(self, method: str, path: str, headers: Any, body: Any) -> Answer:
         if self.starting:
             self.starting -= 1
             return 503, {"message": "starting"}
         if method != "GET":
-            self._hold_to_document(method, path, body)
+            if method != "DELETE":
+                self.hold_to_document(method, path, body)
             self.writes.append((method, path, body))
+            refused = [answer for part, answer in self.refusing.items() if part in path]
+            if refused:
+                return refused[0]
         for pattern, handler in self._routes().items():
             if match := re.fullmatch(pattern, f"{method} {path}"):
-                answer: Answer = handler(*match.groups(), *([] if method == "GET" else [body]))
+                answer: Answer = handler(*match.groups(), *([] if method in ("GET", "DELETE") else [body]))
                 return answer
+        if path.startswith("/api/v1/provisioning/"):
+            return self.alerting.answer(method, path, "X-Disable-Provenance" in headers, body)
         if path == "/api/user":
             known = headers.get("Authorization") == self.credentials
             return (200, {"login": "admin"}) if known else (401, {"message": "Unauthorized"})
@@ -89,17 +117,19 @@ class RecordedGrafana:
             r"PUT /api/datasources/uid/([^/]+)": self._update_source,
             r"GET /api/dashboards/uid/([^/]+)": lambda uid: self._held(self.boards, uid, "dashboard missing"),
             r"POST /api/dashboards/db": self._save_board,
+            r"DELETE /api/dashboards/uid/([^/]+)": self._delete_board,
+            r"GET /api/search\?tag=([^&]+)&type=dash-db": self._search,
         }
 
     def _recorded(self, case: str) -> Answer:
         response = copy.deepcopy(self.exchanges[case]["response"])
         return response["status"], response["body"]
 
-    def _hold_to_document(self, method: str, path: str, body: Any) -> None:
+    def hold_to_document(self, method: str, path: str, body: Any) -> None:
         name = next(
             name for (verb, pattern), name in _DOCUMENTED.items() if verb == method and re.fullmatch(pattern, path)
         )
-        definitions = self.document["definitions"]
+        definitions = mended(self.document["definitions"])
         Draft4Validator({"$ref": f"#/definitions/{name}", "definitions": definitions}).validate(body)
         unknown = set(body) - set(definitions[name]["properties"])
         assert not unknown, f"{method} {path} does not know {unknown}"
@@ -165,6 +195,21 @@ class RecordedGrafana:
         self.boards[board["uid"]] = {"meta": meta, "dashboard": board | {"id": 4, "version": version}}
         return status, self._recorded("dashboard create")[1] | {"uid": board["uid"], "version": version}
 
+    def _delete_board(self, uid: str) -> Answer:
+        if uid not in self.boards:
+            return self._recorded("dashboard missing")
+        title = self.boards.pop(uid)["dashboard"]["title"]
+        return 200, self._recorded("dashboard delete")[1] | {"title": title}
+
+    def _search(self, tag: str) -> Answer:
+        status, (found,) = self._recorded("search by tag")
+        shown = []
+        for uid, held in self.boards.items():
+            if tag in held["dashboard"]["tags"]:
+                of = {"uid": uid, "title": held["dashboard"]["title"], "folderUid": held["meta"]["folderUid"]}
+                shown.append(found | of)
+        return status, shown
+
 
 def recorded(folder: Path) -> RecordedGrafana:
     exchanges = json.loads((folder / "exchanges-11.0.0.json").read_text())
@@ -186,14 +231,14 @@ def serving(grafana: RecordedGrafana) -> Iterator[RecordedGrafana]:
             except BaseException as failure:  # whatever it is, the test's own thread raises it
                 failures.append(failure)
                 status, answer = 500, {"message": repr(failure)}
-            content = json.dumps(answer).encode()
+            content = b"" if status == 204 else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = _respond
+        do_GET = do_POST = do_PUT = do_DELETE = _respond
 
         def log_message(self, format: str, *args: object) -> None:
             pass

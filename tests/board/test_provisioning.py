@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
+from dashboards.changes import WRITING, Change, How
 from dashboards.data_source import UID, ClickHouseSource, source_at
 from dashboards.grafana import ATTEMPTS_MAX, GrafanaAddress, ProvisioningRefused
-from dashboards.provisioning import Change, provision
-from dashboards.render import COMPOSE_SOURCE, FOLDER_UID, boards
+from dashboards.ownership import FOLDER_UID
+from dashboards.provisioning import Wanted, provision
+from dashboards.render import COMPOSE_SOURCE, COMPOSE_TOLD, alert_rules, boards
 from dashboards.variables import OVERVIEW_UID
 from schemas.warehouse import ClickHouseAddress
-from tests.board.recorded_grafana import RecordedGrafana, recorded, serving
+from tests.board.recorded_grafana import RecordedGrafana
 from tests.warehouse.tls import self_signed
 
 SOURCE = ClickHouseSource("clickhouse", 8123, database="turnwatch", username="reader", password="first-secret")
-BOARDS = boards(tuple(policy_for(slo) for slo in load_slos()))
-
-
-@pytest.fixture
-def grafana() -> Iterator[RecordedGrafana]:
-    data = Path(os.environ.get("TURNWATCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    with serving(recorded(data / "grafana")) as served:
-        yield served
+WATCHED = tuple(policy_for(slo) for slo in load_slos())
+BOARDS = {OVERVIEW_UID: boards(WATCHED)[OVERVIEW_UID]}
+"""One is as good as all of them: each takes the same way."""
 
 
 def _run(
-    grafana: RecordedGrafana, source: ClickHouseSource = SOURCE, *, password: str = "right", is_dry_run: bool = False
+    grafana: RecordedGrafana, source: ClickHouseSource = SOURCE, *, password: str = "right", how: How = WRITING
 ) -> list[Change]:
     address = GrafanaAddress(grafana.url, username="admin", password=password)
-    return provision(address, source, BOARDS, is_dry_run=is_dry_run, pause=lambda _: None)
+    return provision(address, Wanted(source, BOARDS), how, pause=lambda _: None)
 
 
-def _refusal(grafana: RecordedGrafana, **options: str) -> str:
+def _refusal(grafana: RecordedGrafana, password: str = "right") -> str:
     with pytest.raises(ProvisioningRefused) as refused:
-        _run(grafana, **options)  # type: ignore[arg-type]  # the only option passed here is the password
+        _run(grafana, password=password)
     sentence = str(refused.value)
     assert "\n" not in sentence and "secret" not in sentence
     return sentence
@@ -70,7 +67,7 @@ def test_a_second_run_writes_nothing_and_says_so(grafana: RecordedGrafana) -> No
 
 @pytest.mark.recorded
 def test_a_dry_run_says_what_it_would_do_and_does_not(grafana: RecordedGrafana) -> None:
-    assert [change.action for change in _run(grafana, is_dry_run=True)] == ["created"] * 3
+    assert [change.action for change in _run(grafana, how=How(is_dry_run=True))] == ["created"] * 3
     assert grafana.writes == []
 
 
@@ -80,7 +77,10 @@ def test_what_was_changed_by_hand_is_put_back_and_nothing_else(grafana: Recorded
     grafana.folders[FOLDER_UID]["title"] = "renamed"
     grafana.boards[OVERVIEW_UID]["dashboard"]["panels"].pop()
     grafana.writes.clear()
-    assert [change.action for change in _run(grafana)] == ["updated", "unchanged", "updated"]
+    folder, source, board = _run(grafana)
+    assert (folder.action, source.action, board.action) == ("updated", "unchanged", "updated")
+    assert folder.difference == ('- title: "renamed"', '+ title: "turnwatch"')
+    assert board.difference and all(line.startswith("+ panels[") for line in board.difference)
     assert [path for _, path, _ in grafana.writes] == [f"/api/folders/{FOLDER_UID}", "/api/dashboards/db"]
     assert {change.action for change in _run(grafana)} == {"unchanged"}
 
@@ -133,7 +133,7 @@ def test_wrong_credentials_are_noticed_although_anonymous_access_reads(grafana: 
 def test_a_viewer_is_told_what_is_missing_before_anything_is_changed(grafana: RecordedGrafana) -> None:
     grafana.permissions = ("folders:create", "datasources:create", "datasources:write")
     sentence = _refusal(grafana)
-    assert "create dashboards, change dashboards" in sentence and "role Admin" in sentence
+    assert "create dashboards, change dashboards, provision alert rules" in sentence and "role Admin" in sentence
     assert grafana.writes == []
 
 
@@ -185,6 +185,35 @@ def test_a_namesake_that_is_not_ours_is_left_alone(grafana: RecordedGrafana) -> 
 
 
 @pytest.mark.recorded
+def test_a_board_of_ours_that_is_no_longer_wanted_is_named_and_deleted_on_request(grafana: RecordedGrafana) -> None:
+    _run(grafana)
+    theirs = {"uid": "theirs", "title": "theirs"}
+    for changed in ({"uid": "turnwatch-old", "title": "old"}, theirs):
+        held = copy.deepcopy(grafana.boards[OVERVIEW_UID])
+        held["dashboard"] |= changed
+        grafana.boards[changed["uid"]] = held
+    moved = copy.deepcopy(grafana.boards["turnwatch-old"])
+    moved["meta"]["folderUid"] = "of-others"
+    grafana.boards["turnwatch-moved"] = moved
+    grafana.writes.clear()
+    *_, left = _run(grafana)
+    assert (left.kind, left.name, left.action) == ("dashboard", "old", "left over") and "--prune" in left.note
+    assert _run(grafana, how=How(is_dry_run=True, prunes=True))[-1].action == "deleted"
+    assert grafana.writes == []
+    assert _run(grafana, how=How(prunes=True))[-1].action == "deleted"
+    assert set(grafana.boards) == {OVERVIEW_UID, "theirs", "turnwatch-moved"}
+
+
+@pytest.mark.recorded
+@pytest.mark.parametrize("status", [403, 409, 412, 422])
+def test_a_refusal_in_between_is_a_sentence_and_the_next_run_goes_on(grafana: RecordedGrafana, status: int) -> None:
+    grafana.refusing["/dashboards/db"] = (status, {"message": "not now."})
+    assert _refusal(grafana).endswith(": not now.")
+    grafana.refusing.clear()
+    assert [change.action for change in _run(grafana)] == ["unchanged", "unchanged", "created"]
+
+
+@pytest.mark.recorded
 def test_requests_fit_the_api_document(grafana: RecordedGrafana) -> None:
     """The server holds each write to the document; this holds the server to doing so."""
     with pytest.raises(AssertionError, match="does not know"):
@@ -196,13 +225,13 @@ def test_a_grafana_that_is_away_is_a_sentence() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ProvisioningRefused, match="can't be reached: check the address"):
-            provision(GrafanaAddress(url), SOURCE, BOARDS, pause=lambda _: None)
+            provision(GrafanaAddress(url), Wanted(SOURCE, BOARDS), pause=lambda _: None)
 
 
 @pytest.mark.parametrize("url", ["localhost:3000", "ftp://grafana", "http://"])
 def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
     with pytest.raises(ProvisioningRefused, match="is no address of a Grafana"):
-        provision(GrafanaAddress(url), SOURCE, BOARDS)
+        provision(GrafanaAddress(url), Wanted(SOURCE, BOARDS))
 
 
 def test_secrets_are_not_shown() -> None:
@@ -230,5 +259,6 @@ def test_a_real_grafana_takes_the_boards_and_needs_them_once() -> None:
         pytest.skip("GRAFANA_URL names no Grafana: docker compose up grafana, then GRAFANA_URL=http://127.0.0.1:3000")
     credentials = os.environ.get("GRAFANA_CREDENTIALS", "admin:admin").partition(":")
     address = GrafanaAddress(url, os.environ.get("GRAFANA_TOKEN", ""), credentials[0], credentials[2])
-    provision(address, COMPOSE_SOURCE, BOARDS)
-    assert {change.action for change in provision(address, COMPOSE_SOURCE, BOARDS)} == {"unchanged"}
+    wanted = Wanted(COMPOSE_SOURCE, boards(WATCHED), alert_rules(WATCHED), COMPOSE_TOLD)
+    provision(address, wanted)
+    assert {change.action for change in provision(address, wanted)} == {"unchanged"}

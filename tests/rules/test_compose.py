@@ -91,6 +91,14 @@ def test_configuration_is_mounted_where_it_is_read() -> None:
     assert boards["providers"][0]["options"]["path"] in {target for _, target in _mounts(THEIRS["grafana"])}
 
 
+def test_grafana_reads_what_it_is_provisioned_from_and_tells_an_alertmanager_that_is_there() -> None:
+    mounted = {target: source for source, target in _mounts(THEIRS["grafana"])}
+    for part in ("datasources", "dashboards", "alerting"):
+        assert mounted[f"/etc/grafana/provisioning/{part}"] == f"./dashboards/provisioning/{part}"
+    name, _, port = render.COMPOSE_TOLD.alertmanager_url.removeprefix("http://").partition(":")
+    assert any(str(each).endswith(f":{port}") for each in THEIRS[name]["ports"])
+
+
 @each
 def test_what_is_waited_for_can_come(name: str) -> None:
     for other, awaited in SERVICES[name].get("depends_on", {}).items():

@@ -99,6 +99,11 @@ SPOILT = (
     ),
     ("pages_of_prometheus", 'incident!=""]\n      group_by', 'slo!=""]\n      group_by'),
     ("watchdog", "send_resolved: false", "send_resolved: true"),
+    (
+        "second_line",
+        '[alertname!="PipelineSilent", provisioned_by="turnwatch"]',
+        '[alertname="BudgetNearlySpent", provisioned_by="turnwatch"]',
+    ),
 )
 """A script, what stands once in the shipped configuration, and what instead makes the script fail."""
 

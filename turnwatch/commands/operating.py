@@ -199,12 +199,21 @@ def render(
 
 @app.command(epilog="Example: TURNWATCH_GRAFANA__TOKEN=… turnwatch provision")
 def provision(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be changed, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be changed, field by field, and change nothing.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete what is turnwatch's there and no longer part of it.")
+    ] = False,
+    secrets: Annotated[
+        bool,
+        typer.Option("--secrets", help="Send passwords and tokens of contact points again: nobody can compare them."),
+    ] = False,
 ) -> None:
-    """Bring folder, data source and boards into Grafana; changes nothing that is already right."""
+    """Bring data source, boards, alert rules and whom they are told to into Grafana; changes nothing that is already right."""
     from turnwatch.provision import run_provision
 
-    raise typer.Exit(run_provision(dry_run))
+    raise typer.Exit(run_provision(is_dry_run=dry_run, prunes=prune, resends=secrets))
 
 
 routes = typer.Typer(help="Whom Alertmanager tells of what.", no_args_is_help=True, rich_markup_mode=None)
