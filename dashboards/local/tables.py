@@ -13,8 +13,8 @@ from dashboards.local.units import formatted
 from dashboards.panels import Column, Figures, Grid
 
 _PLAIN = Column()
-_DENSE, _PROSE = 8, 60
-"""Columns from which on a table is set closer, and letters from which on a text is one to be read."""
+_DENSE, _PROSE = 8, 25
+"""Columns from which on a table is set closer, and letters beyond which words are a sentence."""
 
 _NAMED = 3
 """Rows that a summary names."""
@@ -34,8 +34,14 @@ def _heading(name: str, rows: pl.DataFrame) -> str:
     """A column's name; one of sentences has room for them."""
     if rows[name].dtype.is_numeric():
         return heading(name.replace("_", " "), "number")
-    longest = rows[name].str.len_chars().max() if rows[name].dtype == pl.String else 0
-    return heading(name.replace("_", " "), "prose" if isinstance(longest, int) and longest > _PROSE else "")
+    return heading(name.replace("_", " "), "prose" if _is_prose(rows[name]) else "")
+
+
+def _is_prose(column: pl.Series) -> bool:
+    """Whether it has sentences, and not only names, however long."""
+    if column.dtype != pl.String:
+        return False
+    return bool(((column.str.len_chars() > _PROSE) & (column.str.count_matches(" ") > 2)).any())
 
 
 def _row(

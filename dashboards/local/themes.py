@@ -17,7 +17,10 @@ from dashboards.panels import CALM, OKABE_ITO, PAGE, TICKET
 GRAPHICS, TEXT = 3.0, 4.5
 """Contrasts that WCAG 2 asks for at level AA."""
 
-COLOURS = tuple(dict.fromkeys((CALM, TICKET, PAGE, *OKABE_ITO)))
+_FURTHER = ("#F0E442", "#7B5EA7", "#B8B8B8")
+"""Of bars with more parts than Okabe and Ito have colours."""
+
+COLOURS = tuple(dict.fromkeys((CALM, TICKET, PAGE, *OKABE_ITO, *_FURTHER)))
 """What panels may be coloured in."""
 
 SHADES = 8

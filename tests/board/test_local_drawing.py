@@ -16,6 +16,8 @@ import polars as pl
 import pytest
 import vl_convert
 
+from alerts.definitions import watched_slos
+from dashboards import render
 from dashboards.local import specs, themes
 from dashboards.local.asking import NO_MARKS, NO_POINTS
 from dashboards.local.drawing import EMPTY, drawn, tabled, titled
@@ -411,6 +413,30 @@ def test_colours_can_be_told_from_what_is_behind_them(theme: themes.Theme) -> No
     assert all(themes.contrast(colour, theme.surface) >= themes.GRAPHICS for colour in graphics)
     cells = [themes.luminance(values[f"heat-{place}"]) for place in range(themes.SHADES)]
     assert cells == sorted(cells, reverse=theme is themes.LIGHT), "more is darker, or on dark paper brighter"
+
+
+def test_every_colour_of_a_board_is_one_of_both_themes() -> None:
+    """A colour that themes do not know would be drawn as it is, on light and on dark paper."""
+    boards = render.all_boards(watched_slos()).values()
+    panels = [panel for board in boards for section in board.sections.values() for panel in section]
+    used = {mark.colour for board in boards for mark in board.marks}
+    for panel in panels:
+        match panel:
+            case Chart():
+                used |= set(panel.limits.values())
+            case Bars():
+                used |= set(panel.parts.values()) - {UNSEEN}
+            case Grid() | Figures():
+                used |= {colour for column in panel.columns.values() for colour in (column.bar, *column.words.values())}
+    assert used - {""} <= set(themes.COLOURS) and len(used) > 4
+
+
+def test_sentences_have_room_and_names_do_not() -> None:
+    rows = pl.DataFrame(
+        {"slice": ["pool=realtime,region=eu-west-1,bundle=v2-canary"], "said": ["a sentence of more than three words"]}
+    )
+    read = _Read(drawn(Grid(TABLE, "Grid", "d", PLACE, {}), rows, DURING).html)
+    assert [each.get("class") for each in read.of("th")][:2] == [None, "prose"]
 
 
 def test_text_on_cells_can_be_read() -> None:
