@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ from alerts.routes_config import ConfigurationError, read_configuration
 from alerts.routes_script import SHIPPED_SCRIPTS, ScriptError, load_scripts
 from alerts.silence_wording import labels_of_silence
 from alerts.watchdog import watchdog
+from dashboards.alert_rules import second_line_rules
+from dashboards.ownership import FOLDER_TITLE
+from dashboards.render import alert_rules
 from schemas.failures import BadInput
 from schemas.rejections import Halt
 from stack.failures import StackFailure
@@ -209,9 +214,18 @@ def emitted() -> dict[str, list[set[str]]]:
         *(labels_of_silence("turns", producer, "page") for producer in (None, "collector-7")),
         diverting([halt], Links(), 0).labels,
         watchdog(0, 0, Links()).labels,
+        *of_grafana(),
     ]
     names = {each["alertname"] for each in labels}
     return {name: [set(each) for each in labels if each["alertname"] == name] for name in names}
+
+
+def of_grafana() -> Iterator[dict[str, str]]:
+    """Of every rule of the second line: with the texts of a row that it answers, and without, where its query fails."""
+    for rule, told in zip(second_line_rules(()), alert_rules(()), strict=True):
+        labels = {"alertname": rule.name, "grafana_folder": FOLDER_TITLE, **told["labels"]}
+        yield labels
+        yield labels | dict.fromkeys(re.findall(r'\.Labels "(\w+)"', rule.summary), "")
 
 
 def test_the_shipped_scripts_play_alerts_with_the_labels_that_ours_have() -> None:
