@@ -96,13 +96,15 @@ def _text(tokens: Sequence[Token], place: int) -> str:
     return tokens[place][1].upper() if 0 <= place < len(tokens) else ""
 
 
-def _columns_of_view(select: str) -> set[str]:
-    """What a view shows: the names that it gives, and columns of the tables that it reads."""
-    tokens = list(_tokens(select))
-    tables = {text for kind, text in tokens if kind == "word" and text in TABLES}
-    return set(_given(tokens)) | {column for table in tables for column in TABLES[table].column_names}
+def _columns_of(name: str) -> set[str]:
+    """The columns of a table, or what a view shows: the names that it gives, and columns of what it reads."""
+    if name in TABLES:
+        return set(TABLES[name].column_names)
+    tokens = list(_tokens(VIEWS[name].select))
+    read = {text for kind, text in tokens if kind == "word" and text in _DECLARED - {name}}
+    return set(_given(tokens)).union(*map(_columns_of, read))
 
 
-_COLUMNS: dict[str, set[str]] = {name: set(table.column_names) for name, table in TABLES.items()}
-_COLUMNS |= {name: _columns_of_view(view.select) for name, view in VIEWS.items() if name not in _COLUMNS}
+_DECLARED = {*TABLES, *VIEWS}
+_COLUMNS = {name: _columns_of(name) for name in _DECLARED}
 """By table or view its columns."""

@@ -167,7 +167,8 @@ async def test_kills_at_random_instants_neither_lose_nor_double_an_observation(
             await asyncio.sleep(rng.uniform(0.2, 2.0))
             collector.kill()
             await collector.start()
-        await asyncio.sleep(1)
+        while sum(recorder.sequences["turns"] for recorder in recorders) <= 3 * KILLS:
+            await asyncio.sleep(0.1)
         stop.set()
         await asyncio.gather(*reporting)
         # Past the end of every window that is open, the longest among them.
@@ -178,7 +179,7 @@ async def test_kills_at_random_instants_neither_lose_nor_double_an_observation(
     held, is_unsent = core.collector.held_turns, bool(core.store.unsent)
     core.shut()
     batches = sum(recorder.sequences["turns"] for recorder in recorders)
-    assert not is_unsent and batches > 3 * KILLS
+    assert not is_unsent
     assert sum(recorder.tries for recorder in recorders) > sum(
         sum(recorder.sequences.values()) for recorder in recorders
     )
