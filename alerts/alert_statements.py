@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from alerts.board_links import Lasting
 from alerts.causes import Causes, Suspicions
 from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
 from alerts.incident_scope import INCIDENT, OpenIncidents
@@ -23,16 +24,21 @@ class Heard:
     now_ms: int
     incidents: OpenIncidents
 
+    def since(self, began_ms: int) -> Lasting:
+        """How long something lasts that began at `began_ms` of event time and goes on."""
+        return Lasting(began_ms, self.decision.decided_ms, self.now_ms)
+
 
 def pending(name: str, before: AlertState | None, burn: Burn, heard: Heard) -> AlertState:
     """Nobody is told of it: it has no causes, and as its beginning the instant at which it was stated first."""
     decision = heard.decision
     goes_on = before is not None and before.state == "pending"
+    starts_event_ms = before.starts_event_ms if before and goes_on else decision.decided_ms
     return AlertState(
         alert=name,
         state="pending",
         burn=burn,
-        starts_event_ms=before.starts_event_ms if before and goes_on else decision.decided_ms,
+        starts_event_ms=starts_event_ms,
         decided_event_ms=decision.decided_ms,
         starts_ms=before.starts_ms if before and goes_on else heard.now_ms,
         ends_ms=None,
@@ -40,7 +46,7 @@ def pending(name: str, before: AlertState | None, burn: Burn, heard: Heard) -> A
         version=next_version(before, heard.now_ms),
         labels=labels_of(burn, heard.paging),
         family=decision.family,
-        annotations=explain(burn, decision.decided_ms, decision.completeness, heard.paging),
+        annotations=explain(burn, heard.since(starts_event_ms), decision.completeness, heard.paging),
         has_fired=False,
         former=_former(before),
     )
@@ -65,7 +71,7 @@ def firing(name: str, before: AlertState | None, burn: Burn, heard: Heard) -> Al
         version=next_version(before, heard.now_ms),
         labels=before.labels if before and goes_on else _labels(burn, causes, heard),
         family=decision.family,
-        annotations=explain(burn, decision.decided_ms, decision.completeness, heard.paging, causes),
+        annotations=explain(burn, heard.since(starts_event_ms), decision.completeness, heard.paging, causes),
         stated_event_ms=decision.decided_ms,
         growth=causes.growth,
         former=_former(before),
@@ -115,7 +121,8 @@ def frozen(alert: AlertState, since_ms: int, why: str, now_ms: int) -> AlertStat
 
 
 def ended(alert: AlertState, decision: Decision, paging: Paging, now_ms: int) -> AlertState:
-    """It ends with this decision, and says so if its objective was removed."""
+    """It ends with this decision, and says so if its objective was removed. Its board ends where it did."""
+    lasting = Lasting(alert.starts_event_ms, decision.decided_ms, now_ms, is_over=True)
     return alert.model_copy(
         update={
             "state": "resolved",
@@ -125,6 +132,7 @@ def ended(alert: AlertState, decision: Decision, paging: Paging, now_ms: int) ->
             "version": next_version(alert, now_ms),
             "annotations": _thawed(alert)
             | {"resolved_event_time": event_time(decision.decided_ms)}
+            | {"dashboard_url": paging.links.of_burn(alert.burn, lasting)}
             | objective_was_removed(alert, paging),
         }
     )

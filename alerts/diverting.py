@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from alerts.board_links import Lasting
 from alerts.explanations import Links
 from alerts.wording import event_time
 from schemas.rejections import Halt, shown
@@ -49,7 +50,7 @@ def firing(standing: Sequence[Halt], links: Links, now_ms: int) -> DivertingAler
                 "Kafka, and nothing is lost as long as Kafka keeps it."
             ),
             "runbook_url": links.runbook(RUNBOOK),
-            "dashboard_url": links.dashboard,
+            "dashboard_url": links.of_pipeline(Lasting(first.at_ms, now_ms, now_ms)),
         },
     )
 

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
 
+from alerts.board_links import (
+    BEFORE_MIN_MS,
+    BOARD_OF_QUESTION,
+    Lasting,
+    board_address,
+    chosen_by,
+)
 from alerts.causes import NO_CAUSES, Causes, named_causes, paragraph, sentences
 from alerts.grown_stages import GrownStages
 from alerts.incident_scope import scope_of
 from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, percent
+from schemas.boards import OVERVIEW_UID, PIPELINE_UID
 from schemas.burns import AlertState, Burn
-from schemas.findings import FindingAlert
+from schemas.findings import Finding, FindingAlert
 from schemas.slices import EVERYTHING, slice_dimensions
 from schemas.slos import Life, Slo
 
@@ -25,33 +32,37 @@ FROZEN = "state"
 """The annotation that a frozen alert has besides."""
 ALERT_NAME = "SloBurnRateHigh"
 RUNBOOK_DEFAULT = "docs/runbooks/slo-burn-rate.md"
-BOARD_RANGE_MIN_MS = 3_600_000
-"""A board opened from an alert shows at least an hour."""
 _USUAL_LIFE = Life()
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where runbooks and the board are found. `runbooks` is put before a runbook's path in the repository."""
+    """Where runbooks and boards are found. `runbooks` is put before a runbook's path in the repository.
+
+    `grafana` is Grafana's address, or any other at which boards are served, as people reach it.
+    """
 
     runbooks: str = ""
-    dashboard: str = "http://127.0.0.1:3000/d/turnwatch-fleet-overview"
+    grafana: str = "http://127.0.0.1:3000"
 
     def runbook(self, written: str) -> str:
         """A runbook's address; one that is an address already stays as it is."""
         is_path = "://" not in written and bool(self.runbooks)
         return f"{self.runbooks.rstrip('/')}/{written}" if is_path else written
 
-    def board(self, burn: Burn, decided_ms: int) -> str:
-        """The board, at the time and slice of the burn: event time, so a replayed incident is found where it is."""
-        shown_ms = max(2 * burn.long_s * 1_000, BOARD_RANGE_MIN_MS)
-        return self.board_of(burn.slice, decided_ms - shown_ms, decided_ms, slo=burn.slo)
+    def of_burn(self, burn: Burn, lasting: Lasting) -> str:
+        """The overview, whose questions are an incident's first, at the burn's objective, slice and time."""
+        shown = lasting.shown(max(2 * burn.long_s * 1_000, BEFORE_MIN_MS))
+        return board_address(self.grafana, OVERVIEW_UID, shown, {"slo": burn.slo, **slice_dimensions(burn.slice)})
 
-    def board_of(self, slice_text: str, from_ms: int, to_ms: int, **variables: str) -> str:
-        """The board of a slice, between two instants of event time."""
-        chosen = {**variables, **slice_dimensions(slice_text)}
-        query = {"from": from_ms, "to": to_ms, **{f"var-{name}": value for name, value in chosen.items()}}
-        return f"{self.dashboard}?{urlencode(query)}"
+    def of_finding(self, question: str, finding: Finding, lasting: Lasting) -> str:
+        """The board of the question that found it, at the finding's slice and time."""
+        uid = BOARD_OF_QUESTION.get(question, OVERVIEW_UID)
+        return board_address(self.grafana, uid, lasting.shown(), chosen_by(finding.slice, finding.labels))
+
+    def of_pipeline(self, lasting: Lasting | None = None) -> str:
+        """The board of the data itself: who reports, what is behind, what is refused; of today unless told otherwise."""
+        return board_address(self.grafana, PIPELINE_UID, lasting.shown() if lasting else {}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +98,16 @@ def labels_of(burn: Burn, paging: Paging) -> dict[str, str]:
 
 
 def explain(
-    burn: Burn, decided_ms: int, completeness: float, paging: Paging, causes: Causes = NO_CAUSES
+    burn: Burn, lasting: Lasting, completeness: float, paging: Paging, causes: Causes = NO_CAUSES
 ) -> dict[str, str]:
     """Annotations: one line for the phone, a paragraph for the first minute, links, and the figures on their own."""
+    decided_ms = lasting.decided_ms
     slo = paging.slos.get(burn.slo)
     return {
         "summary": _summary(burn, causes),
         "description": _description(burn, slo, decided_ms, completeness, causes),
         "runbook_url": paging.links.runbook(slo.runbook if slo else RUNBOOK_DEFAULT),
-        "dashboard_url": paging.links.board(burn, decided_ms),
+        "dashboard_url": paging.links.of_burn(burn, lasting),
         "event_time": event_time(decided_ms),
         "burn": f"{burn.long_burn:.3g}",
         "budget_left": percent(burn.budget_left),

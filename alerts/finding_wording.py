@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alerts.explanations import BOARD_RANGE_MIN_MS, FROZEN, Links
+from alerts.board_links import Lasting
+from alerts.explanations import FROZEN, Links
 from alerts.incident_scope import scope_of
 from alerts.wording import event_time, percent
 from schemas.findings import Figure, Finding, Findings
@@ -40,18 +41,18 @@ def labels_of_finding(question: str, finding: Finding, slos: Mapping[str, Slo]) 
     }
 
 
-def explain_finding(finding: Finding, said: Findings, links: Links) -> dict[str, str]:
+def explain_finding(finding: Finding, said: Findings, links: Links, now_ms: int) -> dict[str, str]:
     """Annotations: one line for the phone, what to do, links, and each figure on its own, under its name.
 
     A figure with a name that is taken has `found_` before it.
     """
-    from_ms = min(finding.since_ms, said.decided_ms) - BOARD_RANGE_MIN_MS
+    lasting = Lasting(finding.since_ms, said.decided_ms, now_ms)
     annotations = {
         "summary": finding.summary,
         "description": _description(finding, said),
         "action": finding.action,
         "runbook_url": links.runbook(finding.runbook),
-        "dashboard_url": links.board_of(finding.slice, max(0, from_ms), said.decided_ms),
+        "dashboard_url": links.of_finding(said.question, finding, lasting),
         "event_time": event_time(said.decided_ms),
         "since": event_time(finding.since_ms),
     }

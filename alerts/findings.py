@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from alerts.board_links import Lasting
 from alerts.explanations import FROZEN, Paging, frozen_since
 from alerts.finding_wording import explain_finding, labels_of_finding
 from alerts.findings_state import OPEN_MAX, Found, Stated, is_open, kept, restore, to_send, unstated
@@ -121,7 +122,7 @@ def _beginning(before: FindingAlert | None, finding: Finding, heard: Heard) -> F
         completeness=said.completeness,
         version=before.version if before else 0,
         labels=labels,
-        annotations=explain_finding(finding, said, heard.paging.links),
+        annotations=explain_finding(finding, said, heard.paging.links, heard.now_ms),
         former=_former(before),
     )
 
@@ -136,7 +137,7 @@ def _going_on(before: FindingAlert, finding: Finding, heard: Heard) -> FindingAl
             "finding": finding,
             "decided_event_ms": heard.said.decided_ms,
             "completeness": heard.said.completeness,
-            "annotations": explain_finding(finding, heard.said, heard.paging.links),
+            "annotations": explain_finding(finding, heard.said, heard.paging.links, heard.now_ms),
         }
     )
 
@@ -153,7 +154,7 @@ def _unnamed(stated: Stated, heard: Heard) -> list[FindingAlert]:
     if said.unlisted:
         why = f"it may be among {said.unlisted:,} findings that its statement has no room for"
         return [_frozen(alert, why) for alert in over]
-    return [_ended(alert, said, heard.now_ms) for alert in over]
+    return [_ended(alert, heard) for alert in over]
 
 
 def _frozen_by_volume(alert: FindingAlert, heard: Heard) -> FindingAlert:
@@ -169,15 +170,18 @@ def _frozen(alert: FindingAlert, why: str) -> FindingAlert:
     return alert.model_copy(update={"state": "frozen", "annotations": said})
 
 
-def _ended(alert: FindingAlert, said: Findings, now_ms: int) -> FindingAlert:
+def _ended(alert: FindingAlert, heard: Heard) -> FindingAlert:
+    said, links = heard.said, heard.paging.links
+    lasting = Lasting(alert.finding.since_ms, said.decided_ms, heard.now_ms, is_over=True)
     thawed = {name: text for name, text in alert.annotations.items() if name != FROZEN}
     update: dict[str, Any] = {
         "state": "resolved",
         "decided_event_ms": said.decided_ms,
         "completeness": said.completeness,
-        "ends_ms": now_ms,
+        "ends_ms": heard.now_ms,
         "annotations": {
             **thawed,
+            "dashboard_url": links.of_finding(said.question, alert.finding, lasting),
             "resolved_event_time": event_time(said.decided_ms),
             **_why_over(alert, said),
         },

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alerts.alert_statements import Heard, causes_of, frozen
+from alerts.board_links import Lasting
 from alerts.causes import Suspicions
 from alerts.explanations import Paging, explain
 from alerts.incident_scope import OpenIncidents
@@ -116,7 +117,8 @@ def _explained_elsewhere(
 
 def _explained(alert: AlertState, suspicions: Suspicions, paging: Paging, now_ms: int) -> dict[str, Any]:
     causes = causes_of(alert.burn, alert.starts_event_ms, suspicions, paging, alert.growth)
-    said = explain(alert.burn, alert.decided_event_ms, alert.completeness, paging, causes)
+    lasting = Lasting(alert.starts_event_ms, alert.decided_event_ms, now_ms)
+    said = explain(alert.burn, lasting, alert.completeness, paging, causes)
     return {"annotations": said, "growth": causes.growth, "version": next_version(alert, now_ms)}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alerts.board_links import Lasting
 from alerts.explanations import Links
 from alerts.wording import event_time, percent
 from schemas.silences import SilentProducer
@@ -47,7 +48,7 @@ def labels_of_silence(family: str, producer: str | None, severity: str) -> dict[
     return labels | ({"producer": producer} if producer else {})
 
 
-def explain_silence(family: SilentFamily, one: SilentProducer, links: Links) -> dict[str, str]:
+def explain_silence(family: SilentFamily, one: SilentProducer, links: Links, now_ms: int) -> dict[str, str]:
     """Annotations of the alert for one producer."""
     alone = one.volume / family.volume if family.volume else 1.0
     return _annotations(
@@ -56,10 +57,11 @@ def explain_silence(family: SilentFamily, one: SilentProducer, links: Links) -> 
         f"{one.producer} has sent no {family.name} since {event_time(one.since_ms)}: "
         f"{percent(alone)} of recent volume is missing",
         links,
+        now_ms,
     )
 
 
-def explain_producers(family: SilentFamily, links: Links) -> dict[str, str]:
+def explain_producers(family: SilentFamily, links: Links, now_ms: int) -> dict[str, str]:
     """Annotations of the alert for many producers at once."""
     who = "Nobody sends" if family.share == 1 else f"{family.count} producers send no"
     return _annotations(
@@ -68,10 +70,16 @@ def explain_producers(family: SilentFamily, links: Links) -> dict[str, str]:
         f"{who} {family.name} any more, the first since {event_time(family.since_ms)}: "
         f"{percent(family.share)} of recent volume is missing",
         links,
+        now_ms,
     )
 
 
-def _annotations(family: SilentFamily, since_ms: int, summary: str, links: Links) -> dict[str, str]:
+def board_range(family: SilentFamily, since_ms: int, now_ms: int, is_over: bool = False) -> Lasting:
+    """How long somebody is silent, up to the newest that anybody has sent of the family."""
+    return Lasting(since_ms, max(since_ms, family.newest_ms), now_ms, is_over)
+
+
+def _annotations(family: SilentFamily, since_ms: int, summary: str, links: Links, now_ms: int) -> dict[str, str]:
     return {
         "summary": summary,
         "description": _description(family),
@@ -79,7 +87,7 @@ def _annotations(family: SilentFamily, since_ms: int, summary: str, links: Links
         "silent_since": event_time(since_ms),
         "missing_share": percent(family.share),
         "runbook_url": links.runbook(RUNBOOK),
-        "dashboard_url": links.dashboard,
+        "dashboard_url": links.of_pipeline(board_range(family, since_ms, now_ms)),
     }
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from alerts.explanations import Links
 from alerts.pages import RESOLVED_KEPT_MS
-from alerts.silence_wording import SilentFamily, explain_producers, explain_silence, labels_of_silence
+from alerts.silence_wording import SilentFamily, board_range, explain_producers, explain_silence, labels_of_silence
 from schemas.silences import LAGGING_MAX_MS, REMEMBERED_MS, Silence, SilenceAlert
 from schemas.slos import Severity
 
@@ -68,7 +68,7 @@ def step(silences: Silences, statement: Silence, links: Links, now_ms: int) -> S
     heard = Silences({**silences.statements, source: statement}, remembered)
     family = heard.of(statement.family)
     fired = _fired(heard, family, links, now_ms)
-    ended = _ended(heard, family, {alert.alert for alert in fired}, now_ms)
+    ended = _ended(heard, family, {alert.alert for alert in fired}, links, now_ms)
     changed = tuple(alert for alert in (*fired, *ended) if remembered.get(alert.alert) != alert)
     news = tuple(alert for alert in changed if _state_of(remembered, alert.alert) != alert.state)
     after = Silences(heard.statements, {**remembered, **{alert.alert: alert for alert in changed}})
@@ -103,10 +103,12 @@ def _fired(silences: Silences, family: SilentFamily, links: Links, now_ms: int) 
     is_page = family.share >= PAGE_SHARE_MIN or any(alert.severity == "page" for alert in open_alerts)
     severity: Severity = "page" if is_page else "ticket"
     if family.count > NAMED_MAX or any(alert.producer is None for alert in open_alerts):
-        explained = explain_producers(family, links)
+        explained = explain_producers(family, links, now_ms)
         return [_firing(silences, family, None, family.since_ms, severity, explained, now_ms)]
     return [
-        _firing(silences, family, one.producer, one.since_ms, severity, explain_silence(family, one, links), now_ms)
+        _firing(
+            silences, family, one.producer, one.since_ms, severity, explain_silence(family, one, links, now_ms), now_ms
+        )
         for one in family.silent
     ]
 
@@ -137,14 +139,18 @@ def _firing(
     )
 
 
-def _ended(silences: Silences, family: SilentFamily, stated: set[str], now_ms: int) -> list[SilenceAlert]:
+def _ended(silences: Silences, family: SilentFamily, stated: set[str], links: Links, now_ms: int) -> list[SilenceAlert]:
     over = [alert for alert in silences.firing if alert.family == family.name and alert.alert not in stated]
     return [
         alert.model_copy(
             update={
                 "state": "resolved",
                 "ends_ms": now_ms,
-                "annotations": alert.annotations | {"resolved_because": _why_over(alert, family)},
+                "annotations": alert.annotations
+                | {
+                    "resolved_because": _why_over(alert, family),
+                    "dashboard_url": links.of_pipeline(board_range(family, alert.since_ms, now_ms, is_over=True)),
+                },
             }
         )
         for alert in sorted(over, key=lambda alert: alert.alert)

@@ -43,6 +43,6 @@ def watchdog(since_ms: int, now_ms: int, links: Links) -> WatchdogAlert:
                 "Nobody has to do anything about it while it comes."
             ),
             "runbook_url": links.runbook(RUNBOOK),
-            "dashboard_url": links.dashboard,
+            "dashboard_url": links.of_pipeline(),
         },
     )

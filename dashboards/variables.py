@@ -11,18 +11,37 @@ from dashboards.queries import Query
 from dashboards.queries.burn_rate import BREAKDOWNS, NAMED_WINDOW_S, Watched, window_text, windows
 from dashboards.queries.selection import SLICE_VARIABLES, option_query
 from dashboards.queries.stage_waterfall import IN_ORDER
+from schemas.boards import (
+    BUDGETS_UID as BUDGETS_UID,
+)
+from schemas.boards import (
+    BURN_UID as BURN_UID,
+)
+from schemas.boards import (
+    COST_UID as COST_UID,
+)
+from schemas.boards import (
+    DRIFT_UID as DRIFT_UID,
+)
+from schemas.boards import (
+    DUPLEX_UID as DUPLEX_UID,
+)
+from schemas.boards import (
+    OVERVIEW_UID as OVERVIEW_UID,
+)
+from schemas.boards import (
+    PIPELINE_UID as PIPELINE_UID,
+)
+from schemas.boards import (
+    QUEUES_UID as QUEUES_UID,
+)
+from schemas.boards import (
+    RELEASES_UID as RELEASES_UID,
+)
+from schemas.boards import (
+    STAGES_UID as STAGES_UID,
+)
 from schemas.dimensions import DIMENSIONS
-
-OVERVIEW_UID = "turnwatch-fleet-overview"
-BUDGETS_UID = "turnwatch-slos-and-budgets"
-BURN_UID = "turnwatch-burn-by-slice"
-STAGES_UID = "turnwatch-stage-waterfall"
-RELEASES_UID = "turnwatch-release-comparison"
-QUEUES_UID = "turnwatch-queues-and-capacity"
-DUPLEX_UID = "turnwatch-duplex-quality"
-DRIFT_UID = "turnwatch-drift-by-slice"
-COST_UID = "turnwatch-cost"
-PIPELINE_UID = "turnwatch-privacy-and-pipeline"
 
 _BREAKDOWN = "bundle"
 """Broken down by release first: what changed most recently is asked about first."""

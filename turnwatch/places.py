@@ -133,11 +133,11 @@ def _maintenance(written: str, is_heard: bool) -> tuple[MaintenanceWindow, ...]:
         raise AddressError(str(error), "maintenance") from None
 
 
-def board_url(settings: Settings, uid: str) -> str:
-    """Where people find a board. It stands in every page, so it must not hold a credential."""
+def boards_url(settings: Settings) -> str:
+    """Where people find boards. It stands in every page, so it must not hold a credential."""
     with _naming("grafana", url="public_url"):
         web_address(settings.grafana.public_url, "Grafana's address")
-    return f"{settings.grafana.public_url.rstrip('/')}/d/{uid}"
+    return settings.grafana.public_url.rstrip("/")
 
 
 def _local(settings: Settings) -> dict[str, str]:

@@ -15,8 +15,8 @@ from dashboards.changes import Change, How
 from dashboards.data_source import source_at
 from dashboards.provisioning import Wanted, provision
 from dashboards.render import alert_rules, boards
-from dashboards.variables import OVERVIEW_UID
-from turnwatch.places import board_url, clickhouse, grafana, notifications
+from schemas.boards import OVERVIEW_UID
+from turnwatch.places import boards_url, clickhouse, grafana, notifications
 from turnwatch.settings import Settings, load
 
 _STYLES = {"-": "yellow", "+": "cyan", "±": "magenta"}
@@ -40,7 +40,7 @@ def run_provision(is_dry_run: bool = False, prunes: bool = False, resends: bool 
 def wanted(settings: Settings) -> Wanted:
     """All that Grafana is to have, by the settings and the objectives there are."""
     watched, told = watched_slos(), notifications(settings)
-    links = Links(settings.runbook_base_url, board_url(settings, OVERVIEW_UID))
+    links = Links(settings.runbook_base_url, f"{boards_url(settings)}/d/{OVERVIEW_UID}")
     return Wanted(source_at(clickhouse(settings)), boards(watched), alert_rules(watched, links), told)
 
 

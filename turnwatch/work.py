@@ -47,7 +47,7 @@ from stream_jobs.sinks.batches import DeadLetter
 from stream_jobs.sinks.rollups import SinkSettings, run_sink
 from turnwatch.client_chatter import ClientChatter
 from turnwatch.metrics_page import show_metrics
-from turnwatch.places import Places, board_url, places
+from turnwatch.places import Places, boards_url, places
 from turnwatch.prepare import PrepareError
 from turnwatch.settings import CapacitySettings, Settings, SettingsError, load
 
@@ -133,7 +133,7 @@ def worker_settings(
     settings: Settings, known: Places, metrics: WorkerMetrics, exact: StageSettings | None = None
 ) -> WorkerSettings:
     slos = load_slos()
-    links = Links(settings.runbook_base_url, board_url(settings, "turnwatch-fleet-overview"))
+    links = Links(settings.runbook_base_url, boards_url(settings))
     watched = tuple(policy_for(slo) for slo in slos)
     paging = Paging({slo.name: slo for slo in slos}, links, lives={each.slo.name: each.life for each in watched})
     return WorkerSettings(

@@ -8,7 +8,7 @@ from alerts.diverting import ALERT_NAME, LASTS_MS, RUNBOOK, firing, resolved
 from alerts.explanations import Links
 from schemas.rejections import Halt
 
-LINKS = Links("https://runbooks.example/", "https://boards.example/d/fleet")
+LINKS = Links("https://runbooks.example/", "https://boards.example/")
 NOW_MS = 1_700_000_000_000
 
 
@@ -40,4 +40,6 @@ def test_it_leads_to_a_runbook_that_is_there_and_explains_it() -> None:
     assert alert.annotations["runbook_url"] == f"https://runbooks.example/{RUNBOOK}"
     runbook = (REPOSITORY / RUNBOOK).read_text(encoding="utf-8")
     assert f"## {ALERT_NAME}: " in runbook
-    assert postable(alert, NOW_MS)["generatorURL"] == "https://boards.example/d/fleet"
+    assert postable(alert, NOW_MS)["generatorURL"].startswith(
+        "https://boards.example/d/turnwatch-privacy-and-pipeline?from="
+    )

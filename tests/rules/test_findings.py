@@ -223,7 +223,8 @@ def test_labels_say_what_cannot_change_and_annotations_what_to_do() -> None:
     said = alert.annotations
     assert said["action"] == "Shed batch work, or add 3 replicas."
     assert said["runbook_url"] == "https://git.example/main/docs/runbooks/saturation.md"
-    assert said["dashboard_url"].endswith(f"from={EVENT_MS - 3_660_000}&to={EVENT_MS}&var-pool=realtime")
+    range_ = f"from={EVENT_MS - 3_660_000}&to={EVENT_MS}"
+    assert said["dashboard_url"].endswith(f"/d/turnwatch-queues-and-capacity?{range_}&var-pool=realtime&var-queue=llm")
     assert (said["depth"], said["growth_per_min"], said["break_in_s"]) == ("294", "40.25", "1,380")
     assert said["description"] == (
         "Shed batch work, or add 3 replicas.\ndepth: 294\ngrowth_per_min: 40.25\nbreak_in_s: 1,380\nstage_first: llm\n"

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from alerts.board_links import Lasting
 from alerts.causes import Suspicions
 from alerts.check import notes
 from alerts.explanations import Links, Paging, explain
@@ -37,7 +38,7 @@ def test_the_document_is_read_with_its_budget() -> None:
 
 
 def test_a_page_says_minutes_and_what_makes_one_bad() -> None:
-    said = explain(burn_of_minutes(), 0, 1.0, Paging({"minutes": MINUTES}, Links()))
+    said = explain(burn_of_minutes(), Lasting(0, 0, 0), 1.0, Paging({"minutes": MINUTES}, Links()))
     assert "33.3 % of minutes bad in the last 1h" in said["summary"]
     for sentence in (
         "A minute is bad when more than 5 % of its turns are; minutes without turns do not count.",
@@ -50,7 +51,7 @@ def test_a_page_says_minutes_and_what_makes_one_bad() -> None:
 
 
 def test_a_page_of_turns_says_nothing_of_minutes() -> None:
-    said = explain(burning(), 0, 1.0, Paging({TURN_SLO.name: TURN_SLO}, Links()))
+    said = explain(burning(), Lasting(0, 0, 0), 1.0, Paging({TURN_SLO.name: TURN_SLO}, Links()))
     assert "of turns bad" in said["summary"] and "minute" not in said["description"]
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 
 from tests.rules.test_docs import COMMANDS
 from tests.warm import turnwatch
-from turnwatch.places import board_url, grafana, notifications, places
+from turnwatch.places import boards_url, grafana, notifications, places
 from turnwatch.settings import Settings, load
 
 NOBODY = "127.0.0.1:1"
@@ -189,6 +189,6 @@ def test_no_representation_shows_a_secret(folder: Path, monkeypatch: pytest.Monk
     for name, value in everything_secret(folder).items():
         monkeypatch.setenv(name, value)
     settings = load()
-    known = (places(settings), grafana(settings), notifications(settings), board_url(settings, "board"))
+    known = (places(settings), grafana(settings), notifications(settings), boards_url(settings))
     assert CANARY not in repr(settings) + str(settings) + settings.model_dump_json() + repr(known)
     assert places(settings).kafka.password == grafana(settings).password == CANARY

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from turnwatch import settings as declared
-from turnwatch.places import alertmanagers, board_url, clickhouse, grafana, kafka, places
+from turnwatch.places import alertmanagers, boards_url, clickhouse, grafana, kafka, places
 from turnwatch.settings import OF_TESTS, SettingsError, load, variables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, **given: str) -> str:
 
 def everything() -> tuple[object, ...]:
     settings = load()
-    return places(settings), grafana(settings), board_url(settings, "board")
+    return places(settings), grafana(settings), boards_url(settings)
 
 
 @pytest.mark.parametrize(
