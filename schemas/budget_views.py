@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from schemas.families import FAMILIES, Family
 from schemas.slices import EVERYTHING
 from schemas.tables import TABLES
+from schemas.view_declarations import Shown
 
 
 def budgets_select() -> str:
@@ -43,6 +44,29 @@ SELECT {", ".join(("slo", "cut", "slice", *_DIMENSIONS, "day"))},
     multiIf(unknown > 0, NULL, charged = 0, 1., 1 - (bad - taken_bad) / charged) AS corrected_budget_left,
     multiIf(unknown > 0, NULL, charged = 0, 0., (bad_of_day - taken_of_day) / charged) AS corrected_spent_today
 FROM (SELECT *, total * (1 - objective) AS allowed, (total - taken_total) * (1 - objective) AS charged FROM sums)"""
+
+
+def budget_columns() -> tuple[Shown, ...]:
+    """What the columns of the view mean."""
+    comments = {
+        column.name: column.comment for name in ("burn_rate_1m", "objectives") for column in TABLES[name].columns
+    }
+    keys = (Shown(name, comments[name]) for name in ("slo", "cut", "slice", *_DIMENSIONS))
+    return (
+        *keys,
+        Shown("day", "the day, UTC, at whose end it is told; today at the end of the newest minute"),
+        Shown("decided_at", "up to when, event time"),
+        Shown("objective", comments["objective"], "0 to 1"),
+        Shown("bad", "what missed the objective in the period that ends then, late rows included", "turns, events, actions or frames"),
+        Shown("total", "what was judged in the period, late rows included", "as bad"),
+        Shown("budget_left", "1 - bad / (total x (1 - objective)); below 0 where it is overspent", "of the budget, 1 is all"),
+        Shown("spent_today", "what the day spent of the budget", "of the budget"),
+        Shown("one_failure_costs", "what one bad turn spends of it; null without turns", "of the budget"),
+        Shown("excluded_bad", "of bad what exclusions take; null where nothing stored tells how much", "as bad"),
+        Shown("excluded_total", "of total what exclusions take; null where nothing stored tells how much", "as bad"),
+        Shown("corrected_budget_left", "budget_left without what is excluded; null where that is unknown", "of the budget"),
+        Shown("corrected_spent_today", "spent_today without what is excluded; null where that is unknown", "of the budget"),
+    )  # fmt: skip
 
 
 _DIMENSIONS = tuple(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from schemas.families import STREAMS
 from schemas.families.partitions import OPERATIONAL_CUTS
+from schemas.tables import TABLES
+from schemas.view_declarations import Shown
 
 _KEYS = ("cut", "slice", *STREAMS.dimensions, "bucket_start")
 _SERVED_CUTS = ", ".join(f"'{cut.name}'" for cut in OPERATIONAL_CUTS)
@@ -39,3 +41,18 @@ def capacity_select() -> str:
 FROM (
     {_PARTS})
 GROUP BY {", ".join(_KEYS)}"""
+
+
+def capacity_columns() -> tuple[Shown, ...]:
+    """What the columns of the view mean."""
+    comments = {column.name: column.comment for column in TABLES["concurrency_1m"].columns}
+    return (
+        *(Shown(name, comments[name]) for name in _KEYS),
+        Shown("streams_peak_lower", "most streams at once if, within a second, ends came before starts", "streams"),
+        Shown("streams_peak_upper", "most streams at once if, within a second, starts came before ends", "streams"),
+        Shown("audio_seconds_per_s", "audio of both sides, of turns that ended", "seconds per second"),
+        Shown("tokens_per_s", "tokens in and out, of turns that ended", "tokens per second"),
+        Shown("warm_streams", "streams that the stage with the fewest warm ones can serve; null where no stage tells", "streams"),
+        Shown("warm_least_at", "that stage"),
+        Shown("warm_headroom", "warm_streams - streams_peak_upper; null where no stage tells", "streams"),
+    )  # fmt: skip

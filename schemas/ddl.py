@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Literal
 
 from schemas.tables import TABLES, Column, Table
-from schemas.views import VIEWS, View
+from schemas.view_declarations import View
+from schemas.views import VIEWS
 
 Layout = Literal["single", "cluster"]
 

@@ -9,23 +9,15 @@ keeps the relative error within (base - 1) ÷ (base + 1): 0.55 % at scale 6 (`tu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from schemas.budget_views import budgets_select
-from schemas.capacity_views import capacity_select
+from schemas.analyst_views import analyst_views, dollars, told_by
+from schemas.budget_views import budget_columns, budgets_select
+from schemas.capacity_views import capacity_columns, capacity_select
 from schemas.families import FAMILIES, INDICATORS_OF, STREAMS, Family
 from schemas.histograms import ZERO_INDEX
-from schemas.prices import NANO_PER_USD, PRICED
+from schemas.prices import PRICED
 from schemas.rollup_tables import MINUTE_S
 from schemas.tables import FAMILY_TABLES, TABLES, Rollup, Table, late_table, rollups_of, widest
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    name: str
-    question: str
-    select: str
-
+from schemas.view_declarations import Shown, View
 
 QUANTILES = (0.5, 0.95, 0.99)
 
@@ -110,7 +102,9 @@ FROM (
     UNION ALL
     {late})
 GROUP BY {", ".join(keys)}"""
-    return View(name, f"{table.question} Each row once, with what came late.", select)
+    return View(
+        name, f"{table.question} Each row once, with what came late.", select, told_by(table.name, *keys, *names)
+    )
 
 
 def _lateness() -> View:
@@ -126,7 +120,15 @@ def _lateness() -> View:
 FROM (
     {parts})
 GROUP BY family, producer"""
-    return View("late_producers", "Whose frames came after the family's lateness, and how many?", select)
+    columns = (
+        Shown("family", "the family of the frames"),
+        Shown("producer", "who sent them"),
+        Shown("frames", "frames that came late", "frames"),
+        Shown("oldest_bucket", "start of the oldest bucket that they are about, event time"),
+        Shown("newest_bucket", "start of the newest one, event time"),
+    )
+    question = "Whose frames came after the family's lateness, and how many?"
+    return View("late_producers", question, select, columns, "")
 
 
 def _stage_quantiles(table: Table) -> View:
@@ -144,19 +146,30 @@ SELECT {keys},
 FROM {table.name.rpartition("_")[0]}
 WHERE observations > 0
 GROUP BY {keys}"""
-    return View(
-        "stage_quantiles", "How long did each stage take, at its median and in its tail? Buckets of 1 min.", select
+    columns = (
+        *told_by(table.name, *(name for name in table.column_names if name not in histogram)),
+        Shown("observed", "latencies that were observed", "observations"),
+        Shown("mean_ms", "their mean", "ms"),
+        *(
+            Shown(f"p{quantile * 100:g}_ms", f"quantile {quantile:g}, as near as the histogram knows", "ms")
+            for quantile in QUANTILES
+        ),
     )
+    question = "How long did each stage take, at its median and in its tail? Buckets of 1 min."
+    return View("stage_quantiles", question, select, columns)
 
 
 def _spend(table: Table) -> View:
     """Money as decimal dollars, in which nano-dollars are exact."""
-    dollars = {
-        name: f"CAST({name} AS Decimal(38, 9)) / {NANO_PER_USD} AS {name.replace('_nusd', '_usd')}" for name in PRICED
-    }
-    named = ",\n    ".join(dollars.get(name, name) for name in table.column_names if name != "version")
+    priced = {name: f"{dollars(name)} AS {name.replace('_nusd', '_usd')}" for name in PRICED}
+    shown = [column for column in table.columns if column.name != "version"]
+    named = ",\n    ".join(priced.get(column.name, column.name) for column in shown)
+    columns = tuple(
+        Shown(each.name.replace("_nusd", "_usd"), each.comment.replace("US nano-dollars", "US dollars"))
+        for each in shown
+    )
     question = f"{table.question} In US dollars; what came later than its family takes is not in it."
-    return View("spend", question, f"SELECT {named}\nFROM {table.name} FINAL")
+    return View("spend", question, f"SELECT {named}\nFROM {table.name} FINAL", columns)
 
 
 _SPECIAL = {"burn_rate": _burn_rate, "concurrency": _concurrency}
@@ -172,12 +185,16 @@ _DECLARED = (
         "budgets",
         "What was left of each budget at the end of each day, as counted, and without what was excluded?",
         budgets_select(),
+        budget_columns(),
+        "day",
     ),
     View(
         "capacity",
         "How many streams, audio seconds and tokens per second did each slice serve, and how much was warm beyond? Minutes.",
         capacity_select(),
+        capacity_columns(),
     ),
+    *analyst_views(),
 )
 
 VIEWS: dict[str, View] = {view.name: view for view in _DECLARED}

@@ -10,6 +10,7 @@ from schemas.dimensions import DIMENSIONS, Dimension
 from schemas.families import FAMILIES, INDICATORS_OF, Indicator
 from schemas.frames import SCHEMA_MAJOR
 from schemas.tables import TABLES, Table, late_table, rollups_of
+from schemas.view_declarations import View
 from schemas.views import VIEWS
 
 
@@ -23,8 +24,7 @@ def data_dictionary() -> str:
         "# Tables\n",
         *map(_table, TABLES.values()),
     ]
-    views = [f"## `{view.name}`\n\n{view.question}\n" for view in VIEWS.values()]
-    return "\n".join([*parts, "# Views\n", *views])
+    return "\n".join([*parts, _VIEWS, *map(_view, VIEWS.values())])
 
 
 def _opening() -> str:
@@ -141,6 +141,19 @@ def _table(table: Table) -> str:
     rows = [(f"`{column.name}`", f"`{column.type}`", column.comment) for column in table.columns]
     kept = f"Kept {table.retention_d} days. Sorted by {', '.join(table.order_by)}."
     return f"## `{table.name}`\n\n{table.question} {kept}\n\n" + _grid(("column", "type", "meaning"), rows)
+
+
+_VIEWS = (
+    "# Views\n\n"
+    "A plain SELECT of a view is right: it reads each row once. Names and meanings of views and their columns are stable: columns may "
+    "be added at the end. [Examples](queries.md), which are tests; `turnwatch export` writes any of them as Parquet or CSV.\n"
+)
+
+
+def _view(view: View) -> str:
+    rows = [(f"`{column.name}`", column.unit, column.meaning) for column in view.columns]
+    ranged = f" Its time is `{view.time}`." if view.time else ""
+    return f"## `{view.name}`\n\n{view.question}{ranged}\n\n" + _grid(("column", "unit", "meaning"), rows)
 
 
 def _grid(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -1744,3 +1744,80 @@ FROM (
     WHERE warm_streams > 0)
 GROUP BY cut, slice, region, pool, route, bundle, bucket_start
 COMMENT 'How many streams, audio seconds and tokens per second did each slice serve, and how much was warm beyond? Minutes.';
+
+-- What did a success cost each day, by pool, region and bundle, idle included? Routes share replicas: `turnwatch cost bill --by route` shares their cost out.
+CREATE VIEW IF NOT EXISTS cost_per_success AS
+SELECT day, pool, region, bundle, turns, successes,
+    if(turns = 0, NULL, successes / turns) AS success_share,
+    CAST(used_nusd AS Decimal(38, 9)) / 1000000000 AS used_usd,
+    CAST(reserved_nusd AS Decimal(38, 9)) / 1000000000 AS reserved_usd,
+    if(reserved_nusd = 0, NULL, 1 - used_nusd / reserved_nusd) AS idle_share,
+    if(successes = 0, NULL, used_nusd / 1000000000 / successes) AS used_usd_per_success,
+    if(successes = 0, NULL, reserved_nusd / 1000000000 / successes) AS usd_per_success,
+    uncosted_gpu_ms / 3600000 AS uncosted_gpu_hours, uncosted_tokens
+FROM (
+    SELECT toDate(bucket_start, 'UTC') AS day, pool, region, bundle,
+        sum(spend_10m.turns) AS turns, sum(spend_10m.successes) AS successes, sum(spend_10m.used_nusd) AS used_nusd, sum(spend_10m.reserved_nusd) AS reserved_nusd, sum(spend_10m.uncosted_gpu_ms) AS uncosted_gpu_ms, sum(spend_10m.uncosted_tokens) AS uncosted_tokens
+    FROM spend_10m FINAL
+    WHERE cut = 'region,pool,route,bundle,model_version,gpu_type,purchase'
+    GROUP BY day, pool, region, bundle)
+COMMENT 'What did a success cost each day, by pool, region and bundle, idle included? Routes share replicas: `turnwatch cost bill --by route` shares their cost out.';
+
+-- How fast did each slice spend each budget, day by day? As counted: `budgets` knows what is excluded. Objectives whose budget is of minutes are not in it.
+CREATE VIEW IF NOT EXISTS burn_by_day AS
+SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, day, objective, bad, total,
+    bad / total AS bad_share,
+    bad / (total * (1 - objective)) AS burn,
+    total * (1 - objective) AS allowed
+FROM (
+    SELECT objectives.slo AS slo, objectives.objective AS objective, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, day, bad, total
+    FROM (
+        SELECT indicator, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, toDate(bucket_start, 'UTC') AS day, sum(burn_rate.bad) AS bad, sum(burn_rate.total) AS total
+        FROM burn_rate
+        GROUP BY indicator, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, day
+        HAVING total > 0) AS counted
+    INNER JOIN (SELECT * FROM objectives FINAL WHERE since = (SELECT max(since) FROM objectives)) AS objectives
+        ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool
+    WHERE has(splitByChar(' ', objectives.cuts), toString(counted.cut)))
+COMMENT 'How fast did each slice spend each budget, day by day? As counted: `budgets` knows what is excluded. Objectives whose budget is of minutes are not in it.';
+
+-- How many streams ran at once at most, each day, and when?
+CREATE VIEW IF NOT EXISTS peaks AS
+SELECT cut, slice, pool, region, route, bundle, day, streams_peak_lower, streams_peak_upper, peak_at, replicas_needed_peak, started
+FROM (
+    SELECT cut, slice, pool, region, route, bundle, toDate(bucket_start, 'UTC') AS day,
+        max(peak_lower) AS streams_peak_lower,
+        max(peak_upper) AS streams_peak_upper,
+        argMax(bucket_start, (peak_upper, -toUnixTimestamp64Milli(bucket_start))) AS peak_at,
+        max(replicas_needed) AS replicas_needed_peak,
+        sum(starts) AS started
+    FROM concurrency
+    GROUP BY cut, slice, pool, region, route, bundle, day)
+COMMENT 'How many streams ran at once at most, each day, and when?';
+
+-- What did gates say of each release at every look, and why? A row a verdict; `verdicts` has its figures.
+CREATE VIEW IF NOT EXISTS release_verdicts AS
+SELECT release, baseline, decision, reason, because, blockers, insufficient, way_back, way_back_because, policy, policy_version, from_at, to_at, who, at, at = max(at) OVER (PARTITION BY release) AS is_newest
+FROM verdicts FINAL
+WHERE metric = ''
+COMMENT 'What did gates say of each release at every look, and why? A row a verdict; `verdicts` has its figures.';
+
+-- Which figure of which slice drifted, from when to when, how far, and against what? A row a drift.
+CREATE VIEW IF NOT EXISTS drift_reports AS
+SELECT cut, slice, pool, region, route, bundle, language, accent, noise_class, tenant, device_class, client_version, connection, codec, measure, began, newest_hour, hours, is_open, value, reference_value,
+    if(reference_value = 0, NULL, value / reference_value - 1) AS change, excess_max, evidence_max, samples, reference, reference_slice
+FROM (
+    SELECT cut, slice, pool, region, route, bundle, language, accent, noise_class, tenant, device_class, client_version, connection, codec, measure, assumeNotNull(since) AS began,
+        max(bucket_start) AS newest_hour,
+        count() AS hours,
+        newest_hour = any(last_hour) AS is_open,
+        argMax(value, bucket_start) AS value, argMax(reference_value, bucket_start) AS reference_value, argMax(reference, bucket_start) AS reference, argMax(reference_slice, bucket_start) AS reference_slice,
+        max(excess) AS excess_max,
+        max(evidence) AS evidence_max,
+        sum(drift.samples) AS samples
+    FROM (
+        SELECT *, max(bucket_start) OVER (PARTITION BY measure, cut, slice) AS last_hour
+        FROM drift_1h FINAL) AS drift
+    WHERE state = 'drifted' AND since IS NOT NULL
+    GROUP BY cut, slice, pool, region, route, bundle, language, accent, noise_class, tenant, device_class, client_version, connection, codec, measure, since)
+COMMENT 'Which figure of which slice drifted, from when to when, how far, and against what? A row a drift.';

@@ -112,6 +112,11 @@ GRANT SELECT ON spend TO turnwatch_reader;
 GRANT SELECT ON late_producers TO turnwatch_reader;
 GRANT SELECT ON budgets TO turnwatch_reader;
 GRANT SELECT ON capacity TO turnwatch_reader;
+GRANT SELECT ON cost_per_success TO turnwatch_reader;
+GRANT SELECT ON burn_by_day TO turnwatch_reader;
+GRANT SELECT ON peaks TO turnwatch_reader;
+GRANT SELECT ON release_verdicts TO turnwatch_reader;
+GRANT SELECT ON drift_reports TO turnwatch_reader;
 
 -- Who changes tables? `turnwatch prepare`, and nothing that runs all day.
 CREATE ROLE IF NOT EXISTS turnwatch_admin;

@@ -200,6 +200,11 @@ GRANT ON CLUSTER '{cluster}' SELECT ON spend TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON late_producers TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON budgets TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON capacity TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON cost_per_success TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON burn_by_day TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON peaks TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON release_verdicts TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON drift_reports TO turnwatch_reader;
 
 -- Who changes tables? `turnwatch prepare`, and nothing that runs all day.
 CREATE ROLE IF NOT EXISTS turnwatch_admin ON CLUSTER '{cluster}';
