@@ -14,7 +14,7 @@ import typer
 
 from turnwatch.cli import app
 
-_PLAIN = "up down status demo replay simulate worker prepare query dead-letters redrive check render provision routes exclude release keys collector otlp scenarios gates bench"
+_PLAIN = "up down status demo replay simulate worker prepare query export dead-letters redrive check render provision routes exclude release keys collector otlp scenarios gates bench"
 COMMANDS = (
     "",
     *_PLAIN.split(),

@@ -44,6 +44,7 @@ RUN: dict[str, list[str]] = {
     "collector": ["--name", "eu-0", "--region", "eu-west-1", "--finish"],
     "otlp": ["--region", "eu-west-1", "--port", "0", "--topic", "otlp_metrics"],
     "query": ["SELECT 1"],
+    "export": ["traffic", "--out", "traffic.parquet"],
     "simulate": ["--minutes", "1"],
     "replay": ["trace.csv"],
     "scrape": ["scrape.yaml"],

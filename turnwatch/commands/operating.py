@@ -78,6 +78,31 @@ def query(
     raise typer.Exit(run_query(sql, output))
 
 
+@app.command(
+    epilog="Example: turnwatch export cost_per_success --from 2026-10-01 --to 2026-10-31 --where pool=realtime"
+)
+def export(
+    view: Annotated[str, typer.Argument(help="A view of the data dictionary, such as burn_by_day.")],
+    begins: Annotated[
+        str | None, typer.Option("--from", help="First day or time, in UTC; the oldest stored unless given.")
+    ] = None,
+    ends: Annotated[
+        str | None, typer.Option("--to", help="Last day, or the time after the last; the newest stored unless given.")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="column=value; give it again for another column, or another value.")
+    ] = None,
+    output: Annotated[Literal["parquet", "csv"], typer.Option("--format", help="What to write.")] = "parquet",
+    out: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the file there; VIEW.parquet or VIEW.csv unless given.")
+    ] = None,
+) -> None:
+    """Write a view as Parquet or CSV, and say how many rows there are and the file's SHA-256."""
+    from turnwatch.export import run_export
+
+    raise typer.Exit(run_export(view, begins, ends, where or [], output, out))
+
+
 exclude = typer.Typer(help="What budgets are not charged for.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(exclude, name="exclude")
 
