@@ -138,6 +138,11 @@ class GatesSettings(_Section):
     """A file of `kind: CanaryPolicy`; the shipped one unless given."""
 
 
+class BoardSettings(_Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9_473
+
+
 class CapacitySettings(_Section):
     gpu_seconds_per_audio_second: Decimal | None = None
     target_utilization: Decimal = Decimal("0.7")
@@ -156,6 +161,7 @@ class Settings(BaseSettings):
     collector: CollectorSettings = CollectorSettings()
     otlp: OtlpSettings = OtlpSettings()
     gates: GatesSettings = GatesSettings()
+    board: BoardSettings = BoardSettings()
     clock: Literal["wall", "watermark"] = "wall"
     instance: str | None = None
     """A worker's own stable name: killed and started anew, it goes on at once instead of after its old session."""

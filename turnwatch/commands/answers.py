@@ -67,6 +67,22 @@ def report(
     raise typer.Exit(run_report(begins, ends, board or [], select or [], out))
 
 
+@app.command(epilog="Example: turnwatch board --port 9473")
+def board(
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen, on this machine; 127.0.0.1 unless given or set.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port; 9473 unless given, 0 for a free one.")
+    ] = None,
+    is_opened: Annotated[bool, typer.Option("--open/--no-open", help="Open them in a browser.")] = True,
+) -> None:
+    """Serve the boards on this machine, live, without Grafana, until Ctrl-C."""
+    from turnwatch.board.process import run_board
+
+    raise typer.Exit(run_board(host, port, is_opened))
+
+
 Answered = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it; json is one document.")]
 
 

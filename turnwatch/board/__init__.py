@@ -1,0 +1,1 @@
+"""`turnwatch board`: the boards on this machine, without Grafana."""
