@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dashboards.boards import Board, Choice
 from dashboards.local.drawing import titled
 from dashboards.local.markup import element, prose, text
-from dashboards.local.views import View, address, length_text
+from dashboards.local.views import View, elsewhere, length_text
 from dashboards.panels import Bars, Chart, Figures, Grid, HeatMap, Panel
 
 REFRESHES = ("10s", "30s", "1m", "5m", "15m")
@@ -83,7 +83,7 @@ def board_page(
 def list_page(boards: Mapping[str, Board], view: View | None) -> str:
     """All boards, with what each is about."""
     entries = "".join(
-        element("li", element("a", text(board.title), href=address(board.uid, view) if view else f"/d/{board.uid}"))[:-5]
+        element("li", element("a", text(board.title), href=elsewhere(board.uid, view) if view else f"/d/{board.uid}"))[:-5]
         + f"<p>{prose(board.description)}</p></li>"
         for board in boards.values()
     )  # fmt: skip
@@ -100,8 +100,8 @@ def sentence_page(title: str, sentence: str, boards: Mapping[str, Board]) -> str
 
 def layout() -> str:
     """Classes of the grid of 24 columns: how wide, and how many rows of 30 px high."""
-    rows = "\n".join(f".h-{number} {{ --rows: {number}; }}" for number in range(1, 41))
-    columns = "\n".join(f".w-{number} {{ grid-column: span {number}; }}" for number in range(1, 25))
+    rows = "\n".join(f".panel.h-{number} {{ --rows: {number}; }}" for number in range(1, 41))
+    columns = "\n".join(f".panel.w-{number} {{ grid-column: span {number}; }}" for number in range(1, 25))
     return f"{rows}\n@media (min-width: 72rem) {{\n{columns}\n}}\n"
 
 
@@ -129,7 +129,7 @@ def _navigation(boards: Mapping[str, Board], view: View | None, uid: str) -> str
             element(
                 "a",
                 text(board.title),
-                href=address(board.uid, view) if view else f"/d/{board.uid}",
+                href=elsewhere(board.uid, view) if view else f"/d/{board.uid}",
                 aria_current="page" if board.uid == uid else None,
             ),
         )
@@ -170,7 +170,7 @@ def _times() -> str:
 def _live(board: Board) -> str:
     own = length_text(board.refresh_s)
     each = "".join(
-        element("option", text(f"every {name}"), value=name)
+        element("option", text(f"every {name}"), value=name, selected="" if name == own else None)
         for name in dict.fromkeys((*REFRESHES, own))
     )  # fmt: skip
     return (

@@ -34,12 +34,16 @@ _REFRESH = re.compile(r"[0-9]{1,4}[smh]")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`begins` and `ends` as they were written; `given` holds the values of each choice, whatever board has it."""
+    """`begins` and `ends` as they were written, or the board's own where none were: `is_own`.
+
+    `given` holds the values of each choice, whatever board has it.
+    """
 
     begins: str
     ends: str = "now"
     given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     refresh: str | None = None
+    is_own: bool = False
 
     @property
     def is_moving(self) -> bool:
@@ -74,9 +78,14 @@ def viewed(parts: Iterable[tuple[str, str]], board: Board) -> View:
     refresh = read.get("refresh", [None])[0]
     if refresh and not _REFRESH.fullmatch(refresh):
         raise BadInput("refresh: write how often, such as 30s or 5m.")
-    begins = read.get("from", [""])[0] or f"now-{length_text(board.range_s)}"
-    ends = read.get("to", [""])[0] or "now"
-    return View(begins, ends, {name: values for name, values in given.items() if values}, refresh)
+    begins, ends = read.get("from", [""])[0], read.get("to", [""])[0]
+    return View(
+        begins or f"now-{length_text(board.range_s)}",
+        ends or "now",
+        {name: values for name, values in given.items() if values},
+        refresh,
+        is_own=not begins and not ends,
+    )
 
 
 def instant_s(written: str, now_s: int, name: str) -> int:
@@ -119,11 +128,26 @@ def address(uid: str, view: View, narrowed: Mapping[str, str] | None = None) -> 
     '/d/turnwatch-cost?from=now-3h&to=now&var-route=a%26b'
     """
     given = dict(view.given) | {name: (value,) if value else () for name, value in (narrowed or {}).items()}
-    parts = [("from", view.begins), ("to", view.ends)]
-    parts += [(f"var-{name}", value) for name, values in given.items() for value in values]
-    if view.refresh is not None:
-        parts.append(("refresh", view.refresh))
-    return f"/d/{quote(uid, safe='')}?{urlencode(parts, quote_via=quote, safe='')}"
+    return _address(uid, [("from", view.begins), ("to", view.ends), *_kept(given, view.refresh)])
+
+
+def elsewhere(uid: str, view: View) -> str:
+    """Another board's address with the same choices, and the same range if one was chosen: it has one of its own.
+
+    >>> elsewhere("turnwatch-cost", View("now-3h", given={"region": ("eu",)}, is_own=True))
+    '/d/turnwatch-cost?var-region=eu'
+    """
+    return _address(uid, _kept(view.given, view.refresh)) if view.is_own else address(uid, view)
+
+
+def _kept(given: Mapping[str, Iterable[str]], refresh: str | None) -> list[tuple[str, str]]:
+    parts = [(f"var-{name}", value) for name, values in given.items() for value in values]
+    return parts if refresh is None else [*parts, ("refresh", refresh)]
+
+
+def _address(uid: str, parts: list[tuple[str, str]]) -> str:
+    written = urlencode(parts, quote_via=quote, safe="")
+    return f"/d/{quote(uid, safe='')}" + (f"?{written}" if written else "")
 
 
 def linking(boards: Mapping[str, Board], view: View) -> LinkTo:

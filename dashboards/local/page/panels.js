@@ -172,7 +172,7 @@ async function draw(panel, answer) {
     const { vegaEmbed } = await vega();
     if (!chart.isConnected) return;
     panel.view = await vegaEmbed(chart, answer.spec, {
-      mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" },
+      mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: 1, defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" },
     });
     drag(chart, panel);
     body.setAttribute("aria-busy", "false");
