@@ -213,14 +213,9 @@ function brushed(view) {
   try { return view?.signal("brush") || {}; } catch { return {}; }
 }
 
+/** Vega comes with the first chart. As a module its names stay its own. */
 let loading = null;
 function vega() {
-  loading ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = state.own.vega;
-    script.onload = () => resolve(window);
-    script.onerror = () => { loading = null; reject(new Error("Vega's script did not come.")); };
-    document.head.append(script);
-  });
+  loading ??= import(state.own.vega).then(() => window, (error) => { loading = null; throw error; });
   return loading;
 }
