@@ -132,7 +132,7 @@ def _lines(x: Spec, y: Spec, strokes: dict[str, Stroke]) -> Spec:
         "y": y,
         "color": _by_series(len(styles), [style.colour for style in styles]),
         "strokeDash": _by_series(len(styles), [list(style.dash) or [1, 0] for style in styles]),
-        "strokeWidth": _by_series(len(styles), [style.width for style in styles]),
+        "strokeWidth": {**_by_series(len(styles), [style.width for style in styles]), "type": "ordinal"},
         "detail": {"field": "s", "type": "nominal"},
     }
     return {

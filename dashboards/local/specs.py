@@ -39,9 +39,24 @@ def spec(place: Place, summary: str, datasets: dict[str, list[dict[str, Any]]], 
         "autosize": {"type": "fit", "contains": "padding", "resize": True},
         "config": vega_config(),
         "datasets": datasets,
-        "layer": layer,
+        "layer": _stated_once(layer),
         "resolve": {"scale": {"color": "independent"}},
     }
+
+
+def _stated_once(layers: list[Spec]) -> list[Spec]:
+    """Layers share their axis of time: the first one that has it says from when to when, for Vega-Lite would unite what each says."""
+    said = False
+    made = []
+    for layer in layers:
+        x = layer.get("encoding", {}).get("x", {})
+        if "domain" in x.get("scale", {}):
+            if said:
+                scale = {name: value for name, value in x["scale"].items() if name != "domain"}
+                layer = {**layer, "encoding": {**layer["encoding"], "x": {**x, "scale": scale}}}
+            said = True
+        made.append(layer)
+    return made
 
 
 def on_paper(chart: Spec, width: int) -> Spec:

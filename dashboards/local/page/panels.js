@@ -169,10 +169,10 @@ async function draw(panel, answer) {
   chart.style.minHeight = `${answer.spec.height + 8}px`;
   body.replaceChildren(chart, below, ...(answer.note ? [note] : []));
   try {
-    const { vegaEmbed, vegaLite } = await vega();
+    const { vegaEmbed } = await vega();
     if (!chart.isConnected) return;
-    panel.view = await vegaEmbed(chart, vegaLite.compile(answer.spec, { logger: QUIET }).spec, {
-      mode: "vega", renderer: "svg", actions: false, ast: true, logLevel: 1, defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" },
+    panel.view = await vegaEmbed(chart, answer.spec, {
+      mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: 1, defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" },
     });
     drag(chart, panel);
     body.setAttribute("aria-busy", "false");
@@ -181,9 +181,6 @@ async function draw(panel, answer) {
     fail(panel, "This chart cannot be drawn here; its table can be shown.");
   }
 }
-
-/** Vega-Lite's advice on specifications is for their authors; errors are thrown besides. */
-const QUIET = Object.fromEntries(["level", "error", "warn", "info", "debug"].map((name) => [name, () => QUIET]));
 
 /** What scrolls can be scrolled by keys. */
 function reachable(element, title) {
