@@ -236,7 +236,7 @@ def _panel(number: int, panel: Panel) -> str:
     kind = _KINDS[type(panel)]
     as_table = (
         element("button", "Table", type="button", class_="as-table", aria_pressed="false", aria_describedby=f"{name}-title")
-        if kind == "chart"
+        if kind == "plot"
         else ""
     )  # fmt: skip
     about = (
@@ -256,7 +256,7 @@ def _panel(number: int, panel: Panel) -> str:
     )
 
 
-_KINDS: dict[type, str] = {Chart: "chart", HeatMap: "chart", Bars: "chart", Grid: "rows", Figures: "large"}
+_KINDS: dict[type, str] = {Chart: "plot", HeatMap: "plot", Bars: "plot", Grid: "rows", Figures: "large"}
 
 
 def _keys() -> str:
