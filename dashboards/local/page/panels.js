@@ -24,7 +24,8 @@ let isDragging = false;
 let again = 0;
 let told = () => {};
 
-export const isBusy = () => isDragging;
+/** Whether a live page had better wait: somebody drags, or the last answers are not there yet. */
+export const isBusy = () => isDragging || asking > 0;
 
 export function start(onRound) {
   told = onRound;
@@ -164,8 +165,7 @@ async function draw(panel, answer) {
   }
   const chart = body.querySelector(".chart") || document.createElement("div");
   chart.className = "chart";
-  chart.setAttribute("role", "img");
-  chart.setAttribute("aria-label", answer.summary);
+  named(chart, answer.summary);
   chart.style.minHeight = `${answer.spec.height + 8}px`;
   body.replaceChildren(chart, below, ...(answer.note ? [note] : []));
   try {
@@ -174,12 +174,21 @@ async function draw(panel, answer) {
     panel.view = await vegaEmbed(chart, answer.spec, {
       mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: 1, defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" },
     });
+    named(chart, answer.summary);
     drag(chart, panel);
     body.setAttribute("aria-busy", "false");
   } catch (error) {
     console.error(error);
     fail(panel, "This chart cannot be drawn here; its table can be shown.");
   }
+}
+
+/** To screen readers a chart is a picture with its summary; the table below it has the figures. Vega says otherwise. */
+function named(chart, summary) {
+  chart.setAttribute("role", "img");
+  chart.setAttribute("aria-label", summary);
+  chart.removeAttribute("aria-roledescription");
+  chart.querySelector("svg")?.setAttribute("aria-hidden", "true");
 }
 
 /** What scrolls can be scrolled by keys. */

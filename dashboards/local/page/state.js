@@ -76,5 +76,5 @@ export function rangeText() {
 
 export function milliseconds(text) {
   const found = /^(\d{1,4})([smh])$/.exec(text || "");
-  return found ? Math.max(Number(found[1]) * UNIT_MS[found[2]], 5_000) : 0;
+  return found ? Math.max(Number(found[1]) * UNIT_MS[found[2]], 1_000) : 0;
 }
