@@ -146,9 +146,7 @@ class Browser:
     async def page(self) -> Page:
         """A new tab without cookies or storage of another."""
         context = await self.send("Target.createBrowserContext")
-        target = await self.send(
-            "Target.createTarget", url="about:blank", browserContextId=context["browserContextId"]
-        )
+        target = await self.send("Target.createTarget", url="about:blank", browserContextId=context["browserContextId"])
         attached = await self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
         for domain in ("Page", "Runtime", "Log", "Network"):

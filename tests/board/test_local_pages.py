@@ -7,19 +7,15 @@ import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
 from alerts.definitions import watched_slos
-from dashboards.local.asking import ask, chosen, ranged
+from dashboards.local.asking import chosen
 from dashboards.local.board_page import numbered
-from dashboards.local.legends import peaks
-from dashboards.local.units import formatted
-from dashboards.panels import Chart, Grid
 from dashboards.render import all_boards
-from dashboards.variables import OVERVIEW_UID
 from schemas.warehouse import ClickHouseAddress
 from tests.board.browser import Browser, Page, chromium
 from tests.board.conftest import Boards
@@ -88,7 +84,9 @@ async def _serious(page: Page, *rules: str) -> list[str]:
 async def test_a_board_is_drawn_for_every_reader(page: Page, server: str, boards: Boards, uid: str) -> None:
     """Every panel says something, and axe-core finds nothing serious, in light and in dark."""
     await _shown(page, f"{server}/d/{uid}?{_during(boards)}")
-    assert await page.run("[...document.querySelectorAll('.failure:not([hidden])')].map(each => each.textContent)") == []
+    assert (
+        await page.run("[...document.querySelectorAll('.failure:not([hidden])')].map(each => each.textContent)") == []
+    )
     assert await page.run("[...document.querySelectorAll('.panel h3')].map(each => each.textContent)") == [
         re.sub(r"\$\{(\w+)\}", lambda choice: str(chosen(BOARDS[uid].choices, {})[choice[1]]), each.panel.title)
         for panels in numbered(BOARDS[uid]).values()
