@@ -98,7 +98,7 @@ def _chosen(choice: Choice, given: Sequence[str]) -> Value:
 
 
 def _frame(client: Client, sql: str) -> pl.DataFrame:
-    settings = {"readonly": 2, "max_execution_time": TIMEOUT_S, "max_result_rows": ROWS_MAX}
+    settings = {"max_execution_time": TIMEOUT_S, "max_result_rows": ROWS_MAX}
     answer = client.query(
         sql, settings=settings, query_formats={"DateTime*": "int", "Date*": "int"}, column_oriented=True
     )
