@@ -125,13 +125,31 @@ stage_exit(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
+static int
+stage_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Stage *stage = (Stage *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(stage->turn);
+    Py_VISIT(stage->name);
+    return 0;
+}
+
+static int
+stage_clear(PyObject *self)
+{
+    Stage *stage = (Stage *)self;
+    Py_CLEAR(stage->turn);
+    Py_CLEAR(stage->name);
+    return 0;
+}
+
 static void
 stage_dealloc(PyObject *self)
 {
-    Stage *stage = (Stage *)self;
     PyTypeObject *type = Py_TYPE(self);
-    Py_XDECREF(stage->turn);
-    Py_XDECREF(stage->name);
+    PyObject_GC_UnTrack(self);
+    stage_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -142,13 +160,13 @@ static PyMethodDef stage_methods[] = {
 };
 
 static PyType_Slot stage_slots[] = {
-    {Py_tp_dealloc, stage_dealloc},
-    {Py_tp_methods, stage_methods},
-    {0, NULL},
+    {Py_tp_dealloc, stage_dealloc}, {Py_tp_traverse, stage_traverse}, {Py_tp_clear, stage_clear},
+    {Py_tp_methods, stage_methods}, {0, NULL},
 };
 
 static PyType_Spec stage_spec = {
-    "producers.recorder._hot_path.TimedStage", sizeof(Stage), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, stage_slots,
+    "producers.recorder._hot_path.TimedStage", sizeof(Stage), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, stage_slots,
 };
 
 /* -- A turn ----------------------------------------------------------------------------------------------------------- */

@@ -210,6 +210,17 @@ def test_a_turn_that_holds_itself_is_collected(module: ModuleType) -> None:
     assert not [each for each in gc.get_objects() if isinstance(each, module.Turn)]
 
 
+@pytest.mark.parametrize("module", BOTH)
+def test_a_stage_and_a_turn_that_hold_each_other_are_collected(module: ModuleType) -> None:
+    """As they do where an object of a host that holds both is what the turn is told of, and is hung up on."""
+    host, _, _ = recording(module, ticking())
+    turn = host.turn()
+    turn.note(tokens_in=turn.stage("asr"))
+    del turn
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, (module.Turn, module.Stage))]
+
+
 @needs_compiled
 def test_what_is_compiled_is_what_is_written() -> None:
     """A build that was left behind would be run in place of what somebody reads."""
