@@ -98,3 +98,44 @@ async def test_what_fails_ends_whoever_hands_on(consumer: PromptConsumer, waits:
         room.set()
     with pytest.raises(ValueError, match="no such channel"):
         await race
+
+
+class Impatient(Callback):
+    """Waits for so long at most, in whichever task."""
+
+    def __init__(self, at_most_s: float) -> None:
+        super().__init__(asyncio.Event())
+        self.at_most_s = at_most_s
+
+    async def __call__(self) -> str:
+        try:
+            async with asyncio.timeout(self.at_most_s):
+                await super().__call__()
+        except TimeoutError:
+            return "nobody made room"
+        return "here"
+
+
+@pytest.mark.parametrize("at_most_s", [0, 0.001])
+async def test_what_waits_for_a_time_is_ended_by_that_and_nobody_else(
+    consumer: PromptConsumer, at_most_s: float
+) -> None:
+    """As Faust waits for a full producer: the limit of time is the handing on's, and the fetcher hands on the next.
+
+    Without any time it is over before a task goes on with what has begun.
+    """
+    callback = Impatient(at_most_s)
+    assert (await raced(consumer, callback, asyncio.Event())).results == ["nobody made room"]
+    assert callback.told == ["begun", "given up"]
+    task = asyncio.current_task()
+    assert task is not None and task.cancelling() == 0
+    assert (await raced(consumer, Callback(), asyncio.Event())).results == ["here"]
+
+
+async def test_whoever_hands_on_is_the_same_task_after_it(consumer: PromptConsumer) -> None:
+    task = asyncio.current_task()
+    await raced(consumer, Callback(), asyncio.Event())
+    assert asyncio.current_task() is task
+    with pytest.raises(ValueError, match="no such channel"):
+        await raced(consumer, Callback(fails=True), asyncio.Event())
+    assert asyncio.current_task() is task
