@@ -52,7 +52,7 @@ _AS_IT_IS = -1
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a stream says it becomes. `schema_bytes` is the size of its schema's description, metadata included.
+    """What a stream says it becomes. `schema_bytes` is the size of its schema's message, metadata included.
 
     Its record batches lie in [`begin`, `end`) of the payload; what is before them is the schema.
     """
@@ -128,7 +128,7 @@ def _measured(payload: bytes) -> Measured:
         rows, decoded_bytes, batches = rows + more_rows, decoded_bytes + more_bytes, batches + 1
         codec = codec_of_batch if codec in (None, codec_of_batch) else "several"
         end = message.end
-    return Measured(rows, decoded_bytes, batches, schema.metadata_bytes, codec or "none", schema.end, end)
+    return Measured(rows, decoded_bytes, batches, schema.end - _PREFIX.size, codec or "none", schema.end, end)
 
 
 def _messages(payload: bytes) -> Iterator[_Message]:

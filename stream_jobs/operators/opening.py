@@ -61,7 +61,8 @@ class OpenedFrame:
 class OpenedFrames:
     """Readable frames of one privacy partition in offset order, with all of their rows.
 
-    `broken`: which of them have values that break the contract, by place. `slices`: all rows summed to the slices of each cut.
+    `broken`: which of them have values that break the contract, by place. `slices`: all rows summed to the slices of each cut;
+    none where a frame is broken, for then they are summed again without it.
     """
 
     partition: PrivacyPartition
@@ -183,10 +184,11 @@ def _joined(
     )
     volumes = np.add.reduceat(rows[family.measure_names[0]].fill_null(0).to_numpy(), np.cumsum([0, *lengths[:-1]]))
     cells = summed(family, partition, rows)
+    broken = violations(rows, cells, family, partition)
     return OpenedFrames(
         partition,
         [OpenedFrame(offset, header, int(volume)) for (offset, header, _), volume in zip(frames, volumes, strict=True)],
         rows,
-        cut(family, partition, cells),
-        violations(rows, cells, family, partition),
+        cut(family, partition, cells.clear() if broken else cells),
+        broken,
     )

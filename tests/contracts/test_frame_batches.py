@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,17 @@ from hypothesis import strategies as st
 
 from schemas.families import OPERATIONAL, TURNS
 from schemas.frame_batches import Frame, decode_many
-from schemas.frames import NDJSON, SCHEMA_MINOR, FrameHeader, decode_rows, encode, headers_of
-from schemas.rejections import Rejected
+from schemas.frames import (
+    FRAME_SCHEMA_BYTES_MAX,
+    NDJSON,
+    SCHEMA_MINOR,
+    FrameHeader,
+    decode_rows,
+    encode,
+    headers_of,
+    measured_plain,
+)
+from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema
 
 HEADER = FrameHeader(TURNS, OPERATIONAL, "p", 1, 0, 0)
@@ -137,3 +147,27 @@ def test_bytes_that_look_like_the_end_of_a_stream_stay_rows() -> None:
     assert payload.endswith(END_OF_STREAM)
     assert_same([framed(payload), framed(payload), sound(rows(2, 1))])
     assert decode_many([framed(payload)]).frames == [8]
+
+
+def test_a_schema_with_a_cargo_behind_it_is_too_large_to_be_remembered() -> None:
+    """Schemas that were looked at are kept, so what a message carries beside its description counts as a part of it."""
+    payload = with_cargo(written(rows(1, 0)), b"x" * FRAME_SCHEMA_BYTES_MAX)
+    frame = framed(payload)
+    assert measured_plain(*frame) is None
+    refused = decode_rows(*frame)
+    assert isinstance(refused, Rejected) and refused.reason is Reason.FRAME_TOO_LARGE
+
+
+def with_cargo(payload: bytes, cargo: bytes) -> bytes:
+    """The stream, its schema's message (version 5) behind a table of ours that says it has a body."""
+    size = struct.unpack_from("<i", payload, 4)[0]
+    metadata, batches = payload[8 : 8 + size], payload[8 + size :]
+    root = struct.unpack_from("<I", metadata)[0]
+    fields = root - struct.unpack_from("<i", metadata, root)[0]
+    header = root + struct.unpack_from("<H", metadata, fields + 4 + 2 * 2)[0]
+    header += struct.unpack_from("<I", metadata, header)[0]
+    where = struct.pack("<6H", 12, 24, 20, 18, 4, 8)  # Of version, kind, header and size of the body.
+    to_header = 4 + 12 + 24 + header - (4 + 12 + 4)
+    table = struct.pack("<iIqHBBHH", 12, to_header, len(cargo), 0, 1, 0, 4, 0)
+    ours = struct.pack("<I", 4 + len(where)) + where + table + metadata
+    return struct.pack("<ii", -1, len(ours)) + ours + cargo + batches
