@@ -32,6 +32,7 @@ COMMANDS = (
     "bench privacy",
     "bench questions",
     "bench drift",
+    "bench boards",
     "bench canary",
     "backtest",
     "report",

@@ -221,3 +221,17 @@ def bench_drift(
     from turnwatch.bench.drift import run_drift
 
     raise typer.Exit(run_drift(slices, days, seed, river))
+
+
+@bench.command("boards", epilog="Example: turnwatch bench boards --slices 500 --days 7")
+def bench_boards(
+    slices: Annotated[int, typer.Option(min=50, max=20_000, help="Slices of the cuts that boards read.")] = 5_000,
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days of 1-minute rollups.")] = 30,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="Times that each statement is asked.")] = 5,
+) -> None:
+    """Seconds of each panel, and of the overview whole, on a month of rollups, and bytes of a row beside a plain MergeTree's.
+    Exit 1 where the overview takes 1 s or more. 5,000 slices of 30 days are 216 million rows a table, which takes space and time.
+    """
+    from turnwatch.bench.boards import run_boards
+
+    raise typer.Exit(run_boards(slices, days, runs))

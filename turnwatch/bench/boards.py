@@ -1,0 +1,181 @@
+"""How soon is a board there on a month of rollups, and what does a row of it cost on disk?
+
+A ClickHouse of its own is filled (`board_rows.py`), then every panel of the boards that read those tables is asked as a browser asks:
+over the range that its board opens with and over the whole month, several times; the first time counts like the others. The
+overview is asked whole, six statements at once, as many connections as browsers keep. Bytes of a row are those of ClickHouse's
+parts, beside the same rows in a MergeTree in order of time without codecs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from clickhouse_connect.driver.client import Client
+from rich.console import Console
+from rich.progress import track
+
+from alerts.definitions import watched_slos
+from dashboards.boards import Board
+from dashboards.queries import Query
+from dashboards.render import all_boards
+from dashboards.substitution import Range, Value, substituted
+from schemas.boards import BURN_UID, OVERVIEW_UID, STAGES_UID
+from schemas.ddl import contract
+from schemas.tables import TABLES
+from schemas.warehouse import ClickHouseAddress
+from stack.clickhouse import start_clickhouse
+from stream_jobs.sinks.clickhouse import connect
+from turnwatch.bench.board_rows import DAY_S, FILLINGS, fill, minutes_of, slices_of
+
+LIMIT_S = 1.0
+BOARDS = (OVERVIEW_UID, BURN_UID, STAGES_UID)
+CONNECTIONS = 6
+STEPS_MAX = 600
+DATABASE = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A panel over one range: seconds of every run."""
+
+    board: str
+    panel: str
+    range: str
+    seconds: tuple[float, ...]
+
+    @property
+    def p95_s(self) -> float:
+        return float(np.quantile(self.seconds, 0.95))
+
+
+def run_boards(slices: int, days: int, runs: int) -> int:
+    """Prints a line for each panel, each overview and each table; 1 where the overview takes a second or more."""
+    console = Console(highlight=False, stderr=True)
+    with filled(slices, days, console) as (address, end_s):
+        client = connect(address)
+        rows = stored_rows(client)
+        print(f"slices={slices} days={days} " + " ".join(f"{name}={count}" for name, count in rows.items()))
+        for each in timed_panels(client, end_s, days, runs):
+            print(f'board={each.board} range={each.range} panel="{each.panel}" p95_s={each.p95_s:.3f}')
+        wholes = {
+            during: whole_overview(address, end_s, seconds, runs)
+            for during, seconds in ranges(_boards()[OVERVIEW_UID], days)
+        }
+        for during, taken in wholes.items():
+            p95_s = float(np.quantile(taken, 0.95))
+            print(f"overview range={during} p95_s={p95_s:.3f} limit={LIMIT_S:g} ratio={p95_s / LIMIT_S:.2f}")
+        for table in map(minutes_of, FILLINGS):
+            ours, plain = bytes_of_a_row(client, table)
+            print(f"table={table} bytes_per_row={ours:.2f} plain_bytes_per_row={plain:.2f} ratio={ours / plain:.2f}")
+        client.close()
+    return 0 if all(float(np.quantile(taken, 0.95)) < LIMIT_S for taken in wholes.values()) else 1
+
+
+@contextmanager
+def filled(slices: int, days: int, console: Console) -> Iterator[tuple[ClickHouseAddress, int]]:
+    """A ClickHouse with the rows, and where they end; after the block neither it nor its folder is there."""
+    end_s = int(time.time()) // 3_600 * 3_600
+    with tempfile.TemporaryDirectory(prefix="turnwatch-bench-") as folder:
+        server = start_clickhouse(Path(folder))
+        try:
+            server.wait_until_healthy()
+            admin = connect(ClickHouseAddress(server.url))
+            admin.command(f"CREATE DATABASE {DATABASE}")
+            admin.close()
+            address = ClickHouseAddress(f"{server.url}/{DATABASE}", read_timeout_s=600.0)
+            client = connect(address, read_timeout_s=600.0)
+            for statement in contract().split(";\n"):
+                if statement.strip():
+                    client.command(statement)
+            steps = fill(client, slices_of(slices), end_s, days)
+            for _ in track(steps, "rows", len(FILLINGS) * (days + 1), console=console, transient=True):
+                pass
+            client.close()
+            yield address, end_s
+        finally:
+            server.stop()
+
+
+def ranges(board: Board, days: int) -> tuple[tuple[str, int], ...]:
+    """What is asked: the board as it opens, and everything."""
+    return ("as_opened", board.range_s), (f"{days}d", days * DAY_S)
+
+
+def timed_panels(client: Client, end_s: int, days: int, runs: int) -> Iterator[Timed]:
+    for uid, board in _boards().items():
+        for during, seconds in ranges(board, days):
+            for title, query in panels_of(board):
+                statement = _statement(board, query, end_s, seconds)
+                taken = tuple(_seconds(lambda sql=statement: client.raw_query(sql, fmt="Native")) for _ in range(runs))  # type: ignore[misc]
+                yield Timed(uid, title, during, taken)
+
+
+def whole_overview(address: ClickHouseAddress, end_s: int, seconds: int, runs: int) -> list[float]:
+    """Seconds until the last of its statements is answered, of every run; some are asked at once."""
+    board = _boards()[OVERVIEW_UID]
+    statements = [_statement(board, query, end_s, seconds) for _, query in panels_of(board)]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        clients = [connect(address) for _ in range(CONNECTIONS)]
+
+        def ask(place: int) -> None:
+            for statement in statements[place::CONNECTIONS]:
+                clients[place].raw_query(statement, fmt="Native")
+
+        taken = [_seconds(lambda: list(pool.map(ask, range(CONNECTIONS)))) for _ in range(runs)]
+        for client in clients:
+            client.close()
+    return taken
+
+
+def bytes_of_a_row(client: Client, table: str) -> tuple[float, float]:
+    """On disk: as stored, and the newest day of it in a MergeTree in order of time, without codecs and dictionaries."""
+    at = TABLES[table].time_column
+    columns = ", ".join(
+        f"{each.name} {each.type.removeprefix('LowCardinality(').removesuffix(')') if each.type.startswith('LowC') else each.type}"
+        for each in TABLES[table].columns
+    )
+    client.command(f"CREATE TABLE plain ({columns}) ENGINE = MergeTree ORDER BY {at}")
+    try:
+        client.command(
+            f"INSERT INTO plain SELECT * FROM {table} WHERE {at} >= (SELECT max({at}) - INTERVAL 1 DAY FROM {table})"
+        )
+        return _bytes(client, table), _bytes(client, "plain")
+    finally:
+        client.command("DROP TABLE plain SYNC")
+
+
+def _bytes(client: Client, table: str) -> float:
+    asked = f"SELECT sum(data_compressed_bytes) / sum(rows) FROM system.parts WHERE active AND database = '{DATABASE}' AND table = '{table}'"
+    return float(client.query(asked).result_rows[0][0])
+
+
+def stored_rows(client: Client) -> dict[str, int]:
+    asked = f"SELECT table, sum(rows) FROM system.parts WHERE active AND database = '{DATABASE}' AND table != 'bench_slices' GROUP BY table ORDER BY table"
+    return {name: int(count) for name, count in client.query(asked).result_rows}
+
+
+def panels_of(board: Board) -> Sequence[tuple[str, Query]]:
+    return [(panel.title, panel.query) for panels in board.sections.values() for panel in panels]
+
+
+def _boards() -> dict[str, Board]:
+    known = all_boards(watched_slos())
+    return {uid: known[uid] for uid in BOARDS}
+
+
+def _statement(board: Board, query: Query, end_s: int, seconds: int) -> str:
+    chosen: dict[str, Value] = {choice.name: "" if choice.is_multi else choice.chosen for choice in board.choices}
+    return substituted(query.sql, Range(end_s - seconds, end_s, max(10, seconds // STEPS_MAX)), chosen)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
