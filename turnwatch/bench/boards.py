@@ -33,6 +33,7 @@ from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import start_clickhouse
 from stream_jobs.sinks.clickhouse import connect
 from turnwatch.bench.board_rows import DAY_S, FILLINGS, fill, minutes_of, slices_of
+from turnwatch.bench.prometheus_server import ending_on_sigterm
 
 LIMIT_S = 1.0
 BOARDS = (OVERVIEW_UID, BURN_UID, STAGES_UID)
@@ -82,7 +83,7 @@ def run_boards(slices: int, days: int, runs: int) -> int:
 def filled(slices: int, days: int, console: Console) -> Iterator[tuple[ClickHouseAddress, int]]:
     """A ClickHouse with the rows, and where they end; after the block neither it nor its folder is there."""
     end_s = int(time.time()) // 3_600 * 3_600
-    with tempfile.TemporaryDirectory(prefix="turnwatch-bench-") as folder:
+    with ending_on_sigterm(), tempfile.TemporaryDirectory(prefix="turnwatch-bench-") as folder:
         server = start_clickhouse(Path(folder))
         try:
             server.wait_until_healthy()

@@ -58,7 +58,7 @@ def find_prometheus() -> Path | None:
 @contextmanager
 def started(binary: Path, rules: Mapping[str, object]) -> Iterator[Server]:
     """A Prometheus that evaluates these rules; after the block, however it ends, neither it nor its folder is there."""
-    with _ending_on_sigterm(), tempfile.TemporaryDirectory(prefix="turnwatch-bench-") as folder:
+    with ending_on_sigterm(), tempfile.TemporaryDirectory(prefix="turnwatch-bench-") as folder:
         server = _start(Path(folder), binary, rules)
         try:
             wait_until(lambda: answers_ok(server.port, "/-/ready"), server.running, STARTS_WITHIN_S)
@@ -92,7 +92,7 @@ def evaluations(shown: str) -> Iterator[tuple[str, float, float]]:
 
 
 @contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
+def ending_on_sigterm() -> Iterator[None]:
     """SIGTERM ends the block as Ctrl-C does: Prometheus and its folder go first."""
     if threading.current_thread() is not threading.main_thread():
         yield
