@@ -23,7 +23,7 @@ def test_slices_are_as_many_as_asked_for_and_each_is_of_its_cut() -> None:
 
 def test_every_panel_and_table_has_a_line_and_a_limit_that_is_missed_is_exit_1(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the overview only, and of few rows of 10 s, to be quick."""
-    monkeypatch.setattr(boards, "LIMIT_S", 0.0)
+    monkeypatch.setattr(boards, "LIMIT_S", 1e-6)
     monkeypatch.setattr(boards, "BOARDS", (OVERVIEW_UID,))
     monkeypatch.setattr(board_rows, "SHORT_S", 600)
     told = CliRunner().invoke(app, ["bench", "boards", "--slices", "60", "--days", "1", "--runs", "1"])
