@@ -15,6 +15,9 @@ import pytest_asyncio
 from alerts.definitions import watched_slos
 from dashboards.local.asking import chosen
 from dashboards.local.board_page import numbered
+from dashboards.local.legends import peaks
+from dashboards.local.units import formatted
+from dashboards.panels import Chart, Column, Grid
 from dashboards.render import all_boards
 from schemas.warehouse import ClickHouseAddress
 from tests.board.browser import Browser, Page, chromium
@@ -66,12 +69,16 @@ async def _shown(page: Page, url: str, size: tuple[int, int] = TALL) -> None:
 
 
 async def _serious(page: Page, *rules: str) -> list[str]:
-    """What axe-core finds of some weight: its rule, and where. A chart is one picture with a name, whatever is inside of it."""
+    """What axe-core finds of some weight: its rule, and where.
+
+    A chart is one picture with a name: what is inside of it is nobody's to read, and thousands of elements to walk through.
+    """
     if not await page.run("typeof axe === 'object'"):
         await page.run(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8") + "; 0")
+        await page.run("document.querySelectorAll('.chart svg').forEach(each => each.replaceChildren())")
     only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
     options = json.dumps({"resultTypes": ["violations"], **only})
-    found = await page.run(f"axe.run({{exclude: [['.chart svg']]}}, {options}).then(told => told.violations)")
+    found = await page.run(f"axe.run(document, {options}).then(told => told.violations)")
     return [
         f"{each['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
         for each in found
@@ -99,3 +106,168 @@ async def test_a_board_is_drawn_for_every_reader(page: Page, server: str, boards
     await page.themed("dark")
     assert await page.run("getComputedStyle(document.body).backgroundColor") != paper
     assert await _serious(page, "color-contrast", "link-in-text-block") == []
+
+
+async def test_what_is_drawn_is_what_clickhouse_says(page: Page, server: str, boards: Boards) -> None:
+    """A chart's last points stand where its axis says, its legend has their figures, and tables the rows of the query."""
+    board = BOARDS[OVERVIEW_UID]
+    await _shown(page, f"{server}/d/{OVERVIEW_UID}?{_during(boards)}")
+    selection = chosen(board.choices, {})
+    compared = {Chart: 0, Grid: 0}
+    for each in (each for panels in numbered(board).values() for each in panels):
+        panel, name = each.panel, f"#panel-{each.number}"
+        rows = ask(boards.client, panel, ranged(boards.range.from_s, boards.range.to_s, panel), selection)
+        if isinstance(panel, Grid) and rows.height:
+            shown = [column for column in rows.columns if not (panel.columns.get(column) or _PLAIN).is_hidden]
+            texts = await page.run(f"[...document.querySelectorAll('{name} tbody tr')].map(row => row.cells.length)")
+            assert texts == [len(shown)] * rows.height, panel.title
+            compared[Grid] += 1
+        elif isinstance(panel, Chart) and rows.height:
+            told = peaks(rows.filter(rows["value"].is_finite()))
+            cells = await page.run(
+                f"[...document.querySelectorAll('{name} .legend tbody tr')].map(row => [...row.cells].slice(0, 3).map(cell => cell.textContent))"
+            )
+            assert cells == [
+                [row["series"], formatted(row["newest"], panel.unit), formatted(row["highest"], panel.unit)]
+                for row in told.iter_rows(named=True)
+            ], panel.title
+            compared[Chart] += 1
+    assert min(compared.values()) > 3
+    await _is_where_its_axis_says(page, boards)
+
+
+_PLAIN = Column()
+
+
+async def _is_where_its_axis_says(page: Page, boards: Boards) -> None:
+    """Of `How near to a threshold` every line ends at the height of its newest value, by the axis's own labels."""
+    each = next(
+        each for panels in numbered(BOARDS[OVERVIEW_UID]).values() for each in panels
+        if isinstance(each.panel, Chart) and each.panel.title == "How near to a threshold"
+    )  # fmt: skip
+    drawn = await page.run(
+        f"""(() => {{ const svg = document.querySelector('#panel-{each.number} .chart svg');
+        const at = (element) => element.getBoundingClientRect();
+        const ticks = [...svg.querySelectorAll('.role-axis-label text')].filter(text => text.textContent.includes('×'))
+          .map(text => [parseFloat(text.textContent), at(text).y + at(text).height / 2]);
+        const paths = [...svg.querySelectorAll('.mark-line path')].map(path => {{
+          const end = path.getPointAtLength(path.getTotalLength());
+          return end.matrixTransform(path.getScreenCTM()).y; }});
+        return [ticks, paths]; }})()"""
+    )
+    ticks, ends = drawn
+    (low, low_y), (high, high_y) = ticks[0], ticks[-1]
+    rows = ask(
+        boards.client,
+        each.panel,
+        ranged(boards.range.from_s, boards.range.to_s),
+        chosen(BOARDS[OVERVIEW_UID].choices, {}),
+    )
+    newest = peaks(rows)["newest"].to_list()
+    px = (high_y - low_y) / (high - low)
+    expected = sorted(low_y + (value - low) * px for value in newest)
+    assert len(ends) == len(expected) > 0
+    assert sorted(ends) == pytest.approx(expected, abs=2.5)
+
+
+async def test_a_link_leads_to_the_slice_at_the_same_time(page: Page, server: str, boards: Boards) -> None:
+    await _shown(page, f"{server}/d/{OVERVIEW_UID}?{_during(boards)}&var-pool=realtime", (1440, 1000))
+    leads = "#panel-4 tbody a[href*='var-region']"
+    row = await page.run(f"document.querySelector({leads!r}).closest('tr').textContent")
+    asked = parse_qs(urlsplit(await page.run(f"document.querySelector({leads!r}).href")).query)
+    await page.click(leads)
+    await page.until(f"new URLSearchParams(location.search).get('var-region') === {asked['var-region'][0]!r} && {IDLE}")
+    assert f"region={asked['var-region'][0]}" in row
+    assert {name: asked[name] for name in ("from", "to", "var-pool")} == {
+        "from": [str(boards.range.from_s * 1_000)], "to": [str(boards.range.to_s * 1_000)], "var-pool": ["realtime"],
+    }  # fmt: skip
+    assert (
+        await page.run("document.querySelector('[data-choice=region] .picked').textContent") == asked["var-region"][0]
+    )
+    cells = await page.run("document.querySelector('#panel-3 tbody tr').textContent")
+    assert "region" in cells, "What is shown says which filters were applied."
+    await page.run("history.back()")
+    await page.until(
+        "!location.search.includes('var-region') && document.querySelector('[data-choice=region] .picked')?.textContent === 'all'"
+    )
+
+
+async def test_a_filter_is_searched_and_chosen_by_keys(page: Page, server: str, boards: Boards) -> None:
+    await _shown(page, f"{server}/d/{OVERVIEW_UID}?{_during(boards)}", (1440, 1000))
+    await page.press("Tab")
+    assert await page.run("document.activeElement.className") == "skip"
+    await page.press("Enter")
+    await page.until("document.activeElement.id === 'content'")
+    await page.press("f")
+    for _ in range([choice.name for choice in BOARDS[OVERVIEW_UID].choices].index("region")):
+        await page.press("Tab")
+    assert await page.run("document.activeElement.closest('details')?.dataset.choice") == "region"
+    await page.press("Enter")
+    await page.until(
+        "document.activeElement.type === 'search' && document.querySelectorAll('[data-choice=region] .options input').length > 1"
+    )
+    assert await _serious(page) == []
+    await page.write("us-")
+    await page.until("document.querySelectorAll('[data-choice=region] .options input').length === 1")
+    await page.press("Enter")
+    await page.until("location.search.includes('var-region=us-east-2')")
+    assert await page.run("document.activeElement.closest('details').dataset.choice") == "region"
+    await page.until(IDLE)
+    await page.press("?")
+    await page.until("document.getElementById('keys').open")
+    await page.press("Escape")
+    await page.until("!document.getElementById('keys').open")
+
+
+async def test_the_range_is_moved_by_keys_and_by_dragging_and_back_works(
+    page: Page, server: str, boards: Boards
+) -> None:
+    await _shown(page, f"{server}/d/{OVERVIEW_UID}?{_during(boards)}", (1440, 1600))
+    before = await page.run("location.search")
+    await page.press("[")
+    length_s = boards.range.to_s - boards.range.from_s
+    await page.until(f"location.search.includes('from={(boards.range.from_s - length_s // 2) * 1_000}')")
+    await page.run("history.back()")
+    await page.until(f"location.search === {before!r} && {IDLE}")
+    x, y, width = await page.run(
+        """(() => { const box = document.querySelector('#panel-5 .chart .background').getBoundingClientRect();
+        return [box.x, box.y + box.height / 2, box.width]; })()"""
+    )
+    await page.pointed("mousePressed", x + width / 4, y)
+    await page.pointed("mouseMoved", x + width / 3, y)
+    await page.pointed("mouseMoved", x + width / 2, y)
+    await page.pointed("mouseReleased", x + width / 2, y)
+    await page.until(f"location.search !== {before!r}")
+    asked = parse_qs(urlsplit(await page.run("location.href")).query)
+    from_s, to_s = (int(asked[name][0]) / 1_000 for name in ("from", "to"))
+    tolerance_s = 3 * length_s / width
+    assert from_s == pytest.approx(boards.range.from_s + length_s / 4, abs=tolerance_s)
+    assert to_s == pytest.approx(boards.range.from_s + length_s / 2, abs=tolerance_s)
+    await page.until(IDLE)
+
+
+async def test_a_live_board_asks_again_until_it_is_paused(page: Page, server: str) -> None:
+    await _shown(page, f"{server}/d/{OVERVIEW_UID}?refresh=1s", (1440, 800))
+    assert await page.run("document.getElementById('live').getAttribute('aria-pressed')") == "true"
+    await page.until("Number(document.body.dataset.round) > 2")
+    await page.press("l")
+    await page.until(f"document.getElementById('live').getAttribute('aria-pressed') === 'false' && {IDLE}")
+    assert parse_qs(urlsplit(await page.run("location.href")).query, keep_blank_values=True)["refresh"] == [""]
+
+
+async def test_a_chart_is_also_a_table_and_the_theme_is_kept(page: Page, server: str, boards: Boards) -> None:
+    await _shown(page, f"{server}/d/{OVERVIEW_UID}?{_during(boards)}", (1440, 1600))
+    await page.run("document.getElementById('panel-5').focus()")
+    await page.press("v")
+    await page.until("document.querySelector('#panel-5 .figures-of-chart') !== null")
+    assert await _serious(page) == []
+    panel = next(
+        each.panel for panels in numbered(BOARDS[OVERVIEW_UID]).values() for each in panels if each.number == 5
+    )
+    rows = ask(
+        boards.client, panel, ranged(boards.range.from_s, boards.range.to_s), chosen(BOARDS[OVERVIEW_UID].choices, {})
+    )
+    assert await page.run("document.querySelectorAll('#panel-5 tbody tr').length") == rows["time"].n_unique()
+    await page.press("d")
+    await _shown(page, f"{server}/d/{OVERVIEW_UID}?{_during(boards)}", (1440, 1600))
+    assert await page.run("document.documentElement.dataset.theme") == "dark"

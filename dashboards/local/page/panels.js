@@ -11,7 +11,7 @@ const isNear = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     const panel = panels.get(entry.target);
     panel.isNear = entry.isIntersecting;
-    if (panel.isNear && panel.pending) draw(panel, panel.pending);
+    if (panel.isNear && panel.pending) drawLater(panel, panel.pending);
   }
   pump();
 }, { rootMargin: NEAR });
@@ -25,10 +25,11 @@ let again = 0;
 let told = () => {};
 
 /** Whether a live page had better wait: somebody drags, or the last answers are not there yet. */
-export const isBusy = () => isDragging || asking > 0;
+export const isBusy = () => isDragging || asking > 0 || document.querySelector("details[open]") !== null;
 
 export function start(onRound) {
   told = onRound;
+  setTimeout(() => vega().catch(() => {}));
   for (const element of document.querySelectorAll(".panel")) {
     const panel = { element, number: element.dataset.number, isStale: true, isNear: false, isTable: false, view: null };
     panels.set(element, panel);
@@ -98,7 +99,7 @@ async function load(panel, asked) {
     if (response.status === 503 || response.status === 429) retry(panel, answer.failure, response.status === 503);
     else banner("");
     if (response.ok) {
-      if (panel.isNear || !answer.spec) await draw(panel, answer);
+      if (panel.isNear || !answer.spec) drawLater(panel, answer);
       else { panel.pending = answer; text(panel, answer); }
     } else if (response.status !== 429) fail(panel, answer.failure);
   } catch (error) {
@@ -142,6 +143,16 @@ function fail(panel, sentence) {
 
 function text(panel, answer) {
   panel.element.querySelector("h3").textContent = answer.title;
+}
+
+/** One after the other, and in between the page answers its reader. */
+let drawing = Promise.resolve();
+function drawLater(panel, answer) {
+  panel.pending = answer;
+  drawing = drawing.then(async () => {
+    if (panel.pending === answer) await draw(panel, answer);
+    await new Promise((resolve) => { setTimeout(resolve); });
+  });
 }
 
 async function draw(panel, answer) {
