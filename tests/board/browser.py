@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-START_S, ANSWER_S, UNTIL_S = 60.0, 60.0, 60.0
+START_S, ANSWER_S, UNTIL_S = 60.0, 60.0, 25.0
 FLAGS = (
     "--headless=new",
     "--remote-debugging-port=0",
