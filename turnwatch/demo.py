@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
@@ -17,6 +19,7 @@ from rich.live import Live
 
 from alerts.definitions import watched_slos
 from alerts.pager import Pager
+from dashboards.variables import OVERVIEW_UID
 from producers.drive import Progress, WallClock
 from producers.prediction import Prediction, predict_page
 from producers.scenarios import Truth, canary
@@ -31,6 +34,7 @@ from stack.alertmanager import HOW_TO_GET_IT
 from stack.local import Ports
 from stack.processes import Running, last_words
 from stream_jobs.sinks.clickhouse import connect, explained
+from turnwatch.board.process import open_in_browser, serving
 from turnwatch.demo_view import View, draw, verdict
 from turnwatch.places import DEMO
 from turnwatch.surroundings import Surroundings, counters, surroundings
@@ -66,7 +70,27 @@ async def _demo(console: Console, once: bool, seed: int, speed: float, ports: Po
     async with Pager() as pager, surroundings(console, ports, pager.url) as around:
         if around.stack.alertmanager is None:
             console.print(HOW_TO_GET_IT, "Until then the demo shows the page itself.", highlight=False)
-        return await _watch(console, once, _expected(seed, speed), around, pager)
+        expected = _expected(seed, speed)
+        async with _boards(console, once, expected, around.clickhouse) as boards:
+            return await _watch(console, once, expected, around, pager, boards)
+
+
+@asynccontextmanager
+async def _boards(
+    console: Console, once: bool, expected: Expected, clickhouse: ClickHouseAddress
+) -> AsyncIterator[str]:
+    """Serves the boards for who watches, and opens them where there is a terminal; their address, nothing with `once`."""
+    if once:
+        yield ""
+        return
+    async with serving(clickhouse, "127.0.0.1", 0) as url:
+        plan, overview = expected.plan, f"{url}/d/{OVERVIEW_UID}"
+        view = View(expected.slo, expected.truth, expected.predicted, plan.start_ms, plan.speed, boards=overview)
+        link = view.board_at(plan.start_ms + plan.duration_s * 1_000, {})
+        console.print(f"The boards of this demo: {link}", highlight=False, soft_wrap=True)
+        if console.is_terminal:
+            await asyncio.to_thread(open_in_browser, link)
+        yield overview
 
 
 def _expected(seed: int, speed: float) -> Expected:
@@ -86,10 +110,10 @@ def _expected(seed: int, speed: float) -> Expected:
     raise DemoError("The scenario causes no page under the shipped policy; was a policy or an SLO file changed?")
 
 
-async def _watch(console: Console, once: bool, expected: Expected, at: Surroundings, pager: Pager) -> int:
+async def _watch(console: Console, once: bool, expected: Expected, at: Surroundings, pager: Pager, boards: str) -> int:
     """Drives traffic and shows what becomes of it, until the page has come (once) or the user has seen enough."""
     plan = expected.plan
-    view = View(expected.slo, expected.truth, expected.predicted, plan.start_ms, plan.speed)
+    view = View(expected.slo, expected.truth, expected.predicted, plan.start_ms, plan.speed, boards=boards)
     paged = asyncio.Event()
     with Live(draw(view), console=console, refresh_per_second=4, transient=False) as live:
         tasks = [

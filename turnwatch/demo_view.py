@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -17,6 +18,8 @@ from schemas.burns import AlertState
 from schemas.slos import Slo
 
 _BARS = "▁▂▃▄▅▆▇█"
+_AFTER_MS = 600_000
+"""What a link to a page's board shows after its start."""
 
 
 @dataclass(slots=True)
@@ -33,6 +36,8 @@ class View:
     burns: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     alerts: dict[str, AlertState] = field(default_factory=dict)
     notified: dict[tuple[str, str, str], NotifiedAlert] = field(default_factory=dict)
+    boards: str = ""
+    """Where the boards of this machine are, if they are served."""
 
     @property
     def the_page(self) -> AlertState | None:
@@ -49,6 +54,11 @@ class View:
             return own
         wanted = {"scope": "fleet", "severity": "page", "slo": self.slo.name, "pool": self.slo.pool}
         return next((each for each in self.notified.values() if wanted.items() <= each.labels.items()), None)
+
+    def board_at(self, end_ms: int, given: dict[str, str]) -> str:
+        """The board from the demo's start to there, of what is `given`; nothing where none is served."""
+        parts = {"from": self.start_ms, "to": end_ms} | {f"var-{name}": value for name, value in given.items()}
+        return f"{self.boards}?{urlencode(parts, quote_via=quote, safe='')}" if self.boards else ""
 
     def since_start(self, event_ms: int) -> str:
         seconds = max(0, event_ms - self.start_ms) // 1_000
@@ -138,6 +148,9 @@ def _page(view: View, page: AlertState) -> Panel:
     how = "notified by Alertmanager" if notified else "published; Alertmanager has not notified yet"
     wanted = ("summary", "description", "runbook_url", "dashboard_url")
     lines = [annotations[name] for name in wanted if annotations.get(name)]
+    if view.boards:
+        given = {"slo": page.burn.slo} | dict(part.split("=", 1) for part in page.burn.slice.split(","))
+        lines.append(f"on this machine: {view.board_at(page.starts_event_ms + _AFTER_MS, given)}")
     facts = f"burn {page.burn.long_burn:.2f} over {page.burn.long_s // 60} min and {page.burn.short_burn:.2f} over {page.burn.short_s // 60} min; budget left {page.burn.budget_left:.1%}"
     others = sorted(
         alert.burn.slice for alert in view.alerts.values() if alert.state == "firing" and alert.alert != page.alert

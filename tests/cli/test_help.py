@@ -36,6 +36,7 @@ COMMANDS = (
     "bench canary",
     "backtest",
     "report",
+    "board",
     "backfill",
     "burn",
     "peak",

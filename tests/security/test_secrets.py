@@ -53,6 +53,7 @@ RUN: dict[str, list[str]] = {
     "dead-letters": [],
     "redrive": ["--dry-run"],
     "backtest": ["--slo", "turn-4000ms-realtime", "--data", "1d"],
+    "board": ["--port", "TAKEN", "--no-open"],
     "report": ["--from", "1d", "--out", "report.html"],
     "capacity": ["--data", "1d"],
     "backfill": ["--cut", "region,bundle", "--data", "1d"],

@@ -11,8 +11,10 @@ export const begins = () => parts().get("from") || own.range;
 export const ends = () => parts().get("to") || "now";
 export const isMoving = () => ends() === "now";
 export const values = (choice) => parts().getAll(`var-${choice}`).filter((value) => value && value !== "$__all");
+/** Whether the range has not ended: it ends now, or later. */
+export const isOpen = () => isMoving() || instant(ends()) > Date.now();
 /** How often the page asks anew: nothing is never. */
-export const refresh = () => (isMoving() ? parts().get("refresh") ?? own.refresh : "");
+export const refresh = () => (isOpen() ? parts().get("refresh") ?? own.refresh : "");
 
 export function onChange(listener) { listeners.push(listener); }
 

@@ -39,9 +39,9 @@ export function show() {
   const live = document.getElementById("live");
   const every = document.getElementById("refresh");
   const said = state.refresh();
-  live.disabled = every.disabled = !state.isMoving();
+  live.disabled = every.disabled = !state.isOpen();
   live.setAttribute("aria-pressed", String(Boolean(said)));
-  live.title = state.isMoving() ? "Live  l" : "A range that has ended does not change.";
+  live.title = state.isOpen() ? "Live  l" : "A range that has ended does not change.";
   if (said) {
     if (![...every.options].some((option) => option.value === said)) every.add(new Option(`every ${said}`, said));
     every.value = said;
@@ -70,7 +70,7 @@ export function wider() {
 }
 
 export function toggleLive() {
-  if (state.isMoving()) setRefresh(state.refresh() ? "" : document.getElementById("refresh").value || state.own.refresh);
+  if (state.isOpen()) setRefresh(state.refresh() ? "" : document.getElementById("refresh").value || state.own.refresh);
 }
 
 function setRefresh(text) {
