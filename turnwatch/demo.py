@@ -86,7 +86,7 @@ async def _boards(
     async with serving(clickhouse, "127.0.0.1", 0) as url:
         plan, overview = expected.plan, f"{url}/d/{OVERVIEW_UID}"
         view = View(expected.slo, expected.truth, expected.predicted, plan.start_ms, plan.speed, boards=overview)
-        link = view.board_at(plan.start_ms + plan.duration_s * 1_000, {})
+        link = view.board_at(plan.start_ms + plan.duration_ms, {})
         console.print(f"The boards of this demo: {link}", highlight=False, soft_wrap=True)
         if console.is_terminal:
             await asyncio.to_thread(open_in_browser, link)

@@ -27,7 +27,7 @@ from schemas.warehouse import ClickHouseAddress
 from stack.machine import choose_ports
 from tests.board.conftest import Boards
 from turnwatch.board.desk import Desk
-from turnwatch.board.files import Files, content
+from turnwatch.board.files import Content, Files, content
 from turnwatch.board.process import require_this_machine
 from turnwatch.board.server import application
 
@@ -40,10 +40,13 @@ API = f"/api/boards/{OVERVIEW_UID}"
 @asynccontextmanager
 async def asking(address: ClickHouseAddress, boards: dict[str, Board] = BOARDS) -> AsyncIterator[TestClient[Any, Any]]:
     files = Files(Path("unused"))
-    files._vega = asyncio.get_running_loop().create_future()  # type: ignore[assignment]  # Bundling it has tests of its own.
-    files._vega.set_result(content("vega.js", b"window.vegaEmbed = 1;" * 1_000))  # type: ignore[attr-defined]
+    files._vega = asyncio.create_task(_vega())  # Bundling it has tests of its own.
     async with TestClient(TestServer(application(Desk(address, boards), files))) as client:
         yield client
+
+
+async def _vega() -> Content:
+    return content("vega.js", b"window.vegaEmbed = 1;" * 1_000)
 
 
 @pytest.fixture

@@ -99,8 +99,8 @@ async function load(panel, asked) {
     if (response.status === 503 || response.status === 429) retry(panel, answer.failure, response.status === 503);
     else banner("");
     if (response.ok) {
-      if (panel.isNear || !answer.spec) drawLater(panel, answer);
-      else { panel.pending = answer; text(panel, answer); }
+      fill(panel, answer);
+      if (answer.spec && panel.isNear) drawLater(panel, answer);
     } else if (response.status !== 429) fail(panel, answer.failure);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -141,14 +141,40 @@ function fail(panel, sentence) {
   body.setAttribute("aria-busy", "false");
 }
 
-function text(panel, answer) {
+/** All that is said; a chart is drawn once its panel is near, and has its room, name and figures until then. */
+function fill(panel, answer) {
+  const body = panel.element.querySelector(".body");
   panel.element.querySelector("h3").textContent = answer.title;
+  // All HTML of an answer was escaped by the server; the page's policy forbids inline scripts besides.
+  const below = document.createElement("div");
+  below.className = "scrolls";
+  below.innerHTML = answer.html;
+  reachable(below, answer.title);
+  const said = [below];
+  if (answer.note) {
+    const note = document.createElement("p");
+    note.className = "hint";
+    note.textContent = answer.note;
+    said.push(note);
+  }
+  panel.pending = answer.spec ? answer : null;
+  if (answer.spec) {
+    const chart = body.querySelector(".chart") || document.createElement("div");
+    chart.className = "chart";
+    chart.style.minHeight = `${answer.spec.height + 8}px`;
+    named(chart, answer.summary);
+    said.unshift(chart);
+  } else {
+    panel.view?.finalize();
+    panel.view = null;
+  }
+  body.replaceChildren(...said);
+  if (!answer.spec || !panel.isNear) body.setAttribute("aria-busy", "false");
 }
 
 /** One after the other, and in between the page answers its reader. */
 let drawing = Promise.resolve();
 function drawLater(panel, answer) {
-  panel.pending = answer;
   drawing = drawing.then(async () => {
     if (panel.pending === answer) await draw(panel, answer);
     await new Promise((resolve) => { setTimeout(resolve); });
@@ -158,32 +184,14 @@ function drawLater(panel, answer) {
 async function draw(panel, answer) {
   panel.pending = null;
   const body = panel.element.querySelector(".body");
-  text(panel, answer);
-  panel.view?.finalize();
-  panel.view = null;
-  // All HTML of an answer was escaped by the server; the page's policy forbids inline scripts besides.
-  const below = document.createElement("div");
-  below.className = "scrolls";
-  below.innerHTML = answer.html;
-  reachable(below, answer.title);
-  const note = document.createElement("p");
-  note.className = "hint";
-  note.textContent = answer.note || "";
-  if (!answer.spec) {
-    body.replaceChildren(below, ...(answer.note ? [note] : []));
-    body.setAttribute("aria-busy", "false");
-    return;
-  }
-  const chart = body.querySelector(".chart") || document.createElement("div");
-  chart.className = "chart";
-  named(chart, answer.summary);
-  chart.style.minHeight = `${answer.spec.height + 8}px`;
-  body.replaceChildren(chart, below, ...(answer.note ? [note] : []));
+  const chart = body.querySelector(".chart");
   try {
     const { vegaEmbed } = await vega();
-    if (!chart.isConnected) return;
+    if (!chart?.isConnected) return;
+    panel.view?.finalize();
     panel.view = await vegaEmbed(chart, answer.spec, {
-      mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: 1, defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "custom" },
+      mode: "vega-lite", renderer: "svg", actions: false, ast: true, logLevel: 1, defaultStyle: false,
+      tooltip: { disableDefaultStyle: true, theme: "custom" },
     });
     named(chart, answer.summary);
     drag(chart, panel);
