@@ -7,18 +7,19 @@ import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
 
 from alerts.definitions import watched_slos
-from dashboards.local.asking import chosen
+from dashboards.local.asking import ask, chosen, ranged
 from dashboards.local.board_page import numbered
 from dashboards.local.legends import peaks
 from dashboards.local.units import formatted
 from dashboards.panels import Chart, Column, Grid
 from dashboards.render import all_boards
+from dashboards.variables import OVERVIEW_UID
 from schemas.warehouse import ClickHouseAddress
 from tests.board.browser import Browser, Page, chromium
 from tests.board.conftest import Boards
