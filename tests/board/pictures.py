@@ -1,0 +1,63 @@
+"""Pictures of every board in light and dark, for the docs: `python -m tests.board.pictures docs/pictures`.
+
+They show the world that tests ask: the embedded engine is filled with it, the boards are served, and Chromium opens them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator
+from inspect import unwrap
+from pathlib import Path
+
+from alerts.definitions import watched_slos
+from dashboards.render import all_boards
+from schemas.warehouse import ClickHouseAddress
+from stack.clickhouse import start_clickhouse
+from tests.board import conftest
+from tests.board.browser import Page, chromium
+from turnwatch.board.process import serving
+
+SIZE = (1280, 860)
+SEEN = "[...document.querySelectorAll('.body[aria-busy=true]')].every(each => each.getBoundingClientRect().top > innerHeight)"
+RANGE_S = {"slos-and-budgets": 7 * 86_400, "drift-by-slice": 7 * 86_400, "burn-by-slice": 86_400, "cost": 86_400}
+"""How far back boards look whose questions are about days; others show the last half hour."""
+
+
+async def take(address: ClickHouseAddress, from_s: int, to_s: int, folder: Path) -> None:
+    """Writes `board-<slug>-light.png` and `-dark.png` of every board into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    async with serving(address, "127.0.0.1", 0) as url, chromium() as browser:
+        page = await browser.page()
+        await page.sized(*SIZE)
+        for board in all_boards(watched_slos()).values():
+            begins_s = min(from_s, to_s - RANGE_S.get(board.slug, 0))
+            await page.open(f"{url}/d/{board.uid}?from={begins_s * 1_000}&to={to_s * 1_000}")
+            for theme in ("light", "dark"):
+                await _take(page, theme, folder / f"board-{board.slug}-{theme}.png")
+
+
+async def _take(page: Page, theme: str, path: Path) -> None:
+    await page.themed(theme)
+    await page.until(f"document.querySelector('.panel') && {SEEN}")
+    path.write_bytes(await page.picture())
+    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+def main(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as data:
+        server = start_clickhouse(Path(data))
+        try:
+            server.wait_until_healthy()
+            filled: Iterator[conftest.Boards] = unwrap(conftest.boards)(server)
+            during = next(filled).range
+            address = ClickHouseAddress(f"{server.url}/boards")
+            asyncio.run(take(address, during.from_s, during.to_s, folder))
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
