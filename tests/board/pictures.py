@@ -20,7 +20,7 @@ from tests.board import conftest
 from tests.board.browser import Page, chromium
 from turnwatch.board.process import serving
 
-SIZE = (1180, 660)
+SIZE = (1180, 640)
 SEEN = "[...document.querySelectorAll('.body[aria-busy=true]')].every(each => each.getBoundingClientRect().top > innerHeight)"
 RANGE_S = {"slos-and-budgets": 7 * 86_400, "drift-by-slice": 7 * 86_400, "burn-by-slice": 86_400, "cost": 86_400}
 """How far back boards look whose questions are about days; others show the last half hour."""
