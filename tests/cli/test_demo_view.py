@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from rich.console import Console
 
+from alerts.definitions import watched_slos
 from alerts.explanations import Paging
 from alerts.pager import NotifiedAlert
 from alerts.pages import Pages, step
 from alerts.policies import policy_for
+from dashboards.local.views import viewed
+from dashboards.render import all_boards
+from dashboards.variables import OVERVIEW_UID
 from producers.prediction import predict_page
 from producers.scenarios import canary
 from producers.simulation import planned
@@ -34,7 +39,7 @@ def view() -> View:
 
 
 def shown(view: View) -> str:
-    console = Console(width=200)
+    console = Console(width=400)
     with console.capture() as captured:
         console.print(draw(view))
     return captured.get()
@@ -86,3 +91,18 @@ def test_the_verdict_holds_the_page_to_one_bucket_of_the_prediction(view: View, 
 
 def test_without_a_page_the_verdict_says_so(view: View) -> None:
     assert verdict(replace(view, alerts={}), BUCKET_MS) == ("No page has come yet.", False)
+
+
+def test_the_page_links_to_its_slice_and_time_on_this_machines_board(view: View) -> None:
+    """As the board reads it; and where none is served nothing is linked."""
+    assert "on this machine" not in shown(view)
+    view.boards = "http://127.0.0.1:1/d/turnwatch-fleet-overview"
+    assert view.the_page is not None
+    link = next(word for word in shown(view).replace("│", " ").split() if word.startswith(f"{view.boards}?"))
+    read = viewed(parse_qsl(urlsplit(link).query), all_boards(watched_slos())[OVERVIEW_UID])
+    assert read.given == {
+        "slo": (view.slo.name,),
+        **{name: (value,) for name, value in (part.split("=") for part in view.truth.slice.split(","))},
+    }
+    from_s, to_s = read.between(0)
+    assert from_s == view.start_ms // 1_000 < view.the_page.starts_event_ms // 1_000 < to_s
