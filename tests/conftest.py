@@ -4,9 +4,9 @@ A test that needs a Debian package skips where it is absent, and says how to get
 and so does the whole run if anything skipped there. Tests on recorded data and on a real Grafana are deselected, not
 skipped, where those are absent; how many is printed at the end.
 
-`make test` runs files side by side (pytest-xdist), three at a time because whole systems wait more than they work, and
-beside them, one after the other, the tests that watch whole systems by the clock; `pytest` alone runs everything one
-after the other.
+`make test` runs files side by side (pytest-xdist), two at a time: with three, a simulated fleet that sends by the clock
+falls behind it on 2 cores. Tests that watch whole systems by the clock run one after the other; `pytest` alone runs
+everything so.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ async def _watch(console: Console, once: bool, expected: Expected, at: Surroundi
             )
         ]
         try:
-            await _until_paged(tasks, paged, plan)
+            await _until_paged(tasks, paged, view)
             if not once:
                 await _until_interrupted(tasks)
         finally:
@@ -141,20 +141,25 @@ async def _watch(console: Console, once: bool, expected: Expected, at: Surroundi
     return 0 if is_right else 1
 
 
-async def _until_paged(tasks: list[asyncio.Task[None]], paged: asyncio.Event, plan: Plan) -> None:
-    """Returns when the page has come; raises when a part has failed, or when it should have come long ago."""
+async def _until_paged(tasks: list[asyncio.Task[None]], paged: asyncio.Event, view: View) -> None:
+    """Returns when the page has come; raises when a part has failed, or when nothing has moved for so long that none will come.
+
+    A machine that is busy takes longer: as long as frames are produced and consumed, the page may be on its way.
+    """
     waiting = asyncio.create_task(paged.wait())
-    patience_s = plan.duration_ms / 1_000 / plan.speed + PAGE_WAIT_S
-    deadline = time.monotonic() + patience_s
+    moved, moved_at = view.frames, time.monotonic()
     pending = {waiting, *tasks}
     while not waiting.done():
         done, pending = await asyncio.wait(pending, timeout=1, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {waiting}:
             task.result()
-        if time.monotonic() > deadline and not waiting.done():
+        if view.frames != moved:
+            moved, moved_at = view.frames, time.monotonic()
+        if time.monotonic() > moved_at + PAGE_WAIT_S and not waiting.done():
             waiting.cancel()
             raise DemoError(
-                f"No page came within {patience_s:.0f} s; the worker's log says why: {DEMO}/worker.log in the run folder."
+                f"No page came, and for {PAGE_WAIT_S:.0f} s no frame was produced or consumed; the worker's log says why: "
+                f"{DEMO}/worker.log in the run folder."
             )
 
 

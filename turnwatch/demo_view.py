@@ -55,6 +55,11 @@ class View:
         wanted = {"scope": "fleet", "severity": "page", "slo": self.slo.name, "pool": self.slo.pool}
         return next((each for each in self.notified.values() if wanted.items() <= each.labels.items()), None)
 
+    @property
+    def frames(self) -> tuple[int, int]:
+        """How many were produced, and how many consumed."""
+        return sum(self.produced.frames.values()), int(self.counters.get("turnwatch_frames_applied_total", 0))
+
     def board_at(self, end_ms: int, given: dict[str, str]) -> str:
         """The board from the demo's start to there, of what is `given`; nothing where none is served."""
         parts = {"from": self.start_ms, "to": end_ms} | {f"var-{name}": value for name, value in given.items()}
