@@ -16,7 +16,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from schemas.arrow_streams import READ_OPTIONS, UNREADABLE
-from schemas.frames import FrameHeader, decode_rows, measured_plain
+from schemas.frame_rows import decode_rows, measured_plain
+from schemas.frames import FrameHeader
 from schemas.rejections import Rejected
 from schemas.rows import arrow_schema
 

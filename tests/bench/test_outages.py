@@ -10,7 +10,8 @@ import pytest
 from alerts.definitions import watched_slos
 from alerts.policies import policy_for
 from schemas.families import OPERATIONAL, TURNS
-from schemas.frames import FrameHeader, decode_header, decode_rows, encode
+from schemas.frame_rows import decode_rows
+from schemas.frames import FrameHeader, decode_header, encode
 from schemas.rejections import Rejected
 from schemas.slos import PolicyRow, WatchedSlo
 from tests.operators.evidence_twin import bad_share_at_least

@@ -23,7 +23,8 @@ from schemas.declarations import Family
 from schemas.evolution import described
 from schemas.families import FAMILIES, RELEASES, TENANTS
 from schemas.families.privacy import BECAUSE, FATES
-from schemas.frames import NDJSON, SCHEMA_MAJOR, SCHEMA_MINOR, FrameHeader, decode_rows, encode
+from schemas.frame_rows import decode_rows
+from schemas.frames import NDJSON, SCHEMA_MAJOR, SCHEMA_MINOR, FrameHeader, encode
 from schemas.rows import arrow_schema
 from tests.producers.observed import OBSERVED
 

@@ -16,11 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from schemas import frames, upgrades
+from schemas import frame_columns, frame_ndjson, frame_rows, frames, upgrades
 from schemas.declarations import Family, Key, Measure, PrivacyPartition, Purpose
 from schemas.evolution import Described, described, incompatible
 from schemas.families import FAMILIES, STAGE_LATENCIES, TURNS
-from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, decode_header, decode_rows
+from schemas.frame_rows import decode_rows
+from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, decode_header
 from schemas.rejections import Reason, Rejected
 from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.opening import Record
@@ -65,7 +66,8 @@ def family_of(version: str, name: str) -> Family:
 
 def as_reader(monkeypatch: pytest.MonkeyPatch, families: Mapping[str, Family], minor: int) -> None:
     monkeypatch.setattr(frames, "FAMILIES", dict(families))
-    monkeypatch.setattr(frames, "SCHEMA_MINOR", minor)
+    for module in (frames, frame_columns, frame_ndjson, frame_rows):
+        monkeypatch.setattr(module, "SCHEMA_MINOR", minor)
 
 
 def read(record: Record, name: str) -> tuple[pa.Table, int] | Rejected:
@@ -203,7 +205,8 @@ def version_2(monkeypatch: pytest.MonkeyPatch) -> Family:
     measures = tuple(seconds if each.name == "audio_in_ms" else replace(each, since_minor=0) for each in TURNS.measures)
     turns = replace(TURNS, measures=measures)
     as_reader(monkeypatch, FAMILIES | {TURNS.name: turns}, minor=0)
-    monkeypatch.setattr(frames, "SCHEMA_MAJOR", 2)
+    for module in (frames, frame_columns, frame_rows):
+        monkeypatch.setattr(module, "SCHEMA_MAJOR", 2)
     return turns
 
 

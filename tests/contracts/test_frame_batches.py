@@ -15,16 +15,8 @@ from hypothesis import strategies as st
 
 from schemas.families import OPERATIONAL, TURNS
 from schemas.frame_batches import Frame, decode_many
-from schemas.frames import (
-    FRAME_SCHEMA_BYTES_MAX,
-    NDJSON,
-    SCHEMA_MINOR,
-    FrameHeader,
-    decode_rows,
-    encode,
-    headers_of,
-    measured_plain,
-)
+from schemas.frame_rows import decode_rows, measured_plain
+from schemas.frames import FRAME_SCHEMA_BYTES_MAX, NDJSON, SCHEMA_MINOR, FrameHeader, encode, headers_of
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema
 

@@ -13,7 +13,8 @@ from functools import cache
 import pytest
 
 from schemas.families import FAMILIES, HEARTBEATS
-from schemas.frames import decode_header, decode_rows
+from schemas.frame_rows import decode_rows
+from schemas.frames import decode_header
 from schemas.rejections import Reason, Rejected
 from stream_jobs.operators.intake import Intaken
 from turnwatch.bench.fuzz.judge import fault_of

@@ -14,6 +14,7 @@ from producers import ndjson
 from schemas.arrow_streams import measured
 from schemas.failures import Undecodable
 from schemas.families import HEARTBEATS, OPERATIONAL, TURNS
+from schemas.frame_rows import decode_rows
 from schemas.frames import (
     FRAME_BATCHES_MAX,
     FRAME_BYTES_MAX,
@@ -23,7 +24,6 @@ from schemas.frames import (
     SCHEMA_MINOR,
     FrameHeader,
     decode_header,
-    decode_rows,
     headers_of,
 )
 from schemas.partials import decode as decode_partial

@@ -15,7 +15,8 @@ from schemas import burns, partials, rollups
 from schemas.arrow_streams import measured
 from schemas.failures import Foreseen, Undecodable
 from schemas.families import FAMILIES, OPERATIONAL, TURNS
-from schemas.frames import ARROW, NDJSON, FrameHeader, decode_header, decode_rows, headers_of
+from schemas.frame_rows import decode_rows
+from schemas.frames import ARROW, NDJSON, FrameHeader, decode_header, headers_of
 from schemas.partials import Partial, partial_schema
 from schemas.rejections import Rejected
 from schemas.tables import TABLES

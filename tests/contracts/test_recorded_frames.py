@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from schemas.families import FAMILIES
-from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, decode_header, decode_rows
+from schemas.frame_rows import decode_rows
+from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, decode_header
 from schemas.rejections import Rejected
 from stream_jobs.operators.intake import Intake
 from stream_jobs.operators.opening import Record

@@ -24,7 +24,7 @@ from scipy.sparse import csr_matrix, hstack, identity
 
 from producers.collector import Frame
 from schemas.dimensions import DIMENSIONS, GENERALISED
-from schemas.frames import decode_rows
+from schemas.frame_rows import decode_rows
 from schemas.rejections import Rejected
 
 View = tuple[str, str]

@@ -22,7 +22,7 @@ from producers.noising import DAY_MS
 from producers.observation_batches import BatchHeader, encode_batch
 from schemas.failures import BadInput
 from schemas.families import TENANCY, TENANTS
-from schemas.frames import decode_rows
+from schemas.frame_rows import decode_rows
 from schemas.noise import Noise
 from tests.privacy.observed import observed
 from turnwatch.collect import collector_settings

@@ -15,7 +15,7 @@ from producers.counting import rows_of
 from producers.kinds import KINDS
 from producers.open_windows import OpenWindows
 from schemas.families import COSTS, FAMILIES, OUTCOMES, PRIVACY, QUALITY, TURNS, Family, PrivacyPartition
-from schemas.frames import decode_rows
+from schemas.frame_rows import decode_rows
 from tests.privacy.observed import counters, observed
 
 START_MS = 1_700_000_040_000 // 3_600_000 * 3_600_000

@@ -22,7 +22,8 @@ from producers.fleet.outlook import Outlook
 from producers.fleet.scenario_file import ScenarioFile, load_scenario
 from schemas.failures import BadInput
 from schemas.families import INDICATORS, OPERATIONAL, SCALE_OF_STAGE, TURNS
-from schemas.frames import decode_header, decode_rows
+from schemas.frame_rows import decode_rows
+from schemas.frames import decode_header
 from schemas.rejections import Rejected
 from tests.producers.fleets import START_MS, at_once, rows_of_kind, small, total
 

@@ -14,7 +14,8 @@ from producers.collector import Frame
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS
 from schemas.dimensions import DIMENSIONS
-from schemas.frames import decode_header, decode_rows
+from schemas.frame_rows import decode_rows
+from schemas.frames import decode_header
 from schemas.rejections import Rejected
 from schemas.rows import violations
 

@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from schemas.families import OPERATIONAL, TURNS
-from schemas.frames import FrameHeader, decode_header, decode_rows, encode
+from schemas.frame_rows import decode_rows
+from schemas.frames import FrameHeader, decode_header, encode
 from schemas.kafka import KafkaAddress
 from schemas.rejections import Rejected
 from schemas.rows import arrow_schema

@@ -1,0 +1,53 @@
+"""Columns of a frame, as the minor version of its producer has them: which may be missing, and which may be there besides."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pyarrow as pa
+
+from schemas.content_fields import is_content_field
+from schemas.families import Family
+from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, FrameHeader
+from schemas.rejections import Reason, Rejected
+
+CONTENT_REFUSED = Rejected(
+    Reason.CONTENT_FIELD,
+    "The frame has a field that holds content (what was said, written or looked up); keep its producer from sending any.",
+)
+
+
+def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schema) -> Rejected | None:
+    """Why a frame with this schema is refused; an unknown column of a newer minor version is no reason."""
+    if len(set(schema.names)) != len(schema.names):
+        return Rejected(Reason.MALFORMED_PAYLOAD, "The frame names one column twice.")
+    if any(map(is_content_field, set(schema.names) - set(expected.names))):
+        return CONTENT_REFUSED
+    later = later_measures(header.family, header.minor)
+    for field in expected:
+        if field.name not in schema.names and field.name in later:
+            continue
+        if field.name not in schema.names:
+            return Rejected(Reason.MISSING_COLUMN, f"Column {field.name} of family {header.family.name} is missing.")
+        if schema.field(field.name).type != field.type:
+            return Rejected(Reason.WRONG_TYPE, f"Column {field.name} has to be {field.type}.")
+    unknown = len(set(schema.names) - (set(expected.names) - later))
+    if unknown and header.minor <= SCHEMA_MINOR:
+        return Rejected(
+            Reason.UNKNOWN_COLUMN,
+            f"The frame has {unknown} columns that version {SCHEMA_MAJOR}.{header.minor} of {header.family.name} does not declare.",
+        )
+    return None
+
+
+@cache
+def later_measures(family: Family, minor: int) -> frozenset[str]:
+    """Measures that were declared after that version; a frame of it does not know them."""
+    return frozenset(measure.name for measure in family.measures if measure.since_minor > minor)
+
+
+def with_later_measures(header: FrameHeader, table: pa.Table) -> pa.Table:
+    """The rows with a zero in every measure that their producer does not know yet."""
+    for name in sorted(later_measures(header.family, header.minor) - set(table.column_names)):
+        table = table.append_column(name, pa.repeat(pa.scalar(0, pa.int64()), table.num_rows))
+    return table

@@ -1,0 +1,102 @@
+"""Frames of NDJSON: one row a line, from producers that have no Arrow. The same rows, checked line by line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from schemas.arrow_streams import UNREADABLE
+from schemas.content_fields import is_content_field
+from schemas.failures import Undecodable
+from schemas.frame_columns import CONTENT_REFUSED, later_measures, with_later_measures
+from schemas.frames import FRAME_ROWS_MAX, NDJSON_LINE_BYTES_MAX, SCHEMA_MINOR, FrameHeader, too_large
+from schemas.rejections import Reason, Rejected
+from schemas.rows import arrow_schema, row_adapter
+
+_NOT_NDJSON = Rejected(
+    Reason.MALFORMED_PAYLOAD, "The payload is not NDJSON: one JSON object per line, which names each field once."
+)
+_JSON_REASONS = {
+    "extra_forbidden": Reason.UNKNOWN_COLUMN,
+    "missing": Reason.MISSING_COLUMN,
+    "json_invalid": Reason.MALFORMED_PAYLOAD,
+}
+
+
+def read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
+    """The rows of a frame, and how many unknown fields of a newer minor version were dropped."""
+    lines = [line for each in payload.split(b"\n") if (line := each.strip(b" \t\r"))]
+    refused = _not_lines(lines)
+    if refused:
+        return refused
+    is_newer = header.minor > SCHEMA_MINOR
+    adapter = row_adapter(header.family, header.partition, min(header.minor, SCHEMA_MINOR), accepts_unknown=is_newer)
+    expected = arrow_schema(header.family)
+    later = later_measures(header.family, header.minor)
+    declared = pa.schema([field for field in expected if field.name not in later])
+    try:
+        # No string can hold a line break, so none can go on from one line to the next.
+        rows = adapter.validate_json(b"[" + b",\n".join(lines) + b"]")
+        fields = len(header.partition.dimensions) + len(declared) - len(header.family.dimensions)
+        is_plain = not is_newer and len(rows) == len(lines) and payload.count(b":") == len(rows) * fields
+        unknown = set() if is_plain else _names(lines) - set(expected.names)
+        if any(map(is_content_field, unknown)):
+            return CONTENT_REFUSED
+        table = pa.Table.from_pylist(rows, schema=declared)
+        return with_later_measures(header, table).select(expected.names).cast(expected), len(unknown)
+    except ValidationError as error:
+        return _content_among(lines, expected) or _json_rejection(header, error)
+    except (Undecodable, json.JSONDecodeError):
+        return _NOT_NDJSON
+    except UNREADABLE:
+        return Rejected(Reason.WRONG_TYPE, "A line of the frame holds a number that its column cannot.")
+
+
+def _content_among(lines: list[bytes], expected: pa.Schema) -> Rejected | None:
+    """Looked for where a frame is refused anyway, so that content is counted as such."""
+    try:
+        return CONTENT_REFUSED if any(map(is_content_field, _names(lines) - set(expected.names))) else None
+    except (Undecodable, ValueError, RecursionError):
+        return None
+
+
+def _not_lines(lines: list[bytes]) -> Rejected | None:
+    if len(lines) > FRAME_ROWS_MAX:
+        return too_large(f"has {len(lines)} lines, above {FRAME_ROWS_MAX}; split it into several frames")
+    if max(map(len, lines), default=0) > NDJSON_LINE_BYTES_MAX:
+        return too_large(f"has a line of more than {NDJSON_LINE_BYTES_MAX} bytes, which no row takes")
+    if not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        return _NOT_NDJSON
+    return None
+
+
+def _names(lines: list[bytes]) -> set[str]:
+    """The fields that lines name, looked at one by one: raises `Undecodable` where one is named twice.
+
+    Only where there may be something wrong, or unknown. Otherwise each row has a colon for each of its fields, and no more.
+    """
+    return set().union(*(json.loads(line, object_pairs_hook=_named_once) for line in lines))
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise Undecodable("A line names one field twice.")
+    return named
+
+
+def _json_rejection(header: FrameHeader, error: ValidationError) -> Rejected:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    reason = _JSON_REASONS.get(first["type"], Reason.WRONG_TYPE)
+    line = int(first["loc"][0]) + 1 if first["loc"] else 0
+    declared = {*header.partition.dimensions, *header.family.key_names, *header.family.measure_names}
+    field = first["loc"][1] if len(first["loc"]) > 1 and first["loc"][1] in declared else "a field"
+    if reason is Reason.MALFORMED_PAYLOAD:
+        return _NOT_NDJSON
+    return Rejected(
+        reason,
+        f"Line {line}: {field} is {'not declared' if reason is Reason.UNKNOWN_COLUMN else 'missing or of a wrong type'}.",
+    )
