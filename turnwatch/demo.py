@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from alerts.definitions import watched_slos
-from alerts.pager import Pager
+from alerts.webhook_receiver import WebhookReceiver
 from dashboards.variables import OVERVIEW_UID
 from producers.drive import Progress, WallClock
 from producers.prediction import Prediction, predict_page
@@ -67,12 +67,12 @@ def run_demo(once: bool, seed: int, speed: float, ports: tuple[int | None, int |
 
 
 async def _demo(console: Console, once: bool, seed: int, speed: float, ports: Ports) -> int:
-    async with Pager() as pager, surroundings(console, ports, pager.url) as around:
+    async with WebhookReceiver() as webhook, surroundings(console, ports, webhook.url) as around:
         if around.stack.alertmanager is None:
             console.print(HOW_TO_GET_IT, "Until then the demo shows the page itself.", highlight=False)
         expected = _expected(seed, speed)
         async with _boards(console, once, expected, around.clickhouse) as boards:
-            return await _watch(console, once, expected, around, pager, boards)
+            return await _watch(console, once, expected, around, webhook, boards)
 
 
 @asynccontextmanager
@@ -110,7 +110,9 @@ def _expected(seed: int, speed: float) -> Expected:
     raise DemoError("The scenario causes no page under the shipped policy; was a policy or an SLO file changed?")
 
 
-async def _watch(console: Console, once: bool, expected: Expected, at: Surroundings, pager: Pager, boards: str) -> int:
+async def _watch(
+    console: Console, once: bool, expected: Expected, at: Surroundings, webhook: WebhookReceiver, boards: str
+) -> int:
     """Drives traffic and shows what becomes of it, until the page has come (once) or the user has seen enough."""
     plan = expected.plan
     view = View(expected.slo, expected.truth, expected.predicted, plan.start_ms, plan.speed, boards=boards)
@@ -121,7 +123,7 @@ async def _watch(console: Console, once: bool, expected: Expected, at: Surroundi
             for task in (
                 _drive(plan, at.kafka, view),
                 _follow_alerts(at.kafka, view, paged, is_enough=at.stack.alertmanager is None),
-                _follow_notifications(pager, view, paged),
+                _follow_notifications(webhook, view, paged),
                 _follow_worker(at.metrics_url, at.worker, view),
                 _follow_burn(at.clickhouse, view),
                 _redraw(live, view),
@@ -196,8 +198,8 @@ async def _follow_alerts(kafka: KafkaAddress, view: View, paged: asyncio.Event, 
         await consumer.stop()
 
 
-async def _follow_notifications(pager: Pager, view: View, paged: asyncio.Event) -> None:
-    async for notification in pager:
+async def _follow_notifications(webhook: WebhookReceiver, view: View, paged: asyncio.Event) -> None:
+    async for notification in webhook:
         for alert in notification.alerts:
             if "slo" not in alert.labels:
                 continue  # A page about telemetry, and not about an objective.

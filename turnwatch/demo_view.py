@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from alerts.pager import NotifiedAlert
+from alerts.webhook_receiver import NotifiedAlert
 from producers.drive import Progress
 from producers.prediction import Prediction
 from producers.scenarios import Truth

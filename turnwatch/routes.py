@@ -1,7 +1,7 @@
 """`turnwatch routes test`: alerts into a real Alertmanager at scripted times, and what it notifies whom of.
 
 Each script has an Alertmanager of its own, with the configuration's routes, groups and inhibitions, sped up; all are
-played side by side. Every receiver is a pager of ours, so nobody is woken. What a script does not expect may not arrive.
+played side by side. Every receiver is a webhook of ours, so nobody is woken. What a script does not expect may not arrive.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from alerts.durations import duration_written
-from alerts.pager import Pager
 from alerts.routes_config import Configuration, ConfigurationError, read_configuration
 from alerts.routes_script import SHIPPED_SCRIPTS, ScriptError, ScriptFile, load_scripts, require_receivers
+from alerts.webhook_receiver import WebhookReceiver
 from schemas.failures import BadInput
 from stack.alertmanager import HOW_TO_GET_IT, Alertmanager, find_alertmanager, start_alertmanager
 from stack.failures import StackFailure
@@ -65,10 +65,10 @@ async def try_all(
         players = []
         for number, file in enumerate(files):
             pace = speed or float(file.script.speed)
-            pager = await closing.enter_async_context(Pager())
-            server = _start(folder / str(number), configuration, pager.url, pace)
+            webhook = await closing.enter_async_context(WebhookReceiver())
+            server = _start(folder / str(number), configuration, webhook.url, pace)
             closing.callback(server.stop)
-            players.append(Player(file, server, pager, pace, late_s))
+            players.append(Player(file, server, webhook, pace, late_s))
         for player in players:
             _wait(player.server, configuration)
         return tuple(await _together(player.play() for player in players))

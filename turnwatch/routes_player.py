@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from alerts.alertmanager import Alertmanagers, Destination
 from alerts.durations import duration_written
-from alerts.pager import Notification, Pager
 from alerts.routes_judgement import Finding, Heard, is_complete, judge
 from alerts.routes_script import Script, ScriptFile, Step
+from alerts.webhook_receiver import Notification, WebhookReceiver
 from schemas.failures import Foreseen
 from stack.alertmanager import Alertmanager
 from stack.failures import StackFailure
@@ -56,7 +56,7 @@ class Player:
 
     file: ScriptFile
     server: Alertmanager
-    pager: Pager
+    webhook: WebhookReceiver
     speed: float
     late_s: float
     heard: list[Heard] = field(default_factory=list)
@@ -135,7 +135,7 @@ class Player:
             await asyncio.sleep(LISTEN_STEP_S)
 
     async def _listen(self) -> None:
-        async for notification in self.pager:
+        async for notification in self.webhook:
             self.heard.append(self._read(notification))
 
     def _read(self, notification: Notification) -> Heard:

@@ -38,9 +38,9 @@ from stream_jobs.agents.application import ApplicationSettings
 from stream_jobs.agents.diversion import Diversion, DiversionBound, Halted, dead_letter
 from stream_jobs.agents.exact import StageSettings
 from stream_jobs.agents.halts import halting
-from stream_jobs.agents.incidents import Pager
 from stream_jobs.agents.kafka_away import KafkaWatch
 from stream_jobs.agents.objectives import telling
+from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.worker import Companion, WorkerSettings, run
 from stream_jobs.operators.traffic import Capacity
 from stream_jobs.sinks.batches import DeadLetter

@@ -29,8 +29,9 @@ from stream_jobs.agents.burn_rate import BurnRateStage
 from stream_jobs.agents.cost import CostStage
 from stream_jobs.agents.diversion import DiversionBound
 from stream_jobs.agents.exact import Stage, StageSettings
-from stream_jobs.agents.incidents import IncidentsStage, Pager
+from stream_jobs.agents.incidents import IncidentsStage
 from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.stopping import LEFT_BY, STOP_WITHIN_S, TOLD_BY, Deadline, Ending, raise_failure
 from stream_jobs.agents.traffic import TrafficStage, Watching

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from alerts.pager import Notification
 from alerts.routes_config import read_configuration
+from alerts.webhook_receiver import Notification
 from stack.alertmanager import HOW_TO_GET_IT
 from stack.failures import StackFailure
 from stack.local import ALERTMANAGER_CONFIGURATION

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from alerts.definitions import watched_slos
 from alerts.explanations import Paging
-from alerts.pager import NotifiedAlert
 from alerts.pages import Pages, step
 from alerts.policies import policy_for
+from alerts.webhook_receiver import NotifiedAlert
 from dashboards.local.views import viewed
 from dashboards.render import all_boards
 from dashboards.variables import OVERVIEW_UID

@@ -10,9 +10,9 @@ from polars.testing import assert_frame_equal
 
 from alerts.explanations import Paging
 from alerts.openslo import load_slos
-from alerts.pager import Notification, NotifiedAlert
 from alerts.pages import Pages, step
 from alerts.policies import policy_for
+from alerts.webhook_receiver import Notification, NotifiedAlert
 from schemas.burns import AlertState
 from tests.rules.burning import burning, decided
 from turnwatch.bench.faults.expectation import expected, expected_burns

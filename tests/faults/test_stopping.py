@@ -34,7 +34,7 @@ from stream_jobs.agents import worker as workers
 from stream_jobs.agents.application import ApplicationSettings
 from stream_jobs.agents.diversion import Halted
 from stream_jobs.agents.exact import StageSettings
-from stream_jobs.agents.incidents import Pager
+from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.stopping import STOP_WITHIN_S
 from stream_jobs.agents.worker import Companion, WorkerSettings

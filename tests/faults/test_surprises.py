@@ -33,8 +33,9 @@ from stream_jobs.agents.block_tables import BlockStore
 from stream_jobs.agents.burn_rate import BurnRateStage
 from stream_jobs.agents.cost import CostStage
 from stream_jobs.agents.exact import Stage, StageSettings
-from stream_jobs.agents.incidents import IncidentsStage, Pager
+from stream_jobs.agents.incidents import IncidentsStage
 from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.surprises import Surprise
 from stream_jobs.agents.traffic import TrafficStage
 from stream_jobs.agents.worker import _until_first

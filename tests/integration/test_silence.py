@@ -30,7 +30,8 @@ from schemas.topics import ALERTS, BURNS, FINDINGS, ROLLUPS, SILENCES
 from stream_jobs.agents import incidents
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.exact import Outgoing, StageSettings
-from stream_jobs.agents.incidents import IncidentsStage, Pager
+from stream_jobs.agents.incidents import IncidentsStage
+from stream_jobs.agents.pager import Pager
 from stream_jobs.operators.reach import LIVE, REPLAYED, Patience
 from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant, small_fleet
 from tests.integration.test_flow import AT_ONCE, send

@@ -25,8 +25,8 @@ from schemas.topics import CHANGELOGS, SPEND, aggregates, partials
 from stream_jobs.agents import worker as workers
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.exact import Outgoing, StageSettings
-from stream_jobs.agents.incidents import Pager
 from stream_jobs.agents.intake import IntakeStage
+from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.agents.worker import WorkerSettings, _stages
 from stream_jobs.operators.blocks import Block, body, unpack_rows

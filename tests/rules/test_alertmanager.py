@@ -1,4 +1,4 @@
-"""Alerts reach a real Alertmanager and its notifications reach the pager; what goes wrong on the way is a sentence."""
+"""Alerts reach a real Alertmanager and its notifications reach the webhook; what goes wrong on the way is a sentence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from aiohttp import web
 
 from alerts.alertmanager import BATCH_ALERTS_MAX, Alertmanagers, Destination, Outcome, Patience, postable
 from alerts.explanations import Paging
-from alerts.pager import Notification, Pager
 from alerts.pages import Pages, step
+from alerts.webhook_receiver import Notification, WebhookReceiver
 from schemas.burns import AlertState, Burn
 from tests.rules.burning import TURN_SLO, burning, decided
 from tests.rules.conftest import StartAlertmanager
@@ -58,12 +58,12 @@ async def send(url: str, alerts: tuple[AlertState, ...], **credentials: str) -> 
     return outcome
 
 
-async def notified(pager: Pager, wanted: Callable[[Notification], bool]) -> Notification:
+async def notified(webhook: WebhookReceiver, wanted: Callable[[Notification], bool]) -> Notification:
     async with asyncio.timeout(ARRIVES_WITHIN_S):
-        async for notification in pager:
+        async for notification in webhook:
             if wanted(notification):
                 return notification
-    raise AssertionError("the pager never ends")
+    raise AssertionError("the receiver never ends")
 
 
 async def listed(url: str) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ async def listed(url: str) -> list[dict[str, Any]]:
 async def test_a_page_is_listed_notified_and_resolved_through_a_real_alertmanager(
     start_alertmanager: StartAlertmanager,
 ) -> None:
-    async with Pager() as pager, start_alertmanager(pager.url) as url:
+    async with WebhookReceiver() as webhook, start_alertmanager(webhook.url) as url:
         fired = step(Pages(), decided(10, burning()), PAGING, now_ms())
         async with Alertmanagers([Destination(url)], patience=HASTY) as alertmanagers:
             assert await alertmanagers.send(fired.news, now_ms()) == (Outcome(url, delivered=1),)
@@ -85,13 +85,13 @@ async def test_a_page_is_listed_notified_and_resolved_through_a_real_alertmanage
             assert found["labels"] == fired.news[0].labels
             assert found["annotations"] == fired.news[0].annotations
 
-            page = await notified(pager, lambda each: each.status == "firing")
+            page = await notified(webhook, lambda each: each.status == "firing")
             assert page.receiver == "on-call"
             assert page.alerts[0].annotations["summary"] == fired.news[0].annotations["summary"]
 
             over = step(fired.pages, decided(70), PAGING, now_ms())
             await alertmanagers.send(over.news, now_ms())
-            resolved = await notified(pager, lambda each: each.status == "resolved")
+            resolved = await notified(webhook, lambda each: each.status == "resolved")
             assert resolved.alerts[0].labels == page.alerts[0].labels
             assert resolved.alerts[0].starts_at == page.alerts[0].starts_at
 
@@ -99,7 +99,7 @@ async def test_a_page_is_listed_notified_and_resolved_through_a_real_alertmanage
 @pytest.mark.needs("prometheus-alertmanager")
 @pytest.mark.asyncio
 async def test_re_sending_a_page_with_new_numbers_is_still_one_alert(start_alertmanager: StartAlertmanager) -> None:
-    async with Pager() as pager, start_alertmanager(pager.url) as url:
+    async with WebhookReceiver() as webhook, start_alertmanager(webhook.url) as url:
         first = step(Pages(), decided(10, burning()), PAGING, now_ms())
         second = step(first.pages, decided(20, burning(bad_share=0.5)), PAGING, now_ms())
         await send(url, first.published)
@@ -112,14 +112,14 @@ async def test_re_sending_a_page_with_new_numbers_is_still_one_alert(start_alert
 @pytest.mark.asyncio
 async def test_a_page_keeps_the_ticket_of_the_same_slice_from_arriving(start_alertmanager: StartAlertmanager) -> None:
     """The ticket of another slice arrives after them, so what has not come by then was inhibited."""
-    async with Pager() as pager, start_alertmanager(pager.url) as url:
+    async with WebhookReceiver() as webhook, start_alertmanager(webhook.url) as url:
         await send(url, firing(burning()))
-        await notified(pager, lambda each: each.alerts[0].labels["severity"] == "page")
+        await notified(webhook, lambda each: each.alerts[0].labels["severity"] == "page")
         ticket = burning("ticket_1d_2h", bad_share=0.05)
         await send(url, firing(ticket))
         other = burning("ticket_1d_2h", bad_share=0.05, slice_text="pool=realtime,bundle=v1")
         await send(url, firing(other))
-        arrived = await notified(pager, lambda each: each.receiver == "tickets")
+        arrived = await notified(webhook, lambda each: each.receiver == "tickets")
         assert [alert.labels["slice"] for alert in arrived.alerts] == ["pool=realtime,bundle=v1"]
         inhibited = {each["labels"]["slice"] for each in await listed(url) if each["status"]["inhibitedBy"]}
         assert inhibited == {ticket.slice}

@@ -19,9 +19,9 @@ from prometheus_client import CollectorRegistry
 from alerts.alertmanager import OUTLIVES_US_MS, Alertmanagers, Destination, Patience
 from alerts.durations import duration_ms
 from alerts.explanations import Paging
-from alerts.pager import Pager
 from alerts.pages import Pages, step
 from alerts.telling import ENDS_RESENT_MS, OPEN_AT_LEAST_MS, Telling
+from alerts.webhook_receiver import WebhookReceiver
 from schemas.burns import AlertState
 from schemas.metrics import WorkerMetrics
 from stack.alertmanager import Alertmanager, start_alertmanager
@@ -146,8 +146,8 @@ async def until(is_so: Callable[[], bool]) -> None:
 async def test_a_page_waits_for_an_alertmanager_that_is_away_and_says_so_once(
     hosts: Hosts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Pager() as pager:
-        host = hosts(pager.url)
+    async with WebhookReceiver() as webhook:
+        host = hosts(webhook.url)
         url = host.start()
         host.stop()
         with caplog.at_level(logging.INFO, "turnwatch.pager"):
@@ -157,7 +157,7 @@ async def test_a_page_waits_for_an_alertmanager_that_is_away_and_says_so_once(
                 before = told.waiting_s(url)
                 await until(lambda: told.waiting_s(url) > before + 1)
                 host.start()
-                page = await notified(pager, lambda each: each.status == "firing")
+                page = await notified(webhook, lambda each: each.status == "firing")
                 await until(lambda: told.waiting_s(url) == 0)
     assert page.receiver == "on-call"
     events = [each.getMessage().partition(":")[0] for each in caplog.records if each.name == "turnwatch.pager"]
@@ -167,18 +167,18 @@ async def test_a_page_waits_for_an_alertmanager_that_is_away_and_says_so_once(
 async def test_an_end_that_an_alertmanager_missed_reaches_it_however_long_it_was_away(hosts: Hosts) -> None:
     """It notified, was away while the alert ended twenty minutes ago, and tells the receiver when it is back."""
     minute_ms = 60_000
-    async with Pager() as pager:
-        host = hosts(pager.url)
+    async with WebhookReceiver() as webhook:
+        host = hosts(webhook.url)
         url = host.start()
         async with telling(url) as told:
             alert = fired(now_ms() - 30 * minute_ms)
             told.tell(alert)
-            page = await notified(pager, lambda each: each.status == "firing")
+            page = await notified(webhook, lambda each: each.status == "firing")
             host.stop()
             told.tell(ended(alert, now_ms() - 20 * minute_ms))
             await until(lambda: told.waiting_s(url) > 0)
             host.start()
-            resolved = await notified(pager, lambda each: each.status == "resolved")
+            resolved = await notified(webhook, lambda each: each.status == "resolved")
             await until(lambda: told.waiting_s(url) == 0)
             assert told.tellings[0].due(now_ms()) == [], "an old end is told until it is taken, and not longer"
     assert resolved.alerts[0].labels == page.alerts[0].labels
@@ -186,15 +186,15 @@ async def test_an_end_that_an_alertmanager_missed_reaches_it_however_long_it_was
 
 async def test_a_recent_end_is_told_again_although_it_was_taken(hosts: Hosts) -> None:
     """For an Alertmanager that took it and ended before it notified."""
-    async with Pager() as pager:
-        url = hosts(pager.url).start()
+    async with WebhookReceiver() as webhook:
+        url = hosts(webhook.url).start()
         async with telling(url) as told:
             alert = fired()
             told.tell(alert)
             await until(lambda: told.sent() > 0)
             over = ended(alert)
             told.tell(over)
-            await notified(pager, lambda each: each.status == "resolved")
+            await notified(webhook, lambda each: each.status == "resolved")
             assert over.ends_ms is not None
             (telling_it,) = told.tellings
             assert telling_it.due(over.ends_ms + ENDS_RESENT_MS - 1) == [over]
@@ -203,13 +203,13 @@ async def test_a_recent_end_is_told_again_although_it_was_taken(hosts: Hosts) ->
 
 async def test_what_began_and_ended_within_a_moment_is_notified_and_then_resolved(hosts: Hosts) -> None:
     """As where a backlog is worked off: Alertmanager alone would never notify of what it first hears of as ended."""
-    async with Pager() as pager:
-        url = hosts(pager.url).start()
+    async with WebhookReceiver() as webhook:
+        url = hosts(webhook.url).start()
         async with telling(url, open_at_least_ms=1_500) as told:
             over = ended(fired())
             told.tell(over)
-            assert (await pager.next()).status == "firing"
-            assert (await pager.next()).status == "resolved"
+            assert (await webhook.next()).status == "firing"
+            assert (await webhook.next()).status == "resolved"
             assert told.tellings[0].due(now_ms()) == [over]
 
 
@@ -223,16 +223,16 @@ def test_an_end_waits_longer_than_any_group_of_pages() -> None:
 
 async def test_an_alertmanager_that_hangs_keeps_no_other_waiting(hosts: Hosts) -> None:
     """It takes connections and never answers, and nothing here would give up on it within the hour."""
-    async with Pager() as pager:
-        hanging, well = hosts("http://127.0.0.1:9/page"), hosts(pager.url)
+    async with WebhookReceiver() as webhook:
+        hanging, well = hosts("http://127.0.0.1:9/page"), hosts(webhook.url)
         urls = hanging.start(), well.start()
         hanging.signal(signal.SIGSTOP)
         async with telling(*urls, patience=ENDLESS) as told:
             alert = fired()
             told.tell(alert)
-            await notified(pager, lambda each: each.status == "firing")
+            await notified(webhook, lambda each: each.status == "firing")
             told.tell(ended(alert))
-            await notified(pager, lambda each: each.status == "resolved")
+            await notified(webhook, lambda each: each.status == "resolved")
             hanging.signal(signal.SIGCONT)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alerts.alertmanager import Alertmanagers, Destination
-from alerts.pager import Notification, Pager
+from alerts.webhook_receiver import Notification, WebhookReceiver
 from stream_jobs.operators.reach import REPLAYED
 from tests.integration.test_silence import Desk
 from tests.rules.burning import burning, decided
@@ -27,10 +27,10 @@ async def tell(desk: Desk, url: str) -> None:
     assert outcome.is_complete, outcome.problem
 
 
-async def notified(pager: Pager, receiver: str) -> Notification:
+async def notified(webhook: WebhookReceiver, receiver: str) -> Notification:
     async with asyncio.timeout(ARRIVES_WITHIN_S):
         while True:
-            notification = await pager.next()
+            notification = await webhook.next()
             if notification.receiver == receiver:
                 return notification
 
@@ -45,11 +45,11 @@ async def test_a_queue_that_breaks_is_told_with_the_burn_that_it_makes_and_so_is
     tmp_path: Path, start_alertmanager: StartAlertmanager
 ) -> None:
     desk = Desk(tmp_path, REPLAYED)
-    async with Pager() as pager, start_alertmanager(pager.url) as url:
+    async with WebhookReceiver() as webhook, start_alertmanager(webhook.url) as url:
         desk.hear(found(0, saturated()))
         desk.hear(decided(10, burning(slice_text=POOL)))
         await tell(desk, url)
-        begun = await notified(pager, "on-call")
+        begun = await notified(webhook, "on-call")
         assert said(begun) == [("Saturated", "firing"), ("SloBurnRateHigh", "firing")]
         shown = next(alert for alert in begun.alerts if alert.labels["alertname"] == "Saturated")
         assert shown.annotations["action"] == "Shed batch work, or add 3 replicas."
@@ -57,7 +57,7 @@ async def test_a_queue_that_breaks_is_told_with_the_burn_that_it_makes_and_so_is
         desk.hear(decided(90))
         desk.save()
         await tell(desk, url)
-        over = await notified(pager, "on-call")
+        over = await notified(webhook, "on-call")
         assert (over.group_key, said(over)) == (
             begun.group_key,
             [("Saturated", "resolved"), ("SloBurnRateHigh", "resolved")],
@@ -71,12 +71,12 @@ async def test_money_waits_and_what_is_paged_needs_no_ticket(
 ) -> None:
     """The ticket that is muted was told before the others, so what has not come with them was kept back."""
     desk = Desk(tmp_path, REPLAYED)
-    async with Pager() as pager, start_alertmanager(pager.url) as url:
+    async with WebhookReceiver() as webhook, start_alertmanager(webhook.url) as url:
         desk.hear(found(0, saturated(), saturated(severity="ticket", labels={"queue": "tts"})))
         await tell(desk, url)
-        await notified(pager, "on-call")
+        await notified(webhook, "on-call")
         desk.hear(found(0, regressed(), question="cost"))
         await tell(desk, url)
-        assert said(await notified(pager, "tickets")) == [("CostRegressed", "firing")]
+        assert said(await notified(webhook, "tickets")) == [("CostRegressed", "firing")]
         muted = {each["labels"]["severity"] for each in await listed(url) if each["status"]["inhibitedBy"]}
         assert muted == {"ticket"}

@@ -23,9 +23,9 @@ from alerts.incident_scope import (
     incident_name,
     scope_of,
 )
-from alerts.pager import Notification, Pager
 from alerts.pages import FROZEN_AFTER_MS, Pages, freeze, restore, step, to_send
 from alerts.telling import OPEN_AT_LEAST_MS, Telling
+from alerts.webhook_receiver import Notification, WebhookReceiver
 from schemas.burns import LAST_INSTANT_MS, AlertState, Burn, Decision
 from schemas.metrics import WorkerMetrics
 from schemas.slices import shard_of
@@ -408,24 +408,24 @@ async def test_forty_slices_that_burn_and_end_one_after_the_other_are_one_notifi
     now = time.time_ns() // 1_000_000
     pages = stepped(*(opened(text, shard=shard) for shard, text in enumerate(texts, 1)), opened(FLEET), now_ms=now)
     async with (
-        Pager() as pager,
+        WebhookReceiver() as webhook,
         # Alertmanager learns of alerts one by one: a group that does not wait may be notified before it is muted.
-        start_alertmanager(pager.url, "2s") as url,
+        start_alertmanager(webhook.url, "2s") as url,
         Alertmanagers([Destination(url)]) as alertmanagers,
     ):
         await alertmanagers.send(ends_together(to_send(pages, now), now), now)
-        begun = await _next(pager)
+        begun = await _next(webhook)
         assert [(each.status, each.labels["slice"]) for each in begun.alerts] == [("firing", FLEET)]
         pages = stepped(decided(20), *(decided(20, shard=shard) for shard in range(1, 20)), pages=pages, now_ms=now)
         await alertmanagers.send(ends_together(to_send(pages, now), now), now)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pager.next(), 2.0)
+            await asyncio.wait_for(webhook.next(), 2.0)
         pages = stepped(*(decided(20, shard=shard) for shard in range(20, 41)), pages=pages, now_ms=now)
         await alertmanagers.send(ends_together(to_send(pages, now), now), now)
-        over = await _next(pager)
+        over = await _next(webhook)
         assert over.status == "resolved"
         assert (over.receiver, over.group_key) == (begun.receiver, begun.group_key)
 
 
-async def _next(pager: Pager) -> Notification:
-    return await asyncio.wait_for(pager.next(), 20)
+async def _next(webhook: WebhookReceiver) -> Notification:
+    return await asyncio.wait_for(webhook.next(), 20)

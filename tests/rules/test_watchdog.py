@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry
 from alerts.alertmanager import OUTLIVES_US_MS, Alertmanagers, Destination, postable
 from alerts.check import REPOSITORY
 from alerts.explanations import Links, Paging
-from alerts.pager import Pager
 from alerts.telling import Telling
 from alerts.watchdog import LASTS_MS, RUNBOOK, WatchdogAlert, watchdog
+from alerts.webhook_receiver import WebhookReceiver
 from schemas.metrics import WorkerMetrics
 from stack.alertmanager import start_alertmanager
-from stream_jobs.agents.incidents import Pager as Incidents
+from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.operators.reach import REPLAYED
 from tests.integration.test_silence import Desk
@@ -69,16 +69,16 @@ def test_only_whoever_owns_the_pages_is_watched(tmp_path: Path) -> None:
     assert watched(desk.pager) == 0
     desk.start()
     assert watched(desk.pager) == 1
-    assert watched(Incidents(Alertmanagers([]), Paging(), WorkerMetrics(CollectorRegistry()))) == 0
+    assert watched(Pager(Alertmanagers([]), Paging(), WorkerMetrics(CollectorRegistry()))) == 0
 
 
-def watched(pager: Incidents) -> int:
+def watched(pager: Pager) -> int:
     return sum(isinstance(alert, WatchdogAlert) for alert in pager._current(1_700_000_000_000))
 
 
 async def test_a_worker_that_owns_the_pages_says_so_though_nothing_fires_and_after_it_nobody_does() -> None:
     async with MemoryAlertmanager() as alertmanager:
-        pager = Incidents(
+        pager = Pager(
             Alertmanagers([Destination(alertmanager.url)], resend_s=0.05), Paging(), WorkerMetrics(CollectorRegistry())
         )
         stop = asyncio.Event()
@@ -97,7 +97,7 @@ async def test_a_worker_that_owns_the_pages_says_so_though_nothing_fires_and_aft
 
 async def test_a_worker_that_was_overruled_is_not_watched_any_more() -> None:
     async with MemoryAlertmanager() as alertmanager:
-        pager = Incidents(Alertmanagers([Destination(alertmanager.url)]), Paging(), WorkerMetrics(CollectorRegistry()))
+        pager = Pager(Alertmanagers([Destination(alertmanager.url)]), Paging(), WorkerMetrics(CollectorRegistry()))
         pager.holds_since_ms = 0
 
         def stood_still() -> None:
@@ -110,23 +110,23 @@ async def test_a_worker_that_was_overruled_is_not_watched_any_more() -> None:
 
 @pytest.mark.needs("prometheus-alertmanager")
 async def test_the_switch_hears_it_and_nobody_is_paged_and_the_runbooks_first_query_finds_it(tmp_path: Path) -> None:
-    async with Pager() as pager:
-        server = start_alertmanager(tmp_path, SHIPPED_CONFIG, pager.url)
+    async with WebhookReceiver() as webhook:
+        server = start_alertmanager(tmp_path, SHIPPED_CONFIG, webhook.url)
         assert server, "the test is marked as needing it"
         try:
             server.wait_until_healthy()
             async with Alertmanagers([Destination(server.url)]) as alertmanagers:
                 await telling(alertmanagers).tell()
             deadline = time.monotonic() + ARRIVES_WITHIN_S
-            while not pager.signs_of_life and time.monotonic() < deadline:
+            while not webhook.signs_of_life and time.monotonic() < deadline:
                 await asyncio.sleep(0.02)
             listed = subprocess.run(first_query(server.url), capture_output=True, text=True, timeout=30, check=True)
         finally:
             server.stop()
-        assert pager.signs_of_life == 1
+        assert webhook.signs_of_life == 1
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
-                await pager.next()  # Whoever is on call heard nothing of it.
+                await webhook.next()  # Whoever is on call heard nothing of it.
     assert "Watchdog" in listed.stdout
 
 

@@ -22,8 +22,8 @@ import yaml
 from rich.console import Console
 
 from alerts.definitions import watched_slos
-from alerts.pager import Notification, Pager
 from alerts.routes_config import read_configuration
+from alerts.webhook_receiver import Notification, WebhookReceiver
 from producers.collector import Frame
 from producers.transport import KafkaTransport
 from schemas.families import OPERATIONAL, TURNS
@@ -162,9 +162,9 @@ def at_once(run_dir: Path) -> Path:
 
 async def _bench(console: Console, folder: Path, rounds: int) -> Measured:
     names = bundles(rounds)
-    async with Pager() as pager:
+    async with WebhookReceiver() as webhook:
         with console.status("starting Kafka, ClickHouse and Alertmanager …"):
-            stack = start_stack(folder, pager_url=pager.url, alertmanager_configuration=at_once(folder))
+            stack = start_stack(folder, pager_url=webhook.url, alertmanager_configuration=at_once(folder))
         with stack:
             kafka = KafkaAddress(stack.kafka.bootstrap)
             await create_topics(kafka, PARTITIONS_DEFAULT)
@@ -173,7 +173,7 @@ async def _bench(console: Console, folder: Path, rounds: int) -> Measured:
             with console.status("starting the worker …"):
                 worker, metrics_url = await start_worker(stack, clock="wall")
             try:
-                measuring = _measure(console, traffic, names, metrics_url, pager)
+                measuring = _measure(console, traffic, names, metrics_url, webhook)
                 return await _beside(traffic.report(kafka, metrics_url), measuring)
             finally:
                 worker.stop()
@@ -223,13 +223,13 @@ class Traffic:
 
 
 async def _measure(
-    console: Console, traffic: Traffic, names: tuple[str, ...], metrics_url: str, pager: Pager
+    console: Console, traffic: Traffic, names: tuple[str, ...], metrics_url: str, webhook: WebhookReceiver
 ) -> Measured:
     watched = next(each for each in watched_slos() if each.slo.name == SLO)
     with console.status("reporting three hours of healthy history …"):
         await _until_caught_up(traffic, metrics_url)
     traffic.outages |= outages(names, _now_ms() + 1_000)
-    samples = await _samples(console, traffic, watched, pager)
+    samples = await _samples(console, traffic, watched, webhook)
     evident_s = floor_with_evidence_s(watched.rows, TURNS_PER_S, watched.low_traffic)
     return Measured(len(names), samples, floor_s(watched.rows), evident_s)
 
@@ -259,7 +259,9 @@ async def _until_caught_up(traffic: Traffic, metrics_url: str) -> None:
         raise StackFailure(f"The worker took {late:.0f} rows or frames of the history for late: try again.")
 
 
-async def _samples(console: Console, traffic: Traffic, watched: WatchedSlo, pager: Pager) -> tuple[Sample, ...]:
+async def _samples(
+    console: Console, traffic: Traffic, watched: WatchedSlo, webhook: WebhookReceiver
+) -> tuple[Sample, ...]:
     """Each outage's first notification, for as long as there is hope."""
     tipping_ms = {each.slice: tips(each, traffic.start_ms, watched).page_ms for each in traffic.outages.values()}
     until_ms = max(tipping_ms.values()) + PATIENCE_S * 1_000
@@ -268,16 +270,16 @@ async def _samples(console: Console, traffic: Traffic, watched: WatchedSlo, page
         while len(paged_ms) < len(tipping_ms) and _now_ms() < until_ms:
             begun = sum(each.begins_ms <= _now_ms() for each in traffic.outages.values())
             status.update(f"{begun} of {len(tipping_ms)} slices have failed, {len(paged_ms)} have paged")
-            for text in await _next_paged(pager):
+            for text in await _next_paged(webhook):
                 if text in tipping_ms:
                     paged_ms.setdefault(text, _now_ms())
     return tuple(_sampled(traffic, tipping_ms, paged_ms))
 
 
-async def _next_paged(pager: Pager) -> list[str]:
+async def _next_paged(webhook: WebhookReceiver) -> list[str]:
     """The slices that the next notification says are failing; none after a second without one."""
     try:
-        notification = await asyncio.wait_for(pager.next(), 1.0)
+        notification = await asyncio.wait_for(webhook.next(), 1.0)
     except TimeoutError:
         return []
     return paged_slices(notification)

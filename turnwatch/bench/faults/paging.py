@@ -1,4 +1,4 @@
-"""Which pages must come, by arithmetic over what was told; and which came, by what the pager was notified of.
+"""Which pages must come, by arithmetic over what was told; and which came, by what the webhook was notified of.
 
 Nothing here knows how the product decides. Bad shares are summed bucket by bucket; windows start where state buckets
 start, rounded outward (10 s up to 10 min, 1 min up to 6 h). An episode is an unbroken run of bucket ends at which some row
@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from alerts.pager import Notification, NotifiedAlert
+from alerts.webhook_receiver import Notification, NotifiedAlert
 from schemas.burns import AlertState
 from schemas.slos import WatchedSlo
 from turnwatch.bench.faults.world import WINDOW_MS

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from alerts.definitions import watched_slos
-from alerts.pager import Notification, Pager
+from alerts.webhook_receiver import Notification, WebhookReceiver
 from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress
 from schemas.topics import PARTITIONS_DEFAULT
@@ -137,11 +137,11 @@ async def play(
 
 @asynccontextmanager
 async def _scene(console: Console, folder: Path, rounds: int, seed: int) -> AsyncIterator[_Scene]:
-    async with Pager() as pager:
+    async with WebhookReceiver() as webhook:
         with console.status("starting Kafka, ClickHouse and Alertmanager …"):
             routes = hurried(folder)
-            stack = start_stack(folder, pager_url=pager.url, alertmanager_configuration=routes)
-        servers = Servers(stack, pager.url, routes)
+            stack = start_stack(folder, pager_url=webhook.url, alertmanager_configuration=routes)
+        servers = Servers(stack, webhook.url, routes)
         workers = Workers(stack)
         try:
             kafka, clickhouse = KafkaAddress(stack.kafka.bootstrap), ClickHouseAddress(stack.clickhouse.url)
@@ -152,7 +152,7 @@ async def _scene(console: Console, folder: Path, rounds: int, seed: int) -> Asyn
             world = World(seed, now_ms // 60_000 * 60_000)
             view = View(console, rounds, workers, servers)
             scene = _Scene(kafka, clickhouse, workers, servers, world, view, LogReader(kafka))
-            async with _beside([workers.supervise(), _follow(pager, scene)]):
+            async with _beside([workers.supervise(), _follow(webhook, scene)]):
                 await workers.until_one_is_ready()
                 yield scene
         finally:
@@ -255,8 +255,8 @@ async def _until_notified(pages: Episodes, notifications: list[Notification], be
     await until(lambda: all_came(pages, notifications[before:]), NOTIFIED_WITHIN_S)
 
 
-async def _follow(pager: Pager, scene: _Scene) -> None:
-    async for notification in pager:
+async def _follow(webhook: WebhookReceiver, scene: _Scene) -> None:
+    async for notification in webhook:
         scene.notifications.append(notification)
         of_pages = list(filter(is_of_objective, notification.alerts))
         scene.view.firing = sum(alert.status == "firing" for alert in of_pages)

@@ -1,4 +1,4 @@
-"""A pager of one's own: what Alertmanager notifies arrives here, so that a demo or a test can show it.
+"""A receiver of Alertmanager's webhook: what it notifies arrives here, so that a demo, a bench or a test can show it.
 
 A loopback HTTP server that takes Alertmanager's webhook messages (version 4) and hands them out one by one. When nobody
 reads them it says so with a 503, and Alertmanager keeps trying: a notification is never dropped.
@@ -46,8 +46,8 @@ class Notification(_Message):
     alerts: tuple[NotifiedAlert, ...]
 
 
-class Pager:
-    """Use as `async with Pager() as pager`, and iterate: `async for notification in pager`. Port 0 is any free one."""
+class WebhookReceiver:
+    """Use as `async with WebhookReceiver() as webhook`, and iterate: `async for notification in webhook`. Port 0 is any free one."""
 
     def __init__(self, port: int = 0) -> None:
         self._port = port

@@ -1,4 +1,4 @@
-"""The pager takes what Alertmanager sends, refuses what it does not, and loses nothing."""
+"""The receiver takes what Alertmanager sends, refuses what it does not, and loses nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import aiohttp
 import pytest
 
-from alerts.pager import UNREAD_MAX, WATCHDOG_PATH, Pager
+from alerts.webhook_receiver import UNREAD_MAX, WATCHDOG_PATH, WebhookReceiver
 
 
 def message(number: int = 0) -> dict[str, Any]:
@@ -36,55 +36,55 @@ def message(number: int = 0) -> dict[str, Any]:
     }
 
 
-async def post(pager: Pager, **body: Any) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session, session.post(pager.url, **body) as response:
+async def post(webhook: WebhookReceiver, **body: Any) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.post(webhook.url, **body) as response:
         return response.status, await response.text()
 
 
 @pytest.mark.asyncio
 async def test_notifications_are_handed_out_in_the_order_they_came() -> None:
-    async with Pager() as pager:
+    async with WebhookReceiver() as webhook:
         for number in range(3):
-            assert await post(pager, json=message(number)) == (200, "")
-        read = [(await pager.next()).alerts[0].annotations["summary"] for _ in range(3)]
+            assert await post(webhook, json=message(number)) == (200, "")
+        read = [(await webhook.next()).alerts[0].annotations["summary"] for _ in range(3)]
     assert read == ["page 0", "page 1", "page 2"]
 
 
 @pytest.mark.asyncio
 async def test_what_is_no_notification_is_refused_and_its_content_not_repeated() -> None:
-    async with Pager() as pager:
-        status, said = await post(pager, json=message() | {"alerts": "s3cret"})
+    async with WebhookReceiver() as webhook:
+        status, said = await post(webhook, json=message() | {"alerts": "s3cret"})
         assert (status, said) == (400, "This is not an Alertmanager webhook message: see alerts.\n")
-        status, said = await post(pager, data=b"\x00not json")
+        status, said = await post(webhook, data=b"\x00not json")
         assert (status, said) == (400, "This is not an Alertmanager webhook message: see the body.\n")
 
 
 @pytest.mark.asyncio
 async def test_a_pager_that_nobody_reads_asks_to_be_tried_again() -> None:
-    async with Pager() as pager, aiohttp.ClientSession() as session:
+    async with WebhookReceiver() as webhook, aiohttp.ClientSession() as session:
         for number in range(UNREAD_MAX):
-            async with session.post(pager.url, json=message(number)) as response:
+            async with session.post(webhook.url, json=message(number)) as response:
                 assert response.status == 200
-        assert (await post(pager, json=message()))[0] == 503
-        await pager.next()
-        assert (await post(pager, json=message()))[0] == 200
+        assert (await post(webhook, json=message()))[0] == 503
+        await webhook.next()
+        assert (await post(webhook, json=message()))[0] == 200
 
 
 @pytest.mark.asyncio
 async def test_signs_of_life_are_counted_and_not_handed_out() -> None:
-    async with Pager() as pager, aiohttp.ClientSession() as session:
+    async with WebhookReceiver() as webhook, aiohttp.ClientSession() as session:
         for _ in range(2):
-            async with session.post(urljoin(pager.url, WATCHDOG_PATH), json=message()) as response:
+            async with session.post(urljoin(webhook.url, WATCHDOG_PATH), json=message()) as response:
                 assert response.status == 200
-        assert await post(pager, json=message(7)) == (200, "")
-        assert (await pager.next()).alerts[0].annotations["summary"] == "page 7"
-        assert pager.signs_of_life == 2
+        assert await post(webhook, json=message(7)) == (200, "")
+        assert (await webhook.next()).alerts[0].annotations["summary"] == "page 7"
+        assert webhook.signs_of_life == 2
 
 
 @pytest.mark.asyncio
 async def test_a_taken_port_is_said_in_a_sentence() -> None:
-    async with Pager() as pager:
-        port = int(pager.url.rsplit(":", 1)[1].partition("/")[0])
+    async with WebhookReceiver() as webhook:
+        port = int(webhook.url.rsplit(":", 1)[1].partition("/")[0])
         with pytest.raises(OSError, match=f"cannot listen on port {port}: give a free one"):
-            async with Pager(port):
+            async with WebhookReceiver(port):
                 pass
