@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,4 +24,5 @@ Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port; a free 
 Speed = Annotated[
     float, typer.Option(min=0.01, max=SPEED_MAX, help="Event time runs this many times as fast as the clock.")
 ]
+Answered = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it; json is one document.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same traffic.")]

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from schemas.failures import BadInput
-from turnwatch.answers import gate_commands
+from turnwatch.answers import gates_of_files
 from turnwatch.cli import app
 
 SLICE = {"calls": 500, "wer": 0.1, "p95_ms": 900, "cost_per_min": 0.05}
@@ -96,14 +96,14 @@ def test_a_defect_is_never_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def defect(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(gate_commands, "slice_gate", defect)
+    monkeypatch.setattr(gates_of_files, "slice_gate", defect)
     ended = gated(tmp_path, {"far": SLICE}, {"far": SLICE})
     assert ended.exit_code == 4
     assert "there is no verdict" in ended.stderr
     assert not ended.stdout
 
 
-@pytest.mark.parametrize("broken", ["turnwatch.answers.gate_commands", "schemas.failures", "turnwatch.sentences"])
+@pytest.mark.parametrize("broken", ["turnwatch.answers.gates_of_files", "schemas.failures", "turnwatch.sentences"])
 def test_a_module_that_cannot_be_imported_is_never_a_verdict(tmp_path: Path, broken: str) -> None:
     deltas = document(tmp_path, "d.json", DELTAS)
     program = f"import sys; sys.modules[{broken!r}] = None; from turnwatch.cli import main; main()"

@@ -10,12 +10,12 @@ from typing import Any
 
 from schemas.failures import BadInput
 from schemas.verdicts import GateQuestion, Judgement, ReleaseVerdict
-from turnwatch.answers.gate_commands import EXIT_CODE
 from turnwatch.answers.printing import Format, print_answer
 from turnwatch.canary.judging import judge
 from turnwatch.gates.recording import record
 from turnwatch.places import clickhouse, kafka
 from turnwatch.settings import load
+from turnwatch.verdict_codes import EXIT_CODE
 
 SHOWN_MAX = 40
 _COLUMNS = ("slice", "metric", "outcome", "baseline", "candidate", "worse by", "allowed", "samples")

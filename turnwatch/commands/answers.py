@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from turnwatch.command_line import app
+from turnwatch.command_line import Answered, app
 
 
 @app.command(epilog="Example: turnwatch backtest --slo turn-4000ms-realtime --data 30d --out month.svg")
@@ -83,9 +79,6 @@ def board(
     raise typer.Exit(run_board(host, port, is_opened))
 
 
-Answered = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it; json is one document.")]
-
-
 @app.command(epilog="Example: turnwatch burn points.csv --window 5 --budget-rate 0.01 --format json")
 def burn(
     points: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV of minute, bad, total.")],
@@ -94,7 +87,7 @@ def burn(
     output: Answered = "table",
 ) -> None:
     """Say in which sliding windows of counted minutes too much was bad. Minutes that are absent had no traffic."""
-    from turnwatch.answers.commands import run_burn
+    from turnwatch.answers.questions_of_files import run_burn
 
     raise typer.Exit(run_burn(points, window, budget_rate, output))
 
@@ -108,7 +101,7 @@ def peak(
     output: Answered = "table",
 ) -> None:
     """Say how many streams were open at once at most, and when first."""
-    from turnwatch.answers.commands import run_peak
+    from turnwatch.answers.questions_of_files import run_peak
 
     raise typer.Exit(run_peak(intervals, output))
 
@@ -127,7 +120,7 @@ def saturation(
     output: Answered = "table",
 ) -> None:
     """Say in which minutes a queue grew and was slow at the same time, and what to do about it."""
-    from turnwatch.answers.commands import run_saturation
+    from turnwatch.answers.questions_of_files import run_saturation
 
     raise typer.Exit(run_saturation(minutes, growth, p95_ms, output))
 
@@ -175,118 +168,8 @@ def capacity(
         raise typer.BadParameter("--slice and --out are about what was measured: give --data too.")
     if streams is None or gpu_seconds is None:
         raise typer.BadParameter("Give --streams and --gpu-seconds-per-audio-second, or --data.")
-    from turnwatch.answers.commands import run_capacity
+    from turnwatch.answers.questions_of_files import run_capacity
 
     raise typer.Exit(
         run_capacity(streams, gpu_seconds, utilization, "0" if vad_savings is None else vad_savings, output)
     )
-
-
-NO_VERDICT = 4
-
-
-@contextmanager
-def a_failure_is_no_verdict() -> Iterator[None]:
-    """Ends with `NO_VERDICT` whatever goes wrong but bad input: the exit code of a failure would read as a verdict."""
-    try:
-        import turnwatch.sentences  # noqa: F401 - bad input is told by it, once it is too late for a code of our own
-
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # Libraries have failures that are no `Exception`: a panic of polars is one.
-        if isinstance(error, typer.Exit | typer.BadParameter) or _is(error, "BadInput"):
-            raise
-        with suppress(Exception):
-            _tell(error)
-        raise typer.Exit(NO_VERDICT) from None
-
-
-def _tell(error: BaseException) -> None:
-    """A sentence where it was foreseen, else a traceback."""
-    if isinstance(error, OSError) or _is(error, "Foreseen"):
-        from turnwatch.sentences import exit_code_for
-
-        exit_code_for(error)
-        return
-    traceback.print_exception(error)
-    print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
-
-
-def _is(error: BaseException, kind: Literal["BadInput", "Foreseen"]) -> bool:
-    failures = sys.modules.get("schemas.failures")
-    return failures is not None and isinstance(error, getattr(failures, kind))
-
-
-@app.command(
-    epilog="Exit codes: 0 continue; 1 roll back; 3 pause; 2 bad input; 4 no verdict. "
-    "Example: turnwatch gate --baseline v1.json --candidate v2.json --format json"
-)
-def gate(
-    baseline: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="JSON of the release that serves: slice or metric → figures."),
-    ] = None,
-    candidate: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of the release that is judged, alike.")
-    ] = None,
-    policy: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="A gate policy file, of kind CanaryPolicy with --release; the shipped one unless given.",
-        ),
-    ] = None,
-    deltas: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of how a rollout changed the fleet.")
-    ] = None,
-    release: Annotated[
-        str | None, typer.Option(help="The bundle of a running canary, judged by what ClickHouse has of it.")
-    ] = None,
-    beside: Annotated[
-        str | None,
-        typer.Option(help="With --release: its baseline; the bundle that it was declared to restore unless given."),
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(help="With --release: when it began to serve (UTC); its first turn unless given.")
-    ] = None,
-    who: Annotated[str, typer.Option(help="With --release: who asks, as the verdict keeps it.")] = "pipeline",
-    output: Answered = "table",
-) -> None:
-    """Say whether a release may go on: a running canary (--release), figures of two releases (--baseline, --candidate), or
-    --deltas alone.
-    """
-    with a_failure_is_no_verdict():
-        from turnwatch.answers.gate_commands import run_gate, run_rollout_gate
-
-        if release and not (baseline or candidate or deltas):
-            from schemas.verdicts import GateQuestion
-            from turnwatch.canary.command import instant_ms, run_release_gate
-
-            named = str(policy) if policy else None
-            question = GateQuestion(release, who, beside, named, instant_ms(since))
-            raise typer.Exit(run_release_gate(question, output))
-        if release or beside or since:
-            raise typer.BadParameter("--beside and --since go with --release, and files do not.")
-        if deltas and not (baseline or candidate or policy):
-            raise typer.Exit(run_rollout_gate(deltas, output))
-        if baseline and candidate and not deltas:
-            raise typer.Exit(run_gate(baseline, candidate, policy, output))
-        raise typer.BadParameter("Give --release, or --baseline and --candidate, or --deltas alone.")
-
-
-@app.command(epilog="Example: turnwatch rollback --regressions r.json --weights w.json --format json")
-def rollback(
-    regressions: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="JSON of version → slice → how much worse it got.")
-    ],
-    weights: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of slice → weight; 1 unless given.")
-    ] = None,
-    output: Answered = "table",
-) -> None:
-    """Say which version to roll back first: the one whose regressions weigh most."""
-    from turnwatch.answers.gate_commands import run_rollback
-
-    raise typer.Exit(run_rollback(regressions, weights, output))

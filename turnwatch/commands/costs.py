@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from turnwatch.command_line import app
-from turnwatch.commands.answers import Answered, a_failure_is_no_verdict
+from turnwatch.command_line import Answered, app
+from turnwatch.verdict_codes import a_failure_is_no_verdict
 
 cost_app = typer.Typer(
     help="Say what a successful turn costs: between two periods (--old, --new), or route by route (--routes).",
@@ -46,7 +46,7 @@ def cost(
         if any(_is_given(context, name) for name in context.params):
             raise typer.BadParameter(f"Give the options of {context.invoked_subcommand} after its name.")
         return
-    from turnwatch.answers.commands import run_cost_change, run_cost_routes
+    from turnwatch.answers.questions_of_files import run_cost_change, run_cost_routes
 
     if routes and not (old or new):
         if _is_given(context, "tolerance"):

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from turnwatch.command_line import app
-from turnwatch.commands.answers import Answered
+from turnwatch.command_line import Answered, app
 
 drift_app = typer.Typer(
     help="Say which slice got worse while all together looked flat.", no_args_is_help=True, rich_markup_mode=None

@@ -15,7 +15,7 @@ import polars as pl
 from stream_jobs.operators.metering import metered
 from stream_jobs.operators.pricing import BUCKET, Pricing
 from stream_jobs.operators.reconciliation import REGION, SKU, compared, matched
-from turnwatch.answers.commands import option
+from turnwatch.answers.options import option
 from turnwatch.costs.bill import instant, warehouse
 from turnwatch.costs.cost_rows import Costs, of_files, stored
 from turnwatch.costs.focus_lines import priced_sku, sku_price

@@ -7,7 +7,6 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
-from schemas.failures import BadInput
 from schemas.saturation import GROWTH_PER_MINUTE, P95_MS
 from stream_jobs.operators.intervals import peak
 from stream_jobs.operators.saturation import ACTION, growth, saturated
@@ -15,7 +14,8 @@ from stream_jobs.operators.sliding_burn import sliding_violations
 from stream_jobs.operators.traffic import Capacity, replicas_needed
 from stream_jobs.operators.unit_cost import Change, Period, Ranked, Route, compare, rank
 from turnwatch.answers.csv_columns import CsvColumns
-from turnwatch.answers.json_figures import Figures, exact, read_object
+from turnwatch.answers.json_figures import Figures, read_object
+from turnwatch.answers.options import option, utilization_of, vad_savings_of
 from turnwatch.answers.printing import Answer, Format, print_answer
 
 _PERIOD = ("gpu_dollars", "successful_turns", "avg_context_tokens", "retry_rate", "shadow_traffic_fraction")
@@ -97,38 +97,6 @@ def run_capacity(streams: int, gpu_seconds: str, utilization: str, vad_savings: 
     capacity = Capacity(gpu_seconds_each, utilization_of(utilization), vad_savings_of(vad_savings))
     print_answer({"replicas": replicas_needed(streams, capacity)}, ("replicas",), output)
     return 0
-
-
-def option(name: str, written: str, most: Decimal | None = None) -> Decimal:
-    """An option's decimal as it was written; raises `BadInput` where it is none, negative, or above `most`."""
-    value = exact(written)
-    if value is None:
-        raise BadInput(f"{name} {written[:100]!r} is no decimal number, or has too many digits to be a figure.")
-    if value < 0 or (most is not None and value > most):
-        bounds = f"at least 0{f' and at most {most}' if most is not None else ''}"
-        raise BadInput(f"{name} {written[:100]} has to be {bounds}{'' if most is None else _as_a_share(value)}.")
-    return value
-
-
-def utilization_of(written: str) -> Decimal:
-    """What `--utilization` says, a share that is not 0."""
-    value = option("--utilization", written)
-    if not 0 < value <= 1:
-        raise BadInput(f"--utilization {written[:100]} has to be above 0 and at most 1{_as_a_share(value)}.")
-    return value
-
-
-def vad_savings_of(written: str) -> Decimal:
-    """What `--vad-savings` says, a share that is not 1."""
-    value = option("--vad-savings", written)
-    if value >= 1:
-        raise BadInput(f"--vad-savings {written[:100]} has to be at least 0 and below 1{_as_a_share(value)}.")
-    return value
-
-
-def _as_a_share(value: Decimal) -> str:
-    """The end of a sentence about what probably are per cent."""
-    return f": write {(value / 100).normalize():f}" if 2 <= value <= 100 else ""
 
 
 def _period(path: Path) -> Period:

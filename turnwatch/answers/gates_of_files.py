@@ -1,7 +1,7 @@
 """`turnwatch gate` and `turnwatch rollback`: verdicts on figures from files, as pipelines ask for them.
 
-The exit code is the verdict. Whatever else these raise than bad input has a code of its own (`turnwatch/commands/answers.py`), for a crash
-must never read as a verdict.
+The exit code is the verdict. Whatever else these raise than bad input has a code of its own (`turnwatch/verdict_codes.py`),
+for a crash must never read as a verdict.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 from alerts.gate_document import STANDARD_GATE, load_gate
 from schemas.failures import BadInput
-from schemas.gates import CALLS, Decision, Figures, GatePolicy, Verdict
+from schemas.gates import CALLS, Figures, GatePolicy, Verdict
 from stream_jobs.operators.gates import RolloutDeltas, metric_gate, roll_back_first, rollout_gate, slice_gate
 from turnwatch.answers.json_figures import Figures as Object
 from turnwatch.answers.json_figures import read_number, read_object, shown
 from turnwatch.answers.printing import Format, print_answer
+from turnwatch.verdict_codes import EXIT_CODE
 
-EXIT_CODE: Mapping[Decision, int] = {"continue": 0, "rollback": 1, "pause": 3}
 _DELTAS = (
     "p95_latency_ms_delta", "far_field_wer_relative_delta", "privacy_error_count", "overall_wer_relative_delta",
 )  # fmt: skip
