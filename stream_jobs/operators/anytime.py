@@ -2,8 +2,8 @@
 
 Three kinds of figures of a candidate are compared with those of a baseline, all of them from sums and counts:
 
-- *Ratios of sums* (word errors ÷ words, cost ÷ successes, a mean): the difference of two ratios, whose variance is that of
-  their clusters (calls, windows), so that words of one call need not be independent. Normal mixture, asymptotic: Robbins
+- *Ratios of sums* (word errors ÷ words, cost ÷ successes, a mean): an estimate with a variance, which is that of clusters
+  (calls, windows), so that words of one call need not be independent. Normal mixture, asymptotic: Robbins
   (1970); Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit theory and asymptotic confidence
   sequences" (2021).
 - *Sparse events*: how many of the rare events of both were the candidate's. A mixture of likelihood ratios is a test
@@ -63,19 +63,6 @@ class RatioSums:
             return np.where(self.clusters > 1, unbiased * residual_sq / self.denominator**2, np.nan)
 
 
-def ratio_difference(baseline: RatioSums, candidate: RatioSums, alpha: float, sharp_at: float) -> Bounds:
-    """Bounds of the candidate's ratio minus the baseline's.
-
-    `sharp_at`: the difference that the bounds are to tell from none soonest; about the allowed one.
-    """
-    variance = baseline.variance + candidate.variance
-    estimate = candidate.ratio - baseline.ratio
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = mixture_radius(1 / variance, alpha, sharp_at)
-    half = np.where(variance > 0, half, np.where(variance == 0, 0.0, np.nan))
-    return Bounds(estimate - half, estimate + half)
-
-
 def mixture_radius(information: Floats, alpha: Floats | float, sharp_at: Floats | float) -> Floats:
     """Half the width of a time-uniform interval, `information` being 1 ÷ the variance of the estimate.
 
@@ -123,21 +110,6 @@ def quantile_ranks(count: Floats, level: float, alpha: float, sharp_at: float = 
     prior = np.maximum(sharp_at / max(1.0, 2 * np.log(1 / alpha)), 1.0)
     low = _rank(count, level, alpha, prior, is_low=True)
     return Bounds(low, _rank(count, level, alpha, prior, is_low=False) + 1)
-
-
-def histogram_quantile_bounds(upper_ms: Floats, counts: Floats, level: float, alpha: float) -> tuple[float, float]:
-    """Between which latencies a histogram's quantile lies at every look; `upper_ms` are its buckets' upper bounds, ascending.
-
-    The lower one is the upper bound of the bucket before the rank's, as a value may lie anywhere in its own: 0 and infinity
-    where there is no bound.
-    """
-    total = float(counts.sum())
-    ranks = quantile_ranks(np.array([total]), level, alpha)
-    cumulated = counts.cumsum()
-    low, high = float(ranks.low[0]), float(ranks.high[0])
-    first = int(np.searchsorted(cumulated, low)) if low >= 1 else 0
-    last = int(np.searchsorted(cumulated, high)) if high <= total else len(upper_ms)
-    return (float(upper_ms[first - 1]) if first else 0.0), (float(upper_ms[last]) if last < len(upper_ms) else np.inf)
 
 
 def _share(candidate: Floats, baseline: Floats) -> Floats:

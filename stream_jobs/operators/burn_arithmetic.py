@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_jobs.operators.history import Counts
+from stream_jobs.operators.quotients import quotient
 
 _INT64_SAFE = 2**62
 
@@ -65,5 +66,4 @@ def shares(counts: Counts) -> NDArray[np.float64]:
     >>> shares(np.array([[1, 4], [0, 0]])).tolist()
     [0.25, 0.0]
     """
-    bad, total = counts[..., 0], counts[..., 1]
-    return np.divide(bad, total, out=np.zeros(total.shape), where=total > 0)
+    return quotient(counts[..., 0], counts[..., 1], of_nothing=0.0)

@@ -20,8 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 EFFECTS = np.array([0.5, 1.0, 2.0, 4.0])
 """Standard deviations of a window by which its rate may have moved, in the alternatives."""
@@ -79,29 +77,3 @@ def threshold(series: int, windows: int, false_alarms: float) -> float:
     """
     assert series > 0 and windows > 0 and false_alarms > 0
     return series * windows / false_alarms
-
-
-def excess(bad: Floats, total: Floats, allowed: Floats, dispersion: Floats) -> Floats:
-    """z of windows: how far the bad share lies above the allowed one, in standard deviations; not a number without traffic.
-
-    `dispersion`: by how much the variance of counts exceeds that of independent ones (1: not at all), as estimated from the
-    series' own windows (`overdispersion`).
-    """
-    share = np.clip(allowed, 1e-12, 1 - 1e-12)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        deviation = np.sqrt(np.maximum(dispersion, 1.0) * share * (1 - share) * total)
-        return np.where(total > 0, (bad - share * total) / deviation, np.nan)
-
-
-def overdispersion(bad: Floats, total: Floats) -> Floats:
-    """Pearson's statistic over its degrees of freedom, at least 1: of n series from (n, windows) of reference counts.
-
-    Source: McCullagh and Nelder, "Generalized linear models" (1989), section 4.5. 1 where fewer than two windows had traffic.
-    """
-    sums = total.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = bad.sum(axis=1, keepdims=True) / sums
-        expected = share * (1 - share) * total
-        terms = np.where(expected > 0, (bad - share * total) ** 2 / expected, 0.0)
-    windows = (total > 0).sum(axis=1)
-    return np.where(windows > 1, np.maximum(terms.sum(axis=1) / np.maximum(windows - 1, 1), 1.0), 1.0)

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Numbers = Floats | NDArray[np.int64]
 
 
-def quotient(numerator: Floats, denominator: Floats, of_nothing: float = np.nan) -> Floats:
+def quotient(numerator: Numbers, denominator: Numbers, of_nothing: float = np.nan) -> Floats:
     """`numerator / denominator`, of the shape both broadcast to; `of_nothing` where the denominator is not above 0.
 
     >>> quotient(np.array([1.0, 2.0]), np.array([4.0, 0.0])).tolist()
