@@ -50,7 +50,43 @@ def figures(episodes: pl.DataFrame, minutes: pl.DataFrame, at_ms: int, rule: Sat
     return newest.join(_lasting(now), on=PAIR).join(outlooks(now, rule), on=PAIR, how="left").sort(PAIR)
 
 
-def missing_in_regions(minutes: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
+def as_it_shrinks(rows: pl.DataFrame) -> pl.DataFrame:
+    """With `gone_in_s`, when a queue that shrinks is gone at the pace of the minute; it does not break what still holds."""
+    shrinks = pl.col("change") < 0
+    breaks = [
+        pl.when(~shrinks | (pl.col("breaks_in_s") == 0)).then(pl.col(name)).alias(name)
+        for name in ("breaks_in_s", "soonest_s", "latest_s")
+    ]
+    return rows.with_columns(*breaks, gone_in_s=pl.when(shrinks).then(pl.col("depth") / -pl.col("growth_min") * 60))
+
+
+def with_regions(rows: pl.DataFrame, minutes: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
+    """With what the regions miss of the pool that a slice without a region is of, as far as this shard knows them.
+
+    A pool misses at least as many; of a bundle's queue nobody knows in which region it is.
+    """
+    of_pool = pl.when(~pl.col("slice").str.contains(",region=", literal=True)).then(
+        pl.col("slice").str.extract(r"^(pool=[^,]+)")
+    )
+    of = rows.with_columns(of_pool=of_pool)
+    mine = pl.col("slice").str.extract(r"^(pool=[^,]+),region=").is_in(of["of_pool"].drop_nulls().unique().to_list())
+    known = of.join(
+        _missing_in_regions(minutes.filter(mine), at_ms, rule),
+        on=["of_pool", "queue"],
+        how="left",
+        maintain_order="left",
+    )
+    is_pool = pl.col("slice") == pl.col("of_pool")
+    return known.with_columns(
+        pl.when(is_pool).then(pl.max_horizontal(name, each)).otherwise(pl.col(name)).alias(name)
+        for name, each in (
+            ("replicas_missing", "regions_missing"),
+            ("replicas_missing_without_batch", "regions_missing_without_batch"),
+        )
+    )
+
+
+def _missing_in_regions(minutes: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
     """By pool (`of_pool`, a slice) and queue what those of its regions miss that are among `minutes`, summed.
 
     `missing_where` names the regions that miss any, the most first; a region's slice may be another shard's, so the sum

@@ -1,10 +1,11 @@
 """Which queue grows faster than it is served, how long until it breaks, and what to do: minute by minute, for findings.
 
 A queue is saturated in a minute in which it grew by 25 requests and its latency reached 1,200 ms, both (`saturation.py`,
-`queue_pressure.py`). Such a minute begins an episode (`queue_episodes.py`); while one lasts it is stated each minute, with
-its figures (`queue_figures.py`) and the sentences they make (`saturation_wording.py`). It is a page where a realtime pool
-breaks its wait objective within `PAGE_WITHIN_S`, and a ticket elsewhere. Slices are those that queues are cut into: a
-bundle's own tells whether its growth began with its deployment (`new_bundles.py`), which lands in the same shard.
+`queue_pressure.py`); a realtime pool may have batch work besides (`batch_work.py`). Such a minute begins an episode
+(`queue_episodes.py`); while one lasts it is stated each minute, with its figures (`queue_figures.py`) and the sentences they
+make (`saturation_wording.py`). It is a page where a realtime pool breaks its wait objective within `PAGE_WITHIN_S`, and a
+ticket elsewhere. Slices are those that queues are cut into: a bundle's own tells whether its growth began with its
+deployment (`new_bundles.py`), which lands in the same shard.
 
 A minute is decided once queues are, and stages are too or `STAGES_WAIT_MS` behind: where nobody times stages, queues speak.
 """
@@ -20,17 +21,17 @@ from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES, Family
 from schemas.findings import LISTED_MAX, Finding, Findings
 from schemas.slices import cut_of
 from schemas.topics import FINDINGS
+from stream_jobs.operators.batch_work import IS_REALTIME, loaded_slices
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.new_bundles import NewBundles
-from stream_jobs.operators.queue_episodes import IDENTITY, ORIGIN, SHOWN, QueueEpisodes
-from stream_jobs.operators.queue_figures import LOOKED_AT_MS, NOW_MINUTES, before, figures, missing_in_regions
+from stream_jobs.operators.queue_episodes import IDENTITY, SHOWN, QueueEpisodes
+from stream_jobs.operators.queue_figures import LOOKED_AT_MS, NOW_MINUTES, as_it_shrinks, before, figures, with_regions
 from stream_jobs.operators.queue_minutes import KEPT_MINUTES, PAIR, SLICES_MAX, QueueMinutes
 from stream_jobs.operators.queue_pressure import CHAIN, CLIMB_MS, SaturationRule, climbs, grew_first, grown, timed
 from stream_jobs.operators.reach import DECIDING_SHARE
 from stream_jobs.operators.saturation_wording import (
     BATCH_ON_REALTIME,
-    REALTIME,
     SATURATED,
     Row,
     batch_on_realtime,
@@ -43,8 +44,6 @@ from stream_jobs.operators.watching import Known, Statement
 QUESTION = "saturation"
 HOLDS_S = 300
 PAGE_WITHIN_S = 900.0
-BATCH_ARRIVALS_MIN, BATCH_SHARE_MIN = 10, 0.01
-"""Batch work on a realtime pool is as many requests a minute at least, and such a share."""
 STAGES_WAIT_MS = 2 * MINUTE_MS
 STAGES_KEPT_MS = 10 * MINUTE_MS
 """Before those that may still change: a replay decides queues so much later (`REPLAYED`), and where nobody tells queues
@@ -57,7 +56,6 @@ _MARKER = f"{QUEUES.name}|decided|{QUESTION}".encode()
 _FiguresOf = Mapping[tuple[str, str], Row]
 _LoadedOf = Mapping[str, Row]
 _CUTS = {cut.name for cut in QUEUES.cuts}
-_IS_REALTIME = pl.format("{},", "slice").str.contains(f"pool={REALTIME},", literal=True)
 
 
 class SaturationWatch:
@@ -155,7 +153,7 @@ class SaturationWatch:
         at_ms = end_ms - MINUTE_MS
         minute = self._minutes.at(at_ms)
         queues = grown(minute, self._minutes.newest_before(at_ms, minute), at_ms, self._rule)
-        loaded = _loaded(queues)
+        loaded = loaded_slices(queues)
         suspects = self._suspects(queues)
         slow = timed(suspects, self._tails(suspects, at_ms), self._rule)
         shown = pl.concat([self._saturated(slow, at_ms), loaded.select(SHOWN.keys())])
@@ -219,14 +217,14 @@ class SaturationWatch:
             .join(judgement, on=PAIR)
             .join(self._minutes.at(at_ms - MINUTE_MS).select(*PAIR, servers_told="servers"), on=PAIR, how="left")
             .with_columns(
-                is_realtime=_IS_REALTIME,
+                is_realtime=IS_REALTIME,
                 is_whole=pl.lit(is_whole),
                 growth_min=pl.col("change") / pl.col("elapsed_min").clip(lower_bound=1),
                 last_waits_s=pl.when(pl.col("served_min") > 0).then(pl.col("depth") / pl.col("served_min") * 60),
                 servers=pl.col("servers") if is_whole else pl.max_horizontal("servers", "servers_told"),
             )
         )
-        return _with_regions(_as_it_shrinks(rows), minutes, at_ms, self._rule)
+        return with_regions(as_it_shrinks(rows), minutes, at_ms, self._rule)
 
     def _statement(self, end_ms: int, completeness: float, figures_of: _FiguresOf, loaded_of: _LoadedOf) -> Findings:
         ordered = self._episodes.open.sort("is_page", *IDENTITY, descending=[True, True, False, False])
@@ -258,61 +256,3 @@ def _finding(episode: Row, figures_of: _FiguresOf, loaded_of: _LoadedOf, wait_s:
     if episode["alert"] == BATCH_ON_REALTIME and pair[0] in loaded_of:
         return batch_on_realtime({**loaded_of[pair[0]], **episode})
     return still(episode)
-
-
-def _as_it_shrinks(rows: pl.DataFrame) -> pl.DataFrame:
-    """With `gone_in_s`, when a queue that shrinks is gone at the pace of the minute; it does not break what still holds."""
-    shrinks = pl.col("change") < 0
-    breaks = [
-        pl.when(~shrinks | (pl.col("breaks_in_s") == 0)).then(pl.col(name)).alias(name)
-        for name in ("breaks_in_s", "soonest_s", "latest_s")
-    ]
-    return rows.with_columns(*breaks, gone_in_s=pl.when(shrinks).then(pl.col("depth") / -pl.col("growth_min") * 60))
-
-
-def _with_regions(rows: pl.DataFrame, minutes: pl.DataFrame, at_ms: int, rule: SaturationRule) -> pl.DataFrame:
-    """With what the regions miss of the pool that a slice without a region is of, as far as this shard knows them.
-
-    A pool misses at least as many; of a bundle's queue nobody knows in which region it is.
-    """
-    of_pool = pl.when(~pl.col("slice").str.contains(",region=", literal=True)).then(
-        pl.col("slice").str.extract(r"^(pool=[^,]+)")
-    )
-    of = rows.with_columns(of_pool=of_pool)
-    mine = pl.col("slice").str.extract(r"^(pool=[^,]+),region=").is_in(of["of_pool"].drop_nulls().unique().to_list())
-    known = of.join(
-        missing_in_regions(minutes.filter(mine), at_ms, rule),
-        on=["of_pool", "queue"],
-        how="left",
-        maintain_order="left",
-    )
-    is_pool = pl.col("slice") == pl.col("of_pool")
-    return known.with_columns(
-        pl.when(is_pool).then(pl.max_horizontal(name, each)).otherwise(pl.col(name)).alias(name)
-        for name, each in (
-            ("replicas_missing", "regions_missing"),
-            ("replicas_missing_without_batch", "regions_missing_without_batch"),
-        )
-    )
-
-
-def _loaded(queues: pl.DataFrame) -> pl.DataFrame:
-    """Realtime slices with batch work in a minute: what they show, and the queue that has most of it, with figures."""
-    is_loaded = (pl.col("batch_arrivals") >= BATCH_ARRIVALS_MIN) & (
-        pl.col("batch_arrivals") >= BATCH_SHARE_MIN * pl.col("arrivals")
-    )
-    unsaid = [pl.lit(None, kind).alias(name) for name, kind in ORIGIN.items()]
-    return (
-        queues.filter(_IS_REALTIME & is_loaded)
-        .sort("slice", "batch_arrivals", "queue", descending=[False, True, False])
-        .unique("slice", keep="first", maintain_order=True)
-        .select(
-            "slice",
-            "batch_arrivals",
-            pl.lit(BATCH_ON_REALTIME).alias("alert"),
-            pl.lit("").alias("queue"),
-            *unsaid,
-            loaded_queue="queue",
-            batch_share=pl.col("batch_arrivals") / pl.col("arrivals"),
-        )
-    )
