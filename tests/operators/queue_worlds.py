@@ -18,6 +18,10 @@ from tests.operators.worlds import START_MS
 MINUTE_MS = 60_000
 POOL = "pool=realtime"
 LLM = "llm_first_token"
+FAST, SLOW = [300.0] * 100, [300.0] * 90 + [1_300.0] * 10
+"""Latencies of a minute in ms: below what counts as slow, and beyond it."""
+CANARY = "pool=realtime,bundle=voice-2.5.0"
+SATURATED, BATCH = "Saturated", "BatchOnRealtimePool"
 Queue = Mapping[str, int]
 
 
