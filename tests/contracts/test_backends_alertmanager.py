@@ -19,7 +19,7 @@ from alerts.explanations import Paging
 from alerts.pages import Pages, step
 from tests.contracts.alertmanagers import Alert, Api, Start, alert, in_memory, instant, real, written
 from tests.rules.burning import TURN_SLO, burning, decided
-from tests.rules.test_pager import message
+from tests.rules.test_webhook_receiver import message
 
 PAGING = Paging(slos={TURN_SLO.name: TURN_SLO})
 HASTY = Patience(request_timeout_s=5.0, pause_first_s=0.01, pause_max_s=0.05, bound_s=5.0)

@@ -36,6 +36,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.sought: dict[TP, int] = {}
+        self.asked_ends: set[TP] = set()
 
     async def seek_to_committed(self) -> Mapping[TP, int | None]:
         return {COMMITTED: 40, NEW: None, TRUNCATED: 5, CHANGELOG: None}
@@ -44,6 +45,7 @@ class Broker:
         return {tp: 9 if tp is TRUNCATED else 0 for tp in partitions}
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        self.asked_ends |= set(partitions)
         return dict.fromkeys(partitions, END)
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
@@ -65,8 +67,13 @@ def made(folder: Path, accept_gaps: bool = False) -> TrafficStage:
     return stage
 
 
-def judged(stage: TrafficStage, marked: int) -> None:
+async def recovered(stage: TrafficStage, marked: int) -> None:
+    """A stage that has read its changelog to the end, and whose state has judged partition 0 up to `marked`."""
     stage.marked = lambda topic, partition: marked if partition == 0 else -1  # type: ignore[method-assign]
+    store: Any = BlockStore(
+        "memory://", stage._app, stage._table, table_name=stage.name, key_type=bytes, value_type=bytes
+    )
+    await store.on_recovery_completed({CHANGELOG}, set())
 
 
 def gone(stage: TrafficStage, topic: str) -> float:
@@ -150,18 +157,16 @@ async def test_what_is_told_anew_needs_nothing_that_retention_removed_and_counts
 
 @pytest.mark.parametrize("marked", [-1, 0, END - 1])
 async def test_state_that_has_judged_what_kafka_has_goes_on(stage: TrafficStage, marked: int) -> None:
-    judged(stage, marked)
-    await stage.check_judged()
+    await recovered(stage, marked)
+    stage.surprise.check()
+    asked: Any = consumer_of(stage)._thread
+    assert (COMMITTED in asked.asked_ends) == (marked >= 0), "where nothing is judged there is nothing to ask"
 
 
 @pytest.mark.parametrize("marked", [END, END + 400])
 async def test_state_that_has_judged_more_than_kafka_has_ends_the_worker(stage: TrafficStage, marked: int) -> None:
     """The topic was made anew: what comes below the marker would be taken for judged, without a word."""
-    judged(stage, marked)
-    store: Any = BlockStore(
-        "memory://", stage._app, stage._table, table_name=stage.name, key_type=bytes, value_type=bytes
-    )
-    await store.on_recovery_completed({CHANGELOG}, set())
+    await recovered(stage, marked)
     with pytest.raises(StageFailure, match=rf"\[0\] ends before offset {END}, .* up to {marked}: .*turnwatch prepare"):
         stage.surprise.check()
 

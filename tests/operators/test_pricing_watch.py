@@ -130,16 +130,18 @@ def test_what_changed_just_before_it_was_folded_is_said_though_the_process_dies_
     """No start tells the bucket again: it is gone from state."""
     beyond = lateness_windows(COSTS)
     log = [frame(COSTS, COSTS.partitions[0], offset, window) for offset, window in enumerate((0, 0, beyond))]
-    _dies_within_the_minute(log)
+    _assert_all_is_said_though_it_dies(log)
 
 
 def test_of_a_bucket_that_only_tenants_rows_keep_what_changed_last_is_said_before_it_goes() -> None:
     ours, tenancy = COSTS.partitions
     windows = ((tenancy, 0), (ours, 0), (ours, 0), (ours, lateness_windows(COSTS)))
-    _dies_within_the_minute([frame(COSTS, of, offset, window) for offset, (of, window) in enumerate(windows)])
+    _assert_all_is_said_though_it_dies(
+        [frame(COSTS, of, offset, window) for offset, (of, window) in enumerate(windows)]
+    )
 
 
-def _dies_within_the_minute(log: list[Sent]) -> None:
+def _assert_all_is_said_though_it_dies(log: list[Sent]) -> None:
     """The second frame of a bucket and then one beyond its lateness come within a minute, and all of the bucket is said."""
     line = worker()
     line.run((log, []), batch=1)

@@ -65,6 +65,7 @@ async def test_two_sinks_share_the_work_and_one_that_leaves_loses_nothing(
             and final_rows(address, TABLE.name) == expected(TABLE, [*rows, *last])
         )
     )
+    assert second.counted("rollup_rows_landed_total") >= len(last), "what came when it was alone"
 
 
 async def test_an_outage_of_clickhouse_delays_rows_and_loses_none(
