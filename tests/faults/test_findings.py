@@ -12,22 +12,14 @@ from alerts.findings import to_send as findings_to_send
 from alerts.incident_scope import incident_name
 from schemas.arrow_streams import read_table
 from schemas.topics import FINDINGS
-from stream_jobs.agents import incidents
 from stream_jobs.operators.blocks import applied_offset
 from stream_jobs.operators.reach import LIVE, REPLAYED
-from tests.integration.test_silence import Desk, HeldClock
+from tests.faults.desk import Desk, HeldClock
 from tests.rules.burning import burning, decided
 from tests.rules.finding import EVENT_MS, POOL, found, regressed, saturated
 
 LLM, BILL = saturated(), regressed()
 BURN = burning(slice_text=POOL)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> HeldClock:
-    held = HeldClock()
-    monkeypatch.setattr(incidents, "_now_ms", lambda: held.now_ms)
-    return held
 
 
 def told(desk: Desk) -> dict[str, str]:

@@ -16,9 +16,10 @@ from stream_jobs.agents.burn_rate import PART_BURNS, in_parts
 from stream_jobs.agents.decision_parts import DIMENSIONS_MAX, Parts
 from stream_jobs.agents.exact import Outgoing
 from stream_jobs.operators.reach import REPLAYED
-from tests.integration.test_silence import DEAD, Desk
+from tests.faults.desk import Desk
 from tests.rules.burning import burning, decided, suspect
 
+DEAD = "eu-west-1-collector-0"
 SILENCE = Silence(
     family="turns", source_partition=0, version=7, newest_ms=1_700_000_700_000, volume=1_000,
     silent=(SilentProducer(producer=DEAD, since_ms=1_700_000_000_000, volume=500),),

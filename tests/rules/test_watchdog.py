@@ -24,7 +24,7 @@ from stack.alertmanager import start_alertmanager
 from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.operators.reach import REPLAYED
-from tests.integration.test_silence import Desk
+from tests.faults.desk import Desk
 from tests.rules.conftest import SHIPPED_CONFIG
 from tests.rules.memory import MemoryAlertmanager
 from tests.rules.test_alertmanager import listed
