@@ -9,56 +9,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from random import Random
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from producers.collector import Frame
-from producers.drive import OnProgress, Progress, WallClock
-from producers.scenarios import Scenario
-from producers.simulation import Plan, simulate_into
-from producers.simulator import simulate as chunks_of
-from producers.transport import KafkaTransport
+from producers.drive import Progress
 from schemas.burns import Decision
 from schemas.families import AUDIENCE, FAMILIES, OPERATIONAL, TURNS
-from schemas.frames import ARROW, NDJSON, ContentType
+from schemas.frames import NDJSON
 from schemas.rejections import Reason
 from schemas.topics import BURNS, DEAD_LETTERS, aggregates
 from tests.integration.bad_frames import SECRET, BadFrame, bad_frames
-from tests.integration.oracle import AUDIENCE_CUTS, CUTS, DUPLEX_CUTS, Observed, differences, expected, observed
-from tests.integration.plant import Altering, Plant
-
-AT_ONCE = 1e6
-"""A speed at which event time waits for nobody."""
-
-Alter = Callable[[int, list[Frame]], Awaitable[list[Frame]]]
-
-
-async def as_is(_: int, frames: list[Frame]) -> list[Frame]:
-    return frames
-
-
-async def send(
-    plant: Plant,
-    plan: Plan,
-    alter: Alter = as_is,
-    on_progress: OnProgress = lambda _: None,
-    content_type: ContentType = ARROW,
-) -> Progress:
-    async with KafkaTransport(plant.kafka) as transport:
-        return await simulate_into(plan, Altering(transport, alter), on_progress, WallClock(), content_type)
-
-
-def happened(plan: Plan) -> Observed:
-    assert isinstance(plan.scenario, Scenario), "a scenario file has its truth beside it"
-    return observed(chunks_of(plan.scenario, plan.seed, plan.start_ms, plan.duration_ms))
-
-
-def compared(plant: Plant, plan: Plan) -> list[str]:
-    world = happened(plan)
-    wanted = expected(world)
-    return differences(wanted, plant.found(wanted, world.start_ms, world.end_ms))
+from tests.integration.oracle import AUDIENCE_CUTS, CUTS, DUPLEX_CUTS
+from tests.integration.plant import Plant
+from tests.integration.runs import AT_ONCE, compared, ends_of, happened, send
 
 
 async def test_every_table_equals_a_batch_over_all_observations(plant: Plant, seed: int) -> None:
@@ -272,15 +237,6 @@ async def partition_of(plant: Plant, frame: Frame) -> int:
         return int(producer._partition(topic, None, None, None, frame.header.producer.encode(), None))
     finally:
         await producer.stop()
-
-
-async def ends_of(plant: Plant, topic: str) -> dict[TopicPartition, int]:
-    consumer = AIOKafkaConsumer(topic, **plant.kafka.aiokafka_options())
-    await consumer.start()
-    try:
-        return dict(await consumer.end_offsets(consumer.assignment()))
-    finally:
-        await consumer.stop()
 
 
 async def read_from(plant: Plant, topic: str, begin: dict[TopicPartition, int]) -> list[bytes]:

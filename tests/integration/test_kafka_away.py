@@ -14,7 +14,7 @@ from stack.kafka import KafkaBroker, start_kafka
 from stack.processes import Running
 from stream_jobs.agents.application import SESSION_TIMEOUT_S
 from tests.integration.plant import Plant
-from tests.integration.test_flow import AT_ONCE, compared
+from tests.integration.runs import AT_ONCE, compared
 from turnwatch.surroundings import counters
 
 REQUEST_TIMEOUT_S = 1.0

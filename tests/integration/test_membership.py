@@ -31,7 +31,7 @@ from stream_jobs.sinks.migrate import migrate
 from tests.integration.conftest import BEGINS_BEFORE_NOW_MS
 from tests.integration.oracle import differences, expected
 from tests.integration.plant import FLOW, POLL_S, SETTLED_WITHIN_S, Plant, _offsets, small_fleet
-from tests.integration.test_flow import happened, send
+from tests.integration.runs import happened, send
 from turnwatch.prepare import create_topics
 from turnwatch.surroundings import start_worker
 

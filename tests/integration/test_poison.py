@@ -33,7 +33,7 @@ from tests.integration.bad_frames import SECRET
 from tests.integration.commands import turnwatch
 from tests.integration.plant import POLL_S, Plant
 from tests.integration.poison import PARTIALS, REASONS_OF_NOISE, TOPICS_READ, Garbage, garbage
-from tests.integration.test_flow import AT_ONCE, compared, ends_of, send
+from tests.integration.runs import AT_ONCE, compared, ends_of, send
 from tests.operators.test_header_names import Raw
 from turnwatch import redrive
 from turnwatch.dead_letters import Choice

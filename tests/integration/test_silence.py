@@ -17,7 +17,7 @@ from schemas.findings import Findings
 from schemas.topics import FINDINGS
 from stream_jobs.operators.reach import REPLAYED
 from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant, small_fleet
-from tests.integration.test_flow import AT_ONCE, send
+from tests.integration.runs import AT_ONCE, send
 from tests.rules.finding import EVENT_MS, found, saturated
 
 DEAD = "eu-west-1-collector-0"

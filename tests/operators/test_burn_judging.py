@@ -19,8 +19,8 @@ from schemas.slos import Life, LowTraffic, PolicyRow, WatchedSlo
 from stream_jobs.operators import pending
 from stream_jobs.operators.burn_rate import BurnRate
 from stream_jobs.operators.exhaustion import exhausts
+from tests.operators.burn_worlds import FLEET, OUTAGE, PAGE, SLO, operator, told
 from tests.operators.judging import Alert, Said, Turns, judged, twin
-from tests.operators.test_burn_rate import FLEET, OUTAGE, PAGE, SLO, operator, told
 
 TICKET = PolicyRow("ticket_3d_6h", 259_200, 21_600, Decimal("0.01"), Decimal(1), "ticket")
 EXHAUSTS = PolicyRow(

@@ -8,8 +8,8 @@ from schemas.silences import LAGGING_MAX_MS
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.burn_rate import BurnRate, Decided
 from stream_jobs.operators.reach import completeness
-from tests.operators.test_burn_rate import OUTAGE, START_MS, partial, told
-from tests.operators.test_burn_rate import SLO as OBJECTIVE
+from tests.operators.burn_worlds import OUTAGE, START_MS, partial, told
+from tests.operators.burn_worlds import SLO as OBJECTIVE
 
 MINUTE_MS = 60_000
 

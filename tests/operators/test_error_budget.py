@@ -14,7 +14,7 @@ from stream_jobs.operators.burn_windows import Watch, Windows, window_rows
 from stream_jobs.operators.error_budget import DAY_MS, HISTORY_KNOWN_MS, midnight_ms
 from stream_jobs.operators.history import History
 from stream_jobs.operators.slice_numbers import SliceNumbers
-from tests.operators.test_burn_rate import FLEET, PAGE, SLO
+from tests.operators.burn_worlds import FLEET, PAGE, SLO
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 GERMAN = f"{FLEET},language=de"

@@ -12,7 +12,7 @@ from schemas.families import AUDIENCE, TURNS
 from schemas.partials import Partial
 from schemas.slos import LowTraffic, WatchedSlo
 from stream_jobs.operators.burn_rate import NUMBER_IDLE_MS, BurnRate
-from tests.operators.test_burn_rate import FLEET, OUTAGE, SLO, START_MS, partial
+from tests.operators.burn_worlds import FLEET, OUTAGE, SLO, START_MS, partial
 
 DAY_MS = 86_400_000
 AUDIENCE_SLICE = "pool=realtime,language=de"

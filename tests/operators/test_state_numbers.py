@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.slos import LowTraffic, WatchedSlo
 from stream_jobs.operators import history, slice_numbers
 from stream_jobs.operators.burn_rate import NUMBER_IDLE_MS, BurnRate
-from tests.operators.test_burn_rate import PAGE, SLO, START_MS, partial
+from tests.operators.burn_worlds import PAGE, SLO, START_MS, partial
 from tests.operators.worlds import Changelog, Crash
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

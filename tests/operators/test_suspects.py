@@ -14,7 +14,7 @@ from schemas.partials import Partial
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.burn_rate import BurnRate
 from stream_jobs.operators.suspects import SUSPECTS_MAX
-from tests.operators.test_burn_rate import FLEET, OUTAGE, SLO, START_MS, partial
+from tests.operators.burn_worlds import FLEET, OUTAGE, SLO, START_MS, partial
 
 WATCHED = WatchedSlo(replace(SLO, cuts=("pool", "pool,bundle")), (OUTAGE,))
 BAD, GOOD = f"{FLEET},bundle=v3", f"{FLEET},bundle=v2"

@@ -27,8 +27,8 @@ from stream_jobs.operators.time_slices import (
     minutes_are_evident,
     slice_counts,
 )
+from tests.operators.burn_worlds import FLEET, OUTAGE, PAGE, SLO, START_MS, partial, told
 from tests.operators.evidence_twin import bad_share_at_least
-from tests.operators.test_burn_rate import FLEET, OUTAGE, PAGE, SLO, START_MS, partial, told
 
 MINUTES_SLO = replace(SLO, name="minutes", budgeting="time_slices", time_slice_target=Decimal("0.95"))
 AUDIENCE_SLICE = "pool=realtime,language=de"

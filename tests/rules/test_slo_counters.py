@@ -25,7 +25,7 @@ from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.burn_rate import BurnRateStage
 from stream_jobs.agents.exact import StageSettings
 from stream_jobs.operators.reach import REPLAYED
-from tests.operators.test_burn_rate import START_MS, partial
+from tests.operators.burn_worlds import START_MS, partial
 
 FLEET, CANARY = "pool=realtime", "pool=realtime,bundle=v2"
 
