@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import signal
 
 from producers.collecting.durable import Limits
 from producers.collecting.engine import Connect
 from producers.collecting.process import CollectorSettings, collect, finish, kafka
 from producers.discrete_laplace import opendp_sampler
 from schemas.dimensions import DIMENSIONS, SLUG
+from turnwatch.long_running import asked_to_stop, log_events
 from turnwatch.places import kafka as kafka_address
 from turnwatch.settings import Settings, SettingsError, load
 
@@ -19,9 +18,7 @@ from turnwatch.settings import Settings, SettingsError, load
 def run_collector(name: str | None, region: str | None, port: int | None, is_finishing: bool) -> int:
     """Collects until it is asked to stop, or sends what is left; arguments win over settings."""
     settings = load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("aiokafka", "aiohttp"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    log_events()
     known = collector_settings(settings, name, region, port)
     connect = kafka(kafka_address(settings))
     if is_finishing:
@@ -49,10 +46,7 @@ def collector_settings(settings: Settings, name: str | None, region: str | None,
 
 
 async def _until_stopped(known: CollectorSettings, connect: Connect) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await collect(known, connect, stop)
+    await collect(known, connect, asked_to_stop())
 
 
 def _matching(pattern: str, value: str | None, what: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-import signal
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
@@ -22,6 +21,7 @@ from schemas.failures import BadInput
 from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
 from schemas.refusals import MEANINGS
+from turnwatch.long_running import asked_to_stop
 from turnwatch.places import kafka
 from turnwatch.settings import load
 
@@ -42,9 +42,7 @@ def run_ingest(source: str, kind: str | None, producer: str, region: str, is_liv
 
 async def _all_of(stream: FileIO, ingestion: Ingestion, address: KafkaAddress) -> Ingested:
     """Until the stream ends, or somebody asks for the end."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = asked_to_stop()
     async with KafkaTransport(address) as transport:
         return await ingest(ingestion, _chunks(stream, stop), transport, stop)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import signal
 
 from producers.otlp.mapping import TURNS_FROM, TURNS_FROM_ANY
 from producers.otlp.process import OtlpSettings, receive
 from schemas.addresses import web_address
 from schemas.dimensions import DIMENSIONS, SLUG
+from turnwatch.long_running import asked_to_stop, log_events
 from turnwatch.places import kafka as kafka_address
 from turnwatch.settings import Settings, SettingsError, load
 
@@ -20,9 +19,7 @@ def run_otlp(
 ) -> int:
     """Receives until it is asked to stop; arguments win over settings."""
     settings = load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("aiokafka", "aiohttp"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    log_events()
     asyncio.run(_until_stopped(otlp_settings(settings, region, collector, port, topic, turns_from)))
     return 0
 
@@ -54,10 +51,7 @@ def otlp_settings(
 
 
 async def _until_stopped(known: OtlpSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await receive(known, stop)
+    await receive(known, asked_to_stop())
 
 
 def _dimension(name: str, value: str | None) -> str:

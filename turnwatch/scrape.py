@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
 from pathlib import Path
 
 from producers.drive import WallClock
@@ -14,6 +12,7 @@ from producers.scraping.trial import tried
 from producers.transport import KafkaTransport
 from schemas.kafka import KafkaAddress
 from schemas.scrape_metrics import ScrapeMetrics
+from turnwatch.long_running import asked_to_stop, log_events
 from turnwatch.metrics_page import show_metrics
 from turnwatch.places import kafka
 from turnwatch.settings import load
@@ -27,9 +26,7 @@ def run_scrape(path: Path, is_trial: bool) -> int:
     if is_trial:
         return _try(config)
     settings = load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("aiokafka", "aiohttp"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    log_events()
     address = kafka(settings)
     show_metrics(settings.metrics)
     asyncio.run(_until_stopped(config, address))
@@ -44,7 +41,4 @@ def _try(config: Config) -> int:
 
 
 async def _until_stopped(config: Config, address: KafkaAddress) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await scrape(config, lambda: KafkaTransport(address), WallClock(), stop, ScrapeMetrics())
+    await scrape(config, lambda: KafkaTransport(address), WallClock(), asked_to_stop(), ScrapeMetrics())

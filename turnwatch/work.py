@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -46,6 +45,7 @@ from stream_jobs.operators.traffic import Capacity
 from stream_jobs.sinks.batches import DeadLetter
 from stream_jobs.sinks.rollups import SinkSettings, run_sink
 from turnwatch.client_chatter import ClientChatter
+from turnwatch.long_running import log_events, when_asked
 from turnwatch.metrics_page import show_metrics
 from turnwatch.places import Places, boards_url, places
 from turnwatch.prepare import PrepareError
@@ -59,7 +59,7 @@ log = logging.getLogger("turnwatch.worker")
 def run_worker(sink: Sink, accept_gap: bool = False, accept_refused: bool = False, is_fenced: bool = True) -> int:
     """Works until it is asked to stop. `is_fenced`: see `StageSettings`; only a benchmark turns it off."""
     settings = load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_events(without=())
     for chatty in ("aiokafka", "faust", "mode", "stream_jobs.agents.block_tables", "stream_jobs.agents.positions"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)  # It warns of a full buffer, which is normal.
@@ -73,8 +73,7 @@ def run_worker(sink: Sink, accept_gap: bool = False, accept_refused: bool = Fals
 
 async def _work(settings: Settings, known: Places, sink: Sink, exact: StageSettings, accept_refused: bool) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _ask_to_stop, stop, settings.stop_within_s)
+    when_asked(partial(_ask_to_stop, stop, settings.stop_within_s))
     metrics = WorkerMetrics(slo_slices_max=settings.metrics.slo_slices_max)
     stages = worker_settings(settings, known, metrics, exact)
     show_metrics(settings.metrics)

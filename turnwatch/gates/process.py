@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from turnwatch.gates.access import Access, require_token
 from turnwatch.gates.asking import Desk
 from turnwatch.gates.recording import record
 from turnwatch.gates.server import application
+from turnwatch.long_running import asked_to_stop, log_events
 from turnwatch.places import clickhouse, kafka
 from turnwatch.settings import load
 
@@ -41,9 +41,7 @@ class GateServer:
 
 def run_gates_serve(host: str | None, port: int | None, policy: Path | None) -> int:
     """Serves until it is asked to stop; arguments win over settings."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("aiokafka", "aiohttp"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    log_events()
     asyncio.run(_until_stopped(gate_server(host, port, policy)))
     return 0
 
@@ -87,7 +85,4 @@ async def serve(server: GateServer, stop: asyncio.Event, metrics: GateMetrics | 
 
 
 async def _until_stopped(server: GateServer) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(server, stop)
+    await serve(server, asked_to_stop())
