@@ -11,25 +11,23 @@ import json
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Literal, TextIO
 
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from producers.connection import why_unreachable
 from schemas.failures import BadInput, Undecodable
 from schemas.kafka import KafkaAddress
 from schemas.rejections import DeadLetter, Position, Reason, shown
 from schemas.topics import DEAD_LETTERS
-from stream_jobs.agents.reading import Reader, ReadFailure, reading
+from stream_jobs.agents.reading import Reader
 from turnwatch.places import kafka
+from turnwatch.reading import reader_of
 from turnwatch.settings import load
 
 Format = Literal["table", "json"]
@@ -122,19 +120,6 @@ def span_ms(text: str) -> int:
     if match is None:
         raise BadInput(f"{text!r} is no span of time: write a number and a unit (s, m, h or d), such as 30m.")
     return int(match[1]) * _UNIT_MS[match[2]]
-
-
-@asynccontextmanager
-async def reader_of(address: KafkaAddress) -> AsyncIterator[Reader]:
-    """A reader, or a sentence about why there is none."""
-    is_reading = False
-    try:
-        async with reading(address) as reader:
-            is_reading = True
-            yield reader
-    except KafkaError as error:
-        told = f"Kafka at {address.bootstrap} broke off ({type(error).__name__}): try again."
-        raise ReadFailure(told if is_reading else await why_unreachable(address)) from error
 
 
 async def find(reader: Reader, choice: Choice) -> Found:

@@ -31,8 +31,9 @@ from schemas.kafka import KafkaAddress
 from schemas.rejections import DeadLetter, Position, Reason, shown
 from schemas.topics import BURNS, FINDINGS, GROWTHS, REDRIVEN, ROLLUPS, SILENCES, SPEND, aggregates, partials
 from stream_jobs.agents.reading import Reader
-from turnwatch.dead_letters import Choice, chosen, find, reader_of
+from turnwatch.dead_letters import Choice, chosen, find
 from turnwatch.places import kafka
+from turnwatch.reading import reader_of
 from turnwatch.settings import load
 
 REDRIVEN_FROM = "tw-redriven-from"

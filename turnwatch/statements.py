@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from schemas.failures import Undecodable
 from schemas.kafka import KafkaAddress
-from turnwatch.dead_letters import reader_of
+from turnwatch.reading import reader_of
 
 Statement = TypeVar("Statement")
 

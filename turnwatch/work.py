@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -27,12 +27,9 @@ from alerts.policies import policy_for
 from alerts.price_document import SHIPPED_PRICES, load_prices
 from alerts.spend_document import STANDARD_SPEND, load_spend_policy
 from producers.connection import why_unreachable
-from schemas.drift_policies import DriftPolicy
 from schemas.families import INDICATORS_OF
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
-from schemas.prices import PriceList
-from schemas.spend_policies import SpendPolicy
 from stream_jobs.agents.application import ApplicationSettings
 from stream_jobs.agents.diversion import Diversion, DiversionBound, Halted, dead_letter
 from stream_jobs.agents.exact import StageSettings
@@ -52,6 +49,7 @@ from turnwatch.prepare import PrepareError
 from turnwatch.settings import CapacitySettings, Settings, SettingsError, load
 
 Sink = Literal["with", "without", "only"]
+Document = TypeVar("Document")
 
 log = logging.getLogger("turnwatch.worker")
 
@@ -153,9 +151,9 @@ def worker_settings(
         capacity=_capacity(settings.capacity),
         producers_max=settings.producers_max,
         stop_within_s=settings.stop_within_s,
-        prices=_prices(settings.prices or SHIPPED_PRICES),
-        spend_policy=_spend_policy(settings.spend_policy or STANDARD_SPEND),
-        drift_policy=_drift_policy(settings.drift_policy or STANDARD_DRIFT),
+        prices=_document(load_prices, settings.prices or SHIPPED_PRICES, "TURNWATCH_PRICES"),
+        spend_policy=_document(load_spend_policy, settings.spend_policy or STANDARD_SPEND, "TURNWATCH_SPEND_POLICY"),
+        drift_policy=_document(load_drift_policy, settings.drift_policy or STANDARD_DRIFT, "TURNWATCH_DRIFT_POLICY"),
     )
 
 
@@ -178,25 +176,12 @@ def _capacity(figures: CapacitySettings) -> Capacity | None:
         raise SettingsError(f"TURNWATCH_CAPACITY__…: {error}") from None
 
 
-def _prices(file: Path) -> PriceList:
+def _document(read: Callable[[Path], Document], file: Path, variable: str) -> Document:
+    """What a file says; a mistake in it is told with the variable that names it."""
     try:
-        return load_prices(file)
+        return read(file)
     except WrongFiles as error:
-        raise SettingsError(f"TURNWATCH_PRICES: {error}") from None
-
-
-def _spend_policy(file: Path) -> SpendPolicy:
-    try:
-        return load_spend_policy(file)
-    except WrongFiles as error:
-        raise SettingsError(f"TURNWATCH_SPEND_POLICY: {error}") from None
-
-
-def _drift_policy(file: Path) -> DriftPolicy:
-    try:
-        return load_drift_policy(file)
-    except WrongFiles as error:
-        raise SettingsError(f"TURNWATCH_DRIFT_POLICY: {error}") from None
+        raise SettingsError(f"{variable}: {error}") from None
 
 
 @asynccontextmanager

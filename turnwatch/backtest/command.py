@@ -12,7 +12,7 @@ from alerts.document_files import problem
 from alerts.openslo import SHIPPED_SLOS, SloFileError, load_slos, read_slos
 from alerts.policies import policy_for
 from alerts.policy_document import load_policy
-from schemas.failures import BadInput, Foreseen
+from schemas.failures import BadInput
 from schemas.slos import Slo, WatchedSlo
 from schemas.warehouse import ClickHouseAddress
 from turnwatch.backtest.bounds import Threshold, uncounted
@@ -23,6 +23,7 @@ from turnwatch.backtest.picture import draw
 from turnwatch.backtest.report import Report, Verdict, print_report, width_note
 from turnwatch.backtest.series import Series, fleet_of
 from turnwatch.backtest.sources import Told, read
+from turnwatch.pictures import write_picture
 from turnwatch.places import clickhouse
 from turnwatch.settings import load
 
@@ -46,7 +47,7 @@ def run_backtest(
     told = read(data, watched.slo, threshold, _address)
     report = judged(watched, ", ".join(data), told, threshold, known, excluded, slice_text)
     if out is not None:
-        _write(out, draw(report))
+        write_picture(out, draw(report))
     print_report(report, output)
     return 0
 
@@ -153,10 +154,3 @@ def _excluded(written: str) -> tuple[Excluded, ...]:
 
 def _address() -> ClickHouseAddress:
     return clickhouse(load())
-
-
-def _write(path: Path, picture: str) -> None:
-    try:
-        path.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise Foreseen(f"{path}: the picture cannot be written: {error.strerror}.") from None

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from re import fullmatch
 
-from schemas.failures import BadInput, Foreseen
+from schemas.failures import BadInput
 from schemas.families import COSTS, STREAMS
 from schemas.slices import SLICE_PATTERN, slice_dimensions
 from schemas.warehouse import ClickHouseAddress
@@ -24,6 +24,7 @@ from turnwatch.capacity.picture import draw
 from turnwatch.capacity.report import Report, print_report
 from turnwatch.capacity.told import Stretch, Told
 from turnwatch.capacity.warehouse import read_warehouse
+from turnwatch.pictures import write_picture
 from turnwatch.places import clickhouse
 from turnwatch.settings import load
 
@@ -46,7 +47,7 @@ def run_measured(data: str, slice_text: str | None, given: Given, output: Format
     told = read(data, slice_text, now_ms, lambda: clickhouse(load()))
     report = reported(told, given, now_ms)
     if out is not None:
-        _write(out, draw(report))
+        write_picture(out, draw(report))
     print_report(report, output)
     return 0
 
@@ -140,10 +141,3 @@ def _file(path: Path) -> Path:
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file.")
     return path
-
-
-def _write(path: Path, picture: str) -> None:
-    try:
-        path.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise Foreseen(f"{path}: the picture cannot be written: {error.strerror}.") from None
