@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from alerts.policies import duration_text
+from schemas.instants import utc_text
 
 
 def event_time(at_ms: int) -> str:
@@ -13,7 +12,7 @@ def event_time(at_ms: int) -> str:
     >>> event_time(1_700_000_000_000)
     '2023-11-14T22:13:20Z'
     """
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return utc_text(at_ms)
 
 
 def percent(share: float) -> str:

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Literal, TextIO
 
@@ -22,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.failures import BadInput, Undecodable
+from schemas.instants import utc_text
 from schemas.kafka import KafkaAddress
 from schemas.rejections import DeadLetter, Position, Reason, shown
 from schemas.topics import DEAD_LETTERS
@@ -54,7 +54,7 @@ class Choice:
         """What was asked for, for the end of a sentence."""
         told = [f" for reason {self.reason}"] if self.reason else []
         told += [f" in topic {self.topic}"] if self.topic else []
-        told += [f" since {_time(self.since_ms)}"] if self.since_ms is not None else []
+        told += [f" since {utc_text(self.since_ms)}"] if self.since_ms is not None else []
         return "".join(told)
 
 
@@ -180,8 +180,8 @@ def _cells(group: Group) -> Iterable[str]:
         group.topic,
         group.producer or "unknown",
         f"{group.count:,}",
-        _time(group.first_ms),
-        _time(group.last_ms),
+        utc_text(group.first_ms),
+        utc_text(group.last_ms),
         group.detail,
         ", ".join(f"{partition}:{offset}" for _, partition, offset in group.examples),
     )
@@ -193,16 +193,11 @@ def _as_json(group: Group) -> dict[str, Any]:
         "topic": group.topic,
         "producer": group.producer,
         "count": group.count,
-        "first": _time(group.first_ms),
-        "last": _time(group.last_ms),
+        "first": utc_text(group.first_ms),
+        "last": utc_text(group.last_ms),
         "detail": group.detail,
         "examples": [shown(position) for position in group.examples],
     }
-
-
-def _time(at_ms: int | None) -> str:
-    assert at_ms is not None
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _printable(text: str) -> Text:

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 from aiokafka import AIOKafkaProducer
@@ -25,6 +24,7 @@ from rich.text import Text
 
 from schemas.exclusions import Exclusion, decode, newest, rows
 from schemas.failures import Foreseen
+from schemas.instants import utc_text
 from schemas.kafka import KafkaAddress
 from schemas.rollups import encode
 from schemas.topics import EXCLUSIONS, ROLLUPS
@@ -146,16 +146,12 @@ def _shown(event: Exclusion) -> dict[str, str]:
         "action": event.action,
         "slo": event.slo,
         "slice": event.slice,
-        "from": _instant(event.from_ms),
-        "to": _instant(event.to_ms),
+        "from": utc_text(event.from_ms),
+        "to": utc_text(event.to_ms),
         "who": event.who,
         "why": event.why,
-        "at": _instant(event.at_ms),
+        "at": utc_text(event.at_ms),
     }
-
-
-def _instant(instant_ms: int) -> str:
-    return datetime.fromtimestamp(instant_ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _now_ms() -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from alerts.canary_document import STANDARD_CANARY, load_canary
@@ -17,6 +16,7 @@ from schemas.dimensions import SLUG
 from schemas.exclusions import WHO_MAX
 from schemas.failures import BadInput
 from schemas.families import QUALITY, STAGE_LATENCIES, Family
+from schemas.instants import utc_text
 from schemas.releases import Release
 from schemas.verdicts import JUDGED_MAX, NAMED_MAX, GateQuestion, ReleaseVerdict
 from schemas.warehouse import ClickHouseAddress
@@ -48,7 +48,7 @@ def judge(question: GateQuestion, address: ClickHouseAddress, at_ms: int) -> Rel
             releases |= declared(questions, [baseline])
         from_ms = question.from_ms if question.from_ms is not None else at_ms - LOOKBACK_MS
         if from_ms >= at_ms:
-            raise BadInput(f"The release cannot have begun at {_instant(from_ms)}, which is not past.")
+            raise BadInput(f"The release cannot have begun at {utc_text(from_ms)}, which is not past.")
         spans = served(questions, [question.release, baseline], from_ms, at_ms)
         began_ms = _began_ms(question, baseline, spans, at_ms)
         counted = list(_counted(questions, policy, (question.release, baseline), began_ms, at_ms))
@@ -99,8 +99,8 @@ def _began_ms(question: GateQuestion, baseline: str, spans: Mapping[str, Served]
         if max(mine.to_ms, theirs.to_ms) > at_ms - SETTLING_MS:
             return at_ms
         raise BadInput(
-            f"{question.release} served from {_instant(mine.from_ms)} to {_instant(mine.to_ms)} and {baseline} from "
-            f"{_instant(theirs.from_ms)} to {_instant(theirs.to_ms)}: a canary is compared with what serves beside it."
+            f"{question.release} served from {utc_text(mine.from_ms)} to {utc_text(mine.to_ms)} and {baseline} from "
+            f"{utc_text(theirs.from_ms)} to {utc_text(theirs.to_ms)}: a canary is compared with what serves beside it."
         )
     return mine.from_ms
 
@@ -109,7 +109,7 @@ def _silent(spans: Mapping[str, Served], bundles: tuple[str, str], since_ms: int
     """The sentence about a bundle that nobody has told of since then, if there is one: silence is never good news."""
     for name in bundles:
         if name in spans and spans[name].to_ms < since_ms:
-            return f"Nobody has told of turns of {name} since {_instant(spans[name].to_ms)}: what was known is no longer news."
+            return f"Nobody has told of turns of {name} since {utc_text(spans[name].to_ms)}: what was known is no longer news."
     return ""
 
 
@@ -125,7 +125,7 @@ def _stale(counted: Sequence[Watched], policy: CanaryPolicy, at_ms: int) -> str:
         for name, last_ms in zip(watched.names, watched.last_ms, strict=True):
             if family is not QUALITY and policy.protects(name, watched.metric) and last_ms + width_ms < since_ms:
                 told = f"{watched.metric.metric.name} of {name[:300]}"
-                return f"Nobody has told of {told} for both since {_instant(int(last_ms) + width_ms)}: what was known is no longer news."
+                return f"Nobody has told of {told} for both since {utc_text(int(last_ms) + width_ms)}: what was known is no longer news."
     return ""
 
 
@@ -207,7 +207,3 @@ def _unless_undeclared(name: str, release: Release | None, decided: Decided) -> 
         decided.insufficient,
         f"{decided.because} It {NOT_DECLARED}.",
     )
-
-
-def _instant(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
+from schemas.instants import utc_text
 from stream_jobs.operators.capacity import HOUR_MS, WeekAhead
 from stream_jobs.operators.traffic import Capacity, replicas_needed
 from turnwatch.answers.printing import Format
@@ -85,11 +86,11 @@ def as_document(report: Report) -> Row:
     lower = told.minutes["streams_peak_lower"].max()
     return {
         "slice": told.slice_text,
-        "from": _iso(told.stretch.from_ms),
-        "to": _iso(told.stretch.to_ms),
+        "from": utc_text(told.stretch.from_ms),
+        "to": utc_text(told.stretch.to_ms),
         "streams_peak_lower": lower,
         "streams_peak_upper": report.peak["streams_peak_upper"],
-        "peak_at": _iso(report.peak["at_ms"]),
+        "peak_at": utc_text(report.peak["at_ms"]),
         "gpu_seconds_per_audio_second": float(capacity.gpu_seconds_per_audio_second) if capacity else None,
         "vad_savings": float(capacity.vad_savings) if capacity else None,
         "target_utilization": float(capacity.target_utilization) if capacity else None,
@@ -109,7 +110,7 @@ def as_document(report: Report) -> Row:
 
 
 def _saturated_queue(row: Row) -> Row:
-    span = {"from": _iso(row["first_ms"]), "to": _iso(row["last_ms"] + MINUTE_MS)}
+    span = {"from": utc_text(row["first_ms"]), "to": utc_text(row["last_ms"] + MINUTE_MS)}
     return {name: row[name] for name in ("queue", "minutes", "depth_most", "waited_ms_most")} | span
 
 
@@ -127,7 +128,7 @@ def hourly(minutes: pl.DataFrame) -> pl.DataFrame:
 
 def _hour_of_day(report: Report, row: Row) -> Row:
     peaks = {name: row[name] for name in ("streams_peak_lower", "streams_peak_upper")}
-    return {"hour": _iso(row["at_ms"]), **peaks, "replicas": report.replicas(row["streams_peak_upper"])}
+    return {"hour": utc_text(row["at_ms"]), **peaks, "replicas": report.replicas(row["streams_peak_upper"])}
 
 
 def _warm(report: Report) -> Row | None:
@@ -135,7 +136,7 @@ def _warm(report: Report) -> Row | None:
     if least is None:
         return None
     names = {"warm_headroom": "headroom_least", "warm_streams": "streams", "warm_least_at": "queue"}
-    return {"at": _iso(least["at_ms"]), **{shown: least[name] for name, shown in names.items()}}
+    return {"at": utc_text(least["at_ms"]), **{shown: least[name] for name, shown in names.items()}}
 
 
 def _next_week(report: Report) -> Row | None:
@@ -145,12 +146,17 @@ def _next_week(report: Report) -> Row | None:
     forecast = week.forecast
     columns = zip(forecast.expected.tolist(), forecast.low.tolist(), forecast.high.tolist(), strict=True)
     hours = [
-        {"hour": _iso(week.first_ms + place * HOUR_MS), "expected": expected, "low": _known(low), "high": _known(high)}
+        {
+            "hour": utc_text(week.first_ms + place * HOUR_MS),
+            "expected": expected,
+            "low": _known(low),
+            "high": _known(high),
+        }
         for place, (expected, low, high) in enumerate(columns)
     ]
     expected, high = week.streams_expected, week.streams_high
     return {
-        "from": _iso(week.first_ms),
+        "from": utc_text(week.first_ms),
         "weeks": forecast.weeks,
         "streams_expected": expected,
         "streams_high": high,
@@ -163,10 +169,6 @@ def _next_week(report: Report) -> Row | None:
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else value
-
-
-def _iso(at_ms: int) -> str:
-    return instant_text(at_ms).replace(" ", "T") + "Z"
 
 
 # -- for eyes ----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from schemas.failures import BadInput
+from schemas.instants import utc_text
 from schemas.prices import PriceList
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.pricing import PRICED, UNCOSTED, Pricing
@@ -53,7 +53,7 @@ def billed(costs: Costs, by: By, pricing: Pricing) -> Bill:
         told.append(_summed(paid, each.tenancy, by, pricing))
     if not paid_rows:
         raise BadInput(
-            f"Nothing is told of costs between {instant(costs.from_ms)} and {instant(costs.to_ms)}: there is no bill."
+            f"Nothing is told of costs between {utc_text(costs.from_ms)} and {utc_text(costs.to_ms)}: there is no bill."
         )
     rows, total = (pl.concat(each) for each in zip(*told, strict=True))
     is_nobodys = pl.col(by) == UNATTRIBUTED
@@ -69,10 +69,6 @@ def _summed(paid: pl.DataFrame, tenancy: pl.DataFrame, by: By, pricing: Pricing)
     return paid.group_by(by).agg(sums), paid.select(sums)
 
 
-def instant(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def warehouse() -> ClickHouseAddress:
     """The ClickHouse of the settings."""
     return clickhouse(load())
@@ -80,8 +76,8 @@ def warehouse() -> ClickHouseAddress:
 
 def _document(bill: Bill, prices: PriceList, notes: Sequence[str]) -> Mapping[str, Any]:
     return {
-        "from": instant(bill.from_ms),
-        "to": instant(bill.to_ms),
+        "from": utc_text(bill.from_ms),
+        "to": utc_text(bill.to_ms),
         "currency": CURRENCY,
         "prices": prices.name,
         "by": bill.by,

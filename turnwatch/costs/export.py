@@ -9,11 +9,12 @@ from pathlib import Path
 import polars as pl
 
 from schemas.failures import BadInput, Foreseen
+from schemas.instants import utc_text
 from schemas.prices import PriceList
 from stream_jobs.operators.metering import METER
 from stream_jobs.operators.pricing import HOUR_MS, Pricing
 from stream_jobs.operators.showback import by_day
-from turnwatch.costs.bill import instant, warehouse
+from turnwatch.costs.bill import warehouse
 from turnwatch.costs.bill_rows import NOT_TOLD
 from turnwatch.costs.cost_rows import read_costs
 from turnwatch.costs.focus_lines import LINE, Issuer, focus_lines, metered_days
@@ -30,7 +31,7 @@ def run_export(data: Sequence[str], prices: Path | None, provider: str | None, a
     days = by_day(pl.concat(list(metered_days(costs, pricing))), LINE)
     if days.is_empty():
         raise BadInput(
-            f"Nothing is told of costs between {instant(costs.from_ms)} and {instant(costs.to_ms)}: there is no bill."
+            f"Nothing is told of costs between {utc_text(costs.from_ms)} and {utc_text(costs.to_ms)}: there is no bill."
         )
     _write(focus_lines(days, pricing, issuer, costs.from_ms, costs.to_ms).write_csv(), out)
     for note in _notes(days):

@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import polars as pl
 
+from schemas.instants import utc_text
 from stream_jobs.operators.metering import metered
 from stream_jobs.operators.pricing import BUCKET, Pricing
 from stream_jobs.operators.reconciliation import REGION, SKU, compared, matched
 from turnwatch.answers.options import option
-from turnwatch.costs.bill import instant, warehouse
+from turnwatch.costs.bill import warehouse
 from turnwatch.costs.cost_rows import Costs, of_files, stored
 from turnwatch.costs.focus_lines import priced_sku, sku_price
 from turnwatch.costs.invoice import INVOICED_SKU, Invoice, read_invoice, read_skus, refuse_unknown, unused
@@ -112,8 +113,8 @@ def _document(
     rows: Sequence[Mapping[str, Any]], total: Mapping[str, str], invoice: Invoice, asked: Asked, prices: str
 ) -> Mapping[str, Any]:
     return {
-        "from": instant(int(invoice.charges["from_ms"].min())),  # type: ignore[arg-type] # There is at least one.
-        "to": instant(int(invoice.charges["to_ms"].max())),  # type: ignore[arg-type]
+        "from": utc_text(int(invoice.charges["from_ms"].min())),  # type: ignore[arg-type] # There is at least one.
+        "to": utc_text(int(invoice.charges["to_ms"].max())),  # type: ignore[arg-type]
         "currency": CURRENCY,
         "prices": prices,
         "compared": asked.cost,
@@ -131,8 +132,8 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
         "sku": row[SKU],
         INVOICED_SKU: row[INVOICED_SKU],
         "region": row[REGION] or None,
-        "from": instant(row["from_ms"]) if is_charge else None,
-        "to": instant(row["to_ms"]) if is_charge else None,
+        "from": utc_text(row["from_ms"]) if is_charge else None,
+        "to": utc_text(row["to_ms"]) if is_charge else None,
         **{f"{name}_usd": dollars(row[f"{name}_nusd"]) for name in ("invoiced", "ours", "difference")},
         "because": row["because"] if row["status"] in ("differs", "only_ours") else None,
         **{name: row[name] for name in _QUANTITIES},

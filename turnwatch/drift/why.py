@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
 
 from schemas.failures import BadInput
+from schemas.instants import utc_text
 from schemas.rates import RATES
 from turnwatch.answers.printing import Format, print_answer
 from turnwatch.drift.began_with import Began
@@ -100,7 +100,7 @@ def _rate(found: RatePicture, since: Dated, share: float) -> dict[str, Any]:
         "overall": {name: value for name, value in found.overall.items() if name not in ("slice", "evidence")},
         "is_mix": found.is_mix,
         "is_everywhere": found.is_everywhere,
-        "began": None if since.began_ms is None else _instant(since.began_ms),
+        "began": None if since.began_ms is None else utc_text(since.began_ms),
         "is_begun_between": since.is_between,
         "began_with": None if since.with_it is None else [_began(each, since) for each in since.with_it],
         "cuts": [cut_answer(each) for each in found.cuts],
@@ -111,7 +111,7 @@ def _began(each: Began, since: Dated) -> dict[str, Any]:
     assert since.began_ms is not None
     said = {name: getattr(each, name) or None for name in ("what", "kind", "slice", "bundle", "artifact", "version")}
     ways = {"owner": each.owner, "rollback_to": each.rollback_to}
-    return {"at": _instant(each.at_ms), "before_s": (since.began_ms - each.at_ms) // 1_000, **said, **ways}
+    return {"at": utc_text(each.at_ms), "before_s": (since.began_ms - each.at_ms) // 1_000, **said, **ways}
 
 
 def cut_answer(cut: CutPicture) -> dict[str, Any]:
@@ -142,7 +142,3 @@ def cut_answer(cut: CutPicture) -> dict[str, Any]:
 
 
 _NAMES = {"rate": "rate_billionths", "mix": "mix_billionths"}
-
-
-def _instant(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

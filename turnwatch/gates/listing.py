@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 
+from schemas.instants import utc_text
 from schemas.topics import VERDICTS
 from schemas.verdicts import ReleaseVerdict
 from turnwatch.answers.printing import Answer, Format, print_answer
@@ -32,7 +32,7 @@ def run_gates_list(output: Format) -> int:
 
 
 def _row(verdict: ReleaseVerdict) -> Answer:
-    at = datetime.fromtimestamp(verdict.at_ms / 1_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    at = utc_text(verdict.at_ms)
     shown = {name: getattr(verdict, name) for name in _COLUMNS if name not in ("at", "reasons", "way_back")}
     back = verdict.way_back.because if verdict.way_back else None
     return shown | {"at": at, "reasons": list(verdict.reasons), "way_back": back}
