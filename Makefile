@@ -41,7 +41,7 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy alerts dashboards producers schemas stack stream_jobs turnwatch tests
+	$(BIN)/mypy
 
 clean:
 	@if [ -x $(BIN)/turnwatch ]; then $(BIN)/turnwatch down; fi
