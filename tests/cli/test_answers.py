@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from schemas import saturation
 from schemas.failures import BadInput
-from turnwatch.answers import commands
+from turnwatch.answers import questions_of_files
 from turnwatch.cli import app
 from turnwatch.sentences import exit_code_for
 
@@ -79,7 +79,7 @@ def test_limits_of_saturation_are_the_operators(
     assert len(answer("saturation", minutes)) == 1
     told = f"{getattr(saturation, name)} unless given"
     assert told in " ".join(CliRunner().invoke(app, ["saturation", "--help"]).stdout.split())
-    monkeypatch.setattr(commands, name, Decimal(limit))
+    monkeypatch.setattr(questions_of_files, name, Decimal(limit))
     assert answer("saturation", minutes) == []
 
 

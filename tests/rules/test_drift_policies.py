@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from alerts.document_files import WrongFiles
 from alerts.drift_document import STANDARD_DRIFT, load_drift_policy
 from schemas.drift_measures import RATIOS
 from schemas.drift_policies import STANDARD, WatchedMeasure
+from schemas.kafka import KafkaAddress
+from schemas.metrics import WorkerMetrics
+from schemas.warehouse import ClickHouseAddress
+from turnwatch.places import Places
 from turnwatch.settings import Settings, SettingsError
-from turnwatch.work import _drift_policy
+from turnwatch.work import worker_settings
 
+NOWHERE = Places(KafkaAddress("127.0.0.1:1"), ClickHouseAddress("http://127.0.0.1:1/turnwatch"), ())
 POLICY = """\
 apiVersion: turnwatch/v1
 kind: DriftPolicy
@@ -99,5 +105,6 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, right: str, wrong: str,
 
 
 def test_a_worker_with_a_wrong_policy_names_the_setting(tmp_path: Path) -> None:
+    wrong = Settings(drift_policy=written(tmp_path, POLICY.replace("kind: DriftPolicy", "kind: Drift")))
     with pytest.raises(SettingsError, match=r"TURNWATCH_DRIFT_POLICY: .*drift\.yaml:2: "):
-        _drift_policy(written(tmp_path, POLICY.replace("kind: DriftPolicy", "kind: Drift")))
+        worker_settings(wrong, NOWHERE, WorkerMetrics(CollectorRegistry()))

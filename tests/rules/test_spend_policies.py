@@ -6,13 +6,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from alerts.document_files import WrongFiles
 from alerts.spend_document import STANDARD_SPEND, load_spend_policy
+from schemas.kafka import KafkaAddress
+from schemas.metrics import WorkerMetrics
 from schemas.spend_policies import STANDARD, Budget
+from schemas.warehouse import ClickHouseAddress
+from turnwatch.places import Places
 from turnwatch.settings import Settings, SettingsError
-from turnwatch.work import _spend_policy
+from turnwatch.work import worker_settings
 
+NOWHERE = Places(KafkaAddress("127.0.0.1:1"), ClickHouseAddress("http://127.0.0.1:1/turnwatch"), ())
 POLICY = """\
 apiVersion: turnwatch/v1
 kind: SpendPolicy
@@ -96,5 +102,6 @@ def test_every_mistake_has_its_line_and_a_sentence(
 
 
 def test_a_worker_with_a_wrong_policy_does_not_start_and_says_which_setting_names_it(tmp_path: Path) -> None:
+    wrong = Settings(spend_policy=written(tmp_path, POLICY.replace("currency: USD", "currency: EUR")))
     with pytest.raises(SettingsError, match=r"TURNWATCH_SPEND_POLICY: .*spend\.yaml:7: "):
-        _spend_policy(written(tmp_path, POLICY.replace("currency: USD", "currency: EUR")))
+        worker_settings(wrong, NOWHERE, WorkerMetrics(CollectorRegistry()))
