@@ -7,7 +7,7 @@ window add up, so it does not matter which of them tells what, nor that some com
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import polars as pl
@@ -67,26 +67,6 @@ class WindowRows:
     partition: PrivacyPartition
     window_start_ms: int
     rows: pl.DataFrame
-
-
-@dataclass(slots=True)
-class AggregatedRows:
-    """Rows that wait for their windows to end."""
-
-    _waiting: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return sum(len(part) for parts in self._waiting.values() for part in parts)
-
-    def add(self, kind: str, rows: pl.DataFrame) -> None:
-        """Takes rows (`ROW_KINDS[kind]`) of any windows; those that are over join the next that ends."""
-        self._waiting.setdefault(kind, []).append(rows)
-
-    def ended(self, watermark_ms: int) -> Iterator[WindowRows]:
-        """Every window that ends at or before the watermark, and is not waited for any longer."""
-        for kind, parts in sorted(self._waiting.items()):
-            windows, self._waiting[kind] = ended(kind, pl.concat(parts), watermark_ms)
-            yield from windows
 
 
 def ended(kind: str, rows: pl.DataFrame, watermark_ms: int) -> tuple[list[WindowRows], list[pl.DataFrame]]:

@@ -49,10 +49,6 @@ _NEEDED = {
 """What a kind cannot be judged without. Elsewhere null says that it never came."""
 
 
-def no_duplex_events() -> pl.DataFrame:
-    return pl.DataFrame(schema=DUPLEX_COLUMNS)
-
-
 def sift_duplex(events: pl.DataFrame) -> Sifted:
     """Keeps the events that can be right."""
     gaps = pl.col("gaps_ms").list

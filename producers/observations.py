@@ -107,10 +107,6 @@ RELEASE_COLUMNS: dict[str, pl.DataType] = {
 """A host began or ended to serve an artifact; a start that is told again while it lasts is no news."""
 
 
-def no_turns() -> pl.DataFrame:
-    return pl.DataFrame(schema=TURN_COLUMNS)
-
-
 def no_stream_changes() -> pl.DataFrame:
     return pl.DataFrame(schema=STREAM_COLUMNS)
 

@@ -34,8 +34,6 @@ class Prediction:
 
     row: PolicyRow
     page_ms: int
-    long_bad_share: float
-    short_bad_share: float
 
 
 def predict_page(
@@ -58,12 +56,7 @@ def row_prediction(truth: Truth, row: PolicyRow, until_ms: int, low_traffic: Low
     if not fires.any():
         return None
     first = int(np.argmax(fires))
-    return Prediction(
-        row,
-        int(ends_ms[first]),
-        float(long_bad[first] / long_total[first]),
-        float(short_bad[first] / short_total[first]),
-    )
+    return Prediction(row, int(ends_ms[first]))
 
 
 def _window(truth: Truth, ends_ms: NDArray[np.int64], length_s: int) -> tuple[Floats, Floats]:

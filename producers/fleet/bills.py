@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.fleet.fleet_file import Fleet, Station
-from producers.fleet.pool_servers import STATION_NAMES, Group, Servers
+from producers.fleet.pool_servers import Group, Servers
 from producers.fleet.rows import producer_of
 from producers.fleet.table import Table
 from producers.fleet.timeline import STEP_MS
@@ -97,10 +97,3 @@ def reserved_rows(servers: dict[Group, Servers], fleet: Fleet, begin_ms: int, si
 def dollars(fleet: Fleet, gpu_ms: dict[Station, float]) -> float:
     """What so much GPU time of each station costs."""
     return sum(gpu_ms[name] / MS_PER_HOUR * fleet.models[name].dollars_per_gpu_hour for name in gpu_ms)
-
-
-def used_dollars(fleet: Fleet, rows: pl.DataFrame) -> float:
-    """What the GPU time that cost rows tell of as used costs."""
-    by_model = rows.group_by("model_version").agg(pl.col("gpu_used_ms").sum())
-    used = dict(zip(by_model["model_version"], by_model["gpu_used_ms"], strict=True))
-    return dollars(fleet, {name: float(used.get(fleet.models[name].model_version, 0)) for name in STATION_NAMES})

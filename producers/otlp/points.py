@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags
 
 from schemas.histograms import downscaled
@@ -85,15 +84,6 @@ def points_of(metric: Any) -> Iterator[tuple[Any, Point | Refusal | None]]:
     is_monotonic = kind != "sum" or data.is_monotonic
     for raw in data.data_points:
         yield raw, None if raw.flags & NO_VALUE else _read(raw, kind, temporality, is_monotonic)
-
-
-def count_of_points(request: ExportMetricsServiceRequest) -> int:
-    """How many data points a request has, of any kind."""
-    metrics = (
-        metric for resource in request.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics
-    )
-    kinds = ((metric, metric.WhichOneof("data")) for metric in metrics)
-    return sum(len(getattr(metric, kind).data_points) for metric, kind in kinds if kind is not None)
 
 
 def _read(raw: Any, kind: str, temporality: Temporality | None, is_monotonic: bool) -> Point | Refusal:

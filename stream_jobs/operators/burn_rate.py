@@ -291,7 +291,3 @@ class BurnRate:
     @property
     def slices(self) -> int:
         return self._slices.living
-
-    @property
-    def history_bytes(self) -> int:
-        return self._history.nbytes

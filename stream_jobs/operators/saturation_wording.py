@@ -22,8 +22,8 @@ GONE_SOON_S = 900.0
 """A queue that is gone so soon at its pace is only watched."""
 ROSE = 1.1
 """How much more of something is more, and less is less."""
-KV_FULL, BATCH_FULL, BUSY = 0.9, 0.95, 0.9
-"""Shares from which on a cache, a batch and a replica count as full."""
+KV_FULL, BATCH_FULL = 0.9, 0.95
+"""Shares from which on a cache and a batch count as full."""
 REALTIME = "realtime"
 _SENTENCE_MAX = 600
 _FACTS = (

@@ -21,10 +21,10 @@ from producers.otlp.mapping import (
 from producers.otlp.receiver import FUTURE_MS_MAX, PAST_MS_MAX
 from producers.otlp.requests import BODY_BYTES_MAX
 from producers.otlp.series import SERIES_MAX
-from producers.otlp.table import attributes_table, mapping_table, not_taken_table
 from schemas.dimensions import DIMENSIONS
 from schemas.families import FAMILIES, STAGES
 from schemas.refusals import Refusal
+from tests.otlp.mapping_tables import attributes_table, mapping_table, not_taken_table
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "otlp.md").read_text(encoding="utf-8")
 
@@ -63,7 +63,7 @@ def test_ours_are_every_measure_that_needs_no_session() -> None:
 
 
 def test_the_page_shows_the_mapping_as_it_is() -> None:
-    """`python -c "from producers.otlp.table import *; print(mapping_table())"` prints what has to stand there."""
+    """`python -c "from tests.otlp.mapping_tables import *; print(mapping_table())"` prints what has to stand there."""
     for table in (mapping_table(), not_taken_table(), attributes_table()):
         assert table in PAGE
 

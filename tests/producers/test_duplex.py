@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.collector import Collector, Frame
-from producers.duplex import DUPLEX_COLUMNS, duplex_rows, no_duplex_events, sift_duplex
+from producers.duplex import DUPLEX_COLUMNS, duplex_rows, sift_duplex
 from producers.scenarios import quiet
 from producers.simulator import Chunk, simulate
 from schemas.dimensions import DIMENSIONS
@@ -256,5 +256,5 @@ def _counts(indicator: str, said: Event) -> tuple[int, int]:
 
 
 def test_no_events_make_no_rows() -> None:
-    assert duplex_rows(no_duplex_events()).columns == [*DUPLEX.dimensions, *DUPLEX.measure_names]
-    assert duplex_rows(no_duplex_events()).is_empty()
+    rows = duplex_rows(pl.DataFrame(schema=DUPLEX_COLUMNS))
+    assert rows.columns == [*DUPLEX.dimensions, *DUPLEX.measure_names] and rows.is_empty()

@@ -8,9 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from producers.fleet.bills import used_dollars
+from producers.fleet.bills import dollars
 from producers.fleet.engine import simulate_fleet
+from producers.fleet.fleet_file import Fleet
 from producers.fleet.labels import over_dispersed
+from producers.fleet.pool_servers import STATION_NAMES
 from producers.fleet.scenario_file import ScenarioFile, load_scenario
 from producers.fleet.truth import FleetTruth, truth_of
 from producers.simulator import Chunk
@@ -110,6 +112,13 @@ def test_word_errors_spread_over_calls_as_beta_binomials_do() -> None:
     assert errors.var() == pytest.approx(words * share * (1 - share) * (1 + (words - 1) * rho), rel=0.05)
 
 
+def used_dollars(fleet: Fleet, rows: pl.DataFrame) -> float:
+    """What the GPU time that cost rows tell of as used costs."""
+    by_model = rows.group_by("model_version").agg(pl.col("gpu_used_ms").sum())
+    used = dict(zip(by_model["model_version"], by_model["gpu_used_ms"], strict=True))
+    return dollars(fleet, {name: float(used.get(fleet.models[name].model_version, 0)) for name in STATION_NAMES})
+
+
 @pytest.mark.parametrize(("name", "change"), [("cost_spike_45", 0.45), ("cost_spike_70", 0.70)])
 def test_the_bill_changes_by_what_the_scenario_says_and_by_its_driver(name: str, change: float) -> None:
     scenario = load_scenario(name)
@@ -119,10 +128,10 @@ def test_the_bill_changes_by_what_the_scenario_says_and_by_its_driver(name: str,
     assert scenario.cost.change == change
     cheap = small(name, calls=1_500)
     parts = [rows_of_kind(observed(each, minutes=1), "costs") for each in (without_events(cheap), at_once(cheap))]
-    dollars = [used_dollars(cheap.fleet, rows) for rows in parts]
+    used = [used_dollars(cheap.fleet, rows) for rows in parts]
     requests, successes = ([int(rows[column].sum()) for rows in parts] for column in ("turns", "successes"))
     units = successes if scenario.cost.measure == "cost_per_success" else requests
-    per_unit = (dollars[1] / units[1]) / (dollars[0] / units[0]) - 1
+    per_unit = (used[1] / units[1]) / (used[0] / units[0]) - 1
     small_cost = told(at_once(cheap)).cost
     assert small_cost is not None
     assert per_unit == pytest.approx((1 + small_cost.change) / (1 + small_cost.requests_change) - 1, abs=0.03)

@@ -33,15 +33,6 @@ class Fault(Exception):
     """The first thing that is wrong with a frame."""
 
 
-def fault_of(topic_family: str, headers: Mapping[str, bytes | None], payload: bytes) -> str | None:
-    """What makes the frame invalid; none where it is sound."""
-    try:
-        rows_of(topic_family, headers, payload)
-    except Fault as fault:
-        return str(fault)
-    return None
-
-
 def rows_of(topic_family: str, headers: Mapping[str, bytes | None], payload: bytes) -> list[Row]:
     """The rows of a sound frame; raises `Fault` for any other."""
     text = _headers(headers)
