@@ -14,10 +14,10 @@ from alerts.document_sentences import Name, Number, Part, Text, between, clipped
 from alerts.one_document import read_one
 from schemas.drift_measures import MEASURE_NAMES, SHAPES
 from schemas.drift_policies import FROZEN_HOURS_MAX, DriftPolicy, Reference, WatchedMeasure
+from schemas.instants import HOUR_MS
 
 STANDARD_DRIFT = Path(__file__).parent / "drift_policies" / "standard.yaml"
 
-HOUR_MS = 3_600_000
 _REFERENCES: dict[str, Reference] = {
     "previousBundle": "previous_bundle",
     "sameHourOfWeek": "same_hour_of_week",

@@ -23,7 +23,7 @@ from producers.counting import rows_of, sifted
 from producers.engine_windows import QueueWindows, ReleaseWindows
 from producers.framing import Frame, Framing
 from producers.kinds import KINDS, OF_STATE, Kind
-from producers.noising import DAY_MS, Noising, Place, Sampler, noised
+from producers.noising import Noising, Place, Sampler, noised
 from producers.open_windows import Closed, OpenWindows
 from producers.stream_windows import StreamWindows
 from producers.tally import Tally
@@ -43,6 +43,7 @@ from schemas.families import (
     PrivacyPartition,
 )
 from schemas.frames import ARROW, ContentType
+from schemas.instants import DAY_MS, MINUTE_MS
 from schemas.refusals import Refused
 
 __all__ = [
@@ -59,7 +60,6 @@ __all__ = [
 ]
 
 WINDOW_MS = OPERATIONAL.k_window_s * 1_000
-MINUTE_MS = 60_000
 OBSERVATIONS_MAX = 5_000_000
 """Most observations of a kind that wait for their window; more are dropped, counted: a stalled clock cannot fill memory."""
 

@@ -21,6 +21,7 @@ from producers.observation_lines import ObservationLines, Tidings
 from producers.transport import Transport
 from schemas.dimensions import DIMENSIONS
 from schemas.families import FAMILIES
+from schemas.instants import MINUTE_MS
 from schemas.refusals import Refusal, Refused
 
 DISORDER_MS = 120_000
@@ -28,7 +29,6 @@ LIVE_GRACE_MS = 2_000
 AGE_MS_MAX = 7 * 86_400_000 - 3_600_000
 """An hour less than intake takes frames: there is time to send them."""
 AHEAD_MS_MAX = 10_000
-MINUTE_MS = 60_000
 WIDEST_MS = max(partition.k_window_s for family in FAMILIES.values() for partition in family.partitions) * 1_000
 KIND_UNKNOWN = "turns"
 """Refused lines that say no kind are counted with these, and in the first pool."""

@@ -25,8 +25,6 @@ from producers.open_windows import Closed, OpenWindows
 from schemas.families import Family, Measure, PrivacyPartition
 from schemas.noise import Noise
 
-DAY_MS = 86_400_000
-
 Sampler = Callable[[Noise, int], Sequence[int]]
 """Draws so many numbers of the discrete Laplace distribution with this noise's scale."""
 Place = tuple[str, str, str]

@@ -14,10 +14,10 @@ from statistics import NormalDist
 
 from schemas.failures import BadInput
 from schemas.families import INDICATORS
+from schemas.instants import DAY_MS
 
 _NORMAL = NormalDist()
 _TURN_4000MS = next(indicator for indicator in INDICATORS if indicator.name == "turn_4000ms")
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.failures import BadInput, Foreseen
+from schemas.instants import DAY_MS, HOUR_MS
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 DISTRIBUTION_MS = HOUR_MS
 """How long after a rotation the new key applies at the earliest: until then every host has to have the new ring."""
 SESSION_LIFE_MS = DAY_MS

@@ -15,11 +15,11 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.burns import Instant, Name, SliceText, no_statement
+from schemas.instants import MINUTE_MS
 from schemas.slices import cut_of
 from schemas.tables import TABLES
 
 EXCLUSION_FORMAT = 1
-MINUTE_MS = 60_000
 WHO_MAX, WHY_MAX = 100, 500
 
 Action = Literal["declared", "withdrawn"]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.instants import DAY_MS
 from stack.failures import StackFailure
 from stack.jars import locked_classpath
 from stack.machine import LOOPBACK, choose_ports, is_listening, require_disk_space
@@ -31,7 +32,6 @@ HEAP_MIB = 512
 FORMAT_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 60.0
 PROBE_TIMEOUT_MS = 2_000
-DAY_MS = 86_400_000
 
 JVM_FLAGS = (
     "-XX:+UseSerialGC",  # Least memory and threads; a development broker's heap is small.

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from alerts.policies import policy_for
 from schemas.failures import BadInput
+from schemas.instants import DAY_MS
 from schemas.tables import RETENTION_1M_D
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.rollup_rows import to_table
@@ -31,8 +32,6 @@ from turnwatch.backtest.sources import written_range
 from turnwatch.backtest.warehouse import READ_TIMEOUT_S, read_warehouse
 from turnwatch.places import clickhouse
 from turnwatch.settings import load
-
-DAY_MS = 86_400_000
 
 Advance = Callable[[int, int], None]
 """Takes how much is done and of how much."""

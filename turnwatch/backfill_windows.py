@@ -13,10 +13,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.instants import DAY_MS
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.burn_arithmetic import shares
 from stream_jobs.operators.burn_windows import is_coarse, window_columns, window_lengths, windows_version
-from stream_jobs.operators.error_budget import DAY_MS, expected_budgets, spending
+from stream_jobs.operators.error_budget import expected_budgets, spending
 from turnwatch.backtest.instants import Instants, decided
 from turnwatch.backtest.series import Series
 

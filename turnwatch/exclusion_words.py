@@ -9,15 +9,15 @@ from re import fullmatch
 
 from alerts.openslo import load_slos
 from schemas.dimensions import DIMENSIONS
-from schemas.exclusions import MINUTE_MS, WHO_MAX, WHY_MAX, Exclusion, exclusion_id
+from schemas.exclusions import WHO_MAX, WHY_MAX, Exclusion, exclusion_id
 from schemas.failures import BadInput
 from schemas.families import Family
+from schemas.instants import DAY_MS, MINUTE_MS
 from schemas.slices import EVERYTHING, SLICE_PATTERN, slice_dimensions
 from schemas.slos import Slo
 from schemas.tables import RETENTION_1M_D
 from schemas.topics import EXCLUSIONS_KEPT_D
 
-DAY_MS = 86_400_000
 AHEAD_MAX_D = EXCLUSIONS_KEPT_D - RETENTION_1M_D
 """Events are kept until no budget reaches back to their window, so a window may end this far ahead."""
 

@@ -17,7 +17,8 @@ from producers.fleet.crowd import Codes, Crowd, bundle_shares
 from producers.fleet.demand import day_factor
 from producers.fleet.effects import BatchWork, SyntheticVoice
 from producers.fleet.scenario_file import WHERE, ScenarioFile
-from producers.fleet.timeline import MINUTE_MS, STEP_MS, InForce
+from producers.fleet.timeline import STEP_MS, InForce
+from schemas.instants import MINUTE_MS
 
 CALL = np.dtype(
     [

@@ -17,7 +17,8 @@ from producers.fleet.crowd import bundle_shares
 from producers.fleet.outlook import Outlook
 from producers.fleet.pool_servers import Group
 from producers.fleet.scenario_file import ScenarioFile
-from producers.fleet.timeline import MINUTE_MS, STEP_MS, InForce
+from producers.fleet.timeline import STEP_MS, InForce
+from schemas.instants import MINUTE_MS
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producers.fleet.calibration import Bursts, DayCurve
+from schemas.instants import DAY_MS, HOUR_MS
 
 Floats = NDArray[np.float64]
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 _THURSDAY = 3
 """The weekday of the epoch's day, Monday 0."""
 

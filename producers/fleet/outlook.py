@@ -33,9 +33,10 @@ from producers.fleet.finished import AFTER_AUDIO
 from producers.fleet.fleet_file import DRAWN_STAGES, Fleet
 from producers.fleet.pool_servers import Group
 from producers.fleet.scenario_file import AUDIENCE, Event, ScenarioFile
-from producers.fleet.timeline import MINUTE_MS, InForce, is_there
+from producers.fleet.timeline import InForce, is_there
 from producers.fleet.turns import AUDIO_STAGES, TOKENS_OUT_SHAPE, fleet_noise, prompt_tokens
 from schemas.families import PARTS
+from schemas.instants import MINUTE_MS
 
 Floats = NDArray[np.float64]
 

@@ -11,8 +11,9 @@ from producers.fleet.crowd import bundle_shares
 from producers.fleet.pool_servers import AUDIO_STATIONS, STATION_NAMES
 from producers.fleet.rows import producer_of
 from producers.fleet.scenario_file import ScenarioFile
-from producers.fleet.timeline import MINUTE_MS, STEP_MS
+from producers.fleet.timeline import STEP_MS
 from producers.observations import RELEASE_COLUMNS
+from schemas.instants import MINUTE_MS
 
 
 def release_rows(scenario: ScenarioFile, start_ms: int, begin_ms: int, is_first: bool) -> pl.DataFrame:

@@ -23,9 +23,9 @@ from producers.fleet.effects import (
     WordErrors,
 )
 from producers.fleet.scenario_file import Event, ScenarioFile
+from schemas.instants import MINUTE_MS
 
 STEP_MS = 10_000
-MINUTE_MS = 60_000
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -21,11 +21,11 @@ from producers.otlp.delivery import NotTaken, Origin
 from producers.otlp.gateway import Gateway
 from producers.otlp.requests import JSON, PROTOBUF, Refusable
 from schemas.failures import Foreseen
+from schemas.instants import DAY_MS
 from schemas.kafka import KafkaAddress
 
 GROUP = "turnwatch-otlp"
 RECORDS_AT_ONCE = 100
-DAY_MS = 86_400_000
 
 log = logging.getLogger("turnwatch.otlp")
 

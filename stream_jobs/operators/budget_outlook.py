@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from schemas.instants import HOUR_MS
 from schemas.spend_policies import Budget
 from stream_jobs.operators.forecast import HOURS, WEEKS_MIN, Floats, next_week
-from stream_jobs.operators.pricing import HOUR_MS, NANO
+from stream_jobs.operators.pricing import NANO
 
 DAY_H = 24
 RECENT_DAYS_MAX = 7

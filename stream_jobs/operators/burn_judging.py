@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.burns import Burn, Quiet
+from schemas.instants import MINUTE_MS
 from schemas.slos import PolicyRow, Slo
 from stream_jobs.operators.burn_arithmetic import budget_left, burn, exceeds, exhausted_in_s
 from stream_jobs.operators.burn_windows import Watch, Windows
@@ -24,7 +25,7 @@ from stream_jobs.operators.error_budget import HISTORY_KNOWN_MS, expected_budget
 from stream_jobs.operators.evidence import evident
 from stream_jobs.operators.exhaustion import exhausting_shares, exhausts
 from stream_jobs.operators.history import Counts
-from stream_jobs.operators.slice_numbers import MINUTE_MS, SliceNumbers
+from stream_jobs.operators.slice_numbers import SliceNumbers
 from stream_jobs.operators.time_slices import minutes_are_evident
 
 __all__ = ["HISTORY_KNOWN_MS", "Candidates", "Exceeded", "Judged", "burn_of", "judge", "strongest"]

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from schemas.burns import Decision
 from schemas.families import INDICATORS_OF, OPERATIONAL, TURNS, Family, Indicator
+from schemas.instants import MINUTE_MS
 from schemas.partials import Partial
 from schemas.slices import cut_of, slice_dimensions
 from schemas.slo_counts import SloCounts
@@ -26,7 +27,7 @@ from stream_jobs.operators.burn_judging import judge, strongest
 from stream_jobs.operators.burn_windows import Watch, Windows, is_coarse, window_rows
 from stream_jobs.operators.constant_columns import repeated
 from stream_jobs.operators.history import Counts, History
-from stream_jobs.operators.ledger import MINUTE_MS, Ledger
+from stream_jobs.operators.ledger import Ledger
 from stream_jobs.operators.pending import pending
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import per_minute, timestamp, to_table

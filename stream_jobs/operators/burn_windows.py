@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.instants import MINUTE_MS
 from schemas.slices import slice_dimensions
 from schemas.slos import TIME_SLICE_S, Slo, WatchedSlo
 from stream_jobs.operators.burn_arithmetic import shares
 from stream_jobs.operators.error_budget import Spending, expected_budgets, histories_ms, midnight_ms, spending
 from stream_jobs.operators.history import Counts, History
-from stream_jobs.operators.slice_numbers import MINUTE_MS, SliceNumbers
+from stream_jobs.operators.slice_numbers import SliceNumbers
 
 _WINDOW_NAMES = {60: "1m", 300: "5m", 600: "10m", 1_800: "30m", 3_600: "1h", 7_200: "2h", 21_600: "6h", 86_400: "1d"}
 _SHARE_STEPS = 10_000

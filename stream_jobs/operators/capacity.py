@@ -13,10 +13,10 @@ from decimal import Context, Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.instants import HOUR_MS
 from stream_jobs.operators.forecast import HOURS, WEEKS_MAX, Forecast, PeakAhead, next_peak, next_week
 from stream_jobs.operators.traffic import Capacity
 
-HOUR_MS = 3_600_000
 UNREPORTED_SHARE_MAX = 0.1
 """Most of the hours that may be filled in before a forecast is none."""
 _FIGURES = Context(prec=6)

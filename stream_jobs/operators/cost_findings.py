@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import floor, log10
 
 from schemas.findings import Figure, Finding
+from schemas.instants import DAY_MS, WEEK_MS
 from schemas.slices import EVERYTHING
 from schemas.spend_policies import Budget, SpendPolicy
 from stream_jobs.operators.budget_outlook import Outlook, Rule, day_text
 from stream_jobs.operators.cost_drivers import Driver, main_drivers
 from stream_jobs.operators.cost_periods import Explained
 from stream_jobs.operators.cost_regressions import Regression
-from stream_jobs.operators.spend_hours import DAY_MS, WEEK_MS
 
 REGRESSED, WITHOUT_SUCCESS, ABOVE_BUDGET = "CostRegressed", "CostWithoutSuccess", "SpendAboveBudget"
 RUNBOOK = "docs/runbooks/cost.md"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from schemas.findings import Finding
+from schemas.instants import HOUR_MS
 from schemas.spend_policies import SpendPolicy
 from stream_jobs.operators.budget_outlook import outlook
 from stream_jobs.operators.cost_findings import REGRESSED, above_budget, regressed, still_regressed, without_success
 from stream_jobs.operators.cost_periods import CostPeriods, Explained, useless_routes
 from stream_jobs.operators.cost_regressions import Regression, reference_before_ms, regressions
-from stream_jobs.operators.pricing import HOUR_MS, NANO
+from stream_jobs.operators.pricing import NANO
 from stream_jobs.operators.spend_hours import ROUTES_KEPT_MS, SpendHours
 
 EXPLAINED_MAX = 20

@@ -21,10 +21,10 @@ from typing import Any
 
 import polars as pl
 
+from schemas.instants import DAY_MS, HOUR_MS, WEEK_MS
 from schemas.spend_policies import SpendPolicy
 from stream_jobs.operators.cost_periods import CostPeriods
-from stream_jobs.operators.pricing import HOUR_MS, NANO
-from stream_jobs.operators.spend_hours import DAY_MS, WEEK_MS
+from stream_jobs.operators.pricing import NANO
 from stream_jobs.operators.unit_cost import Period, compare
 
 RELEASES_AT = Decimal("0.8")

@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.instants import HOUR_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
-from stream_jobs.operators.drift_slices import HOUR_MS, DriftSlices
+from stream_jobs.operators.drift_slices import DriftSlices
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from schemas.drift_policies import DriftPolicy
+from schemas.instants import HOUR_MS
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.change_points import threshold
 from stream_jobs.operators.drift_buckets import DriftBuckets, Spans
@@ -23,7 +24,7 @@ from stream_jobs.operators.drift_references import Referred, as_they_were, froze
 from stream_jobs.operators.drift_rows import Drifting, Hour, NamedSlices, drifting, rows_of
 from stream_jobs.operators.drift_saved import SavedSeries
 from stream_jobs.operators.drift_series import Series, follow
-from stream_jobs.operators.drift_slices import HOUR_MS, DriftSlices
+from stream_jobs.operators.drift_slices import DriftSlices
 
 WEEK_H = 168
 

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_jobs.operators.drift_slices import HOUR_MS
+from schemas.instants import DAY_MS, WEEK_MS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-DAY_MS, WEEK_MS = 24 * HOUR_MS, 168 * HOUR_MS
 _THURSDAY = 3
 """The weekday of 1970-01-01, counted from Monday."""
 _AS_THE_DAY_BEFORE = frozenset((1, 2, 3, 4, 6))

@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.families import Family
+from schemas.instants import HOUR_MS
 from schemas.slices import without_dimension
 
-HOUR_MS = 3_600_000
 BUNDLE = "bundle"
 NO_NUMBER = -1
 Integers = NDArray[np.int64]

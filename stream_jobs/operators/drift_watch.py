@@ -22,15 +22,15 @@ from schemas.drift_measures import RATIOS
 from schemas.drift_policies import STANDARD, DriftPolicy
 from schemas.families import OUTCOMES, QUALITY, STAGE_LATENCIES, TENANTS, Family
 from schemas.findings import LISTED_MAX, Findings
+from schemas.instants import HOUR_MS, MINUTE_MS
 from schemas.tables import TABLES
 from schemas.topics import FINDINGS
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.drift_buckets import Spans
 from stream_jobs.operators.drift_family import DriftFamily, Share
 from stream_jobs.operators.drift_figures import Figures, Ratios, Shapes
-from stream_jobs.operators.drift_slices import HOUR_MS, DriftSlices
+from stream_jobs.operators.drift_slices import DriftSlices
 from stream_jobs.operators.drift_wording import finding
-from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.watching import Known, Statement
 
 QUESTION = "drift"

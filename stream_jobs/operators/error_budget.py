@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.instants import DAY_MS
 from schemas.slos import Slo
 from stream_jobs.operators.history import Counts
 
 HISTORY_KNOWN_MS = 3_600_000
 """How much history it takes before the period's expected traffic counts as known."""
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from schemas.families import STAGE_LATENCIES
+from schemas.instants import MINUTE_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
-from stream_jobs.operators.ledger import MINUTE_MS
 
 PAUSE_MS = 5 * MINUTE_MS
 HELD_MS = 6 * 60 * MINUTE_MS

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from schemas.families import Family, PrivacyPartition
+from schemas.instants import MINUTE_MS
 from schemas.partials import Partial, Reach
 from schemas.silences import LAGGING_MAX_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, pack_json, stamped, unpack_json, unpack_rows
@@ -27,7 +28,6 @@ While a backlog is worked off, partitions advance unevenly; one without any prod
 """
 WINDOWS_BEHIND = 3
 """The same in buckets, where those are wide: one that has missed a bill of 10 min or a label of 1 h is not yet left behind."""
-MINUTE_MS = 60_000
 BUCKET = "bucket_start_ms"
 _FLOOR = "|floor"
 """No privacy partition has this name."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import polars as pl
 
 from schemas.families import COSTS
+from schemas.instants import HOUR_MS
 from schemas.prices import HOSTED, RESOURCES, TOKENS_PRICED, Resource
-from stream_jobs.operators.pricing import CACHED, HOUR_MS, PROMPT, Pricing
+from stream_jobs.operators.pricing import CACHED, PROMPT, Pricing
 
 METER = "meter"
 _GPU = ("gpu_used_ms", "gpu_reserved_ms")

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from schemas.families import QUEUES, RELEASES
+from schemas.instants import MINUTE_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
-from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.queue_pressure import CLIMB_MS
 
 WITHIN_MS = 60 * MINUTE_MS

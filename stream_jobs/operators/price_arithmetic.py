@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.instants import HOUR_MS
 from schemas.prices import NANO_PER_USD, TOKENS_PRICED, Resource
 
-HOUR_MS = 3_600_000
 USED = (
     "tokens_prompt",
     "tokens_carried",

@@ -13,9 +13,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.prices import HOSTED, NANO_PER_USD, PRICED, RESOURCES, UNCOSTED, Price, PriceList, Resource
-from stream_jobs.operators.price_arithmetic import HOUR_MS, USED, money
+from stream_jobs.operators.price_arithmetic import USED, money
 
-__all__ = ["CACHED", "HOUR_MS", "PRICED", "PROMPT", "UNCOSTED", "Pricing"]
+__all__ = ["CACHED", "PRICED", "PROMPT", "UNCOSTED", "Pricing"]
 
 NANO = NANO_PER_USD
 BUCKET = "bucket_start_ms"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from stream_jobs.operators.ledger import MINUTE_MS
+from schemas.instants import MINUTE_MS
 from stream_jobs.operators.queue_minutes import PAIR
 from stream_jobs.operators.queue_outlook import Floats, Outlook, QueueMinutes, outlook
 from stream_jobs.operators.queue_pressure import CLIMB_MS, SaturationRule

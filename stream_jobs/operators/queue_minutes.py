@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from schemas.families import QUEUES
+from schemas.instants import MINUTE_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
-from stream_jobs.operators.ledger import MINUTE_MS
 
 KEPT_MINUTES = 60
 SLICES_MAX = 300

@@ -15,8 +15,8 @@ from decimal import Decimal
 
 import polars as pl
 
+from schemas.instants import MINUTE_MS
 from schemas.saturation import GROWTH_PER_MINUTE, P95_MS, TARGET_UTILISATION
-from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.queue_minutes import PAIR
 from stream_jobs.operators.saturation import Growth
 

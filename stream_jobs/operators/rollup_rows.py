@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import polars as pl
 import pyarrow as pa
 
+from schemas.instants import MINUTE_MS
 from schemas.slices import cut_of, slice_dimensions
 from schemas.tables import TABLES, Table
-from stream_jobs.operators.ledger import MINUTE_MS
 
 _TIME = pl.Datetime("ms", "UTC")
 

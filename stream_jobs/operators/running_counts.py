@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from schemas.instants import MINUTE_MS
 from stream_jobs.operators.history import Counts, History
-from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.slice_numbers import SliceNumbers
 
 SETTLED_MS = 60 * MINUTE_MS

@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES, Family
 from schemas.findings import LISTED_MAX, Finding, Findings
+from schemas.instants import MINUTE_MS
 from schemas.slices import cut_of
 from schemas.topics import FINDINGS
 from stream_jobs.operators.batch_work import IS_REALTIME, loaded_slices
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
-from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.new_bundles import NewBundles
 from stream_jobs.operators.queue_episodes import IDENTITY, SHOWN, QueueEpisodes
 from stream_jobs.operators.queue_figures import LOOKED_AT_MS, NOW_MINUTES, as_it_shrinks, before, figures, with_regions

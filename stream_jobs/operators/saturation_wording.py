@@ -11,8 +11,8 @@ from math import isfinite
 from typing import Any
 
 from schemas.findings import FACTS_MAX, Figure, Finding
+from schemas.instants import MINUTE_MS
 from schemas.slices import slice_dimensions
-from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.saturation import ACTION
 
 SATURATED, BATCH_ON_REALTIME = "Saturated", "BatchOnRealtimePool"

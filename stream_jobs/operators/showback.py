@@ -17,9 +17,9 @@ import polars as pl
 
 from schemas.dimensions import GENERALISED, OTHER
 from schemas.families import COSTS
+from schemas.instants import DAY_MS
 from stream_jobs.operators.pricing import BUCKET, PRICED, UNCOSTED, Pricing
 
-DAY_MS = 86_400_000
 OPERATIONAL, TENANCY = COSTS.partitions
 TENANT = "tenant"
 UNATTRIBUTED = "unattributed"

@@ -16,11 +16,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.families import FAMILIES, INDICATORS_OF, OPERATIONAL
+from schemas.instants import HOUR_MS, MINUTE_MS
 from schemas.slices import cut_of
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, state_format, unpack_json
 
 NO_NUMBER = -1
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 _PAGE_SLICES = 2_000
 _PARTITION_OF_CUT = {cut.name: cut.partition for name in INDICATORS_OF for cut in FAMILIES[name].cuts}
 """A cut of one name is of a partition of one name, whichever family with objectives has it."""

@@ -25,13 +25,13 @@ import polars as pl
 
 from schemas.dimensions import DIMENSIONS, OTHER
 from schemas.families import Family
+from schemas.instants import HOUR_MS
 from schemas.slices import cut_of, owner_text, shard_of, slice_dimensions
 from stream_jobs.operators.blocks import body, pack_json, pack_rows, state_format, unpack_json, unpack_rows
 
 PAGE_SLICES = 2_000
 IDLE_MS = 24 * 3_600_000
 """A slice is retired after so long, in event time, and its family's lateness."""
-HOUR_MS = 3_600_000
 HEAD = "head"
 _CHUNK_SLICES = {"stages": 8, "streams": 128, "privacy": 64}
 _CHUNK_SLICES_DEFAULT = 1_024

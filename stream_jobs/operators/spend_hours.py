@@ -16,14 +16,12 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from schemas.families import COSTS
+from schemas.instants import DAY_MS, HOUR_MS, WEEK_MS
 from schemas.silences import LAGGING_MAX_MS
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
 from stream_jobs.operators.cost_cells import nusd_by_cell
-from stream_jobs.operators.pricing import HOUR_MS
 
-DAY_MS = 24 * HOUR_MS
-WEEK_MS = 7 * DAY_MS
 OPEN_MS = COSTS.lateness_s * 1_000 + LAGGING_MAX_MS + HOUR_MS
 """After the end of an hour nothing of it changes any more: lateness, a lagging source, and what is on its way."""
 HOURS_KEPT_MS = WEEK_MS + DAY_MS + HOUR_MS

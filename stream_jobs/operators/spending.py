@@ -15,12 +15,12 @@ from collections.abc import Iterator
 import polars as pl
 
 from schemas.findings import LISTED_MAX, Finding, Findings
+from schemas.instants import HOUR_MS
 from schemas.silences import LAGGING_MAX_MS
 from schemas.spend import BUCKET_MS, Spend
 from schemas.spend_policies import SpendPolicy
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
 from stream_jobs.operators.cost_judging import judged
-from stream_jobs.operators.pricing import HOUR_MS
 from stream_jobs.operators.spend_hours import SpendHours
 
 QUESTION = "cost"

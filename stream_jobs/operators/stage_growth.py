@@ -33,10 +33,10 @@ import pyarrow as pa
 from schemas.burns import StageGrowth
 from schemas.families import STAGE_LATENCIES, Family
 from schemas.growths import LISTED_MAX, STAGE_NUMBER, Growths
+from schemas.instants import MINUTE_MS
 from schemas.topics import GROWTHS
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.held_references import HeldReferences
-from stream_jobs.operators.ledger import MINUTE_MS
 from stream_jobs.operators.stage_minutes import (
     BUCKETS,
     KEPT_MS,

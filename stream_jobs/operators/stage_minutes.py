@@ -20,9 +20,9 @@ import polars as pl
 from schemas.families import STAGE_LATENCIES
 from schemas.growths import STAGE_NUMBER
 from schemas.histograms import ZERO_INDEX
+from schemas.instants import MINUTE_MS
 from schemas.silences import LAGGING_MAX_MS
 from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
-from stream_jobs.operators.ledger import MINUTE_MS
 
 NOW_MS = 5 * MINUTE_MS
 KEPT_MS = NOW_MS + 60 * MINUTE_MS

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.burns import Burn, Suspect
+from schemas.instants import HOUR_MS
 from stream_jobs.operators.burn_windows import Watch, Windows
-from stream_jobs.operators.slice_numbers import HOUR_MS, SliceNumbers
+from stream_jobs.operators.slice_numbers import SliceNumbers
 
 SUSPECTS_MAX = 50
 """Of one objective, cut and window in one shard: those with the most bad turns beyond the allowed ones."""

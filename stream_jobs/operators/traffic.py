@@ -18,12 +18,13 @@ import polars as pl
 import pyarrow as pa
 
 from schemas.families import FAMILIES, STREAMS, Family
+from schemas.instants import MINUTE_MS
 from schemas.partials import Partial
 from schemas.tables import late_table, rollups_of
 from schemas.topics import partials as partials_topic
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.late_rows import Origin, late_rows
-from stream_jobs.operators.ledger import MINUTE_MS, BucketKey, Ledger
+from stream_jobs.operators.ledger import BucketKey, Ledger
 from stream_jobs.operators.reach import LIVE, Patience
 from stream_jobs.operators.rollup_rows import folded, timestamp, to_table
 from stream_jobs.operators.stage_growth import GrowthWatch

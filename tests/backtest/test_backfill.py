@@ -12,6 +12,7 @@ import pytest
 
 from schemas.failures import BadInput
 from schemas.families import TURNS
+from schemas.instants import MINUTE_MS
 from schemas.slos import PolicyRow, WatchedSlo
 from stream_jobs.operators.burn_rate import BurnRate
 from stream_jobs.operators.intake import Intake
@@ -22,7 +23,7 @@ from turnwatch.backfill_cuts import fillings
 from turnwatch.backfill_windows import window_batches
 from turnwatch.backtest.frames import read_frames
 from turnwatch.backtest.judging import told_in_minutes
-from turnwatch.backtest.series import MINUTE_MS, Series, Span
+from turnwatch.backtest.series import Series, Span
 
 ROWS = (
     PolicyRow("page_5m_1m", 300, 60, Decimal("0.2"), Decimal("4"), "page"),

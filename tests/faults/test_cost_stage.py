@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.failures import Foreseen
 from schemas.findings import Findings, decode
+from schemas.instants import HOUR_MS
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
 from schemas.spend import SPEND_FORMAT, SPEND_HEADER, Spend, encode
@@ -21,7 +22,6 @@ from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.cost import CostStage
 from stream_jobs.agents.exact import Outgoing, StageSettings
 from stream_jobs.operators.blocks import key_kind
-from stream_jobs.operators.pricing import HOUR_MS
 from stream_jobs.operators.spend_hours import OPEN_MS
 from tests.operators.spend_worlds import MONDAY_MS, POLICY, Row, hour_of, hours, spend
 

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.findings import Findings
+from schemas.instants import DAY_MS, HOUR_MS
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, spend_schema
 from schemas.spend_policies import SpendPolicy
-from stream_jobs.operators.pricing import HOUR_MS, NANO
-from stream_jobs.operators.spend_hours import DAY_MS
+from stream_jobs.operators.pricing import NANO
 from stream_jobs.operators.spending import Spending
 from tests.operators.worlds import Changelog
 

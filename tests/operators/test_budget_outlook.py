@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from schemas.instants import DAY_MS, HOUR_MS
 from schemas.spend_policies import Budget
 from stream_jobs.operators.budget_outlook import Outlook, month_of, outlook
-from stream_jobs.operators.pricing import HOUR_MS, NANO
-from stream_jobs.operators.spend_hours import DAY_MS
+from stream_jobs.operators.pricing import NANO
 from tests.operators.spend_worlds import MONDAY_MS
 
 ALL = Budget(Decimal(1_000))

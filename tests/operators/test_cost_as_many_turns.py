@@ -7,9 +7,10 @@ from random import Random
 import polars as pl
 import pytest
 
+from schemas.instants import HOUR_MS
 from stream_jobs.operators.cost_periods import CostPeriods
 from stream_jobs.operators.cost_regressions import regressions
-from stream_jobs.operators.pricing import HOUR_MS, NANO
+from stream_jobs.operators.pricing import NANO
 from tests.operators.spend_worlds import GPU_NUSD, POLICY, Row, cell
 
 POOL, SUPPORT, SALES = "pool=realtime", "pool=realtime,route=support", "pool=realtime,route=sales"

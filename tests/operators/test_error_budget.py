@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from schemas.instants import DAY_MS
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.burn_windows import Watch, Windows, window_rows
-from stream_jobs.operators.error_budget import DAY_MS, HISTORY_KNOWN_MS, midnight_ms
+from stream_jobs.operators.error_budget import HISTORY_KNOWN_MS, midnight_ms
 from stream_jobs.operators.history import History
 from stream_jobs.operators.slice_numbers import SliceNumbers
 from tests.operators.burn_worlds import FLEET, PAGE, SLO

@@ -18,11 +18,11 @@ from producers.collecting.admission import received
 from producers.collecting.durable import DurableCollector, Limits
 from producers.collector import Collector, Frame
 from producers.discrete_laplace import opendp_sampler
-from producers.noising import DAY_MS
 from producers.observation_batches import BatchHeader, encode_batch
 from schemas.failures import BadInput
 from schemas.families import TENANCY, TENANTS
 from schemas.frame_rows import decode_rows
+from schemas.instants import DAY_MS
 from schemas.noise import Noise
 from tests.privacy.observed import observed
 from turnwatch.collect import collector_settings

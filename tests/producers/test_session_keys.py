@@ -13,8 +13,6 @@ import pytest
 
 from producers.collector import Collector, Frame
 from producers.session_keys import (
-    DAY_MS,
-    HOUR_MS,
     SECRET_BYTES,
     SESSION_LIFE_MS,
     TENANT_LATENESS_MS,
@@ -29,6 +27,7 @@ from producers.session_keys import (
     tenant_pseudonym,
 )
 from schemas.dimensions import DIMENSIONS
+from schemas.instants import DAY_MS, HOUR_MS
 from tests.producers.worlds import rows_of, turns_world
 
 NOW_MS = 1_700_000_000_000 // HOUR_MS * HOUR_MS + 600_000

@@ -13,9 +13,10 @@ from producers import key_ring_file
 from producers.key_ring_file import REREAD_MS, RingOnDisk
 from producers.recorder.cells import is_allowed
 from producers.recorder.sessions import Keys, pseudonym_of
-from producers.session_keys import HOUR_MS, TooEarly, known_days, session_number
+from producers.session_keys import TooEarly, known_days, session_number
 from schemas.failures import BadInput, Foreseen
 from schemas.families import FAMILIES
+from schemas.instants import HOUR_MS
 from turnwatch.keys import run_keys_create, run_keys_rotate, run_keys_show
 
 NOW_MS = 1_700_000_000_000

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from producers.session_keys import DISTRIBUTION_MS, HOUR_MS, SESSION_LIFE_MS, TENANT_LATENESS_MS
+from producers.session_keys import DISTRIBUTION_MS, SESSION_LIFE_MS, TENANT_LATENESS_MS
 from schemas.content_fields import is_content_field
 from schemas.families import K_SESSIONS_MIN
+from schemas.instants import HOUR_MS
 from schemas.private_values import FREE_DIMENSIONS, PHONE_DIGITS_MIN, refusals_of
 from schemas.randomness import EXCESS_MAX, SEPARATOR_BITS, USUAL_BITS
 from schemas.refusals import MEANINGS, Refusal

@@ -9,9 +9,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.declarations import Cut
 from schemas.families import COSTS
+from schemas.instants import DAY_MS
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.operators.pricing import BUCKET
-from stream_jobs.operators.showback import DAY_MS
 from stream_jobs.sinks.clickhouse import connect, explained
 from turnwatch.answers.cost_files import FINEST
 

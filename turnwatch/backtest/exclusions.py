@@ -15,8 +15,8 @@ import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from numpy.typing import NDArray
 
-from schemas.exclusions import MINUTE_MS
 from schemas.failures import BadInput
+from schemas.instants import MINUTE_MS
 from schemas.slices import EVERYTHING, cut_of, may_overlap, slice_dimensions
 from schemas.slos import Slo
 from schemas.warehouse import ClickHouseAddress

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.instants import HOUR_MS
 from schemas.slices import EVERYTHING, may_overlap
 from schemas.slos import WatchedSlo
 from stream_jobs.operators.burn_arithmetic import shares
@@ -23,7 +24,6 @@ from turnwatch.backtest.exclusions import Excluded, taken
 from turnwatch.backtest.series import Series
 from turnwatch.backtest.stretches import Kind, read_stretches
 
-HOUR_MS = 3_600_000
 _INCIDENT = Kind("incident", ("from", "to", "slice"))
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.instants import MINUTE_MS
 from schemas.slos import PolicyRow, WatchedSlo
 from stream_jobs.operators.burn_arithmetic import exceeds, shares
 from stream_jobs.operators.error_budget import expected_budgets
@@ -23,7 +24,7 @@ from stream_jobs.operators.exhaustion import exhausting_shares, exhausts
 from stream_jobs.operators.history import Counts
 from stream_jobs.operators.time_slices import minutes_are_evident, slice_counts
 from turnwatch.backtest.instants import Flags, Instants, Sums
-from turnwatch.backtest.series import MINUTE_MS, Series
+from turnwatch.backtest.series import Series
 
 _INT64_SAFE = 2**62
 

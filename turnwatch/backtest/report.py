@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from alerts.policies import duration_text, shown
+from schemas.instants import MINUTE_MS
 from schemas.slos import Slo, WatchedSlo
 from turnwatch.backtest.engine import Alerted, judged_rows
 from turnwatch.backtest.judgement import Detection
-from turnwatch.backtest.series import MINUTE_MS, Series, instant_text
+from turnwatch.backtest.series import Series, instant_text
 
 ROWS_MAX = 200
 PIPED_WIDTH = 10_000

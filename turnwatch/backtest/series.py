@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from schemas.failures import BadInput
 from schemas.families import COUNT_MAX, FAMILIES
+from schemas.instants import MINUTE_MS
 from schemas.slices import SLICE_PATTERN, cut_of, slice_dimensions
 from schemas.slos import Slo
 
-MINUTE_MS = 60_000
 TEN_SECONDS_MS = 10_000
 CELLS_MAX = 1_500_000_000
 """Buckets of all slices together: 12 GB of counts. A range that needs more was not meant."""

@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.failures import BadInput
+from schemas.instants import MINUTE_MS
 from schemas.slos import Slo
 from schemas.tables import TABLES
-from turnwatch.backtest.series import MINUTE_MS, TEN_SECONDS_MS, Batch, Gathering, Series, Span, fleet_of
+from turnwatch.backtest.series import TEN_SECONDS_MS, Batch, Gathering, Series, Span, fleet_of
 from turnwatch.csv_text import text_rows
 
 BATCH_ROWS = 1_000_000

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from schemas.failures import BadInput
 from schemas.families import STAGE_LATENCIES, Family
+from schemas.instants import MINUTE_MS
 from schemas.slos import Slo
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect, explained
 from turnwatch.backtest.bounds import Threshold, bounded_sql
-from turnwatch.backtest.series import MINUTE_MS, Batch, Gathering, Series, Span, instant_text
+from turnwatch.backtest.series import Batch, Gathering, Series, Span, instant_text
 
 READ_TIMEOUT_S = 300.0
 _SETTINGS = {"readonly": 2, "output_format_arrow_string_as_string": 1}

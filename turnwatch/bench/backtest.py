@@ -18,10 +18,10 @@ from rich.console import Console
 
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
+from schemas.instants import MINUTE_MS
 from schemas.slos import Slo
 from turnwatch.backtest.command import judged
 from turnwatch.backtest.picture import draw
-from turnwatch.backtest.series import MINUTE_MS
 from turnwatch.backtest.sources import read_files
 
 LIMIT_S = 10.0

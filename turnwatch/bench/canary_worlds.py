@@ -23,7 +23,6 @@ Rng = np.random.Generator
 
 HOURS = 24
 WINDOWS_AN_HOUR = 12
-HOUR_MS = 3_600_000
 CONCENTRATION = 200.0
 """Of a window's own rate around the hour's: counts of 200 units vary twice as much as independent ones."""
 _SHARES = (0.01, 0.05, 0.1, 0.25, 0.5)

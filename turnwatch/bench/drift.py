@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Table
 
 from schemas.drift_policies import STANDARD, DriftPolicy
-from stream_jobs.operators.drift_slices import HOUR_MS
+from schemas.instants import HOUR_MS
 from stream_jobs.operators.drift_watch import DriftWatch
 from turnwatch.bench.drift_peers import ALARMS, Peer, alarms, peers, set_best
 from turnwatch.bench.drift_worlds import CHANGES, MEASURES, RARE, World, hours, world

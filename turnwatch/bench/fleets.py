@@ -19,9 +19,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from alerts.definitions import watched_slos
+from schemas.instants import MINUTE_MS
 from schemas.slos import LowTraffic, WatchedSlo
 from turnwatch.backtest.engine import Alerted, alerts
-from turnwatch.backtest.series import MINUTE_MS, Series, Span
+from turnwatch.backtest.series import Series, Span
 
 OBJECTIVES = ("turn-4000ms-realtime", "turn-error-realtime")
 """One of 99 % and one of 99.9 %."""

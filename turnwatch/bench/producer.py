@@ -23,12 +23,12 @@ from producers.observation_batches import BATCH_ROWS_MAX, KINDS, BatchHeader, de
 from producers.observations import LATENCIES
 from producers.recorder.turns import IS_COMPILED
 from schemas.dimensions import DIMENSIONS
+from schemas.instants import MINUTE_MS
 from turnwatch.bench.recording import STAGES, Cost, Sent, recording_costs
 
 RECORD_US_MEAN_MAX, RECORD_US_P99_MAX = 3.0, 20.0
 TURNS_PER_MIN_MIN = 1_000_000
 ROW_BYTES_MAX = 30.0
-MINUTE_MS = 60_000
 START_MS = 1_790_000_000_000 // MINUTE_MS * MINUTE_MS
 SESSIONS = 20_000
 VALUES: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {

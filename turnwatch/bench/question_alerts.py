@@ -22,13 +22,13 @@ from alerts.pages import Pages, step
 from schemas.burns import AlertState, Burn, Decision
 from schemas.families import STAGE_LATENCIES
 from schemas.findings import LISTED_MAX, Finding, FindingAlert, Findings
+from schemas.instants import MINUTE_MS
 from stream_jobs.operators.blocks import Block, stamped
 from stream_jobs.operators.stage_growth import GrowthWatch
 from stream_jobs.operators.stage_minutes import KEPT_MS
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.questions import Question, Round
 
-MINUTE_MS = 60_000
 STAGES = ("turn", "asr_first_partial", "llm_first_token", "tts_first_audio")
 BUCKETS = np.arange(56, 60)
 """Of scale 3: latencies between 128 and 181 ms."""

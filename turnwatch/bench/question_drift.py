@@ -11,14 +11,12 @@ from numpy.random import Generator
 
 from schemas.drift_policies import DriftPolicy, WatchedMeasure
 from schemas.families import OUTCOMES, QUALITY, Family
+from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.drift_references import DAY_MS
-from stream_jobs.operators.drift_slices import HOUR_MS
 from stream_jobs.operators.drift_watch import DriftWatch
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.questions import DRIFT_S_MAX, Question, Round
 
-MINUTE_MS = 60_000
 FIGURES = (
     "word_error_rate", "entity_error_rate", "correction_rate", "ungrounded_rate", "stale_citation_rate", "failure_rate",
     "abandonment_rate", "handoff_rate", "refusal_rate", "stale_lookup_rate", "jitter_ms", "late_chunk_rate",

@@ -10,19 +10,17 @@ import polars as pl
 from numpy.random import Generator
 
 from schemas.families import QUEUES
+from schemas.instants import HOUR_MS, MINUTE_MS, WEEK_MS
 from schemas.prices import PRICED
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, spend_schema
 from schemas.spend_policies import STANDARD
 from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.pricing import HOUR_MS
 from stream_jobs.operators.queue_minutes import KEPT_MINUTES
 from stream_jobs.operators.saturation_watch import SaturationWatch
 from stream_jobs.operators.spending import Spending
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.questions import ROWS_PER_S_MIN, Question, Round
 
-MINUTE_MS = 60_000
-WEEK_MS = 7 * 24 * HOUR_MS
 CHAIN = ("asr_final", "llm_first_token", "retrieval", "tts_first_audio")
 _MINUTES = BUCKET_MS // MINUTE_MS
 

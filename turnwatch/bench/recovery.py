@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
 from schemas.families import INDICATORS
+from schemas.instants import DAY_MS, HOUR_MS
 from schemas.kafka import KafkaAddress
 from schemas.slices import shard_of
 from schemas.topics import PARTITIONS_DEFAULT, changelog
@@ -38,7 +39,6 @@ from turnwatch.surroundings import counters, start_worker
 LIMIT_S = 30.0
 PATIENCE_S = 120.0
 PERIOD_S = 30 * 86_400
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from schemas.failures import BadInput
-from stream_jobs.operators.capacity import HOUR_MS, Hours
+from schemas.instants import HOUR_MS, MINUTE_MS
+from stream_jobs.operators.capacity import Hours
 from turnwatch.answers.csv_columns import CsvColumns
-from turnwatch.backtest.series import MINUTE_MS
 from turnwatch.capacity.told import Stretch, Told
 
 HOURS_MAX = 10 * 366 * 24

@@ -8,9 +8,10 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_jobs.operators.capacity import HOUR_MS, WeekAhead
+from schemas.instants import DAY_MS, HOUR_MS
+from stream_jobs.operators.capacity import WeekAhead
 from turnwatch.backtest.series import instant_text
-from turnwatch.capacity.report import DAY_MS, Report
+from turnwatch.capacity.report import Report
 
 WIDTH, LEFT, RIGHT, HEIGHT, TOP, GAP = 1_000, 70, 20, 240, 60, 80
 EXPECTED, UPPER, LOWER = "#0072b2", "#d55e00", "#e69f00"

@@ -13,15 +13,14 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from schemas.instants import utc_text
-from stream_jobs.operators.capacity import HOUR_MS, WeekAhead
+from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS, utc_text
+from stream_jobs.operators.capacity import WeekAhead
 from stream_jobs.operators.traffic import Capacity, replicas_needed
 from turnwatch.answers.printing import Format
-from turnwatch.backtest.series import MINUTE_MS, instant_text
+from turnwatch.backtest.series import instant_text
 from turnwatch.capacity.terminal import day_chart, week_chart
 from turnwatch.capacity.told import Told
 
-DAY_MS = 24 * HOUR_MS
 BATCH_SHARE_TOLD = 0.01
 Row = dict[str, Any]
 

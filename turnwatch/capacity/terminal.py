@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from stream_jobs.operators.capacity import HOUR_MS, WeekAhead
-from turnwatch.backtest.series import MINUTE_MS, instant_text
+from schemas.instants import HOUR_MS, MINUTE_MS
+from stream_jobs.operators.capacity import WeekAhead
+from turnwatch.backtest.series import instant_text
 
 HEIGHT = 10
 STEPS_MAX, STEPS_LABELLED = 48, 6

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import polars as pl
 
+from schemas.instants import MINUTE_MS
 from stream_jobs.operators.capacity import Hours, Served
 from stream_jobs.operators.forecast import WEEKS_MAX
-from turnwatch.backtest.series import MINUTE_MS, instant_text
+from turnwatch.backtest.series import instant_text
 
 BILLED_MS = 600_000
 """Bills are of ten minutes."""

@@ -15,10 +15,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.failures import BadInput
 from schemas.families import COSTS, QUEUES, STAGE_LATENCIES, STREAMS, Family
+from schemas.instants import HOUR_MS
 from schemas.slices import slice_dimensions
 from schemas.views import LATENCY_MS, QUANTILES
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.capacity import HOUR_MS, Hours
+from stream_jobs.operators.capacity import Hours
 from stream_jobs.operators.forecast import HOURS
 from stream_jobs.operators.queue_pressure import SaturationRule
 from stream_jobs.sinks.clickhouse import connect, explained

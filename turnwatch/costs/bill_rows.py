@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import polars as pl
 
+from schemas.instants import HOUR_MS, MINUTE_MS
 from schemas.prices import PRICED, UNCOSTED
-from stream_jobs.operators.pricing import HOUR_MS, NANO
+from stream_jobs.operators.pricing import NANO
 from stream_jobs.operators.showback import TENANT, UNATTRIBUTED
 from stream_jobs.operators.unit_cost import Route, rank
 from turnwatch.costs.money import dollars
@@ -21,7 +22,6 @@ TURNS = ("turns", "successes", "success_audio_ms")
 NOT_TOLD = (
     "More was used than was told as paid for: some replicas do not tell `gpu_reserved_ms`, so reserved cost is too low."
 )
-_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _told(row: Mapping[str, Any], whole_nusd: int) -> dict[str, Any]:
         "reserved_usd": dollars(reserved),
         "share": round(reserved / whole_nusd, 6) if whole_nusd else None,
         "usd_per_success": _per(reserved, row["successes"], 1),
-        "usd_per_success_minute": _per(reserved, row["success_audio_ms"], _MINUTE_MS),
+        "usd_per_success_minute": _per(reserved, row["success_audio_ms"], MINUTE_MS),
     }
     if "uncosted_gpu_ms" in row:
         told["uncosted_gpu_hours"] = round(row["uncosted_gpu_ms"] / HOUR_MS, 6)

@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from schemas.failures import BadInput, Foreseen
-from schemas.instants import utc_text
+from schemas.instants import HOUR_MS, utc_text
 from schemas.prices import PriceList
 from stream_jobs.operators.metering import METER
-from stream_jobs.operators.pricing import HOUR_MS, Pricing
+from stream_jobs.operators.pricing import Pricing
 from stream_jobs.operators.showback import by_day
 from turnwatch.costs.bill import warehouse
 from turnwatch.costs.bill_rows import NOT_TOLD

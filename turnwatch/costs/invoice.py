@@ -15,8 +15,8 @@ import polars as pl
 
 from schemas.failures import BadInput
 from schemas.focus import CHARGE_CATEGORIES, FOCUS_VERSION
+from schemas.instants import HOUR_MS
 from schemas.prices import TOKENS_PRICED
-from stream_jobs.operators.pricing import HOUR_MS
 from stream_jobs.operators.reconciliation import LINE, REGION, SKU, overlapping
 from turnwatch.costs.money import CURRENCY
 from turnwatch.csv_text import text_rows
