@@ -13,18 +13,8 @@ from hypothesis import strategies as st
 from schemas.rejections import PRODUCERS_MAX
 from stream_jobs.operators import fences as module
 from stream_jobs.operators.blocks import BLOCK_BYTES_MAX
-from stream_jobs.operators.fences import (
-    AHEAD_MAX,
-    FENCE_KEPT_MS,
-    GAP_NUMBERS,
-    INCARNATIONS_MAX,
-    NUMBERS_KEPT,
-    NUMBERS_KEPT_AT_FIRST,
-    PAGES,
-    Fence,
-    Fences,
-    page_of,
-)
+from stream_jobs.operators.fence import AHEAD_MAX, GAP_NUMBERS, NUMBERS_KEPT, NUMBERS_KEPT_AT_FIRST, Fence
+from stream_jobs.operators.fences import FENCE_KEPT_MS, INCARNATIONS_MAX, PAGES, Fences, page_of
 
 DAY_MS = 86_400_000
 NOW_MS = 20_000 * DAY_MS
