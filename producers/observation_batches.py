@@ -22,14 +22,15 @@ from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
 from producers.refusing import HOST, reasons_in
 from schemas.arrow_streams import LZ4, measured, read_measured
-from schemas.dimensions import SLUG
+from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput, Undecodable
+from schemas.refusals import Refusal, Refused
 
 PATH = "/v1/observations"
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 
 KIND, RECORDER, INCARNATION = "tw-kind", "tw-recorder", "tw-incarnation"
-SEQUENCE, SEEN, DROPPED = "tw-sequence", "tw-seen", "tw-dropped"
+SEQUENCE, SEEN, DROPPED, REFUSED = "tw-sequence", "tw-seen", "tw-dropped", "tw-refused"
 RETRY_AFTER = "retry-after"
 
 BATCH_ROWS_MAX = 20_000
@@ -38,6 +39,11 @@ BATCH_BYTES_MAX = 4_000_000
 BATCH_DECODED_BYTES_MAX = 32_000_000
 NUMBER_MAX = 2**53
 """Every number of a header: beyond, JSON and floats would round it."""
+
+REFUSED_BYTES_MAX = 4_096
+"""Of the header of refusals: several times all reasons in all pools."""
+_REFUSED = r"[a-z][a-z_]{0,30}:[a-z][a-z_]{0,30}=[0-9]{1,15}"
+_POOLS = DIMENSIONS["pool"].vocabulary
 
 OBSERVATIONS: dict[str, dict[str, pl.DataType]] = {**OBSERVED, "duplex": DUPLEX_COLUMNS}
 """Columns of every kind of observation: what recorders send."""
@@ -56,7 +62,8 @@ class MalformedBatch(BadInput):
 @dataclass(frozen=True, slots=True)
 class BatchHeader:
     """Whose batch it is. `seen` and `dropped` are totals of the kind since the incarnation began, this batch included:
-    `seen` counts what the host handed in for this collector, `dropped` what of it will never come."""
+    `seen` counts what the host handed in for this collector, `dropped` what of it will never come. `refused` is the part of
+    `dropped` that the recorder refused itself, by `pool:reason`; who does not tell it leaves it out."""
 
     kind: str
     recorder: str
@@ -64,6 +71,23 @@ class BatchHeader:
     sequence: int
     seen: int
     dropped: int
+    refused: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def refused_by_pool(self) -> dict[str, Refused]:
+        """The same by pool."""
+        by_pool = {
+            pool: tuple(
+                (reason, count) for reason in Refusal if (count := self.refused.get(refusal_name(pool, reason), 0))
+            )
+            for pool in _POOLS
+        }
+        return {pool: Refused(by_reason) for pool, by_reason in by_pool.items() if by_reason}
+
+
+def refusal_name(pool: str, reason: Refusal) -> str:
+    """What a header calls what was refused of a pool for a reason."""
+    return f"{pool}:{reason.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +154,7 @@ def headers_of(header: BatchHeader) -> dict[str, str]:
         SEQUENCE: str(header.sequence),
         SEEN: str(header.seen),
         DROPPED: str(header.dropped),
+        **({REFUSED: ",".join(f"{name}={count}" for name, count in header.refused.items())} if header.refused else {}),
     }
 
 
@@ -144,10 +169,13 @@ def decode_header(headers: Mapping[str, str]) -> BatchHeader:
         raise MalformedBatch(400, f"Header {RECORDER} has to match {SLUG}.")
     if not _names_a_host(recorder):
         raise MalformedBatch(400, f"Header {RECORDER} has to name a host, and not a person's address or number.")
-    numbers = [_number(headers, name) for name in (INCARNATION, SEQUENCE, SEEN, DROPPED)]
-    if numbers[3] > numbers[2]:
+    incarnation, sequence, seen, dropped = (_number(headers, name) for name in (INCARNATION, SEQUENCE, SEEN, DROPPED))
+    if dropped > seen:
         raise MalformedBatch(400, f"Header {DROPPED} exceeds {SEEN}: what is dropped was seen.")
-    return BatchHeader(kind, recorder, *numbers)
+    refused = _refused(headers.get(REFUSED, ""))
+    if sum(refused.values()) > dropped:
+        raise MalformedBatch(400, f"Header {REFUSED} exceeds {DROPPED}: what is refused is dropped.")
+    return BatchHeader(kind, recorder, incarnation, sequence, seen, dropped, refused)
 
 
 @lru_cache(maxsize=4_096)
@@ -199,6 +227,19 @@ def _number(headers: Mapping[str, str], name: str) -> int:
     if not re.fullmatch(r"[0-9]{1,16}", text) or int(text) > NUMBER_MAX:
         raise MalformedBatch(400, f"Header {name} has to be a whole number from 0 to 2^53.")
     return int(text)
+
+
+def _refused(text: str) -> dict[str, int]:
+    """What a recorder refused; of pools and reasons that this version does not know nothing is kept but their part of `dropped`."""
+    if not text:
+        return {}
+    parts = text.split(",")
+    named = [part.partition("=")[::2] for part in parts]
+    is_sound = len(text) <= REFUSED_BYTES_MAX and all(re.fullmatch(_REFUSED, part) for part in parts)
+    if not is_sound or len({name for name, _ in named}) < len(named):
+        raise MalformedBatch(400, f"Header {REFUSED} has to be POOL:REASON=COUNT, several with commas, each once.")
+    known = {refusal_name(pool, reason) for pool in _POOLS for reason in Refusal}
+    return {name: int(count) for name, count in named if name in known}
 
 
 def _table(payload: bytes) -> pa.Table:

@@ -202,7 +202,9 @@ class DurableCollector:
             timely[_identity(each)] = rows = each.batch.rows.filter(is_timely)
             untimely = refused_by_pool(each.batch.rows.filter(~is_timely), _contradicting)
             refused[_identity(each)] = self._told(kind, each.refused) + self._told(kind, untimely)
-            self.collector.note_dropped(kind, self.fences.note(header, each.at_ms) + refused[_identity(each)].total)
+            news = self.fences.note(header, each.at_ms)
+            self._told(kind, news.refused_by_pool)
+            self.collector.note_dropped(kind, news.dropped + refused[_identity(each)].total)
             if kind == "streams":
                 self.owners.note(header, rows)
         together = pl.concat(timely.values())

@@ -7,8 +7,9 @@ them come after all, it is refused and not counted, for nobody could tell it fro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from producers.observation_batches import BatchHeader
@@ -37,6 +38,7 @@ class Fence:
     given_up_below: int = 0
     dropped: int = 0
     heard_ms: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
 
     @property
     def mark(self) -> int:
@@ -80,14 +82,15 @@ class Fences:
             return "expired"
         return "new" if self._has_room(now_ms) else "too_many"
 
-    def note(self, header: BatchHeader, now_ms: int) -> int:
-        """Takes a batch that is new; returns how many more observations than before the recorder says it dropped."""
+    def note(self, header: BatchHeader, now_ms: int) -> BatchHeader:
+        """Takes a batch that is new; returns its header, `dropped` and `refused` being what the recorder says that it did
+        not say before."""
         fence = self.sources.setdefault(_source(header), Fence())
         fence.note(header.sequence)
         fence.heard_ms = max(fence.heard_ms, now_ms)
-        newly_dropped = max(0, header.dropped - fence.dropped)
-        fence.dropped += newly_dropped
-        return newly_dropped
+        dropped, refused = fence.dropped, Counter(fence.refused)
+        fence.dropped, fence.refused = max(dropped, header.dropped), dict(refused | Counter(header.refused))
+        return replace(header, dropped=fence.dropped - dropped, refused=dict(Counter(fence.refused) - refused))
 
     def forget_idle(self, now_ms: int, after_ms: int = FORGOTTEN_AFTER_MS) -> None:
         for source in [each for each, fence in self.sources.items() if now_ms - fence.heard_ms > after_ms]:
@@ -100,7 +103,15 @@ class Fences:
     def as_json(self) -> dict[str, Any]:
         """What a file holds; `fences_of` reads it."""
         sources = [
-            [*source, each.following, sorted(each.holes), each.given_up_below, each.dropped, each.heard_ms]
+            [
+                *source,
+                each.following,
+                sorted(each.holes),
+                each.given_up_below,
+                each.dropped,
+                each.heard_ms,
+                each.refused,
+            ]
             for source, each in self.sources.items()
         ]
         return {"sources": sources, "expired": self.expired}
@@ -116,8 +127,9 @@ def fences_of(saved: dict[str, Any]) -> Fences:
 
 
 def _read(entry: Iterable[Any]) -> tuple[Source, Fence]:
-    recorder, incarnation, kind, following, holes, given_up_below, dropped, heard_ms = entry
-    return (recorder, incarnation, kind), Fence(following, set(holes), given_up_below, dropped, heard_ms)
+    """An entry of before refusals were told has none."""
+    recorder, incarnation, kind, following, holes, given_up_below, dropped, heard_ms, *refused = entry
+    return (recorder, incarnation, kind), Fence(following, set(holes), given_up_below, dropped, heard_ms, *refused)
 
 
 def _source(header: BatchHeader) -> Source:

@@ -26,6 +26,9 @@ from schemas.families import FAMILIES
 from schemas.refusals import Refusal
 
 _REASONS = tuple(Refusal)
+_POOLS = DIMENSIONS["pool"].vocabulary
+Refusals = Counter[tuple[str, Refusal]]
+"""How many observations were refused, by pool and reason."""
 CELLS_MAX = 10_000
 """Combinations that are remembered; beyond, all are judged anew."""
 
@@ -42,17 +45,18 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Each row's place in `cells`, below zero where it is refused, and values that were dropped by reason."""
+    """Each row's place in `cells`, below zero where it is refused (`_place_of_refused`), and values that were dropped by reason."""
 
     places: NDArray[np.int64]
     cells: pl.DataFrame
     lost_values: Counter[Refusal]
 
-    def refused(self, but: NDArray[np.bool_] | None = None) -> Counter[Refusal]:
-        """How many rows are refused, by reason; those marked in `but` are not."""
+    def refused(self, but: NDArray[np.bool_] | None = None) -> Refusals:
+        """How many rows are refused, by pool and reason; those marked in `but` are not."""
         is_refused = self.places < 0 if but is None else (self.places < 0) & ~but
-        ranks, counts = np.unique(-1 - self.places[is_refused], return_counts=True)
-        return Counter({_REASONS[rank]: count for rank, count in zip(ranks.tolist(), counts.tolist(), strict=True)})
+        codes, counts = np.unique(-1 - self.places[is_refused], return_counts=True)
+        found = zip(*np.divmod(codes, len(_POOLS)), counts, strict=True)
+        return Counter({(_POOLS[pool], _REASONS[rank]): int(count) for rank, pool, count in found})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,16 @@ def reason_of_name(name: object) -> Refusal:
 
 def is_allowed(dimension: str, value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(DIMENSIONS[dimension].full_pattern, value) is not None
+
+
+def pool_told(defaults: Defaults, given: Mapping[str, Any]) -> str:
+    """The pool that an observation is refused in; the first of the vocabulary where it says none that there is."""
+    pool = given.get("pool", defaults.values.get("pool"))
+    return pool if isinstance(pool, str) and pool in _POOLS else _POOLS[0]
+
+
+def _place_of_refused(rank: int, pool: str) -> int:
+    return -1 - (rank * len(_POOLS) + _POOLS.index(pool))
 
 
 class Cells:
@@ -118,7 +132,8 @@ class Cells:
         ]
         for key, cell, (defaults, given), reasons in zip(keys, cells, told, zip(*broken, strict=True), strict=True):
             rank = min((_REASONS.index(reason) for reason in reasons if reason), default=None)
-            self._place_of[key] = len(self._cells) if rank is None else -1 - rank
+            pool = pool_told(defaults, given)
+            self._place_of[key] = len(self._cells) if rank is None else _place_of_refused(rank, pool)
             if rank is None:
                 self._cells.append(cell)
             if undeclared := [name for name in (*defaults.values, *given) if name not in self._known_names]:

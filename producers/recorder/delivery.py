@@ -2,12 +2,13 @@
 
 Each batch is numbered before it is sent for the first time, and keeps its number until a collector has taken it or refused
 it for good. While something waits for a collector, what is new waits behind it, so numbers arrive in order. A collector that is
-away, or says that it has no room (429), is asked again after 1, 2, 4, … 30 s, or when it says.
+away, or says that it has no room (429), is asked again after 1, 2, 4, … 30 s, or when it says. A batch at which a collector fails while it
+takes others does not hold them up (`producers/recorder/suspects.py`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,8 +23,10 @@ from producers.observation_batches import (
     BatchHeader,
     encode_batch,
     headers_of,
+    refusal_name,
 )
 from producers.recorder.spool import Entry, NoSpool, Outgoing, SpoolDamaged, SpoolUnwritable
+from producers.recorder.suspects import Suspects
 from producers.recorder.tally import Tally
 from schemas.refusals import Refusal
 
@@ -66,9 +69,11 @@ class Delivery:
         self._seen: Counter[tuple[str, str]] = Counter()
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._told_dropped: Counter[tuple[str, str]] = Counter()
+        self._refused: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._heard_s = dict.fromkeys(addresses, monotonic())
         self._told: Counter[str] = Counter()
         self._patience = {address: _Patience() for address in addresses}
+        self._suspects = {address: Suspects() for address in addresses}
         self._lose_what_nobody_takes()
 
     def count_dropped(self, address: str, kind: str, count: int) -> None:
@@ -77,19 +82,24 @@ class Delivery:
             self._seen[address, kind] += count
             self._dropped[address, kind] += count
 
+    def count_refused(self, address: str, kind: str, pool: str, reason: Refusal, count: int) -> None:
+        """The same of those that this recorder refused; the next batch tells why, too."""
+        self.count_dropped(address, kind, count)
+        self._refused[address, kind][refusal_name(pool, reason)] += count
+
     def send(self, address: str, kind: str, rows: pl.DataFrame, deadline_s: float) -> None:
         """Numbers the rows, and sends them now, or keeps them for later."""
         for offset in range(0, max(1, len(rows)), BATCH_ROWS_MAX):
             for batch in self._batches(address, kind, rows.slice(offset, BATCH_ROWS_MAX)):
-                is_first = not self._spool.waiting(address)
-                if not (is_first and self._is_due(address, deadline_s) and self._is_done(batch, deadline_s)):
+                is_first = not self._in_line(address)
+                if not (is_first and self._is_due(address, deadline_s) and self._answer(batch, deadline_s).is_final):
                     self._keep(batch)
 
     def send_waiting(self, deadline_s: float) -> None:
         """Sends what waits, oldest first, to every collector that is due, for as long as there is time."""
         for address in self._addresses:
-            for entry in self._spool.waiting(address):
-                if not self._is_due(address, deadline_s) or not self._is_sent(entry, deadline_s):
+            while self._is_due(address, deadline_s) and (line := self._in_line(address)):
+                if not self._is_sent(line[0], deadline_s):
                     break
 
     def tell(self, deadline_s: float, is_last: bool = False) -> None:
@@ -98,7 +108,7 @@ class Delivery:
         Where nothing waits, that is; at the end in any case.
         """
         for address, kind in sorted({*self._dropped, *self._sequences}):
-            is_free = not self._spool.waiting(address) and self._is_due(address, deadline_s)
+            is_free = not self._in_line(address) and self._is_due(address, deadline_s)
             is_news = self._dropped_of(address, kind) > self._told_dropped[address, kind]
             is_quiet = self._monotonic() - self._heard_s[address] >= QUIET_S_MAX and not is_last
             if (is_news or is_quiet) and (is_free or is_last):
@@ -112,7 +122,8 @@ class Delivery:
         """One batch, or as many as it takes for each to stay below the largest body."""
         stream, lost = (address, kind), self._lost(address, kind)
         seen, dropped = self._seen[stream] + len(rows), self._dropped_of(address, kind)
-        header = BatchHeader(kind, self._recorder, self._incarnation, self._sequences[stream], seen, dropped)
+        number, refused = self._sequences[stream], dict(self._refused[stream])
+        header = BatchHeader(kind, self._recorder, self._incarnation, number, seen, dropped, refused)
         payload = encode_batch(header, rows)[1]
         if len(payload) > BATCH_BYTES_MAX and len(rows) > 1:
             half = len(rows) // 2
@@ -140,13 +151,21 @@ class Delivery:
             self._lose(entry.batch, "spool_damaged")
             self._spool.forget(entry)
             return True
-        is_done = self._is_done(batch, deadline_s)
-        if is_done:
+        answer = self._answer(batch, deadline_s)
+        if answer.is_final:
             self._spool.forget(entry)
-        return is_done
+            self._suspects[entry.batch.address].note_done(entry)
+        elif self._suspects[entry.batch.address].note_failed(entry, answer, self._monotonic()):
+            self._tally.fail(
+                "batch_failing", "a collector fails at one batch and takes others; it is tried again later"
+            )
+        return answer.is_final
 
-    def _is_done(self, batch: Outgoing, deadline_s: float) -> bool:
-        """Whether the batch need not be sent again: a collector has it, or will never take it."""
+    def _in_line(self, address: str) -> list[Entry]:
+        return self._suspects[address].in_line(self._spool.waiting(address), self._monotonic())
+
+    def _answer(self, batch: Outgoing, deadline_s: float) -> Answer:
+        """What the collector says to the batch, which is counted where that is final: it has it, or will never take it."""
         timeout_s = max(0.1, min(ANSWER_TIMEOUT_S, deadline_s - self._monotonic()))
         try:
             answer = self._post(batch.address, headers_of(batch.header), batch.payload, timeout_s)
@@ -155,7 +174,7 @@ class Delivery:
             answer = Answer(0)
         if not answer.is_final:
             self._wait(batch.address, answer)
-            return False
+            return answer
         self._patience[batch.address] = _Patience()
         self._heard_s[batch.address] = self._monotonic()
         if answer.is_taken:
@@ -164,7 +183,7 @@ class Delivery:
         else:
             self._tally.fail("batch_refused", f"a collector refused a batch with status {answer.status}")
             self._lose(batch, "batch_refused")
-        return True
+        return answer
 
     def _count(self, batch: Outgoing, answer: Answer) -> None:
         refused, kind = answer.refused, batch.header.kind

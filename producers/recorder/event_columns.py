@@ -19,7 +19,7 @@ from producers.observation_batches import OBSERVATIONS
 from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys
-from producers.recorder.turn_columns import VALUE_MAX, Columned
+from producers.recorder.turn_columns import VALUE_MAX, Columned, refused_of
 from schemas.refusals import Refusal
 
 INSTANT = "at_ms"
@@ -61,7 +61,8 @@ def event_columns(
     hashes = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
     if "session" in OBSERVATIONS[kind]:
         columns["session"] = hashes
-    refused = placed.refused(but=is_end) + Counter({Refusal.NO_SESSION: len(rows) - len(named)})
+    nobody = [row for row in rows if row[0] is None and needs_session]
+    refused = placed.refused(but=is_end) + refused_of(nobody, Refusal.NO_SESSION)
     return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost), hashes
 
 

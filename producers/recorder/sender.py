@@ -6,7 +6,6 @@ counted; all others go on.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,13 +14,14 @@ import polars as pl
 
 from producers.observation_batches import OBSERVATIONS
 from producers.recorder.buffer import TURNS, Buffer
-from producers.recorder.cells import Cells, texts_of
+from producers.recorder.cells import Cells, Refusals, texts_of
 from producers.recorder.clock import EventTime
 from producers.recorder.delivery import Delivery
 from producers.recorder.event_columns import event_columns, value_names
 from producers.recorder.sessions import Keys, chosen, pseudonym_of, seed_of
 from producers.recorder.tally import Tally
-from producers.recorder.turn_columns import Columned, turn_columns
+from producers.recorder.turn_columns import Columned, refused_of, turn_columns
+from schemas.refusals import Refusal
 
 Rows = Sequence[list[Any]]
 EVENT_ENTRIES = 4
@@ -102,7 +102,8 @@ class Sender:
             sound = [row for row in rows if _may_be_counted(row)] if len(rows) > 1 else []
             if len(sound) < len(rows):
                 self._tally.fail("malformed", "something that was recorded is nothing that can be counted", error)
-                self._drop(kind, Counter({"malformed": len(rows) - len(sound)}))
+                unsound = [row for row in rows if not _may_be_counted(row)] if len(rows) > 1 else rows
+                self._drop(kind, refused_of(unsound, Refusal.MALFORMED))
                 return self._in_columns(kind, sound)
         half = len(rows) // 2
         return [*self._in_columns(kind, rows[:half]), *self._in_columns(kind, rows[half:])]
@@ -123,7 +124,7 @@ class Sender:
             self._tally.drop(kind, "internal", len(rows))
             self._delivery.count_dropped(address, kind, len(rows))
 
-    def _drop(self, kind: str, refused: Counter[Any]) -> None:
-        for reason, count in (+refused).items():
-            self._tally.drop(kind, str(reason), count)
-            self._delivery.count_dropped(self._home, kind, count)
+    def _drop(self, kind: str, refused: Refusals) -> None:
+        for (pool, reason), count in (+refused).items():
+            self._tally.drop(kind, reason.value, count)
+            self._delivery.count_refused(self._home, kind, pool, reason, count)

@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observations import LATENCIES, TURN_COLUMNS, TURN_DIMENSIONS
-from producers.recorder.cells import Cells, reason_of_name
+from producers.recorder.cells import Cells, Refusals, pool_told, reason_of_name
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys
 from producers.recorder.turns import HEAD, STEP, TAIL
@@ -48,10 +48,10 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Columned:
-    """Observations as columns, those refused by reason, and single values dropped by reason."""
+    """Observations as columns, those refused by pool and reason, and single values dropped by reason."""
 
     rows: pl.DataFrame
-    refused: Counter[Refusal]
+    refused: Refusals
     lost_values: Counter[Refusal]
 
 
@@ -72,8 +72,13 @@ def turn_columns(rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_
         **facts,
     }
     lost += placed.lost_values + Counter({Refusal.CLOCK_BACKWARDS: repaired})
-    refused = placed.refused() + Counter({Refusal.NO_SESSION: len(rows) - len(named)})
+    refused = placed.refused() + refused_of([row for row in rows if row[0] is None], Refusal.NO_SESSION)
     return Columned(pl.DataFrame(columns).select(list(TURN_COLUMNS)), refused, lost)
+
+
+def refused_of(rows: Sequence[list[Any]], reason: Refusal) -> Refusals:
+    """All of these observations, each in the pool that it says."""
+    return Counter((pool_told(defaults, given), reason) for _, defaults, given, *_ in rows)
 
 
 def _facts(rows: list[list[Any]], whole_s: Floats) -> tuple[dict[str, pl.Series], Counter[Refusal]]:

@@ -214,6 +214,28 @@ def test_what_is_private_is_counted_by_reason_and_never_written_down(tmp_path: P
     assert told["observations"].sum() == 3
 
 
+def test_what_a_recorder_refused_itself_is_told_once_by_pool_and_reason(tmp_path: Path) -> None:
+    """Also where batches come again, or the journal is read again, or nothing but refusals came."""
+
+    def refusing(number: int, dropped: int, **refused: int) -> Received:
+        told = replace(header(number, dropped=dropped), refused={f"batch:{name}": of for name, of in refused.items()})
+        return received(told, turns_world(1, count=40, start_ms=START_MS - 5_000, span_ms=5_000).head(0), START_MS)
+
+    core = opened(tmp_path)
+    core.take([refusing(0, 5, email=3), refusing(0, 5, email=3)])
+    core = again(core, START_MS + 3_000)
+    core.take([refusing(0, 5, email=3), refusing(1, 9, email=4, content_field=2)])
+    core = again(core, START_MS + 5_000)
+    core.close(START_MS + 12_000)
+    told = rows_of(frames_of(core), "privacy").filter(fate="refused", reported_family="turns")
+    assert sorted(told.select("pool", "because", "observations").rows()) == [
+        ("batch", "content_field", 2),
+        ("batch", "email", 4),
+    ]
+    heartbeat = rows_of(frames_of(core), "heartbeats").filter(reported_family="turns")
+    assert heartbeat.select("observations_seen", "observations_dropped").sum().row(0) == (9, 9)
+
+
 def test_state_is_small_what_waits_is_written_once(tmp_path: Path) -> None:
     core = opened(tmp_path)
     for number in range(5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -61,7 +62,24 @@ def test_each_incarnation_and_kind_has_numbers_of_its_own() -> None:
 def test_what_a_recorder_dropped_is_counted_once() -> None:
     known = Fences()
     totals = [header(0, dropped=3), header(2, dropped=7), header(1, dropped=5), header(3, dropped=7)]
-    assert [known.note(each, NOW_MS) for each in totals] == [3, 4, 0, 0]
+    assert [known.note(each, NOW_MS).dropped for each in totals] == [3, 4, 0, 0]
+
+
+def test_what_a_recorder_refused_is_counted_once_for_each_reason() -> None:
+    known = Fences()
+    email, phone = "realtime:email", "batch:phone"
+    totals = [{email: 2}, {email: 3, phone: 1}, {email: 2, phone: 1}, {email: 3, phone: 2}]
+    sent = [replace(header(number, dropped=9), refused=told) for number, told in zip((0, 2, 1, 3), totals, strict=True)]
+    assert [known.note(each, NOW_MS).refused for each in sent] == [{email: 2}, {email: 1, phone: 1}, {}, {phone: 1}]
+    assert fences_of(json.loads(json.dumps(known.as_json()))) == known
+
+
+def test_fences_that_were_saved_before_refusals_were_told_are_read() -> None:
+    known = Fences()
+    known.note(header(0, dropped=3), NOW_MS)
+    saved = known.as_json()
+    saved["sources"] = [entry[:-1] for entry in saved["sources"]]
+    assert fences_of(saved) == known
 
 
 def test_fences_come_back_from_json_as_they_were() -> None:

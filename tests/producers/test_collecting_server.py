@@ -150,6 +150,8 @@ async def test_what_a_recorder_recorded_is_what_kafka_is_sent(tmp_path: Path) ->
             for _ in range(30):
                 with recorder.turn("call-1", language="en", device_class="phone") as turn:
                     turn.took("llm_first_token", 0.001)
+        with recorder.turn("call-2", route="ana@example.org"):
+            pass
         await recorder.aclose()
         assert recorder.totals()["waiting"] == 0
         collector.hands.at_ms += 40_000
@@ -161,7 +163,9 @@ async def test_what_a_recorder_recorded_is_what_kafka_is_sent(tmp_path: Path) ->
         assert rows_of(sent, "streams").select("starts", "ends").sum().row(0) == (1, 1)
         assert rows_of(sent, "duplex").filter(duplex_event="barge_in")["events"].sum() == 1
         told = rows_of(sent, "heartbeats").filter(reported_family="turns")
-        assert told.select("observations_seen", "observations_dropped").sum().row(0) == (30, 0)
+        assert told.select("observations_seen", "observations_dropped").sum().row(0) == (31, 1)
+        refused = rows_of(sent, "privacy").filter(fate="refused", reported_family="turns")
+        assert refused.select("pool", "because", "observations").rows() == [("realtime", "email", 1)]
 
 
 def headed(headers: dict[str, str], body: bytes, **others: str) -> bytes:

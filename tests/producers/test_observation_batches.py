@@ -73,6 +73,10 @@ def test_a_column_that_nobody_declared_is_dropped_and_counted_and_a_missing_one_
         ("tw-sequence", "9" * 16, 400),
         ("tw-seen", "", 400),
         ("tw-dropped", "13", 400),
+        ("tw-refused", "realtime:email=3", 400),
+        ("tw-refused", "realtime:email=1,realtime:email=1", 400),
+        ("tw-refused", "ana@example.org", 400),
+        ("tw-refused", "realtime:email=1," * 400, 400),
     ],
 )
 def test_headers_that_say_nothing_are_refused_without_repeating_them(name: str, value: str, status: int) -> None:
@@ -80,6 +84,19 @@ def test_headers_that_say_nothing_are_refused_without_repeating_them(name: str, 
         decode_header(headers_of(HEADER) | {name: value})
     assert refusal.value.status == status
     assert value not in str(refusal.value) or len(value) < 4
+
+
+def test_what_a_recorder_refused_is_told_by_pool_and_reason() -> None:
+    """Of reasons that only a newer recorder has nothing is known but how many they are."""
+    told = {"batch:phone": 1, "realtime:email": 3, "realtime:free_text": 2}
+    header = replace(HEADER, seen=20, dropped=7, refused={**told, "realtime:voiceprint": 1})
+    read = decode_header(headers_of(header))
+    assert read == replace(header, refused=told)
+    assert {pool: refused.as_dict() for pool, refused in read.refused_by_pool.items()} == {
+        "batch": {"phone": 1},
+        "realtime": {"email": 3, "free_text": 2},
+    }
+    assert decode_header(headers_of(HEADER)).refused_by_pool == {}
 
 
 def test_a_content_type_may_have_parameters() -> None:

@@ -45,10 +45,12 @@ class HeldClock:
 
 @dataclass
 class FakeCollector:
-    """Takes every batch once. `answer` is what it says instead, `loses_answers` whether it takes and does not say so."""
+    """Takes every batch once. `answer` is what it says instead, `loses_answers` whether it takes and does not say so; it fails
+    at batches whose numbers are in `fails_at`."""
 
     answer: Answer | None = None
     loses_answers: bool = False
+    fails_at: set[int] = field(default_factory=set)
     taken: dict[tuple[str, str, int, str, int], Batch] = field(default_factory=dict)
     asked: int = 0
 
@@ -57,6 +59,8 @@ class FakeCollector:
         if self.answer is not None:
             return self.answer
         header = decode_header(headers)
+        if header.sequence in self.fails_at:
+            return Answer(500, error="The collector failed at this request.")
         batch = decode_batch(header, body)
         known = (address, header.recorder, header.incarnation, header.kind, header.sequence)
         is_repeated = known in self.taken
@@ -78,6 +82,11 @@ class FakeCollector:
             if of == kind:
                 newest[stream] = max(newest.get(stream, totals), totals)
         return sum(seen for _, seen, _ in newest.values()), sum(dropped for _, _, dropped in newest.values())
+
+    def refused(self, kind: str = "turns") -> dict[str, int]:
+        """What the recorders of one kind refused themselves, as the newest batch says it."""
+        (header,) = [batch.header for batch in self.taken.values() if batch.header.kind == kind][-1:]
+        return dict(header.refused)
 
 
 @dataclass

@@ -200,8 +200,8 @@ def test_batches_for_a_collector_that_is_no_longer_named_are_given_to_no_other(t
 
 @pytest.mark.parametrize(
     ("answer", "asked"),
-    [(AWAY, 6), (Answer(503), 6), (Answer(429, retry_after_s=20), 4)],
-    ids=["away", "broken", "full"],
+    [(AWAY, 6), (Answer(503), 6), (Answer(500), 6), (Answer(429, retry_after_s=20), 4)],
+    ids=["away", "ending", "broken", "full"],
 )
 def test_a_collector_that_is_away_is_asked_seldom(tmp_path: Path, answer: Answer, asked: int) -> None:
     """After 1, 2, 4, 8, 16 and 30 s, or when it says."""
@@ -211,6 +211,54 @@ def test_a_collector_that_is_away_is_asked_seldom(tmp_path: Path, answer: Answer
         host.turns(1)
         host.cycle()
     assert collector.asked == asked
+
+
+@pytest.mark.parametrize("poison", [{0}, {0, 1}, {7}])
+def test_a_batch_at_which_a_collector_fails_holds_up_no_other(tmp_path: Path, poison: set[int]) -> None:
+    """It waits aside, is tried again now and then, and is counted when it is taken at last."""
+    collector = FakeCollector(fails_at=poison)
+    host = Host(tmp_path, collector)
+    for _ in range(60):
+        host.turns(1)
+        host.cycle(5)
+    assert set(range(60)) - set(collector.sequences(incarnation=1)) == poison, "nothing else waits"
+    assert (len(files(tmp_path)), host.dropped()) == (len(poison), {})
+    assert host.tally.totals()["failures_batch_failing"] == len(poison)
+    collector.fails_at = set()
+    host.cycle(300)
+    host.cycle()
+    assert (len(collector.rows()), files(tmp_path)) == (60, [])
+    assert collector.told() == (60, 0)
+
+
+def test_a_collector_that_fails_at_all_blames_no_batch(tmp_path: Path) -> None:
+    collector = FakeCollector(answer=Answer(500))
+    host = Host(tmp_path, collector)
+    for _ in range(20):
+        host.turns(1)
+        host.cycle(30)
+    assert len(files(tmp_path)) == 20
+    collector.answer = None
+    host.cycle(30)
+    assert (sorted(collector.sequences(incarnation=1)), files(tmp_path)) == (list(range(20)), [])
+    assert "failures_batch_failing" not in host.tally.totals()
+
+
+def test_what_was_set_aside_is_the_first_to_be_dropped_for_room(tmp_path: Path) -> None:
+    collector = FakeCollector(fails_at={0})
+    host = Host(tmp_path, collector, spool_bytes_max=30_000)
+    for _ in range(20):
+        host.turns(1)
+        host.cycle(5)
+    collector.answer = AWAY
+    for _ in range(12):
+        host.turns(10)
+        host.cycle()
+    collector.answer = None
+    host.cycle(60)
+    assert 0 not in collector.sequences(incarnation=1)
+    assert files(tmp_path) == []
+    assert collector.told() == (140, host.dropped()["spool_full"])
 
 
 @pytest.mark.parametrize("status", [400, 413, 415])

@@ -188,6 +188,24 @@ def test_what_may_not_leave_a_host_is_refused_there_by_reason(host: Host, route:
     assert [row["route"] for row in rows(host)] == ["sales"]
     assert host.dropped() == {reason: 2}
     assert host.collector.told() == (3, 2)
+    assert host.collector.refused() == {f"realtime:{reason}": 2}
+
+
+def test_a_collector_is_told_of_each_pool_what_was_refused_and_why_also_where_nothing_else_comes(host: Host) -> None:
+    host.change(pool="batch")
+    for session, dimensions in [("call", {"route": "No Such Route!"}), (None, {}), (None, {"pool": "realtime"})]:
+        with host.turn(session, **dimensions):
+            pass
+    with host.turn(None, pool="nowhere"):
+        pass
+    host.event("quality", consent="granted", words=3)
+    host.cycle()
+    assert host.collector.refused() == {
+        "batch:free_text": 1,
+        "batch:no_session": 1,
+        "realtime:no_session": 2,
+    }
+    assert host.collector.refused("quality") == {"batch:no_session": 1}
 
 
 def test_what_comes_after_the_end_of_a_turn_is_counted(host: Host) -> None:
