@@ -151,7 +151,7 @@ class Collector:
         self._note(kind, seen=count, dropped=count)
 
     def note_refused(self, kind: str, pool: str, refused: Refused) -> None:
-        """Tells family `privacy` of observations that were refused before they came here."""
+        """Tells family `privacy` of observations that were refused before they came here, of a kind or of `UNKNOWN`."""
         self._tally.refused(kind, pool, refused)
 
     @property

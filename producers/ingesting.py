@@ -20,7 +20,7 @@ from producers.kinds import KINDS
 from producers.observation_lines import ObservationLines, Tidings
 from producers.transport import Transport
 from schemas.dimensions import DIMENSIONS
-from schemas.families import FAMILIES
+from schemas.families import FAMILIES, UNKNOWN
 from schemas.instants import MINUTE_MS
 from schemas.refusals import Refusal, Refused
 
@@ -30,8 +30,6 @@ AGE_MS_MAX = 7 * 86_400_000 - 3_600_000
 """An hour less than intake takes frames: there is time to send them."""
 AHEAD_MS_MAX = 10_000
 WIDEST_MS = max(partition.k_window_s for family in FAMILIES.values() for partition in family.partitions) * 1_000
-KIND_UNKNOWN = "turns"
-"""Refused lines that say no kind are counted with these, and in the first pool."""
 
 
 @dataclass(slots=True)
@@ -51,10 +49,10 @@ class Ingestion:
 
     def __init__(self, producer: str, region: str, lines: ObservationLines, clock: Clock, is_live: bool) -> None:
         self._producer, self._region, self._clock, self._is_live = producer, region, clock, is_live
-        self._lines, self._kind = lines, lines.kind or KIND_UNKNOWN
+        self._lines = lines
         self._collector: Collector | None = None
         self._newest_ms = 0
-        self._noted: Counter[Refusal] = Counter()
+        self._noted: Counter[tuple[str, Refusal]] = Counter()
         self.ingested = Ingested(lines.tidings)
 
     def take(self, lines: list[bytes]) -> Iterator[Frame]:
@@ -92,7 +90,7 @@ class Ingestion:
         timely = rows.filter(pl.col(time).is_between(now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX))
         self.ingested.untimely += len(rows) - len(timely)
         self.ingested.tidings.taken[kind] -= len(rows) - len(timely)
-        self.ingested.tidings.refused[Refusal.INCONSISTENT] += len(rows) - len(timely)
+        self.ingested.tidings.refused_of[kind, Refusal.INCONSISTENT] += len(rows) - len(timely)
         self._newest_ms = max(self._newest_ms, timely.select(pl.col(time).max()).item() or 0)
         return timely
 
@@ -106,11 +104,13 @@ class Ingestion:
         return self._collector
 
     def _note_refused(self, collector: Collector) -> None:
-        news = self.ingested.tidings.refused - self._noted
-        self._noted = self.ingested.tidings.refused.copy()
-        by_reason = tuple((reason, news[reason]) for reason in Refusal if news[reason])
-        collector.note_dropped(self._kind, news.total())
-        collector.note_refused(self._kind, DIMENSIONS["pool"].vocabulary[0], Refused(by_reason))
+        """Under the first pool: what was refused is not read again for its own. What said no kind is in no heartbeat."""
+        news = self.ingested.tidings.refused_of - self._noted
+        self._noted = self.ingested.tidings.refused_of.copy()
+        for (kind, reason), count in news.items():
+            collector.note_refused(kind, DIMENSIONS["pool"].vocabulary[0], Refused(((reason, count),)))
+            if kind != UNKNOWN:
+                collector.note_dropped(kind, count)
 
     def _watermark_ms(self) -> int:
         now_ms = self._clock.now_ms()

@@ -28,6 +28,7 @@ from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.line_shapes import in_bounds, is_flat
 from producers.refusing import admit_rows
+from schemas.families import UNKNOWN
 from schemas.refusals import MEANINGS, Refusal, Refused
 
 COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
@@ -47,13 +48,21 @@ _Numbered = list[tuple[int, bytes]]
 
 @dataclass(slots=True)
 class Tidings:
-    """What became of lines; `first` are some that were refused, and why."""
+    """What became of lines. `refused_of` is by kind, `UNKNOWN` where a line did not say any; `first` are some of them, and why."""
 
     lines: int = 0
     taken: Counter[str] = field(default_factory=Counter)
-    refused: Counter[Refusal] = field(default_factory=Counter)
+    refused_of: Counter[tuple[str, Refusal]] = field(default_factory=Counter)
     dropped: Counter[Refusal] = field(default_factory=Counter)
     first: list[tuple[int, Refusal]] = field(default_factory=list)
+
+    @property
+    def refused(self) -> Counter[Refusal]:
+        """Lines of any kind, by reason."""
+        refused: Counter[Refusal] = Counter()
+        for (_, reason), count in self.refused_of.items():
+            refused[reason] += count
+        return refused
 
     def tell(self, line: int, reason: Refusal) -> None:
         if len(self.first) < TOLD_MAX:
@@ -85,17 +94,17 @@ class ObservationLines:
 
     def _is_short(self, numbered: tuple[int, bytes]) -> bool:
         if len(numbered[1]) > LINE_BYTES_MAX:
-            self._refuse(numbered[0], Refusal.TOO_LARGE)
+            self._refuse(numbered[0], self.kind or UNKNOWN, Refusal.TOO_LARGE)
         return len(numbered[1]) <= LINE_BYTES_MAX
 
     def _is_flat(self, numbered: tuple[int, bytes]) -> bool:
         is_sound = is_flat(numbered[1])
         if not is_sound:
-            self._refuse(numbered[0], Refusal.MALFORMED)
+            self._refuse(numbered[0], self.kind or UNKNOWN, Refusal.MALFORMED)
         return is_sound
 
-    def _refuse(self, line: int, reason: Refusal) -> None:
-        self.tidings.refused[reason] += 1
+    def _refuse(self, line: int, kind: str, reason: Refusal) -> None:
+        self.tidings.refused_of[kind, reason] += 1
         self.tidings.tell(line, reason)
 
     def _by_kind(self, lines: _Numbered) -> Iterator[tuple[str, _Numbered]]:
@@ -108,7 +117,7 @@ class ObservationLines:
             if kind in COLUMNS:
                 of_kinds.setdefault(kind, []).append(numbered)
             else:
-                self._refuse(numbered[0], Refusal.MALFORMED if kind is None else Refusal.OUTSIDE_VOCABULARY)
+                self._refuse(numbered[0], UNKNOWN, Refusal.MALFORMED if kind is None else Refusal.OUTSIDE_VOCABULARY)
         yield from of_kinds.items()
 
     def _parsed(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
@@ -125,7 +134,7 @@ class ObservationLines:
         reasons = [(numbered, _why_unreadable(numbered[1], kind)) for numbered in lines]
         for (number, _), reason in reasons:
             if reason:
-                self._refuse(number, reason)
+                self._refuse(number, kind, reason)
         yield from self._halved([numbered for numbered, reason in reasons if not reason], kind)
 
     def _halved(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
@@ -134,7 +143,7 @@ class ObservationLines:
         if table is not None:
             yield table
         elif len(lines) == 1:
-            self._refuse(lines[0][0], Refusal.MALFORMED)
+            self._refuse(lines[0][0], kind, Refusal.MALFORMED)
         elif lines:
             half = len(lines) // 2
             yield from self._halved(lines[:half], kind)
@@ -144,15 +153,15 @@ class ObservationLines:
         """The rows whose declared fields hold what they may, and that can be right."""
         keyed = self._keyed(rows.drop(KIND, strict=False))
         self.tidings.dropped += _counter(admit_rows(keyed, _numbered(kind)).dropped)
-        admitted = self._judged(keyed, lambda each: _admitted(each, kind))
-        return self._judged(admitted, lambda each: _sifted(each, kind))
+        admitted = self._judged(keyed, kind, lambda each: _admitted(each, kind))
+        return self._judged(admitted, kind, lambda each: _sifted(each, kind))
 
     def _judged(
-        self, rows: pl.DataFrame, judge: Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]]
+        self, rows: pl.DataFrame, kind: str, judge: Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]]
     ) -> pl.DataFrame:
         """What passes the judge; what does not is counted, and its lines told."""
         passed, refused = judge(rows)
-        self.tidings.refused += _counter(refused)
+        self.tidings.refused_of.update({(kind, reason): count for reason, count in refused.by_reason})
         if refused.total:
             for line, reason in _refused_lines(rows, judge, TOLD_MAX - len(self.tidings.first)):
                 self.tidings.tell(line, reason)

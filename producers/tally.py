@@ -4,7 +4,7 @@ An observation is counted once for each identifying dimension of each partition 
 `generalised` left as `*` (also where nobody had said a value), `held` waits because its pool is below k, `released` waited
 before and has left, as kept or generalised. So kept + generalised = observed - held + released. All of it can be read off
 the frames that were sent, so the tally tells nobody anything more. What was `refused` is counted by reason, once for each
-family that would have counted it; where its pool is unknown, under the first pool of the vocabulary.
+family that would have counted it, or of family `unknown`; where its pool is unknown, under the first pool of the vocabulary.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import polars as pl
 from producers.cells import OBSERVATIONS, identifying, pool_of
 from producers.kinds import KINDS
 from schemas.dimensions import GENERALISED
-from schemas.families import PRIVACY, Family, PrivacyPartition
+from schemas.families import PRIVACY, UNKNOWN, Family, PrivacyPartition
 from schemas.refusals import Refused
 
 Told = tuple[str, str, str, str]
@@ -54,10 +54,10 @@ class Tally:
         return newly.total()
 
     def refused(self, kind: str, pool: str, refused: Refused) -> None:
-        """Takes in what was refused before it was counted anywhere."""
-        for family in KINDS[kind].families:
+        """Takes in what was refused before it was counted anywhere; `UNKNOWN` is the kind of what did not say its own."""
+        for name in (UNKNOWN,) if kind == UNKNOWN else [family.name for family in KINDS[kind].families]:
             for reason, observations in refused.by_reason:
-                self.counts[pool, family.name, "refused", reason.value] += observations
+                self.counts[pool, name, "refused", reason.value] += observations
 
     def rows(self, region: str) -> pl.DataFrame:
         """Rows of family `privacy`: what happened to nothing is not told."""

@@ -22,7 +22,7 @@ from schemas.families.duplex import DUPLEX
 from schemas.families.heartbeats import HEARTBEATS, REPORTED_FAMILIES
 from schemas.families.outcomes import OUTCOMES
 from schemas.families.partitions import AUDIENCE, CLIENT, OPERATIONAL, TENANCY
-from schemas.families.privacy import PRIVACY
+from schemas.families.privacy import PRIVACY, UNKNOWN
 from schemas.families.quality import QUALITY
 from schemas.families.queues import QUEUES
 from schemas.families.releases import ARTIFACT_KINDS, RELEASES
@@ -89,6 +89,7 @@ __all__ = [
     "TENANCY",
     "TENANTS",
     "TURNS",
+    "UNKNOWN",
     "WHOLES",
     "Cut",
     "Family",

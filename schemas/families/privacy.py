@@ -12,6 +12,9 @@ FATES = ("kept", "generalised", "held", "released", "refused")
 """Of an observation in a privacy partition: left with all of its dimensions, without some, waits for others below k, left
 after it had waited; or was refused and counts nowhere."""
 
+UNKNOWN = "unknown"
+"""Stands for the families of what was refused before anybody could tell what it is."""
+
 BECAUSE = ("none", *(each.name for each in DIMENSIONS.values() if each.is_identifying), *Refusal)
 
 PRIVACY = Family(
@@ -22,7 +25,12 @@ PRIVACY = Family(
     since_minor=2,
     partitions=(PrivacyPartition("operational", ("region", "pool"), k_window_s=10),),
     keys=(
-        Key("reported_family", "the family that is reported on", vocabulary=REPORTED_FAMILIES),
+        Key(
+            "reported_family",
+            "the family that is reported on; `unknown` of what did not say what it is, such as half a line",
+            vocabulary=(*REPORTED_FAMILIES, UNKNOWN),
+            first_values=len(REPORTED_FAMILIES),
+        ),
         Key("fate", "what was done", vocabulary=FATES),
         Key("because", "the dimension that gave way, or the reason of a refusal", vocabulary=BECAUSE),
     ),

@@ -11,6 +11,7 @@ import polars as pl
 from producers.collector import Frame
 from producers.ingesting import Ingested, Ingestion, ingest
 from producers.observation_lines import ObservationLines
+from schemas.families import REPORTED_FAMILIES
 from tests.producers.test_observation_lines import TURN
 from tests.producers.worlds import rows_of
 
@@ -94,7 +95,8 @@ async def test_a_pipe_that_is_quiet_at_first_does_not_begin_event_time() -> None
     ]
     beats = [frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "heartbeats"]
     assert min(beats) == operational.window_start_ms == (NOW_MS - 3_600_000) // 10_000 * 10_000
-    assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 1
+    assert kafka.sum("heartbeats", "observations_dropped") == 0
+    assert kafka.sum("privacy", "observations", reported_family="unknown", because="malformed") == 1
 
 
 async def test_in_a_hurry_nothing_is_waited_for_and_short_windows_are_told() -> None:
@@ -115,13 +117,43 @@ async def test_what_is_from_the_future_or_too_old_is_refused_here() -> None:
 
 async def test_refused_lines_are_in_heartbeats_and_in_the_tally() -> None:
     told, kafka = await ingested(
-        [turn(60_000), b"nope", turn(60_000, turn_ms=-1.0), turn(60_000, route="a@example.com")]
+        [turn(60_000), turn(60_000, tokens_in="many"), turn(60_000, turn_ms=-1.0), turn(60_000, route="a@example.com")]
     )
     assert told.tidings.refused.total() == 3
     assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 3
     assert kafka.sum("heartbeats", "observations_seen", reported_family="turns") == 4
     for reason in ("malformed", "negative", "email"):
         assert kafka.sum("privacy", "observations", reported_family="turns", because=reason) == 1
+
+
+async def test_a_refused_line_counts_in_the_families_of_its_kind_and_in_none_where_it_says_none() -> None:
+    """A bad sample of an engine is no dropped turn, and neither is half a line."""
+    sample = {"kind": "queues", "at_ms": NOW_MS - 60_000, "region": "eu-west-1", "pool": "batch", "bundle": "v1"}
+    bad = [
+        {**sample, "host": "gpu-1", "queue": "vad", "depth": -1},
+        {**sample, "host": "gpu-1", "queue": "no such stage"},
+    ]
+    unknown = [b'{"kind":"queues","depth":', b'{"kind":"prompts"}', b"{}", b" " * 70_000 + b"{}"]
+    told, kafka = await ingested([turn(60_000), *(json.dumps(each).encode() for each in bad), *unknown])
+    assert told.tidings.refused.total() == 6
+    dropped = {
+        family: kafka.sum("heartbeats", "observations_dropped", reported_family=family) for family in REPORTED_FAMILIES
+    }
+    assert {family: count for family, count in dropped.items() if count} == {"queues": 2}
+    assert kafka.sum("privacy", "observations", reported_family="queues", fate="refused") == 2
+    assert kafka.sum("privacy", "observations", reported_family="unknown", because="malformed") == 2
+    assert kafka.sum("privacy", "observations", reported_family="unknown", because="outside_vocabulary") == 1
+    assert kafka.sum("privacy", "observations", reported_family="unknown", because="too_large") == 1
+    assert kafka.sum("privacy", "observations", fate="refused") == 6
+
+
+async def test_where_the_kind_is_said_once_for_all_half_a_line_is_one_of_it() -> None:
+    clock, kafka = Clock(), Kafka()
+    ingestion = Ingestion("ingest", "eu-west-1", ObservationLines(b"key", "turns"), clock, is_live=True)
+    await kafka.send(ingestion.take([turn(0), b'{"turn_ms":']))
+    await kafka.send([frame async for frame in ingestion.finish()])
+    assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 1
+    assert kafka.sum("privacy", "observations", reported_family="turns", because="malformed") == 1
 
 
 async def test_nothing_is_sent_of_nothing() -> None:
