@@ -1,11 +1,11 @@
 """An attacker who sees every frame of every partition and window, and controls no session.
 
 It knows the contract: partitions, the order in which dimensions give way, windows, and what joins what. It knows all of
-its target but the measures: in which frame of which window its turn was counted, on which route, and its whole combination
+its target but the measures: in which frame of which window its observation was counted, on which route, and its whole combination
 of identifying dimensions. From the frames it writes one equation a row: the row's count is the sum over the classes of
-turns that it covers, where two turns are of one class if no row tells them apart. A linear combination of rows that counts
-every class once or not at all is the exact total of a group of turns. Among all of these it takes the one with the fewest
-turns that has the target in it and says more than dimensions that identify nobody would. That is an integer programme, so
+observations that it covers, where two are of one class if no row tells them apart. A linear combination of rows that counts
+every class once or not at all is the exact total of a group. Among all of these it takes the one with the fewest
+observations that has the target in it and says more than dimensions that identify nobody would. That is an integer programme, so
 no combination is overlooked.
 """
 
@@ -26,19 +26,13 @@ from producers.collector import Frame
 from schemas.dimensions import DIMENSIONS, GENERALISED
 from schemas.frame_rows import decode_rows
 from schemas.rejections import Rejected
+from tests.privacy.studies import Partitions, Study, View, identifying_of
 
-View = tuple[str, str]
-"""Family and privacy partition."""
 Values = Mapping[str, str]
 Class = tuple[object, ...]
 Cell = tuple[View, int, int, tuple[str, ...]]
-"""Of one view: the moment in which turns came, their window, and their identifying values."""
+"""Of one view: the moment in which observations came, their window, and their values of the view's dimensions."""
 
-PLAIN: View = ("turns", "operational")
-COUNTS = {"turns": "turns", "outcomes": "outcomes", "tenants": "tenant_lookups"}
-"""How each family of the same observations counts them; in these fleets every turn looks something up."""
-SECRETS = {"turns": "turn_error_bad", "outcomes": "errors", "tenants": "tenant_lookups_stale"}
-"""What it wants to know of its target, in the words of each family."""
 UNSEEN = "?"
 """Stands for all values that no frame tells."""
 HELD, NOTHING = "held", "nothing"
@@ -46,7 +40,7 @@ HELD, NOTHING = "held", "nothing"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom it is after. `moment` is how many heartbeats came before the operational frame that counts its turn."""
+    """Whom it is after. `moment` is how many heartbeats came before the plain frame that counts its observation."""
 
     moment: int
     window_start_ms: int
@@ -55,10 +49,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Isolated:
-    """A group of turns that is known exactly: how many they are, how many of them ended in an error, and their classes."""
+    """A group of observations that is known exactly: how many they are, of how many the secret holds, and their classes."""
 
-    turns: int
-    errors: int
+    count: int
+    secrets: int
     classes: frozenset[Class]
 
 
@@ -72,21 +66,21 @@ class _Row:
     place: int
     values: Values
     count: int
-    errors: int
+    secrets: int
 
 
 class Attacker:
-    """What all frames say about one pool of one producer, as equations over classes of turns."""
+    """What all frames say about one pool of one producer, as equations over classes of observations."""
 
     def __init__(
         self,
         frames: Sequence[Frame],
-        partitions: Mapping[View, tuple[str, ...]],
+        study: Study,
         pool: str,
         counted_in: Mapping[Cell, Class | str],
         holds_cells: bool = False,
     ) -> None:
-        """`partitions` is what the contract says: the dimensions of each view of the same turns.
+        """The study says what the contract does: the dimensions of each view of the same observations.
 
         Whoever knows that a gate holds whole pools only knows of what it does not tell that it is not there; of one that
         `holds_cells`, that it may come later. Where more than one row fits a cell, for it may have been taken along, it
@@ -94,11 +88,11 @@ class Attacker:
         """
         self._holds_cells = holds_cells
         self._counted_in = counted_in
-        self._dimensions = partitions
+        self._study, self._dimensions = study, study.partitions
         self._k_window_ms = {_view(frame): frame.header.partition.k_window_s * 1_000 for frame in frames}
         self._rows = [row for row in self._read(frames) if row.values["pool"] == pool]
-        self._plain = [row for row in self._rows if row.view == PLAIN]
-        self._views = [view for view in partitions if identifying_of(partitions[view])]
+        self._plain = [row for row in self._rows if row.view == study.plain]
+        self._views = [view for view, dimensions in self._dimensions.items() if identifying_of(dimensions)]
 
     def isolate(self, target: Target) -> Isolated | None:
         """The smallest group with the target in it that the frames give away; None where there is none at all."""
@@ -115,25 +109,25 @@ class Attacker:
         )
         by_id: dict[Class, _Row] = {(row.view, row.moment, row.window_start_ms, row.place): row for row in self._rows}
         counts = np.array([by_id[row].count for row in equations], dtype=np.float64)
-        errors = np.array([by_id[row].errors for row in equations], dtype=np.float64)
+        secrets = np.array([by_id[row].secrets for row in equations], dtype=np.float64)
         found = _smallest(covers, counts, classes.index(mine), _like(classes, mine))
         if found is None:
             return None
         weights, is_in = found
-        turns, failed = round(float(weights @ counts)), round(float(weights @ errors))
-        if not 0 <= failed <= turns:
+        count, known = round(float(weights @ counts)), round(float(weights @ secrets))
+        if not 0 <= known <= count:
             return None  # The gate is not the one that it believed in.
-        return Isolated(turns, failed, frozenset(each for each, chosen in zip(classes, is_in, strict=True) if chosen))
+        return Isolated(count, known, frozenset(each for each, chosen in zip(classes, is_in, strict=True) if chosen))
 
     def class_of(self, target: Target) -> Class:
-        """The class of a turn with these values; whoever judges the attack asks this of every turn."""
+        """The class of an observation with these values; whoever judges the attack asks this of every one."""
         for row in self._plain:
             if _is_slot(row, target) and _covers(row.values, target.values):
                 return (_id(row), *(self._covering(view, row, target.values) for view in self._views))
         raise AssertionError("no operational frame counts the target")
 
     def _classes(self, known: Values) -> set[Class]:
-        """Every class that a turn may be of, whether or not there is one."""
+        """Every class that an observation may be of, whether or not there is one."""
         names = {view: identifying_of(self._dimensions[view]) for view in self._views}
         grid = self._conceivable([name for of in names.values() for name in of], known)
         classes: set[Class] = set()
@@ -155,8 +149,9 @@ class Attacker:
         return [dict(zip(told, each, strict=True)) for each in product(*values)]
 
     def _covering(self, view: View, slot: _Row, values: Values) -> Class | str:
-        """The row of a view that counts the turns of these values that the slot counts, if it is told and there are any."""
-        own = tuple(values[name] for name in identifying_of(self._dimensions[view]))
+        """The row of a view that counts what the slot counts and has these values, if it is told and there is any."""
+        values = {**slot.values, **values}
+        own = tuple(values[name] for name in self._dimensions[view])
         if (where := self._counted_in.get((view, slot.moment, self._window_ms(view, slot), own))) is not None:
             return where
         for release in self._releases(view, slot):
@@ -169,7 +164,14 @@ class Attacker:
 
     def _releases(self, view: View, slot: _Row) -> Iterator[list[_Row]]:
         """What the view tells at each moment since the slot's: its own window first where that is told, then the newest."""
-        later = [row for row in self._rows if row.view == view and row.moment >= slot.moment]
+        shared = [name for name in self._dimensions[view] if not DIMENSIONS[name].is_identifying]
+        later = [
+            row
+            for row in self._rows
+            if row.view == view
+            and row.moment >= slot.moment
+            and all(row.values[name] == slot.values[name] for name in shared)
+        ]
         own_ms = self._window_ms(view, slot)
         for moment in sorted({row.moment for row in later}):
             told = [row for row in later if row.moment == moment]
@@ -185,11 +187,12 @@ class Attacker:
     def _read(self, frames: Iterable[Frame]) -> Iterator[_Row]:
         for (view, moment, window_start_ms, place), row in decoded_rows(frames, self._dimensions):
             values = {name: row[name] for name in self._dimensions[view]}
-            yield _Row(view, moment, window_start_ms, place, values, row[COUNTS[view[0]]], row[SECRETS[view[0]]])
+            count, secrets = row[self._study.counts[view[0]]], row[self._study.secrets[view[0]]]
+            yield _Row(view, moment, window_start_ms, place, values, count, secrets)
 
 
 def decoded_rows(
-    frames: Iterable[Frame], partitions: Mapping[View, tuple[str, ...]]
+    frames: Iterable[Frame], partitions: Partitions
 ) -> Iterator[tuple[tuple[View, int, int, int], dict[str, Any]]]:
     """Every row of these views: which one it is (view, moment, window, place), and what it says."""
     moment = 0
@@ -202,10 +205,6 @@ def decoded_rows(
         assert not isinstance(decoded, Rejected), decoded
         for place, row in enumerate(pl.DataFrame(pl.from_arrow(decoded[0])).to_dicts()):
             yield (view, moment, frame.header.window_start_ms, place), row
-
-
-def identifying_of(dimensions: tuple[str, ...]) -> list[str]:
-    return [name for name in dimensions if DIMENSIONS[name].is_identifying]
 
 
 def _view(frame: Frame) -> View:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,17 @@ import numpy as np
 import polars as pl
 from numpy.random import Generator
 
-from producers.collector import Collector, Frame
+from producers.collector import WINDOW_MS, Collector, Frame
+from producers.kinds import KINDS
 from producers.observations import TURN_COLUMNS, with_unsaid
 from tests.privacy.attacker import Class, Target
+from tests.privacy.studies import OF_TURNS, Study
 
 START_MS = 1_700_000_040_000 // 3_600_000 * 3_600_000
 MINUTE_MS = 60_000
 MINUTES = 3
+PERIODS = 3
+"""Windows of kinds that are counted more slowly."""
 POOL = "realtime"
 PLANTED_SESSION = 2**63
 UNLIKE = {"language": "cy", "device_class": "headset", "tenant": "t-00000000000000ff", "client_version": "9.9"}
@@ -27,9 +31,9 @@ ALIKE = {"language": "is", "device_class": "car", "tenant": "t-00000000000000bb"
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Turns in the order in which they come in: `moment` is the ten seconds in which the collector is given them."""
+    """Observations as they come in: `moment` is the step of the study in which the collector is given them."""
 
-    turns: pl.DataFrame
+    observed: pl.DataFrame
     targets: tuple[Target, ...]
 
 
@@ -43,28 +47,45 @@ def fleet(seed: int) -> Fleet:
     planted = [_planted(parts[1], place, values) for place, values in enumerate((UNLIKE, ALIKE))]
     talk = [planted[0]] * (25 if seed % 4 == 1 else 0)
     turns = with_unsaid(pl.concat([*parts, *talk, *planted]), {"moment": pl.Int64(), **TURN_COLUMNS})
-    return Fleet(turns, tuple(map(_target, turns.tail(len(planted)).to_dicts())))
+    return Fleet(turns, tuple(target_of(turn, OF_TURNS) for turn in turns.tail(len(planted)).to_dicts()))
 
 
-def frames_of(turns: pl.DataFrame) -> list[Frame]:
-    """All frames of a collector that is given the turns as they come in."""
+def frames_of(observed: pl.DataFrame, study: Study = OF_TURNS) -> list[Frame]:
+    """All frames of a collector that is given the observations as they come in, to a step after the last of them.
+
+    It closes no more than one window of 10 s a step, as if those before had ended in silence.
+    """
     under_attack, out = Collector("eu-west-1-collector-0", "eu-west-1", 1, START_MS), list[Frame]()
-    for moment in range((MINUTES + 1) * 6):
-        under_attack.observe("turns", turns.filter(moment=moment).drop("moment"))
-        out += under_attack.close(START_MS + (moment + 1) * 10_000)
+    for moment in range(steps(study)):
+        under_attack.observe(study.kind, observed.filter(moment=moment).drop("moment"))
+        end_ms = START_MS + (moment + 1) * study.step_ms
+        under_attack.restore({"_open_ms": end_ms - WINDOW_MS})
+        out += under_attack.close(end_ms)
     return out
 
 
-def behind(turns: pl.DataFrame, classes: frozenset[Class], class_of: Callable[[Target], Class]) -> pl.DataFrame:
-    """The turns of a group of classes: who they are is what the attacker cannot know, and who judges it does."""
-    dimensions = [name for name, dtype in TURN_COLUMNS.items() if dtype == pl.String()]
-    own = turns.filter(pool=POOL).group_by("moment", pl.col("ended_at_ms") // 10_000 * 10_000, *dimensions)
-    found = [turns.clear()]
+def steps(study: Study) -> int:
+    """Windows of every length have ended by then."""
+    return (MINUTES + 1) * MINUTE_MS // study.step_ms if study is OF_TURNS else PERIODS + 1
+
+
+def behind(
+    observed: pl.DataFrame, classes: frozenset[Class], class_of: Callable[[Target], Class], study: Study
+) -> pl.DataFrame:
+    """The observations of a group of classes: who they are is what the attacker cannot know, and who judges it does."""
+    window = pl.col(KINDS[study.kind].time) // study.step_ms * study.step_ms
+    own = observed.filter(pool=POOL).group_by("moment", window.alias("window"), *study.dimensions)
+    found = [observed.clear()]
     for (moment, window_ms, *values), rows in own:
-        cell = Target(int(str(moment)), int(str(window_ms)), dict(zip(dimensions, map(str, values), strict=True)))
-        if class_of(cell) in classes:
+        told = dict(zip(study.dimensions, map(str, values), strict=True))
+        if class_of(Target(int(str(moment)), int(str(window_ms)), told)) in classes:
             found.append(rows)
     return pl.concat(found)
+
+
+def target_of(row: Mapping[str, Any], study: Study) -> Target:
+    values = {name: str(row[name]) for name in study.dimensions}
+    return Target(row["moment"], row[KINDS[study.kind].time] // study.step_ms * study.step_ms, values)
 
 
 def _minute(rng: Generator, minute: int, seed: int) -> pl.DataFrame:
@@ -106,8 +127,3 @@ def _planted(minute: pl.DataFrame, place: int, values: dict[str, str]) -> pl.Dat
     one = minute.filter(pl.col("pool") == POOL, pl.col("moment") == 6).head(1)
     facts = {"session": PLANTED_SESSION + place, "is_error": True, "is_retrieval_stale": True, **values}
     return one.with_columns(pl.lit(value).cast(one.schema[name]).alias(name) for name, value in facts.items())
-
-
-def _target(turn: dict[str, Any]) -> Target:
-    values = {name: value for name, value in turn.items() if isinstance(value, str)}
-    return Target(turn["moment"], turn["ended_at_ms"] // 10_000 * 10_000, values)

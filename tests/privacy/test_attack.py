@@ -7,50 +7,66 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from producers.kinds import KINDS
-from schemas.families import K_SESSIONS_MIN
+from producers.cells import identifying
+from schemas.families import FAMILIES, K_SESSIONS_MIN
 from tests.privacy import broken_gates
-from tests.privacy.attacker import COUNTS, PLAIN, Attacker, Isolated, View
-from tests.privacy.fleets import POOL, behind, fleet, frames_of
+from tests.privacy.attacker import Attacker, Isolated
+from tests.privacy.fleets import POOL, Fleet, behind, fleet, frames_of
+from tests.privacy.slow_fleets import costs, labels
+from tests.privacy.studies import OF_COSTS, OF_LABELS, OF_TURNS, Study
 from tests.privacy.whereabouts import marked, whereabouts
 
 SEEDS = range(16)
+SLOW_SEEDS = range(4)
+"""Of kinds whose frames pass the same gate."""
 TELLING = (1, 7)
 """Fleets in which each of the broken gates gives somebody away."""
+FLEETS: list[tuple[Study, Callable[[int], Fleet], range]] = [
+    (OF_TURNS, fleet, SEEDS),
+    (OF_LABELS, labels, SLOW_SEEDS),
+    (OF_COSTS, costs, SLOW_SEEDS),
+]
 
 
-def attacks(seed: int) -> list[tuple[Isolated, pl.DataFrame]]:
-    """What the attacker finds out about each planted session of a fleet, and the turns that it is about."""
-    under_attack = fleet(seed)
-    turns, out = marked(under_attack.turns, contract(), POOL), []
-    frames = frames_of(turns)
-    counted_in = whereabouts(turns, frames, contract(), POOL)
-    for attacker in (Attacker(frames, contract(), POOL, counted_in, holds_cells) for holds_cells in (False, True)):
+def attacks(study: Study, under_attack: Fleet) -> list[tuple[Isolated, pl.DataFrame]]:
+    """What the attacker finds out about each planted session of a fleet, and the observations that it is about."""
+    observed, out = marked(under_attack.observed, study, POOL), []
+    frames = frames_of(observed, study)
+    counted_in = whereabouts(observed, frames, study, POOL)
+    for attacker in (Attacker(frames, study, POOL, counted_in, holds_cells) for holds_cells in (False, True)):
         for target in under_attack.targets:
             found = attacker.isolate(target)
             if found is not None:
-                out.append((found, behind(turns, found.classes, attacker.class_of)))
+                out.append((found, behind(observed, found.classes, attacker.class_of, study)))
     return out
 
 
-def contract() -> dict[View, tuple[str, ...]]:
-    """The views of the same turns; what `outcomes` says to whoever runs the fleet, `turns` says too."""
-    views = {
-        (family.name, partition.name): partition.dimensions
-        for family in KINDS["turns"].families
-        for partition in family.partitions
-        if family.name in COUNTS
+def people(observed: pl.DataFrame) -> int:
+    """Distinct sessions; what an idle replica cost is nobody's."""
+    return observed["session"].drop_nulls().n_unique()
+
+
+def test_every_kind_with_a_partition_that_identifies_is_attacked() -> None:
+    kinds = {family.kind for family in FAMILIES.values() for each in family.partitions if identifying(each)}
+    assert kinds == {study.kind for study, _, _ in FLEETS}
+    told = {view for study, _, _ in FLEETS for view in study.partitions}
+    assert told >= {
+        (family.name, each.name) for family in FAMILIES.values() for each in family.partitions if identifying(each)
     }
-    return {view: dimensions for view, dimensions in views.items() if view == PLAIN or view[1] != "operational"}
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_no_combination_of_frames_is_about_fewer_than_k_sessions(seed: int) -> None:
-    """Groups of k and more it does find, to the turn: it fails for the gate, not for want of trying."""
-    found = attacks(seed)
+@pytest.mark.parametrize(
+    ("study", "drawn", "seed"),
+    [pytest.param(study, drawn, seed, id=f"{study.kind}-{seed}") for study, drawn, seeds in FLEETS for seed in seeds],
+)
+def test_no_combination_of_frames_is_about_fewer_than_k_sessions(
+    study: Study, drawn: Callable[[int], Fleet], seed: int
+) -> None:
+    """Groups of k and more it does find, to the observation: it fails for the gate, not for want of trying."""
+    found = attacks(study, drawn(seed))
     assert found
-    assert all((each.turns, each.errors) == (len(turns), turns["is_error"].sum()) for each, turns in found)
-    assert all(turns["session"].n_unique() >= K_SESSIONS_MIN for _, turns in found)
+    assert all((each.count, each.secrets) == (len(of), of[study.secret].sum()) for each, of in found)
+    assert all(people(of) >= K_SESSIONS_MIN for _, of in found)
 
 
 @pytest.mark.parametrize(
@@ -67,5 +83,14 @@ def test_a_broken_gate_or_contract_gives_few_people_away(
 ) -> None:
     """Without siblings it even learns that the turn of the planted session, and of nobody else, ended in an error."""
     break_it(monkeypatch)
-    found = [each for seed in TELLING for each in attacks(seed)]
-    assert any(turns["session"].n_unique() < K_SESSIONS_MIN for _, turns in found)
+    found = [each for seed in TELLING for each in attacks(OF_TURNS, fleet(seed))]
+    assert any(people(turns) < K_SESSIONS_MIN for _, turns in found)
+
+
+@pytest.mark.parametrize(("study", "drawn"), [(OF_LABELS, labels), (OF_COSTS, costs)], ids=["labels", "costs"])
+def test_without_siblings_few_are_given_away_of_every_kind(
+    study: Study, drawn: Callable[[int], Fleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_gates.without_siblings(monkeypatch)
+    found = [each for seed in TELLING for each in attacks(study, drawn(seed))]
+    assert any(people(of) < K_SESSIONS_MIN for _, of in found)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
 from producers.observations import TURN_COLUMNS, with_unsaid
-from tests.privacy.attacker import Attacker, Target, View, decoded_rows
+from tests.privacy.attacker import Attacker, Target, decoded_rows
 from tests.privacy.fleets import POOL, START_MS, frames_of
+from tests.privacy.studies import OF_TURNS
 from tests.privacy.whereabouts import marked, whereabouts
 
-CONTRACT: dict[View, tuple[str, ...]] = {
-    ("turns", "operational"): ("region", "pool", "route", "bundle"),
-    ("turns", "audience"): ("pool", "language", "device_class"),
-}
+STUDY = replace(OF_TURNS, counts={"turns": "turns"})
+"""Of two views: where turns are counted, and by language and device."""
 CELLS = {("en", "phone"): 21, ("de", "phone"): 12, ("is", "phone"): 13, ("en", "car"): 30, ("en", "headset"): 5}
 """Headsets are too few with any language, and take the smallest cell of the pool along: English on the phone."""
 
@@ -42,17 +43,17 @@ def world() -> pl.DataFrame:
     ],
 )
 def test_a_cell_that_was_taken_along_is_where_the_gate_put_it(cell: tuple[str, str], row: tuple[str, str, int]) -> None:
-    turns = marked(world(), CONTRACT, POOL)
+    turns = marked(world(), STUDY, POOL)
     frames = frames_of(turns)
-    counted_in = whereabouts(turns, frames, CONTRACT, POOL)
+    counted_in = whereabouts(turns, frames, STUDY, POOL)
     target = Target(0, START_MS, {"route": "support", "bundle": "v1", "language": cell[0], "device_class": cell[1]})
-    _, where = Attacker(frames, CONTRACT, POOL, counted_in).class_of(target)
-    told = dict(decoded_rows(frames, CONTRACT))[where]  # type: ignore[index]  # It is not held.
+    _, where = Attacker(frames, STUDY, POOL, counted_in).class_of(target)
+    told = dict(decoded_rows(frames, STUDY.partitions))[where]  # type: ignore[index]  # It is not held.
     assert (told["language"], told["device_class"], told["turns"]) == row
 
 
 def test_whoever_does_not_ask_takes_another_row_for_the_one() -> None:
-    frames = frames_of(marked(world(), CONTRACT, POOL))
+    frames = frames_of(marked(world(), STUDY, POOL))
     target = Target(0, START_MS, {"route": "support", "bundle": "v1", "language": "en", "device_class": "phone"})
-    _, where = Attacker(frames, CONTRACT, POOL, {}).class_of(target)
-    assert dict(decoded_rows(frames, CONTRACT))[where]["turns"] == 25  # type: ignore[index]
+    _, where = Attacker(frames, STUDY, POOL, {}).class_of(target)
+    assert dict(decoded_rows(frames, STUDY.partitions))[where]["turns"] == 25  # type: ignore[index]
