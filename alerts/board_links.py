@@ -11,10 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from schemas.boards import COST_UID, DRIFT_UID, QUEUES_UID
+from schemas.boards import COST_UID, DRIFT_UID, PIPELINE_UID, QUEUES_UID
 from schemas.slices import slice_dimensions
 
-BOARD_OF_QUESTION: Mapping[str, str] = {"saturation": QUEUES_UID, "drift": DRIFT_UID, "cost": COST_UID}
+BOARD_OF_QUESTION: Mapping[str, str] = {
+    "saturation": QUEUES_UID,
+    "drift": DRIFT_UID,
+    "cost": COST_UID,
+    "privacy": PIPELINE_UID,
+}
 """The board that looks into what a question found; a newer worker's question leads to the overview."""
 
 LABELS_CHOSEN = ("queue", "measure")

@@ -142,6 +142,11 @@ class WorkerMetrics:
             "slices whose queues are not watched for saturation because those of others of their shard have more arrivals",
             "shard",
         )
+        self.abuse_slices_left_out = gauge(
+            "abuse_slices_left_out",
+            "tenants whose synthetic voices are not watched, being too many in a minute",
+            "shard",
+        )
         self.drift_slices_left_out = gauge(
             "drift_slices_left_out", "slices of a family that are not watched for drift, being too many", "shard"
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import faust
 
-from schemas.families import FAMILIES, QUALITY, QUEUES, STAGE_LATENCIES
+from schemas.families import FAMILIES, QUALITY, QUEUES, STAGE_LATENCIES, TENANTS
 from schemas.metrics import WorkerMetrics
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
@@ -106,3 +106,4 @@ class TrafficStage(Stage):
             self._metrics.growth_slices_left_out.labels(str(shard)).set(traffic.left_out(STAGE_LATENCIES))
             self._metrics.queue_slices_left_out.labels(str(shard)).set(traffic.left_out(QUEUES))
             self._metrics.drift_slices_left_out.labels(str(shard)).set(traffic.left_out(QUALITY))
+            self._metrics.abuse_slices_left_out.labels(str(shard)).set(traffic.left_out(TENANTS))

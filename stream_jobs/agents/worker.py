@@ -35,6 +35,7 @@ from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.stopping import LEFT_BY, STOP_WITHIN_S, TOLD_BY, Deadline, Ending, raise_failure
 from stream_jobs.agents.traffic import TrafficStage, Watching
+from stream_jobs.operators.abuse_watch import AbuseWatch
 from stream_jobs.operators.drift_watch import DriftWatch
 from stream_jobs.operators.pricing import Pricing
 from stream_jobs.operators.pricing_watch import PricingWatch
@@ -142,6 +143,7 @@ def _watches(settings: WorkerSettings) -> Watching:
     return lambda shard: (
         PricingWatch(shard, pricing),
         SaturationWatch(shard),
+        AbuseWatch(shard),
         DriftWatch(shard, shards, settings.drift_policy),
     )
 

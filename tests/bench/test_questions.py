@@ -19,7 +19,16 @@ def test_every_question_is_answered_and_only_state_that_is_kept_is_counted() -> 
     found = {each.name: measured(each, 20) for each in questions(20, rounds=3, seed=7)}
     limited = {name for name, each in found.items() if each.ratio is not None}
     assert limited == {"saturation", "pricing", "pricing_watch", "spending", "decomposition", "drift"}
-    assert set(found) == {*limited, "traffic", "concurrency", "burn_rate", "stage_growth", "incidents", "findings"}
+    assert set(found) == {
+        *limited,
+        "traffic",
+        "concurrency",
+        "burn_rate",
+        "stage_growth",
+        "incidents",
+        "findings",
+        "abuse",
+    }
     assert {name: each.rows // 20 for name, each in found.items() if each.rows != 20} == {
         "concurrency": 10,
         "stage_growth": 16,
@@ -27,7 +36,7 @@ def test_every_question_is_answered_and_only_state_that_is_kept_is_counted() -> 
         "spending": 60,
     }
     assert all(each.seconds > 0 for each in found.values())
-    with_state = ("traffic", "concurrency", "stage_growth", "incidents", "findings")
+    with_state = ("traffic", "concurrency", "stage_growth", "incidents", "findings", "abuse")
     assert min(found[name].state_bytes for name in with_state) > 20 * 10
     assert found["pricing"].state_bytes == 0
 

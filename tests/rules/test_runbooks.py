@@ -92,7 +92,7 @@ def rows() -> dict[str, list[Row]]:
     filled["traffic_1m"] += of_privacy.pop("traffic_1m")
     told = judged()
     told["burn_windows"] += of_duplex.pop("burn_windows")
-    return filled | told | silent | of_duplex | of_privacy | queues() | costs() | drift() | findings()
+    return filled | told | silent | of_duplex | of_privacy | queues() | costs() | drift() | findings() | abuse()
 
 
 def findings() -> dict[str, list[Row]]:
@@ -206,6 +206,24 @@ def privacy() -> dict[str, list[Row]]:
             if bundle:
                 filled["traffic_1m"].append({**of, "turns": 200})
     return filled
+
+
+def abuse() -> dict[str, list[Row]]:
+    """An hour in which a tenant has 20 synthetic voices a minute, and ten minutes in which it has 900, with unsafe tools."""
+    tenants, outcomes = list[Row](), list[Row]()
+    for minute in range(MINUTES):
+        at = {"bucket_start": (NOW - timedelta(minutes=MINUTES - minute)).strftime("%Y-%m-%d %H:%M:%S"), "version": 1}
+        is_burst = minute >= MINUTES - INCIDENT_MIN
+        for tenant, voices in (("t-00000000000000aa", 900 if is_burst else 20), ("t-00000000000000bb", 5)):
+            of = {"cut": "pool,tenant", "slice": f"pool=realtime,tenant={tenant}", "tenant": tenant, "pool": "realtime"}
+            harm = {"tenant_tool_calls": 40, "tenant_tool_calls_unsafe": 9 if voices == 900 else 0}
+            tenants.append({**of, **at, "tenant_synthetic_voices": voices, **harm})
+        for cut, further in (("pool", {}), ("pool,route", {"route": "support"})):
+            cell = {"pool": "realtime", **further}
+            text = ",".join(f"{name}={value}" for name, value in cell.items())
+            heard = {"outcomes": 2_000, "synthetic_voices": 905 if is_burst else 25, "errors": 3}
+            outcomes.append({"cut": cut, "slice": text, **cell, **at, **heard})
+    return {"tenants_1m": tenants, "outcomes_1m": outcomes}
 
 
 def duplex() -> dict[str, list[Row]]:
@@ -457,6 +475,19 @@ def test_the_runbook_of_privacy_shows_where_when_and_in_which_release(found: dic
     assert [(row["bundle"], row["errors"]) for row in days] == [("v2-canary", 1)]
     assert [row["bundle"] for row in bundles] == ["v2-canary", "v1"]
     assert {row["checked_percent"] for row in checked} == {50} and len(checked) == 60
+
+
+def test_the_runbook_of_abuse_shows_who_since_when_with_what_harm_and_by_which_door(
+    found: dict[str, list[list[Row]]],
+) -> None:
+    who, minutes, harm, doors, pool = found["abuse"]
+    abuser = "pool=realtime,tenant=t-00000000000000aa"
+    assert (who[0]["slice"], who[0]["now_a_minute"], who[0]["before_a_minute"]) == (abuser, 900, 20)
+    voices = [int(row["synthetic"]) for row in minutes if row["slice"] == abuser]
+    assert voices[:11] == [900] * 10 + [20]
+    assert (harm[0]["slice"], int(harm[0]["unsafe_tools"])) == (abuser, 90)
+    assert (doors[0]["slice"], doors[0]["percent"]) == ("pool=realtime,route=support", 45.2)
+    assert [int(row["synthetic"]) for row in pool[:11]] == [905] * 10 + [25]
 
 
 def test_the_runbook_of_saturation_shows_which_queue_grew_since_when_and_why(

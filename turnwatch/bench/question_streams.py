@@ -1,4 +1,4 @@
-"""The loads of `saturation` and of `spending`, which judge what they have heard minute by minute and hour by hour."""
+"""The loads of `saturation`, `abuse` and `spending`, which judge what they have heard minute by minute and hour by hour."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.random import Generator
 
-from schemas.families import QUEUES
+from schemas.families import QUEUES, TENANTS
 from schemas.instants import HOUR_MS, MINUTE_MS, WEEK_MS
 from schemas.prices import PRICED
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, spend_schema
 from schemas.spend_policies import STANDARD
+from stream_jobs.operators.abuse_watch import AbuseWatch
 from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.queue_minutes import KEPT_MINUTES
 from stream_jobs.operators.saturation_watch import SaturationWatch
@@ -68,6 +69,36 @@ def _queues(slices: int, rounds: int, dice: Generator) -> Iterator[pl.DataFrame]
             *(pl.Series(name, values, pl.Int64) for name, values in measures.items()),
             version=pl.lit(1, pl.Int64),
         )
+
+
+def abuse(slices: int, rounds: int, dice: Generator) -> Question:
+    """A minute of every tenant's synthetic voices, with the hour before it; one tenant in a hundred has ever more."""
+    counted, rounds = 2 * rounds, KEPT_MINUTES + 2 * rounds
+    watch, now = AbuseWatch(0, slices_max=slices), Now()
+    names = [f"pool=realtime,tenant=t-{number:016x}" for number in range(slices)]
+
+    def answered(totals: pl.DataFrame) -> Callable[[], object]:
+        def stated() -> object:
+            now.now_ms += MINUTE_MS
+            watch.tell(TENANTS, totals, 0)
+            return list(watch.statements(now))
+
+        return stated
+
+    def steps() -> Iterator[Round]:
+        for place in range(rounds):
+            voices = dice.integers(0, 30, slices) + np.where(np.arange(slices) % 100 == 0, 100 * place, 0)
+            measures = dict.fromkeys(TENANTS.measure_names, np.zeros(slices, dtype=np.int64))
+            measures |= {"tenant_synthetic_voices": voices, "tenant_lookups": voices, "tenant_tool_calls": voices}
+            totals = pl.DataFrame({"slice": names, **measures}).with_columns(
+                bucket_start_ms=pl.lit(START_MS + place * MINUTE_MS, pl.Int64), version=pl.lit(1, pl.Int64)
+            )
+            yield Round(totals, answered(totals))
+
+    def saved() -> Iterator[Block]:
+        return chain(watch.unsaved_blocks(0), watch.forgotten_blocks())
+
+    return Question("abuse", steps(), saved, f"{KEPT_MINUTES}_minutes", counted=counted)
 
 
 def spending(slices: int, rounds: int, dice: Generator) -> Question:
