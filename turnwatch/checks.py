@@ -9,12 +9,14 @@ from alerts.definitions import watched_slos
 from alerts.document_files import WrongFiles
 from dashboards.render import render_all
 from turnwatch.contract_checks import board_problems, contract_problems
+from turnwatch.query_checks import page_problems, shown_pages, view_problems
 from turnwatch.rendering import stale_files
 
 
 def run_check(today: date | None = None) -> int:
     """Prints problems and notes; 1 where there is a problem. `today`: the day by the clock (UTC) unless given."""
-    problems = [*check(), *contract_problems(today or datetime.now(UTC).date()), *_boards(), *_stale_files()]
+    declared = contract_problems(today or datetime.now(UTC).date())
+    problems = [*check(), *declared, *_boards(), *view_problems(), *page_problems(shown_pages()), *_stale_files()]
     for note in notes():
         print(f"note: {note}")
     for problem in problems:

@@ -23,6 +23,7 @@ from turnwatch.checks import run_check
 from turnwatch.contract_checks import board_problems, contract_problems
 from turnwatch.declared_names import undeclared, variables
 from turnwatch.dictionary import data_dictionary
+from turnwatch.query_checks import page_problems, queries_in, shown_pages, view_problems
 
 TODAY = date(2026, 11, 21)
 
@@ -166,7 +167,40 @@ def test_a_word_that_names_nothing_declared_is_found(sql: str, found: list[str])
 
 
 def test_every_view_names_what_is_declared() -> None:
-    assert {name: undeclared(view.select) for name, view in VIEWS.items() if undeclared(view.select)} == {}
+    assert view_problems() == []
+    select = VIEWS["capacity"].select.replace("SELECT ", "SELECT mood, ", 1)
+    broken = {"capacity": replace(VIEWS["capacity"], select=select)}
+    assert view_problems(broken) == ["View capacity names mood, which is declared nowhere: write what is meant."]
+
+
+def test_every_query_that_a_page_shows_names_what_is_declared() -> None:
+    pages = shown_pages()
+    assert sum(len(queries_in(text)) for text in pages.values()) > 50
+    assert page_problems(pages) == []
+
+
+def test_a_query_of_a_page_that_names_what_is_gone_is_told_with_its_page() -> None:
+    page = """
+```sql
+SELECT turns, mood FROM traffic
+```
+
+```sh
+turnwatch query "
+SELECT humour FROM turnwatch_traffic_1m"
+turnwatch query "SELECT depth FROM queues_1m WHERE slice = 'x'" --format csv   # as it was
+ls
+```
+"""
+    assert queries_in(page)[1:] == [
+        "\nSELECT humour FROM turnwatch_traffic_1m",
+        "SELECT depth FROM queues_1m WHERE slice = 'x'",
+    ]
+    assert [problem.partition(", which")[0] for problem in page_problems({"docs/x.md": page})] == [
+        "docs/x.md: the query that begins `SELECT turns, mood FROM traffic` names mood",
+        "docs/x.md: the query that begins `SELECT humour FROM turnwatch_traffic_1m` names humour",
+        "docs/x.md: the query that begins `SELECT humour FROM turnwatch_traffic_1m` names turnwatch_traffic_1m",
+    ]
 
 
 def test_variables_are_those_of_the_board() -> None:
