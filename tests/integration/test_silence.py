@@ -5,26 +5,31 @@ finds goes the same way. How alerts freeze by the clock is in `tests/faults/test
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import polars as pl
 import pytest
-from aiokafka import AIOKafkaProducer
 
-from producers.collector import Frame
+from producers.collector import WINDOW_MS, Collector, Frame
+from producers.observations import QUEUE_COLUMNS, with_unsaid
+from producers.transport import KafkaTransport
 from schemas.families import FAMILIES
-from schemas.findings import Findings
-from schemas.topics import FINDINGS
+from schemas.instants import MINUTE_MS
 from stream_jobs.operators.reach import REPLAYED
 from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant, small_fleet
 from tests.integration.runs import AT_ONCE, send
-from tests.rules.finding import EVENT_MS, found, saturated
 
 DEAD = "eu-west-1-collector-0"
 """Shares its source partition with another collector, which goes on."""
 NEIGHBOURS = {"eu-west-1": 1, "us-east-1": 1}
 """Collectors by region: those two alone, for nobody else has to do with it."""
-STATES = ("firing", "frozen", "resolved")
+QUEUE = "llm_first_token"
+CELL = {"region": "eu-west-1", "pool": "realtime", "bundle": "v1"}
+SATURATED = {"pool=realtime", "pool=realtime,region=eu-west-1", "pool=realtime,bundle=v1"}
+"""Slices of one queue that breaks."""
 
 
 @pytest.mark.needs("prometheus-alertmanager")
@@ -65,29 +70,58 @@ async def test_a_dead_producer_pages_outlives_a_kill_and_resolves_when_it_report
 
 
 @pytest.mark.needs("prometheus-alertmanager")
-async def test_what_a_question_finds_pages_outlives_a_kill_and_its_end_lands(plant: Plant) -> None:
-    """Stated in the topic as a question would; the end is told to Alertmanager when it has notified of the beginning."""
-    now_s = plant.next_start_ms // 1_000 - EVENT_MS // 1_000  # Of rows that are old enough ClickHouse lets go at once.
-    await state(plant, found(now_s, saturated()), found(now_s + 60, saturated(facts={"depth": 400.0})))
-    await plant.settled()
-    (alert,) = await active(plant, "Saturated", 1)
-    assert (alert["labels"]["owner"], alert["annotations"]["action"]) == ("capacity", saturated().action)
-    plant.kill_worker()
-    await plant.start_worker()
-    open_alerts = {("Saturated", "firing"): 1.0}
-    assert await plant.counted("turnwatch_finding_alerts") == open_alerts, "what was found is state like any other"
-    await state(plant, found(now_s), found(now_s + 120))
-    await plant.settled()
+async def test_a_queue_that_breaks_pages_outlives_a_kill_and_its_recovery_is_told(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From an engine's samples to Alertmanager and back: frames, intake, the watch of queues, findings, incidents, pager."""
+    start_ms, plant.next_start_ms = plant.next_start_ms, plant.next_start_ms + 30 * MINUTE_MS
+    engine = Engine(Collector("scrape-eu-west-1", "eu-west-1", start_ms, start_ms))
+    async with KafkaTransport(plant.kafka) as transport:
+        await transport.send([*engine.minutes(3, grows=0), *engine.minutes(5, grows=60)])
+        await plant.settled()
+        alerts = {alert["labels"]["slice"]: alert for alert in await active(plant, "Saturated", len(SATURATED))}
+        assert alerts.keys() == SATURATED
+        labels, annotations = alerts["pool=realtime"]["labels"], alerts["pool=realtime"]["annotations"]
+        assert (labels["severity"], labels["owner"], labels["queue"]) == ("page", "capacity", QUEUE)
+        assert "3 replicas are missing" in annotations["action"]
+        assert {alert["labels"]["incident"] for alert in alerts.values()} == {labels["incident"]}, (
+            "one page tells of all"
+        )
+
+        plant.kill_worker()
+        monkeypatch.setenv("TURNWATCH_ALERTMANAGER__OPEN_AT_LEAST_S", "1")
+        await plant.start_worker()
+        open_alerts = {("Saturated", "firing"): float(len(SATURATED))}
+        assert await plant.counted("turnwatch_finding_alerts") == open_alerts, "what was found is state like any other"
+
+        await transport.send([*engine.minutes(1, grows=-engine.depth), *engine.minutes(9, grows=0)])
+        await plant.settled()
+    assert await active(plant, "Saturated", 0) == []
     assert await plant.counted("turnwatch_finding_alerts") == dict.fromkeys(open_alerts, 0.0)
-    landed = "SELECT count() FROM findings FINAL WHERE state = {state:String} AND incident = {incident:String}"
-    by_state = {name: plant.value(landed, state=name, incident=alert["labels"]["incident"]) for name in STATES}
-    assert by_state == {"firing": 2, "frozen": 0, "resolved": 1}
+    landed = """SELECT count() FROM (SELECT * FROM findings FINAL WHERE slice = 'pool=realtime' ORDER BY version DESC LIMIT 1)
+        WHERE alert = 'Saturated' AND state = 'resolved' AND incident = {incident:String}"""
+    assert plant.value(landed, incident=labels["incident"]) == 1
 
 
-async def state(plant: Plant, *said: Findings) -> None:
-    async with AIOKafkaProducer(**plant.kafka.aiokafka_options()) as producer:
-        for each in said:
-            await producer.send_and_wait(FINDINGS, each.model_dump_json().encode(), partition=0)
+@dataclass
+class Engine:
+    """A serving engine with four replicas that take 400 ms for a request, as its scraper sees it every ten seconds."""
+
+    scraper: Collector
+    depth: int = 6
+
+    def minutes(self, count: int, grows: int) -> Iterator[Frame]:
+        """Frames of so many minutes, in each of which the queue grows by so much; whoever waits in a growing one waits long."""
+        for _ in range(6 * count):
+            grown = grows // 6
+            self.depth += grown
+            at_ms = self.scraper.open_ms + WINDOW_MS - 1
+            waited_ms = 100 * (2_000 if grown > 0 else 20)
+            counted = {"arrivals": max(0, 100 + grown), "served": max(100, 100 - grown), "waited_ms_sum": waited_ms}
+            used = {"depth": self.depth, "running": 4, "servers": 4, "busy_ms": 40_000, "available_ms": 40_000}
+            sample = {"at_ms": at_ms, "host": "gpu-1", "queue": QUEUE, **CELL, **counted, **used}
+            self.scraper.observe("queues", with_unsaid(pl.DataFrame([sample]), QUEUE_COLUMNS))
+            yield from self.scraper.close(at_ms + 1)
 
 
 async def silences_of(plant: Plant, count: int) -> list[dict[str, Any]]:
