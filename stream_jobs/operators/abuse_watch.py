@@ -50,9 +50,11 @@ _EPISODES = {
     "voices": pl.Int64,
     "voices_since": pl.Int64,
     "quiet_minutes": pl.Int64,
+    "moved_ms": pl.Int64,
 }
 """Of a burst: what was usual when it began, when it began and ended (0 while it lasts), its newest minute's turns, all of them,
-and for how many minutes it has shown nothing."""
+for how many minutes it has shown nothing, and the newest minute that moved it: after a crash that minute may be decided
+again, and moves nothing twice."""
 _MARKER = f"{TENANTS.name}|decided|{QUESTION}".encode()
 _NO_VOICES = pl.DataFrame(schema=_VOICES)
 _Key = tuple[str, int, int]
@@ -152,7 +154,11 @@ class AbuseWatch:
         )
         shown = bursting(minute, usual, lasting["slice"], self._rule)
         begun = shown.join(lasting, on="slice", how="anti").with_columns(
-            since_ms=pl.lit(at_ms), ended_ms=pl.lit(0), voices_since="voices", quiet_minutes=pl.lit(0)
+            since_ms=pl.lit(at_ms),
+            ended_ms=pl.lit(0),
+            voices_since="voices",
+            quiet_minutes=pl.lit(0),
+            moved_ms=pl.lit(at_ms),
         )
         kept = self._episodes.filter(
             (pl.col("ended_ms") == 0) | (pl.col("ended_ms") > at_ms - KEPT_MINUTES * MINUTE_MS)
@@ -231,15 +237,16 @@ def _moved(
 ) -> pl.DataFrame:
     """The episodes a minute later: one that shows nothing in a complete minute comes nearer to its end."""
     now = pl.col("now_voices").fill_null(0)
-    lasts, shows = pl.col("ended_ms") == 0, pl.col("slice").is_in(shown.implode())
+    lasts, shows = (pl.col("ended_ms") == 0) & (pl.col("moved_ms") < at_ms), pl.col("slice").is_in(shown.implode())
     quiet = pl.when(shows).then(0).otherwise(pl.col("quiet_minutes") + int(is_complete))
     moved = episodes.join(minute.rename({"voices": "now_voices"}), on="slice", how="left", maintain_order="left")
     moved = moved.with_columns(
         voices=pl.when(lasts).then(now).otherwise("voices"),
         voices_since=pl.when(lasts).then(pl.col("voices_since") + now).otherwise("voices_since"),
         quiet_minutes=pl.when(lasts).then(quiet).otherwise("quiet_minutes"),
+        moved_ms=pl.when(lasts).then(pl.lit(at_ms)).otherwise("moved_ms"),
     )
-    is_over = lasts & (pl.col("quiet_minutes") >= QUIET_MINUTES)
+    is_over = (pl.col("ended_ms") == 0) & (pl.col("quiet_minutes") >= QUIET_MINUTES)
     ended_ms = pl.when(is_over).then(pl.lit(at_ms + MINUTE_MS)).otherwise("ended_ms")
     return moved.with_columns(ended_ms=ended_ms).select(pl.col(name).cast(kind) for name, kind in _EPISODES.items())
 

@@ -180,22 +180,25 @@ def random_minutes(seed: int) -> list[dict[str, int]]:
 
 def stated(
     minutes: list[dict[str, int]], killed_before: frozenset[int], shuffled: Random | None = None
-) -> list[Findings]:
-    """What is stated of these minutes by a watch that is killed, of which every block is kept that it wrote."""
-    watch, kept, out = AbuseWatch(0), dict[bytes, bytes](), []
+) -> dict[int, Findings]:
+    """By minute what is stated of it last by a watch that is killed in the midst of saves, each after another block."""
+    watch, kept, out = AbuseWatch(0), dict[bytes, bytes](), dict[int, Findings]()
     for number, voices in enumerate(minutes):
         if number in killed_before:
             watch = AbuseWatch(0)
             watch.restore(kept)
-            tell(watch, number - 1, minutes[number - 1])  # Buckets that are open are told again.
+            for before in range(max(0, number - 3), number):  # Buckets that are open are told again.
+                tell(watch, before, minutes[before])
         if shuffled:
             items = list(voices.items())
             shuffled.shuffle(items)
             tell(watch, number, {text: count // 2 for text, count in items})
             voices = dict(items)
         tell(watch, number, voices)
-        out += said(watch, number)
-        for block in (*watch.unsaved_blocks(number), *watch.forgotten_blocks()):
+        out |= {each.decided_ms: each for each in said(watch, number)}
+        blocks = [*watch.unsaved_blocks(number), *watch.forgotten_blocks()]
+        torn = number % (len(blocks) + 1) if number + 1 in killed_before else len(blocks)
+        for block in blocks[:torn]:
             _keep(kept, block)
     assert len(kept) < 3 * 62, "what is kept does not grow"
     return out
@@ -208,17 +211,22 @@ def _keep(kept: dict[bytes, bytes], block: Block) -> None:
         kept[block.key] = block.value
 
 
-@pytest.mark.parametrize("killed_before", [{1, 5, 21}, {22, 30, 44, 46, 59}], ids=["before", "in and after a burst"])
-def test_a_shard_that_is_killed_states_the_same(killed_before: set[int]) -> None:
-    minutes = random_minutes(3)
-    unharmed = stated(minutes, frozenset())
-    assert any(each.findings for each in unharmed) and not unharmed[-1].findings
-    assert stated(minutes, frozenset(killed_before)) == unharmed
+@pytest.fixture(scope="module")
+def unharmed() -> dict[int, Findings]:
+    said = stated(random_minutes(3), frozenset())
+    assert any(each.findings for each in said.values()) and not said[max(said)].findings
+    return said
 
 
-def test_order_and_earlier_tellings_of_a_minute_change_nothing() -> None:
-    minutes = random_minutes(5)
-    assert stated(minutes, frozenset(), Random(1)) == stated(minutes, frozenset())
+@pytest.mark.parametrize(
+    "killed_before", [{2, 5, 21}, {22, 30, 44, 46, 59}, set(range(20, 56, 3))], ids=["before", "in and after", "often"]
+)
+def test_a_shard_that_is_killed_states_the_same(unharmed: dict[int, Findings], killed_before: set[int]) -> None:
+    assert stated(random_minutes(3), frozenset(killed_before)) == unharmed
+
+
+def test_order_and_earlier_tellings_of_a_minute_change_nothing(unharmed: dict[int, Findings]) -> None:
+    assert stated(random_minutes(3), frozenset(), Random(1)) == unharmed
 
 
 def test_the_simulated_burst_is_found_through_the_privacy_gate_in_its_first_whole_minute() -> None:
