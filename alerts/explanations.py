@@ -24,6 +24,7 @@ from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, percent
 from schemas.boards import OVERVIEW_UID, PIPELINE_UID
 from schemas.burns import AlertState, Burn
+from schemas.families import OPERATIONAL
 from schemas.findings import Finding, FindingAlert
 from schemas.slices import EVERYTHING, slice_dimensions
 from schemas.slos import Life, Slo
@@ -53,7 +54,11 @@ class Links:
     def of_burn(self, burn: Burn, lasting: Lasting) -> str:
         """The overview, whose questions are an incident's first, at the burn's objective, slice and time."""
         shown = lasting.shown(max(2 * burn.long_s * 1_000, BEFORE_MIN_MS))
-        return board_address(self.grafana, OVERVIEW_UID, shown, {"slo": burn.slo, **slice_dimensions(burn.slice)})
+        dimensions = slice_dimensions(burn.slice)
+        # The overview has no filter for who the users are, but can be broken down by it.
+        without_filter = [name for name in dimensions if name not in OPERATIONAL.dimensions]
+        by = {"by": without_filter[0]} if without_filter else {}
+        return board_address(self.grafana, OVERVIEW_UID, shown, {"slo": burn.slo, **dimensions, **by})
 
     def of_finding(self, question: str, finding: Finding, lasting: Lasting) -> str:
         """The board of the question that found it, at the finding's slice and time."""

@@ -1,8 +1,8 @@
 """The board of an incident's first minute: the first five questions in the order in which they are asked.
 
-What burns now; how much budget is left and until when; which slice spends it; which stage of the turn grew; what
-traffic does. Then the pages of the range, what else was found, and whether the data under all of it is complete. Every threshold comes from
-the SLOs and policy rows that the board is rendered for.
+What burns now, and what pages say of it (the slice, the stage, the release); how much budget is left and until when; which
+slice spends it; which stage of the turn grew; what traffic does. Then what else was found, and whether the data under all of
+it is complete. Every threshold comes from the SLOs and policy rows that the board is rendered for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dashboards.boards import Board
 from dashboards.marks import marks
 from dashboards.panels import Panel
 from dashboards.queries.burn_rate import Watched
-from dashboards.sections import budgets, burn_rate, open_findings, pipeline, privacy, stage_latency, traffic
+from dashboards.sections import budgets, burn_rate, findings, pipeline, privacy, stage_latency, traffic
 from dashboards.variables import OVERVIEW_UID, choices
 
 TITLE = "Fleet overview and burn"
@@ -29,10 +29,16 @@ def fleet_overview(watched: Watched) -> Board:
 
 
 def _sections(watched: Watched) -> dict[str, Sequence[Panel]]:
-    burns = (burn_rate.burning(watched), burn_rate.nearness(watched), burn_rate.burn(watched))
     by_dimension = (burn_rate.bad_by(name, watched) for name in ("bundle", "region", "route"))
     return {
-        "1 · What burns now": [burn_rate.worst(watched), pipeline.shown(), *burns],
+        "1 · What burns now": [
+            burn_rate.worst(watched),
+            burn_rate.pages(),
+            burn_rate.burning(watched),
+            pipeline.shown(width=24),
+            burn_rate.nearness(watched),
+            burn_rate.burn(watched),
+        ],
         "2 · How much budget is left, and until when": [
             burn_rate.budget(),
             burn_rate.exhaustion(watched),
@@ -47,7 +53,7 @@ def _sections(watched: Watched) -> dict[str, Sequence[Panel]]:
             traffic.tokens(),
             traffic.audio(),
         ],
-        "Pages in this range, and what else was found": [burn_rate.pages(), open_findings.open_findings()],
+        "What else was found": [findings.open_findings()],
         "Can this be trusted": [pipeline.completeness(), pipeline.age(), pipeline.producers(), pipeline.dropped()],
         "What the edge withheld": [privacy.given_up(), privacy.withheld()],
     }

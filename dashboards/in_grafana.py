@@ -27,7 +27,7 @@ def in_grafana(board: Board) -> dashboard.Dashboard:
         .uid(board.uid)
         .description(board.description)
         .tags([TAG])
-        .timezone("browser")
+        .timezone("utc")
         .time(f"now-{_length(board.range_s)}", "now")
         .refresh(_length(board.refresh_s))
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)

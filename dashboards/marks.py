@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dashboards.boards import Choice, Marks
 from dashboards.panels import CALM, OKABE_ITO, PAGE
 from dashboards.queries.budgets import exclusions_annotation
-from dashboards.queries.burn_rate import pages_annotation
+from dashboards.queries.pages import pages_annotation
 from dashboards.queries.releases import RELEASES_ANNOTATION
 
 

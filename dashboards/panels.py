@@ -56,12 +56,13 @@ class Steps:
 class Link:
     """To another board (or the same) at the same time range and choices, narrowed to what a row says in `columns`.
 
-    Each column is named as the choice that it narrows.
+    Each column is named as the choice that it narrows. Where `board_column` is named, a row says there which board.
     """
 
     board: str
     columns: tuple[str, ...] = ()
     title: str = "Only this slice, same time range"
+    board_column: str = ""
 
 
 @dataclass(frozen=True, slots=True)

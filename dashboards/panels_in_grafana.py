@@ -85,9 +85,15 @@ def panel_of(panel: Panel, choices: Sequence[str]) -> cog_builder.Builder[dashbo
 
 def _opened(builder: Opened, panel: Panel) -> Opened:
     """What all panels have in common."""
-    builder.title(panel.title).description(panel.description).datasource(SOURCE).with_target(_Target(panel.query))
+    builder.title(panel.title).description(_described(panel)).datasource(SOURCE).with_target(_Target(panel.query))
     builder.span(panel.place.width).height(panel.place.height)
     return builder
+
+
+def _described(panel: Panel) -> str:
+    """What the panel says of itself, and how many rows it has room for: a full table looks as one that has everything."""
+    most = panel.query.rows_max
+    return f"{panel.description} The first {most} rows at most." if most else panel.description
 
 
 def _chart(chart: Chart, choices: Sequence[str]) -> timeseries.Panel:
@@ -264,7 +270,8 @@ def url(link: Link, choices: Sequence[str], row: str = "__data.fields") -> str:
     """Where the link leads; a column narrows the choice of its name there, every other choice of this board is kept."""
     kept = [f"${{{name}:queryparam}}" for name in choices if name not in link.columns]
     narrowed = [f"var-{name}=${{{row}.{name}:percentencode}}" for name in link.columns]
-    return f"/d/{link.board}?{'&'.join(['${__url_time_range}', *narrowed, *kept, '${datasource:queryparam}'])}"
+    board = f"${{{row}.{link.board_column}:percentencode}}" if link.board_column else link.board
+    return f"/d/{board}?{'&'.join(['${__url_time_range}', *narrowed, *kept, '${datasource:queryparam}'])}"
 
 
 def _property(name: str, value: object) -> dashboard.DynamicConfigValue:

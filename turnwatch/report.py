@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+import polars as pl
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
@@ -23,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from alerts.definitions import watched_slos
 from dashboards.boards import Board, Choice
-from dashboards.local.asking import ask, ask_marks, chosen, ranged
+from dashboards.local.asking import NO_MARKS, TOO_MUCH, Selection, ask, ask_marks, chosen, ranged
 from dashboards.local.drawing import drawn, titled
 from dashboards.local.reporting import Chapter, Report, Shown, page, slice_text
 from dashboards.local.what_happened import what_happened
@@ -62,10 +63,10 @@ def run_report(begins: str, ends: str | None, boards: Sequence[str], selected: S
     report = made(asked, clickhouse(load()))
     size = _write(page(report), out)
     panels = [shown for chapter in report.chapters for each in chapter.sections.values() for shown in each]
-    failed = sum(1 for shown in panels if shown.failure)
+    failed = sum(1 for shown in panels if shown.failure) + sum(1 for chapter in report.chapters if chapter.note)
     print(f"{out}: {len(panels)} panels, {size / 1e6:.1f} MB.")
     if failed:
-        print(f"turnwatch: {failed} of them could not be asked; each says why.", file=sys.stderr)
+        print(f"turnwatch: {failed} of them, or of their marks, could not be asked; each says why.", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -138,17 +139,14 @@ def _chapter(
 ) -> Chapter:
     """A board in the report's range, of what is chosen of its own choices."""
     selection = chosen(board.choices, asked.given)
-    marks = ask_marks(client, board, ranged(asked.from_s, asked.to_s), selection)
+    marks, note = _marks(client, address, board, asked, selection)
 
     def shown(panel: Panel) -> Shown:
         during = ranged(asked.from_s, asked.to_s, panel)
         try:
             rows = ask(client, panel, during, selection)
         except ClickHouseError as error:
-            trouble = explained(error, address)
-            if is_about_the_statement(trouble):
-                return Shown(panel, None, str(trouble))
-            raise trouble from error
+            return Shown(panel, None, _refusal(error, address))
         finally:
             advance()
         return Shown(panel, drawn(panel, rows, during, marks))
@@ -156,7 +154,25 @@ def _chapter(
     sections = {
         title: [shown(titled(panel, selection)) for panel in panels] for title, panels in board.sections.items()
     }
-    return Chapter(board.slug, board.title, board.description, sections)
+    return Chapter(board.slug, board.title, board.description, sections, note)
+
+
+def _marks(
+    client: Client, address: ClickHouseAddress, board: Board, asked: Asked, selection: Selection
+) -> tuple[pl.DataFrame, str]:
+    """Marks of all charts of a board, or a sentence why there are none: charts are worth having without them."""
+    try:
+        return ask_marks(client, board, ranged(asked.from_s, asked.to_s), selection), ""
+    except ClickHouseError as error:
+        return NO_MARKS, f"Marks are missing: {_refusal(error, address)}"
+
+
+def _refusal(error: ClickHouseError, address: ClickHouseAddress) -> str:
+    """What ClickHouse has against a statement; raises `WarehouseError` where it has nothing against this one."""
+    trouble = explained(error, address)
+    if trouble.code in TOO_MUCH or is_about_the_statement(trouble):
+        return str(trouble)
+    raise trouble from error
 
 
 def _require_something(asked: Asked, chapters: Sequence[Chapter]) -> None:

@@ -30,6 +30,8 @@ POINTS, CELLS = 600, 120
 
 ROWS_MAX = 50_000
 TIMEOUT_S = 30.0
+TOO_MUCH = {159, 160, 241}
+"""ClickHouse's codes of what takes too long, or too much memory: asked again it takes as much again, while others wait."""
 INTERVAL_MIN_S = 10
 
 _NICE_S = (10, 15, 20, 30, 60, 120, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 604_800)

@@ -14,6 +14,7 @@ from dashboards.local.drawing import titled
 from dashboards.local.markup import element, prose, text
 from dashboards.local.views import View, elsewhere, length_text
 from dashboards.panels import Bars, Chart, Figures, Grid, HeatMap, Panel
+from schemas.dimensions import DIMENSIONS
 
 REFRESHES = ("10s", "30s", "1m", "5m", "15m")
 
@@ -183,7 +184,17 @@ def _live(board: Board) -> str:
 def _choices(board: Board, view: View) -> str:
     shown = "".join(_choice(choice, view.given.get(choice.name, ())) for choice in board.choices)
     reset = '<button type="button" id="everything" hidden>Clear filters</button>'
-    return f'<div class="choices" role="group" aria-label="Filters">{shown}{reset}</div>' if shown else ""
+    shown += reset + _unapplied(board, view)
+    return f'<div class="choices" role="group" aria-label="Filters">{shown}</div>' if board.choices else ""
+
+
+def _unapplied(board: Board, view: View) -> str:
+    """Dimensions that the address chooses and this board has no filter for: what is shown is wider than it seems."""
+    known = {choice.name for choice in board.choices}
+    others = {name: values for name, values in view.given.items() if name in DIMENSIONS and name not in known}
+    said = ", ".join(f"{name} = {' or '.join(values)}" for name, values in others.items())
+    words = f"No filter of this board, so not applied: {said}."
+    return element("p", text(words), class_="hint", id="unapplied", data_names=" ".join(others)) if others else ""
 
 
 def _choice(choice: Choice, values: Sequence[str]) -> str:

@@ -63,10 +63,15 @@ def sign(colour: str) -> str:
     return element("span", f" {seen}", class_="sign", aria_hidden="true") + hidden(f", {said}")
 
 
-def kind_of(value: object, column: Column, is_number: bool) -> str | None:
+def kind_of(value: object, column: Column, is_number: bool, is_prose: bool = False) -> str | None:
     """The classes of a cell."""
     colour = colour_of(value, column)
-    kinds = ["number"] * is_number + [cell_class(colour)] * bool(colour) + ["gauge"] * bool(column.bar)
+    kinds = (
+        ["number"] * is_number
+        + ["prose"] * is_prose
+        + [cell_class(colour)] * bool(colour)
+        + ["gauge"] * bool(column.bar)
+    )
     return " ".join(kinds) or None
 
 

@@ -27,7 +27,12 @@ def drawn(
 ) -> Drawn:
     """The panel, from the `rows` that `asking.ask` gave for `during`; `marks` are those of `asking.ask_marks`."""
     made = _drawn(panel, rows, during, marks, link_to) if rows.height else Drawn(EMPTY, "", is_empty=True)
-    return Drawn(EMPTY, nothing(EMPTY), is_empty=True) if made.is_empty else made
+    if made.is_empty:
+        return Drawn(EMPTY, nothing(EMPTY), is_empty=True)
+    if rows.height == panel.query.rows_max:
+        more = f"These are the first {rows.height} rows, and there may be more: narrow the range or the filters."
+        return replace(made, summary=f"{made.summary} {more}", html=made.html + element("p", text(more), class_="more"))
+    return made
 
 
 def _drawn(panel: Panel, rows: pl.DataFrame, during: Range, marks: pl.DataFrame, link_to: LinkTo) -> Drawn:

@@ -34,7 +34,7 @@ def heat_map(panel: HeatMap, rows: pl.DataFrame, during: Range, marks: pl.DataFr
     first = {row["series"]: row for row in finite.unique("series", keep="first", maintain_order=True).to_dicts()}
     below = parts_legend(_meanings(panel, bounds, colours))
     below += legend(panel.title, told, panel.unit, {}, panel.link, first, link_to, during)
-    chart = _spec(panel, finite, during, marks, bounds, colours, said)
+    chart = _spec(panel, finite, told["series"].to_list(), during, marks, bounds, colours, said)
     return Drawn(said, below, chart, is_empty=finite.is_empty())
 
 
@@ -75,9 +75,10 @@ def _step_ms(rows: pl.DataFrame, during: Range) -> int:
 
 
 def _spec(
-    panel: HeatMap, rows: pl.DataFrame, during: Range, marks: pl.DataFrame, bounds: list[float], colours: list[str], said: str
+    panel: HeatMap, rows: pl.DataFrame, names: list[str], during: Range, marks: pl.DataFrame, bounds: list[float],
+    colours: list[str], said: str,
 ) -> Spec:  # fmt: skip
-    names = rows["series"].unique(maintain_order=True).to_list()
+    """`names` are those of the rows, the highest first: what began to burn last may be what burns most."""
     placed = specs.mark_rows(marks, during)
     datasets = {
         "rows": cells(rows, names),

@@ -33,12 +33,13 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A board of the report: its panels by section."""
+    """A board of the report: its panels by section; `note` is a sentence where something is missing on all of them."""
 
     name: str
     title: str
     description: str
     sections: dict[str, list[Shown]]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def _chapter(chapter: Chapter) -> str:
     )
     name = f"{chapter.name}-title"
     opening = f'<h2 id="{name}">{text(chapter.title)}</h2><p class="lead">{prose(chapter.description)}</p>'
+    opening += element("p", text(chapter.note), class_="failure") if chapter.note else ""
     return element("section", opening + sections, id=chapter.name, aria_labelledby=name)
 
 

@@ -24,17 +24,17 @@ def grid(panel: Grid, rows: pl.DataFrame, link_to: LinkTo) -> Drawn:
     """A row per row, in the query's order; hidden columns only narrow links."""
     names = [name for name in rows.columns if not panel.columns.get(name, _PLAIN).is_hidden]
     numbers = {name for name in names if rows[name].dtype.is_numeric()}
-    head = (_heading(name, rows) for name in names)
-    body = (_row(row, names, numbers, panel.columns, link_to) for row in rows.iter_rows(named=True))
+    prose = {name for name in names if _is_prose(rows[name])}
+    head = (_heading(name, panel.columns.get(name, _PLAIN), name in numbers, name in prose) for name in names)
+    body = (_row(row, names, numbers, prose, panel.columns, link_to) for row in rows.iter_rows(named=True))
     kind = "grid dense" if len(names) > _DENSE else "grid"
     return Drawn(_summary(rows, names), table(panel.title, head, body, kind))
 
 
-def _heading(name: str, rows: pl.DataFrame) -> str:
-    """A column's name; one of sentences has room for them."""
-    if rows[name].dtype.is_numeric():
-        return heading(name.replace("_", " "), "number")
-    return heading(name.replace("_", " "), "prose" if _is_prose(rows[name]) else "")
+def _heading(name: str, column: Column, is_number: bool, is_prose: bool) -> str:
+    """A column's name, without the unit that its figures have beside them; one of sentences has room for them."""
+    shown = name.removesuffix(f"_{column.unit}") if column.unit in ("s", "ms") else name
+    return heading(shown.replace("_", " "), "number" if is_number else "prose" if is_prose else "")
 
 
 def _is_prose(column: pl.Series) -> bool:
@@ -45,20 +45,20 @@ def _is_prose(column: pl.Series) -> bool:
 
 
 def _row(
-    row: Mapping[str, object], names: list[str], numbers: set[str], columns: Mapping[str, Column], link_to: LinkTo
-) -> str:
-    return element("tr", "".join(_cells(row, names, numbers, columns, link_to)))
+    row: Mapping[str, object], names: list[str], numbers: set[str], prose: set[str], columns: Mapping[str, Column], link_to: LinkTo
+) -> str:  # fmt: skip
+    return element("tr", "".join(_cells(row, names, numbers, prose, columns, link_to)))
 
 
 def _cells(
-    row: Mapping[str, object], names: list[str], numbers: set[str], columns: Mapping[str, Column], link_to: LinkTo
-) -> Iterator[str]:
+    row: Mapping[str, object], names: list[str], numbers: set[str], prose: set[str], columns: Mapping[str, Column], link_to: LinkTo
+) -> Iterator[str]:  # fmt: skip
     """The column that links names the row; where none does, the first one."""
     naming = next((name for name in names if columns.get(name, _PLAIN).link is not None), names[0])
     for name in names:
         column = columns.get(name, _PLAIN)
         said = cells.content(row[name], column, row, link_to)
-        kind = cells.kind_of(row[name], column, name in numbers)
+        kind = cells.kind_of(row[name], column, name in numbers, name in prose)
         if name == naming:
             yield element("th", said, scope="row", class_=kind)
         else:

@@ -157,9 +157,10 @@ def linking(boards: Mapping[str, Board], view: View) -> LinkTo:
     """
 
     def link_to(link: Link, row: Mapping[str, object]) -> str:
-        if link.board not in boards:
+        board = str(row.get(link.board_column) or link.board)
+        if board not in boards:
             return ""
         narrowed = {name: "" if row.get(name) is None else str(row[name]) for name in link.columns}
-        return address(link.board, view, narrowed)
+        return address(board, view, narrowed)
 
     return link_to

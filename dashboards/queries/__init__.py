@@ -6,6 +6,7 @@ Queries use only what both Grafana's ClickHouse plugin and a few lines of substi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,3 +24,12 @@ class Query:
     name: str
     sql: str
     shape: Shape = "table"
+
+    @property
+    def rows_max(self) -> int | None:
+        """How many rows are told at most, where the statement says so at its end: a full answer may not be all there is."""
+        found = _LIMIT.search(self.sql)
+        return int(found[1]) if found else None
+
+
+_LIMIT = re.compile(r"\nLIMIT ([0-9]+)$")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched, slos_clause
-from dashboards.queries.selection import SLICE_VARIABLES, given, largest, matches, rollup, selected
+from dashboards.queries.selection import SLICE_MATCHES, SLICE_VARIABLES, given, largest, matches, rollup, selected
 
 _SLICES_MAX = 50
 _DAYS_SERIES_MAX = 20
 _CORRECTED_SERIES_MAX = 8
-_SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
 _SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
-_DECIDED = f"decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches('slo')} AND {_SLICE_MATCHES} AND cut = shown_cut"
+_DECIDED = f"decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches('slo')} AND {SLICE_MATCHES} AND cut = shown_cut"
 KEPT = "bad <= round(total * (1 - objective), 6)"
 """Whether so many of so many may be bad. Rounded, because exactly on the objective is within it."""
 LOW_SHARE = 0.1
@@ -89,7 +88,7 @@ SELECT time, series, value FROM (
     FROM (
       SELECT day, slo, slice, arrayJoin([(' as counted', toNullable(budget_left)), (' corrected', corrected_budget_left)]) AS told
       FROM budgets
-      WHERE cut = shown_cut AND {matches("slo")} AND {_SLICE_MATCHES}
+      WHERE cut = shown_cut AND {matches("slo")} AND {SLICE_MATCHES}
         AND day >= toDate($__fromTime, 'UTC') AND day <= toDate($__toTime, 'UTC'))
     WHERE value IS NOT NULL))
 QUALIFY {largest(_CORRECTED_SERIES_MAX)}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dashboards.queries import Query
-from dashboards.queries.selection import SLICE_VARIABLES, given, matches, selected
+from dashboards.queries.selection import SLICE_MATCHES, SLICE_VARIABLES, given, matches, selected
 
 _SLICES_MAX = 50
-_SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
 
 BUDGETS = Query(
     "budgets",
@@ -15,7 +14,7 @@ SELECT slo, slice, budget_left, corrected_budget_left, spent_today, corrected_sp
   excluded_bad, excluded_total, decided_at, {", ".join(SLICE_VARIABLES)}
 FROM (
   SELECT * FROM budgets
-  WHERE cut = shown_cut AND {matches("slo")} AND {_SLICE_MATCHES}
+  WHERE cut = shown_cut AND {matches("slo")} AND {SLICE_MATCHES}
     AND day >= toDate($__fromTime, 'UTC') AND day <= toDate($__toTime, 'UTC')
   ORDER BY day DESC LIMIT 1 BY slo, slice)
 ORDER BY budget_left, slo, slice
@@ -35,6 +34,6 @@ FROM exclusions FINAL
 WHERE from_at <= $__toTime AND to_at >= $__fromTime{is_chosen}
 GROUP BY id
 HAVING argMax(action, version) = 'declared'
-ORDER BY time
+ORDER BY time DESC
 LIMIT 500""",
     )

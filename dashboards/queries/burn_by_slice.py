@@ -11,12 +11,20 @@ from dataclasses import replace
 
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched, over_time, policy_clause, slos_clause
-from dashboards.queries.selection import IN_RANGE, SLICE_VARIABLES, given, largest, matches, selected, step_of
+from dashboards.queries.selection import (
+    IN_RANGE,
+    SLICE_MATCHES,
+    SLICE_VARIABLES,
+    given,
+    largest,
+    matches,
+    selected,
+    step_of,
+)
 from schemas.slos import Severity
 
 _ROWS_MAX = 30
 _SLICES_MAX = 60
-_SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
 _SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
 
 
@@ -40,7 +48,7 @@ SELECT time, series, value, slo, {_SLICE_COLUMNS} FROM (
       SELECT {step_of("decided_at")} AS time, slo, slice, {_SLICE_COLUMNS},
         maxMap(map(window_s, burn)) AS burns
       FROM burn_windows FINAL
-      WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")} AND {_SLICE_MATCHES}
+      WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")} AND {SLICE_MATCHES}
         AND window_s IN (SELECT arrayJoin([long_s, short_s]) FROM policy)
       GROUP BY time, slo, slice, {_SLICE_COLUMNS}) AS told
     INNER JOIN policy ON policy.slo = told.slo
@@ -71,7 +79,7 @@ FROM (
     sum(if(cut = shown_cut, total, 0)) OVER (PARTITION BY slo) AS all_turns
   FROM burn_rate_1m FINAL
   INNER JOIN slos ON slos.indicator = burn_rate_1m.indicator AND slos.pool = burn_rate_1m.pool
-  WHERE {IN_RANGE} AND {_SLICE_MATCHES} AND {matches("slo")}
+  WHERE {IN_RANGE} AND {SLICE_MATCHES} AND {matches("slo")}
     AND hasAll(splitByChar(',', toString(cut)), splitByChar(',', shown_cut))
     AND indicator IN (SELECT indicator FROM slos WHERE {matches("slo")})
   GROUP BY slo, objective, cut, slice, {_SLICE_COLUMNS})

@@ -1,4 +1,4 @@
-"""What burns now, what is left, and which slice spends it: the queries over `burn_windows`, `burn_rate` and `pages`.
+"""What burns now, what is left, and which slice spends it: the queries over `burn_windows` and `burn_rate`.
 
 Objectives and policy rows are written into the statements from the SLO files, so a board judges by the same figures as
 the pages do. *Nearness* is how near a slice is to a policy row: the smaller of its two windows' burns over the row's
@@ -7,11 +7,22 @@ factor. Above 1 both windows exceed it (what low traffic additionally asks of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 
 from dashboards.queries import Query
-from dashboards.queries.selection import SLICE_VARIABLES, STEP, given, largest, matches, rollup, selected, step_of
+from dashboards.queries.constants import listed
+from dashboards.queries.selection import (
+    SLICE_MATCHES,
+    SLICE_VARIABLES,
+    STEP,
+    broken_down_cut,
+    given,
+    largest,
+    matches,
+    rollup,
+    selected,
+    step_of,
+)
 from schemas.families import OPERATIONAL, TURNS
 from schemas.slos import WatchedSlo
 
@@ -24,11 +35,11 @@ NAMED_WINDOW_S = 3_600
 _SERIES_MAX = 8
 _SLICES_MAX = 50
 
-_SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
 _SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
 _DECIDED_IN_RANGE = "decided_at >= $__fromTime AND decided_at <= $__toTime"
 
 Watched = tuple[WatchedSlo, ...]
+_RATE = Decimal(0)
 
 
 def window_text(seconds: int) -> str:
@@ -48,26 +59,9 @@ def windows(watched: Watched) -> tuple[int, ...]:
     return tuple(sorted({seconds for each in watched for row in each.rows for seconds in (row.long_s, row.short_s)}))
 
 
-def listed(names: tuple[str, ...], rows: Iterable[tuple[str | int | Decimal, ...]]) -> str:
-    """Rows as a subquery of constants, which needs no more than the right to read."""
-    tuples = ", ".join("(" + ", ".join(_literal(value) for value in row) + ")" for row in rows)
-    columns = ", ".join(f"entry.{place} AS {name}" for place, name in enumerate(names, start=1))
-    return f"(SELECT {columns} FROM (SELECT arrayJoin([{tuples}]) AS entry))"
-
-
-def _literal(value: str | int | Decimal) -> str:
-    match value:
-        case str():
-            return f"'{value}'"
-        case Decimal():
-            return f"toFloat64({value:f})"
-        case int():
-            return str(value)
-
-
 def slos_clause(watched: Watched) -> str:
     rows = ((each.slo.name, each.slo.indicator.name, each.slo.pool, each.slo.objective) for each in watched)
-    return f"slos AS {listed(('slo', 'indicator', 'pool', 'objective'), rows)}"
+    return f"slos AS {listed(('slo', 'indicator', 'pool', 'objective'), rows, ('', '', '', _RATE))}"
 
 
 def policy_clause(watched: Watched) -> str:
@@ -76,7 +70,8 @@ def policy_clause(watched: Watched) -> str:
         for each in watched
         for row in each.rows
     )
-    return f"policy AS {listed(('slo', 'row', 'severity', 'long_s', 'short_s', 'factor'), rows)}"
+    names = ("slo", "row", "severity", "long_s", "short_s", "factor")
+    return f"policy AS {listed(names, rows, ('', '', '', 0, 0, _RATE))}"
 
 
 _NEWEST = f"""newest AS (
@@ -85,7 +80,7 @@ _NEWEST = f"""newest AS (
       argMax(tuple(exhausted_in_s), decided_at).1 AS exhausted_in_s, argMax(completeness, decided_at) AS completeness,
       max(decided_at) AS decided
     FROM burn_windows FINAL
-    WHERE decided_at <= $__toTime AND {matches("slo")} AND {_SLICE_MATCHES}
+    WHERE decided_at <= $__toTime AND {matches("slo")} AND {SLICE_MATCHES}
       AND decided_at > (SELECT max(decided_at) FROM burn_windows WHERE {_DECIDED_IN_RANGE})
         - INTERVAL {NEWEST_WITHIN_MIN} MINUTE
       AND {_DECIDED_IN_RANGE}
@@ -136,27 +131,31 @@ LIMIT {_SLICES_MAX}""",
 
 
 def worst_now(watched: Watched) -> Query:
-    """One row: alerts firing, the worst nearness, the least budget left, and how complete the data under it is."""
+    """One row: alerts firing, the worst nearness, the least budget left, and how complete and how old the data under it is."""
     return Query(
         "worst_now",
         f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _ROWS, _SLICES, _OPEN_PAGES)}
 SELECT
   (SELECT countIf(alert != '') FROM open WHERE {matches("slo")}) AS `slices alerting`,
   maxOrNull(worst.2) AS `nearest to a threshold`, minOrNull(budget_left) AS `least budget left`,
-  minOrNull(completeness) AS completeness
+  minOrNull(completeness) AS completeness,
+  greatest(dateDiff('second', maxOrNull(decided_at), toDateTime64(least(now(), $__toTime), 3, 'UTC')), 0) AS `decided ago`
 FROM slices""",
     )
 
 
-def _stepwise(value: str, where: str) -> str:
-    """Newest value of each step, as rows (time, slo, slice, window_s, value)."""
-    return f"""SELECT {step_of("decided_at")} AS time, slo, slice, window_s, argMax({value}, decided_at) AS value
-    FROM burn_windows FINAL WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {_SLICE_MATCHES} AND {where}
+def _stepwise(where: str) -> str:
+    """The highest burn of each step, which may be hours, as rows (time, slo, slice, window_s, value)."""
+    return f"""SELECT {step_of("decided_at")} AS time, slo, slice, window_s, max(burn) AS value
+    FROM burn_windows FINAL WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {SLICE_MATCHES} AND {where}
     GROUP BY time, slo, slice, window_s"""
 
 
 def nearness_over_time(watched: Watched) -> Query:
-    """How near each of the worst slices came to its nearest policy row; 1 is the threshold."""
+    """How near each of the worst slices came to its nearest policy row; 1 is the threshold.
+
+    Of each window the highest burn of the step, as in the heat map of the same: a spike between two points is not lost.
+    """
     return Query(
         "nearness_over_time",
         f"""{given(selected("slo"), policy_clause(watched), _ROWS)}
@@ -167,7 +166,7 @@ SELECT time, series, value FROM (
         arrayFilter(each -> mapContains(burns, each.3) AND mapContains(burns, each.4), rows_of.rows) AS judged)) AS value
     FROM (
       SELECT time, slo, slice, CAST((groupArray(window_s), groupArray(value)), 'Map(UInt32, Float64)') AS burns
-      FROM ({_stepwise("burn", "true")})
+      FROM ({_stepwise("true")})
       GROUP BY time, slo, slice) AS told
     INNER JOIN rows_of ON rows_of.slo = told.slo
     WHERE notEmpty(judged)))
@@ -188,7 +187,7 @@ def burn_over_time(watched: Watched) -> Query:
 SELECT time, series, value FROM (
   SELECT time, series, value FROM (
     SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak
-    FROM (SELECT time, concat(slo, ' · ', slice) AS series, value FROM ({_stepwise("burn", "window_s = chosen_s")})))
+    FROM (SELECT time, concat(slo, ' · ', slice) AS series, value FROM ({_stepwise("window_s = chosen_s")})))
   QUALIFY {largest(_SERIES_MAX)}
   UNION ALL
   SELECT DISTINCT arrayJoin([range_from, {step_of("$__toTime")}]) AS time,
@@ -208,7 +207,7 @@ SELECT time, series, value FROM (
   SELECT time, series, value, max(1 - value) OVER (PARTITION BY series) AS peak FROM (
     SELECT {step_of("decided_at")} AS time, concat(slo, ' · ', slice) AS series,
       argMax(budget_left, decided_at) AS value
-    FROM burn_windows FINAL WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {_SLICE_MATCHES} AND cut = shown_cut
+    FROM burn_windows FINAL WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {SLICE_MATCHES} AND cut = shown_cut
     GROUP BY time, series))
 QUALIFY {largest(_SERIES_MAX)}
 ORDER BY time, series""",
@@ -244,7 +243,10 @@ LIMIT {_SLICES_MAX}""",
 
 
 def bad_share_by(dimension: str, watched: Watched) -> Query:
-    """Which values of a dimension miss the objective, and what part of all bad turns and of all turns is theirs."""
+    """Which values of a dimension miss the objective, and what part of all bad turns and of all turns is theirs.
+
+    Those come first whose excess takes the most of the budget: a single failed turn of a single one does not.
+    """
     return Query(
         f"bad_share_by_{dimension}",
         f"""{given(selected("slo"), slos_clause(watched), required=(dimension,))}
@@ -257,7 +259,7 @@ FROM (
   GROUP BY indicator, pool, value) AS counted
 INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
 WHERE total > 0 AND {matches("slo")}
-ORDER BY burn DESC, slo, value
+ORDER BY (bad - total * (1 - objective)) / (sum(total) OVER (PARTITION BY slo) * (1 - objective)) DESC, slo, value
 LIMIT {_SLICES_MAX}""",
     )
 
@@ -278,11 +280,11 @@ def over_time(name: str, figure: str, watched: Watched, series_max: int) -> Quer
     audience = ", ".join(f"'{name}'" for name in BREAKDOWNS if name not in OPERATIONAL.dimensions)
     broken_down_by = f"if({chosen} = '', '{BREAKDOWNS[0]}', {chosen}) AS broken_down_by"
     columns = f"indicator, {_SLICE_COLUMNS}, slice, bucket_start, bad, total"
-    counted = rollup("burn_rate", columns, cut="concat('pool,', broken_down_by)")
+    counted = rollup("burn_rate", columns, cut="broken_down_cut")
     dimensions = ", ".join(f"counted.{name} AS {name}" for name in SLICE_VARIABLES)
     return Query(
         name,
-        f"""{given(broken_down_by, selected("slo"), slos_clause(watched), fine_when=f"{chosen} NOT IN ({audience})")}
+        f"""{given(broken_down_by, broken_down_cut(BREAKDOWNS), selected("slo"), slos_clause(watched), fine_when=f"{chosen} NOT IN ({audience})")}
 SELECT time, series, value, slo, {_SLICE_COLUMNS} FROM (
   SELECT *, {figure} AS value, max(value) OVER (PARTITION BY series) AS peak FROM (
     SELECT {STEP} AS time, concat(slos.slo, ' · ', counted.slice) AS series, sum(bad) / sum(total) AS bad_share,
@@ -294,44 +296,4 @@ SELECT time, series, value, slo, {_SLICE_COLUMNS} FROM (
 QUALIFY {largest(series_max)}
 ORDER BY time, peak DESC, series""",
         "time_series",
-    )
-
-
-_DIMENSIONS_OF_SLICE = ", ".join(
-    f"extract(toString(slice), '(?:^|,){name}=([^,]+)') AS {name}" for name in SLICE_VARIABLES
-)
-
-# Whatever has not ended is open still, however long ago it was stated last.
-PAGES_HISTORY = Query(
-    "pages_history",
-    f"""WITH {selected("slo")}
-SELECT state, severity, slo, slice, starts_event, if(state = 'resolved', toNullable(last_event), NULL) AS ends_event,
-  dateDiff('second', starts_event, if(state = 'resolved', last_event, toDateTime64(least(now(), $__toTime), 3, 'UTC'))) AS lasted_s,
-  policy_row, long_burn, short_burn, budget_left, summary, {_DIMENSIONS_OF_SLICE}
-FROM (
-  SELECT slo, slice, severity, starts_event, max(decided_event) AS last_event,
-    argMax(state, version) AS state, argMax(policy_row, version) AS policy_row,
-    max(long_burn) AS long_burn, max(short_burn) AS short_burn, argMax(budget_left, version) AS budget_left,
-    argMax(summary, version) AS summary
-  FROM pages FINAL WHERE incident != '' AND starts_event <= $__toTime AND {matches("slo")}
-  GROUP BY slo, slice, severity, starts_event
-  HAVING state != 'resolved' OR last_event >= $__fromTime)
-ORDER BY state != 'resolved' DESC, starts_event DESC, slo, slice
-LIMIT 200""",
-)
-
-
-def pages_annotation(by_slo: bool = True) -> Query:
-    """Pages and tickets from their start to their end; those of the chosen SLOs where the board has them to choose from."""
-    chosen, is_chosen = (f"WITH {selected('slo')}\n", f" AND {matches('slo')}") if by_slo else ("", "")
-    return Query(
-        "pages_annotation",
-        f"""{chosen}SELECT starts_event AS time,
-  if(argMax(state, version) != 'resolved', toDateTime64($__toTime, 3, 'UTC'), max(decided_event)) AS timeEnd,
-  concat(severity, ': ', slo) AS title, argMax(summary, version) AS text, concat(severity, ',', slo) AS tags
-FROM pages FINAL WHERE incident != '' AND starts_event <= $__toTime{is_chosen}
-GROUP BY slo, slice, severity, starts_event
-HAVING argMax(state, version) != 'resolved' OR max(decided_event) >= $__fromTime
-ORDER BY time
-LIMIT 500""",
     )

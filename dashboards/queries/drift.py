@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from dashboards.queries import Query
-from dashboards.queries.burn_rate import listed
+from dashboards.queries.constants import listed
 from dashboards.queries.selection import given_buckets, largest, matches, selected, step_of
 from schemas.drift_measures import MEASURE_NAMES, RATIOS, SHAPES
 from schemas.drift_policies import DriftPolicy
@@ -45,7 +45,8 @@ def _policy(policy: DriftPolicy) -> str:
         )
         for each in policy.measures
     ]
-    return f"policy AS {listed(('measure', 'words', 'unit', 'tolerance', 'tolerance_absolute'), rows)}"
+    names = ("measure", "words", "unit", "tolerance", "tolerance_absolute")
+    return f"policy AS {listed(names, rows, ('', '', '', Decimal(0), Decimal(0)))}"
 
 
 def words(measure: str) -> str:

@@ -6,13 +6,17 @@ kind there were is counted by pool alone.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from dashboards.queries import Query
-from dashboards.queries.burn_rate import Watched, listed
+from dashboards.queries.burn_rate import Watched
+from dashboards.queries.constants import listed
 from dashboards.queries.selection import (
     SLICE_VARIABLES,
     STEP,
     STEP_COVERED_S,
     Sliced,
+    broken_down_cut,
     given,
     largest,
     operational_cuts,
@@ -32,6 +36,7 @@ _KIND_CHOSEN = f"(empty(selected_{EVENT}) OR has(selected_{EVENT}, kind))"
 
 _CHOSEN_BY = "decodeURLComponent('${by:percentencode}')"
 _BY = f"if({_CHOSEN_BY} IN {BREAKDOWNS}, {_CHOSEN_BY}, '{BREAKDOWNS[-1]}') AS broken_down_by"
+_CUT = broken_down_cut(BREAKDOWNS, OF_DUPLEX)
 
 
 def duplex_objectives(watched: Watched) -> Watched:
@@ -59,7 +64,8 @@ def _objectives(watched: Watched) -> str:
         )
         for each in duplex_objectives(watched)
     ]
-    return f"objectives AS {listed(('slo', 'indicator', 'words', 'kind', 'pool', 'objective'), rows)}"
+    names = ("slo", "indicator", "words", "kind", "pool", "objective")
+    return f"objectives AS {listed(names, rows, ('', '', '', '', '', Decimal(0)))}"
 
 
 def _judged(watched: Watched, *more: str, columns: str = "", cut: str = "shown_cut") -> tuple[str, str]:
@@ -120,7 +126,7 @@ ORDER BY time, series""",
 
 def burn_by_slice_over_time(watched: Watched) -> Query:
     """How many times more was missed than is allowed, by objective and slice of the chosen breakdown."""
-    opening, rows = _judged(watched, _BY, columns=", slice", cut="concat('pool,', broken_down_by)")
+    opening, rows = _judged(watched, _BY, _CUT, columns=", slice", cut="broken_down_cut")
     return Query(
         "duplex_burn_by_slice",
         f"""{opening}
@@ -138,7 +144,7 @@ ORDER BY time, series""",
 
 def by_slice(watched: Watched) -> Query:
     """Worst first: each objective in each slice of the chosen breakdown, and how much of all it explains."""
-    opening, rows = _judged(watched, _BY, columns=", region, route, bundle", cut="concat('pool,', broken_down_by)")
+    opening, rows = _judged(watched, _BY, _CUT, columns=", region, route, bundle", cut="broken_down_cut")
     return Query(
         "duplex_by_slice",
         f"""{opening}

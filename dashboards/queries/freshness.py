@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dashboards.queries import Query
-from dashboards.queries.burn_rate import listed
+from dashboards.queries.constants import listed
 from dashboards.queries.pipeline import REPORTED
 from dashboards.queries.privacy import TOLD
 from dashboards.queries.selection import given, matches, selected, step_of
@@ -41,6 +41,7 @@ def _watched() -> Iterator[Watched]:
 
 
 WATCHED = tuple({each.table: each for each in _watched()}.values())
+LATE_AFTER_S = {each.table: each.late_after_s for each in WATCHED}
 STATES = ("behind", "nothing", "in time")
 
 
@@ -157,5 +158,6 @@ COUNTED_ELSEWHERE = (
 """What workers count and no table has: of what, the metric, and what it says."""
 
 ELSEWHERE = Query(
-    "counted_elsewhere", f"SELECT what, metric, meaning FROM {listed(('what', 'metric', 'meaning'), COUNTED_ELSEWHERE)}"
+    "counted_elsewhere",
+    f"SELECT what, metric, meaning FROM {listed(('what', 'metric', 'meaning'), COUNTED_ELSEWHERE, ('', '', ''))}",
 )

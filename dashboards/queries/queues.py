@@ -97,9 +97,7 @@ ORDER BY time, series""",
 NOW_MIN = 5
 """Minutes at the range's end that figures of now are of."""
 
-QUEUES_NOW = Query(
-    "queues_now",
-    f"""{given(selected(QUEUE), of=OF_QUEUES)}
+_QUEUES_NOW = f"""{given(selected(QUEUE), of=OF_QUEUES)}
 SELECT queue, pool, region, bundle,
   argMax(waiting, bucket_start) AS depth,
   (toFloat64(sum(deep_to)) - sum(deep_from)) / {_MINUTES} AS growth_min,
@@ -120,9 +118,10 @@ FROM (
   FROM {_rows("region, pool, bundle, " + ", ".join(QUEUES.measure_names))}
   GROUP BY queue, pool, region, bundle, bucket_start
   QUALIFY bucket_start > max(bucket_start) OVER () - INTERVAL {NOW_MIN} MINUTE)
-GROUP BY queue, pool, region, bundle
-ORDER BY wait_ms DESC NULLS LAST, queue, pool, region, bundle
-LIMIT 100""",
+GROUP BY queue, pool, region, bundle"""
+
+QUEUES_NOW = Query(
+    "queues_now", f"{_QUEUES_NOW}\nORDER BY wait_ms DESC NULLS LAST, queue, pool, region, bundle\nLIMIT 100"
 )
 """Each queue of each slice of the shown cut, slowest first."""
 
@@ -130,5 +129,5 @@ WORST_NOW = Query(
     "queues_worst_now",
     f"""SELECT max(depth) AS `deepest queue`, max(wait_ms) AS `longest mean wait`, max(utilisation) AS `busiest`,
   countIf(utilisation > {TARGET_UTILISATION}) AS `queues above target utilisation`
-FROM ({QUEUES_NOW.sql})""",
+FROM ({_QUEUES_NOW})""",
 )

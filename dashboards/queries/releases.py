@@ -34,7 +34,7 @@ RELEASES_ANNOTATION = Query(
   bundle AS tags
 FROM releases FINAL WHERE at >= $__fromTime AND at <= $__toTime
 GROUP BY bundle, at
-ORDER BY time, bundle
+ORDER BY time DESC, bundle
 LIMIT 500""",
 )
 """Declarations within the range; of each, its artifacts and who declared it."""

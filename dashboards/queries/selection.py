@@ -27,13 +27,23 @@ _KEPT_10S_D = RETENTION_10S_D - 1  # a day's margin, because the server drops ol
 
 def selected(variable: str) -> str:
     """The values selected in `variable`, as an array; empty where nothing or everything is."""
-    values = f"splitByChar(',', trim(BOTH '{{}}' FROM decodeURLComponent('${{{variable}:percentencode}}')))"
-    return f"arrayFilter(value -> value != '', {values}) AS selected_{variable}"
+    # One pair of braces is Grafana's; whatever else there is belongs to a value.
+    listed = f"replaceRegexpOne(decodeURLComponent('${{{variable}:percentencode}}'), '(?s)^[{{](.*)[}}]$', '\\\\1')"
+    return f"arrayFilter(value -> value != '', splitByChar(',', {listed})) AS selected_{variable}"
 
 
 def matches(column: str) -> str:
     """Whether a row lies in what is selected for `column`; a row whose cut does not name it contains it."""
     return f"({column} = '' OR empty(selected_{column}) OR has(selected_{column}, {column}))"
+
+
+def dimensions_of(slice_text: str = "slice", names: tuple[str, ...] = SLICE_VARIABLES) -> str:
+    """Dimensions as columns, out of a slice's text; empty where it does not name one."""
+    return ", ".join(f"extract(toString({slice_text}), '(?:^|,){name}=([^,]+)') AS {name}" for name in names)
+
+
+SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
+"""Whether a row with the dimensions of a slice lies in what is selected."""
 
 
 def operational_cuts(family: Family = TURNS) -> tuple[Cut, ...]:
@@ -82,6 +92,14 @@ def chosen_cut(*required: str, of: Sliced = OF_TURNS) -> str:
             choices.append(f"{condition}, '{best_cut(frozenset(names), frozenset(required), of).name}'")
     fallback = best_cut(frozenset(), frozenset(required), of).name
     return f"multiIf({', '.join(choices)}, '{fallback}')" if choices else f"'{fallback}'"
+
+
+def broken_down_cut(breakdowns: tuple[str, ...], of: Sliced = OF_TURNS) -> str:
+    """The clause that chooses the cut of a chart by `broken_down_by`: it names that, and as much of what is selected as any does."""
+    cuts = ", ".join(
+        f"broken_down_by = '{name}', {chosen_cut(name, of=of)}" for name in breakdowns if name in of.optional
+    )
+    return f"multiIf({cuts}, concat('pool,', broken_down_by)) AS broken_down_cut"
 
 
 def given(*more: str, required: tuple[str, ...] = (), fine_when: str = "true", of: Sliced = OF_TURNS) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from dashboards.queries import Query
-from dashboards.queries.burn_rate import listed
+from dashboards.queries.constants import listed, literal
 from dashboards.queries.spend import CELL
 from schemas.slices import EVERYTHING
 from schemas.spend_policies import SpendPolicy
@@ -13,7 +15,7 @@ _SLICES_MAX = 50
 
 def month(policy: SpendPolicy) -> Query:
     """Everything, each pool, and each slice that has a budget: routes by what they used, wider slices by what was paid for."""
-    routes = ", ".join(f"'{each.slice}'" for each in policy.budgets if each.route) or "''"
+    routes = ", ".join(literal(each.slice) for each in policy.budgets if each.route) or "''"
     return Query(
         "cost_month",
         f"""WITH {_budgets(policy)},
@@ -40,6 +42,4 @@ LIMIT {_SLICES_MAX}""",
 
 def _budgets(policy: SpendPolicy) -> str:
     rows = [(each.slice, each.usd_month) for each in policy.budgets]
-    if not rows:
-        return "budgets AS (SELECT '' AS slice, toFloat64(0) AS usd_month WHERE 0)"
-    return f"budgets AS {listed(('slice', 'usd_month'), rows)}"
+    return f"budgets AS {listed(('slice', 'usd_month'), rows, ('', Decimal(0)))}"

@@ -6,6 +6,7 @@ from dashboards.panels import HIDDEN, OKABE_ITO, TIMES, Column, Grid, HeatMap, P
 from dashboards.queries import burn_by_slice
 from dashboards.queries.burn_rate import Watched
 from dashboards.queries.selection import SLICE_VARIABLES
+from dashboards.sections.burn_rate import NARROWED
 from dashboards.variables import STAGES_UID, drill_down
 from schemas.slos import Severity
 
@@ -41,7 +42,8 @@ def nearness(watched: Watched, severity: Severity) -> HeatMap:
 def breakdown(watched: Watched) -> HeatMap:
     meaning = (
         "Bad share over what the objective allows, as counted in each step, of every slice of the chosen breakdown; the thirty "
-        "with the highest peak. 1 spends the budget as fast as it comes; cells change at the lowest factors that ticket and page."
+        "with the highest peak. 1 spends the budget as fast as it comes; cells change at the lowest factors that ticket and page. "
+        f"{NARROWED}"
     )
     return HeatMap(
         burn_by_slice.burn_by_breakdown(watched),

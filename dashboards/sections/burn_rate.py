@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dashboards.panels import CALM, HIDDEN, OKABE_ITO, PAGE, TICKET, TIMES, Chart, Column, Figures, Grid, Place, Steps
 from dashboards.queries import burn_rate
-from dashboards.queries.burn_rate import PAGES_HISTORY, Watched, window_text, windows
+from dashboards.queries.burn_rate import Watched, window_text, windows
+from dashboards.queries.freshness import LATE_AFTER_S
+from dashboards.queries.pages import PAGES_HISTORY
 from dashboards.queries.selection import SLICE_VARIABLES
 from dashboards.variables import BUDGETS_UID, BURN_UID, RELEASES_UID, drill_down
 
 _WORDS = {"above page": PAGE, "above ticket": TICKET, "below": CALM}
 _SEVERITIES = {"page": PAGE, "page, ticket": PAGE, "ticket": TICKET}
 _STATES = {"firing": PAGE, "frozen": TICKET, "resolved": CALM}
+
+NARROWED = "What is chosen applies as far as some cut names it together with the breakdown: each series says its slice."
 
 _NEXT_OF = {"bundle": RELEASES_UID}
 """Where a dimension's values are looked at next; elsewhere burn by slice."""
@@ -25,12 +29,14 @@ def worst(watched: Watched) -> Figures:
         "nearest to a threshold": Column(f"{TIMES} threshold", 2, steps=Steps(page=1)),
         "least budget left": Column("percentunit", 1, steps=_SPENT),
         "completeness": Column("percentunit", 1),
+        "decided ago": Column("s", 0, steps=Steps(ticket=LATE_AFTER_S["burn_windows"])),
     }
     meaning = (
         "Slices with a firing alert; how near the worst slice is to its nearest policy row, 1 being the threshold;"
-        " the least error budget left; and the share of recent volume that had reported when this was decided."
+        " the least error budget left; and the share of recent volume that had reported when this was decided, and how long "
+        "before the range's end (or now) that was. Old figures say nothing of now: look whether the pipeline is silent."
     )
-    return Figures(burn_rate.worst_now(watched), "Now", meaning, Place(14, 4), columns)
+    return Figures(burn_rate.worst_now(watched), "Now", meaning, Place(24, 4), columns)
 
 
 def burning(watched: Watched) -> Grid:
@@ -74,7 +80,8 @@ def _factors(watched: Watched, seconds: int) -> Steps:
 def nearness(watched: Watched) -> Chart:
     meaning = (
         "For each slice, the smaller burn of a policy row's two windows over the row's factor, for its nearest "
-        "row; the eight slices that came nearest. Above the dashed line at 1 both windows exceed the row."
+        "row; the eight slices that came nearest. Above the dashed line at 1 both windows exceed the row. Of each window the "
+        "highest burn of a step, so over long ranges a point may be too high, never too low."
     )
     query = burn_rate.nearness_over_time(watched)
     return Chart(
@@ -91,7 +98,7 @@ def nearness(watched: Watched) -> Chart:
 
 def burn(watched: Watched, width: int = 12) -> Chart:
     meaning = (
-        "Burn in the chosen window, for the eight slices that burnt most. Dashed: the factors at which a policy "
+        "Burn in the chosen window, the highest of each step, for the eight slices that burnt most. Dashed: the factors at which a policy "
         "row that looks at this window tickets or pages."
     )
     return Chart(
@@ -150,7 +157,7 @@ def bad_by(dimension: str, watched: Watched) -> Grid:
         "share_of_turns": Column(bar=OKABE_ITO[0]),
     }
     meaning = (
-        f"Over the whole range, by {dimension} and worst first: bad turns, their share, the burn that is, and which "
+        f"Over the whole range, by {dimension}, what takes most of the budget first: bad turns, their share, the burn that is, and which "
         f"part of the SLO's bad turns and of its turns this {dimension} has. A longer orange than blue bar explains "
         "more than its share."
     )
@@ -158,10 +165,7 @@ def bad_by(dimension: str, watched: Watched) -> Grid:
 
 
 def bad_over_time(watched: Watched, to: str = BURN_UID) -> Chart:
-    meaning = (
-        "Share of bad turns of each slice of the chosen breakdown, step by step; the eight with the highest peak. "
-        "Of the selection, pool and SLO and the breakdown's own values apply."
-    )
+    meaning = f"Share of bad turns of each slice of the chosen breakdown, step by step; the eight with the highest peak. {NARROWED}"
     query = burn_rate.bad_share_over_time(watched)
     place, next_board = Place(24, 9), drill_down("slo", *SLICE_VARIABLES, to=to)
     return Chart(query, "Bad share by ${by}", meaning, "percentunit", place, axis="bad ÷ judged turns", link=next_board)
@@ -171,6 +175,7 @@ def pages() -> Grid:
     columns: dict[str, Column] = {
         "state": Column(words=_STATES, width=90),
         "severity": Column(words=_SEVERITIES, width=90),
+        "summary": Column(width=480),
         "slo": Column(width=200),
         "slice": Column(width=280, link=drill_down("slo", *SLICE_VARIABLES, to=BURN_UID)),
         "starts_event": Column("dateTimeAsIso"),
@@ -179,11 +184,11 @@ def pages() -> Grid:
         "long_burn": Column(TIMES, 2),
         "short_burn": Column(TIMES, 2),
         "budget_left": Column("percentunit", 1, steps=_SPENT),
-        "summary": Column(width=480),
         **dict.fromkeys(SLICE_VARIABLES, HIDDEN),
     }
     meaning = (
-        "Every page and ticket that was open in the range, open ones first; `frozen` is one that fired and that no data "
-        "has confirmed or ended since. Times are event times, burns the highest that was stated."
+        "Every page and ticket that was open in the range, open ones first, as it stood at its end; `frozen` is one that fired and "
+        "that no data has confirmed or ended since. The summary names the slices that explain it, the stage that grew and the release "
+        "before it. Times are event times, burns the highest that was stated."
     )
     return Grid(PAGES_HISTORY, "Pages and tickets", meaning, Place(24, 8), columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboards.panels import CALM, HIDDEN, OKABE_ITO, TICKET, Bars, Chart, Column, Figures, Grid, Place, Steps
 from dashboards.queries import cost_drivers, spend, spend_budgets
+from dashboards.queries.selection import SLICE_VARIABLES
 from dashboards.sections.findings import findings
 from dashboards.variables import COST_UID, drill_down
 from schemas.dimensions import DIMENSIONS
@@ -53,7 +54,8 @@ def alerts(policy: SpendPolicy) -> Grid:
         "Costs that rose beyond the tolerance, routes that cost and never succeed, and months that will be above their budget. "
         "'driver_1' is what added most to 1,000 successes, 'total_usd' what the month is expected to come to."
     )
-    return findings("cost_findings", "cost", "Alerts about money", facts, Place(24, 7), meaning=meaning)
+    narrowed = drill_down(*SLICE_VARIABLES, to=COST_UID)
+    return findings("cost_findings", "cost", "Alerts about money", facts, Place(24, 7), meaning=meaning, to=narrowed)
 
 
 def per_success(policy: SpendPolicy) -> Chart:

@@ -9,6 +9,7 @@ from dashboards.sections.findings import findings
 from dashboards.variables import DRIFT_UID, drill_down
 from schemas.drift_policies import DriftPolicy
 
+_THIS_ONE = drill_down(MEASURE, *DIMENSIONS_OF_DRIFT, to=DRIFT_UID)
 _BEYOND = Steps(ticket=1.0)
 """From here on a figure is worse than the policy tolerates."""
 _REFERENCES = {
@@ -35,10 +36,9 @@ def worst(policy: DriftPolicy) -> Figures:
 
 
 def drifting(policy: DriftPolicy) -> Grid:
-    narrowed = drill_down(MEASURE, *DIMENSIONS_OF_DRIFT, to=DRIFT_UID)
     columns: dict[str, Column] = {
         "figure": Column(width=190),
-        "slice": Column(width=300, link=narrowed),
+        "slice": Column(width=300, link=_THIS_ONE),
         "now": Column(width=90),
         "then": Column(width=90),
         "change": Column("percentunit", 0),
@@ -74,7 +74,10 @@ def tickets() -> Grid:
         "reference": Column(width=110),
     }
     meaning = "Changes that somebody was told of, each once while it lasts; their summaries say the figures."
-    return findings("drift_tickets", "drift", "Tickets", facts, Place(24, 7), meaning=meaning, label=MEASURE)
+    return findings(
+        "drift_tickets", "drift", "Tickets", facts, Place(24, 7), meaning=meaning, label=MEASURE, to=_THIS_ONE,
+        chosen=(*DIMENSIONS_OF_DRIFT, MEASURE),
+    )  # fmt: skip
 
 
 def times_tolerated(policy: DriftPolicy) -> HeatMap:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.panels import Chart, Column, Figures, Grid, Place, Steps
 from dashboards.queries import Query, queues
 from dashboards.queries.queues import QUEUE_NAMES
+from dashboards.queries.selection import SLICE_VARIABLES
 from dashboards.sections.findings import findings
 from dashboards.variables import STAGES_UID, drill_down
 from schemas.indicators import INDICATORS
@@ -54,8 +55,9 @@ def saturated() -> Grid:
         f"{_ALLOWED_MS} ms, 'gone_in_s' when it is gone at its pace, 'replicas_missing' what it takes beyond those there."
     )
     return findings(
-        "saturated", "saturation", "Saturated queues", facts, Place(24, 8), meaning=meaning, label=queues.QUEUE
-    )
+        "saturated", "saturation", "Saturated queues", facts, Place(24, 8), meaning=meaning, label=queues.QUEUE,
+        to=drill_down(*SLICE_VARIABLES, to=STAGES_UID), chosen=(*SLICE_VARIABLES, queues.QUEUE),
+    )  # fmt: skip
 
 
 def queues_now() -> Grid:

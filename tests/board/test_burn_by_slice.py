@@ -73,6 +73,25 @@ def test_burn_by_the_chosen_breakdown_is_counted_step_by_step(boards: Boards) ->
     np.testing.assert_allclose(joined["value"], joined["burn"])
 
 
+def test_a_breakdown_is_of_what_is_chosen_where_a_cut_names_both(boards: Boards) -> None:
+    """Bundles of one region are those inside of it, and never the fleet's; a route is named together with no region."""
+    during = boards.last(DAY_S)
+    burn = burn_by_slice.burn_by_breakdown(boards.watched).sql
+    told = boards.rows(burn, during, slo=[SLO], by="bundle", region=[REGIONS[0]])
+    step_ms = 180_000
+    happened = (
+        boards.world.turns.filter(pl.col("bucket_ms") >= during.from_s * 1_000, pool="realtime", region=REGIONS[0])
+        .group_by("bundle", (pl.col("bucket_ms") // step_ms * step_ms // 1_000).alias("time"))
+        .agg(burn=pl.col("turn_4000ms_bad").sum() / pl.col("turn_4000ms_total").sum() / BUDGET_RATE)
+    )
+    assert told["region"].unique().to_list() == [REGIONS[0]]
+    joined = told.with_columns(pl.col("time").cast(pl.Int64)).join(happened, on=["bundle", "time"])
+    assert joined.height == told.height == happened.height
+    np.testing.assert_allclose(joined["value"], joined["burn"])
+    routes = boards.rows(burn, during, slo=[SLO], by="route", region=[REGIONS[0]])
+    assert routes["region"].unique().to_list() == [""] and routes["route"].n_unique() == 2
+
+
 @pytest.mark.parametrize("region", [None, REGIONS[0]])
 def test_the_slice_that_explains_most_is_first_with_its_shares(boards: Boards, region: str | None) -> None:
     """Shares are of what is selected: of one region, a bundle's are those inside of it."""

@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 
 from dashboards.queries import duplex
+from dashboards.render import all_boards
+from dashboards.variables import DUPLEX_UID
 from schemas.families import DUPLEX_INDICATORS
-from tests.board.conftest import SHIPPED, Boards
+from tests.board.conftest import SHIPPED, Boards, as_opened
 from tests.board.world import BUNDLES, REGIONS
 from tests.board.world_cells import total
 
@@ -71,6 +73,26 @@ def test_the_slice_that_explains_it_is_first(boards: Boards, happened: pl.DataFr
         total(its, f"{BARGE_IN}_total") / total(happened, f"{BARGE_IN}_total")
     )
     assert told["share_of_missed"] > 0.8 > 0.6 > told["share_of_judged"]
+
+
+def test_slices_are_those_of_what_is_chosen(boards: Boards, happened: pl.DataFrame) -> None:
+    told = boards.rows(duplex.by_slice(SHIPPED).sql, by="bundle", duplex_event=["barge_in"], region=[REGIONS[1]])
+    assert set(told["region"]) == {REGIONS[1]}
+    rows = told.filter(slo=next(name for name, slo in OF.items() if slo.indicator.name == BARGE_IN))
+    expected = happened.filter(region=REGIONS[1]).group_by("bundle").agg(pl.col(f"{BARGE_IN}_bad").sum())
+    assert dict(rows.select("bundle", "missed").iter_rows()) == dict(expected.iter_rows())
+
+
+def test_whoever_watches_no_duplex_objective_has_a_board_that_says_so(boards: Boards) -> None:
+    """Nothing judged, and events all the same; no statement fails, of no board."""
+    others = tuple(each for each in SHIPPED if each.slo.name not in OF)
+    for uid, board in all_boards(others).items():
+        for panel in (panel for panels in board.sections.values() for panel in panels):
+            told = boards.rows(panel.query.sql, selection=as_opened(uid))
+            if uid == DUPLEX_UID and panel.title == "By objective, worst first":
+                assert told.is_empty()
+            if uid == DUPLEX_UID and panel.title == "Events":
+                assert told.height > 0
 
 
 def test_burns_of_slices_are_step_by_step_and_of_the_worst(boards: Boards, happened: pl.DataFrame) -> None:

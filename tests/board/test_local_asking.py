@@ -12,7 +12,7 @@ from dashboards.local import asking
 from dashboards.local.asking import NO_MARKS, ask, ask_marks, ask_options, chosen, interval_s, ranged
 from dashboards.panels import HeatMap, Place
 from dashboards.queries import Query
-from dashboards.queries.burn_rate import PAGES_HISTORY
+from dashboards.queries.pages import PAGES_HISTORY
 from dashboards.queries.selection import EVERYTHING
 from dashboards.queries.traffic import TURNS_PER_SECOND
 from dashboards.substitution import Range

@@ -431,12 +431,35 @@ def test_every_colour_of_a_board_is_one_of_both_themes() -> None:
     assert used - {""} <= set(themes.COLOURS) and len(used) > 4
 
 
+def test_the_row_that_came_highest_is_on_top_whenever_it_began() -> None:
+    told = series({"calm": {0: 0.1, 600: 0.1}, "late": {600: 5.0}, "near": {0: 0.9, 600: 0.2}})
+    made = drawn(HeatMap(LINES, "Heat", "d", TIMES, PLACE, steps=Steps(page=1.0)), told, DURING)
+    assert made.spec is not None
+    rows = {text: y for x, y, text in ticks(scene(made.spec)) if x < 0}
+    assert sorted(rows, key=lambda name: rows[name]) == ["late", "near", "calm"]
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_table_that_is_full_says_that_there_may_be_more(rows: int) -> None:
+    panel = Grid(Query("cut", "SELECT 1\nLIMIT 3"), "Grid", "d", PLACE, {})
+    made = drawn(panel, pl.DataFrame({"slice": [str(place) for place in range(rows)]}), DURING)
+    assert ("first 3 rows" in made.html) == ("first 3 rows" in made.summary) == (rows == 3)
+
+
+def test_a_unit_of_time_stands_beside_the_figure_only() -> None:
+    rows = pl.DataFrame({"lasts_s": [21_600.0], "p99_ms": [2.0], "depth_s": [1.0]})
+    columns = {"lasts_s": Column("s", 0), "p99_ms": Column("ms", 0), "depth_s": Column("none")}
+    read = _Read(drawn(Grid(TABLE, "Grid", "d", PLACE, columns), rows, DURING).html)
+    assert {"lasts", "p99", "depth s", "6 hour"} <= set(read.said)
+
+
 def test_sentences_have_room_and_names_do_not() -> None:
     rows = pl.DataFrame(
         {"slice": ["pool=realtime,region=eu-west-1,bundle=v2-canary"], "said": ["a sentence of more than three words"]}
     )
     read = _Read(drawn(Grid(TABLE, "Grid", "d", PLACE, {}), rows, DURING).html)
     assert [each.get("class") for each in read.of("th")][:2] == [None, "prose"]
+    assert [each.get("class") for each in read.of("td")] == ["prose"]
 
 
 def test_text_on_cells_can_be_read() -> None:

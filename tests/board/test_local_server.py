@@ -17,11 +17,11 @@ from alerts.definitions import watched_slos
 from dashboards.boards import Board
 from dashboards.local.asking import ask_options, chosen
 from dashboards.local.board_page import numbered
-from dashboards.local.views import viewed
-from dashboards.panels import Chart, Grid
+from dashboards.local.views import linking, viewed
+from dashboards.panels import Chart, Grid, Link
 from dashboards.queries import Query
 from dashboards.render import all_boards
-from dashboards.variables import OVERVIEW_UID
+from dashboards.variables import DRIFT_UID, OVERVIEW_UID
 from schemas.failures import BadInput
 from schemas.warehouse import ClickHouseAddress
 from stack.machine import choose_ports
@@ -128,6 +128,14 @@ async def test_what_is_wrong_is_a_sentence(client: TestClient[Any, Any], path: s
     assert (answer.status, says in told, "Traceback" in told) == (status, True, False)
 
 
+async def test_what_no_filter_applies_is_said(client: TestClient[Any, Any]) -> None:
+    params = {"var-language": "de", "var-region": "eu-west-1", "var-measure": "wer"}
+    text = await (await client.get(PAGE, params=params)).text()
+    assert "so not applied: language = de." in text
+    text = await (await client.get(PAGE, params={"var-region": "eu-west-1"})).text()
+    assert "not applied" not in text
+
+
 async def test_a_panel_of_every_kind_is_answered(client: TestClient[Any, Any], boards: Boards) -> None:
     chart = await (await client.get(f"{API}/panels/{_number(Chart)}", params=_between(boards))).json()
     assert chart["spec"]["datasets"]["rows"] and not chart["isEmpty"] and chart["summary"] and not chart["note"]
@@ -183,6 +191,40 @@ async def test_a_statement_that_is_refused_spoils_its_panel_only(address: ClickH
         assert (await client.get(f"{API}/panels/{last}", params=_between(boards))).status == 200
 
 
+async def test_what_takes_too_long_is_said_and_not_asked_again_and_again(
+    address: ClickHouseAddress, boards: Boards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """422 is an answer that the page does not ask for anew by itself, and marks belong to every chart."""
+    monkeypatch.setattr("dashboards.local.asking.TIMEOUT_S", 0.05)
+    first, *_ = BOARD.sections
+    endless = Query("endless", "SELECT sum(sleepEachRow(0.02)) FROM numbers(1000) SETTINGS max_block_size = 1")
+    sections = {first: [replace(BOARD.sections[first][0], query=endless)]}
+    async with asking(address, {OVERVIEW_UID: replace(BOARD, sections=sections)}) as client:
+        slow = await client.get(f"{API}/panels/2", params=_between(boards))
+        told = (await slow.json())["failure"]
+        assert slow.status == 422 and "TIMEOUT" in told and "Choose a shorter range" in told
+
+
+async def test_marks_that_come_later_are_drawn_in_a_range_that_does_not_move(
+    address: ClickHouseAddress, boards: Boards
+) -> None:
+    """Charts of a page, which say the same `now`, share their marks; the page asked again has new ones."""
+    marks = (replace(BOARD.marks[0], query=Query("clock", _CLOCK)),)
+    async with asking(address, {OVERVIEW_UID: replace(BOARD, marks=marks)}) as client:
+
+        async def drawn(now_ms: int) -> str:
+            params = {**_between(boards), "now": str(now_ms)}
+            answer = await (await client.get(f"{API}/panels/{_number(Chart)}", params=params)).json()
+            return str(answer["spec"]["datasets"]["marks"][0]["text"])
+
+        at_ms = boards.range.to_s * 1_000
+        first = await drawn(at_ms)
+        assert await drawn(at_ms) == first != await drawn(at_ms + 30_000)
+
+
+_CLOCK = "SELECT $__fromTime AS time, $__toTime AS timeEnd, 'clock' AS title, toString(now64(9)) AS text, '' AS tags"
+
+
 async def test_clickhouse_may_go_away_and_come_back(address: ClickHouseAddress, boards: Boards) -> None:
     """A sentence meanwhile; nobody restarts the board."""
     (port,) = choose_ports((0,))
@@ -229,6 +271,14 @@ def test_other_machines_are_not_served(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.9"])
 def test_this_machine_is_served(host: str) -> None:
     require_this_machine(host)
+
+
+def test_a_row_says_which_board_its_link_leads_to() -> None:
+    link_to = linking(BOARDS, viewed([], BOARD))
+    link = Link(OVERVIEW_UID, ("bundle",), board_column="board")
+    assert link_to(link, {"board": DRIFT_UID, "bundle": "b"}).startswith(f"/d/{DRIFT_UID}?")
+    assert link_to(link, {"board": "", "bundle": "b"}).startswith(f"/d/{OVERVIEW_UID}?")
+    assert link_to(link, {"board": "turnwatch-newer", "bundle": "b"}) == ""
 
 
 def test_a_view_is_read_as_grafana_writes_it() -> None:

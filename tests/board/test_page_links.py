@@ -62,6 +62,14 @@ def test_a_burn_leads_to_the_overview_at_its_objective_and_slice() -> None:
     assert shown == {"from": str(8 * HOUR_MS), "to": "now"}, "twice the long window before it began"
 
 
+def test_a_burn_of_who_the_users_are_leads_to_the_breakdown_by_that() -> None:
+    """The overview cannot be narrowed to a language, but shows each."""
+    uid, _, chosen = parts(LINKS.of_burn(burning(slice_text="pool=realtime,language=de"), LIVE))
+    by = next(choice for choice in BOARDS[uid].choices if choice.name == "by")
+    assert chosen["by"] == "language" in by.options
+    assert "by" not in parts(LINKS.of_burn(burning(), LIVE))[2]
+
+
 def test_what_is_about_the_data_itself_leads_to_the_board_about_that() -> None:
     silent = SilentProducer(producer="host-1", since_ms=10 * HOUR_MS, volume=1.0)
     family = SilentFamily("turns", 11 * HOUR_MS, (silent,), 0, 1.0, 4.0)

@@ -9,13 +9,23 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dashboards.queries import budgets, burn_rate, pipeline, privacy, stage_latency, traffic
+from dashboards.queries import (
+    Query,
+    budgets,
+    burn_by_slice,
+    burn_rate,
+    pages,
+    pipeline,
+    privacy,
+    stage_latency,
+    traffic,
+)
 from dashboards.queries.budgets import exclusions_annotation
 from dashboards.queries.releases import RELEASES_ANNOTATION
 from dashboards.queries.selection import EVERYTHING
 from dashboards.substitution import Range
 from schemas.families import STAGES
-from tests.board.conftest import DAY_S, HOSTILE, Boards
+from tests.board.conftest import DAY_S, HOSTILE, WATCHED, Boards
 from tests.board.world import BUNDLES, REGIONS, ROUTES, SLOW_STAGES
 from tests.board.world_burns import EXCLUDED_S
 
@@ -23,6 +33,13 @@ from tests.board.world_burns import EXCLUDED_S
 @pytest.mark.parametrize("value", [value for value in HOSTILE if value != EVERYTHING])
 def test_a_value_that_nothing_has_selects_nothing(boards: Boards, value: str) -> None:
     assert boards.rows(traffic.TURNS_PER_SECOND.sql, bundle=[value]).height == 0
+
+
+@pytest.mark.parametrize("value", [EVERYTHING, "{" + BUNDLES[0] + "}", "{{" + BUNDLES[0], BUNDLES[0] + "}"])
+def test_braces_of_a_value_are_its_own(boards: Boards, value: str) -> None:
+    """One pair stands around what is chosen, as Grafana writes it; no bundle has any."""
+    assert boards.rows(traffic.TURNS_PER_SECOND.sql, bundle=[value]).height == 0
+    assert boards.rows(traffic.TURNS_PER_SECOND.sql, bundle=[value, BUNDLES[0]]).height > 0
 
 
 def test_nothing_all_and_every_value_select_the_same(boards: Boards) -> None:
@@ -87,7 +104,7 @@ def test_bad_shares_are_those_that_happened(boards: Boards, dimension: str) -> N
         boards.turns.filter(pl.col("pool") == "realtime")
         .group_by(dimension)
         .agg(pl.col("turn_4000ms_bad").sum().alias("bad"), pl.col("turn_4000ms_total").sum().alias("total"))
-        .sort(pl.col("bad") / pl.col("total"), descending=True)
+        .sort(pl.col("bad") - 0.01 * pl.col("total"), descending=True)
     )
     assert answer[dimension].to_list() == happened[dimension].to_list()
     assert answer["bad"].to_list() == happened["bad"].to_list()
@@ -95,6 +112,19 @@ def test_bad_shares_are_those_that_happened(boards: Boards, dimension: str) -> N
     np.testing.assert_allclose(answer["share_of_bad"], happened["bad"] / happened["bad"].sum())
     np.testing.assert_allclose(answer["share_of_turns"], happened["total"] / happened["total"].sum())
     np.testing.assert_allclose(answer["burn"], happened["bad"] / happened["total"] / 0.01)
+
+
+def test_a_single_failed_turn_is_not_what_takes_the_budget(boards: Boards) -> None:
+    """Of two bundles with as many turns, what has the higher excess is first, and what failed once of once is not."""
+    sql = burn_rate.bad_share_by("bundle", boards.watched).sql
+    counted = sql.index("(\n  SELECT indicator, pool, bundle AS value"), sql.index(") AS counted") + 1
+    rows = ", ".join(f"('turn_4000ms', 'realtime', '{name}', {bad}, {total})" for name, bad, total in _COUNTED)
+    told = f"(SELECT * FROM VALUES('indicator String, pool String, value String, bad UInt64, total UInt64', {rows}))"
+    answer = boards.rows(sql[: counted[0]] + told + sql[counted[1] :], slo=["turn-4000ms-realtime"])
+    assert answer["bundle"].to_list() == ["loses most", "new", "fine"]
+
+
+_COUNTED = (("new", 1, 1), ("fine", 10, 10_000), ("loses most", 900, 30_000))
 
 
 def test_the_alerting_slice_is_first_and_judged_by_its_nearest_row(boards: Boards) -> None:
@@ -136,6 +166,41 @@ def test_the_burn_chart_draws_the_factors_of_its_window(boards: Boards) -> None:
     assert factors and factors <= series
 
 
+def test_a_spike_between_two_points_is_in_the_charts(boards: Boards) -> None:
+    """Steps of six hours: each point is as high as any decision of its step, and as the heat map's cell."""
+    during = replace(boards.last(7 * DAY_S), interval_s=6 * 3_600)
+    slo = WATCHED[0]
+    stored = pl.DataFrame(boards.world.rows["burn_windows"]).filter(
+        pl.col("slo") == slo, pl.col("window_s") == 300, pl.col("decided_at").dt.epoch("s") >= during.from_s
+    )
+    highest = stored.group_by(
+        pl.format("{} · {}", "slo", "slice").alias("series"),
+        (pl.col("decided_at").dt.epoch("s") // 21_600 * 21_600).alias("time"),
+    ).agg(pl.col("burn").max())
+    drawn = boards.rows(burn_rate.burn_over_time(boards.watched).sql, during, slo=[slo], window="5m")
+    joined = drawn.with_columns(pl.col("time").cast(pl.Int64)).join(highest, on=["series", "time"])
+    assert joined.height == drawn.filter(~pl.col("series").str.contains(" at ")).height > 0
+    np.testing.assert_allclose(joined["value"], joined["burn"])
+    near = boards.rows(burn_rate.nearness_over_time(boards.watched).sql, during, slo=[slo])
+    cells = pl.concat(
+        boards.rows(burn_by_slice.nearness_by_slice(boards.watched, severity).sql, during, slo=[slo]).select("series", "time", "value")
+        for severity in ("page", "ticket")
+    ).group_by("series", "time").agg(pl.col("value").max())  # fmt: skip
+    both = near.join(cells, on=["series", "time"], suffix="_of_cell")
+    assert both.height == near.height > 0
+    np.testing.assert_allclose(both["value"], both["value_of_cell"])
+
+
+def test_what_is_burning_now_says_how_old_that_is(boards: Boards) -> None:
+    """A pipeline that fell silent 40 minutes before the range's end does not look as if all were well now."""
+    sql = burn_rate.worst_now(boards.watched).sql
+    assert boards.rows(sql)["decided ago"].to_list() == [0]
+    later = Range(boards.range.from_s, boards.range.to_s + 2_400)
+    assert boards.rows(sql, later)["decided ago"].to_list() == [2_400]
+    nothing = boards.rows(sql, Range(boards.range.from_s - 400 * DAY_S, boards.range.to_s - 400 * DAY_S))
+    assert nothing["decided ago"].to_list() == nothing["completeness"].to_list() == [None]
+
+
 def test_charts_of_slices_keep_the_eight_worst(boards: Boards) -> None:
     shown = boards.rows(burn_rate.nearness_over_time(boards.watched).sql)
     assert shown["series"].n_unique() == 8
@@ -169,21 +234,45 @@ def test_the_stage_that_grew_is_named_first(boards: Boards) -> None:
 
 def test_pages_and_their_annotations_tell_what_is_open(boards: Boards) -> None:
     """A page that fires is told of in every range since, a ticket that ended in those that it reaches into."""
-    pages = boards.rows(burn_rate.PAGES_HISTORY.sql, boards.last(DAY_S))
-    assert pages.select("state", "severity").rows() == [("firing", "page"), ("resolved", "ticket")]
-    assert pages["ends_event"].is_null().to_list() == [True, False]
+    told = boards.rows(pages.PAGES_HISTORY.sql, boards.last(DAY_S))
+    assert told.select("state", "severity").rows() == [("firing", "page"), ("resolved", "ticket")]
+    assert told["ends_event"].is_null().to_list() == [True, False]
     began_s = boards.world.incident_ms // 1_000 + 60
-    assert pages["lasted_s"].to_list() == [boards.range.to_s - began_s, 240]
-    assert pages["bundle"].to_list() == [BUNDLES[1]] * 2
-    assert boards.rows(burn_rate.PAGES_HISTORY.sql)["severity"].to_list() == ["page"]
+    assert told["lasted_s"].to_list() == [boards.range.to_s - began_s, 240]
+    assert told["bundle"].to_list() == [BUNDLES[1]] * 2
+    assert boards.rows(pages.PAGES_HISTORY.sql)["severity"].to_list() == ["page"]
     for by_slo in (True, False):
-        drawn = boards.rows(burn_rate.pages_annotation(by_slo).sql, boards.last(DAY_S))
+        drawn = boards.rows(pages.pages_annotation(by_slo).sql, boards.last(DAY_S))
         assert drawn.height == 2 and (drawn["timeEnd"] >= drawn["time"]).all()
-        assert boards.rows(burn_rate.pages_annotation(by_slo).sql).height == 1
+        assert boards.rows(pages.pages_annotation(by_slo).sql).height == 1
+
+
+def test_pages_are_those_of_the_slice_as_they_stood_at_the_range_s_end(boards: Boards) -> None:
+    """The ticket had not ended by then; what another bundle was paged for is not listed, and what the page's slice lies in is."""
+    began_s = boards.world.incident_ms // 1_000
+    during = Range(began_s, began_s + 200)
+    told = boards.rows(pages.PAGES_HISTORY.sql, during)
+    assert told.select("severity", "state", "lasted_s").sort("severity").rows() == [
+        ("page", "firing", 140),
+        ("ticket", "firing", 140),
+    ]
+    assert boards.rows(pages.pages_annotation().sql, during)["timeEnd"].dt.epoch("s").to_list() == [during.to_s] * 2
+    assert boards.rows(pages.PAGES_HISTORY.sql, during, bundle=[BUNDLES[0]]).is_empty()
+    assert boards.rows(pages.PAGES_HISTORY.sql, during, bundle=[BUNDLES[1]], region=[REGIONS[0]]).height == 2
+
+
+@pytest.mark.parametrize(
+    "query", [pages.pages_annotation(), RELEASES_ANNOTATION, exclusions_annotation()], ids=lambda query: query.name
+)
+def test_of_too_many_marks_the_newest_are_drawn(boards: Boards, query: Query) -> None:
+    during = boards.last(30 * DAY_S)
+    every = boards.rows(query.sql, during)
+    newest = boards.rows(query.sql.replace("LIMIT 500", "LIMIT 1"), during)
+    assert query.sql.endswith("LIMIT 500") and newest["time"].to_list() == [every["time"].max()]
 
 
 def test_releases_are_drawn_when_they_were_declared(boards: Boards) -> None:
-    drawn = boards.rows(RELEASES_ANNOTATION.sql, boards.last(30 * DAY_S))
+    drawn = boards.rows(RELEASES_ANNOTATION.sql, boards.last(30 * DAY_S)).sort("time")
     assert drawn["tags"].to_list() == list(BUNDLES)
     at_ms = drawn["time"].dt.epoch("ms").to_list()
     assert at_ms == [boards.world.start_ms, boards.world.released_ms]

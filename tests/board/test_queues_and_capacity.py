@@ -133,7 +133,7 @@ def test_headroom_is_what_is_warm_beyond_the_peak_of_the_same_minute(boards: Boa
 
 
 def test_a_finding_is_shown_as_it_was_stated_last(boards: Boards) -> None:
-    query = found("saturated", ("saturation",), {"depth": NUMBER, "first_queue": TEXT}, "queue")
+    query = found("saturated", ("saturation",), {"depth": NUMBER, "first_queue": TEXT})
     told = boards.rows(query.sql, boards.last(DAY_S))
     assert told.select("state", "severity", "alert").rows() == [
         ("firing", "page", "Saturated"),

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from dashboards.queries import releases
-from dashboards.queries.open_findings import OPEN_FINDINGS
+from dashboards.queries.findings import OPEN_FINDINGS
 from schemas.prices import NANO_PER_USD
 from tests.board.conftest import DAY_S, Boards
 from tests.board.test_stage_waterfall import BOUND, _quantile_ms, _took

@@ -19,7 +19,7 @@ from dashboards.panels import HeatMap
 from dashboards.provisioning import OWN_PREFIX
 from dashboards.queries import Query
 from dashboards.queries.selection import SLICE_VARIABLES, best_cut, operational_cuts
-from dashboards.variables import BUDGETS_UID, BURN_UID, OVERVIEW_UID, RELEASES_UID, STAGES_UID
+from dashboards.variables import BUDGETS_UID, BURN_UID, DRIFT_UID, OVERVIEW_UID, QUEUES_UID, RELEASES_UID, STAGES_UID
 
 ROOT = Path(__file__).parents[2]
 WATCHED = tuple(policy_for(slo) for slo in load_slos())
@@ -115,17 +115,23 @@ def test_a_statement_asks_for_nothing_that_its_board_cannot_choose(uid: str) -> 
     assert set(re.findall(r"\$\{(\w+)(?::\w+)?\}", said)) <= {*_choices(uid), "__url_time_range"}
 
 
+_BOARD_OF_ROW = "/d/${__data.fields.board:percentencode}?"
+"""Where a row of a finding says which board looks into it."""
+
+
 @each_board
 def test_drill_downs_keep_range_and_choices_and_lead_to_a_choice_of_another_board(uid: str) -> None:
     for panel in _panels(uid):
         for url in re.findall(r'"url": "(/d/[^"]+)"', json.dumps(panel)):
+            of_row = url.startswith(_BOARD_OF_ROW)
+            url = url.replace(_BOARD_OF_ROW, f"/d/{DRIFT_UID}?")
             target = re.fullmatch(r"/d/([\w-]+)\?\$\{__url_time_range\}&(.+)", url)
             assert target and target[1] in DEFINED, url
             narrowed = re.findall(r"var-(\w+)=\$\{__(?:data\.fields|field\.labels)\.(\w+):percentencode\}", target[2])
             kept = re.findall(r"\$\{(\w+):queryparam\}", target[2])
             assert set(kept) | {name for name, _ in narrowed} >= {*_choices(uid)}, "nothing chosen is lost"
             for name, column in narrowed:
-                assert name == column and name in _choices(target[1]), url
+                assert name == column and (of_row or name in _choices(target[1])), url
                 assert re.search(rf"\b{column}\b", panel["targets"][0]["rawSql"]), url
 
 
@@ -136,6 +142,35 @@ def test_an_investigation_leads_from_board_to_board() -> None:
         urls = re.findall(rf'"url": "(/d/{there}\?[^"]+)"', json.dumps(RENDERED[here]))
         assert any("var-" in url for url in urls), (here, there)
     assert f"/d/{BUDGETS_UID}?" in json.dumps(RENDERED[OVERVIEW_UID])
+
+
+@each_board
+def test_times_are_those_of_pages_and_reports(uid: str) -> None:
+    assert RENDERED[uid]["timezone"] == "utc"
+
+
+@each_board
+def test_a_table_that_may_be_cut_says_so(uid: str) -> None:
+    """Where a statement ends with a limit, the description says how many rows there is room for."""
+    for panel in _panels(uid):
+        (target,) = panel["targets"]
+        most = re.search(r"\nLIMIT (\d+)$", target["rawSql"])
+        said = re.search(r"The first (\d+) rows at most\.$", panel["description"])
+        assert (most and most[1]) == (said and said[1]), panel["title"]
+
+
+def test_a_finding_leads_to_where_its_question_is_looked_into() -> None:
+    for uid, to in (
+        (OVERVIEW_UID, r"\$\{__data\.fields\.board:percentencode\}"),
+        (QUEUES_UID, STAGES_UID),
+        (DRIFT_UID, DRIFT_UID),
+    ):
+        (panel,) = (each for each in _panels(uid) if each["title"] in ("Open findings", "Saturated queues", "Tickets"))
+        links = {
+            each["matcher"]["options"]: prop["value"][0]["url"]
+            for each in panel["fieldConfig"]["overrides"] for prop in each["properties"] if prop["id"] == "links"
+        }  # fmt: skip
+        assert re.match(rf"/d/{to}\?", links["alert"]) and links["slice"].startswith(f"/d/{BURN_UID}?")
 
 
 def test_thresholds_follow_the_policy() -> None:

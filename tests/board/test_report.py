@@ -21,8 +21,8 @@ from dashboards.local.reporting import Report, page
 from dashboards.local.units import formatted
 from dashboards.panels import Chart, Grid, HeatMap
 from dashboards.queries import Query
+from dashboards.queries.findings import EVERY_FINDING
 from dashboards.queries.traffic import TURNS_PER_SECOND
-from dashboards.queries.what_happened import EVERY_FINDING
 from schemas.failures import BadInput
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import WarehouseError
@@ -158,7 +158,7 @@ def test_figures_of_tables_are_those_of_the_queries(read: _Read, boards: Boards,
             continue
         names = [name for name in rows.columns if name not in panel.columns or not panel.columns[name].is_hidden]
         head, *body = read.tables[panel.title]
-        assert head == [name.replace("_", " ") for name in names]
+        assert head == [_heading(name, panel) for name in names]
         assert len(body) == rows.height
         plain = [name for name in names if name not in panel.columns]
         for row, shown in zip(rows.to_dicts(), body, strict=True):
@@ -166,6 +166,12 @@ def test_figures_of_tables_are_those_of_the_queries(read: _Read, boards: Boards,
                 assert shown[names.index(name)] == (formatted(row[name]) or "–"), (panel.title, name)
         compared += rows.height
     assert compared > 10
+
+
+def _heading(name: str, panel: Grid) -> str:
+    """Units of time stand beside the figures, and not in the name."""
+    unit = panel.columns[name].unit if name in panel.columns else ""
+    return (name.removesuffix(f"_{unit}") if unit in ("s", "ms") else name).replace("_", " ")
 
 
 def test_every_chart_has_a_caption_a_unit_and_words_instead(read: _Read, report: Report, html: str) -> None:
@@ -219,10 +225,20 @@ def test_a_panel_that_cannot_be_asked_says_why(
     out = tmp_path / "report.html"
     assert reports.run_report("6h", None, [], [], out) == 1
     printed = capsys.readouterr()
-    assert "1 of them could not be asked" in printed.err
+    assert "1 of them, or of their marks, could not be asked" in printed.err
     assert re.fullmatch(rf"{out}: 4 panels, \d\.\d MB\.\n", printed.out)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert 'class="failure">ClickHouse at' in out.read_text()
+
+
+def test_without_its_marks_a_board_is_told_all_the_same(asked: Asked, address: ClickHouseAddress) -> None:
+    (board,) = asked.boards
+    panel = next(panel for panel in _panels(board) if panel.query == TURNS_PER_SECOND)
+    marks = (replace(board.marks[0], query=Query("broken", "SELECT <b> FROM nowhere")),)
+    told = made(replace(asked, boards=(replace(board, sections={"5": [panel]}, marks=marks),)), address)
+    assert told.chapters[1].note.startswith("Marks are missing: ClickHouse at") and not told.chapters[0].note
+    (shown,) = told.chapters[1].sections["5"]
+    assert shown.drawn and shown.drawn.spec and 'class="failure">Marks are missing' in page(told)
 
 
 FOUND = (

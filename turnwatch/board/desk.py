@@ -17,7 +17,17 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from dashboards.boards import Board, Choice
-from dashboards.local.asking import NO_MARKS, TIMEOUT_S, Selection, ask, ask_marks, ask_options, chosen, ranged
+from dashboards.local.asking import (
+    NO_MARKS,
+    TIMEOUT_S,
+    TOO_MUCH,
+    Selection,
+    ask,
+    ask_marks,
+    ask_options,
+    chosen,
+    ranged,
+)
 from dashboards.local.drawing import drawn, tabled, titled
 from dashboards.local.views import View, linking
 from dashboards.panels import Bars, Chart, HeatMap, Panel
@@ -118,7 +128,8 @@ class Desk:
         """Marks, which all charts of a page share; charts are drawn without them where they cannot be asked."""
         during = ranged(*asked.view.between(asked.now_s))
         selection = asked.selection
-        key = repr((asked.board.uid, during, sorted(selection.items())))
+        # A range that is written as such begins to hold other marks all the same: `now` is new each time a page asks.
+        key = repr((asked.board.uid, during, asked.now_s, sorted(selection.items())))
         if key not in self._marks:
             self._marks[key] = asyncio.create_task(
                 self._asked(lambda client: ask_marks(client, asked.board, during, selection))
@@ -146,6 +157,8 @@ class Desk:
                 return await asyncio.to_thread(told, client)
         except ClickHouseError as error:
             trouble = explained(error, self.address)
+            if trouble.code in TOO_MUCH:
+                raise StatementRefused(f"{trouble} Choose a shorter range, or fewer slices.") from error
             if is_about_the_statement(trouble):
                 raise StatementRefused(str(trouble)) from error
             self._client = None

@@ -34,6 +34,11 @@ export function show() {
     if (![...select.options].some((option) => option.value === wanted)) select.add(new Option(wanted, wanted));
     select.value = wanted;
   }
+  const unapplied = document.getElementById("unapplied");
+  if (unapplied) {
+    unapplied.hidden = !unapplied.dataset.names.split(" ").some((name) => state.values(name).length > 0);
+    isAny ||= !unapplied.hidden;
+  }
   const reset = document.getElementById("everything");
   if (reset) reset.hidden = !isAny;
 }
