@@ -139,7 +139,7 @@ SELECT
   (SELECT countIf(alert != '') FROM open WHERE {matches("slo")}) AS `slices alerting`,
   maxOrNull(worst.2) AS `nearest to a threshold`, minOrNull(budget_left) AS `least budget left`,
   minOrNull(completeness) AS completeness,
-  greatest(dateDiff('second', maxOrNull(decided_at), toDateTime64(least(now(), $__toTime), 3, 'UTC')), 0) AS `decided ago`
+  if((dateDiff('second', maxOrNull(decided_at), toDateTime64(least(now(), $__toTime), 3, 'UTC')) AS ago_s) < 0, 0, ago_s) AS `decided ago`
 FROM slices""",
     )
 

@@ -37,7 +37,7 @@ WATERFALL = Query(
     f"""{given()}
 SELECT stage, if(is_part, sum(is_part * mean_ms) OVER (ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - mean_ms, 0.)
     AS `begins after`,
-  mean_ms AS `on average`, greatest(p95_ms - mean_ms, 0.) AS `up to p95`, share_of_turns AS `of all turns`
+  mean_ms AS `on average`, if(is_part, greatest(p95_ms - mean_ms, 0.), 0.) AS `up to p95`, share_of_turns AS `of all turns`
 FROM (
   SELECT stage, {_PLACE} AS place, stage IN ({_listed(PARTS)}) AS is_part, sum(latency_ms_sum) AS spent_ms, sum(observations) AS seen,
     max(if(is_part OR stage = 'heard', seen, 0)) OVER () AS turns,
@@ -48,7 +48,10 @@ FROM (
   GROUP BY stage)
 ORDER BY place""",
 )
-"""Milliseconds; a part begins where those before it ended on average, a whole at the end of the user's speech."""
+"""Milliseconds; a part begins where those before it ended on average, a whole at the end of the user's speech.
+
+Wholes are as long as on average: beside their tails, which `TAILS` has, parts could not be seen.
+"""
 
 
 def parts_by(dimension: str) -> Query:

@@ -16,7 +16,8 @@ def waterfall() -> Bars:
     meaning = (
         "A turn from the end of the user's speech on: each stage begins where those before it ended on average, the dark bar is "
         "what it adds to the mean turn, the light one how far its slowest 5 % go beyond. The longest dark bar is where time "
-        "goes, the longest light one what a tail comes from. 'first_audio', 'heard' and 'turn' are wholes."
+        "goes, the longest light one what a tail comes from. 'first_audio', 'heard' and 'turn' are wholes, as long as on average; "
+        "their tails are in the table of tails."
     )
     return Bars(
         stage_waterfall.WATERFALL,

@@ -185,7 +185,7 @@ async def test_a_link_leads_to_the_slice_at_the_same_time(page: Page, server: st
     assert (
         await page.run("document.querySelector('[data-choice=region] .picked').textContent") == asked["var-region"][0]
     )
-    cells = await page.run("document.querySelector('#panel-3 tbody tr').textContent")
+    cells = await page.run("document.querySelector('#panel-5 tbody tr').textContent")
     assert "region" in cells, "What is shown says which filters were applied."
     await page.run("history.back()")
     await page.until(
@@ -231,7 +231,7 @@ async def test_the_range_is_moved_by_keys_and_by_dragging_and_back_works(
     await page.run("history.back()")
     await page.until(f"location.search === {before!r} && {IDLE}")
     x, y, width = await page.run(
-        """(() => { const box = document.querySelector('#panel-5 .chart .background').getBoundingClientRect();
+        """(() => { const box = document.querySelector('#panel-6 .chart .background').getBoundingClientRect();
         return [box.x, box.y + box.height / 2, box.width]; })()"""
     )
     await page.pointed("mousePressed", x + width / 4, y)
@@ -258,17 +258,17 @@ async def test_a_live_board_asks_again_until_it_is_paused(page: Page, server: st
 
 async def test_a_chart_is_also_a_table_and_the_theme_is_kept(page: Page, server: str, boards: Boards) -> None:
     await _shown(page, f"{server}/d/{OVERVIEW_UID}?{_during(boards)}", (1440, 1600))
-    await page.run("document.getElementById('panel-5').focus()")
+    await page.run("document.getElementById('panel-6').focus()")
     await page.press("v")
-    await page.until("document.querySelector('#panel-5 .figures-of-chart') !== null")
+    await page.until("document.querySelector('#panel-6 .figures-of-chart') !== null")
     assert await _serious(page) == []
     panel = next(
-        each.panel for panels in numbered(BOARDS[OVERVIEW_UID]).values() for each in panels if each.number == 5
+        each.panel for panels in numbered(BOARDS[OVERVIEW_UID]).values() for each in panels if each.number == 6
     )
     rows = ask(
         boards.client, panel, ranged(boards.range.from_s, boards.range.to_s), chosen(BOARDS[OVERVIEW_UID].choices, {})
     )
-    assert await page.run("document.querySelectorAll('#panel-5 tbody tr').length") == rows["time"].n_unique()
+    assert await page.run("document.querySelectorAll('#panel-6 tbody tr').length") == rows["time"].n_unique()
     await page.press("d")
     await _shown(page, f"{server}/d/{OVERVIEW_UID}?{_during(boards)}", (1440, 1600))
     assert await page.run("document.documentElement.dataset.theme") == "dark"
