@@ -16,7 +16,6 @@ from dashboards.queries.selection import (
     STEP,
     STEP_COVERED_S,
     Sliced,
-    broken_down_cut,
     given,
     largest,
     operational_cuts,
@@ -36,7 +35,6 @@ _KIND_CHOSEN = f"(empty(selected_{EVENT}) OR has(selected_{EVENT}, kind))"
 
 _CHOSEN_BY = "decodeURLComponent('${by:percentencode}')"
 _BY = f"if({_CHOSEN_BY} IN {BREAKDOWNS}, {_CHOSEN_BY}, '{BREAKDOWNS[-1]}') AS broken_down_by"
-_CUT = broken_down_cut(BREAKDOWNS, OF_DUPLEX)
 
 
 def duplex_objectives(watched: Watched) -> Watched:
@@ -126,7 +124,7 @@ ORDER BY time, series""",
 
 def burn_by_slice_over_time(watched: Watched) -> Query:
     """How many times more was missed than is allowed, by objective and slice of the chosen breakdown."""
-    opening, rows = _judged(watched, _BY, _CUT, columns=", slice", cut="broken_down_cut")
+    opening, rows = _judged(watched, _BY, columns=", slice", cut="concat('pool,', broken_down_by)")
     return Query(
         "duplex_burn_by_slice",
         f"""{opening}
@@ -144,7 +142,7 @@ ORDER BY time, series""",
 
 def by_slice(watched: Watched) -> Query:
     """Worst first: each objective in each slice of the chosen breakdown, and how much of all it explains."""
-    opening, rows = _judged(watched, _BY, _CUT, columns=", region, route, bundle", cut="broken_down_cut")
+    opening, rows = _judged(watched, _BY, columns=", region, route, bundle", cut="concat('pool,', broken_down_by)")
     return Query(
         "duplex_by_slice",
         f"""{opening}

@@ -94,10 +94,10 @@ def chosen_cut(*required: str, of: Sliced = OF_TURNS) -> str:
     return f"multiIf({', '.join(choices)}, '{fallback}')" if choices else f"'{fallback}'"
 
 
-def broken_down_cut(breakdowns: tuple[str, ...], of: Sliced = OF_TURNS) -> str:
+def broken_down_cut(breakdowns: tuple[str, ...]) -> str:
     """The clause that chooses the cut of a chart by `broken_down_by`: it names that, and as much of what is selected as any does."""
     cuts = ", ".join(
-        f"broken_down_by = '{name}', {chosen_cut(name, of=of)}" for name in breakdowns if name in of.optional
+        f"broken_down_by = '{name}', {chosen_cut(name)}" for name in breakdowns if name in OF_TURNS.optional
     )
     return f"multiIf({cuts}, concat('pool,', broken_down_by)) AS broken_down_cut"
 

@@ -6,6 +6,7 @@ from dashboards.panels import OKABE_ITO, TICKET, TIMES, Chart, Column, Figures, 
 from dashboards.queries import duplex
 from dashboards.queries.burn_rate import Watched
 from dashboards.queries.duplex import duplex_objectives, words
+from dashboards.sections.burn_rate import NARROWED
 from dashboards.variables import BURN_UID, RELEASES_UID, drill_down
 from schemas.dimensions import DIMENSIONS
 
@@ -97,7 +98,8 @@ def _topic(title: str, watched: Watched, indicators: tuple[str, ...], meaning: s
 def burn_by_slice(watched: Watched) -> HeatMap:
     meaning = (
         "How many times more was missed than allowed, by objective and slice of the chosen breakdown, for the two dozen that were "
-        "worst at some time. A row that changes colour alone says which slice it is; all at once says it is what they share."
+        "worst at some time. A row that changes colour alone says which slice it is; all at once says it is what they share. "
+        f"{NARROWED}"
     )
     query = duplex.burn_by_slice_over_time(watched)
     return HeatMap(
@@ -119,7 +121,7 @@ def by_slice(watched: Watched) -> Grid:
     meaning = (
         "Each objective in each slice of the chosen breakdown over the range, worst first, and which part of what was missed and of "
         "what was judged the slice has: a longer orange than blue bar explains more than its share. A bundle leads to its "
-        "comparison with others."
+        f"comparison with others. {NARROWED}"
     )
     return Grid(duplex.by_slice(watched), "Slices that explain it", meaning, Place(24, 9), columns)
 

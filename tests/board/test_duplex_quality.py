@@ -75,14 +75,6 @@ def test_the_slice_that_explains_it_is_first(boards: Boards, happened: pl.DataFr
     assert told["share_of_missed"] > 0.8 > 0.6 > told["share_of_judged"]
 
 
-def test_slices_are_those_of_what_is_chosen(boards: Boards, happened: pl.DataFrame) -> None:
-    told = boards.rows(duplex.by_slice(SHIPPED).sql, by="bundle", duplex_event=["barge_in"], region=[REGIONS[1]])
-    assert set(told["region"]) == {REGIONS[1]}
-    rows = told.filter(slo=next(name for name, slo in OF.items() if slo.indicator.name == BARGE_IN))
-    expected = happened.filter(region=REGIONS[1]).group_by("bundle").agg(pl.col(f"{BARGE_IN}_bad").sum())
-    assert dict(rows.select("bundle", "missed").iter_rows()) == dict(expected.iter_rows())
-
-
 def test_whoever_watches_no_duplex_objective_has_a_board_that_says_so(boards: Boards) -> None:
     """Nothing judged, and events all the same; no statement fails, of no board."""
     others = tuple(each for each in SHIPPED if each.slo.name not in OF)
