@@ -19,7 +19,7 @@ from dashboards.panels import PAGE, TICKET, HeatMap
 from dashboards.substitution import Range
 
 ROW_MIN_PX = 14
-LABELS_PX = 17
+LABELS_PX = 19
 """What names of rows may take of each of the 24 columns of the board."""
 
 _MEANINGS = {TICKET: ", worth a ticket", PAGE: ", worth a page"}

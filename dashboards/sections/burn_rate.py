@@ -26,7 +26,7 @@ _SPENT = Steps(calm=0.0)
 def worst(watched: Watched) -> Figures:
     columns: dict[str, Column] = {
         "slices alerting": Column("none", steps=Steps(page=1)),
-        "nearest to a threshold": Column(f"{TIMES} threshold", 2, steps=Steps(page=1)),
+        "nearest to a threshold": Column(TIMES, 2, steps=Steps(page=1)),
         "least budget left": Column("percentunit", 1, steps=_SPENT),
         "completeness": Column("percentunit", 1),
         "decided ago": Column("s", 0, steps=Steps(ticket=LATE_AFTER_S["burn_windows"])),

@@ -191,6 +191,17 @@ def test_a_spike_between_two_points_is_in_the_charts(boards: Boards) -> None:
     np.testing.assert_allclose(both["value"], both["value_of_cell"])
 
 
+def test_slices_alert_in_what_is_chosen_or_not_at_all(boards: Boards) -> None:
+    """The page's slice names a bundle and no region, so it lies in that bundle, and in any region."""
+    sql = burn_rate.worst_now(boards.watched).sql
+    for count, selection in (
+        (1, {}),
+        (1, {"bundle": [BUNDLES[1]], "region": [REGIONS[0]]}),
+        (0, {"bundle": [BUNDLES[0]]}),
+    ):
+        assert boards.rows(sql, selection=selection)["slices alerting"].to_list() == [count], selection
+
+
 def test_what_is_burning_now_says_how_old_that_is(boards: Boards) -> None:
     """A pipeline that fell silent 40 minutes before the range's end does not look as if all were well now."""
     sql = burn_rate.worst_now(boards.watched).sql
