@@ -11,19 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from schemas.boards import COST_UID, DRIFT_UID, PIPELINE_UID, QUEUES_UID
+from schemas.boards import LABELS_CHOSEN
 from schemas.slices import slice_dimensions
-
-BOARD_OF_QUESTION: Mapping[str, str] = {
-    "saturation": QUEUES_UID,
-    "drift": DRIFT_UID,
-    "cost": COST_UID,
-    "privacy": PIPELINE_UID,
-}
-"""The board that looks into what a question found; a newer worker's question leads to the overview."""
-
-LABELS_CHOSEN = ("queue", "measure")
-"""Labels of findings, besides their slice, that a board lets its reader choose."""
 
 BEFORE_MIN_MS = 3_600_000
 """A board opened from an alert shows at least an hour from before it began: what was usual."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from alerts.board_links import (
     BEFORE_MIN_MS,
-    BOARD_OF_QUESTION,
     Lasting,
     board_address,
     chosen_by,
@@ -22,7 +21,7 @@ from alerts.grown_stages import GrownStages
 from alerts.incident_scope import scope_of
 from alerts.policies import duration_text
 from alerts.wording import event_time, lasting, percent
-from schemas.boards import OVERVIEW_UID, PIPELINE_UID
+from schemas.boards import BOARD_OF_QUESTION, OVERVIEW_UID, PIPELINE_UID
 from schemas.burns import AlertState, Burn
 from schemas.families import OPERATIONAL
 from schemas.findings import Finding, FindingAlert

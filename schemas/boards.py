@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 OVERVIEW_UID: Final = "turnwatch-fleet-overview"
@@ -14,3 +15,14 @@ DUPLEX_UID: Final = "turnwatch-duplex-quality"
 DRIFT_UID: Final = "turnwatch-drift-by-slice"
 COST_UID: Final = "turnwatch-cost"
 PIPELINE_UID: Final = "turnwatch-privacy-and-pipeline"
+
+BOARD_OF_QUESTION: Mapping[str, str] = {
+    "saturation": QUEUES_UID,
+    "drift": DRIFT_UID,
+    "cost": COST_UID,
+    "privacy": PIPELINE_UID,
+}
+"""The board that looks into what a question found; a newer worker's question leads to the overview."""
+
+LABELS_CHOSEN = ("queue", "measure")
+"""Labels of findings, besides their slice, that a board lets its reader choose."""

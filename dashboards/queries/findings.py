@@ -5,12 +5,11 @@ So whoever looks at yesterday sees what was known then, and every panel about fi
 
 from __future__ import annotations
 
-from alerts.board_links import BOARD_OF_QUESTION, LABELS_CHOSEN
 from dashboards.queries import Query
 from dashboards.queries.constants import literal
 from dashboards.queries.drift import DIMENSIONS_OF_DRIFT
 from dashboards.queries.selection import SLICE_VARIABLES, dimensions_of, matches, selected
-from schemas.boards import OVERVIEW_UID
+from schemas.boards import BOARD_OF_QUESTION, LABELS_CHOSEN, OVERVIEW_UID
 
 FORGOTTEN_D = 7
 """An open finding is stated again every few minutes; one that was not for so long before the range is nobody's."""

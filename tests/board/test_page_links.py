@@ -6,14 +6,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from alerts.board_links import BOARD_OF_QUESTION, Lasting
+from alerts.board_links import Lasting
 from alerts.diverting import firing
 from alerts.explanations import Links
 from alerts.silence_wording import SilentFamily, explain_silence
 from alerts.watchdog import watchdog
 from dashboards.queries.selection import selected
 from dashboards.substitution import Value
-from schemas.boards import OVERVIEW_UID, PIPELINE_UID
+from schemas.boards import BOARD_OF_QUESTION, OVERVIEW_UID, PIPELINE_UID
 from schemas.findings import Finding
 from schemas.rejections import Halt
 from schemas.silences import SilentProducer
