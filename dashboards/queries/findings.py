@@ -54,7 +54,7 @@ def found(
         f"""WITH {", ".join(selected(each) for each in chosen)}
 SELECT state, severity, question, alert, slice, {_LABELLED}, since, if(state = 'resolved', toNullable(decided_event), NULL) AS until,
   dateDiff('second', since, if(state = 'resolved', decided_event, toDateTime64(least(now(), $__toTime), 3, 'UTC'))) AS lasts_s,
-  summary, action{figures}, completeness, runbook, {dimensions_of(names=DIMENSIONS_OF_FINDINGS)}, {_BOARD}
+  summary, action{figures}, completeness, runbook, {dimensions_of(DIMENSIONS_OF_FINDINGS)}, {_BOARD}
 FROM (
   SELECT * FROM findings
   WHERE {among}decided_event <= $__toTime AND decided_event >= $__fromTime - INTERVAL {FORGOTTEN_D} DAY

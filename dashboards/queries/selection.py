@@ -37,9 +37,9 @@ def matches(column: str) -> str:
     return f"({column} = '' OR empty(selected_{column}) OR has(selected_{column}, {column}))"
 
 
-def dimensions_of(slice_text: str = "slice", names: tuple[str, ...] = SLICE_VARIABLES) -> str:
+def dimensions_of(names: tuple[str, ...] = SLICE_VARIABLES) -> str:
     """Dimensions as columns, out of a slice's text; empty where it does not name one."""
-    return ", ".join(f"extract(toString({slice_text}), '(?:^|,){name}=([^,]+)') AS {name}" for name in names)
+    return ", ".join(f"extract(toString(slice), '(?:^|,){name}=([^,]+)') AS {name}" for name in names)
 
 
 SLICE_MATCHES = " AND ".join(matches(name) for name in SLICE_VARIABLES)
