@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models import dashboard
 
 from dashboards import data_source
 from dashboards.alert_rules import GROUP, INTERVAL_S, AlertRule
-from dashboards.ownership import FOLDER_TITLE, FOLDER_UID, OWN_LABEL, OWN_VALUE
+from dashboards.ownership import FILES_RULES_FOLDER, FOLDER_UID, OWN_LABEL, OWN_VALUE
 from dashboards.panels import Panel
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import window_text
@@ -55,7 +55,7 @@ def rules_in_grafana(rules: Sequence[AlertRule], board: dashboard.Dashboard, lin
 
 def rules_in_files(rules: Sequence[Rule]) -> dict[str, Any]:
     """The same rules as a file of provisioning: its keys differ, and folder, group and organisation are said once."""
-    group = {"orgId": 1, "name": GROUP, "folder": FOLDER_TITLE, "interval": window_text(INTERVAL_S)}
+    group = {"orgId": 1, "name": GROUP, "folder": FILES_RULES_FOLDER, "interval": window_text(INTERVAL_S)}
     return {"apiVersion": 1, "groups": [{**group, "rules": [_in_file(rule) for rule in rules]}]}
 
 

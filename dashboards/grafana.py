@@ -29,6 +29,8 @@ PAUSE_S = 1.0
 """Pause before the second attempt at a Grafana that is starting; each further one is twice as long."""
 
 _STARTING = {502, 503, 504}
+_TOO_MANY = 429
+_REPEATED = "It was asked more than once, and may have done it without an answer: run this again."
 _WRITES = {
     ("folders:create",): "create folders",
     ("datasources:create",): "create data sources",
@@ -88,12 +90,16 @@ class Grafana:
         self._check_plugin()
         self._check_permissions()
 
-    def ask(self, what: str, call: Call) -> Any:
+    def ask(self, what: str, call: Call, attempts: int = ATTEMPTS_MAX) -> Any:
         """The answer to `call`; 4xx come as `GrafanaClientError`, all else as a sentence about `what`."""
-        for attempt in range(ATTEMPTS_MAX):
+        for attempt in range(attempts):
             try:
                 with _quiet():
                     return call(self._api)
+            except GrafanaClientError as error:
+                if error.status_code != _TOO_MANY:
+                    raise
+                reason = "answers 429: it is asked too much at once; try again later"
             except GrafanaServerError as error:
                 if error.status_code not in _STARTING:
                     raise ProvisioningRefused(self._failed(what, error)) from error
@@ -106,7 +112,7 @@ class Grafana:
                 raise ProvisioningRefused(self._no_grafana()) from error
             except OSError:
                 reason = "can't be reached: check the address, and that Grafana runs"
-            if attempt + 1 < ATTEMPTS_MAX:
+            if attempt + 1 < attempts:
                 self._pause(PAUSE_S * 2**attempt)
         raise ProvisioningRefused(f"Grafana at {self.address.url} {reason}.")
 
@@ -120,11 +126,22 @@ class Grafana:
             raise ProvisioningRefused(self._failed(what, error)) from error
 
     def write(self, what: str, call: Call) -> Any:
-        """The answer to a `call` that changes something; every refusal is a sentence."""
+        """The answer to a `call` that changes something; every refusal is a sentence.
+
+        What was carried out and not answered in time is refused when it is repeated, because it is there; the sentence says so.
+        """
+        asked = 0
+
+        def counted(api: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return call(api)
+
         try:
-            return self.ask(what, call)
-        except GrafanaClientError as error:
-            raise ProvisioningRefused(self._failed(what, error)) from error
+            return self.ask(what, counted)
+        except (GrafanaClientError, ProvisioningRefused) as error:
+            sentence = self._failed(what, error) if isinstance(error, GrafanaClientError) else str(error)
+            raise ProvisioningRefused(f"{sentence} {_REPEATED}" if asked > 1 else sentence) from error
 
     def _check_version(self, health: Mapping[str, Any] | None) -> None:
         if not isinstance(health, Mapping) or "database" not in health:

@@ -8,6 +8,10 @@ from __future__ import annotations
 FOLDER_UID = "turnwatch-boards"
 FOLDER_TITLE = "turnwatch"
 
+FILES_RULES_FOLDER = "turnwatch alerts"
+"""Where Grafana puts the rules of a file. It reads those before it reads boards, and names a folder by its title alone: with
+the boards' own title there would be two folders of it, or from 10.4 to 11.2 no boards, because that title was taken."""
+
 OWN_PREFIX = "turnwatch-"
 """Uids of boards, data source, rules and contact points begin with it, and names of mute timings, which have no uid."""
 

@@ -86,15 +86,21 @@ def _data_source(grafana: Grafana, source: ClickHouseSource, how: How) -> Change
     wanted = source.definition()
     uid, name = str(wanted["uid"]), str(wanted["name"])
     found = grafana.find("read data sources", lambda api: api.datasource.get_datasource_by_uid(uid))
-    is_same = found is not None and _same_source(found, wanted, source.secrets())
-    if is_same and not _is_locked_out(grafana, uid):
-        return Change("data source", name, "unchanged", _unreachable(grafana, uid, source))
+    again = ""
+    if found is not None and _same_source(found, wanted, source.secrets()):
+        reading = _try(grafana, uid)
+        is_sent_again = how.resends and bool(source.secrets()) and not found.get("readOnly")
+        if not (is_sent_again or reading.is_locked_out):
+            return Change(
+                "data source", name, "unchanged", reading.note(source, _RESENDING if source.secrets() else "")
+            )
+        again = "Its secrets are sent again."
     if found is not None and found.get("readOnly"):
         raise ProvisioningRefused(from_file("data source", name))
     action: Action = "created" if found is None else "updated"
     differs = _source_difference(found, wanted, source.secrets()) if found else ()
     if how.is_dry_run:
-        return Change("data source", name, action, difference=differs)
+        return Change("data source", name, action, again, differs)
     # Grafana keeps a secret that it is not told about; an empty one clears it.
     cleared = dict.fromkeys(_kept_secrets(found or {}), "")
     body = {**wanted, "secureJsonData": {**cleared, **source.secrets()}}
@@ -104,7 +110,7 @@ def _data_source(grafana: Grafana, source: ClickHouseSource, how: How) -> Change
         grafana.write(
             f"change the data source '{name}'", lambda api: api.client.PUT(f"/datasources/uid/{uid}", json=body)
         )
-    return Change("data source", name, action, _unreachable(grafana, uid, source), differs)
+    return Change("data source", name, action, f"{again} {_try(grafana, uid).note(source)}".strip(), differs)
 
 
 def _source_difference(
@@ -126,27 +132,42 @@ def _kept_secrets(found: Mapping[str, Any]) -> set[str]:
     return {name for name, is_set in found.get("secureJsonFields", {}).items() if is_set}
 
 
-def _health(grafana: Grafana, uid: str) -> tuple[bool, str]:
+_RESENDING = "If its password or CA has changed, --secrets sends them again."
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Whether Grafana can read ClickHouse, and what its plugin says where it can't."""
+
+    is_healthy: bool
+    message: str
+
+    @property
+    def is_locked_out(self) -> bool:
+        """Whether ClickHouse is known to refuse the password that Grafana keeps: then it was changed, and ours is sent again.
+
+        Older plugins than 4.18 say the same of every failure, "failed to create ClickHouse client", and so nothing of this.
+        """
+        signs = ("Authentication failed", "code: 516", "Code: 516")
+        return not self.is_healthy and any(sign in self.message for sign in signs)
+
+    def note(self, source: ClickHouseSource, advice: str = "") -> str:
+        if self.is_healthy:
+            return ""
+        why = self.message.rstrip(".") or "it gives no reason"
+        return f"Grafana can't read ClickHouse at {source.endpoint} yet: {why}. {advice}".strip()
+
+
+def _try(grafana: Grafana, uid: str) -> _Reading:
+    """One attempt: a ClickHouse that is away would take the time of every further one, and is no refusal of ours."""
+    path = f"/datasources/uid/{uid}/health"
     try:
-        answer = grafana.ask("try the data source", lambda api: api.client.GET(f"/datasources/uid/{uid}/health"))
-        return answer.get("status") == "OK", str(answer.get("message", ""))
+        answer = grafana.ask("try the data source", lambda api: api.client.GET(path), attempts=1)
+        return _Reading(answer.get("status") == "OK", str(answer.get("message", "")))
     except GrafanaClientError as error:
-        return False, str(error.response.get("message", "")) if isinstance(error.response, dict) else ""
+        return _Reading(False, str(error.response.get("message", "")) if isinstance(error.response, dict) else "")
     except ProvisioningRefused as refusal:
-        return False, str(refusal)
-
-
-def _is_locked_out(grafana: Grafana, uid: str) -> bool:
-    """Whether ClickHouse refuses the password that Grafana keeps: then it was changed, and ours is sent again."""
-    is_healthy, message = _health(grafana, uid)
-    return not is_healthy and any(sign in message for sign in ("Authentication failed", "code: 516", "Code: 516"))
-
-
-def _unreachable(grafana: Grafana, uid: str, source: ClickHouseSource) -> str:
-    is_healthy, message = _health(grafana, uid)
-    if is_healthy:
-        return ""
-    return f"Grafana can't read ClickHouse at {source.endpoint} yet: {message.rstrip('.') or 'it gives no reason'}."
+        return _Reading(False, str(refusal))
 
 
 def _dashboard(grafana: Grafana, uid: str, board: Board, how: How) -> Change:

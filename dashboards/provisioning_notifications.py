@@ -31,6 +31,7 @@ Body = dict[str, Any]
 _POLICIES = "/v1/provisioning/policies"
 _CONTACT_POINTS = "/v1/provisioning/contact-points"
 _MUTE_TIMINGS = "/v1/provisioning/mute-timings"
+_REDACTED = "[REDACTED]"
 _AS_MADE_BY_HAND = {"X-Disable-Provenance": "true"}
 _ROUTE = f"route {OWN_LABEL}={OWN_VALUE}"
 
@@ -96,7 +97,8 @@ def _contact_point(grafana: Grafana, wanted: ContactPoint, found: Body | None, h
             with _keeping_secrets(wanted):
                 grafana.write(what, lambda api: api.client.POST(_CONTACT_POINTS, json=body))
         return Change("contact point", wanted.name, "created")
-    fields = _changed_fields(as_wanted(found, definition), definition)
+    shown = {**as_wanted(found, definition), "settings": _settings(found)}
+    fields = _changed_fields(shown, definition)
     is_sent_again = how.resends and bool(wanted.secrets)
     if not fields and not is_sent_again:
         return Change("contact point", wanted.name, "unchanged")
@@ -107,6 +109,11 @@ def _contact_point(grafana: Grafana, wanted: ContactPoint, found: Body | None, h
             grafana.write(what, lambda api: api.client.PUT(path, json=body))
     note = "Its secrets are sent again." if is_sent_again else ""
     return Change("contact point", wanted.name, "updated", note, fields)
+
+
+def _settings(found: Mapping[str, Any]) -> Body:
+    """Every setting there is, because Grafana goes on using one that nobody wants any more; of secrets it shows nothing."""
+    return {name: value for name, value in _filled(found["settings"]).items() if value != _REDACTED}
 
 
 @contextmanager
@@ -183,7 +190,8 @@ def _used_by_others(branch: Mapping[str, Any]) -> Iterator[str]:
     if is_our_route(branch):
         return
     yield str(branch.get("receiver", ""))
-    yield from branch.get("mute_time_intervals") or []
+    for used in ("mute_time_intervals", "active_time_intervals"):
+        yield from branch.get(used) or []
     for each in branch.get("routes") or []:
         yield from _used_by_others(each)
 

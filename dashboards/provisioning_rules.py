@@ -1,7 +1,8 @@
 """Alert rules, one by one, into their group in our folder; the group's other rules, and everybody's folders, stay as they are.
 
 Grafana marks what its API provisions (`provenance`), and does not let anybody edit it by hand: ours are to be like that.
-What a file on Grafana's own disk provisions is refused with a sentence, unless it is as it should be.
+What a file on Grafana's own disk provisions is refused with a sentence, unless it is as it should be. Its folder is Grafana's choice:
+a file can't say the folder's uid.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dashboards.provenance import left_over, refuse_foreign
 Rule = Mapping[str, Any]
 
 _SAID_EXACTLY = frozenset({"labels", "annotations"})
-_NOT_COMPARED = "orgID"
+_NOT_COMPARED = {"orgID"}
 """Grafana writes the organisation of whoever asks into a rule."""
 
 
@@ -50,7 +51,8 @@ def _rule(grafana: Grafana, wanted: Rule, found: Rule | None, how: How) -> Chang
             what = f"create the alert rule '{name}'"
             grafana.write(what, lambda api: api.client.POST("/v1/provisioning/alert-rules", json=dict(wanted)))
         return Change("alert rule", name, "created")
-    compared = {key: value for key, value in wanted.items() if key != _NOT_COMPARED}
+    placed = {"folderUID"} if found.get("provenance") == "file" else set()
+    compared = {key: value for key, value in wanted.items() if key not in _NOT_COMPARED | placed}
     differs = difference(as_wanted(found, compared, _SAID_EXACTLY), compared)
     if not differs:
         return Change("alert rule", name, "unchanged")

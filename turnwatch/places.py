@@ -89,6 +89,21 @@ def grafana(settings: Settings) -> GrafanaAddress:
         return GrafanaAddress(section.url, token, section.username or "", password, section.cafile or "")
 
 
+def read_by_grafana(settings: Settings) -> ClickHouseAddress:
+    """ClickHouse as Grafana reaches it, by the account that everybody who opens a board asks it with."""
+    section = settings.grafana
+    if section.clickhouse_url is None:
+        with _naming("grafana"):
+            for name in ("clickhouse_password", "clickhouse_cafile"):
+                if getattr(section, name):
+                    raise AddressError("It is of a ClickHouse that Grafana reads, and none is named.", name)
+        return clickhouse(settings)
+    with _naming("grafana", url="clickhouse_url", cafile="clickhouse_cafile"):
+        if ClickHouseAddress(section.clickhouse_url).password:
+            raise AddressError("It holds a password, which belongs into TURNWATCH_GRAFANA__CLICKHOUSE_PASSWORD.")
+        return ClickHouseAddress(section.clickhouse_url, _shown(section.clickhouse_password), section.clickhouse_cafile)
+
+
 def notifications(settings: Settings) -> Notifications:
     """Whom Grafana tells of what its rules find, and when nobody. Our Alertmanager's account is that of the workers."""
     from dashboards.notifications import Notifications

@@ -16,7 +16,7 @@ from dashboards.data_source import source_at
 from dashboards.provisioning import Wanted, provision
 from dashboards.render import alert_rules, boards
 from schemas.boards import OVERVIEW_UID
-from turnwatch.places import boards_url, clickhouse, grafana, notifications
+from turnwatch.places import boards_url, grafana, notifications, read_by_grafana
 from turnwatch.settings import Settings, load
 
 _STYLES = {"-": "yellow", "+": "cyan", "±": "magenta"}
@@ -41,7 +41,7 @@ def wanted(settings: Settings) -> Wanted:
     """All that Grafana is to have, by the settings and the objectives there are."""
     watched, told = watched_slos(), notifications(settings)
     links = Links(settings.runbook_base_url, f"{boards_url(settings)}/d/{OVERVIEW_UID}")
-    return Wanted(source_at(clickhouse(settings)), boards(watched), alert_rules(watched, links), told)
+    return Wanted(source_at(read_by_grafana(settings)), boards(watched), alert_rules(watched, links), told)
 
 
 def _print_differences(console: Console, changes: Sequence[Change]) -> None:

@@ -82,6 +82,10 @@ class GrafanaSettings(_Section):
     password: SecretStr | None = None
     token: SecretStr | None = None
     cafile: str | None = None
+    clickhouse_url: str | None = None
+    """Where Grafana reaches ClickHouse, as a user who only reads; unless given, as we do and by our own account."""
+    clickhouse_password: SecretStr | None = None
+    clickhouse_cafile: str | None = None
     alertmanager_url: str | None = None
     """Where Grafana reaches our Alertmanager, to tell it what its own rules find."""
     webhook_url: SecretStr | None = None

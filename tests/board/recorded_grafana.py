@@ -64,6 +64,12 @@ class RecordedGrafana:
     version: str = "11.0.0"
     database: str = "ok"
     starting: int = 0
+    start: Answer = (503, {"message": "starting"})
+    """What the next `starting` requests are answered with."""
+    unanswered: str = ""
+    """A path whose next change is carried out, and answered with 504 by whoever stands in between."""
+    tried: int = 0
+    """How often the data source was tried."""
     health: Answer = (200, {"message": "Data source is working", "status": "OK"})
     folders: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, Any] = field(default_factory=dict)
@@ -81,7 +87,7 @@ class RecordedGrafana:
     def answer(self, method: str, path: str, headers: Any, body: Any) -> Answer:
         if self.starting:
             self.starting -= 1
-            return 503, {"message": "starting"}
+            return self.start
         if method != "GET":
             if method != "DELETE":
                 self.hold_to_document(method, path, body)
@@ -92,6 +98,9 @@ class RecordedGrafana:
         for pattern, handler in self._routes().items():
             if match := re.fullmatch(pattern, f"{method} {path}"):
                 answer: Answer = handler(*match.groups(), *([] if method in ("GET", "DELETE") else [body]))
+                if method != "GET" and path == self.unanswered:
+                    self.unanswered = ""
+                    return 504, {"message": "gateway timeout"}
                 return answer
         if path.startswith("/api/v1/provisioning/"):
             return self.alerting.answer(method, path, "X-Disable-Provenance" in headers, body)
@@ -112,7 +121,7 @@ class RecordedGrafana:
             r"POST /api/folders": self._create_folder,
             r"PUT /api/folders/([^/]+)": self._update_folder,
             r"GET /api/datasources/uid/([^/]+)": lambda uid: self._held(self.sources, uid, "datasource missing"),
-            r"GET /api/datasources/uid/[^/]+/health": lambda: self.health,
+            r"GET /api/datasources/uid/[^/]+/health": self._try_source,
             r"POST /api/datasources": self._create_source,
             r"PUT /api/datasources/uid/([^/]+)": self._update_source,
             r"GET /api/dashboards/uid/([^/]+)": lambda uid: self._held(self.boards, uid, "dashboard missing"),
@@ -154,6 +163,10 @@ class RecordedGrafana:
             return self._recorded("folder update stale version")
         self.folders[uid] |= {"title": body["title"], "version": self.folders[uid]["version"] + 1}
         return 200, self.folders[uid]
+
+    def _try_source(self) -> Answer:
+        self.tried += 1
+        return self.health
 
     def _create_source(self, body: Any) -> Answer:
         if any(held["name"] == body["name"] for held in self.sources.values()):

@@ -16,7 +16,7 @@ from dashboards import render
 from dashboards.alert_rules import GROUP, INTERVAL_S, AlertRule, second_line_rules
 from dashboards.alert_rules_in_grafana import RUNBOOK, Links
 from dashboards.notifications import contact_points, route
-from dashboards.ownership import FOLDER_TITLE, FOLDER_UID, is_ours
+from dashboards.ownership import FILES_RULES_FOLDER, FOLDER_UID, is_ours
 
 ROOT = Path(__file__).parents[2]
 WATCHED = watched_slos()
@@ -95,7 +95,7 @@ def test_summaries_are_templates_that_parse(tmp_path: Path) -> None:
 
 def test_files_and_api_define_the_same_rules() -> None:
     (group,) = IN_FILES["rules.yaml"]["groups"]
-    assert (group["name"], group["folder"], group["interval"]) == (GROUP, FOLDER_TITLE, f"{INTERVAL_S // 60}m")
+    assert (group["name"], group["folder"], group["interval"]) == (GROUP, FILES_RULES_FOLDER, f"{INTERVAL_S // 60}m")
     placed = {"orgID": group["orgId"], "folderUID": FOLDER_UID, "ruleGroup": group["name"]}
     from_files = []
     for rule in group["rules"]:
@@ -103,6 +103,15 @@ def test_files_and_api_define_the_same_rules() -> None:
         assert linked == (rule["annotations"]["__dashboardUid__"], rule["annotations"]["__panelId__"])
         from_files.append({**rule, **placed})
     assert from_files == render.alert_rules(WATCHED)
+
+
+def test_rules_of_files_do_not_take_the_title_of_the_boards_folder() -> None:
+    """Grafana makes a rule's folder by its title, before it makes the boards' folder with the uid that the provider says."""
+    (provider,) = yaml.safe_load(render.render_all(WATCHED)["dashboards/provisioning/dashboards/boards.yaml"])[
+        "providers"
+    ]
+    (group,) = IN_FILES["rules.yaml"]["groups"]
+    assert provider["folderUid"] == FOLDER_UID and provider["folder"] != group["folder"]
 
 
 def test_files_and_api_tell_the_same_people() -> None:

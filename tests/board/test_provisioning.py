@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,10 +118,27 @@ def test_an_absent_clickhouse_is_a_note_and_changes_nothing(grafana: RecordedGra
     grafana.health = grafana._recorded("datasource health, server away")
     source = _run(grafana)[1]
     assert source.action == "unchanged"
-    assert (
-        source.note
-        == "Grafana can't read ClickHouse at http://clickhouse:8123 yet: failed to create ClickHouse client."
+    assert source.note == (
+        "Grafana can't read ClickHouse at http://clickhouse:8123 yet: failed to create ClickHouse client. "
+        "If its password or CA has changed, --secrets sends them again."
     )
+
+
+@pytest.mark.recorded
+def test_a_changed_secret_of_the_source_is_sent_again_on_request(grafana: RecordedGrafana) -> None:
+    """The recorded plugin says the same of a wrong password, of an untrusted certificate and of a server that is away."""
+    _run(grafana)
+    changed = replace(SOURCE, password="second-secret")
+    grafana.health = grafana._recorded("datasource health, server away")
+    grafana.writes.clear()
+    assert (
+        _run(grafana, changed, how=How(is_dry_run=True, resends=True))[1].action == "updated" and grafana.writes == []
+    )
+    source = _run(grafana, changed, how=How(resends=True))[1]
+    assert source.action == "updated" and source.note.startswith("Its secrets are sent again. Grafana can't read")
+    assert grafana.secrets[UID] == {"password": "second-secret"}
+    grafana.sources[UID]["readOnly"] = True
+    assert _run(grafana, changed, how=How(resends=True))[1].action == "unchanged", "a file says it at every start"
 
 
 @pytest.mark.recorded
@@ -160,6 +178,29 @@ def test_a_grafana_that_cannot_take_the_boards_says_why(
 def test_a_grafana_that_is_starting_is_waited_for(grafana: RecordedGrafana) -> None:
     grafana.starting = ATTEMPTS_MAX - 1
     assert {change.action for change in _run(grafana)} == {"created"}
+
+
+@pytest.mark.recorded
+def test_a_grafana_that_is_asked_too_much_at_once_is_waited_for(grafana: RecordedGrafana) -> None:
+    grafana.starting, grafana.start = ATTEMPTS_MAX - 1, (429, {"message": "Too many requests"})
+    assert {change.action for change in _run(grafana)} == {"created"}
+
+
+@pytest.mark.recorded
+def test_what_was_done_without_an_answer_is_told_when_its_repetition_is_refused(grafana: RecordedGrafana) -> None:
+    grafana.unanswered = "/api/folders"
+    sentence = _refusal(grafana)
+    assert "refused to create the folder 'turnwatch' (412)" in sentence
+    assert sentence.endswith("may have done it without an answer: run this again.")
+    assert {change.action for change in _run(grafana)} == {"unchanged", "created"}
+
+
+@pytest.mark.recorded
+def test_a_clickhouse_that_is_away_is_tried_once(grafana: RecordedGrafana) -> None:
+    _run(grafana)
+    grafana.health = (504, {"message": "timeout"})
+    grafana.tried = 0
+    assert "can't read ClickHouse" in _run(grafana)[1].note and grafana.tried == 1
 
 
 @pytest.mark.recorded

@@ -13,7 +13,7 @@ import pytest
 from alerts.definitions import watched_slos
 from dashboards.alert_rules import GROUP, INTERVAL_S
 from dashboards.changes import LINES_MAX, WRITING, Change, How, difference
-from dashboards.data_source import ClickHouseSource
+from dashboards.data_source import NAME, ClickHouseSource
 from dashboards.grafana import GrafanaAddress, ProvisioningRefused
 from dashboards.notifications import (
     ALERTMANAGER,
@@ -231,8 +231,19 @@ def test_a_changed_secret_is_sent_again_on_request(grafana: RecordedGrafana) -> 
     changed = replace(TOLD, webhook_token="fifth")
     assert _done(_run(grafana, changed)) == {}, "nobody can see it"
     changes = _run(grafana, changed, How(resends=True))
-    assert _done(changes) == {ALERTMANAGER: "updated", WEBHOOK: "updated"}
+    assert _done(changes) == dict.fromkeys((NAME, ALERTMANAGER, WEBHOOK), "updated")
     assert grafana.alerting.secrets[WEBHOOK] == {"authorization_credentials": "fifth"}
+
+
+@pytest.mark.recorded
+def test_credentials_that_are_no_longer_given_are_taken_back(grafana: RecordedGrafana) -> None:
+    """Grafana would go on sending a token that nobody gives any more; what it redacts is no difference."""
+    _run(grafana)
+    changes = _run(grafana, replace(TOLD, webhook_token="", alertmanager_username="", alertmanager_password=""))
+    differs = {change.name: change.difference for change in changes if change.action == "updated"}
+    assert differs == {ALERTMANAGER: ("± settings.basicAuthUser",), WEBHOOK: ("± settings.authorization_scheme",)}
+    assert grafana.alerting.secrets == {ALERTMANAGER: {}, WEBHOOK: {}}
+    assert "authorization_scheme" not in grafana.alerting.points[WEBHOOK]["settings"]
 
 
 @pytest.mark.recorded
@@ -266,6 +277,18 @@ def test_what_a_file_provisions_is_refused_only_where_it_differs(
     assert f"The {kind} is provisioned from a file" in _refusal(grafana)
     held(grafana.alerting)["provenance"] = "converted_prometheus"
     assert f"The {kind} is managed by something else ('converted_prometheus')" in _refusal(grafana)
+    assert grafana.writes == []
+
+
+@pytest.mark.recorded
+def test_rules_of_a_file_are_as_they_should_be_in_whatever_folder_grafana_made_for_them(
+    grafana: RecordedGrafana,
+) -> None:
+    _run(grafana)
+    for rule in grafana.alerting.rules.values():
+        rule |= {"provenance": "file", "folderUID": "chosen-by-grafana"}
+    grafana.writes.clear()
+    assert _done(_run(grafana, how=How(prunes=True))) == {}
     assert grafana.writes == []
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 
 from tests.rules.test_docs import COMMANDS
 from tests.warm import turnwatch
-from turnwatch.places import boards_url, grafana, notifications, places
+from turnwatch.places import boards_url, grafana, notifications, places, read_by_grafana
 from turnwatch.settings import Settings, load
 
 NOBODY = "127.0.0.1:1"
@@ -116,6 +116,7 @@ def everything_secret(folder: Path, **others: str) -> dict[str, str]:
         "TURNWATCH_ALERTMANAGER__USERNAME": "ana",
         "TURNWATCH_GRAFANA__URL": f"https://{NOBODY}",
         "TURNWATCH_GRAFANA__USERNAME": "ana",
+        "TURNWATCH_GRAFANA__CLICKHOUSE_URL": f"https://ana@{NOBODY}/turnwatch",
         "TURNWATCH_GRAFANA__ALERTMANAGER_URL": f"https://{NOBODY}",
         "TURNWATCH_GRAFANA__WEBHOOK_URL": f"https://{NOBODY}/{CANARY}",
         **others,
@@ -170,6 +171,7 @@ def test_a_command_whose_servers_are_away_shows_no_secret(folder: Path, command:
         ("TURNWATCH_ALERTMANAGER__URLS", f"https://ana:{CANARY}@alertmanager"),
         ("TURNWATCH_GRAFANA__URL", f"https://ana:{CANARY}@grafana"),
         ("TURNWATCH_GRAFANA__TOKEN", CANARY),
+        ("TURNWATCH_GRAFANA__CLICKHOUSE_URL", f"https://ana:{CANARY}@warehouse/turnwatch"),
         ("TURNWATCH_GRAFANA__WEBHOOK_URL", f"https://ana:{CANARY}@hooks"),
         ("TURNWATCH_GRAFANA__WEBHOOK_URL", CANARY),
         ("TURNWATCH_KAFKA", f'{{"password": "{CANARY}"'),
@@ -191,6 +193,12 @@ def test_no_representation_shows_a_secret(folder: Path, monkeypatch: pytest.Monk
     for name, value in everything_secret(folder).items():
         monkeypatch.setenv(name, value)
     settings = load()
-    known = (places(settings), grafana(settings), notifications(settings), boards_url(settings))
+    known = (
+        places(settings),
+        grafana(settings),
+        read_by_grafana(settings),
+        notifications(settings),
+        boards_url(settings),
+    )
     assert CANARY not in repr(settings) + str(settings) + settings.model_dump_json() + repr(known)
     assert places(settings).kafka.password == grafana(settings).password == CANARY

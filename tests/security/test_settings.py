@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from turnwatch import settings as declared
-from turnwatch.places import alertmanagers, boards_url, clickhouse, grafana, kafka, places
+from turnwatch.places import alertmanagers, boards_url, clickhouse, grafana, kafka, places, read_by_grafana
+from turnwatch.provision import wanted
 from turnwatch.settings import OF_TESTS, SettingsError, load, variables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, **given: str) -> str:
 
 def everything() -> tuple[object, ...]:
     settings = load()
-    return places(settings), grafana(settings), boards_url(settings)
+    return places(settings), grafana(settings), read_by_grafana(settings), boards_url(settings)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,13 @@ def everything() -> tuple[object, ...]:
         ({"CLICKHOUSE__CAFILE": EMPTY}, "CLICKHOUSE__URL", "write https://"),
         ({"ALERTMANAGER__URLS": "http://a", "ALERTMANAGER__CAFILE": EMPTY}, "ALERTMANAGER__URLS", "write https://"),
         ({"GRAFANA__URL": "http://g", "GRAFANA__CAFILE": EMPTY}, "GRAFANA__URL", "write https://"),
+        ({"GRAFANA__CLICKHOUSE_PASSWORD": "canary"}, "GRAFANA__CLICKHOUSE_PASSWORD", "none is named"),
+        ({"GRAFANA__CLICKHOUSE_CAFILE": EMPTY}, "GRAFANA__CLICKHOUSE_CAFILE", "none is named"),
+        (
+            {"GRAFANA__CLICKHOUSE_URL": "http://c/t", "GRAFANA__CLICKHOUSE_CAFILE": EMPTY},
+            "GRAFANA__CLICKHOUSE_URL",
+            "write https://",
+        ),
         # Files that are not there, or not what they should be.
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__CAFILE": ABSENT}, "KAFKA__CAFILE", "does not exist"),
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__CAFILE": EMPTY}, "KAFKA__CAFILE", "no certificate in PEM"),
@@ -83,12 +91,22 @@ def everything() -> tuple[object, ...]:
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__CERTFILE": EMPTY}, "KAFKA__CERTFILE", "in PEM"),
         ({"CLICKHOUSE__URL": "https://c/t", "CLICKHOUSE__CAFILE": ABSENT}, "CLICKHOUSE__CAFILE", "does not exist"),
         ({"CLICKHOUSE__URL": "https://c/t", "CLICKHOUSE__CAFILE": EMPTY}, "CLICKHOUSE__CAFILE", "no certificate"),
+        (
+            {"GRAFANA__CLICKHOUSE_URL": "https://c/t", "GRAFANA__CLICKHOUSE_CAFILE": ABSENT},
+            "GRAFANA__CLICKHOUSE_CAFILE",
+            "does not exist",
+        ),
         ({"ALERTMANAGER__URLS": "https://a", "ALERTMANAGER__CAFILE": ABSENT}, "ALERTMANAGER__CAFILE", "does not exist"),
         ({"GRAFANA__URL": "https://g", "GRAFANA__CAFILE": EMPTY}, "GRAFANA__CAFILE", "no certificate"),
         # Credentials where they would be shown.
         ({"KAFKA__BOOTSTRAP": "ana:canary@kafka:9092"}, "KAFKA__BOOTSTRAP", "without credentials"),
         ({"KAFKA__BOOTSTRAP": "sasl://ana:canary@kafka:9092"}, "KAFKA__BOOTSTRAP", "without a scheme"),
         ({"CLICKHOUSE__URL": "https://ana:canary@c/t"}, "CLICKHOUSE__URL", "TURNWATCH_CLICKHOUSE__PASSWORD"),
+        (
+            {"GRAFANA__CLICKHOUSE_URL": "https://ana:canary@c/t"},
+            "GRAFANA__CLICKHOUSE_URL",
+            "TURNWATCH_GRAFANA__CLICKHOUSE_PASSWORD",
+        ),
         ({"CLICKHOUSE__URL": "https://c/t?password=canary"}, "CLICKHOUSE__URL", "not supported"),
         ({"ALERTMANAGER__URLS": "https://a,https://ana:canary@b"}, "ALERTMANAGER__URLS", "must not hold credentials"),
         ({"GRAFANA__URL": "http://ana:canary@g"}, "GRAFANA__URL", "must not hold credentials"),
@@ -133,6 +151,17 @@ def test_every_variable_that_tests_read_is_known_to_be_theirs() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("*.py")]
     read = {name for text in sources for name in re.findall(r'environ(?:\.get\(|\[)"(TURNWATCH_\w+)"', text)}
     assert read <= OF_TESTS | set(variables())
+
+
+def test_grafana_reads_by_an_account_and_an_address_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may open a board may send any statement by that account, so it is not that of whoever writes."""
+    monkeypatch.setenv("TURNWATCH_CLICKHOUSE__PASSWORD", "of-the-sink")
+    assert read_by_grafana(load()) == clickhouse(load())
+    monkeypatch.setenv("TURNWATCH_GRAFANA__CLICKHOUSE_URL", "http://reader@clickhouse.inside:8123/turnwatch")
+    monkeypatch.setenv("TURNWATCH_GRAFANA__CLICKHOUSE_PASSWORD", "of-the-reader")
+    source = wanted(load()).source
+    assert (source.endpoint, source.username) == ("http://clickhouse.inside:8123", "reader")
+    assert source.secrets() == {"password": "of-the-reader"}
 
 
 @pytest.mark.parametrize("value", ["123", "true", "null", '{"a": 1}', "[1]", "%41", "pass word", "ünïcode"])

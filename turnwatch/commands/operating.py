@@ -232,7 +232,7 @@ def provision(
     ] = False,
     secrets: Annotated[
         bool,
-        typer.Option("--secrets", help="Send passwords and tokens of contact points again: nobody can compare them."),
+        typer.Option("--secrets", help="Send passwords and tokens again: nobody can compare them."),
     ] = False,
 ) -> None:
     """Bring data source, boards, alert rules and whom they are told to into Grafana; changes nothing that is already right."""
