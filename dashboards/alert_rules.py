@@ -164,7 +164,8 @@ def _turns_missing() -> AlertRule:
         severity="ticket",
         summary=_judged(VALUE, f"{share} of the turns that producers took in within an hour are in no rollup"),
         meaning=(
-            "They are in no burn rate and no budget: refused (dead letters), too late for their bucket, or lost on the way. "
+            "They are in no burn rate and no budget, or not in that of every slice: refused (dead letters), too late for their "
+            "bucket, lost on the way, or of a shard that stands still. "
             "What producers dropped themselves is not among them."
         ),
         panel=pipeline.producers(),

@@ -13,7 +13,8 @@ from dataclasses import replace
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import policy_clause
 from schemas.burns import FIRE_COMPLETENESS_MIN
-from schemas.slos import WatchedSlo
+from schemas.families.partitions import OPERATIONAL_CUTS
+from schemas.slos import LowTraffic, WatchedSlo
 
 SILENT_AFTER_S = 300
 """What has brought nothing newer for as long is silent. Buckets and decisions are a minute, and land within seconds."""
@@ -23,6 +24,9 @@ SETTLED_AFTER_MIN = 10
 
 COMPARED_TURNS_MIN = 100
 """Fewer turns are not compared: a handful on its way would be a large share of them."""
+
+CUT_KNOWN_WITHIN_MIN = 5
+"""A cut whose first minute comes later in the range is new to the contract, or the fleet was idle: it is not compared."""
 
 DECIDED_WITHIN_MIN = 10
 """A slice that was not decided for so long before now is not judged by what was decided then."""
@@ -77,23 +81,46 @@ def _compared(column: str) -> str:
     return f"{column} >= {_SINCE} AND {column} < toStartOfMinute({_NOW}) - INTERVAL {SETTLED_AFTER_MIN} MINUTE"
 
 
+_CUTS = ", ".join(f"'{cut.name}'" for cut in OPERATIONAL_CUTS)
+
+
+def _by_cut(table: str, column: str, where: str = "true") -> str:
+    """What a table counts in each cut of all turns, and since when."""
+    return f"""SELECT '{table}' AS counted_in, toString(cut) AS counted_cut, sum({column}) AS counted, min(bucket_start) AS first
+      FROM {table} FINAL WHERE cut IN ({_CUTS}) AND {where} AND {_compared("bucket_start")} GROUP BY cut"""
+
+
+_UNEVEN = f"""SELECT max(share) FROM (
+    SELECT 1 - min(counted) / max(counted) AS share FROM (
+      {_by_cut("traffic_1m", "turns")}
+      UNION ALL
+      {_by_cut("burn_rate_1m", "total", "indicator = 'turn_error'")})
+    WHERE first < {_SINCE} + INTERVAL {CUT_KNOWN_WITHIN_MIN} MINUTE
+    GROUP BY counted_in
+    HAVING max(counted) >= {COMPARED_TURNS_MIN})"""
+"""By how much the cut with the fewest turns falls short of that with the most: slices of every cut are spread over the shards."""
+
 MISSING_TURNS = Query(
     "missing_turns",
     f"""WITH (SELECT toInt64(sum(observations_seen)) - toInt64(sum(observations_dropped)) FROM heartbeats_1m FINAL
   WHERE cut = 'region' AND reported_family = 'turns' AND {_compared("bucket_start")}) AS taken_in,
-(SELECT toInt64(sum(turns)) FROM traffic_1m FINAL WHERE cut = 'pool' AND {_compared("bucket_start")}) AS landed
-SELECT if(taken_in < {COMPARED_TURNS_MIN}, 0., greatest(0., (taken_in - landed) / taken_in)) AS missing_share""",
+(SELECT toInt64(sum(turns)) FROM traffic_1m FINAL WHERE cut = 'pool' AND {_compared("bucket_start")}) AS landed,
+({_UNEVEN}) AS uneven
+SELECT greatest(0., if(taken_in < {COMPARED_TURNS_MIN}, 0., (taken_in - landed) / taken_in), uneven) AS missing_share""",
 )
 """The share of the turns that producers took in and kept which is in no rollup, so in no burn rate either.
 
-Refused frames are missing (they are dead letters), and so are those that came too late to be decided on.
+Refused frames are missing (they are dead letters), and so are those that came too late to be decided on. Every cut counts
+every turn once, so what one cut counts and another does not is missing as well: the shard of some of its slices stands still.
 """
 
 
 def unpaged_burns(watched: Sequence[WatchedSlo]) -> Query:
     """By objective and pool: how many of its rows for pages are exceeded while no page is known, not even as pending.
 
-    Rows that look at what is left of the budget have no threshold that could be written down, and are left out.
+    Rows that look at what is left of the budget have no threshold that could be written down, and are left out. A row of
+    factor 0 pages for any bad turn, on however little of the volume. What is pending says so once, however long ago, so its
+    newest statement is looked for by its name and not by its time.
     """
     paging = tuple(
         replace(each, rows=tuple(row for row in each.rows if row.severity == "page" and row.within_s is None))
@@ -104,17 +131,18 @@ def unpaged_burns(watched: Sequence[WatchedSlo]) -> Query:
         f"""WITH {policy_clause(paging)},
 decided AS (
   SELECT toString(burn_windows.slo) AS slo, toString(burn_windows.slice) AS slice, window_s,
-    argMax(burn, decided_at) AS burn, argMax(completeness, decided_at) AS completeness
+    argMax(burn, (decided_at, version)) AS burn, argMax(completeness, (decided_at, version)) AS completeness
   FROM burn_windows
   WHERE cut = 'pool' AND decided_at > {_NOW} - INTERVAL {DECIDED_WITHIN_MIN} MINUTE AND decided_at <= {_NOW}
   GROUP BY burn_windows.slo, burn_windows.slice, window_s),
 known AS (
   SELECT toString(pages.slo) AS slo, toString(pages.slice) AS slice, argMax(toString(state), (decided_event, version)) AS state
-  FROM pages WHERE severity = 'page' AND {_in_range("decided_event")}
+  FROM pages
+  WHERE alert IN (SELECT concat(slo, '|', slice, '|page') FROM decided) AND decided_event <= {_NOW}
   GROUP BY pages.slo, pages.slice)
 SELECT long.slo AS slo, long.slice AS slice,
-  countIf(least(long.burn, short.burn) > policy.factor AND long.completeness >= {FIRE_COMPLETENESS_MIN}
-    AND known.state IN ('', 'resolved')) AS rows_exceeded
+  countIf(least(long.burn, short.burn) > policy.factor AND known.state IN ('', 'resolved')
+    AND (long.completeness >= {FIRE_COMPLETENESS_MIN} OR policy.factor = 0)) AS rows_exceeded
 FROM policy
 INNER JOIN decided AS long ON long.slo = policy.slo AND long.window_s = policy.long_s
 INNER JOIN decided AS short ON short.slo = policy.slo AND short.window_s = policy.short_s AND short.slice = long.slice
@@ -137,12 +165,22 @@ ORDER BY slo, slice, told_as""",
 )
 """Of every open page and ticket: how much newer, in seconds, the newest decision is than the last that confirmed it."""
 
+_EVIDENCE = LowTraffic()
+
 BUDGETS_LEFT = Query(
     "budgets_left",
-    f"""SELECT toString(burn_windows.slo) AS slo, toString(burn_windows.slice) AS slice,
-  argMax(budget_left, decided_at) AS budget_left
+    f"""WITH (decided_at, version, window_s) AS newest_period
+SELECT toString(burn_windows.slo) AS slo, toString(burn_windows.slice) AS slice,
+  argMax(budget_left, newest_period) AS budget_left
 FROM burn_windows WHERE cut = 'pool' AND {_in_range("decided_at")}
 GROUP BY burn_windows.slo, burn_windows.slice
+HAVING argMax(bad, newest_period) >= {_EVIDENCE.bad_events_min}
+  AND (argMax(bad, newest_period) >= {10 * _EVIDENCE.bad_events_min}
+    OR argMax(bad * ifNull(one_failure_costs, 0), newest_period) >= {_EVIDENCE.budget_share_min})
 ORDER BY slo, slice""",
 )
-"""What is left of each objective's budget in its whole pool, as it was decided last."""
+"""What is left of each objective's budget in its whole pool, as it was decided last.
+
+Of few turns one failure spends more than all of their budget, so the period's failures, its longest window's, have to be
+as many as a page asks for besides its threshold (`LowTraffic`): a new fleet's first failure is no budget that is nearly spent.
+"""

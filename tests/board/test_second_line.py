@@ -17,6 +17,7 @@ from dashboards.queries import Query, second_line
 from dashboards.substitution import Range, substituted
 from schemas.ddl import contract
 from schemas.tables import TABLES
+from stream_jobs.operators.burn_windows import windows_version
 from tests.board.conftest import Boards
 from tests.stack_fixtures import own_database
 from turnwatch.declared_names import undeclared, variables
@@ -95,7 +96,7 @@ def engine(clickhouse_server: Any) -> Iterator[Any]:
 @pytest.fixture
 def planted(engine: Any) -> Iterator[Planted]:
     yield Planted(engine)
-    for table in ("burn_windows", "heartbeats_1m", "traffic_1m", "pages"):
+    for table in ("burn_windows", "burn_rate_1m", "heartbeats_1m", "traffic_1m", "pages"):
         engine.command(f"TRUNCATE TABLE {table}")
 
 
@@ -104,7 +105,10 @@ def _at(minutes: float) -> datetime:
 
 
 def _decision(minutes: float, **more: Any) -> Row:
-    return {"slo": PAGED.slo.name, "cut": "pool", "slice": "pool=realtime", "decided_at": _at(minutes)} | more
+    at = _at(minutes)
+    version = windows_version(int(at.timestamp()) * 1_000, more.get("completeness", 0.0))
+    told = {"slo": PAGED.slo.name, "cut": "pool", "slice": "pool=realtime", "decided_at": at, "version": version}
+    return told | more
 
 
 def _heartbeat(minutes: float, seen: int = 0, dropped: int = 0) -> Row:
@@ -119,7 +123,7 @@ def _turns(minutes: float, turns: int) -> Row:
 def _page(minutes: float, state: str, **more: Any) -> Row:
     at = {"starts_event": _at(-30), "decided_event": _at(minutes), "state": state, "severity": "page"}
     row = {"slo": PAGED.slo.name, "slice": "pool=realtime", "version": 1} | at | more
-    return {"alert": f"{row['slice']}|{row['severity']}"} | row
+    return {"alert": f"{row['slo']}|{row['slice']}|{row['severity']}"} | row
 
 
 def _ages(planted: Planted, **after: float) -> dict[str, int]:
@@ -193,6 +197,30 @@ def test_turns_that_producers_kept_and_that_never_landed_are_missing(
     assert planted.firing("TurnsMissing") == ([""] if missing > 0.05 else [])
 
 
+def _in_cuts(table: str, missing: int, from_minute: int = -69, region: str = "eu-west-1") -> list[Row]:
+    """1,000 turns as two cuts count them, of which one cut lacks some; it is counted from some minute on."""
+    what = {"turns": 1_000} if table == "traffic_1m" else {"indicator": "turn_error", "total": 1_000}
+    (name,) = (name for name in ("turns", "total") if name in what)
+    rows = [{"cut": "pool", "slice": "pool=realtime", "bucket_start": _at(-69), **what}]
+    told = {**what, name: 1_000 - missing}
+    return [
+        *rows,
+        {"cut": "pool,region", "slice": f"pool=realtime,region={region}", "bucket_start": _at(from_minute), **told},
+    ]
+
+
+@pytest.mark.parametrize("table", ["traffic_1m", "burn_rate_1m"])
+@pytest.mark.parametrize(("missing", "from_minute", "share"), [(0, -69, 0.0), (400, -69, 0.4), (400, -30, 0.0)])
+def test_turns_that_one_cut_counts_and_another_does_not_are_missing(
+    planted: Planted, table: str, missing: int, from_minute: int, share: float
+) -> None:
+    """A shard that stands still lands nothing of its slices; a cut that is new has not counted before."""
+    planted.plant(table, *_in_cuts(table, missing, from_minute))
+    rule = RULES["TurnsMissing"]
+    (row,) = planted.ask(rule.query, rule.lookback_s)
+    assert row["missing_share"] == pytest.approx(share)
+
+
 def test_too_few_turns_are_not_compared(planted: Planted) -> None:
     planted.plant("heartbeats_1m", _heartbeat(-20, seen=second_line.COMPARED_TURNS_MIN - 1))
     assert planted.value(second_line.MISSING_TURNS) == 0
@@ -215,20 +243,46 @@ ABOVE, BELOW = float(ROW.factor) * 1.5, float(ROW.factor) * 0.5
         (_burns(-1, ABOVE, ABOVE, completeness=0.4), [], 0),
         (_burns(-1, ABOVE, ABOVE), [_page(-2, "firing")], 0),
         (_burns(-1, ABOVE, ABOVE), [_page(-2, "pending")], 0),
+        (_burns(-1, ABOVE, ABOVE), [_page(-3 * 24 * 60, "pending", starts_event=_at(-3 * 24 * 60))], 0),
+        (_burns(-1, BELOW, BELOW, version=1) + _burns(-1, ABOVE, ABOVE, version=2), [], 1),
+        (_burns(-1, ABOVE, ABOVE, version=1) + _burns(-1, BELOW, BELOW, version=2), [], 0),
+        (_burns(-1, ABOVE, ABOVE, version=1, completeness=0.3) + _burns(-1, ABOVE, ABOVE, version=2), [], 1),
         (_burns(-1, ABOVE, ABOVE), [_page(-9, "firing"), _page(-2, "resolved", version=2)], 1),
         (_burns(-1, ABOVE, ABOVE), [_page(-2, "firing", severity="ticket")], 1),
     ],
-    ids=["unpaged", "short window is fine", "was long ago", "blind", "paged", "held", "resolved too early", "a ticket"],
+    ids=[
+        "unpaged",
+        "short window is fine",
+        "was long ago",
+        "blind",
+        "paged",
+        "held",
+        "held for days",
+        "decided again, above",
+        "decided again, below",
+        "decided again, on enough",
+        "resolved too early",
+        "a ticket",
+    ],
 )
 def test_a_burn_that_nobody_was_paged_for_is_found(
     planted: Planted, burns: list[Row], pages: list[Row], exceeded: int
 ) -> None:
-    planted.plant("burn_windows", *burns)
+    for each in burns:
+        planted.plant("burn_windows", each)  # Of one insert the older of two decisions would be gone at once.
     if pages:
         planted.plant("pages", *pages)
     (row,) = planted.ask(second_line.unpaged_burns(WATCHED))
     assert row == {"slo": PAGED.slo.name, "slice": "pool=realtime", "rows_exceeded": exceeded}
     assert planted.firing("BurnNotPaged") == ([f"{PAGED.slo.name} pool=realtime"] if exceeded else [])
+
+
+def test_any_privacy_error_pages_on_however_little_of_the_volume(planted: Planted) -> None:
+    slo = next(each for each in WATCHED if each.slo.name == "privacy-error-realtime")
+    (row,) = [row for row in slo.rows if row.factor == 0]
+    assert row.long_s == row.short_s
+    planted.plant("burn_windows", _decision(-1, slo=slo.slo.name, window_s=row.long_s, burn=3.0, completeness=0.2))
+    assert planted.firing("BurnNotPaged") == ["privacy-error-realtime pool=realtime"]
 
 
 def test_a_page_that_decisions_neither_confirm_nor_end_is_stuck(planted: Planted) -> None:
@@ -247,14 +301,42 @@ def test_a_page_that_decisions_neither_confirm_nor_end_is_stuck(planted: Planted
     assert planted.firing("PageStuck") == [f"{PAGED.slo.name} pool={pool} page" for pool in ("batch", "realtime")]
 
 
+def _budget(minutes: float, left: float, bad: int = 500, costs: float | None = 0.0019, **more: Any) -> list[Row]:
+    """A decision's windows; what is bad in the shorter one is no evidence of what the period spent."""
+    period_s = PAGED.slo.period_s
+    told = {"budget_left": left, "one_failure_costs": costs} | more
+    return [_decision(minutes, window_s=s, bad=n, **told) for s, n in ((3_600, 0), (period_s, bad))]
+
+
+@pytest.mark.parametrize(
+    ("bad", "costs", "is_told"),
+    [
+        (1, 0.9, False),
+        (9, None, False),
+        (9, 0.5, False),
+        (10, 0.0009, False),
+        (10, None, False),
+        (10, 0.001, True),
+        (100, None, True),
+    ],
+)
+def test_a_handful_of_failures_is_no_budget_that_is_nearly_spent(
+    planted: Planted, bad: int, costs: float | None, is_told: bool
+) -> None:
+    """One failure of a new fleet's first 500 turns is twice the budget that they have had so far."""
+    planted.plant("burn_windows", *_budget(-5, -1.0, bad, costs))
+    assert planted.firing("BudgetNearlySpent") == ([f"{PAGED.slo.name} pool=realtime"] if is_told else [])
+
+
 def test_a_budget_is_told_as_it_was_decided_last(planted: Planted) -> None:
     planted.plant(
         "burn_windows",
-        _decision(-60, budget_left=0.40),
-        _decision(-5, budget_left=0.05),
-        _decision(-5, budget_left=0.01, cut="pool,bundle", slice="pool=realtime,bundle=v2"),
-        _decision(-5, budget_left=0.15, slice="pool=batch"),
+        *_budget(-60, 0.40),
+        *_budget(-5, 0.03, completeness=0.6),
+        *_budget(-5, 0.01, cut="pool,bundle", slice="pool=realtime,bundle=v2"),
+        *_budget(-5, 0.15, slice="pool=batch"),
     )
+    planted.plant("burn_windows", *_budget(-5, 0.05, completeness=1.0))
     found = {row["slice"]: row["budget_left"] for row in planted.ask(second_line.BUDGETS_LEFT)}
     assert found == {"pool=realtime": 0.05, "pool=batch": 0.15}
     assert planted.firing("BudgetNearlySpent") == [f"{PAGED.slo.name} pool=realtime"]
@@ -265,8 +347,11 @@ def test_budgets_of_the_incident_are_those_that_happened(boards: Boards) -> None
     to_s = boards.world.end_ms // 1000
     found = boards.rows(second_line.BUDGETS_LEFT.sql, Range(to_s - 24 * HOUR_S, to_s))
     landed = pl.DataFrame(boards.world.rows["burn_windows"]).filter(pl.col("cut").cast(pl.String) == "pool")
-    last = landed.sort("decided_at").group_by("slo", "slice").agg(pl.col("budget_left").last())
-    expected = {(row["slo"], row["slice"]): row["budget_left"] for row in last.to_dicts()}
+    last = landed.sort("decided_at", "window_s").group_by("slo", "slice").agg(pl.all().last())
+    spent = pl.col("bad") * pl.col("one_failure_costs")
+    told = last.filter(pl.col("bad") >= 10, (pl.col("bad") >= 100) | (spent >= 0.01))
+    expected = {(row["slo"], row["slice"]): row["budget_left"] for row in told.to_dicts()}
+    assert expected
     assert {(row["slo"], row["slice"]): row["budget_left"] for row in found.to_dicts()} == pytest.approx(expected)
 
 

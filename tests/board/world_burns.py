@@ -100,7 +100,7 @@ def pages(watched: WatchedSlo, begin: int) -> pa.Table:
         "pages",
         pl.DataFrame(
             {
-                "alert": [f"{watched.slo.name}/{severity}" for severity, *_ in rows],
+                "alert": [f"{watched.slo.name}|{BURNING_SLICE}|{severity}" for severity, *_ in rows],
                 "slo": watched.slo.name,
                 "slice": BURNING_SLICE,
                 "severity": [severity for severity, *_ in rows],
