@@ -20,8 +20,23 @@ from schemas.views import VIEWS
 FILE_NAME = "roles.sql"
 WRITER, READER, ADMIN = "turnwatch_writer", "turnwatch_reader", "turnwatch_admin"
 
-READER_SETTINGS = {"readonly": 2, "max_execution_time": 300, "max_memory_usage": 8_000_000_000}
-"""2: no writes, but a client may still set what a query may take, as Grafana's plugin does."""
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a query gets unless it says otherwise, and what it may ask for; 0, which would be no limit at all, it may not."""
+
+    default: int
+    most: int
+
+
+READONLY = 2
+"""No writes, but a client may still set what a query may take, as Grafana's plugin does."""
+
+READER_LIMITS = {
+    "max_execution_time": Limit(300, 1_800),
+    "max_memory_usage": Limit(8_000_000_000, 8_000_000_000),
+}
+"""In seconds and bytes. An export may take its half hour; no question gets more memory than any other."""
 
 _ADMIN_ON_DATABASE = (
     "CREATE DATABASE",
@@ -72,11 +87,13 @@ def render() -> dict[str, str]:
 def statements(layout: Layout = "single") -> str:
     """The roles and their grants, as a file for somebody who may create roles."""
     on_cluster = " ON CLUSTER '{cluster}'" if layout == "cluster" else ""
-    settings = ", ".join(f"{name} = {value}" for name, value in READER_SETTINGS.items())
+    limits = (f"{name} = {limit.default} MIN 1 MAX {limit.most}" for name, limit in READER_LIMITS.items())
+    settings = ", ".join((f"readonly = {READONLY}", *limits))
     parts = [_OPENING[layout]]
     for role, question in _QUESTIONS.items():
-        limits = f" SETTINGS {settings}" if role == READER else ""
-        parts.append(f"\n-- {question}\nCREATE ROLE IF NOT EXISTS {role}{on_cluster}{limits};\n")
+        parts.append(f"\n-- {question}\nCREATE ROLE IF NOT EXISTS {role}{on_cluster};\n")
+        if role == READER:
+            parts.append(f"ALTER ROLE {role}{on_cluster} SETTINGS {settings};\n")
         granted = grants(role, layout)
         parts += [f"{grant.on().replace('GRANT', f'GRANT{on_cluster}', 1)} TO {role};\n" for grant in granted]
     return "".join(parts)

@@ -49,7 +49,8 @@ GRANT INSERT ON verdicts TO turnwatch_writer;
 GRANT INSERT ON objectives TO turnwatch_writer;
 
 -- Who asks? Boards and analysts. They write nothing, and one question cannot take the whole server.
-CREATE ROLE IF NOT EXISTS turnwatch_reader SETTINGS readonly = 2, max_execution_time = 300, max_memory_usage = 8000000000;
+CREATE ROLE IF NOT EXISTS turnwatch_reader;
+ALTER ROLE turnwatch_reader SETTINGS readonly = 2, max_execution_time = 300 MIN 1 MAX 1800, max_memory_usage = 8000000000 MIN 1 MAX 8000000000;
 GRANT SELECT ON traffic_10s TO turnwatch_reader;
 GRANT SELECT ON stage_latency_10s TO turnwatch_reader;
 GRANT SELECT ON concurrency_10s TO turnwatch_reader;

@@ -355,6 +355,12 @@ def test_budgets_of_the_incident_are_those_that_happened(boards: Boards) -> None
     assert {(row["slo"], row["slice"]): row["budget_left"] for row in found.to_dicts()} == pytest.approx(expected)
 
 
+def test_no_turn_of_the_incident_is_missing_in_any_cut(boards: Boards) -> None:
+    to_s = boards.world.end_ms // 1000
+    during = Range(to_s - RULES["TurnsMissing"].lookback_s, to_s)
+    assert boards.rows(second_line.MISSING_TURNS.sql, during).item() == 0
+
+
 def test_the_incident_becomes_silent_when_nothing_more_comes(boards: Boards) -> None:
     to_s = boards.world.end_ms // 1000
     for later_s, is_silent in ((0, False), (900, True)):

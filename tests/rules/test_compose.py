@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from dashboards import data_source, render
+from schemas import roles
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: Any = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -170,7 +171,11 @@ def test_boards_read_as_a_user_who_may_only_read() -> None:
     users = ElementTree.parse(ROOT / "stack/config/clickhouse-reader.xml").getroot()
     user = users.find(f"users/{render.COMPOSE_SOURCE.username}")
     assert user is not None and user.findtext("grants/query") == f"GRANT SELECT ON {render.COMPOSE_SOURCE.database}.*"
-    assert users.findtext(f"profiles/{user.findtext('profile')}/readonly") == "2"
+    profile = users.find(f"profiles/{user.findtext('profile')}")
+    assert profile is not None and profile.findtext("readonly") == "2"
+    memory = profile.findtext("max_memory_usage")
+    assert memory and profile.findtext("constraints/max_memory_usage/max") == memory, "a query could lift its limit"
+    assert all(profile.findtext(f"constraints/{name}/min") == "1" for name in roles.READER_LIMITS), "0 is no limit"
     password = user.find("password")
     assert password is not None and password.get("from_env") in THEIRS["clickhouse"]["environment"]
 

@@ -20,7 +20,7 @@ import pytest
 
 from schemas import roles
 from schemas.ddl import Layout
-from schemas.roles import ADMIN, READER, READER_SETTINGS, WRITER
+from schemas.roles import ADMIN, READER, READER_LIMITS, READONLY, WRITER, Limit
 from schemas.tables import TABLES
 from schemas.views import VIEWS
 from schemas.warehouse import ClickHouseAddress
@@ -29,6 +29,7 @@ from stack.machine import choose_ports
 from stream_jobs.sinks.clickhouse import ClickHouseWarehouse, WarehouseError, connect
 from stream_jobs.sinks.migrate import DIRECTORY, migrate, migrations_in, statements_of
 from tests.warehouse.rows import arrow_of, rows_of
+from turnwatch.export import EXPORT_TIMEOUT_S
 from turnwatch.query import QueryRefused, ask
 
 DATABASE = "turnwatch"
@@ -39,9 +40,9 @@ NOT_ALLOWED = "Not enough privileges"
 @contextmanager
 def warehouse_as(role: str, folder: Path) -> Iterator[ClickHouseAddress]:
     """A ClickHouse on the data in `folder` whose user has the grants of `role`."""
-    settings = READER_SETTINGS if role == READER else {}
+    limits = READER_LIMITS if role == READER else {}
     (folder / "config.xml").write_text("<clickhouse><users_config>users.xml</users_config></clickhouse>")
-    (folder / "users.xml").write_text(users(tuple(grant.on(DATABASE) for grant in roles.grants(role)), settings))
+    (folder / "users.xml").write_text(users(tuple(grant.on(DATABASE) for grant in roles.grants(role)), limits))
     (port,) = choose_ports((0,))
     command = [sys.executable, "-m", "stack.clickhouse_http", "--data", str(folder / "data"), "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
@@ -56,11 +57,13 @@ def warehouse_as(role: str, folder: Path) -> Iterator[ClickHouseAddress]:
         server.wait(60)
 
 
-def users(granted: tuple[str, ...], settings: Mapping[str, int]) -> str:
+def users(granted: tuple[str, ...], limits: Mapping[str, Limit]) -> str:
     queries = "".join(f"<query>{escape(each)}</query>" for each in granted)
-    profile = "".join(f"<{name}>{value}</{name}>" for name, value in settings.items())
+    profile = "".join(f"<{name}>{limit.default}</{name}>" for name, limit in limits.items())
+    profile += f"<readonly>{READONLY}</readonly>" if limits else ""
+    bounds = "".join(f"<{name}><min>1</min><max>{limit.most}</max></{name}>" for name, limit in limits.items())
     return f"""<clickhouse>
-        <profiles><default>{profile}</default></profiles>
+        <profiles><default>{profile}<constraints>{bounds}</constraints></default></profiles>
         <users><default>
             <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
             <grants>{queries}</grants>
@@ -99,7 +102,15 @@ def test_the_reader_asks_every_table_and_view_and_changes_none(folder: Path) -> 
             assert ask(address, f"SELECT count() FROM {name}", "csv")
         client = connect(address)
         assert client.query("SELECT getSetting('readonly')").result_rows == [(2,)]
-        client.query("SELECT 1", settings={"max_threads": 1})
+        client.query("SELECT 1", settings={"max_threads": 1, "max_execution_time": int(EXPORT_TIMEOUT_S)})
+        for beyond in (
+            "max_memory_usage = 0",
+            "max_memory_usage = 9000000000",
+            "max_execution_time = 0",
+            "readonly = 0",
+        ):
+            with pytest.raises(Exception, match=r"shouldn't be (less|greater) than|readonly"):
+                client.query(f"SELECT 1 SETTINGS {beyond}")
         with pytest.raises(QueryRefused):
             ask(address, "SELECT * FROM schema_migrations", "csv")
         with pytest.raises(Exception, match=r"readonly|privileges"):
@@ -158,7 +169,7 @@ def test_what_a_role_may_not_do_is_a_sentence(folder: Path) -> None:
 def test_clickhouse_reads_every_statement(clickhouse_server: ClickHouseServer, layout: Layout) -> None:
     client = connect(ClickHouseAddress(clickhouse_server.url))
     statements = statements_of(roles.statements(layout))
-    assert len(statements) == 3 + sum(len(roles.grants(role, layout)) for role in (WRITER, READER, ADMIN))
+    assert len(statements) == 4 + sum(len(roles.grants(role, layout)) for role in (WRITER, READER, ADMIN))
     parsed = client.query("SELECT formatQuery(arrayJoin({statements:Array(String)}))", {"statements": statements})
     assert len(parsed.result_rows) == len(statements)
     client.close()

@@ -93,7 +93,8 @@ GRANT ON CLUSTER '{cluster}' INSERT ON objectives TO turnwatch_writer;
 GRANT ON CLUSTER '{cluster}' INSERT ON objectives_local TO turnwatch_writer;
 
 -- Who asks? Boards and analysts. They write nothing, and one question cannot take the whole server.
-CREATE ROLE IF NOT EXISTS turnwatch_reader ON CLUSTER '{cluster}' SETTINGS readonly = 2, max_execution_time = 300, max_memory_usage = 8000000000;
+CREATE ROLE IF NOT EXISTS turnwatch_reader ON CLUSTER '{cluster}';
+ALTER ROLE turnwatch_reader ON CLUSTER '{cluster}' SETTINGS readonly = 2, max_execution_time = 300 MIN 1 MAX 1800, max_memory_usage = 8000000000 MIN 1 MAX 8000000000;
 GRANT ON CLUSTER '{cluster}' SELECT ON traffic_10s TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON traffic_10s_local TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON stage_latency_10s TO turnwatch_reader;
