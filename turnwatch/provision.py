@@ -25,7 +25,8 @@ _STYLES = {"-": "yellow", "+": "cyan", "±": "magenta"}
 
 def run_provision(is_dry_run: bool = False, prunes: bool = False, resends: bool = False) -> int:
     settings = load()
-    changes = provision(grafana(settings), wanted(settings), How(is_dry_run, prunes, resends))
+    meant = wanted(settings)
+    changes = provision(grafana(settings), meant, How(is_dry_run, prunes, resends))
     console = Console()
     _print_differences(console, changes)
     done = "would be" if is_dry_run else "done"
@@ -34,7 +35,19 @@ def run_provision(is_dry_run: bool = False, prunes: bool = False, resends: bool 
         table.add_row(change.kind, change.name, change.action, change.note)
     console.print(table)
     console.print(_summary(changes, is_dry_run))
+    if settings.grafana.clickhouse_url is None and any(map(_gives_account, changes)):
+        console.print(_OUR_ACCOUNT.format(meant.source.username), soft_wrap=True)
     return 0
+
+
+_OUR_ACCOUNT = (
+    "The data source has the account '{}' of TURNWATCH_CLICKHOUSE__URL: whoever may open a board may send any statement by it. "
+    "Name one that only reads in TURNWATCH_GRAFANA__CLICKHOUSE_URL."
+)
+
+
+def _gives_account(change: Change) -> bool:
+    return change.kind == "data source" and change.action in ("created", "updated")
 
 
 def wanted(settings: Settings) -> Wanted:

@@ -13,7 +13,7 @@ import pytest
 from alerts.definitions import watched_slos
 from dashboards.alert_rules import GROUP, INTERVAL_S
 from dashboards.changes import LINES_MAX, WRITING, Change, How, difference
-from dashboards.data_source import NAME, ClickHouseSource
+from dashboards.data_source import NAME, UID, ClickHouseSource
 from dashboards.grafana import GrafanaAddress, ProvisioningRefused
 from dashboards.notifications import (
     ALERTMANAGER,
@@ -440,7 +440,10 @@ def test_the_command_shows_what_it_would_change_and_then_that_nothing_is_left_to
     }
     for name, value in settings.items():
         monkeypatch.setenv(f"TURNWATCH_{name}", value)
-    assert run_provision() == 0 and " created." in capsys.readouterr().out
+    assert run_provision() == 0
+    shown = capsys.readouterr().out
+    assert " created." in shown and "has the account 'reader' of" in shown
+    assert "TURNWATCH_GRAFANA__CLICKHOUSE_URL" in shown
     grafana.alerting.rules["turnwatch-page-stuck"]["for"] = "1h"
     assert run_provision(is_dry_run=True) == 0
     shown = capsys.readouterr().out
@@ -451,3 +454,8 @@ def test_the_command_shows_what_it_would_change_and_then_that_nothing_is_left_to
     assert run_provision() == 0
     shown = capsys.readouterr().out
     assert "Nothing was changed: all of it is as it should be." in shown and not SECRET.search(shown)
+    assert "has the account" not in shown, "it was told when it was given"
+    monkeypatch.setenv("TURNWATCH_GRAFANA__CLICKHOUSE_URL", "http://boards@clickhouse:8123/turnwatch")
+    assert run_provision() == 0 and "1 updated." in (shown := capsys.readouterr().out)
+    assert "has the account" not in shown
+    assert grafana.sources[UID]["jsonData"]["username"] == "boards" and grafana.secrets[UID]["password"] == ""

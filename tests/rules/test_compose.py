@@ -89,7 +89,8 @@ def test_configuration_is_mounted_where_it_is_read() -> None:
         ((_, target),) = _mounts(THEIRS[name])
         assert f"--config.file={target}" in THEIRS[name]["command"]
     boards: Any = yaml.safe_load(render.render_all(())["dashboards/provisioning/dashboards/boards.yaml"])
-    assert boards["providers"][0]["options"]["path"] in {target for _, target in _mounts(THEIRS["grafana"])}
+    mounted = {target: source for source, target in _mounts(THEIRS["grafana"])}
+    assert mounted[boards["providers"][0]["options"]["path"]] == "./dashboards/rendered"
 
 
 def test_grafana_reads_what_it_is_provisioned_from_and_tells_an_alertmanager_that_is_there() -> None:
