@@ -81,11 +81,12 @@ def _compared(column: str) -> str:
     return f"{column} >= {_SINCE} AND {column} < toStartOfMinute({_NOW}) - INTERVAL {SETTLED_AFTER_MIN} MINUTE"
 
 
-_CUTS = ", ".join(f"'{cut.name}'" for cut in OPERATIONAL_CUTS)
+_CUTS = ", ".join(f"'{cut.name}'" for cut in OPERATIONAL_CUTS if len(cut.dimensions) <= 2)
+"""Cuts of few slices, each of which counts every turn: finer ones have thousands, in whose order time comes last."""
 
 
 def _by_cut(table: str, column: str, where: str = "true") -> str:
-    """What a table counts in each cut of all turns, and since when."""
+    """What a table counts in each of these cuts, and since when."""
     return f"""SELECT '{table}' AS counted_in, toString(cut) AS counted_cut, sum({column}) AS counted, min(bucket_start) AS first
       FROM {table} FINAL WHERE cut IN ({_CUTS}) AND {where} AND {_compared("bucket_start")} GROUP BY cut"""
 
@@ -112,6 +113,7 @@ SELECT greatest(0., if(taken_in < {COMPARED_TURNS_MIN}, 0., (taken_in - landed) 
 
 Refused frames are missing (they are dead letters), and so are those that came too late to be decided on. Every cut counts
 every turn once, so what one cut counts and another does not is missing as well: the shard of some of its slices stands still.
+A shard without a slice of a pool, region, route or bundle of its own is not seen.
 """
 
 
