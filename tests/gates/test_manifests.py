@@ -123,6 +123,16 @@ def test_pauses_alone_never_end_an_analysis_as_a_success() -> None:
     assert (metric["consecutiveSuccessLimit"], metric["failureLimit"]) == (1, 0)
 
 
+ARGO_TRIES_AGAIN_S = 10
+"""DefaultErrorRetryInterval of Argo Rollouts: an errored measurement is taken again so soon, whatever the interval is."""
+
+
+def test_a_server_that_is_away_for_minutes_ends_no_analysis() -> None:
+    """By assessMetricStatus an analysis is an error, which aborts the rollout, once errors in a row exceed the limit."""
+    (metric,) = manifest("turnwatch-gate", "AnalysisTemplate")["spec"]["metrics"]
+    assert metric.get("consecutiveErrorLimit", 4) * ARGO_TRIES_AGAIN_S >= 3_600
+
+
 def test_a_job_fails_at_once_where_the_verdict_or_the_question_says_so() -> None:
     (metric,) = manifest("turnwatch-gate-job", "AnalysisTemplate")["spec"]["metrics"]
     (rule,) = metric["provider"]["job"]["spec"]["podFailurePolicy"]["rules"]
