@@ -7,14 +7,15 @@ t, with n and d for numerators and denominators, and factor f of the baseline:
     w = d_c d_b / (d_c + d_b)        s = (n_c d_b - f n_b d_c) / (d_c + d_b) = w (r_c - f r_b)
 
 so that sum(s) / sum(w) is the difference of ratios, with strata weighed as Mantel and Haenszel (1959) do; a window without
-denominators of the candidate (no success to divide by) still adds its numerator. Two variances are told of the difference:
-by how windows scatter, and by units within windows, linearised (Cochran, "Sampling techniques", chapter 6).
+denominators of the candidate (no success to divide by) still adds its numerator. A pool's windows are told region by region,
+each a stratum (`canary_regions.py`). Two variances are told of the difference: by how whole windows scatter, and by units within
+them, linearised (Cochran, "Sampling techniques", chapter 6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,17 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Windows in which both served: the place of their slice, of `slices` in all, and both sides."""
+    """Windows in which both served: the place of their slice, of `slices` in all, and both sides.
+
+    `window`: which window each row is of, from 0 on, where a window is told in parts that are compared within themselves, such
+    as regions; `None` where each row is one.
+    """
 
     place: Integers
     slices: int
     baseline: Side
     candidate: Side
+    window: Integers | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +129,33 @@ def paired_sums(pairs: Pairs, factor: float = 1.0, with_events: bool = False) ->
     def summed(values: Floats) -> Floats:
         return np.bincount(pairs.place, values, pairs.slices).astype(np.float64)
 
+    place, s_of, w_of = _whole_windows(pairs, s, w)
+
+    def over_windows(values: Floats) -> Floats:
+        return np.bincount(place, values, pairs.slices).astype(np.float64)
+
     return PairedSums(
-        windows=summed(np.ones_like(w)),
+        windows=over_windows(np.ones_like(w_of)),
         s=summed(s),
         w=summed(w),
-        s_sq=summed(s * s),
-        s_w=summed(s * w),
-        w_sq=summed(w * w),
+        s_sq=over_windows(s_of * s_of),
+        s_w=over_windows(s_of * w_of),
+        w_sq=over_windows(w_of * w_of),
         candidate=_side_sums(candidate, baseline.denominator / both, summed),
         baseline=_side_sums(baseline, candidate.denominator / both, summed),
         events=_events(pairs, factor) if with_events else np.zeros((pairs.slices, len(RATES))),
         factor=factor,
     )
+
+
+def _whole_windows(pairs: Pairs, s: Floats, w: Floats) -> tuple[Integers, Floats, Floats]:
+    """The place of each window, and its sums over its parts: those of one need not be independent."""
+    if pairs.window is None:
+        return pairs.place, s, w
+    count = int(pairs.window.max(initial=-1)) + 1
+    place = np.zeros(count, dtype=np.int64)
+    place[pairs.window] = pairs.place
+    return place, *(np.bincount(pairs.window, each, count).astype(np.float64) for each in (s, w))  # type: ignore[return-value] # Two.
 
 
 def _side_sums(side: Side, share: Floats, summed: Callable[[Floats], Floats]) -> SideSums:

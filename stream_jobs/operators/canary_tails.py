@@ -28,26 +28,43 @@ BLOCKS_MAX, SCATTER_BLOCKS = 12, 6
 class Tails:
     """A stage's histograms of both bundles, with `n` slices that both serve, in blocks that both served.
 
-    `rows`: place, is_candidate, block, low_ms, high_ms (bounds of a bucket), count, and weight, which times the count is how
-    much it weighs.
+    `rows`: place, is_candidate, block, low_ms, high_ms (bounds of a bucket), count, weighed (how much that weighs), and
+    weighed_sq, the sum of counts by their squared weights. Both sides are merged besides.
     """
 
     rows: pl.DataFrame
     slices: int
+    baseline: _Merged
+    candidate: _Merged
 
 
-def tails_of(rows: pl.DataFrame, slices: int) -> Tails:
-    """From place, is_candidate, block, scale, bucket_index and observations; blocks that one side did not serve are left out."""
-    key = ["place", "block"]
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """One side's buckets, slice by slice in ascending order, and of each slice the observations that its weights leave."""
+
+    rows: pl.DataFrame
+    effective: Floats
+
+
+def weighed(rows: pl.DataFrame, slice_column: str) -> pl.DataFrame:
+    """From a slice, is_candidate, block and observations: count, weighed and weighed_sq besides, as of `Tails`.
+
+    Blocks that one side did not serve are left out; in those that both did the baseline weighs as much as the candidate.
+    """
+    key = [slice_column, "block"]
     totals = rows.group_by(*key, "is_candidate").agg(pl.col("observations").sum().alias("total"))
     mine, others = totals.filter(pl.col("is_candidate")), totals.filter(~pl.col("is_candidate"))
     both = mine.join(others, on=key, suffix="_baseline").filter((pl.col("total") > 0) & (pl.col("total_baseline") > 0))
-    times = both.select(*key, pl.col("total") / pl.col("total_baseline").alias("times"))
-    told = rows.join(times.rename({"total": "times"}), on=key).with_columns(
-        weight=pl.when(pl.col("is_candidate")).then(1.0).otherwise(pl.col("times")),
-        count=pl.col("observations").cast(pl.Float64),
-    )
-    return Tails(told.with_columns(_edge(0).alias("low_ms"), _edge(1).alias("high_ms")), slices)
+    times = both.select(*key, times=pl.col("total") / pl.col("total_baseline"))
+    count = pl.col("observations").cast(pl.Float64)
+    weight = pl.when(pl.col("is_candidate")).then(1.0).otherwise(pl.col("times"))
+    return rows.join(times, on=key).with_columns(count=count, weighed=count * weight, weighed_sq=count * weight**2)
+
+
+def tails_of(rows: pl.DataFrame, slices: int) -> Tails:
+    """From `weighed` rows with place, scale and bucket_index; what is told of one bucket by several rows adds up."""
+    cells = rows.with_columns(_edge(0).alias("low_ms"), _edge(1).alias("high_ms"))
+    return Tails(cells, slices, *(_merged(cells, slices, is_candidate) for is_candidate in (False, True)))
 
 
 def _edge(further: int) -> pl.Expr:
@@ -58,10 +75,11 @@ def _edge(further: int) -> pl.Expr:
 def judged_tails(watched: WatchedMetric, tails: Tails, alpha: Floats) -> Found:
     """Bounds of every slice's quantile, `alpha` being what is spent on each; half of it on either side."""
     level = watched.metric.level
-    merged = [_merged(tails, is_candidate) for is_candidate in (False, True)]
     times = _dispersion(tails, level)
     times = np.fmax(times, _guessed(tails, level))
-    baseline, candidate = (_quantiles(each, tails.slices, level, alpha / 2, times) for each in merged)
+    baseline, candidate = (
+        _quantiles(each, tails.slices, level, alpha / 2, times) for each in (tails.baseline, tails.candidate)
+    )
     ratio, floor = watched.allowed_ratio or 1.0, watched.floor
     delta = watched.allowed_delta or 0.0
     low = candidate.bounds.low - ratio * np.fmax(baseline.bounds.high, floor) - delta
@@ -83,27 +101,18 @@ def samples(tails: Tails) -> tuple[Floats, Floats, Floats]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Merged:
-    """One side's buckets, slice by slice in ascending order, and of each slice the observations that its weights leave."""
-
-    rows: pl.DataFrame
-    effective: Floats
-
-
-@dataclass(frozen=True, slots=True)
 class _Quantiles:
     value: Floats
     bounds: Bounds
 
 
-def _merged(tails: Tails, is_candidate: bool) -> _Merged:
+def _merged(cells: pl.DataFrame, slices: int, is_candidate: bool) -> _Merged:
     """`effective`: Kish's size of a weighed sample, (sum of weights)^2 ÷ sum of squared weights."""
-    weighed = pl.col("count") * pl.col("weight")
-    mine = tails.rows.filter(pl.col("is_candidate") == is_candidate)
-    rows = mine.group_by("place", "low_ms", "high_ms").agg(weighed.sum().alias("weighed")).sort("place", "high_ms")
-    sizes = mine.group_by("place").agg((weighed.sum() ** 2 / (weighed * pl.col("weight")).sum()).alias("effective"))
+    mine = cells.filter(pl.col("is_candidate") == is_candidate)
+    rows = mine.group_by("place", "low_ms", "high_ms").agg(pl.col("weighed").sum()).sort("place", "high_ms")
+    sizes = mine.group_by("place").agg((pl.col("weighed").sum() ** 2 / pl.col("weighed_sq").sum()).alias("effective"))
     shares = pl.col("weighed").cum_sum().over("place") / pl.col("weighed").sum().over("place")
-    return _Merged(rows.with_columns(shares.alias("share")), _placed(sizes, "effective", tails.slices))
+    return _Merged(rows.with_columns(shares.alias("share")), _placed(sizes, "effective", slices))
 
 
 def _quantiles(merged: _Merged, slices: int, level: float, alpha: Floats, times: Floats) -> _Quantiles:
@@ -141,8 +150,8 @@ def _dispersion(tails: Tails, level: float) -> Floats:
 
     Slow are turns above the quantile of both sides together. Pearson's statistic over its degrees of freedom, at least 1.
     """
-    weighed = pl.col("count") * pl.col("weight")
-    pooled = tails.rows.group_by("place", "high_ms").agg(weighed.sum().alias("weighed")).sort("place", "high_ms")
+    sides = pl.concat([tails.baseline.rows, tails.candidate.rows])
+    pooled = sides.group_by("place", "high_ms").agg(pl.col("weighed").sum()).sort("place", "high_ms")
     share = pl.col("weighed").cum_sum().over("place") / pl.col("weighed").sum().over("place")
     at = pooled.filter(share >= level).group_by("place").agg(pl.col("high_ms").min().alias("at_ms"))
     blocks = tails.rows.join(at, on="place").group_by("place", "block").agg(_counted())

@@ -18,7 +18,7 @@ from stream_jobs.operators.canary_alpha import Purse, spent
 from stream_jobs.operators.canary_bounds import judged as bounds_of
 from stream_jobs.operators.canary_counting import FIRST, IS_CANDIDATE, LAST, SLICE, WINDOW, counted_ratio, counted_tails
 from stream_jobs.operators.canary_gate import Decided, decide, judge_all
-from stream_jobs.operators.canary_pairs import Pairs, Side, paired_sums
+from stream_jobs.operators.canary_pairs import PairedSums, Pairs, Side, paired_sums
 
 Floats = NDArray[np.float64]
 WIDTH_MS = 300_000
@@ -135,6 +135,59 @@ def test_an_hour_that_is_slow_for_both_is_no_regression_of_a_canary_that_began_i
     assert found.outcome != "worse" and found.candidate == pytest.approx(found.baseline, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("served", "expected"),
+    [
+        ({"us": (1_000, 50)}, "inside"),
+        ({"eu": (1_000, 30)}, "worse"),
+        ({"eu": (200, 2), "us": (1_800, 90)}, "inside"),
+        ({"eu": (1_800, 54), "us": (200, 10)}, "worse"),
+        ({"sa": (1_000, 30)}, "insufficient"),
+    ],
+    ids=["the worse region", "the better region", "mostly the worse one", "mostly the better one", "another region"],
+)
+def test_a_canary_of_some_regions_is_compared_with_these(served: dict[str, tuple[int, int]], expected: str) -> None:
+    """The baseline fails 1 % of the turns of one region and 5 % of another's: 3 % of all, which no canary is compared with."""
+    metric, rows = watched("errors", delta=0.01), []
+    for is_candidate, regions in ((False, {"eu": (1_000, 10), "us": (1_000, 50)}), (True, served)):
+        whole = [sum(each) for each in zip(*regions.values(), strict=True)]
+        told = {POOL: whole} | {f"{POOL},region={name}": list(each) for name, each in regions.items()}
+        rows += [windows(metric, is_candidate, [bad] * 60, units, name) for name, (units, bad) in told.items()]
+    assert outcome(metric, *rows) == expected
+
+
+def test_parts_of_a_window_scatter_together() -> None:
+    """What is bad in one window is so in all of its regions, which are no more witnesses than one."""
+    rng = np.random.default_rng(9)
+    metric, bad = watched("errors", delta=0.0), rng.gamma(4.0, 5.0, 40)
+    rows = [
+        windows(metric, side, rng.poisson(bad if side else 20.0, 40), 1_000, f"{POOL},region=r{place}")
+        for side in (True, False)
+        for place in range(8)
+    ]
+    by_region = counted_ratio(metric, pl.concat(rows), WIDTH_MS)
+    assert isinstance(by_region.counted, PairedSums)
+    (pool,) = [place for place, name in enumerate(by_region.names) if name == POOL]
+    assert by_region.counted.windows[pool] == 40
+    scatter = by_region.counted.window_variance / by_region.counted.unit_variance
+    assert scatter[pool] > 4 * np.delete(scatter, pool).mean()
+
+
+def test_a_tail_is_compared_within_regions() -> None:
+    rng, metric = np.random.default_rng(10), watched("p95_turn_ms", delta=150.0)
+    usual = {"eu": 1_000.0, "us": 2_000.0}
+
+    def of_region(is_candidate: bool, name: str, mean_ms: float) -> pl.DataFrame:
+        told = histogram(rng, is_candidate, lambda count: rng.normal(mean_ms, 50, count))
+        return told.with_columns(pl.lit(f"{POOL},region={name}").alias(SLICE))
+
+    for name, slower_ms, expected in (("us", 0.0, "inside"), ("eu", 500.0, "worse")):
+        rows = [of_region(False, *each) for each in usual.items()]
+        rows.append(of_region(True, name, usual[name] + slower_ms))
+        told = judge_all(counted_tails([metric], pl.concat(rows), WIDTH_MS), policy(metric))
+        assert {each.slice: each.outcome for each in told}[POOL] == expected
+
+
 def test_an_outage_is_seen_in_its_first_windows_and_a_bad_minute_is_none() -> None:
     metric = watched("errors", delta=0.01)
     assert outcome(metric, windows(metric, True, [300, 300], 1_000), windows(metric, False, [10, 12], 1_000)) == "worse"
@@ -228,14 +281,13 @@ def test_it_goes_on_only_once_all_protected_slices_are_surely_no_worse() -> None
 def test_a_slice_that_nobody_named_stops_it_and_critical_ones_are_named_first() -> None:
     metric = watched("errors", delta=0.01)
     rows = [windows(metric, side, [2] * 100, 100) for side in (True, False)]
+    other = "pool=batch,region="
     for region in ("a", "b"):
-        rows += [
-            windows(metric, side, [20 if side else 2] * 100, 100, f"{POOL},region={region}") for side in (True, False)
-        ]
-    tried = CanaryPolicy("tried", "0" * 16, (metric,), (POOL,), weights=((f"{POOL},region=b", 9.0),))
+        rows += [windows(metric, side, [20 if side else 2] * 100, 100, other + region) for side in (True, False)]
+    tried = CanaryPolicy("tried", "0" * 16, (metric,), (POOL,), weights=((f"{other}b", 9.0),))
     found = decide(judge_all([counted_ratio(metric, pl.concat(rows), WIDTH_MS)], tried), tried)
     assert found.decision == "rollback"
-    assert [each.slice for each in found.blockers] == [f"{POOL},region=b", f"{POOL},region=a"]
+    assert [each.slice for each in found.blockers] == [f"{other}b", "pool=batch", f"{other}a"]
 
 
 def test_a_slice_that_is_worse_by_several_metrics_is_one_blocker() -> None:

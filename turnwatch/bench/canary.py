@@ -33,7 +33,7 @@ from stream_jobs.operators.canary_bounds import Found, judged
 from stream_jobs.operators.canary_counting import FIRST, IS_CANDIDATE, LAST, SLICE, WINDOW, counted_ratio, counted_tails
 from stream_jobs.operators.canary_gate import decide, judge_all
 from stream_jobs.operators.canary_pairs import Pairs, paired_sums
-from stream_jobs.operators.canary_tails import BLOCKS_MAX, judged_tails, tails_of
+from stream_jobs.operators.canary_tails import BLOCKS_MAX, judged_tails, tails_of, weighed
 from turnwatch.bench.canary_seen import METRICS, WER, alpha_of, seen, summed, watched_as
 from turnwatch.bench.canary_worlds import (
     HOURS,
@@ -136,7 +136,7 @@ def _ever_slow(rng: np.random.Generator, runs: int, units: tuple[int, int]) -> E
     watched, alpha = watched_as("p99_turn_ms", ratio=1.0), np.full(runs, alpha_of(1)[0])
     rows = [histogram_rows(rng, runs, hour, units, (3_800, 3_800)) for hour in range(HOURS)]
     for hour in range(HOURS):
-        tails = tails_of(re_blocked(pl.concat(rows[: hour + 1]), hour + 1), runs)
+        tails = tails_of(weighed(re_blocked(pl.concat(rows[: hour + 1]), hour + 1), "place"), runs)
         found, alone = judged_tails(watched, tails, alpha), judged_tails(watched, tails, np.full(runs, ALPHA))
         erred = erred.looked(1, found, alone, np.full(runs, (hour + 1) * units[1] >= watched.samples_min))
     return erred

@@ -13,7 +13,7 @@ from schemas.canary import ALPHA, CANARY_METRICS, WatchedMetric
 from stream_jobs.operators.canary_alpha import Purse, spent
 from stream_jobs.operators.canary_bounds import judged
 from stream_jobs.operators.canary_pairs import PairedSums, Pairs, paired_sums
-from stream_jobs.operators.canary_tails import judged_tails, tails_of
+from stream_jobs.operators.canary_tails import judged_tails, tails_of, weighed
 from turnwatch.bench.canary_worlds import HOURS, WINDOWS_AN_HOUR, by_window, histogram_rows, re_blocked, word_pairs
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ def _hours_to_see_tail(rng: np.random.Generator, runs: int) -> Floats:
     for look in range(HOURS * WINDOWS_AN_HOUR):
         rows.append(histogram_rows(rng, runs, look, (600, 60), (3_800, 8_400), WINDOWS_AN_HOUR))
         told = re_blocked(pl.concat(rows), look + 1)
-        worse = judged_tails(watched, tails_of(told, runs), alpha).is_worse
+        worse = judged_tails(watched, tails_of(weighed(told, "place"), runs), alpha).is_worse
         worse &= (look + 1) * 60 >= watched.samples_min
         hours = np.where(worse & np.isinf(hours), (look + 1) / WINDOWS_AN_HOUR, hours)
         if np.isfinite(hours).all():
