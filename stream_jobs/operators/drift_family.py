@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from schemas.drift_policies import DriftPolicy
 from schemas.instants import HOUR_MS
@@ -21,7 +22,16 @@ from stream_jobs.operators.drift_buckets import DriftBuckets, Spans
 from stream_jobs.operators.drift_figures import Figures
 from stream_jobs.operators.drift_ratios import LEARNT_MIN
 from stream_jobs.operators.drift_references import Referred, as_they_were, frozen, hour_before_ms, kind_of
-from stream_jobs.operators.drift_rows import Drifting, Hour, NamedSlices, drifting, rows_of
+from stream_jobs.operators.drift_rows import (
+    Drifting,
+    Hour,
+    NamedSlices,
+    Retold,
+    drifting,
+    is_said_otherwise,
+    rows_of,
+    said_of,
+)
 from stream_jobs.operators.drift_saved import SavedSeries
 from stream_jobs.operators.drift_series import Series, follow
 from stream_jobs.operators.drift_slices import DriftSlices
@@ -57,6 +67,8 @@ class DriftFamily:
         self.judged_ms = 0
         """The end of the newest hour that was judged."""
         self._referred_last: Referred | None = None
+        self._said: dict[int, NDArray[np.int64]] = {}
+        """By hour that may still change: what its rows say of each figure."""
         self._names = NamedSlices(slices)
         self._saved = SavedSeries(prefix, figures.names)
         family, *rest = prefix.split("|")
@@ -127,6 +139,7 @@ class DriftFamily:
             hour = self._step(self._base, start_ms)
             if not goes_on:
                 yield self._told(start_ms, hour, self._base, changed)
+            self._said.pop(start_ms, None)
             self._base_ms, self._is_unsaved = start_ms + HOUR_MS, True
 
     def _go_through(self, until_ms: int, changed: dict[int, set[int]], goes_on: bool) -> Iterator[pl.DataFrame]:
@@ -172,10 +185,15 @@ class DriftFamily:
         return as_they_were(before, kind_of(start_ms, before_ms), self._slices.ranks, groups)
 
     def _told(self, start_ms: int, hour: Hour, series: Series, changed: dict[int, set[int]]) -> pl.DataFrame:
-        """Rows of an hour: all of one that was not judged before, else those of slices that changed in it."""
-        if start_ms >= self.judged_ms:
-            return rows_of(hour, series, self._figures.names, self._slices, None)
-        return rows_of(hour, series, self._figures.names, self._slices, sorted(changed.get(start_ms, ())))
+        """Rows of an hour: all of one that was not judged before, else those of slices that changed in it, and of figures of
+        which something else is said than its rows did: a label that comes late may date, or undo, a change of hours after it.
+        """
+        said, before = said_of(hour, series), self._said.get(start_ms)
+        self._said[start_ms] = said
+        again = None
+        if start_ms < self.judged_ms:
+            again = Retold(sorted(changed.get(start_ms, ())), is_said_otherwise(said, before))
+        return rows_of(hour, series, self._figures.names, self._slices, again)
 
     def _forget_old(self) -> None:
         gone = self._buckets.forget_old()

@@ -22,7 +22,8 @@ from stream_jobs.operators.rollup_rows import timestamp, with_dimensions
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-DRIFTED, STEADY, LEARNING, NOT_ENOUGH, NO_REFERENCE = "drifted", "steady", "learning", "not_enough", "no_reference"
+STATES = ("no_reference", "not_enough", "steady", "learning", "drifted")
+_NO_REFERENCE, _NOT_ENOUGH, _STEADY, _LEARNING, _DRIFTED = range(len(STATES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +55,52 @@ class Drifting:
     reference_slice: str
 
 
+@dataclass(frozen=True, slots=True)
+class Retold:
+    """What is told again of an hour: slices, by number, of which anything changed, and figures of which something else is said."""
+
+    slices: list[int]
+    figures: Flags
+
+
 def rows_of(
-    hour: Hour, series: Series, figures: Sequence[str], slices: DriftSlices, only: list[int] | None
+    hour: Hour, series: Series, figures: Sequence[str], slices: DriftSlices, again: Retold | None
 ) -> pl.DataFrame:
-    """Rows of slices, by number, that had any of what a figure is counted over, or drift; of `only` these where given."""
-    is_told = ((hour.judged.hour[1] > 0) | series.is_drifted) & _is_named(slices)[None, :]
-    if only is not None:
+    """Rows of slices that had any of what a figure is counted over, or drift; of an hour that was told before those of `again`."""
+    is_told = _is_told(hour, series)
+    if again is not None:
         is_mine = np.zeros(is_told.shape[1], dtype=bool)
-        is_mine[only] = True
-        is_told &= is_mine[None, :]
+        is_mine[again.slices] = True
+        is_told = (is_told & is_mine[None, :]) | again.figures
+    is_told &= _is_named(slices)[None, :]
     figure, number = np.nonzero(is_told)
     columns: dict[str, object] = {
         "number": number,
         "measure": pl.Series(figures, dtype=pl.String).gather(figure),
         "bucket_start_ms": np.full(len(number), hour.start_ms, dtype=np.int64),
-        "state": _states(hour, series)[is_told].tolist(),
+        "state": np.array(STATES, dtype=object)[_states(hour, series)[is_told]].tolist(),
         "version": hour.versions[number].astype(np.int64),
     }
     columns |= _referred_to(hour, number, slices)
     columns |= {name: values[is_told] for name, values in _values(hour, series).items()}
     rows = pl.DataFrame(columns, schema_overrides={"state": pl.String}).with_columns(pl.col(pl.Float64).fill_nan(None))
     return rows.with_columns(pl.col("samples", "reference_samples", "since_ms").cast(pl.Int64))
+
+
+def said_of(hour: Hour, series: Series) -> NDArray[np.int64]:
+    """What rows say of each figure, as a number to tell it from what they said before: -1 where there is none, its state, or since
+    when it drifts, in ms.
+    """
+    said = np.where(series.is_drifted, series.began_ms.astype(np.int64), _states(hour, series))
+    return np.where(_is_told(hour, series), said, -1)
+
+
+def is_said_otherwise(now: NDArray[np.int64], before: NDArray[np.int64] | None) -> Flags:
+    """Figures of which rows said something else; where nobody knows what they said, after a start, those that drift."""
+    if before is None:
+        return np.asarray(now > _DRIFTED, dtype=np.bool_)
+    known = before.shape[1]
+    return np.pad(now[:, :known] != before, ((0, 0), (0, now.shape[1] - known)))
 
 
 class NamedSlices:
@@ -146,15 +172,19 @@ def _values(hour: Hour, series: Series) -> dict[str, Floats]:
     }
 
 
-def _states(hour: Hour, series: Series) -> NDArray[np.object_]:
-    """What is said of each figure; what is not known is never steady."""
+def _is_told(hour: Hour, series: Series) -> Flags:
+    return np.asarray((hour.judged.hour[1] > 0) | series.is_drifted, dtype=np.bool_)
+
+
+def _states(hour: Hour, series: Series) -> NDArray[np.int64]:
+    """What is said of each figure, as its place among `STATES`; what is not known is never steady."""
     has_reference = hour.judged.hour[3] > 0
     is_drifted, is_enough = series.is_drifted, hour.judged.is_enough
-    found = np.full(is_drifted.shape, NO_REFERENCE, dtype=object)
-    found[has_reference] = NOT_ENOUGH
-    found[is_enough] = STEADY
-    found[is_enough & ~hour.is_learnt] = LEARNING
-    found[is_drifted] = DRIFTED
+    found = np.full(is_drifted.shape, _NO_REFERENCE, dtype=np.int64)
+    found[has_reference] = _NOT_ENOUGH
+    found[is_enough] = _STEADY
+    found[is_enough & ~hour.is_learnt] = _LEARNING
+    found[is_drifted] = _DRIFTED
     return found
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from schemas.drift_policies import DriftPolicy, WatchedMeasure
-from schemas.families import OUTCOMES, QUALITY, STAGE_LATENCIES
+from schemas.families import OUTCOMES, QUALITY, STAGE_LATENCIES, TENANTS
 from schemas.slices import owner_text, shard_of
 from stream_jobs.operators.drift_watch import DriftWatch
 from tests.operators.drift_worlds import (
@@ -112,6 +112,33 @@ def test_a_new_bundle_is_compared_with_the_one_that_served_before() -> None:
     assert not by_itself.drifting and set(by_itself.rows.filter(slice=new)["state"]) == {"no_reference"}
 
 
+def test_a_tenant_a_region_and_a_client_are_found_by_the_shipped_policy_though_nobody_named_them() -> None:
+    """One tenant's index goes stale; turns of one region, and of one version of the client, fail more often."""
+    dice, begins, ends = np.random.default_rng(13), 2 * DAY + 12, 3 * DAY
+    tenants = [f"{POOL},tenant=t-{place:016x}" for place in range(8)]
+    regions = [f"{POOL},region={name}" for name in ("eu-west-1", "us-east-1", "us-west-2", "sa-east-1")]
+    clients = [f"{POOL},client_version=4.{place}.0" for place in range(4)]
+    worse = {tenants[3], regions[1], clients[2]}
+    shard = Shard()
+    for hour in range(ends):
+        is_bad = [text in worse and hour >= begins for text in (*tenants, *regions, *clients)]
+        shares = dict(zip((*tenants, *regions, *clients), is_bad, strict=True))
+        lookups = {
+            text: {"tenant_lookups": 2_000, "tenant_lookups_stale": int(dice.binomial(2_000, 0.3 * shares[text]))}
+            for text in tenants
+        }
+        failed = {text: turns(dice, 0.1 if shares[text] else 0.06) for text in (*regions, *clients)}
+        shard.tell(TENANTS, totals(TENANTS, hour, lookups))
+        shard.tell(OUTCOMES, totals(OUTCOMES, hour, failed))
+        if hour >= 2 * DAY or hour % DAY == DAY - 1:
+            shard.decide(hour + 1)
+    measures = ("tenant_stale_lookup_rate", "failure_rate", "failure_rate")
+    expected = zip((tenants[3], regions[1], clients[2]), measures, strict=True)
+    assert set(shard.drifting) == {f"{text}|{measure}" for text, measure in expected}
+    began_h = {(each.since_ms - START_MS) // HOUR_MS for each in shard.drifting.values()}
+    assert min(began_h) >= begins - 2 and max(began_h) <= begins + 2
+
+
 def test_slices_that_differ_in_their_bundle_alone_have_one_owner() -> None:
     speech = "pool=realtime,bundle={},accent=scottish"
     shards = {shard_of(owner_text(speech.format(f"v{place}"), QUALITY.owned_without), 16) for place in range(20)}
@@ -152,6 +179,31 @@ def test_labels_that_come_days_late_count_in_the_hours_that_they_are_of() -> Non
     shard.tell(QUALITY, totals(QUALITY, 3 * DAY, {noisy: calls(dice, 0.2)}))
     found = shard.decide(3 * DAY + 1)[f"{noisy}|word_error_rate"]
     assert abs(found.since_ms - START_MS - (2 * DAY + 12) * HOUR_MS) <= 2 * HOUR_MS
+
+
+def test_one_change_is_one_report_though_labels_come_late() -> None:
+    """Late labels date one change of hours after them earlier, and undo another: rows of those hours say so, though nothing came
+    for them, as they would have, had all labels come at once.
+    """
+    dice, began, ends = np.random.default_rng(12), 2 * DAY + 12, 3 * DAY + 10
+    worse, well = (f"{POOL},bundle=v1,accent={name}" for name in ("scottish", "us"))
+    world = [{worse: calls(dice, 0.25 if hour >= began else 0.12), well: calls(dice, 0.12)} for hour in range(ends + 1)]
+    late = range(began - 2, began + 8)
+    early = {hour: {worse: calls(dice, 0.1, 20), well: calls(dice, 0.3, 20)} for hour in late}
+    at_once, shard = (Shard(policy(measures=(WatchedMeasure("word_error_rate", 0.05, 500),))) for _ in range(2))
+    for hour in range(ends):
+        at_once.tell(QUALITY, totals(QUALITY, hour, world[hour]))
+        shard.tell(QUALITY, totals(QUALITY, hour, early.get(hour, world[hour])))
+    shard.decide(ends)
+    assert set(shard.rows.filter(state="drifted")["slice"]) == {worse, well}
+    for hour in late:
+        shard.tell(QUALITY, totals(QUALITY, hour, world[hour], version=2))
+    for each in (at_once, shard):
+        each.tell(QUALITY, totals(QUALITY, ends, world[ends]))
+        assert set(each.decide(ends + 1)) == {f"{worse}|word_error_rate"}
+    said = ["slice", "bucket_start", "state", "since"]
+    assert shard.rows.select(said).equals(at_once.rows.select(said))
+    assert at_once.rows.filter(state="drifted")["since"].n_unique() == 1
 
 
 def test_the_shape_of_a_stage_that_changes_is_found_and_one_that_does_not_is_not() -> None:
