@@ -202,6 +202,7 @@ def test_the_shipped_policy_judges_what_there_is(address: ClickHouseAddress, beg
 def test_a_release_that_nobody_declared_never_goes_on(address: ClickHouseAddress, policy: Path, began_ms: int) -> None:
     verdict = looked(address, policy, began_ms + LOOK_MS, "v5", "v1")
     assert verdict.decision == "pause" and "was not declared" in verdict.because
+    assert verdict.insufficient == ("pool=realtime",), "nobody labelled a call of all of it, which a pause says too"
 
 
 def test_too_little_and_nothing_at_all_are_a_pause(address: ClickHouseAddress, policy: Path, began_ms: int) -> None:
@@ -214,6 +215,7 @@ def test_too_little_and_nothing_at_all_are_a_pause(address: ClickHouseAddress, p
 def test_silence_is_no_good_news(address: ClickHouseAddress, policy: Path, began_ms: int) -> None:
     later = looked(address, policy, began_ms + 3 * HOUR_MS, "v2")
     assert later.decision == "pause" and "Nobody has told of turns of v2 since" in later.because
+    assert later.insufficient == ("pool=realtime",)
     assert looked(address, policy, began_ms + 3 * HOUR_MS, "v3").decision == "rollback"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alerts.canary_document import STANDARD_CANARY, load_canary
@@ -169,7 +170,7 @@ def _verdict(
     release = releases.get(question.release)
     decided = _unless_undeclared(question.release, release, decide(judged, policy))
     if silent and decided.decision == "continue":
-        decided = Decided("pause", (), (), (), silent)
+        decided = replace(decided, decision="pause", because=silent)
     step = smallest_step(release, baseline, releases.get(baseline)) if release and decided.blockers else None
     return ReleaseVerdict(
         release=question.release,
@@ -199,11 +200,5 @@ def _unless_undeclared(name: str, release: Release | None, decided: Decided) -> 
     if release is not None:
         return decided
     if decided.decision == "continue":
-        return Decided("pause", (), (), (), f"No slice got worse, but {name} {NOT_DECLARED}: declare it.")
-    return Decided(
-        decided.decision,
-        decided.reasons,
-        decided.blockers,
-        decided.insufficient,
-        f"{decided.because} It {NOT_DECLARED}.",
-    )
+        return replace(decided, decision="pause", because=f"No slice got worse, but {name} {NOT_DECLARED}: declare it.")
+    return replace(decided, because=f"{decided.because} It {NOT_DECLARED}.")
