@@ -118,16 +118,16 @@ class CanarySpec(Part):
             raise wrong(
                 "No metric is required, so a release would go on knowing nothing: leave out `required: false` of one."
             )
-        cuts = {
-            name
-            for metric in self.metrics
-            if metric.required
-            for name in cuts_beside(CANARY_METRICS[metric.name].family)
-        }
-        for name in self.protected:
-            if cut_of(name) not in cuts:
+        required = [metric for metric in self.metrics if metric.required]
+        critical = [each.slice for each in self.critical or ()]
+        for what, metrics, slices in (
+            ("required metric", required, self.protected),
+            ("metric", self.metrics, critical),
+        ):
+            cuts = {name for metric in metrics for name in cuts_beside(CANARY_METRICS[metric.name].family)}
+            if unknown := [name for name in slices if cut_of(name) not in cuts]:
                 raise wrong(
-                    f"No required metric is told of slices such as {clipped(name)}: name one of {'; '.join(sorted(cuts))}."
+                    f"No {what} is told of slices such as {clipped(unknown[0])}: name one of {'; '.join(sorted(cuts))}."
                 )
         return self
 

@@ -54,6 +54,8 @@ def read(tmp_path: Path, was: str = "", becomes: str = "") -> str:
         ("pool=realtime", "pool=realtime,bundle=v1", "names a bundle"),
         ("pool=realtime", "realtime", "is no slice"),
         ("pool=realtime", "pool=realtime,tenant=t-0123456789abcdef", "No required metric is told of slices such as"),
+        ("  protected", '  critical: [{slice: "region=eu-west-1,pool=realtime", weight: 4}]\n  protected',
+         "No metric is told of slices such as region=eu-west-1,pool=realtime"),
         ('["pool=realtime"]', "[]", "The list is empty"),
         ("allowedDelta: 0.01", "allowedDelta: 0.01\n      required: false", "No metric is required"),
         ("  protected", "  windowMinutes: 7\n  protected", "This has to be 1, 2, 5, 10, 15, 30 or 60, and 7"),
