@@ -1,5 +1,33 @@
-"""`python -m turnwatch` is the command `turnwatch`."""
+"""The command `turnwatch`, as a script and as `python -m turnwatch`.
 
-from turnwatch.cli import main
+Nothing but the standard library is loaded before failures are caught: of an installation that is broken `turnwatch gate` ends with
+4, as for any other crash, and not with the interpreter's 1, which would read as `rollback`.
+"""
 
-main()
+from __future__ import annotations
+
+import sys
+import traceback
+from contextlib import suppress
+
+FAILED, NO_VERDICT = 1, 4
+VERDICTS = (["gate"], ["rollback"], ["cost", "reconcile"])
+"""Commands whose exit code is read as a verdict, or beside one (`turnwatch/verdict_codes.py`)."""
+
+
+def main() -> None:
+    """Runs the command, if it can be loaded at all."""
+    try:
+        from turnwatch.cli import main as run
+
+        run()
+    except Exception as error:
+        with suppress(Exception):  # Standard error may be what cannot be written.
+            traceback.print_exception(error)
+            print("turnwatch: it cannot be run: install turnwatch again, with all it needs.", file=sys.stderr)
+        is_verdict = any(sys.argv[1 : 1 + len(words)] == words for words in VERDICTS)
+        sys.exit(NO_VERDICT if is_verdict else FAILED)
+
+
+if __name__ == "__main__":
+    main()

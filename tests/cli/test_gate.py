@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from schemas.failures import BadInput
+from turnwatch.__main__ import main
 from turnwatch.answers import gates_of_files
 from turnwatch.cli import app
 
@@ -103,15 +105,38 @@ def test_a_defect_is_never_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not ended.stdout
 
 
-@pytest.mark.parametrize("broken", ["turnwatch.answers.gates_of_files", "schemas.failures", "turnwatch.sentences"])
-def test_a_module_that_cannot_be_imported_is_never_a_verdict(tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ("turnwatch.answers.gates_of_files", "there is no verdict"),
+        ("schemas.failures", "there is no verdict"),
+        ("turnwatch.sentences", "there is no verdict"),
+        ("turnwatch.commands.costs", "it cannot be run"),
+        ("typer", "it cannot be run"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_never_a_verdict(tmp_path: Path, broken: str, sentence: str) -> None:
     deltas = document(tmp_path, "d.json", DELTAS)
-    program = f"import sys; sys.modules[{broken!r}] = None; from turnwatch.cli import main; main()"
+    program = f"import sys; sys.modules[{broken!r}] = None; from turnwatch.__main__ import main; main()"
     ended = subprocess.run(
         [sys.executable, "-c", program, "gate", "--deltas", deltas], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout) == (4, "")
-    assert "there is no verdict" in ended.stderr
+    assert sentence in ended.stderr
+
+
+def test_the_script_is_what_is_tried_here() -> None:
+    script = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
+    assert script == {"turnwatch": f"{main.__module__}:{main.__name__}"}
+
+
+def test_a_defect_does_not_read_as_a_rollback_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(gates_of_files, "roll_back_first", defect)
+    ended = asked("rollback", "--regressions", document(tmp_path, "r.json", {"v1": {"a": 0.5}}))
+    assert (ended.exit_code, ended.stdout) == (4, "")
 
 
 @pytest.mark.parametrize(

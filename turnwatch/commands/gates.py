@@ -69,7 +69,10 @@ def gate(
         raise typer.BadParameter("Give --release, or --baseline and --candidate, or --deltas alone.")
 
 
-@app.command(epilog="Example: turnwatch rollback --regressions r.json --weights w.json --format json")
+@app.command(
+    epilog="Exit codes: 0 it is said; 2 bad input; 4 nothing is. "
+    "Example: turnwatch rollback --regressions r.json --weights w.json --format json"
+)
 def rollback(
     regressions: Annotated[
         Path, typer.Option(exists=True, dir_okay=False, help="JSON of version → slice → how much worse it got.")
@@ -80,9 +83,10 @@ def rollback(
     output: Answered = "table",
 ) -> None:
     """Say which version to roll back first: the one whose regressions weigh most."""
-    from turnwatch.answers.gates_of_files import run_rollback
+    with a_failure_is_no_verdict():
+        from turnwatch.answers.gates_of_files import run_rollback
 
-    raise typer.Exit(run_rollback(regressions, weights, output))
+        raise typer.Exit(run_rollback(regressions, weights, output))
 
 
 gates = typer.Typer(
