@@ -51,8 +51,14 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
 
 
 def metric_gate(baseline: Figures, candidate: Figures, metrics: Iterable[GateMetric]) -> Verdict:
-    """Judges figures of the whole: a regression means rollback, even beside gains; a missing metric a pause."""
-    found = _judged(baseline, candidate, tuple(metrics))
+    """Judges figures of the whole: a regression means rollback, even beside gains; a missing metric a pause.
+
+    Raises `ValueError` where there is no metric to judge by.
+    """
+    named = tuple(metrics)
+    if not named:
+        raise ValueError("A gate without metrics judges nothing: name one.")
+    found = _judged(baseline, candidate, named)
     if found.reasons:
         return Verdict("rollback", found.reasons, insufficient=found.missing, because="These metrics regressed.")
     if found.is_partial:

@@ -175,6 +175,11 @@ def test_metrics_of_the_whole(candidate: Figures, decision: str, reasons: tuple[
     assert (verdict.decision, verdict.reasons) == (decision, reasons)
 
 
+def test_a_gate_without_metrics_is_refused_and_goes_on_for_nobody() -> None:
+    with pytest.raises(ValueError, match="without metrics"):
+        metric_gate(figures(accuracy="0.9"), figures(accuracy="0.9"), ())
+
+
 @pytest.mark.parametrize(
     ("latency", "far_field", "privacy", "wer", "decision", "reasons"),
     [
