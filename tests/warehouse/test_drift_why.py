@@ -92,6 +92,7 @@ def deployed(start_ms: int) -> pl.DataFrame:
             told.append((at_ms, f"pool=realtime,bundle={bundle},artifact={artifact}", kind))
     for hour in (1, WORSE_FROM_H - 3, WORSE_FROM_H + 30):
         told.append((start_ms + hour * HOUR_MS, "pool=realtime,bundle=v1,artifact=kb", "retrieval_index"))
+    told.append((start_ms + (WORSE_FROM_H - 2) * HOUR_MS, "pool=realtime,bundle=v1,artifact=refusals", "policy"))
     told.append((start_ms + (WORSE_FROM_H - 2) * HOUR_MS, "pool=batch,bundle=v9,artifact=asr", "asr_model"))
     rows_of = pl.DataFrame(told, ["bucket_start_ms", "slice", "artifact_kind"], orient="row")
     return rows_of.with_columns(pl.lit(1).alias(name) for name in RELEASES.measure_names)
@@ -155,6 +156,7 @@ def test_the_slice_is_found_that_nobody_chose_with_what_began_before_it(asked: A
         ("bundle v2", 30, None),
         ("bundle v2", 60, None),
         ("asr_model asr asr-7 of bundle v2", 60, "before-asr-7"),
+        ("policy refusals of bundle v1", 120, None),
         ("retrieval_index kb of bundle v1", 180, None),
     ]
     assert said["turn_4000ms"]["cuts"][0]["explained_by"] == ["pool=realtime,language=de"]
