@@ -1152,7 +1152,7 @@ CREATE TABLE IF NOT EXISTS burn_windows (
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toMonday(decided_at, 'UTC')
-ORDER BY (slo, cut, slice, window_s, decided_at)
+ORDER BY (slo, cut, decided_at, slice, window_s)
 TTL toDateTime(decided_at, 'UTC') + INTERVAL 95 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'How fast does each SLO spend its budget in each window, what is left, and when is it spent?';
