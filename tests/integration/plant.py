@@ -34,7 +34,7 @@ from tests.integration.oracle import CUTS, DUPLEX_CUTS
 from turnwatch.surroundings import start_worker
 
 SETTLED_WITHIN_S = 240.0
-POLL_S = 0.1
+POLL_S = 0.4
 
 FLOW = (
     (WORKER_GROUP, [aggregates(name) for name in FAMILIES]),

@@ -26,7 +26,7 @@ from stream_jobs.operators.opening import Record
 from stream_jobs.sinks.batches import Message, batch_of
 from stream_jobs.sinks.delivery import is_set_within
 from tests.integration.commands import begun
-from tests.integration.plant import POLL_S, _offsets
+from tests.integration.plant import _offsets
 from tests.operators.worlds import START_MS, WINDOW_MS, world
 from tests.stack_fixtures import PARTITIONS
 
@@ -34,6 +34,7 @@ WINDOWS = 150
 """Less than an hour of event time: for so long slices wait for each other."""
 BEGUN, BATCH, PAUSE_S = 30, 6, 0.25
 """How many frames are there when a worker starts; how many come at once from then on, and how often."""
+POLL_S = 0.1
 WITHIN_S = 60.0
 
 READERS = {aggregates("turns"): ("intake",), partials("turns"): ("traffic", "burn_rate")}

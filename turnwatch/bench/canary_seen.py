@@ -18,7 +18,8 @@ from turnwatch.bench.canary_worlds import HOURS, WINDOWS_AN_HOUR, by_window, his
 
 Floats = NDArray[np.float64]
 
-SEEN_MIN = 0.9
+SEEN_MIN = 0.8
+"""The power that tests are usually planned for, here within a day of looks."""
 METRICS = 5
 """Of the policy that is simulated: alpha is divided among them."""
 WER, CALLS = 0.2, 400
