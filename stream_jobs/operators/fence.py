@@ -23,6 +23,11 @@ Passage = Literal["fresh", "repeated", "expired", "crowded", "judged"]
 """`crowded`: of a producer for whom there is no room. `judged`: refused when it was judged, before a crash."""
 
 
+def end_of_gap(gap: int) -> int:
+    """The first number after those of a gap."""
+    return (gap + 1) * GAP_NUMBERS
+
+
 @dataclass(slots=True)
 class Fence:
     """What came of one (producer, incarnation, family).
@@ -112,7 +117,7 @@ class Fence:
         if begins > self.mark:
             self.given_up += self._missing_up_to(begins)
         for gap in range(begins // GAP_NUMBERS, (new_mark - 1) // GAP_NUMBERS + 1):
-            self._open_gap(gap, max(begins, gap * GAP_NUMBERS), min(new_mark, (gap + 1) * GAP_NUMBERS))
+            self._open_gap(gap, max(begins, gap * GAP_NUMBERS), min(new_mark, end_of_gap(gap)))
         self.above >>= new_mark - self.mark - 1
         self.mark = new_mark
         self.give_up_below(floor)

@@ -20,7 +20,7 @@ from typing import Any
 import xxhash
 
 from schemas.rejections import PRODUCERS_MAX
-from stream_jobs.operators.fence import GAP_NUMBERS, Fence, Passage
+from stream_jobs.operators.fence import Fence, Passage, end_of_gap
 from stream_jobs.operators.opening import PAST_MAX_MS
 
 GAPS_MAX = 65_536
@@ -193,7 +193,7 @@ class Fences:
             producer, incarnation, gap = next(iter(self._gaps))
             page = page_of(producer)
             known = self._pages[page][producer]
-            self._give_up(producer, incarnation, known.fences[incarnation], (gap + 1) * GAP_NUMBERS)
+            self._give_up(producer, incarnation, known.fences[incarnation], end_of_gap(gap))
             self._change(page, known)
 
     # -- saving and recovering -----------------------------------------------------------------------------------------

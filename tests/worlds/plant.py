@@ -18,7 +18,7 @@ from unittest.mock import patch
 from schemas.topics import aggregates
 from stream_jobs.agents import burn_rate as burn_rate_agent
 from stream_jobs.agents import intake as intake_agent
-from stream_jobs.operators import fences, history, intake, open_totals, slice_numbers, slice_register
+from stream_jobs.operators import fence, history, intake, open_totals, slice_numbers, slice_register
 from tests.worlds.logs import Cluster, InTheAir, Place
 from tests.worlds.sendings import Fault, Sending, World, sendings
 from tests.worlds.workers import TOPICS_OF, Worker, to_thread
@@ -51,8 +51,8 @@ SMALL_PIECES: tuple[tuple[ModuleType, str, object], ...] = (
     (intake, "_PARTIAL_ROWS", 3),
     (open_totals, "PIECE_ROWS_MAX", 3),
     (open_totals, "PIECES_MAX", 4),
-    (fences, "AHEAD_MAX", 2),
-    (fences, "GAP_NUMBERS", 3),
+    (fence, "AHEAD_MAX", 2),
+    (fence, "GAP_NUMBERS", 3),
 )
 """How large the pieces of state and messages are in a split world."""
 
