@@ -98,7 +98,7 @@ def test_a_size_is_told_with_the_time_of_both_groups_and_what_exceeds_its_memory
 
 
 def _of_prometheus() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children(recursive=True) if "prometheus" in each.name()]
+    return [each for each in psutil.Process().children(recursive=True) if each.name() == "prometheus"]
 
 
 @pytest.mark.needs("prometheus")
