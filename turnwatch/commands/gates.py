@@ -70,7 +70,7 @@ def gate(
 
 
 @app.command(
-    epilog="Exit codes: 0 it is said; 2 bad input; 4 nothing is. "
+    epilog="Exit codes: 0 said; 2 bad input; 4 no answer. "
     "Example: turnwatch rollback --regressions r.json --weights w.json --format json"
 )
 def rollback(
