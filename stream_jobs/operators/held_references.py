@@ -13,12 +13,12 @@ import polars as pl
 
 from schemas.families import STAGE_LATENCIES
 from schemas.instants import MINUTE_MS
-from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
+from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.saved_rows import SavedRows
 
 PAUSE_MS = 5 * MINUTE_MS
 HELD_MS = 6 * 60 * MINUTE_MS
 """As long as the longest window that pages."""
-_KIND = "held"
 _COLUMNS = {
     "slice": pl.String,
     "stage": pl.Int16,
@@ -36,9 +36,10 @@ class HeldReferences:
     """The held references of one shard, by slice and stage."""
 
     def __init__(self) -> None:
-        self._held = pl.DataFrame(schema=_COLUMNS | {"named_ms": pl.Int64})
+        held = _COLUMNS | {"named_ms": pl.Int64}
+        self._held = pl.DataFrame(schema=held)
         self._is_unsaved = False
-        self._places = 0
+        self._saved = SavedRows(f"{STAGE_LATENCIES.name}|held", held)
 
     def in_place_of(self, references: pl.DataFrame, end_ms: int) -> pl.DataFrame:
         """These references, but for slices with a held one that one."""
@@ -55,20 +56,10 @@ class HeldReferences:
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """All of them where something changed since the last call."""
-        if not self._is_unsaved:
-            return
-        chunks = list(chunks_below_limit(self._held))
-        chunks += list(chunks_below_limit(self._held.clear())) * (self._places - len(chunks))
-        self._places, self._is_unsaved = len(chunks), False
-        yield from (Block(_key(place), stamped(applied_offset, packed)) for place, packed in enumerate(chunks))
+        if self._is_unsaved:
+            self._is_unsaved = False
+            yield from self._saved.blocks(self._held, applied_offset)
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
         """Takes up what `unsaved_blocks` wrote, among other blocks."""
-        while _key(self._places) in stored:
-            rows = unpack_rows(body(stored[_key(self._places)]), ())
-            self._held = pl.concat([self._held, rows.select(self._held.columns).cast(dict(self._held.schema))])  # type: ignore[arg-type]
-            self._places += 1
-
-
-def _key(place: int) -> bytes:
-    return f"{STAGE_LATENCIES.name}|{_KIND}|{place}".encode()
+        self._held = self._saved.restored(stored)

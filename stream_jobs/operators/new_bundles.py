@@ -14,13 +14,13 @@ import polars as pl
 
 from schemas.families import QUEUES, RELEASES
 from schemas.instants import MINUTE_MS
-from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
+from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.queue_pressure import CLIMB_MS
+from stream_jobs.operators.saved_rows import SavedRows
 
 WITHIN_MS = 60 * MINUTE_MS
 SETTLED_MS = 5 * MINUTE_MS
 """After the first minute that a shard knows, before a deployment is news."""
-_KIND = "slices"
 _COLUMNS = {"slice": pl.String, "served_ms": pl.Int64, "heard_ms": pl.Int64, "is_deployed": pl.Boolean}
 """Of a slice: the first and the newest minute in which hosts served its bundle, and whether any began to in the first one."""
 
@@ -32,7 +32,7 @@ class NewBundles:
         self._told = pl.DataFrame(schema=_COLUMNS)
         self._first_ms = 0
         self._is_unsaved = False
-        self._places = 0
+        self._saved = SavedRows(f"{QUEUES.name}|slices|{RELEASES.name}", _COLUMNS)
 
     def tell(self, totals: pl.DataFrame, oldest_open_ms: int) -> None:
         """Takes whole minutes as they are known now; columns as `RELEASES` has them, by minute and slice.
@@ -64,29 +64,23 @@ class NewBundles:
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """All of it where something changed since the last call. Kept with queues, whose watch this is."""
-        if not self._is_unsaved:
-            return
-        known = pl.concat([self._told, self._marker()])
-        chunks = list(chunks_below_limit(known))
-        chunks += list(chunks_below_limit(known.clear())) * (self._places - len(chunks))
-        self._places, self._is_unsaved = len(chunks), False
-        yield from (Block(_key(place), stamped(applied_offset, packed)) for place, packed in enumerate(chunks))
+        if self._is_unsaved:
+            self._is_unsaved = False
+            yield from self._saved.blocks(pl.concat([self._told, self._marker()]), applied_offset)
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
         """Takes up what `unsaved_blocks` wrote, among other blocks."""
-        while _key(self._places) in stored:
-            rows = unpack_rows(body(stored[_key(self._places)]), ()).select(_COLUMNS.keys()).cast(_COLUMNS)  # type: ignore[arg-type]
-            self._told = pl.concat([self._told, rows.filter(pl.col("slice") != "")])
-            for first_ms in rows.filter(pl.col("slice") == "")["served_ms"].to_list():
-                self._first_ms = int(first_ms)
-            self._places += 1
+        rows = self._saved.restored(stored)
+        self._told = rows.filter(pl.col("slice") != "")
+        for first_ms in rows.filter(pl.col("slice") == "")["served_ms"].to_list():
+            self._first_ms = int(first_ms)
 
     def _marker(self) -> pl.DataFrame:
         """The first minute that was told, as a row that no slice has."""
         return pl.DataFrame([["", self._first_ms, 0, False]], schema=_COLUMNS, orient="row")
 
     def _take(self, told: pl.DataFrame) -> None:
-        self._is_unsaved = self._is_unsaved or not told.equals(self._told) or not self._places
+        self._is_unsaved = self._is_unsaved or not told.equals(self._told) or not self._saved.keys
         self._told = told
 
 
@@ -102,7 +96,3 @@ def _served_on(known: pl.DataFrame, minute: pl.DataFrame, at_ms: int) -> pl.Data
         heard_ms=pl.when(is_served).then(pl.max_horizontal("heard_ms", at)).otherwise("heard_ms"),
         is_deployed=pl.when(begins).then("deploys").otherwise("is_deployed"),
     ).sort("slice")
-
-
-def _key(place: int) -> bytes:
-    return f"{QUEUES.name}|{_KIND}|{RELEASES.name}|{place}".encode()

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import polars as pl
 
 from schemas.families import QUEUES
-from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
+from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.queue_minutes import PAIR
+from stream_jobs.operators.saved_rows import SavedRows
 
 QUIET_MINUTES = 5
 IDENTITY = ["alert", *PAIR]
@@ -34,7 +35,6 @@ bundle was deployed, where that was new then, and `_before` are figures of befor
 SHOWN = {**dict.fromkeys(IDENTITY, pl.String), **ORIGIN}
 """What a minute shows: what goes on, and what begins, with its origin."""
 COLUMNS = {**SHOWN, "since_ms": pl.Int64, "quiet_minutes": pl.Int64, "is_page": pl.Boolean}
-_KIND = "held"
 
 
 class QueueEpisodes:
@@ -43,7 +43,7 @@ class QueueEpisodes:
     def __init__(self) -> None:
         self._open = pl.DataFrame(schema=COLUMNS)
         self._is_unsaved = False
-        self._places = 0
+        self._saved = SavedRows(f"{QUEUES.name}|held", COLUMNS)
 
     @property
     def open(self) -> pl.DataFrame:
@@ -69,24 +69,14 @@ class QueueEpisodes:
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """All of them where something changed since the last call."""
-        if not self._is_unsaved:
-            return
-        chunks = list(chunks_below_limit(self._open))
-        chunks += list(chunks_below_limit(self._open.clear())) * (self._places - len(chunks))
-        self._places, self._is_unsaved = len(chunks), False
-        yield from (Block(_key(place), stamped(applied_offset, packed)) for place, packed in enumerate(chunks))
+        if self._is_unsaved:
+            self._is_unsaved = False
+            yield from self._saved.blocks(self._open, applied_offset)
 
     def restore(self, stored: dict[bytes, bytes]) -> None:
         """Takes up what `unsaved_blocks` wrote, among other blocks."""
-        while _key(self._places) in stored:
-            rows = unpack_rows(body(stored[_key(self._places)]), ())
-            self._open = pl.concat([self._open, rows.select(COLUMNS.keys()).cast(COLUMNS)])  # type: ignore[arg-type]
-            self._places += 1
+        self._open = self._saved.restored(stored)
 
     def _take(self, episodes: pl.DataFrame) -> None:
         self._is_unsaved = self._is_unsaved or not episodes.equals(self._open)
         self._open = episodes
-
-
-def _key(place: int) -> bytes:
-    return f"{QUEUES.name}|{_KIND}|{place}".encode()

@@ -24,10 +24,11 @@ from schemas.slices import cut_of
 from schemas.topics import FINDINGS
 from stream_jobs.operators.batch_work import IS_REALTIME, loaded_slices
 from stream_jobs.operators.blocks import Block, body, pack_json, stamped, unpack_json
+from stream_jobs.operators.kept_minutes import STATED_MAX, newly_ended
 from stream_jobs.operators.new_bundles import NewBundles
 from stream_jobs.operators.queue_episodes import IDENTITY, SHOWN, QueueEpisodes
 from stream_jobs.operators.queue_figures import LOOKED_AT_MS, NOW_MINUTES, as_it_shrinks, before, figures, with_regions
-from stream_jobs.operators.queue_minutes import KEPT_MINUTES, PAIR, SLICES_MAX, QueueMinutes
+from stream_jobs.operators.queue_minutes import PAIR, SLICES_MAX, QueueMinutes
 from stream_jobs.operators.queue_pressure import CHAIN, CLIMB_MS, SaturationRule, climbs, grew_first, grown, timed
 from stream_jobs.operators.reach import DECIDING_SHARE
 from stream_jobs.operators.saturation_wording import (
@@ -48,10 +49,6 @@ STAGES_WAIT_MS = 2 * MINUTE_MS
 STAGES_KEPT_MS = 10 * MINUTE_MS
 """Before those that may still change: a replay decides queues so much later (`REPLAYED`), and where nobody tells queues
 nothing is ever decided."""
-SAVED_AFTER_MS = 2 * MINUTE_MS
-"""Minutes that are not decided yet are saved before the ledger lets go of them, which is after three minutes."""
-STATED_MAX = 15
-"""Minutes that are stated at once after a pause; of older ones nobody asks any more."""
 _MARKER = f"{QUEUES.name}|decided|{QUESTION}".encode()
 _FiguresOf = Mapping[tuple[str, str], Row]
 _LoadedOf = Mapping[str, Row]
@@ -101,24 +98,21 @@ class SaturationWatch:
 
     def state(self, until_ms: int, known: Known) -> Iterator[Findings]:
         """A statement for every minute that has ended at `until_ms` and has none yet; after a start for the newest one."""
-        newest_ms = until_ms // MINUTE_MS * MINUTE_MS
-        if newest_ms <= self._decided_ms:
+        ended = newly_ended(self._decided_ms, until_ms)
+        if not ended:
             return
-        first_ms = self._decided_ms + MINUTE_MS if self._decided_ms else newest_ms
-        for end_ms in range(max(first_ms, newest_ms - (KEPT_MINUTES - 1) * MINUTE_MS), newest_ms + 1, MINUTE_MS):
+        for end_ms in ended:
             found = self._decide(end_ms, known.completeness(QUEUES, end_ms))
-            if end_ms > newest_ms - STATED_MAX * MINUTE_MS:
+            if end_ms in ended[-STATED_MAX:]:
                 yield found
-        self._decided_ms, self._is_unsaved = newest_ms, True
-        self._minutes.age(newest_ms)
-        self._bundles.age(newest_ms)
-        self._forget_stages(newest_ms)
+        self._decided_ms, self._is_unsaved = ended[-1], True
+        self._minutes.age(self._decided_ms)
+        self._bundles.age(self._decided_ms)
+        self._forget_stages(self._decided_ms)
 
     def unsaved_blocks(self, applied_offset: int) -> Iterator[Block]:
         """What changed since the last call, stamped with the newest offset applied."""
-        yield from self._minutes.unsaved_blocks(
-            applied_offset, max(self._decided_ms, self._minutes.newest_ms - SAVED_AFTER_MS)
-        )
+        yield from self._minutes.unsaved_blocks(applied_offset, self._decided_ms)
         yield from self._bundles.unsaved_blocks(applied_offset)
         yield from self._episodes.unsaved_blocks(applied_offset)
         if self._is_unsaved:

@@ -16,7 +16,7 @@ from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, spend_schema
 from schemas.spend_policies import STANDARD
 from stream_jobs.operators.abuse_watch import AbuseWatch
 from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.queue_minutes import KEPT_MINUTES
+from stream_jobs.operators.kept_minutes import KEPT_MINUTES
 from stream_jobs.operators.saturation_watch import SaturationWatch
 from stream_jobs.operators.spending import Spending
 from turnwatch.bench.question_clock import START_MS, Now
