@@ -135,7 +135,7 @@ def test_what_has_no_price_is_named(boards: Boards, days: tuple[pl.DataFrame, pl
 
 def test_a_month_is_held_against_the_budgets_of_the_policy(boards: Boards) -> None:
     end_ms = boards.world.end_ms
-    began = pl.from_epoch(pl.lit(end_ms), "ms").dt.month_start().dt.epoch("ms")
+    began = pl.from_epoch(pl.lit(end_ms), "ms").dt.truncate("1mo").dt.epoch("ms")
     month = boards.more.happened["costs"].filter(pl.col("bucket_ms") >= began, pl.col("bucket_ms") < end_ms)
     budgets = (Budget(Decimal(900)), Budget(Decimal("0.01"), "realtime", ROUTES[0]))
     told = boards.rows(spend_budgets.month(replace(STANDARD, budgets=budgets)).sql).rows_by_key("slice", named=True)
