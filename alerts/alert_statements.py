@@ -10,8 +10,8 @@ from alerts.causes import Causes, Suspicions
 from alerts.explanations import FROZEN, Paging, explain, frozen_since, labels_of, objective_was_removed
 from alerts.incident_scope import INCIDENT, OpenIncidents
 from alerts.paging_state import is_open, next_version
-from alerts.wording import event_time
 from schemas.burns import FORMER_MAX, AlertState, Burn, Decision, EndedBefore, StageGrowth
+from schemas.instants import utc_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def ended(alert: AlertState, decision: Decision, paging: Paging, now_ms: int) ->
             "completeness": decision.completeness,
             "version": next_version(alert, now_ms),
             "annotations": _thawed(alert)
-            | {"resolved_event_time": event_time(decision.decided_ms)}
+            | {"resolved_event_time": utc_text(decision.decided_ms)}
             | {"dashboard_url": paging.links.of_burn(alert.burn, lasting)}
             | objective_was_removed(alert, paging),
         }

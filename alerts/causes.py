@@ -13,8 +13,9 @@ from decimal import Decimal
 
 from alerts.attribution import Explanation, explain_burn
 from alerts.policies import duration_text
-from alerts.wording import event_time, lasting, latency, percent
+from alerts.wording import lasting, latency, percent
 from schemas.burns import Burn, StageGrowth, Suspect
+from schemas.instants import utc_text
 from schemas.slices import slice_dimensions
 from schemas.slos import MINUTES
 
@@ -114,7 +115,7 @@ def named_causes(causes: Causes) -> dict[str, str]:
     if causes.explanation is not None:
         said["explained_by"] = "; ".join(causes.explanation.slices)
     if causes.release is not None:
-        said["release"] = f"bundle={causes.release.bundle}, first seen at {event_time(causes.release.first_seen_ms)}"
+        said["release"] = f"bundle={causes.release.bundle}, first seen at {utc_text(causes.release.first_seen_ms)}"
     return said
 
 
@@ -141,7 +142,7 @@ def paragraph(burn: Burn, causes: Causes) -> list[str]:
         said.append(f"The excess is the bad {unit} beyond the allowed ones. Of it, {_share(found)} is in:")
         said += [f"  {text}" for text in found.slices]
     if (release := causes.release) is not None:
-        began = event_time(release.first_seen_ms)
+        began = utc_text(release.first_seen_ms)
         said.append(f"bundle={release.bundle} was first seen in this slice at {began}, before the alert began.")
     return said
 
@@ -154,7 +155,7 @@ def _grew(burn: Burn, growth: StageGrowth) -> str:
 def _grown(growth: StageGrowth) -> list[str]:
     now, before = duration_text(growth.now_s), duration_text(growth.before_s)
     return [
-        f"{growth.stage} grew in {growth.slice}, first seen at {event_time(growth.since_ms)}: on average it took "
+        f"{growth.stage} grew in {growth.slice}, first seen at {utc_text(growth.since_ms)}: on average it took "
         f"{latency(growth.mean_ms_now)} in the last {now}, and {latency(growth.mean_ms_before)} in {before} of reference.",
         f"{percent(growth.tail_now)} of its observations are above {latency(growth.tail_ms)}, of the reference's "
         f"{percent(growth.tail_before)}. It adds {latency(growth.added_ms)} to a turn, {percent(growth.of_added)} of what "

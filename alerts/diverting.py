@@ -12,7 +12,7 @@ from typing import Literal
 
 from alerts.board_links import Lasting
 from alerts.explanations import Links
-from alerts.wording import event_time
+from schemas.instants import utc_text
 from schemas.rejections import Halt, shown
 
 ALERT_NAME = "TurnwatchDiverting"
@@ -46,7 +46,7 @@ def firing(standing: Sequence[Halt], links: Links, now_ms: int) -> DivertingAler
         annotations={
             "summary": f"A worker stopped because too much of {first.topic} is refused ({first.reason})",
             "description": (
-                f"{first.why}\nHalted at {positions}, first at {event_time(first.at_ms)}. What lies behind waits in "
+                f"{first.why}\nHalted at {positions}, first at {utc_text(first.at_ms)}. What lies behind waits in "
                 "Kafka, and nothing is lost as long as Kafka keeps it."
             ),
             "runbook_url": links.runbook(RUNBOOK),

@@ -20,11 +20,12 @@ from alerts.causes import NO_CAUSES, Causes, named_causes, paragraph, sentences
 from alerts.grown_stages import GrownStages
 from alerts.incident_scope import scope_of
 from alerts.policies import duration_text
-from alerts.wording import event_time, lasting, percent
+from alerts.wording import lasting, percent
 from schemas.boards import BOARD_OF_QUESTION, OVERVIEW_UID, PIPELINE_UID
 from schemas.burns import AlertState, Burn
 from schemas.families import OPERATIONAL
 from schemas.findings import Finding, FindingAlert
+from schemas.instants import utc_text
 from schemas.slices import EVERYTHING, slice_dimensions
 from schemas.slos import Life, Slo
 
@@ -112,7 +113,7 @@ def explain(
         "description": _description(burn, slo, decided_ms, completeness, causes),
         "runbook_url": paging.links.runbook(slo.runbook if slo else RUNBOOK_DEFAULT),
         "dashboard_url": paging.links.of_burn(burn, lasting),
-        "event_time": event_time(decided_ms),
+        "event_time": utc_text(decided_ms),
         "burn": f"{burn.long_burn:.3g}",
         "budget_left": percent(burn.budget_left),
         "policy_row": burn.row,
@@ -122,7 +123,7 @@ def explain(
 
 def frozen_since(since_ms: int, why: str) -> dict[str, str]:
     """What a frozen alert says besides: it neither fires on nor resolves until there is data again."""
-    return {FROZEN: f"frozen since {event_time(since_ms)} (event time): {why}, so it neither fires on nor resolves"}
+    return {FROZEN: f"frozen since {utc_text(since_ms)} (event time): {why}, so it neither fires on nor resolves"}
 
 
 def objective_was_removed(alert: AlertState, paging: Paging) -> dict[str, str]:
@@ -166,7 +167,7 @@ def _description(burn: Burn, slo: Slo | None, decided_ms: int, completeness: flo
             _row(burn),
             *paragraph(burn, causes),
             _spent(burn),
-            f"Decided at {event_time(decided_ms)} (event time) on {percent(completeness)} of recent volume.",
+            f"Decided at {utc_text(decided_ms)} (event time) on {percent(completeness)} of recent volume.",
         ]
     )
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from alerts.board_links import Lasting
 from alerts.explanations import FROZEN, Links
 from alerts.incident_scope import scope_of
-from alerts.wording import event_time, percent
+from alerts.wording import percent
 from schemas.findings import Figure, Finding, Findings
+from schemas.instants import utc_text
 from schemas.slices import slice_dimensions
 from schemas.slos import Slo
 
@@ -53,8 +54,8 @@ def explain_finding(finding: Finding, said: Findings, links: Links, now_ms: int)
         "action": finding.action,
         "runbook_url": links.runbook(finding.runbook),
         "dashboard_url": links.of_finding(said.question, finding, lasting),
-        "event_time": event_time(said.decided_ms),
-        "since": event_time(finding.since_ms),
+        "event_time": utc_text(said.decided_ms),
+        "since": utc_text(finding.since_ms),
     }
     taken = {*annotations, *SAID_LATER}
     figures = {f"found_{name}" if name in taken else name: figure(value) for name, value in finding.facts.items()}
@@ -77,7 +78,7 @@ def _description(finding: Finding, said: Findings) -> str:
         [
             finding.action,
             *(f"{name}: {figure(value)}" for name, value in finding.facts.items()),
-            f"It holds since {event_time(finding.since_ms)}. Decided at {event_time(said.decided_ms)} (event time) on "
+            f"It holds since {utc_text(finding.since_ms)}. Decided at {utc_text(said.decided_ms)} (event time) on "
             f"{percent(said.completeness)} of recent volume.",
         ]
     )

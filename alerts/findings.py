@@ -24,9 +24,10 @@ from alerts.finding_wording import explain_finding, labels_of_finding
 from alerts.findings_state import OPEN_MAX, Found, Stated, is_open, kept, restore, to_send, unstated
 from alerts.incident_scope import INCIDENT, OpenIncidents
 from alerts.paging_state import next_version
-from alerts.wording import event_time, percent
+from alerts.wording import percent
 from schemas.burns import FIRE_COMPLETENESS_MIN, FORMER_MAX, RESOLVE_COMPLETENESS_MIN, EndedBefore
 from schemas.findings import Finding, FindingAlert, Findings
+from schemas.instants import utc_text
 
 __all__ = ["Found", "Stepped", "freeze", "restore", "step", "to_send"]
 
@@ -182,7 +183,7 @@ def _ended(alert: FindingAlert, heard: Heard) -> FindingAlert:
         "annotations": {
             **thawed,
             "dashboard_url": links.of_finding(said.question, alert.finding, lasting),
-            "resolved_event_time": event_time(said.decided_ms),
+            "resolved_event_time": utc_text(said.decided_ms),
             **_why_over(alert, said),
         },
     }

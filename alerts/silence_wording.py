@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from alerts.board_links import Lasting
 from alerts.explanations import Links
-from alerts.wording import event_time, percent
+from alerts.wording import percent
+from schemas.instants import utc_text
 from schemas.silences import SilentProducer
 
 ALERT_NAME = "TelemetrySilent"
@@ -54,7 +55,7 @@ def explain_silence(family: SilentFamily, one: SilentProducer, links: Links, now
     return _annotations(
         family,
         one.since_ms,
-        f"{one.producer} has sent no {family.name} since {event_time(one.since_ms)}: "
+        f"{one.producer} has sent no {family.name} since {utc_text(one.since_ms)}: "
         f"{percent(alone)} of recent volume is missing",
         links,
         now_ms,
@@ -67,7 +68,7 @@ def explain_producers(family: SilentFamily, links: Links, now_ms: int) -> dict[s
     return _annotations(
         family,
         family.since_ms,
-        f"{who} {family.name} any more, the first since {event_time(family.since_ms)}: "
+        f"{who} {family.name} any more, the first since {utc_text(family.since_ms)}: "
         f"{percent(family.share)} of recent volume is missing",
         links,
         now_ms,
@@ -84,7 +85,7 @@ def _annotations(family: SilentFamily, since_ms: int, summary: str, links: Links
         "summary": summary,
         "description": _description(family),
         "producers": ", ".join(one.producer for one in family.silent[:LISTED_MAX]),
-        "silent_since": event_time(since_ms),
+        "silent_since": utc_text(since_ms),
         "missing_share": percent(family.share),
         "runbook_url": links.runbook(RUNBOOK),
         "dashboard_url": links.of_pipeline(board_range(family, since_ms, now_ms)),
@@ -92,7 +93,7 @@ def _annotations(family: SilentFamily, since_ms: int, summary: str, links: Links
 
 
 def _description(family: SilentFamily) -> str:
-    lines = [f"{one.producer}: silent since {event_time(one.since_ms)}" for one in family.silent[:LISTED_MAX]]
+    lines = [f"{one.producer}: silent since {utc_text(one.since_ms)}" for one in family.silent[:LISTED_MAX]]
     others = family.count - len(lines)
     return "\n".join(
         [

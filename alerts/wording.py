@@ -1,18 +1,8 @@
-"""How instants, spans and shares are written in what an alert says."""
+"""How spans and shares are written in what an alert says."""
 
 from __future__ import annotations
 
 from alerts.policies import duration_text
-from schemas.instants import utc_text
-
-
-def event_time(at_ms: int) -> str:
-    """An instant of event time for readers.
-
-    >>> event_time(1_700_000_000_000)
-    '2023-11-14T22:13:20Z'
-    """
-    return utc_text(at_ms)
 
 
 def percent(share: float) -> str:

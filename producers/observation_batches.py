@@ -90,6 +90,9 @@ def refusal_name(pool: str, reason: Refusal) -> str:
     return f"{pool}:{reason.value}"
 
 
+_REFUSALS = frozenset(refusal_name(pool, reason) for pool in _POOLS for reason in Refusal)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows with exactly the columns of their kind; `unknown_columns` were sent besides, and dropped unread."""
@@ -238,8 +241,7 @@ def _refused(text: str) -> dict[str, int]:
     is_sound = len(text) <= REFUSED_BYTES_MAX and all(re.fullmatch(_REFUSED, part) for part in parts)
     if not is_sound or len({name for name, _ in named}) < len(named):
         raise MalformedBatch(400, f"Header {REFUSED} has to be POOL:REASON=COUNT, several with commas, each once.")
-    known = {refusal_name(pool, reason) for pool in _POOLS for reason in Refusal}
-    return {name: int(count) for name, count in named if name in known}
+    return {name: int(count) for name, count in named if name in _REFUSALS}
 
 
 def _table(payload: bytes) -> pa.Table:

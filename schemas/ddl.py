@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from schemas.sql_text import quoted
 from schemas.tables import TABLES, Column, Table
 from schemas.view_declarations import View
 from schemas.views import VIEWS
@@ -43,7 +44,7 @@ def create_table(table: Table, layout: Layout = "single") -> str:
     distributed = (
         f"CREATE TABLE IF NOT EXISTS {table.name} {_CLUSTER} AS {local}\n"
         f"ENGINE = Distributed('{{cluster}}', '{{database}}', '{local}', cityHash64(slice))\n"
-        f"COMMENT {_quoted(table.question)}"
+        f"COMMENT {quoted(table.question)}"
     )
     return f"-- {table.question}\n{_merge_tree(table, local, f' {_CLUSTER}', replicated)};\n\n{distributed};\n"
 
@@ -55,7 +56,7 @@ def create_view(view: View, layout: Layout = "single") -> str:
         f"-- {view.question}\n"
         f"CREATE VIEW IF NOT EXISTS {view.name}{on_cluster} AS\n"
         f"{view.select}\n"
-        f"COMMENT {_quoted(view.question)};\n"
+        f"COMMENT {quoted(view.question)};\n"
     )
 
 
@@ -95,13 +96,13 @@ def _merge_tree(table: Table, name: str, on_cluster: str, engine: str) -> str:
         f"ORDER BY ({', '.join(table.order_by)})\n"
         f"TTL toDateTime({table.time_column}, 'UTC') + INTERVAL {table.retention_d} DAY\n"
         f"SETTINGS {settings}\n"
-        f"COMMENT {_quoted(table.question)}"
+        f"COMMENT {quoted(table.question)}"
     )
 
 
 def _column(column: Column) -> str:
     codec = f" CODEC({column.codec})" if column.codec else ""
-    return f"{column.name} {column.type} COMMENT {_quoted(column.comment)}{codec}"
+    return f"{column.name} {column.type} COMMENT {quoted(column.comment)}{codec}"
 
 
 def _partition(table: Table) -> str:
@@ -114,8 +115,3 @@ def _partition(table: Table) -> str:
     if table.retention_d > _WEEKLY_ABOVE_D:
         return f"toMonday({in_key[0]}, 'UTC')"
     return f"toYYYYMMDD({in_key[0]}, 'UTC')"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

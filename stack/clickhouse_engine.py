@@ -22,6 +22,7 @@ from typing import Any
 
 from chdb.state.sqlitelike import Connection, StreamingResult
 
+from schemas.sql_text import identifier, quoted
 from stack.clickhouse_statements import Statement, outer_words
 
 STREAMABLE = frozenset("Native TabSeparated TSV CSV RowBinary JSONEachRow JSONLines NDJSON".casefold().split())
@@ -276,11 +277,3 @@ def setting_name(name: str) -> str:
     if not SETTING_NAME.fullmatch(name):
         raise EngineError.because(UNKNOWN_SETTING, "UNKNOWN_SETTING", f"Unknown setting '{name}'")
     return name
-
-
-def quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def identifier(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

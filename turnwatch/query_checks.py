@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from alerts.check import REPOSITORY
 from schemas.view_declarations import View
 from schemas.views import VIEWS
 from turnwatch.declared_names import undeclared
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 _FENCE = re.compile(r"^```(sql|sh|bash)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"\n(?=turnwatch )")
 

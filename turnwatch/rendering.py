@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from alerts.check import REPOSITORY
 from alerts.definitions import watched_slos
 from alerts.explanations import Links
 from alerts.prometheus_rules import FILE as RULES
@@ -16,7 +17,6 @@ from turnwatch.bill_of_materials import BILL, LOCK, bill_of_materials
 from turnwatch.dictionary import data_dictionary
 from turnwatch.scraped_metrics import scraped_metrics
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 _DIFFERENCE_LINES_MAX = 40
 
 

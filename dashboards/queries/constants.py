@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from schemas.sql_text import quoted
+
 Constants = tuple[str | int | Decimal, ...]
 
 
@@ -23,7 +25,7 @@ def literal(value: str | int | Decimal) -> str:
     """
     match value:
         case str():
-            return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+            return quoted(value)
         case Decimal():
             return f"toFloat64({value:f})"
         case int():

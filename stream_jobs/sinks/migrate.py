@@ -19,6 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 import schemas
 from schemas import roles
 from schemas.failures import Foreseen
+from schemas.sql_text import identifier, quoted
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import UNKNOWN_DATABASE, WarehouseError, connect, explained
 
@@ -161,7 +162,7 @@ def _connect(address: ClickHouseAddress) -> Client:
     with_none = connect(address, read_timeout_s=STATEMENT_TIMEOUT_S, in_database=False)
     try:
         on_cluster = _placed(" ON CLUSTER '{cluster}'", address) if address.cluster else ""
-        with_none.command(f"CREATE DATABASE IF NOT EXISTS {_identifier(address.database)}{on_cluster}")
+        with_none.command(f"CREATE DATABASE IF NOT EXISTS {identifier(address.database)}{on_cluster}")
     except ClickHouseError as error:
         raise explained(error, address) from error
     finally:
@@ -187,15 +188,5 @@ COMMENT 'Which migrations has this database had?'"""
 
 def _placed(statement: str, address: ClickHouseAddress) -> str:
     """`statement` with the cluster and the database it is for; other names in braces are the servers' macros."""
-    placed = statement.replace("'{database}'", _quoted(address.database))
-    return placed.replace("'{cluster}'", _quoted(address.cluster)) if address.cluster else placed
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _identifier(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
-    return f"`{escaped}`"
+    placed = statement.replace("'{database}'", quoted(address.database))
+    return placed.replace("'{cluster}'", quoted(address.cluster)) if address.cluster else placed

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 
+from alerts.check import REPOSITORY
 from alerts.definitions import watched_slos
 from alerts.explanations import Links, Paging, labels_of
 from alerts.prometheus_rules import FILE, LONG_GROUP, SHORT_GROUP, render_rules, rules, share_name
@@ -24,7 +25,7 @@ from schemas.slos import Life, PolicyRow, WatchedSlo
 from tests.rules.burning import burning
 from tests.rules.promtool import START_MS, Told, run, unit_test
 from turnwatch.backtest.instants import state_bucket_ms
-from turnwatch.rendering import REPOSITORY, run_rules
+from turnwatch.rendering import run_rules
 
 NEEDS_PROMTOOL = pytest.mark.needs("prometheus")
 WATCHED = watched_slos()

@@ -25,6 +25,7 @@ from schemas.slos import STANDARD_POLICY
 from schemas.tables import TABLES
 from tests.rules.burning import TURN_SLO
 from tests.rules.test_imports import modules
+from turnwatch.query_checks import queries_in
 
 PAGES = sorted((REPOSITORY / "docs" / "runbooks").glob("*.md"))
 RUNBOOK = (REPOSITORY / "docs" / "runbooks" / "slo-burn-rate.md").read_text()
@@ -36,10 +37,6 @@ def commands_in(text: str) -> list[str]:
     """Every command of the text's blocks, each of which may go over several lines."""
     fences: list[str] = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     return [command.strip() for fence in fences for command in re.split(r"\n(?=turnwatch )", fence)]
-
-
-def sql_in(text: str) -> list[str]:
-    return [shlex.split(command)[2] for command in commands_in(text) if command.startswith("turnwatch query")]
 
 
 COMMANDS = [command for page in PAGES for command in commands_in(page.read_text())]
@@ -316,8 +313,8 @@ def statements() -> list[str]:
 @pytest.fixture(scope="module")
 def found() -> dict[str, list[list[Row]]]:
     """What the real engine answers to each page's queries; in a process of its own, as chDB allows one each."""
-    queries = {page.stem: sql_in(page.read_text()) for page in PAGES}
-    queries["findings"] = sql_in((REPOSITORY / "docs" / "saturation.md").read_text())
+    queries = {page.stem: queries_in(page.read_text()) for page in PAGES}
+    queries["findings"] = queries_in((REPOSITORY / "docs" / "saturation.md").read_text())
     asked = json.dumps({"statements": statements(), "queries": [sql for each in queries.values() for sql in each]})
     ran = subprocess.run([sys.executable, "-c", ENGINE], input=asked, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from schemas.verdict_rows import rows as verdict_rows
 from schemas.views import QUANTILES
 from tests.gates.verdicts import AT_MS, FAR_FIELD, verdict
 from tests.warehouse.rows import START, Row, arrow_of, rows_of
+from turnwatch.query_checks import queries_in, shown_pages
 
 SEED = 7
 HISTOGRAM = TABLES["stage_latency_1m"]
@@ -180,8 +180,7 @@ def histogram(stage: str, scale: int, latencies_ms: Any, version: int) -> list[R
 
 
 def test_the_query_of_the_page_joins_what_serves_with_what_was_declared(client: Client) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "releases.md").read_text()
-    sql = page.partition("```sql\n")[2].partition("```")[0]
+    sql = queries_in(shown_pages()["docs/releases.md"])[0]
     deployed, declared = widest("deployments"), TABLES["releases"]
     of = {"bundle": "v42", "artifact": "asr", "artifact_kind": "asr_model", "version": 1}
     serves: Row = {
@@ -200,8 +199,7 @@ def test_the_query_of_the_page_joins_what_serves_with_what_was_declared(client: 
 
 
 def test_the_query_of_the_page_shows_what_got_worse_at_every_look(client: Client) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "release-pipelines.md").read_text()
-    sql = page.partition("```sql\n")[2].partition("```")[0]
+    (sql,) = queries_in(shown_pages()["docs/release-pipelines.md"])
     for decision, at_ms in (("rollback", AT_MS), ("rollback", AT_MS), ("rollback", AT_MS + 1), ("pause", AT_MS + 2)):
         client.insert_arrow("verdicts", verdict_rows(verdict(decision, at_ms=at_ms)))
     found = client.query(sql, query_tz="UTC", tz_mode="aware").named_results()
