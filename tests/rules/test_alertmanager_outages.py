@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
 
 from alerts.alertmanager import OUTLIVES_US_MS, Alertmanagers, Destination, Patience
 from alerts.durations import duration_ms
@@ -61,6 +63,13 @@ class Host:
         if self.running:
             self.running.stop()
             self.running = None
+
+    def notifications(self) -> float:
+        """How many were answered; it takes note of one right after, and would forget one that it is stopped before."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            counted = (sample for family in families for sample in family.samples)
+            return sum(each.value for each in counted if each.name == "alertmanager_notification_latency_seconds_count")
 
     def signal(self, number: signal.Signals) -> None:
         assert self.running
@@ -174,6 +183,8 @@ async def test_an_end_that_an_alertmanager_missed_reaches_it_however_long_it_was
             alert = fired(now_ms() - 30 * minute_ms)
             told.tell(alert)
             page = await notified(webhook, lambda each: each.status == "firing")
+            while not await asyncio.to_thread(host.notifications):
+                await asyncio.sleep(0.02)
             host.stop()
             told.tell(ended(alert, now_ms() - 20 * minute_ms))
             await until(lambda: told.waiting_s(url) > 0)
