@@ -106,7 +106,7 @@ def test_the_budget_is_what_the_period_up_to_each_hour_left(tmp_path: Path) -> N
         (["from,to", "2026-10-02T00:00:00Z,2026-10-01T00:00:00Z"], "i.csv:2: the incident ends before it begins"),
         (["from,to,slice", "2026-10-01,2026-10-02T00:00:00Z,eu"], "i.csv:2: an incident's time '2026-10-01' is no UTC"),
         (["from,to,slice", "2026-10-01 00:00,2026-10-02 00:00,eu"], "i.csv:2: 'eu' is no slice"),
-        (["from,to", "2026-10-01 00:00"], "i.csv:2: the line does not have the fields of the header."),
+        (["from,to", "2026-10-01 00:00"], "i.csv:2: the line has 1 field, the header 2."),
         ([], "i.csv:1: the columns from and to are needed"),
     ],
 )  # fmt: skip
@@ -190,7 +190,7 @@ def test_ranges_end_with_their_last_day() -> None:
         (["from,to", "2026-10-02T00:00Z,2026-10-01T00:00Z"], "e.csv:2: the exclusion ends before it begins"),
         (["from,to", "2026-10-01T00:00:30Z,2026-10-02T00:00Z"], "e.csv:2: an exclusion is of whole minutes"),
         (["from,to,slice", "2026-10-01 00:00,2026-10-02 00:00,eu"], "e.csv:2: 'eu' is no slice"),
-        (["from,to", "2026-10-01 00:00"], "e.csv:2: the line does not have the fields of the header."),
+        (["from,to", "2026-10-01 00:00"], "e.csv:2: the line has 1 field, the header 2."),
     ],
 )
 def test_wrong_exclusions_are_told_with_their_line(tmp_path: Path, lines: list[str], sentence: str) -> None:

@@ -115,7 +115,16 @@ WRONG: dict[str, tuple[str, Sequence[str], str]] = {
     "column twice": ("minute,good,total,total", ["5,9,10,10"], "a.csv:1: "),
     "no count": ("minute,total", ["5,10"], "a.csv:1: there is no column good and bad: give good or bad."),
     "both counts": ("minute,good,bad,total", ["5,9,1,10"], "a.csv:1: there is both column good and bad: give good or bad."),
-    "ragged": ("minute,good,total", ["5,9,10", "6,9,10,11"], "a.csv:3: the line does not have the fields of the header."),
+    "ragged": (
+        "minute,good,total",
+        ['5,"9",10', "6,9,10,11"],
+        "a.csv:3: the line has 4 fields, the header 3: a text with a comma goes in double quotes.",
+    ),
+    "ragged behind a comma in quotes": (
+        "minute,slice,good,total",
+        ['5,"pool=batch,region=eu",9,10', "6,pool=batch,region=eu,9,10"],
+        "a.csv:3: the line has 5 fields, the header 4: a text with a comma goes in double quotes.",
+    ),
     "no slice": ("slice,minute,good,total", ["fleet,5,9,10"], "a.csv:2: 'fleet' is no slice: write one as pool=realtime."),
     "another pool": ("slice,minute,good,total", ["pool=batch,5,9,10"], "a.csv holds 1 slices, such as pool=batch, and none"),
     "other indicators": ("indicator,minute,good,total", ["turn_error,5,9,10"], "a.csv: the file has no rows of turn_4000ms"),
@@ -136,7 +145,7 @@ def test_what_cannot_be_meant_is_told_with_its_line(
 def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"minute,good,total\n1,2,3\n\xff\xfe,2,3\n")
-    assert refused(path) == "…/a.csv:3: the line does not have the fields of the header."
+    assert refused(path) == "…/a.csv:3: the line is no text in UTF-8: save the file as UTF-8."
 
 
 @pytest.mark.parametrize(

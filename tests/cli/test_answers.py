@@ -149,7 +149,7 @@ def test_a_table_shows_names_as_they_are_written(tmp_path: Path, name: str) -> N
         ("burn", "minute,bad,total\n0,-1,2\n", ":2: bad '-1' is below 0"),
         ("burn", "minute,bad,total\n0,1,2\n\n1,x,2\n", ":4: bad 'x' is no whole number"),
         ("burn", "minute,bad,total\n0,1\n", ":2: total is missing"),
-        ("burn", "minute,bad,total\n0,1,2,3\n", ":2: the line does not have the fields of the header"),
+        ("burn", "minute,bad,total\n0,1,2,3\n", ":2: the line has 4 fields, the header 3"),
         ("burn", "minute,bad,total\n0,1.5,2\n", ":2: bad '1.5' is no whole number"),
         ("burn", "minute,bad,total\n0,1,nan\n", ":2: total 'nan' is no whole number"),
         ("burn", "minute,bad,total\n0,1,9999999999999999\n", ":2: total '9999999999999999' is beyond"),

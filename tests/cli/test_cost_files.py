@@ -57,7 +57,7 @@ def test_what_costs_do_not_depend_on_may_be_left_out(tmp_path: Path) -> None:
     [
         ({"turns": -1}, "FILE:3: turns '-1' is no count"),
         ({"gpu_used_ms": 1.5}, "FILE:3: gpu_used_ms '1.5' is no count"),
-        ({"turns": None}, "FILE:3: turns is missing and is no count"),
+        ({"turns": None}, "FILE:3: turns is missing: write it"),
         ({"successes": 11}, "FILE:3: successes '11' is more than turns, of which it is a part."),
         ({"bucket_start": "2026-10-01T00:15:00Z"}, "FILE:3: bucket_start '2026-10-01T00:15:00Z' is no beginning"),
         ({"bucket_start": "2026-02-30T00:10:00Z"}, "FILE:3: bucket_start '2026-02-30T00:10:00Z' is no day or time"),

@@ -19,15 +19,14 @@ from schemas.failures import BadInput
 from schemas.families import COSTS
 from schemas.tables import TABLES
 from stream_jobs.operators.pricing import BUCKET
-from turnwatch.csv_text import text_rows
+from turnwatch.csv_text import FILE_LINE, numbered, refuse, refuse_unlike, text_rows
 
 FINEST = COSTS.cuts[3]
 """The finest operational cut: what a cost is decomposed over."""
 FINEST_OF_TENANTS = COSTS.cuts[5]
 assert (FINEST.partition, FINEST_OF_TENANTS.partition) == ("operational", "tenancy")
 
-_LINE, _FILE = "line of the file", "file"
-_TIME = "bucket_start"
+_FILE, _TIME = "file", "bucket_start"
 _COUNT = r"^[0-9]{1,18}$"
 _INSTANT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d0:00(?:\.0+)?(?:Z|\+00:?00)?$"
 _UNTOLD = ("chunks_retrieved", "gpu_used_ms_sumsq", "success_audio_ms")
@@ -46,23 +45,23 @@ def read_cost_files(paths: Sequence[Path], cut: Cut = FINEST) -> pl.DataFrame:
     if len(twice):
         again = twice.filter(pl.struct(keys) == twice.select(keys).row(0, named=True)).row(1, named=True)
         raise BadInput(
-            f"{again[_FILE]}:{again[_LINE]}: these ten minutes of this slice were told before: {_EXPORT}, "
+            f"{again[_FILE]}:{again[FILE_LINE]}: these ten minutes of this slice were told before: {_EXPORT}, "
             "where each stands once."
         )
-    return rows.drop(_FILE, _LINE)
+    return rows.drop(_FILE, FILE_LINE)
 
 
 def _read(path: Path, cut: Cut) -> pl.DataFrame:
     rows = text_rows(path, f"{_TIME},{','.join(cut.dimensions)},…")
     _refuse_columns(path, rows.columns, cut)
-    numbered = rows.with_row_index(_LINE, offset=2).filter(~pl.all_horizontal(pl.exclude(_LINE).is_null()))
-    of_cut = numbered.filter(pl.col("cut") == cut.name) if "cut" in rows.columns else numbered
+    told_rows = numbered(rows)
+    of_cut = told_rows.filter(pl.col("cut") == cut.name) if "cut" in rows.columns else told_rows
     if of_cut.is_empty():
         raise BadInput(f"{path}: there is no row of the cut {cut.name}: {_EXPORT}.")
     told = [name for name in COSTS.measure_names if name in rows.columns]
-    _refuse(path, of_cut, _TIME, _INSTANT, "is no beginning of ten minutes, such as 2026-10-01T00:10:00Z")
+    refuse_unlike(path, of_cut, _TIME, _INSTANT, "is no beginning of ten minutes, such as 2026-10-01T00:10:00Z")
     for name in told:
-        _refuse(path, of_cut, name, _COUNT, "is no count: write a whole number that is not negative")
+        refuse_unlike(path, of_cut, name, _COUNT, "is no count: write a whole number that is not negative")
     return _typed(path, of_cut, cut, told)
 
 
@@ -73,26 +72,14 @@ def _typed(path: Path, rows: pl.DataFrame, cut: Cut, told: Sequence[str]) -> pl.
         *(pl.col(name).fill_null("") for name in cut.dimensions),
         *((pl.col(name) if name in told else pl.lit("0").alias(name)).cast(pl.Int64) for name in COSTS.measure_names),
         pl.lit(str(path)).alias(_FILE),
-        pl.col(_LINE),
+        pl.col(FILE_LINE),
     )
-    _say(path, rows.filter(typed[BUCKET].is_null()), _TIME, "is no day or time that there is")
+    refuse(path, rows.filter(typed[BUCKET].is_null()), _TIME, "is no day or time that there is")
     for measure in COSTS.measures:
         if measure.part_of:
             above = rows.filter(typed[measure.name] > typed[measure.part_of])
-            _say(path, above, measure.name, f"is more than {measure.part_of}, of which it is a part")
+            refuse(path, above, measure.name, f"is more than {measure.part_of}, of which it is a part")
     return typed
-
-
-def _refuse(path: Path, rows: pl.DataFrame, name: str, pattern: str, why: str) -> None:
-    _say(path, rows.filter(~pl.col(name).fill_null("").str.contains(pattern)), name, why)
-
-
-def _say(path: Path, wrong: pl.DataFrame, name: str, why: str) -> None:
-    """Raises `BadInput` for the first of these rows, if there is any."""
-    if len(wrong):
-        written = wrong[name][0]
-        field = f"{name} is missing and" if written is None else f"{name} {written[:100]!r}"
-        raise BadInput(f"{path}:{wrong[_LINE][0]}: {field} {why}.")
 
 
 def _refuse_columns(path: Path, found: Sequence[str], cut: Cut) -> None:

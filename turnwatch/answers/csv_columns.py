@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.failures import BadInput
-from turnwatch.csv_text import text_rows
+from turnwatch.csv_text import FILE_LINE, numbered, text_rows
 
 WHOLE_MAX = 10**15
 """Largest whole number in a column: thousands of them still sum in 64 bits, and no queue or clock in ms is above it."""
@@ -42,11 +42,8 @@ class CsvColumns:
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         rows = text_rows(path, ",".join(names))
         _refuse_other_columns(path, rows.columns, names)
-        numbered = rows.with_row_index("line of the file", offset=2)
-        self._rows = numbered.filter(~pl.all_horizontal(pl.col(names).is_null())).with_columns(
-            pl.col(names).str.strip_chars()
-        )
-        self._lines = self._rows["line of the file"].to_numpy()
+        self._rows = numbered(rows).with_columns(pl.col(names).str.strip_chars())
+        self._lines = self._rows[FILE_LINE].to_numpy()
         self._path = path
 
     def whole(self, name: str, least: int | None = None) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ import polars as pl
 from schemas.failures import BadInput
 from schemas.slices import EVERYTHING, SLICE_PATTERN
 from turnwatch.backtest.tables import read_instants
+from turnwatch.csv_text import other_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def read_stretches(path: Path, kind: Kind, otherwise: str = "") -> list[Stretch]
 
 def _stretch(where: str, kind: Kind, header: Sequence[str], line: Sequence[str]) -> Stretch:
     if len(line) != len(header):
-        raise BadInput(f"{where}: the line does not have the fields of the header.")
+        raise other_fields(where, len(line), len(header))
     values = dict(zip(header, line, strict=True))
     written = pl.Series([values["from"], values["to"]])
     from_ms, to_ms = read_instants(written, f"an {kind.name}'s time", lambda _: where).tolist()

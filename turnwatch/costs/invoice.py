@@ -19,12 +19,11 @@ from schemas.instants import HOUR_MS
 from schemas.prices import TOKENS_PRICED
 from stream_jobs.operators.reconciliation import LINE, REGION, SKU, overlapping
 from turnwatch.costs.money import CURRENCY
-from turnwatch.csv_text import text_rows
+from turnwatch.csv_text import FILE_LINE, numbered, refuse, text_rows
 
 NEEDED = ("BillingCurrency", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd", "SkuPriceId")
 _USED = ("RegionId", "PricingQuantity", "PricingUnit", "ContractedUnitPrice", "ChargeClass")
 INVOICED_SKU = "invoiced_sku"
-_LINE = "line of the file"
 _NUMBER = r"^-?[0-9]{1,9}(?:\.[0-9]{1,60})?$"
 _SCIENTIFIC = r"^-?[0-9]{1,9}(?:\.[0-9]{1,60})?E-?[0-9]{1,2}$"
 _BELOW = 10**9
@@ -54,7 +53,7 @@ def read_invoice(path: Path, cost: str, skus: dict[str, str]) -> Invoice:
     rows = _checked(path, _columns(path, cost), cost)
     is_usage = (pl.col("ChargeCategory") == "Usage") & (pl.col("ChargeClass") == "")
     usage = rows.filter(is_usage)
-    _refuse(path, usage, pl.col("SkuPriceId") == "", "SkuPriceId", "is missing: usage is of a SKU")
+    refuse(path, usage.filter(pl.col("SkuPriceId") == ""), "SkuPriceId", "is missing: usage is of a SKU")
     charges = _charges(usage, skus)
     if charges.is_empty():
         raise BadInput(f"{path}: the invoice has no line of usage: there is nothing to compare.")
@@ -66,13 +65,14 @@ def read_invoice(path: Path, cost: str, skus: dict[str, str]) -> Invoice:
 
 def read_skus(path: Path) -> dict[str, str]:
     """SkuPriceId of an invoice → ours, by the lines after the header; raises `BadInput` where one is given twice, or not at all."""
-    rows = text_rows(path, "SkuPriceId,ours").with_row_index(_LINE, offset=2)
-    if rows.columns != [_LINE, "SkuPriceId", "ours"]:
+    read = text_rows(path, "SkuPriceId,ours")
+    if read.columns != ["SkuPriceId", "ours"]:
         raise BadInput(f"{path}:1: the columns are SkuPriceId,ours.")
-    rows = rows.with_columns(pl.col("SkuPriceId", "ours").str.strip_chars())
+    rows = read.with_row_index(FILE_LINE, offset=2).with_columns(pl.col("SkuPriceId", "ours").str.strip_chars())
     for name in ("SkuPriceId", "ours"):
-        _refuse(path, rows, pl.col(name).fill_null("") == "", name, "is missing: write both, or leave the line out")
-    _refuse(path, rows, ~pl.col("SkuPriceId").is_first_distinct(), "SkuPriceId", "was told before")
+        missing = rows.filter(pl.col(name).fill_null("") == "")
+        refuse(path, missing, name, "is missing: write both, or leave the line out")
+    refuse(path, rows.filter(~pl.col("SkuPriceId").is_first_distinct()), "SkuPriceId", "was told before")
     return dict(zip(rows["SkuPriceId"], rows["ours"], strict=True))
 
 
@@ -102,10 +102,9 @@ def _columns(path: Path, cost: str) -> pl.DataFrame:
             meant = f"{alike[:100]!r} is not its name" if alike else "the invoice needs it"
             raise BadInput(f"{path}:1: column {name} of FOCUS {FOCUS_VERSION} is missing: {meant}.")
     optional = [pl.lit("").alias(name) for name in _USED if name not in rows.columns]
-    is_blank = pl.all_horizontal(pl.col(rows.columns).is_null())
-    numbered = rows.with_row_index(_LINE, offset=2).filter(~is_blank).with_columns(optional)
     told = dict.fromkeys((cost, *NEEDED, *_USED))
-    return numbered.select(_LINE, *(pl.col(name).fill_null("").str.strip_chars() for name in told))
+    texts = (pl.col(name).fill_null("").str.strip_chars() for name in told)
+    return numbered(rows).with_columns(optional).select(FILE_LINE, *texts)
 
 
 def _alike(name: str, found: Sequence[str]) -> str | None:
@@ -117,22 +116,23 @@ def _alike(name: str, found: Sequence[str]) -> str | None:
 
 def _checked(path: Path, rows: pl.DataFrame, cost: str) -> pl.DataFrame:
     why = f"is not {CURRENCY}, the currency of the prices: convert the invoice, or reconcile it where prices are in its currency"
-    _refuse(path, rows, pl.col("BillingCurrency") != CURRENCY, "BillingCurrency", why)
-    _refuse(path, rows, ~pl.col("ChargeCategory").is_in(CHARGE_CATEGORIES), "ChargeCategory", "is no category of FOCUS")
+    refuse(path, rows.filter(pl.col("BillingCurrency") != CURRENCY), "BillingCurrency", why)
+    unknown = rows.filter(~pl.col("ChargeCategory").is_in(CHARGE_CATEGORIES))
+    refuse(path, unknown, "ChargeCategory", "is no category of FOCUS")
     number = "is no number as FOCUS writes it, such as -12.50 or 35.2E-7, below 10^9"
-    _refuse(path, rows, ~_is_number(cost), cost, number)
+    refuse(path, rows.filter(~_is_number(cost)), cost, number)
     for name in ("PricingQuantity", "ContractedUnitPrice"):
-        _refuse(path, rows, ~_is_number(name) & (pl.col(name) != ""), name, number)
-    _refuse(path, rows, _float("ContractedUnitPrice") < 0, "ContractedUnitPrice", "is negative, and no price is")
+        refuse(path, rows.filter(~_is_number(name) & (pl.col(name) != "")), name, number)
+    refuse(path, rows.filter(_float("ContractedUnitPrice") < 0), "ContractedUnitPrice", "is negative, and no price is")
     typed = rows.with_columns(
         invoiced_nusd=_nano(cost), from_ms=_instant_ms("ChargePeriodStart"), to_ms=_instant_ms("ChargePeriodEnd")
     )
     if typed["invoiced_nusd"].abs().cast(pl.Float64).sum() > _NUSD_MAX:
         raise BadInput(f"{path}: the costs of all lines are more than 4 * 10^9 dollars: reconcile a shorter time.")
     for name, instant in (("ChargePeriodStart", "from_ms"), ("ChargePeriodEnd", "to_ms")):
-        _refuse(path, typed, pl.col(instant).is_null(), name, "is no time such as 2026-10-01T00:00:00Z")
+        refuse(path, typed.filter(pl.col(instant).is_null()), name, "is no time such as 2026-10-01T00:00:00Z")
     ends_early = pl.col("to_ms") <= pl.col("from_ms")
-    _refuse(path, typed, ends_early, "ChargePeriodEnd", "does not come after ChargePeriodStart")
+    refuse(path, typed.filter(ends_early), "ChargePeriodEnd", "does not come after ChargePeriodStart")
     return typed
 
 
@@ -149,7 +149,7 @@ def _charges(usage: pl.DataFrame, skus: dict[str, str]) -> pl.DataFrame:
             pl.col("SkuPriceId").unique().sort().str.join(", ").alias(INVOICED_SKU),
             pl.col("invoiced_nusd").sum(),
             pl.when(is_whole).then(quantity.sum()).alias("invoiced_quantity"),
-            pl.col(_LINE).min(),
+            pl.col(FILE_LINE).min(),
         )
         .sort("from_ms", SKU, REGION, "to_ms")
         .with_row_index(LINE)
@@ -160,17 +160,9 @@ def _refuse_ambiguous(path: Path, charges: pl.DataFrame) -> None:
     """Raises where what was metered could belong to two charges."""
     mixed = (pl.col(REGION) == "") & (pl.col(REGION).n_unique().over(SKU) > 1)
     why = "has no RegionId here and one in other lines: name the region of all, or of none"
-    _refuse(path, charges.filter(mixed).rename({INVOICED_SKU: "SkuPriceId"}), pl.lit(True), "SkuPriceId", why)
+    refuse(path, charges.filter(mixed).rename({INVOICED_SKU: "SkuPriceId"}), "SkuPriceId", why)
     why = "has two charge periods that overlap: write each time once"
-    _refuse(path, overlapping(charges).rename({INVOICED_SKU: "SkuPriceId"}), pl.lit(True), "SkuPriceId", why)
-
-
-def _refuse(path: Path, rows: pl.DataFrame, is_wrong: pl.Expr, name: str, why: str) -> None:
-    """Raises `BadInput` for the first row that is wrong."""
-    wrong = rows.filter(is_wrong).sort(_LINE).head(1)
-    if wrong.height:
-        value = wrong[name].item()
-        raise BadInput(f"{path}:{wrong[_LINE].item()}: {name}{f' {value[:100]!r}' if value else ''} {why}.")
+    refuse(path, overlapping(charges).rename({INVOICED_SKU: "SkuPriceId"}), "SkuPriceId", why)
 
 
 def _is_number(name: str) -> pl.Expr:

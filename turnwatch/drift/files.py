@@ -22,14 +22,14 @@ from schemas.families import FAMILIES
 from schemas.rates import RATES, Rate, rates_of
 from schemas.slices import cut_of
 from turnwatch.answers.json_figures import read_number, read_object
-from turnwatch.csv_text import text_rows
+from turnwatch.csv_text import numbered, refuse, refuse_unlike, text_rows
 from turnwatch.drift.told import WINDOW
 
 SLICES = "slices"
 """The cut of slices that are named like nothing we declare."""
 COUNT_MAX = 10**18
 
-_TIME, _LINE = "bucket_start", "line of the file"
+_TIME = "bucket_start"
 _COUNT = r"^[0-9]{1,18}$"
 _INSTANT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.0+)?(?:Z|\+00:?00)?$"
 _EXPORT = 'export it with turnwatch query "SELECT * FROM quality" --format csv'
@@ -52,30 +52,29 @@ def read_rows(path: Path) -> FileRows:
 
 
 def _read_csv(path: Path) -> FileRows:
-    rows = text_rows(path, f"cut,{_TIME},…").with_row_index(_LINE, offset=2)
-    rows = rows.filter(~pl.all_horizontal(pl.exclude(_LINE).is_null()))
+    rows = numbered(text_rows(path, f"cut,{_TIME},…"))
     for name in ("cut", _TIME):
         if name not in rows.columns:
             raise BadInput(f"{path}:1: column {name} is missing: {_EXPORT}.")
     family = _family(f"{path}:1: its columns", rows.columns)
     dimensions = [name for name in family.dimensions if name in rows.columns]
     measures = [name for name in family.measure_names if name in rows.columns]
-    _refuse(path, rows, _TIME, _INSTANT, "is no beginning of a bucket, such as 2026-10-01T00:10:00Z")
+    refuse_unlike(path, rows, _TIME, _INSTANT, "is no beginning of a bucket, such as 2026-10-01T00:10:00Z")
     for name in measures:
-        _refuse(path, rows, name, _COUNT, "is no count: write a whole number that is not negative")
+        refuse_unlike(path, rows, name, _COUNT, "is no count: write a whole number that is not negative")
     instant = pl.col(_TIME).str.slice(0, 19).str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
     for rate in _shares(family, measures):
         above = pl.col(rate.numerator).cast(pl.Int64) > pl.col(rate.denominator).cast(pl.Int64)
-        _say(path, rows.filter(above), rate.numerator, f"is more than the {rate.denominator} that it is a part of")
+        refuse(path, rows.filter(above), rate.numerator, f"is more than the {rate.denominator} that it is a part of")
     typed = rows.select(
         "cut",
         *(pl.col(name).fill_null("") for name in dimensions),
         instant.dt.epoch("ms").alias(WINDOW),
         pl.col(measures).cast(pl.Int64),
     )
-    _say(path, rows.filter(typed[WINDOW].is_null()), _TIME, "is no day or time that there is")
-    twice = rows.filter(typed.select("cut", *dimensions, WINDOW).is_duplicated())
-    _say(path, twice, _TIME, f"of this slice was told before: {_EXPORT}, where each stands once")
+    refuse(path, rows.filter(typed[WINDOW].is_null()), _TIME, "is no day or time that there is")
+    twice = rows.filter(~typed.select(pl.struct("cut", *dimensions, WINDOW).is_first_distinct()).to_series())
+    refuse(path, twice, _TIME, f"of this slice was told before: {_EXPORT}, where each stands once")
     return FileRows(family, typed, is_sliced=False)
 
 
@@ -145,15 +144,3 @@ def _family(what: str, names: Sequence[str]) -> Family:
     if not having:
         raise BadInput(f"{what} make no rate, such as words and word_errors: {_EXPORT}.")
     return max(having, key=lambda family: len(told.intersection(family.measure_names)))
-
-
-def _refuse(path: Path, rows: pl.DataFrame, name: str, pattern: str, why: str) -> None:
-    _say(path, rows.filter(~pl.col(name).fill_null("").str.contains(pattern)), name, why)
-
-
-def _say(path: Path, wrong: pl.DataFrame, name: str, why: str) -> None:
-    """Raises `BadInput` for the last of these rows, if there is any."""
-    if len(wrong):
-        written = wrong[name][-1]
-        field = f"{name} is missing and" if written is None else f"{name} {written[:100]!r}"
-        raise BadInput(f"{path}:{wrong[_LINE][-1]}: {field} {why}.")
