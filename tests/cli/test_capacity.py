@@ -165,7 +165,7 @@ def test_for_eyes_the_answer_comes_first_and_then_the_charts(peaks: Path) -> Non
     assert lines[1] == "peak: 2,000 streams at once, at 2025-03-01 15:20"
     assert lines[2] == "replicas: 143 for the peak"
     assert lines[3] == "replicas: 79 for next week's peak of 1,096 streams, as expected"
-    assert lines[4] == "replicas: 79 for 1,096 streams, which the peak stays below in 80% of weeks"
+    assert lines[4] == "replicas: 79 for 1,096 streams: the peaks of 80% of weeks are lower"
     assert lines[5] == "at 0.05 GPU seconds per audio second, 0.0% of the time silent (assumed, not measured), 70% used"
     assert sum("┤" in line or "│" in line for line in lines) == 2 * HEIGHT
     assert max(map(len, lines)) <= 100

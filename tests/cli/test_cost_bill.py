@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from alerts.check import REPOSITORY
 from schemas.failures import BadInput
 from schemas.focus import FOCUS_COLUMNS, FOCUS_NAMES
 from schemas.instants import DAY_MS
@@ -26,6 +28,7 @@ from turnwatch.costs.bill_rows import Bill, told_rows
 from turnwatch.costs.cost_rows import RANGE_MAX_D, stored
 from turnwatch.sentences import exit_code_for
 
+PAGE = (REPOSITORY / "docs" / "costs.md").read_text(encoding="utf-8")
 MONEY = ("used_usd", "reserved_usd")
 
 
@@ -254,3 +257,13 @@ def test_a_price_that_changes_at_midnight_is_on_the_lines_of_its_day(world: dict
         if row["SkuPriceId"] == "gpu_hour/h100/reserved" and row["RegionId"] == "eu-west-1"
     }
     assert prices == {("2026-10-01", "2.600000000"), ("2026-10-02", "2.400000000")}
+
+
+def test_the_page_shows_what_its_file_costs(tmp_path: Path) -> None:
+    sample, printed = re.findall(
+        r"^```(?:csv)?\n(bucket_start.*?|\$ turnwatch cost bill.*?)\n```$", PAGE, re.DOTALL | re.MULTILINE
+    )
+    file = tmp_path / "costs.csv"
+    file.write_text(sample)
+    shown = CliRunner().invoke(app, ["cost", "bill", "--data", str(file), "--by", "route"]).stdout
+    assert [line.rstrip() for line in shown.splitlines()[: printed.count("\n")]] == printed.splitlines()[1:]

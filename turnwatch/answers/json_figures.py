@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
@@ -76,7 +77,7 @@ def read_object(path: Path) -> Mapping[str, Any]:
             text,
             parse_float=lambda number: _exact(path, number),
             parse_int=lambda number: int(_exact(path, number)),
-            parse_constant=lambda name: _no_number(path, name),
+            parse_constant=_Constant,
             object_pairs_hook=lambda pairs: _once_each(path, pairs),
         )
     except json.JSONDecodeError as error:
@@ -84,7 +85,8 @@ def read_object(path: Path) -> Mapping[str, Any]:
     except RecursionError:
         raise BadInput(f"{path}: this is nested too deeply to be figures.") from None
     if not isinstance(value, dict):
-        raise BadInput(f"{path}: this is {shown(value)}: write an object.")
+        said = value.name if isinstance(value, _Constant) else shown(value)
+        raise BadInput(f"{path}: this is {said}: write an object.")
     return value
 
 
@@ -112,15 +114,22 @@ def exact(number: str) -> Decimal | None:
     return read if is_short else None
 
 
-def _no_number(path: Path, name: str) -> Any:
-    raise BadInput(f"{path}: {name} is no number that can be compared: leave the entry out.")
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """What Python reads as a number though JSON knows it not: NaN, Infinity or -Infinity."""
+
+    name: str
 
 
 def _once_each(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are text that can be printed, each written once."""
-    for name, _ in pairs:
+    """An object of numbers that can be compared, whose names are text that can be printed, each written once."""
+    for name, value in pairs:
         if _SURROGATE.search(name):
             raise BadInput(f"{path}: the name {name[:100]!r} has half of a character: write it as Unicode text.")
+        for each in value if isinstance(value, list) else (value,):
+            if isinstance(each, _Constant):
+                where = f"{path}: {name[:100]} {each.name}"
+                raise BadInput(f"{where} is no number that can be compared: leave the entry out.")
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = said_twice([name for name, _ in pairs]) or ""

@@ -208,7 +208,7 @@ def _needed(report: Report) -> Iterator[str]:
         yield f"replicas: {least}{report.replicas(streams):,} for next week's peak of {streams:,} streams, as expected"
         if high is not None:
             share = report.week.peak.coverage
-            yield f"replicas: {least}{report.replicas(high):,} for {high:,} streams, which the peak stays below in {share:.0%} of weeks"
+            yield f"replicas: {least}{report.replicas(high):,} for {high:,} streams: the peaks of {share:.0%} of weeks are lower"
     yield (
         f"at {capacity.gpu_seconds_per_audio_second} GPU seconds per audio second, {capacity.vad_savings:.1%} of the time "
         f"silent{' (assumed, not measured)' if report.are_savings_assumed else ''}, {capacity.target_utilization:%} used"
