@@ -23,6 +23,12 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "
 UNSEEN = "transparent"
 """The colour of a part of a bar that only says where the next one begins."""
 
+GAP_S = 600
+"""Lines cross shorter silence than this,"""
+
+STEPS_MISSED = 2.5
+"""and silence of fewer steps, and of fewer usual distances between their points, such as hours that are told hourly."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -14,8 +14,9 @@ from grafana_foundation_sdk.cog import variants
 from grafana_foundation_sdk.models import common, dashboard
 
 from dashboards.data_source import PLUGIN, PLUGIN_VERSION
-from dashboards.panels import OKABE_ITO, TICKET, UNSEEN, Bars, Chart, Column, Figures, Grid, HeatMap, Link, Panel, Steps
+from dashboards.panels import GAP_S, OKABE_ITO, TICKET, UNSEEN, Bars, Chart, Column, Figures, Grid, HeatMap, Link, Panel, Steps
 from dashboards.queries import Query
+from dashboards.series_in_grafana import query_in_grafana
 
 SOURCE = dashboard.DataSourceRef(type_val=PLUGIN, uid="${datasource}")
 """The data source that the board's variable names."""
@@ -85,7 +86,7 @@ def panel_of(panel: Panel, choices: Sequence[str]) -> cog_builder.Builder[dashbo
 
 def _opened(builder: Opened, panel: Panel) -> Opened:
     """What all panels have in common."""
-    builder.title(panel.title).description(_described(panel)).datasource(SOURCE).with_target(_Target(panel.query))
+    builder.title(panel.title).description(_described(panel)).datasource(SOURCE).with_target(_Target(query_in_grafana(panel)))
     builder.span(panel.place.width).height(panel.place.height)
     return builder
 
@@ -106,7 +107,7 @@ def _chart(chart: Chart, choices: Sequence[str]) -> timeseries.Panel:
         .display_name("${__field.labels.series}")
         .line_width(2)
         .fill_opacity(0)
-        .span_nulls(600_000)
+        .span_nulls(GAP_S * 1_000)
         .show_points(common.VisibilityMode.AUTO)
         .legend(_legend())
         .tooltip(

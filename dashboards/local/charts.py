@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from itertools import cycle, islice
+from textwrap import wrap
 from typing import Any
 
 import polars as pl
@@ -18,18 +19,15 @@ from dashboards.local.drawn import Drawn, LinkTo, Spec
 from dashboards.local.legends import Stroke, legend, peaks, summary
 from dashboards.local.themes import line_shade, token
 from dashboards.local.units import axis_expression, expression
-from dashboards.panels import OKABE_ITO, Chart, Steps
+from dashboards.panels import GAP_S, OKABE_ITO, STEPS_MISSED, Chart, Steps
 from dashboards.substitution import Range
-
-GAP_S = 600
-"""Lines cross shorter gaps, as Grafana's boards do."""
-
-_STEPS_MISSED = 2.5
-"""And gaps of so many usual steps of the series, such as hours that are told hourly."""
 
 _DASHES: tuple[tuple[int, ...], ...] = ((), (8, 3), (3, 3), (10, 3, 2, 3), (1, 3))
 _NAMED_DASHES: tuple[tuple[int, ...], ...] = ((), (10, 6))
 _LIMIT_DASH = (4, 6)
+
+_LETTER_PX = 7
+"""About what a letter of an axis's title takes of its height."""
 
 
 def chart(panel: Chart, rows: pl.DataFrame, during: Range, marks: pl.DataFrame, link_to: LinkTo) -> Drawn:
@@ -95,13 +93,13 @@ def _spec(
 
 def points(rows: pl.DataFrame, names: list[str], during: Range, unbroken: Collection[str] = ()) -> list[dict[str, Any]]:
     """`t` in ms, `s` the series' place and `v` the value; `v` is null where a line is broken, `d` marks a lone value."""
-    least_ms = max(GAP_S, _STEPS_MISSED * during.interval_s) * 1_000
+    least_ms = max(GAP_S, STEPS_MISSED * during.interval_s) * 1_000
     whole = pl.col("s").is_in([place for place, name in enumerate(names) if name in unbroken])
     places = pl.DataFrame({"series": names, "s": range(len(names))}, schema={"series": pl.String, "s": pl.Int64})
     placed = rows.join(places, on="series").select(specs.ms("time").alias("t"), "s", v=specs.drawn_value())
     placed = placed.sort("s", "t")
     before, after = (pl.col("t").diff().over("s"), pl.col("t").shift(-1).over("s") - pl.col("t"))
-    gap_ms = pl.max_horizontal(pl.lit(least_ms), _STEPS_MISSED * before.median().over("s"))
+    gap_ms = pl.max_horizontal(pl.lit(least_ms), STEPS_MISSED * before.median().over("s"))
     placed = placed.with_columns(
         breaks=(after > gap_ms) & ~whole,
         d=(before > gap_ms).fill_null(True) & (after > gap_ms).fill_null(True) & ~whole,
@@ -117,7 +115,7 @@ def _values(panel: Chart) -> dict[str, Any]:
     bounds = {"domainMin": panel.low, "domainMax": panel.high}
     scale = {"zero": True, "nice": panel.high is None, **{name: at for name, at in bounds.items() if at is not None}}
     axis = {
-        "title": panel.axis or None,
+        "title": wrap(panel.axis, specs.height(panel.place) // _LETTER_PX) or None,
         "labelExpr": axis_expression(panel.unit),
         "tickCount": 5,
         "titleLimit": 400,

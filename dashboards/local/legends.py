@@ -28,14 +28,14 @@ class Stroke:
 
 
 def peaks(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of each series of finite `value`s the newest, the highest and when, the highest first."""
-    series = rows.drop_nulls("value").group_by("series", maintain_order=True)
+    """Of each series of finite `value`s the newest, the highest and when, the highest first, equal ones by name."""
+    series = rows.drop_nulls("value").group_by("series")
     told = series.agg(
         pl.col("value").sort_by("time").last().alias("newest"),
         pl.col("value").max().alias("highest"),
         pl.col("time").sort_by("value", descending=True).first().alias("at"),
     )
-    return told.sort("highest", descending=True, maintain_order=True)
+    return told.sort("highest", "series", descending=[True, False])
 
 
 def legend(

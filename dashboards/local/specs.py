@@ -35,13 +35,18 @@ def spec(place: Place, summary: str, datasets: dict[str, list[dict[str, Any]]], 
         "$schema": SCHEMA,
         "description": summary,
         "width": "container",
-        "height": max(place.height * ROW_PX - AROUND_PX, HEIGHT_MIN_PX),
+        "height": height(place),
         "autosize": {"type": "fit", "contains": "padding", "resize": True},
         "config": vega_config(),
         "datasets": datasets,
         "layer": _stated_once(layer),
         "resolve": {"scale": {"color": "independent"}},
     }
+
+
+def height(place: Place) -> int:
+    """What a chart has of it, in px."""
+    return max(place.height * ROW_PX - AROUND_PX, HEIGHT_MIN_PX)
 
 
 def _stated_once(layers: list[Spec]) -> list[Spec]:
@@ -97,14 +102,16 @@ def time_axis(during: Range, field: str = "t") -> dict[str, Any]:
         "field": field,
         "type": "temporal",
         "scale": {"type": "utc", "domain": [during.from_s * 1_000, during.to_s * 1_000], "nice": False},
-        "axis": {"title": None, "grid": False, "labelOverlap": True, "labelSeparation": 8, "format": _ticks(during)},
+        "axis": {"title": None, "grid": False, "labelOverlap": True, "labelSeparation": 8, **_ticks(during)},
     }
 
 
-def _ticks(during: Range) -> dict[str, str] | str:
-    if during.to_s - during.from_s <= 86_400:
-        return "%H:%M" if during.to_s - during.from_s > 600 else "%H:%M:%S"
-    return "%d %b %H:%M" if during.to_s - during.from_s <= 4 * 86_400 else "%d %b"
+def _ticks(during: Range) -> dict[str, Any]:
+    """How ticks are written, and how far apart they are at least in ms: two of one day would read the same."""
+    length_s = during.to_s - during.from_s
+    if length_s <= 86_400:
+        return {"format": "%H:%M" if length_s > 600 else "%H:%M:%S"}
+    return {"format": "%d %b %H:%M"} if length_s <= 4 * 86_400 else {"format": "%d %b", "tickMinStep": 86_400_000}
 
 
 def ms(column: str) -> pl.Expr:

@@ -77,7 +77,7 @@ def explaining(watched: Watched) -> Grid:
         "total": Column("short"),
         "bad_share": Column("percentunit", 2),
         "burn": Column("none", 2),
-        "excess_bad": Column("short", 0),
+        "excess_bad": Column("short"),
         "share_of_bad": Column(bar=OKABE_ITO[1]),
         "share_of_turns": Column(bar=OKABE_ITO[0]),
         "lift": Column(TIMES, 2),

@@ -147,8 +147,8 @@ def exhaustion(watched: Watched, to: str = BUDGETS_UID) -> Grid:
 
 def bad_by(dimension: str, watched: Watched) -> Grid:
     columns: dict[str, Column] = {
-        "slo": Column(width=200),
-        "pool": Column(width=80),
+        "slo": Column(width=260),
+        "pool": Column(width=90),
         dimension: Column(link=drill_down("slo", "pool", dimension, to=_NEXT_OF.get(dimension, BURN_UID))),
         "bad": Column("short"),
         "bad_share": Column("percentunit", 2),
@@ -161,7 +161,7 @@ def bad_by(dimension: str, watched: Watched) -> Grid:
         f"part of the SLO's bad turns and of its turns this {dimension} has. A longer orange than blue bar explains "
         "more than its share."
     )
-    return Grid(burn_rate.bad_share_by(dimension, watched), f"By {dimension}", meaning, Place(8, 9), columns)
+    return Grid(burn_rate.bad_share_by(dimension, watched), f"By {dimension}", meaning, Place(24, 6), columns)
 
 
 def bad_over_time(watched: Watched, to: str = BURN_UID) -> Chart:

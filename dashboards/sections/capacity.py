@@ -20,7 +20,7 @@ def replicas() -> Chart:
     )
     series = tuple(f"{pool} {kind}" for pool in _POOLS for kind in ("needed", "serving"))
     title = "Replicas needed and serving"
-    return Chart(capacity.REPLICAS, title, meaning, "si: replicas", Place(8, 8), axis="replicas", series=series)
+    return Chart(capacity.REPLICAS, title, meaning, "count:replicas", Place(8, 8), axis="replicas", series=series)
 
 
 def warm() -> Chart:
@@ -30,7 +30,7 @@ def warm() -> Chart:
     )
     series = tuple(f"{pool} {kind}" for pool in _POOLS for kind in ("peak at most", "warm"))
     return Chart(
-        capacity.WARM, "Peak and warm streams", meaning, "si: streams", Place(8, 8), axis="streams", series=series
+        capacity.WARM, "Peak and warm streams", meaning, "count:streams", Place(8, 8), axis="streams", series=series
     )
 
 
@@ -39,10 +39,10 @@ def least_warm() -> Grid:
         "pool": Column(width=90, link=drill_down("pool", "region", "bundle", to=STAGES_UID)),
         "region": Column(width=130),
         "bundle": Column(width=130),
-        "least_headroom": Column("si: streams", 0, steps=_SHORT),
+        "least_headroom": Column("count:streams", steps=_SHORT),
         "bounded_by": Column(width=160),
-        "peak_at_most": Column("si: streams", 0),
-        "warm": Column("si: streams", 0),
+        "peak_at_most": Column("count:streams"),
+        "warm": Column("count:streams"),
         "minute": Column("dateTimeAsIso"),
         "minutes_short": Column("none", 0),
     }

@@ -116,5 +116,5 @@ def states() -> Chart:
         "Figures of slices by what is known of them: only 'steady' says that all is well. 'learning' lacks hours of its own, "
         "'not_enough' samples, 'no_reference' something to be compared with. Where 'not_enough' grows, labels or traffic are missing."
     )
-    title, unit, axis = "What is known", "si: figures", "figures of slices"
+    title, unit, axis = "What is known", "count:figures", "figures of slices"
     return Chart(drift.STATES_OVER_TIME, title, meaning, unit, Place(24, 8), axis=axis, series=drift.STATES)

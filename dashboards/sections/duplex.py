@@ -134,7 +134,7 @@ def events() -> Chart:
         "Full-duplex events of each kind per second, by pool: region, route and bundle do not apply. A kind that stops says that "
         "nobody reports it any more, or that it cannot happen."
     )
-    title, unit = "Events", "si: events/s"
+    title, unit = "Events", "count:events/s"
     return Chart(duplex.EVENTS_PER_SECOND, title, meaning, unit, Place(12, 9), axis="events per second", series=_KINDS)
 
 

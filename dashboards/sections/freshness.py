@@ -17,7 +17,7 @@ def trust() -> Figures:
         "least completeness": Column("percentunit", 1, steps=_COMPLETE),
         "dropped": Column("percentunit", 2, steps=Steps(ticket=0.01)),
         "generalised": Column("percentunit", 1),
-        "refused": Column("short", 0, steps=Steps(ticket=1)),
+        "refused": Column("short", steps=Steps(ticket=1)),
     }
     meaning = (
         "Whether what other boards show can be trusted: tables whose newest row is too old, the least complete decision of the "
@@ -84,7 +84,7 @@ def late_over_time() -> Chart:
         f"Frames that came too late (after {TURNS.lateness_s} s for turns), and buckets of lagging partitions, by the time that they are "
         "about. A block of all families at once is an outage that is over; a steady trickle of one is a producer to look at."
     )
-    title, unit = "Too late, by when it happened", "si: frames"
+    title, unit = "Too late, by when it happened", "count:frames"
     return Chart(freshness.LATE_OVER_TIME, title, meaning, unit, Place(12, 8), axis="frames or buckets in a step")
 
 

@@ -65,7 +65,7 @@ def dropped() -> Chart:
         pipeline.DROPPED,
         "Dropped and held at the edge",
         meaning,
-        "si: observations/s",
+        "count:observations/s",
         Place(12, 8),
         axis="observations per second",
     )

@@ -53,7 +53,7 @@ def refused() -> Chart:
         "Observations that the edge refused per second, by reason: content, identifiers and malformed rows. A reason that "
         "begins with a release is a release that began to send what must not leave; roll it back or fix it, nothing of it got out."
     )
-    title, unit = "Refused at the edge", "si: observations/s"
+    title, unit = "Refused at the edge", "count:observations/s"
     return Chart(privacy.REFUSED, title, meaning, unit, Place(12, 8), axis="observations per second")
 
 
@@ -62,5 +62,5 @@ def waiting() -> Chart:
         f"Observations that began to wait until {K_SESSIONS_MIN} sessions shared their cell, and those that left after it, per second. "
         "Where more is held than released for long, sparse slices come late or not at all."
     )
-    title, unit = "Held and released", "si: observations/s"
+    title, unit = "Held and released", "count:observations/s"
     return Chart(privacy.WAITING, title, meaning, unit, Place(12, 8), axis="observations per second")

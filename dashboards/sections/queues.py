@@ -22,8 +22,8 @@ _SIZE = Place(12, 8)
 
 def worst() -> Figures:
     columns: dict[str, Column] = {
-        "deepest queue": Column("si: requests", 0),
-        "longest mean wait": Column("ms", 0, steps=_WAIT),
+        "deepest queue": Column("count:requests"),
+        "longest mean wait": Column("ms", steps=_WAIT),
         "busiest": Column("percentunit", 0, steps=_BUSY),
         "queues above target utilisation": Column("none", 0),
     }
@@ -38,9 +38,9 @@ def worst() -> Figures:
 def saturated() -> Grid:
     facts: dict[str, Column] = {
         "first_queue": Column(width=130),
-        "depth": Column("si: requests", 0),
-        "growth_min": Column("si: requests/min", 0, steps=_GROWS),
-        "latency_ms": Column("ms", 0, steps=Steps(page=float(P95_MS))),
+        "depth": Column("count:requests"),
+        "growth_min": Column("count:requests/min", steps=_GROWS),
+        "latency_ms": Column("ms", steps=Steps(page=float(P95_MS))),
         "last_waits_s": Column("s", 1),
         "breaks_in_s": Column("s", 0),
         "gone_in_s": Column("s", 0),
@@ -66,16 +66,16 @@ def queues_now() -> Grid:
         "pool": Column(width=80, link=drill_down("pool", "region", "bundle", to=STAGES_UID)),
         "region": Column(width=110),
         "bundle": Column(width=110),
-        "depth": Column("si: requests", 0),
-        "growth_min": Column("si: requests/min", 1, steps=_GROWS),
-        "wait_ms": Column("ms", 0, steps=_WAIT),
-        "arrivals_min": Column("si: requests/min", 0),
-        "served_min": Column("si: requests/min", 0),
-        "servers": Column("si: replicas", 0),
+        "depth": Column("count:requests"),
+        "growth_min": Column("count:requests/min", steps=_GROWS),
+        "wait_ms": Column("ms", steps=_WAIT),
+        "arrivals_min": Column("count:requests/min"),
+        "served_min": Column("count:requests/min"),
+        "servers": Column("count:replicas"),
         "utilisation": Column("percentunit", 0, steps=_BUSY),
         "batch_occupancy": Column("percentunit", 0),
         "kv_share": Column("percentunit", 0),
-        "preemptions_min": Column("si: requests/min", 1),
+        "preemptions_min": Column("count:requests/min"),
         "batch_share": Column("percentunit", 1),
         "drafts_accepted_share": Column("percentunit", 0),
     }
@@ -92,7 +92,7 @@ def depth() -> Chart:
         "Requests that wait for each stage, at the worst instant of each step. The queue that rose first is where to look; "
         "those behind it fill because of it."
     )
-    return _of_queues(queues.DEPTH, "Queue depth", meaning, "si: requests", "requests that wait")
+    return _of_queues(queues.DEPTH, "Queue depth", meaning, "count:requests", "requests that wait")
 
 
 def growth() -> Chart:
@@ -100,7 +100,7 @@ def growth() -> Chart:
         "By how many requests a minute each queue grew, from what engines had at both ends of it, so that one which comes or "
         f"goes is no jump. At the dashed line, {GROWTH_PER_MINUTE} a minute, it counts as saturated if it is slow as well."
     )
-    return _of_queues(queues.GROWTH, "Growth", meaning, "si: requests/min", "requests per minute", _GROWS)
+    return _of_queues(queues.GROWTH, "Growth", meaning, "count:requests/min", "requests per minute", _GROWS)
 
 
 def mean_wait() -> Chart:

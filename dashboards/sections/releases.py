@@ -152,7 +152,7 @@ def cost() -> Grid:
 def turns() -> Chart:
     meaning = "Turns per second of each pool and bundle: when a release began to serve, how fast it grew, and whether it was taken back."
     return Chart(
-        releases.TURNS_BY_BUNDLE, "Turns, by bundle", meaning, "si: turns/s", Place(12, 9), axis="turns per second"
+        releases.TURNS_BY_BUNDLE, "Turns, by bundle", meaning, "count:turns/s", Place(12, 9), axis="turns per second"
     )
 
 

@@ -12,7 +12,7 @@ _POOLS = DIMENSIONS["pool"].vocabulary
 def turns() -> Chart:
     meaning = "Turns that ended, per second, realtime and batch pools apart."
     return Chart(
-        traffic.TURNS_PER_SECOND, "Turns", meaning, "si: turns/s", Place(8, 8), axis="turns per second", series=_POOLS
+        traffic.TURNS_PER_SECOND, "Turns", meaning, "count:turns/s", Place(8, 8), axis="turns per second", series=_POOLS
     )
 
 
@@ -25,7 +25,7 @@ def streams() -> Chart:
         "Peak of concurrent streams",
         tuple(f"{pool} at {bound}" for pool in _POOLS for bound in ("least", "most")),
     )
-    return Chart(traffic.PEAK_STREAMS, title, meaning, "si: streams", Place(8, 8), axis="streams", series=series)
+    return Chart(traffic.PEAK_STREAMS, title, meaning, "count:streams", Place(8, 8), axis="streams", series=series)
 
 
 def replicas() -> Chart:
@@ -34,7 +34,7 @@ def replicas() -> Chart:
         "none are configured."
     )
     return Chart(
-        traffic.REPLICAS_NEEDED, "Replicas needed", meaning, "si: replicas", Place(8, 8), axis="replicas", series=_POOLS
+        traffic.REPLICAS_NEEDED, "Replicas needed", meaning, "count:replicas", Place(8, 8), axis="replicas", series=_POOLS
     )
 
 
@@ -42,11 +42,11 @@ def tokens() -> Chart:
     meaning = "Prompt tokens read and tokens generated, per second and pool."
     series = tuple(f"{pool} {kind}" for pool in _POOLS for kind in ("prompt", "generated"))
     axis = "tokens per second"
-    return Chart(traffic.TOKENS_PER_SECOND, "Tokens", meaning, "si: tokens/s", Place(12, 8), axis=axis, series=series)
+    return Chart(traffic.TOKENS_PER_SECOND, "Tokens", meaning, "count:tokens/s", Place(12, 8), axis=axis, series=series)
 
 
 def audio() -> Chart:
     meaning = "Seconds of audio heard from users and spoken to them, per second and pool."
     series = tuple(f"{pool} {kind}" for pool in _POOLS for kind in ("heard", "spoken"))
     axis = "audio seconds per second"
-    return Chart(traffic.AUDIO_PER_SECOND, "Audio", meaning, "si: s/s", Place(12, 8), axis=axis, series=series)
+    return Chart(traffic.AUDIO_PER_SECOND, "Audio", meaning, "count:s/s", Place(12, 8), axis=axis, series=series)

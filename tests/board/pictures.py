@@ -1,6 +1,7 @@
 """Pictures of every board in light and dark, for the docs: `python -m tests.board.pictures docs/pictures`.
 
 They show the world that tests ask: the embedded engine is filled with it, the boards are served, and Chromium opens them.
+Each is the whole board, in a file of less than `BYTES_MAX`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import start_clickhouse
 from tests.board import conftest
 from tests.board.browser import Page, chromium
+from tests.board.small_pictures import small, whole
 from turnwatch.board.process import serving
 
-SIZE = (1180, 640)
-SEEN = "[...document.querySelectorAll('.body[aria-busy=true]')].every(each => each.getBoundingClientRect().top > innerHeight)"
+WIDTH, LOWEST = 1180, 640
+BYTES_MAX = 300_000
 RANGE_S = {"slos-and-budgets": 7 * 86_400, "drift-by-slice": 7 * 86_400, "burn-by-slice": 86_400, "cost": 86_400}
 """How far back boards look whose questions are about days; others show the last half hour."""
 
@@ -31,8 +33,8 @@ async def take(address: ClickHouseAddress, from_s: int, to_s: int, folder: Path)
     folder.mkdir(parents=True, exist_ok=True)
     async with serving(address, "127.0.0.1", 0) as url, chromium() as browser:
         page = await browser.page()
-        await page.sized(*SIZE)
         for board in all_boards(watched_slos()).values():
+            await page.sized(WIDTH, LOWEST)
             begins_s = min(from_s, to_s - RANGE_S.get(board.slug, 0))
             await page.open(f"{url}/d/{board.uid}?from={begins_s * 1_000}&to={to_s * 1_000}")
             for theme in ("light", "dark"):
@@ -41,8 +43,11 @@ async def take(address: ClickHouseAddress, from_s: int, to_s: int, folder: Path)
 
 async def _take(page: Page, theme: str, path: Path) -> None:
     await page.themed(theme)
-    await page.until(f"document.querySelector('.panel') && {SEEN}")
-    path.write_bytes(await page.picture())
+    await whole(page, WIDTH, LOWEST)
+    picture = await small(page, await page.picture())
+    if len(picture) >= BYTES_MAX:
+        raise SystemExit(f"{path}: {len(picture)} bytes are too many for a repository; give `small` fewer colours.")
+    path.write_bytes(picture)
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
 

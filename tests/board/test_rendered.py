@@ -19,6 +19,7 @@ from dashboards.panels import HeatMap
 from dashboards.provisioning import OWN_PREFIX
 from dashboards.queries import Query
 from dashboards.queries.selection import SLICE_VARIABLES, best_cut, operational_cuts
+from dashboards.series_in_grafana import query_in_grafana
 from dashboards.variables import BUDGETS_UID, BURN_UID, DRIFT_UID, OVERVIEW_UID, QUEUES_UID, RELEASES_UID, STAGES_UID
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def test_a_panel_says_what_it_shows_and_asks_the_chosen_source(uid: str) -> None
 @each_board
 def test_grafana_is_sent_the_statements_of_the_definition(uid: str) -> None:
     sent = [target["rawSql"] for panel in _panels(uid) for target in panel["targets"]]
-    assert sent == [panel.query.sql for panels in DEFINED[uid].sections.values() for panel in panels]
+    assert sent == [query_in_grafana(panel).sql for panels in DEFINED[uid].sections.values() for panel in panels]
     drawn = [each["target"]["rawSql"] for each in RENDERED[uid]["annotations"]["list"]]
     assert drawn == [marks.query.sql for marks in DEFINED[uid].marks]
     found = [each["query"] for each in _choices(uid).values() if each["type"] == "query"]
