@@ -115,12 +115,18 @@ def _values(panel: Chart) -> dict[str, Any]:
     bounds = {"domainMin": panel.low, "domainMax": panel.high}
     scale = {"zero": True, "nice": panel.high is None, **{name: at for name, at in bounds.items() if at is not None}}
     axis = {
-        "title": wrap(panel.axis, specs.height(panel.place) // _LETTER_PX) or None,
+        "title": _in_lines(panel.axis, specs.height(panel.place)),
         "labelExpr": axis_expression(panel.unit),
         "tickCount": 5,
         "titleLimit": 400,
     }
     return {"field": "v", "type": "quantitative", "scale": scale, "axis": axis}
+
+
+def _in_lines(title: str, height: int) -> list[str] | str | None:
+    """An axis's title; lines of it where it is longer than the axis, at whose ends it would be cut."""
+    written = wrap(title, height // _LETTER_PX)
+    return written if len(written) > 1 else title or None
 
 
 def _lines(x: Spec, y: Spec, strokes: dict[str, Stroke]) -> Spec:

@@ -154,6 +154,25 @@ def test_axes_have_bounds_and_units() -> None:
     assert "share" in texts(scene(made.spec))
 
 
+def test_an_axis_s_title_is_never_longer_than_the_axis() -> None:
+    long = "standard deviations beyond the tolerance of its hour"
+    made = drawn(chart(axis=long), series({"one": {0: 0.2, 30: 0.4}}), DURING)
+    assert made.spec is not None
+    (title,) = (each["text"] for each in items(scene(made.spec), "text") if isinstance(each.get("text"), list))
+    assert " ".join(title) == long and len(title) == 2
+    assert max(map(len, title)) * 6 < made.spec["height"]
+
+
+@pytest.mark.parametrize("days", [5, 7, 30, 90])
+def test_no_two_ticks_read_the_same(days: int) -> None:
+    """Where ticks say the day only there is none at noon."""
+    during = Range(FROM_S, FROM_S + days * 86_400, 3_600)
+    made = drawn(chart(), series({"one": {0: 0.2, days * 86_400: 0.4}}), during)
+    assert made.spec is not None
+    said = [text for x, y, text in ticks(scene(made.spec, 1_400)) if x >= 0 and y >= 0 and " " in text]
+    assert len(said) == len(set(said)) > 3
+
+
 def test_what_is_pointed_at_tells_of_every_series() -> None:
     """Asked of the expression that Vega-Lite makes of the tooltip, in which names are keys."""
     told = series({name: {0: 1.5, 30: 2.0} for name in HOSTILE} | {"late": {30: 7.0}})
@@ -366,7 +385,7 @@ def test_what_comes_from_outside_stays_text(place: int) -> None:
         shown += tabled(panel, rows)
     read = _Read(shown)
     tags = {tag for tag, _ in read.tags}
-    assert tags <= {"svg", "g", "path", "text", "line", "rect", "defs", "clippath", "title", "table", "caption", "thead", "tbody",
+    assert tags <= {"svg", "g", "path", "text", "line", "rect", "tspan", "defs", "clippath", "title", "table", "caption", "thead", "tbody",
                     "tr", "th", "td", "a", "ul", "li", "time", "dl", "div", "dt", "dd", "span"}  # fmt: skip
     assert not [name for _, attributes in read.tags for name in attributes if name.startswith("on") or name == "style"]
     for word in HOSTILE[:1] if isinstance(panel, Figures) else HOSTILE[:5]:

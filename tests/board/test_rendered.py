@@ -68,6 +68,19 @@ def test_grafana_is_sent_the_statements_of_the_definition(uid: str) -> None:
 
 
 @each_board
+def test_what_is_counted_is_told_in_whole_ones_and_with_its_digits(uid: str) -> None:
+    """Grafana's `si` would write half a turn as 500 mturns, and no decimals 1,300 ms as 1 s and 2,600 streams as 3 K."""
+    told = json.dumps(RENDERED[uid])
+    assert '"si:' not in told
+    for panel in _panels(uid):
+        for override in panel["fieldConfig"]["overrides"]:
+            properties = {each["id"]: each["value"] for each in override["properties"]}
+            unit = str(properties.get("unit", ""))
+            if unit in ("short", "ms") or unit.startswith("count:"):
+                assert "decimals" not in properties or properties["decimals"] > 0, (panel["title"], override["matcher"])
+
+
+@each_board
 def test_a_chart_has_a_unit_a_named_axis_and_a_finest_step(uid: str) -> None:
     """Heat maps have steps as well, and a colour for every value; bars have an axis."""
     for panel in _panels(uid):
