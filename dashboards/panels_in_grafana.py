@@ -14,7 +14,21 @@ from grafana_foundation_sdk.cog import variants
 from grafana_foundation_sdk.models import common, dashboard
 
 from dashboards.data_source import PLUGIN, PLUGIN_VERSION
-from dashboards.panels import GAP_S, OKABE_ITO, TICKET, UNSEEN, Bars, Chart, Column, Figures, Grid, HeatMap, Link, Panel, Steps
+from dashboards.panels import (
+    GAP_S,
+    OKABE_ITO,
+    TICKET,
+    UNSEEN,
+    Bars,
+    Chart,
+    Column,
+    Figures,
+    Grid,
+    HeatMap,
+    Link,
+    Panel,
+    Steps,
+)
 from dashboards.queries import Query
 from dashboards.series_in_grafana import query_in_grafana
 
@@ -86,7 +100,9 @@ def panel_of(panel: Panel, choices: Sequence[str]) -> cog_builder.Builder[dashbo
 
 def _opened(builder: Opened, panel: Panel) -> Opened:
     """What all panels have in common."""
-    builder.title(panel.title).description(_described(panel)).datasource(SOURCE).with_target(_Target(query_in_grafana(panel)))
+    builder.title(panel.title).description(_described(panel)).datasource(SOURCE).with_target(
+        _Target(query_in_grafana(panel))
+    )
     builder.span(panel.place.width).height(panel.place.height)
     return builder
 

@@ -27,7 +27,7 @@ def grid(panel: Grid, rows: pl.DataFrame, link_to: LinkTo) -> Drawn:
     prose = {name for name in names if _is_prose(rows[name])}
     head = (_heading(name, panel.columns.get(name, _PLAIN), name in numbers, name in prose) for name in names)
     body = (_row(row, names, numbers, prose, panel.columns, link_to) for row in rows.iter_rows(named=True))
-    kind = "grid dense" if len(names) > _DENSE else "grid"
+    kind = "grid dense" if len(names) >= _DENSE else "grid"
     return Drawn(_summary(rows, names), table(panel.title, head, body, kind))
 
 

@@ -34,7 +34,13 @@ def replicas() -> Chart:
         "none are configured."
     )
     return Chart(
-        traffic.REPLICAS_NEEDED, "Replicas needed", meaning, "count:replicas", Place(8, 8), axis="replicas", series=_POOLS
+        traffic.REPLICAS_NEEDED,
+        "Replicas needed",
+        meaning,
+        "count:replicas",
+        Place(8, 8),
+        axis="replicas",
+        series=_POOLS,
     )
 
 

@@ -44,10 +44,7 @@ async def take(address: ClickHouseAddress, from_s: int, to_s: int, folder: Path)
 async def _take(page: Page, theme: str, path: Path) -> None:
     await page.themed(theme)
     await whole(page, WIDTH, LOWEST)
-    picture = await small(page, await page.picture())
-    if len(picture) >= BYTES_MAX:
-        raise SystemExit(f"{path}: {len(picture)} bytes are too many for a repository; give `small` fewer colours.")
-    path.write_bytes(picture)
+    path.write_bytes(await small(page, await page.picture(), BYTES_MAX))
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
 

@@ -10,6 +10,9 @@ from tests.board.browser import Page
 
 _BEST = 9
 
+_PALETTES = ((64, 300), (40, 600), (32, 1_000), (24, 2_000))
+"""How many colours at most, and how far apart at least as squared distances of RGB: shades of letters' edges go first."""
+
 _COUNTED = """(async () => {
   const bytes = Uint8Array.from(atob('%s'), each => each.charCodeAt(0));
   const image = await createImageBitmap(new Blob([bytes], {type: 'image/png'}));
@@ -52,14 +55,22 @@ async def whole(page: Page, width: int, lowest: int) -> None:
         height = told
 
 
-async def small(page: Page, picture: bytes, colours: int = 40, apart: int = 600) -> bytes:
-    """A PNG with at most so many colours, `apart` (a squared distance of RGB) at least; the page only does the counting."""
-    told = await page.run(_COUNTED % (base64.b64encode(picture).decode(), colours, apart))
-    header = struct.pack(">IIBBBBB", told["width"], told["height"], 8, 3, 0, 0, 0)
-    palette = bytes(part for colour in told["palette"] for part in colour)
-    rows = zlib.compress(base64.b64decode(told["rows"]), _BEST)
-    chunks = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", rows), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, *zip(*chunks, strict=True)))
+async def small(page: Page, picture: bytes, bytes_max: int) -> bytes:
+    """A PNG of the most colours with which it is small enough; the page only does the counting.
+
+    Raises ValueError where that takes fewer colours than a chart can be read in.
+    """
+    encoded = base64.b64encode(picture).decode()
+    for colours, apart in _PALETTES:
+        told = await page.run(_COUNTED % (encoded, colours, apart))
+        header = struct.pack(">IIBBBBB", told["width"], told["height"], 8, 3, 0, 0, 0)
+        palette = bytes(part for colour in told["palette"] for part in colour)
+        rows = zlib.compress(base64.b64decode(told["rows"]), _BEST)
+        chunks = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", rows), (b"IEND", b""))
+        written = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
+        if len(written) < bytes_max:
+            return written
+    raise ValueError(f"{len(written)} bytes with {colours} colours, more than {bytes_max}: make the page smaller.")
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -26,7 +26,7 @@ from schemas.failures import BadInput
 from schemas.warehouse import ClickHouseAddress
 from stack.machine import choose_ports
 from tests.board.conftest import Boards
-from turnwatch.board.desk import Desk
+from turnwatch.board.desk import Desk, Question, TooMany
 from turnwatch.board.files import Content, Files, content
 from turnwatch.board.process import require_this_machine
 from turnwatch.board.server import application
@@ -294,3 +294,21 @@ def test_a_view_is_read_as_grafana_writes_it() -> None:
     assert (view.given, view.between(1_000_000), view.is_own) == ({"pool": ("a", "b")}, (395_200, 1_000_000), False)
     own = viewed([], BOARD)
     assert own.is_own and own.between(1_000_000) == (1_000_000 - BOARD.range_s, 1_000_000)
+
+
+@pytest.mark.parametrize("waits_for", [0, 1])
+async def test_what_nobody_waits_for_is_neither_asked_nor_drawn(
+    address: ClickHouseAddress, boards: Boards, waits_for: int
+) -> None:
+    """A reader who moved on before the statement, or while it ran; who stayed has the panel."""
+    panel = next(each.panel for panels in numbered(BOARD).values() for each in panels if isinstance(each.panel, Chart))
+    view = viewed(list(_between(boards).items()), BOARD)
+    looks = iter([True] * waits_for + [False])
+    desk = Desk(address, BOARDS)
+    try:
+        with pytest.raises(TooMany, match="Nobody waits"):
+            await desk.panel(Question(BOARD, view, 0, lambda: next(looks)), panel)
+        assert next(looks, None) is None, "it was asked for as often as that"
+        assert b'"spec"' in await desk.panel(Question(BOARD, view, 0), panel)
+    finally:
+        await desk.close()

@@ -85,4 +85,3 @@ FROM (SELECT arrayJoin(range(1, 13)) AS at) ORDER BY time, series"""
     sent = _in_wide(boards.rows(with_ranks(sql)))
     assert sent == peaks(boards.rows(sql))["series"].to_list()
     assert sent[:3] == ["row 7", "row 0", "row 1"] and len(sent) == 12
-

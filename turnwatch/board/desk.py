@@ -98,6 +98,7 @@ class Desk:
 
         def told(client: Client) -> bytes:
             rows = ask(client, panel, during, selection)
+            _require_wanted(asked.is_wanted)
             if as_table and isinstance(shown, Chart | HeatMap | Bars) and rows.height:
                 return _json({"title": shown.title, "summary": "", "html": tabled(shown, rows), "spec": None})
             link_to = linking(self.boards, asked.view)
@@ -151,8 +152,7 @@ class Desk:
         self._waiting += 1
         try:
             async with self._asking:
-                if not is_wanted():
-                    raise TooMany("Nobody waits for this any more.")
+                _require_wanted(is_wanted)
                 client = await self._connected()
                 return await asyncio.to_thread(told, client)
         except ClickHouseError as error:
@@ -171,6 +171,12 @@ class Desk:
             if self._client is None:
                 self._client = await asyncio.to_thread(connect, self.address, read_timeout_s=TIMEOUT_S + 5)
             return self._client
+
+
+def _require_wanted(is_wanted: Callable[[], bool]) -> None:
+    """Neither asks nor draws for a reader who has moved on: the page that this one reads now would wait for it."""
+    if not is_wanted():
+        raise TooMany("Nobody waits for this any more.")
 
 
 def _json(answer: Answer) -> bytes:
