@@ -68,8 +68,8 @@ def burning(watched: Watched) -> Grid:
 
 
 def _factors(watched: Watched, seconds: int) -> Steps:
-    """The lowest factors at which a row that looks at this window tickets or pages."""
-    rows = [row for each in watched for row in each.rows if seconds in (row.long_s, row.short_s)]
+    """The lowest factors at which a row that looks at this window tickets or pages; without one it does so on any event."""
+    rows = [row for each in watched for row in each.rows if row.factor > 0 and seconds in (row.long_s, row.short_s)]
     lowest = {
         severity: min((float(row.factor) for row in rows if row.severity == severity), default=None)
         for severity in ("ticket", "page")

@@ -43,12 +43,17 @@ _COUNTED = """(async () => {
 """Colours in order of how often they are seen; one joins the palette while there is room, unless one that is there is as good."""
 
 
+_DRAWN = """document.querySelector('.panel') && !document.querySelector('.body[aria-busy=true]')
+  && [...document.querySelectorAll('.chart')].every(each => each.querySelector('svg'))"""
+"""A chart that was out of sight is not busy: it waits."""
+
+
 async def whole(page: Page, width: int, lowest: int) -> None:
     """Makes the page as high as what is on it, so that all of it is in sight; panels are asked for, and it may grow, meanwhile."""
     height = lowest
     while True:
         await page.sized(width, height)
-        await page.until("document.querySelector('.panel') && !document.querySelector('.body[aria-busy=true]')")
+        await page.until(_DRAWN)
         told = int(await page.run("document.documentElement.scrollHeight"))
         if told <= height:
             return

@@ -18,6 +18,7 @@ from dashboards import data_source, render
 from dashboards.panels import HeatMap
 from dashboards.provisioning import OWN_PREFIX
 from dashboards.queries import Query
+from dashboards.queries.burn_rate import window_text
 from dashboards.queries.selection import SLICE_VARIABLES, best_cut, operational_cuts
 from dashboards.series_in_grafana import query_in_grafana
 from dashboards.variables import BUDGETS_UID, BURN_UID, DRIFT_UID, OVERVIEW_UID, QUEUES_UID, RELEASES_UID, STAGES_UID
@@ -65,6 +66,28 @@ def test_grafana_is_sent_the_statements_of_the_definition(uid: str) -> None:
     assert drawn == [marks.query.sql for marks in DEFINED[uid].marks]
     found = [each["query"] for each in _choices(uid).values() if each["type"] == "query"]
     assert found == [each.options.sql for each in DEFINED[uid].choices if isinstance(each.options, Query)]
+
+
+def test_a_burn_is_marked_by_factors_that_judge_burns_only() -> None:
+    """Rows of a factor of nothing page on any event, whatever it burns: a calm slice's cell is not worth a page for them."""
+    (panel,) = (each for each in _panels(OVERVIEW_UID) if each["title"] == "Burning now, worst first")
+    judged = {
+        (seconds, row.severity): min(
+            float(each.factor)
+            for watched in WATCHED for each in watched.rows
+            if each.factor > 0 and each.severity == row.severity and seconds in (each.long_s, each.short_s)
+        )
+        for watched in WATCHED for row in watched.rows for seconds in (row.long_s, row.short_s) if row.factor > 0
+    }  # fmt: skip
+    marked = {}
+    for override in panel["fieldConfig"]["overrides"]:
+        for told in override["properties"]:
+            if told["id"] == "thresholds" and override["matcher"]["options"].startswith("burn "):
+                marked[override["matcher"]["options"]] = {step["value"] for step in told["value"]["steps"]} - {None}
+    for name, limits in marked.items():
+        wanted = {factor for (seconds, _), factor in judged.items() if f"burn {window_text(seconds)}" == name}
+        assert limits == wanted, name
+    assert any(row.factor == 0 for watched in WATCHED for row in watched.rows)
 
 
 @each_board
