@@ -210,7 +210,7 @@ async def _follow_notifications(webhook: WebhookReceiver, view: View, paged: asy
 
 async def _follow_worker(url: str, worker: Running, view: View) -> None:
     while True:
-        view.counters = await counters(url)
+        view.counters = await counters(url) or view.counters  # Of one that is gone, the last that are known.
         if worker.process() is None:
             raise DemoError(f"The worker ended: {last_words(worker.log)}")
         await asyncio.sleep(0.5)

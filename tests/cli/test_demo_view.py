@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -19,7 +21,10 @@ from dashboards.variables import OVERVIEW_UID
 from producers.prediction import predict_page
 from producers.scenarios import canary
 from producers.simulation import planned
+from stack.machine import choose_ports
+from stack.processes import start
 from tests.rules.burning import TURN_SLO, burning, decided
+from turnwatch.demo import DemoError, _follow_worker
 from turnwatch.demo_view import View, draw, verdict
 
 BUCKET_MS = 10_000
@@ -43,6 +48,18 @@ def shown(view: View) -> str:
     with console.capture() as captured:
         console.print(draw(view))
     return captured.get()
+
+
+async def test_what_a_worker_counted_is_known_after_it_ended(view: View, tmp_path: Path) -> None:
+    """The screen that the demo ends with says what had happened until then, not that nothing had."""
+    worker = start("worker", [sys.executable, "-c", "print('It stood still.')"], tmp_path / "worker.log", "parent")
+    assert worker.has_ended_within(20)
+    (port,) = choose_ports((0,))
+    view.counters = {"turnwatch_frames_applied_total": 864.0}
+    with pytest.raises(DemoError, match="It stood still"):
+        await _follow_worker(f"http://127.0.0.1:{port}/metrics", worker, view)
+    worker.stop()
+    assert "864  frames consumed" in shown(view)
 
 
 def test_without_alertmanager_the_page_itself_is_shown(view: View) -> None:
