@@ -127,7 +127,7 @@ QUEUES_NOW = Query(
 
 WORST_NOW = Query(
     "queues_worst_now",
-    f"""SELECT max(depth) AS `deepest queue`, max(wait_ms) AS `longest mean wait`, max(utilisation) AS `busiest`,
-  countIf(utilisation > {TARGET_UTILISATION}) AS `queues above target utilisation`
+    f"""SELECT maxOrNull(depth) AS `deepest queue`, max(wait_ms) AS `longest mean wait`, max(utilisation) AS `busiest`,
+  if(count() = 0, NULL, countIf(utilisation > {TARGET_UTILISATION})) AS `queues above target utilisation`
 FROM ({_QUEUES_NOW})""",
 )

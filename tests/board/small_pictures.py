@@ -43,21 +43,21 @@ _COUNTED = """(async () => {
 """Colours in order of how often they are seen; one joins the palette while there is room, unless one that is there is as good."""
 
 
-_DRAWN = """document.querySelector('.panel') && !document.querySelector('.body[aria-busy=true]')
-  && [...document.querySelectorAll('.chart')].every(each => each.querySelector('svg'))"""
-"""A chart that was out of sight is not busy: it waits."""
+_ASKED = "document.querySelector('.panel') && !document.querySelector('.body[aria-busy=true]')"
+_DRAWN = "[...document.querySelectorAll('.chart')].every(each => each.querySelector('svg'))"
+"""A chart that is out of sight is not busy: it waits."""
 
 
 async def whole(page: Page, width: int, lowest: int) -> None:
     """Makes the page as high as what is on it, so that all of it is in sight; panels are asked for, and it may grow, meanwhile."""
-    height = lowest
-    while True:
+    height, is_whole = lowest, False
+    while not is_whole:
         await page.sized(width, height)
-        await page.until(_DRAWN)
+        await page.until(_ASKED)
         told = int(await page.run("document.documentElement.scrollHeight"))
-        if told <= height:
-            return
-        height = told
+        is_whole = told <= height
+        height = max(told, height)
+    await page.until(_DRAWN)
 
 
 async def small(page: Page, picture: bytes, bytes_max: int) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 
 from dashboards.queries import capacity, queues
 from dashboards.queries.findings import NUMBER, TEXT, found
+from dashboards.substitution import Range
 from schemas.saturation import TARGET_UTILISATION
 from tests.board.conftest import DAY_S, Boards
 from tests.board.world import BUNDLES, REGIONS
@@ -38,6 +39,13 @@ def test_depth_is_that_of_the_worst_instant_of_all_slices_together(boards: Board
     instants = happened.group_by("step_ms", "bucket_ms", "queue").agg(value=pl.col("depth").sum())
     worst = instants.group_by("step_ms", "queue").agg(pl.col("value").max())
     assert _drawn(boards.rows(queues.DEPTH.sql)).equals(_expected(worst))
+
+
+def test_of_queues_that_nobody_tells_of_nothing_is_said(boards: Boards) -> None:
+    """Not that the deepest of none is empty: who has no queues reported looks for why."""
+    begin_s = boards.world.start_ms // 1_000
+    (told,) = boards.rows(queues.WORST_NOW.sql, Range(begin_s - 400 * DAY_S, begin_s - 399 * DAY_S)).rows()
+    assert told == (None,) * 4
 
 
 def test_growth_is_what_depth_rose_by(boards: Boards, happened: pl.DataFrame) -> None:
