@@ -189,7 +189,8 @@ def _names_a_host(recorder: str) -> bool:
 def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
     """The batch's rows. A column that an older recorder does not have is null; raises `MalformedBatch`.
 
-    Values are not judged here: what may be counted is for the collector to say, row by row.
+    Values are not judged here: what may be counted is for the collector to say, row by row. So bytes, and lists of numbers
+    where the kind declares something else, stay what they are.
     """
     table = _table(payload)
     columns = KINDS[header.kind]
@@ -201,13 +202,21 @@ def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
         raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.")
     rows = pl.DataFrame(pl.from_arrow(table.drop_columns(unknown)))
     try:
-        typed = [
-            (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
-            for name, dtype in columns.items()
-        ]
-        return Batch(header, rows.select(typed), len(unknown))
+        return Batch(header, rows.select(_typed(rows, name, dtype) for name, dtype in columns.items()), len(unknown))
     except pl.exceptions.PolarsError:
         raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.") from None
+
+
+def _typed(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column in its declared type; null where there is none, and as it came where the rows that have it are refused for it."""
+    if name not in rows.columns:
+        return pl.lit(None, dtype).alias(name)
+    sent = rows.schema[name]
+    if sent == pl.Binary:
+        return pl.col(name)
+    if isinstance(sent, pl.List | pl.Array) and (not isinstance(dtype, pl.List) or sent.inner.is_nested()):
+        return pl.col(name)
+    return pl.col(name).cast(dtype)
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -261,11 +270,16 @@ def _table(payload: bytes) -> pa.Table:
 
 
 def _is_plain(dtype: pa.DataType) -> bool:
-    """Whether observations may have columns of that type: numbers, truth, text, lists of numbers, or nothing at all."""
-    if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
-        return _is_number(dtype.value_type)
+    """Whether batches may have columns of that type: numbers, truth, text, bytes, lists of numbers, or nothing at all."""
+    if _is_list(dtype):
+        return _is_number(dtype.value_type) or (_is_list(dtype.value_type) and _is_plain(dtype.value_type))
     is_text = pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)
-    return is_text or _is_number(dtype) or pa.types.is_boolean(dtype) or pa.types.is_null(dtype)
+    is_bytes = pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype)
+    return is_text or is_bytes or _is_number(dtype) or pa.types.is_boolean(dtype) or pa.types.is_null(dtype)
+
+
+def _is_list(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_list(dtype) or pa.types.is_large_list(dtype) or pa.types.is_fixed_size_list(dtype))
 
 
 def _is_number(dtype: pa.DataType) -> bool:

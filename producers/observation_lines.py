@@ -29,6 +29,7 @@ from producers.kinds import KINDS
 from producers.line_shapes import in_bounds, is_flat
 from producers.refusing import admit_rows
 from schemas.families import UNKNOWN
+from schemas.misplaced import misplaced
 from schemas.refusals import MEANINGS, Refusal, Refused
 
 COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
@@ -268,10 +269,11 @@ def _why_unreadable(line: bytes, kind: str) -> Refusal | None:
     if said is None:
         return Refusal.MALFORMED
     declared = [(value, COLUMNS[kind][name]) for name, value in said.items() if name in COLUMNS[kind]]
-    if any(isinstance(value, float) and not math.isfinite(value) for value, _ in declared):
-        return Refusal.NOT_FINITE
-    is_typed = all(_is_of(value, dtype) for value, dtype in declared)
-    return None if is_typed else Refusal.MALFORMED
+    finite = [(value, dtype) for value, dtype in declared if not isinstance(value, float) or math.isfinite(value)]
+    reasons = set(misplaced([value for value, dtype in finite if not _is_of(value, dtype)]))
+    if len(finite) < len(declared):
+        reasons.add(Refusal.NOT_FINITE)
+    return next((reason for reason in Refusal if reason in reasons), None)
 
 
 def _is_of(value: object, dtype: pl.DataType) -> bool:

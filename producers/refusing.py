@@ -99,8 +99,14 @@ def nested_as(dtype: pl.DataType) -> Refusal | None:
     if dtype == pl.Binary:
         return Refusal.AUDIO
     if isinstance(dtype, pl.List | pl.Array):
-        return Refusal.EMBEDDING if dtype.inner.is_numeric() else Refusal.MALFORMED
+        return Refusal.EMBEDDING if _holds_numbers(dtype) else Refusal.MALFORMED
     return Refusal.MALFORMED if dtype.is_nested() or dtype == pl.Object else None
+
+
+def _holds_numbers(dtype: pl.List | pl.Array) -> bool:
+    """Whether lists, or lists of lists, hold numbers."""
+    inner = dtype.inner
+    return _holds_numbers(inner) if isinstance(inner, pl.List | pl.Array) else inner.is_numeric()
 
 
 def _dropped(values: pl.Series) -> Refused:
@@ -125,7 +131,7 @@ def _ranks(values: pl.Series, dtype: pl.DataType) -> pl.Series | None:
     if values.dtype == pl.String:
         ranks = _text_ranks(values, reasons_in(values.name, values.drop_nulls().unique()))
         return ranks if dtype == pl.String else _also(ranks, values.is_not_null(), Refusal.MALFORMED)
-    if isinstance(dtype, pl.List) and isinstance(values.dtype, pl.List):
+    if isinstance(dtype, pl.List) and isinstance(values.dtype, pl.List) and not values.dtype.inner.is_nested():
         ranks = _also(None, values.list.len() > LIST_LENGTH_MAX, Refusal.EMBEDDING)
         return _also(ranks, _in_type(values, dtype).is_null() & values.is_not_null(), Refusal.MALFORMED)
     nested = nested_as(values.dtype)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from producers.refusing import reasons_in, refused_counts
 from schemas.content_fields import is_content_field
+from schemas.misplaced import misplaced, numbers_in
 from schemas.private_values import private_reasons
 from schemas.refusals import Refusal, Refused
 
 NUMBERS_MIN = 8
-"""From so many numbers on, a list is an embedding; fewer are the bounds of a histogram, or a version."""
+"""From so many numbers on, a list that feeds no dimension is an embedding; fewer are the bounds of a histogram, or a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,7 @@ def dropped_as(name: str, value: object, private: Mapping[str, Refusal]) -> Refu
         return Refusal.AUDIO
     if isinstance(value, Mapping):
         return Refusal.CONTENT_FIELD if any(map(is_content_field, _names(value))) else Refusal.UNKNOWN_FIELD
-    if isinstance(value, Sequence) and len(value) >= NUMBERS_MIN and isinstance(value[0], float | int):
-        return Refusal.EMBEDDING
-    return Refusal.UNKNOWN_FIELD
+    return Refusal.EMBEDDING if numbers_in(value) >= NUMBERS_MIN else Refusal.UNKNOWN_FIELD
 
 
 def _judged(
@@ -78,7 +77,7 @@ def _judged(
         if value is None:
             continue
         if not isinstance(value, str):
-            return Refusal.MALFORMED
+            return misplaced([value])[0]
         if value in wrong[name]:
             return wrong[name][value]
         dimensions[dimension] = value

@@ -16,6 +16,11 @@ CONTENT_REFUSED = Rejected(
     "The frame has a field that holds content (what was said, written or looked up); keep its producer from sending any.",
 )
 
+MODEL_DATA_REFUSED = Rejected(
+    Reason.PRIVATE_VALUE,
+    "The frame has bytes or lists of numbers, which audio and embeddings are; keep its producer from sending any.",
+)
+
 
 def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schema) -> Rejected | None:
     """Why a frame with this schema is refused; an unknown column of a newer minor version is no reason."""
@@ -23,6 +28,8 @@ def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schem
         return Rejected(Reason.MALFORMED_PAYLOAD, "The frame names one column twice.")
     if any(map(is_content_field, set(schema.names) - set(expected.names))):
         return CONTENT_REFUSED
+    if any(map(_is_model_data, schema.types)):
+        return MODEL_DATA_REFUSED
     later = later_measures(header.family, header.minor)
     for field in expected:
         if field.name not in schema.names and field.name in later:
@@ -38,6 +45,22 @@ def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schem
             f"The frame has {unknown} columns that version {SCHEMA_MAJOR}.{header.minor} of {header.family.name} does not declare.",
         )
     return None
+
+
+def _is_model_data(dtype: pa.DataType) -> bool:
+    """Whether a column holds bytes, or lists of numbers however they are nested: nothing that any version declares."""
+    is_list = isinstance(
+        dtype, pa.ListType | pa.LargeListType | pa.FixedSizeListType | pa.ListViewType | pa.LargeListViewType
+    )
+    if is_list:
+        return _is_model_data(dtype.value_type) or _is_number(dtype.value_type)
+    types = pa.types
+    is_bytes = types.is_binary(dtype) or types.is_large_binary(dtype) or types.is_binary_view(dtype)
+    return bool(is_bytes or types.is_fixed_size_binary(dtype))
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +12,9 @@ from pydantic import ValidationError
 from schemas.arrow_streams import UNREADABLE
 from schemas.content_fields import is_content_field
 from schemas.failures import Undecodable
-from schemas.frame_columns import CONTENT_REFUSED, later_measures, with_later_measures
+from schemas.frame_columns import CONTENT_REFUSED, MODEL_DATA_REFUSED, later_measures, with_later_measures
 from schemas.frames import FRAME_ROWS_MAX, NDJSON_LINE_BYTES_MAX, SCHEMA_MINOR, FrameHeader, too_large
+from schemas.misplaced import numbers_in
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
 
@@ -42,9 +44,10 @@ def read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
         rows = adapter.validate_json(b"[" + b",\n".join(lines) + b"]")
         fields = len(header.partition.dimensions) + len(declared) - len(header.family.dimensions)
         is_plain = not is_newer and len(rows) == len(lines) and payload.count(b":") == len(rows) * fields
-        unknown = set() if is_plain else _names(lines) - set(expected.names)
-        if any(map(is_content_field, unknown)):
-            return CONTENT_REFUSED
+        told = {} if is_plain else _fields(lines)
+        unknown = told.keys() - set(expected.names)
+        if refused := _content_in({name: told[name] for name in unknown}):
+            return refused
         table = pa.Table.from_pylist(rows, schema=declared)
         return with_later_measures(header, table).select(expected.names).cast(expected), len(unknown)
     except ValidationError as error:
@@ -58,9 +61,17 @@ def read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
 def _content_among(lines: list[bytes], expected: pa.Schema) -> Rejected | None:
     """Looked for where a frame is refused anyway, so that content is counted as such."""
     try:
-        return CONTENT_REFUSED if any(map(is_content_field, _names(lines) - set(expected.names))) else None
+        told = _fields(lines)
     except (Undecodable, ValueError, RecursionError):
         return None
+    return _content_in(told, but=expected.names)
+
+
+def _content_in(told: Mapping[str, bool], but: Collection[str] = ()) -> Rejected | None:
+    """Why a frame with these fields is refused, by their names (`but` those that are declared) or for embeddings among them."""
+    if any(is_content_field(name) for name in told if name not in but):
+        return CONTENT_REFUSED
+    return MODEL_DATA_REFUSED if any(told.values()) else None
 
 
 def _not_lines(lines: list[bytes]) -> Rejected | None:
@@ -73,12 +84,16 @@ def _not_lines(lines: list[bytes]) -> Rejected | None:
     return None
 
 
-def _names(lines: list[bytes]) -> set[str]:
-    """The fields that lines name, looked at one by one: raises `Undecodable` where one is named twice.
+def _fields(lines: list[bytes]) -> dict[str, bool]:
+    """The fields that lines name, and whether one of them is a list of numbers; raises `Undecodable` where a line names one twice.
 
     Only where there may be something wrong, or unknown. Otherwise each row has a colon for each of its fields, and no more.
     """
-    return set().union(*(json.loads(line, object_pairs_hook=_named_once) for line in lines))
+    told: dict[str, bool] = {}
+    for line in lines:
+        for name, value in json.loads(line, object_pairs_hook=_named_once).items():
+            told[name] = told.get(name, False) or numbers_in(value) > 0
+    return told
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

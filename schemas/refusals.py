@@ -37,7 +37,7 @@ MEANINGS: dict[Refusal, str] = {
     Refusal.MALFORMED: "not what it says it is: half a line, a page of HTML, a column of another type",
     Refusal.CONTENT_FIELD: "a field that the GenAI conventions declare as content: messages, instructions, arguments, results",
     Refusal.AUDIO: "bytes, or text that encodes bytes: a recording, an image, a file",
-    Refusal.EMBEDDING: "a list of numbers where one number is expected: an embedding, a voiceprint, samples",
+    Refusal.EMBEDDING: "a list of numbers where one value is expected: an embedding, a voiceprint, samples",
     Refusal.EMAIL: "a value that holds an e-mail address",
     Refusal.PHONE: "a value that holds a telephone number",
     Refusal.HIGH_ENTROPY: "a value as random as a key, a token or an identifier",

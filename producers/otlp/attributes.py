@@ -17,6 +17,7 @@ from xxhash import xxh3_128_digest
 from producers.otlp.mapping import ATTRIBUTES, DECIDING, TELLING_APART
 from producers.refusing import reasons_in
 from producers.refusing_attributes import admit_attributes
+from schemas.misplaced import misplaced
 from schemas.refusals import Refusal, Refused
 
 REMEMBERED_MAX = 50_000
@@ -98,7 +99,7 @@ def _judged(attributes: Mapping[str, Any]) -> Labels:
 
 
 def _why_not(dimension: str, value: Any) -> Refusal | None:
-    return reasons_in(dimension, [value]).get(value) if isinstance(value, str) else Refusal.MALFORMED
+    return reasons_in(dimension, [value]).get(value) if isinstance(value, str) else misplaced([value])[0]
 
 
 def _first(attributes: Mapping[str, Any], dimension: str) -> str | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 
 from producers.observation_batches import OBSERVATIONS
 from producers.refusing import HOST, reasons_in
-from schemas.content_fields import is_content_field
+from producers.refusing_attributes import dropped_as
 from schemas.dimensions import DIMENSIONS, GENERALISED, SLUG
 from schemas.families import FAMILIES
+from schemas.misplaced import misplaced
+from schemas.private_values import private_reasons
 from schemas.refusals import Refusal
 
 _REASONS = tuple(Refusal)
@@ -72,9 +75,21 @@ def texts_of(kind: str, host: str) -> dict[str, Text]:
     return {name: _text(kind, name, host) for name, dtype in OBSERVATIONS[kind].items() if dtype == pl.String()}
 
 
-def reason_of_name(name: object) -> Refusal:
-    """What a field that nobody declared is counted as."""
-    return Refusal.CONTENT_FIELD if isinstance(name, str) and is_content_field(name) else Refusal.UNKNOWN_FIELD
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """Stands for a value that nothing can be looked up by, such as a list: of it only what it was is kept."""
+
+    declared: Refusal
+    undeclared: Refusal
+
+
+def reasons_of_fields(fields: Sequence[tuple[object, object]]) -> list[Refusal]:
+    """What fields that nobody declared are counted as: by their names, else by what they hold."""
+    private = private_reasons({value for _, value in fields if type(value) is str})
+    return [
+        value.undeclared if isinstance(value, Misplaced) else dropped_as(str(name), value, private)
+        for name, value in fields
+    ]
 
 
 def is_allowed(dimension: str, value: object) -> bool:
@@ -108,9 +123,15 @@ class Cells:
         self.forget()
 
     def place(self, told: list[tuple[Defaults, dict[str, Any]]]) -> Placed:
-        """Raises `TypeError` where a value is nothing that could be a dimension's, such as a list."""
+        """Where each combination stands among the cells, or why it is refused."""
         if len(self._place_of) > CELLS_MAX:
             self.forget()
+        try:
+            return self._place(told)
+        except TypeError:  # A value is a list, or something else that has no hash.
+            return self._place([(defaults, _hashable(given)) for defaults, given in told])
+
+    def _place(self, told: list[tuple[Defaults, dict[str, Any]]]) -> Placed:
         known = self._place_of
         keys = [(defaults, *given.items()) for defaults, given in told]
         fresh = {key: row for row, key in enumerate(keys) if key not in known}
@@ -130,14 +151,27 @@ class Cells:
             _reasons(name, text, column)
             for (name, text), column in zip(self._texts.items(), zip(*cells, strict=True), strict=True)
         ]
+        for key, counts in self._counts_of_undeclared(keys, told):
+            self._undeclared[key] = counts
         for key, cell, (defaults, given), reasons in zip(keys, cells, told, zip(*broken, strict=True), strict=True):
             rank = min((_REASONS.index(reason) for reason in reasons if reason), default=None)
             pool = pool_told(defaults, given)
             self._place_of[key] = len(self._cells) if rank is None else _place_of_refused(rank, pool)
             if rank is None:
                 self._cells.append(cell)
-            if undeclared := [name for name in (*defaults.values, *given) if name not in self._known_names]:
-                self._undeclared[key] = Counter(map(reason_of_name, undeclared))
+
+    def _counts_of_undeclared(
+        self, keys: list[tuple[object, ...]], told: list[tuple[Defaults, dict[str, Any]]]
+    ) -> Iterator[tuple[tuple[object, ...], Counter[Refusal]]]:
+        """What each combination has besides, all judged at once."""
+        fields = [
+            [field for field in (*defaults.values.items(), *given.items()) if field[0] not in self._known_names]
+            for defaults, given in told
+        ]
+        reasons = iter(reasons_of_fields([field for of_key in fields for field in of_key]))
+        for key, of_key in zip(keys, fields, strict=True):
+            if of_key:
+                yield key, Counter(islice(reasons, len(of_key)))
 
     def _cell(self, values: dict[str, Any]) -> tuple[Any, ...]:
         if self._pseudonym is not None and isinstance(tenant := values.get("tenant"), str):
@@ -167,4 +201,28 @@ def _reasons(name: str, text: Text, values: tuple[Any, ...]) -> list[Refusal | N
     private = reasons_in(name, distinct) if name in DIMENSIONS or name == HOST else {}
     outside = {value: Refusal.OUTSIDE_VOCABULARY for value in distinct if not text.allowed.fullmatch(value)}
     reasons = outside | private
-    return [reasons.get(value) if isinstance(value, str) else Refusal.OUTSIDE_VOCABULARY for value in values]
+    return [reasons.get(value) if isinstance(value, str) else _reason_of_no_text(value) for value in values]
+
+
+def _reason_of_no_text(value: object) -> Refusal:
+    """Why what is no text is no dimension: `None` and numbers are outside of its vocabulary."""
+    if isinstance(value, Misplaced):
+        return value.declared
+    reason = misplaced([value])[0]
+    return Refusal.OUTSIDE_VOCABULARY if reason is Refusal.MALFORMED else reason
+
+
+def _hashable(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if _has_hash(value) else _misplaced(name, value) for name, value in given.items()}
+
+
+def _has_hash(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _misplaced(name: str, value: object) -> Misplaced:
+    return Misplaced(misplaced([value])[0], dropped_as(name, value, {}))

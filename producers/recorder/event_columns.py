@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,11 @@ from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys
 from producers.recorder.turn_columns import VALUE_MAX, Columned, refused_of
+from producers.refusing import LIST_LENGTH_MAX
+from schemas.misplaced import numbers_in
 from schemas.refusals import Refusal
 
 INSTANT = "at_ms"
-NUMBERS_MAX = 1_000
-"""In one value that is a list."""
 MAY_BE_NEGATIVE = frozenset({"safety_lead_ms"})
 NEEDS_SESSION = frozenset({"streams", "quality"})
 """An engine's sample and an idle replica's cost have none."""
@@ -35,6 +35,21 @@ def value_names(kind: str) -> tuple[str, ...]:
     return tuple(
         name for name, dtype in OBSERVATIONS[kind].items() if dtype != pl.String() and name not in (INSTANT, "session")
     )
+
+
+def misplaced_values(kind: str, told: Mapping[str, Any]) -> list[Any]:
+    """What stands where the kind declares something of another type: text for a number, a list for one number."""
+    return [
+        value
+        for name in (INSTANT, *value_names(kind))
+        if (value := told.get(name)) is not None and not _is_of(value, OBSERVATIONS[kind][name])
+    ]
+
+
+def _is_of(value: object, dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List):
+        return isinstance(value, list | tuple) and all(isinstance(each, float | int) for each in value)
+    return hasattr(value, "__float__") and numbers_in(value) <= 1
 
 
 _VALUES = frozenset(name for kind in OBSERVATIONS for name in value_names(kind))
@@ -104,6 +119,8 @@ def _values(name: str, dtype: pl.DataType, told: list[Any], lost: Counter[Refusa
     if any(isinstance(each, str | bytes) for each in told):
         raise TypeError("text is no number, whatever it looks like")
     values = np.array([np.nan if each is None else each for each in told], np.float64)
+    if values.ndim > 1:
+        raise TypeError("a list is no number, also where there are only lists")
     is_finite, is_negative = np.isfinite(values), (values < 0) & (name not in MAY_BE_NEGATIVE)
     is_large = np.abs(values) > VALUE_MAX
     lost[Refusal.NOT_FINITE] += int(np.count_nonzero(~is_finite)) - told.count(None)
@@ -113,11 +130,16 @@ def _values(name: str, dtype: pl.DataType, told: list[Any], lost: Counter[Refusa
     return sound.round().cast(dtype) if dtype.is_integer() else sound
 
 
-def _sound(numbers: Sequence[float], lost: Counter[Refusal]) -> list[float]:
-    values = np.array(numbers[:NUMBERS_MAX], np.float64)
+def _sound(numbers: Sequence[float], lost: Counter[Refusal]) -> list[float] | None:
+    """The numbers that may be counted; none of a list as long as those that models make."""
+    if len(numbers) > LIST_LENGTH_MAX:
+        lost[Refusal.EMBEDDING] += 1
+        return None
+    values = np.array(numbers, np.float64)
+    if values.ndim > 1:
+        raise TypeError("lists are no numbers")
     is_finite = np.isfinite(values)
     is_sound = is_finite & (values >= 0)
-    lost[Refusal.TOO_LARGE] += len(numbers) - len(values)
     lost[Refusal.NOT_FINITE] += int(np.count_nonzero(~is_finite))
     lost[Refusal.NEGATIVE] += int(np.count_nonzero(is_finite & ~is_sound))
     sound: list[float] = values[is_sound].tolist()

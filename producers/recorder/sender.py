@@ -6,6 +6,7 @@ counted; all others go on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,25 +18,36 @@ from producers.recorder.buffer import TURNS, Buffer
 from producers.recorder.cells import Cells, Refusals, texts_of
 from producers.recorder.clock import EventTime
 from producers.recorder.delivery import Delivery
-from producers.recorder.event_columns import event_columns, value_names
+from producers.recorder.event_columns import event_columns, misplaced_values, value_names
 from producers.recorder.sessions import Keys, chosen, pseudonym_of, seed_of
 from producers.recorder.tally import Tally
 from producers.recorder.turn_columns import Columned, refused_of, turn_columns
+from schemas.misplaced import misplaced
 from schemas.refusals import Refusal
 
 Rows = Sequence[list[Any]]
 EVENT_ENTRIES = 4
-"""Of an observation that is no turn; its values may be lists."""
-_CONTAINERS = (list, dict, set)
+"""Of an observation that is no turn."""
 
 
 def _may_be_counted(row: list[Any]) -> bool:
-    """Whether its session is named by what can name one, and the dimensions of a turn by what can be compared."""
-    session, _, values, *_ = row
-    is_named = session is None or isinstance(session, str | bytes | int)
-    return is_named and (
-        len(row) == EVENT_ENTRIES or not any(isinstance(each, _CONTAINERS) for each in values.values())
-    )
+    """Whether its session is named by what can name one."""
+    return row[0] is None or isinstance(row[0], str | bytes | int)
+
+
+def _refused_each(kind: str, rows: Rows) -> Refusals:
+    """Rows of which nothing can be made, each under the first reason of what stands in it where it may not."""
+    return sum((refused_of([row], _why_not(kind, row)) for row in rows), Counter())
+
+
+def _why_not(kind: str, row: list[Any]) -> Refusal:
+    wrong = [] if _may_be_counted(row) else [row[0]]
+    try:
+        wrong += misplaced_values(kind, row[2]) if len(row) == EVENT_ENTRIES else []
+    except Exception:  # A kind that is none, or an object that fails at being looked at.
+        return Refusal.MALFORMED
+    reasons = set(misplaced(wrong))
+    return next((reason for reason in Refusal if reason in reasons), Refusal.MALFORMED)
 
 
 class Sender:
@@ -103,7 +115,7 @@ class Sender:
             if len(sound) < len(rows):
                 self._tally.fail("malformed", "something that was recorded is nothing that can be counted", error)
                 unsound = [row for row in rows if not _may_be_counted(row)] if len(rows) > 1 else rows
-                self._drop(kind, refused_of(unsound, Refusal.MALFORMED))
+                self._drop(kind, _refused_each(kind, unsound))
                 return self._in_columns(kind, sound)
         half = len(rows) // 2
         return [*self._in_columns(kind, rows[:half]), *self._in_columns(kind, rows[half:])]

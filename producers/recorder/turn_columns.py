@@ -19,10 +19,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observations import LATENCIES, TURN_COLUMNS, TURN_DIMENSIONS
-from producers.recorder.cells import Cells, Refusals, pool_told, reason_of_name
+from producers.recorder.cells import Cells, Refusals, pool_told, reasons_of_fields
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys
 from producers.recorder.turns import HEAD, STEP, TAIL
+from schemas.misplaced import misplaced, numbers_in
 from schemas.refusals import Refusal
 
 VALUES_MAX = 256
@@ -39,8 +40,9 @@ _LARGEST = np.where(_IS_LATENCY, LATENCY_S_MAX, VALUE_MAX)
 _KNOWN_OF_EVERY_TURN = {"is_error", "is_abandoned", "is_cancelled"}
 """False where nobody says otherwise; other outcomes are unknown then, and amounts are none."""
 
-_UNKNOWN, _MALFORMED, _NOTHING, _CONTENT = -1, -2, -3, -4
-"""Codes of what is no fact: of no such name, no number, told as `None`, and of a name that holds content."""
+_UNKNOWN, _NO_NUMBER, _NOTHING, _REFUSED = -1, -2, -3, -4
+"""Codes of what is no fact: of no such name, no number, and told as `None`; from the last one down of what is refused, by why."""
+_CODE_OF = {reason: _REFUSED - rank for rank, reason in enumerate(Refusal)}
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -105,34 +107,34 @@ def _sound_values(rows: list[list[Any]]) -> tuple[NDArray[np.int64], Floats, Cou
     codes = np.fromiter(map(_CODES.get, flat[::STEP], repeat(_UNKNOWN)), np.int64, len(flat) // STEP)
     values = _numbers(flat[1::STEP], codes)
     codes[np.fromiter((each is None for each in flat[1::STEP]), np.bool_, len(codes))] = _NOTHING
-    _name_content(codes, flat[::STEP])
+    _say_why(codes, flat[::STEP], flat[1::STEP])
     is_sound, lost = _judged(codes, values)
     lost[Refusal.TOO_LARGE] += sum(len(row) - TAIL - end for row in rows if len(row) - TAIL > end) // STEP
     return (np.repeat(np.arange(len(rows)), counts) * len(FACTS) + codes)[is_sound], values[is_sound], lost
 
 
-def _name_content(codes: NDArray[np.int64], names: list[Any]) -> None:
-    """Tells the names that hold content from those that are merely unknown."""
-    for at in np.flatnonzero(codes == _UNKNOWN).tolist():
-        if reason_of_name(names[at]) is Refusal.CONTENT_FIELD:
-            codes[at] = _CONTENT
+def _say_why(codes: NDArray[np.int64], names: list[Any], values: list[Any]) -> None:
+    """Says of unknown names, and of values that are no numbers, what they were."""
+    unknown, misplaced_at = (np.flatnonzero(codes == code) for code in (_UNKNOWN, _NO_NUMBER))
+    why = reasons_of_fields([(names[at], values[at]) for at in unknown.tolist()])
+    codes[unknown] = [_CODE_OF[reason] for reason in why]
+    codes[misplaced_at] = [_CODE_OF[reason] for reason in misplaced([values[at] for at in misplaced_at.tolist()])]
 
 
 def _judged(codes: NDArray[np.int64], values: Floats) -> tuple[Flags, Counter[Refusal]]:
     """Which values may be counted, and how many may not, each under one reason."""
     is_known, is_finite = codes >= 0, np.isfinite(values)
-    is_judged, is_negative, is_timed = is_known & is_finite, values < 0, _IS_LATENCY[codes]
-    is_large = values > _LARGEST[codes]
+    places = np.maximum(codes, 0)
+    is_judged, is_negative, is_timed = is_known & is_finite, values < 0, _IS_LATENCY[places]
+    is_large = values > _LARGEST[places]
     lost = {
-        Refusal.MALFORMED: codes == _MALFORMED,
-        Refusal.CONTENT_FIELD: codes == _CONTENT,
-        Refusal.UNKNOWN_FIELD: codes == _UNKNOWN,
         Refusal.NOT_FINITE: is_known & ~is_finite,
         Refusal.CLOCK_BACKWARDS: is_judged & is_negative & is_timed,
         Refusal.NEGATIVE: is_judged & is_negative & ~is_timed,
         Refusal.TOO_LARGE: is_judged & is_large,
     }
     counts = Counter({reason: int(np.count_nonzero(broken)) for reason, broken in lost.items()})
+    counts.update({reason: int(np.count_nonzero(codes == code)) for reason, code in _CODE_OF.items()})
     return is_judged & ~is_negative & ~is_large, counts
 
 
@@ -146,9 +148,14 @@ def _numbers(values: list[Any], codes: NDArray[np.int64]) -> Floats:
         found.ndim == 1 and found.dtype.kind in "biuf"
     ):  # Neither text that looks like a number, nor lists of one length.
         return found.astype(np.float64)
-    is_number = np.fromiter((each is None or hasattr(each, "__float__") for each in values), np.bool_)
-    codes[~is_number & (codes >= 0)] = _MALFORMED
+    is_number = np.fromiter((each is None or _is_number(each) for each in values), np.bool_)
+    codes[~is_number & (codes >= 0)] = _NO_NUMBER
     return np.fromiter((_float(each) for each in values), np.float64, len(values))
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one number of any type, such as an array of one; those of several have the method as well."""
+    return hasattr(value, "__float__") and numbers_in(value) <= 1
 
 
 def _float(value: object) -> float:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from schemas.misplaced import misplaced
+
 try:
     from producers.recorder._hot_path import BegunTurn, RecordsTurns, TimedStage, register
 
@@ -54,7 +56,7 @@ class Turn(BegunTurn):
             else:
                 self.tell(name, milliseconds / 1_000)
         except Exception:
-            self._buffer.missed("malformed")
+            self._buffer.missed(misplaced([milliseconds])[0].value)
 
     def note(self, /, **facts: float | bool | None) -> None:
         """Amounts (`tokens_in=812`) and outcomes (`is_abandoned=True`). What is noted twice adds up, or is

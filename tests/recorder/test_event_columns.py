@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from producers.collector import Collector
 from producers.duplex import sift_duplex
 from producers.observation_batches import KINDS
+from producers.refusing import LIST_LENGTH_MAX
 from tests.producers.worlds import rows_of
 from tests.recorder.hosts import START_S, FakeCollector, Host
 
@@ -116,6 +118,7 @@ def test_a_cost_may_be_of_no_session_at_all(host: Host) -> None:
         {"duplex_event": "playback", "frames_played": 3, "gaps_ms": 5},
         {"duplex_event": "micro_turn", "at_ms": "now"},
         {"duplex_event": ["a list"]},
+        {"duplex_event": "playback", "frames_played": 3, "gaps_ms": ["a list"]},
     ],
 )
 def test_an_observation_of_which_nothing_can_be_made_drops_alone(host: Host, values: dict[str, Any]) -> None:
@@ -126,3 +129,39 @@ def test_an_observation_of_which_nothing_can_be_made_drops_alone(host: Host, val
     totals = host.tally.totals()
     assert totals["duplex_dropped_malformed"] == 1
     assert totals["duplex_seen"] == 3
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"duplex_event": [0.5] * 8},
+        {"duplex_event": "barge_in", "stopped_after_ms": [0.5] * 192},
+        {"duplex_event": "barge_in", "stopped_after_ms": np.zeros(192)},
+        {"duplex_event": "barge_in", "at_ms": [0.5]},
+        {"duplex_event": "playback", "frames_played": [[0.5, 0.25]]},
+        {"duplex_event": "playback", "gaps_ms": [[0.5, 0.25]]},
+        {"duplex_event": "barge_in", "session": [0.5] * 8},
+    ],
+)
+def test_a_list_of_numbers_is_an_embedding_wherever_an_observation_has_it(
+    host: Host, values: dict[str, Any], is_alone: bool
+) -> None:
+    if not is_alone:
+        host.event("duplex", duplex_event="barge_in", stopped_after_ms=200.0)
+    host.event(
+        "duplex", values.get("session", "call-1"), **{name: values[name] for name in values if name != "session"}
+    )
+    host.cycle()
+    totals = host.tally.totals()
+    dropped = {name: totals[name] for name in totals if "_dropped_" in name}
+    assert dropped == {"duplex_dropped_embedding": 1} and not any(name.startswith("values_") for name in totals)
+    assert totals.get("duplex_taken", 0) == (0 if is_alone else 1)
+
+
+def test_a_list_as_long_as_an_embedding_does_not_leave_the_host_and_the_event_goes_on(host: Host) -> None:
+    for length in (LIST_LENGTH_MAX, LIST_LENGTH_MAX + 1):
+        host.event("duplex", duplex_event="playback", frames_played=3, gaps_ms=[70.0] * length)
+    whole, without = rows(host, "duplex")
+    assert (len(whole["gaps_ms"]), without["gaps_ms"]) == (LIST_LENGTH_MAX, None)
+    assert host.tally.totals()["values_embedding"] == 1

@@ -96,7 +96,13 @@ def test_an_exception_passes_through_and_says_how_the_turn_ended(
         (2.0**60, "too_large"),
         ("a secret", "malformed"),
         ("812", "malformed"),
-        ([1.0], "malformed"),
+        ([1.0], "embedding"),
+        (b"812", "audio"),
+        (np.array([0.12, -0.5]), "embedding"),
+        ([[0.12, -0.5], [0.3]], "embedding"),
+        (["a"], "malformed"),
+        ({"a": 1.0}, "malformed"),
+        ("ana@example.com", "email"),
     ],
 )
 def test_a_value_that_cannot_be_is_dropped_and_counted_and_the_turn_goes_on(
@@ -113,13 +119,33 @@ def test_a_value_that_cannot_be_is_dropped_and_counted_and_the_turn_goes_on(
     assert lost == {f"values_{reason}": 2 if isinstance(value, float) else 1}
 
 
-@pytest.mark.parametrize("value", ["812", [812], b"812", (8, 1)])
-def test_what_is_no_number_is_none_also_where_a_flush_has_nothing_else(host: Host, value: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "reason"), [("812", "malformed"), ([812], "embedding"), (b"812", "audio"), ((8, 1), "embedding")]
+)
+def test_what_is_no_number_is_none_also_where_a_flush_has_nothing_else(host: Host, value: Any, reason: str) -> None:
     for _ in range(2):
         with host.turn() as turn:
             turn.note(tokens_in=value)
     assert [row["tokens_in"] for row in rows(host)] == [0, 0]
-    assert host.tally.totals()["values_malformed"] == 2
+    assert host.tally.totals()[f"values_{reason}"] == 2
+
+
+@pytest.mark.parametrize("numbers", [[0.12] * 192, (0.5, 0.25), np.zeros(8, np.float32), np.array([[1.0, 2.0]])])
+def test_a_list_of_numbers_is_an_embedding_wherever_a_host_puts_it(host: Host, numbers: Any) -> None:
+    """In a dimension and as a session it refuses the turn; as an amount, a time or an undeclared field the turn goes on."""
+    for told in ({"route": numbers}, {"tenant": numbers}, {"session": numbers}):
+        with host.turn(**told):
+            pass
+    noted: dict[str, Any] = {"tokens_in": numbers, "speaker": np.resize(numbers, 8)}
+    with host.turn(voiceprint=numbers) as turn:
+        turn.note(**noted)
+        turn.took("retrieval", numbers)
+    (row,) = rows(host)
+    assert host.dropped() == {"embedding": 3}
+    assert host.collector.refused() == {"realtime:embedding": 3}
+    lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
+    undeclared = {"values_content_field": 1, "values_embedding": 3}
+    assert lost == undeclared and (row["tokens_in"], row["retrieval_ms"]) == (0, None)
 
 
 def test_numbers_of_other_types_are_numbers_beside_what_is_none(host: Host) -> None:
@@ -150,16 +176,18 @@ def test_nothing_is_known_of_an_amount_that_was_told_as_none(host: Host) -> None
     assert not [name for name in host.tally.totals() if name.startswith("values_")]
 
 
-@pytest.mark.parametrize("named", [{"session": UUID(int=7)}, {"route": ["voice"]}])
-def test_a_host_that_names_everything_by_objects_pays_no_more_than_for_names(host: Host, named: dict[str, Any]) -> None:
-    """One conversion fails and one is of what is left, instead of two for every turn."""
+@pytest.mark.parametrize(("named", "most"), [({"session": UUID(int=7)}, 2), ({"route": ["voice"]}, 1)])
+def test_a_host_that_names_everything_by_objects_pays_no_more_than_for_names(
+    host: Host, named: dict[str, Any], most: int
+) -> None:
+    """Of sessions one conversion fails and one is of what is left, instead of two for every turn; of dimensions none fails."""
     for number in range(500):
         with host.turn(**{"session": number, **(named if number % 100 else {})}):
             pass
     with patch.object(host.sender, "_converted", side_effect=host.sender._converted) as conversions:
         assert len(rows(host)) == 5
     assert host.dropped() == {"malformed": 495}
-    assert conversions.call_count == 2
+    assert conversions.call_count == most
 
 
 @pytest.mark.parametrize("session", [["a list"], {}, 1.5, object()])

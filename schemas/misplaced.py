@@ -1,0 +1,60 @@
+"""What a value is that stands where a field of another type is declared: an embedding, audio, something private, or nonsense.
+
+Tables say it by the types of their columns (`producers/refusing.py`). These are for values that come one by one: fields of
+JSON, attributes, and what a host tells its recorder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from numbers import Real
+
+from schemas.private_values import private_reasons
+from schemas.refusals import Refusal
+
+DEPTH_MAX = 8
+"""Lists within lists that are followed; nothing that models make lies deeper."""
+_NUMERIC_KINDS = "iufc"
+"""Of numpy's kinds of types."""
+
+
+def misplaced(values: Sequence[object]) -> list[Refusal]:
+    """Why each of these values may not stand in a field that takes none of its type. Raises nothing, whatever they are.
+
+    >>> [reason.value for reason in misplaced([[0.12, -0.5], b"RIFF", "ana@example.com", "812", {"a": 1}])]
+    ['embedding', 'audio', 'email', 'malformed', 'malformed']
+    """
+    private = private_reasons({value for value in values if type(value) is str})
+    return [_misplaced(value, private) for value in values]
+
+
+def numbers_in(value: object, depth: int = 0) -> int:
+    """How many numbers a list of nothing else holds, lists within it included; 0 of anything else. Arrays and tensors are lists.
+
+    >>> numbers_in([[0.1, 0.2], [0.3, None]]), numbers_in([0.1, "a"]), numbers_in(0.1)
+    (3, 0, 0)
+    """
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return math.prod(shape) if getattr(getattr(value, "dtype", None), "kind", "f") in _NUMERIC_KINDS else 0
+    if depth > DEPTH_MAX or isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence | Set):
+        return 0
+    counts = [_one_or(each, depth) for each in value if each is not None]
+    return sum(counts) if all(counts) else 0
+
+
+def _one_or(member: object, depth: int) -> int:
+    is_number = isinstance(member, Real) and not isinstance(member, bool)
+    return 1 if is_number else numbers_in(member, depth + 1)
+
+
+def _misplaced(value: object, private: Mapping[str, Refusal]) -> Refusal:
+    if type(value) is str:
+        return private.get(value, Refusal.MALFORMED)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Refusal.AUDIO
+    try:
+        return Refusal.EMBEDDING if numbers_in(value) else Refusal.MALFORMED
+    except Exception:  # Whatever an object does that somebody else wrote.
+        return Refusal.MALFORMED
