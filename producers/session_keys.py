@@ -22,7 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.failures import BadInput, Foreseen
-from schemas.instants import DAY_MS, HOUR_MS
+from schemas.instants import DAY_MS, HOUR_MS, utc_text
 
 DISTRIBUTION_MS = HOUR_MS
 """How long after a rotation the new key applies at the earliest: until then every host has to have the new ring."""
@@ -33,6 +33,9 @@ TENANT_LATENESS_MS = 3 * DAY_MS
 SECRET_BYTES = 32
 SESSIONS_REMEMBERED = 100_000
 """A process remembers the keys of about so many sessions that it saw last, and of twice as many at most."""
+
+
+_LEAKED = "If somebody else may know the ring's keys, `turnwatch keys rotate FILE --tenant --leaked` replaces them all and waits for nothing."
 
 
 class TooEarly(Foreseen):
@@ -70,24 +73,42 @@ def created(now_ms: int, tenant_kept_d: int, new_key: Callable[[int], Key]) -> K
 def rotated(ring: KeyRing, now_ms: int, new_key: Callable[[int], Key], with_tenant: bool, is_leaked: bool) -> KeyRing:
     """The ring with a new session key, with a new tenant key if asked for, and without the keys that nobody needs any more.
 
-    Raises `TooEarly` while a key that does not apply yet waits, or before rows with the present pseudonyms are gone. A leaked
-    tenant key need not wait for either: a session key that waits already stays the next one.
+    Raises `TooEarly` while a key that does not apply yet waits, or before rows with the present pseudonyms are gone. Keys that
+    leaked wait for neither, for those that wait are in the same file: the new ones follow them, or take their hour.
     """
     begins_ms = -(-(now_ms + DISTRIBUTION_MS) // HOUR_MS) * HOUR_MS
-    waits = ring.session[-1].from_ms > now_ms
-    if waits and not (with_tenant and is_leaked):
-        raise TooEarly("A session key waits to apply already; rotate again when it does (`turnwatch keys show`).")
-    if with_tenant and ring.tenant[-1].from_ms > now_ms:
-        raise TooEarly("A tenant key waits to apply already; rotate again when it does (`turnwatch keys show`).")
-    session = ring.session if waits else (*_needed(ring.session, now_ms, SESSION_LIFE_MS), new_key(begins_ms))
+    if not is_leaked:
+        _require_none_waits("session", ring.session, now_ms)
+    if with_tenant and not is_leaked:
+        _require_none_waits("tenant", ring.tenant, now_ms)
+        _require_rows_gone(ring, begins_ms)
     tenant = _needed(ring.tenant, now_ms, TENANT_LATENESS_MS)
-    if with_tenant and ring.tenant_rotatable_from_ms() > begins_ms and not is_leaked:
+    return replace(
+        ring,
+        session=_followed(_needed(ring.session, now_ms, SESSION_LIFE_MS), new_key(begins_ms)),
+        tenant=_followed(tenant, new_key(begins_ms)) if with_tenant else tenant,
+    )
+
+
+def _require_none_waits(what: str, keys: Sequence[Key], now_ms: int) -> None:
+    if keys[-1].from_ms > now_ms:
+        raise TooEarly(
+            f"The last rotation added a {what} key that applies from {utc_text(keys[-1].from_ms)} on: rotate again after that. {_LEAKED}"
+        )
+
+
+def _require_rows_gone(ring: KeyRing, begins_ms: int) -> None:
+    if ring.tenant_rotatable_from_ms() > begins_ms:
         days = -(-(ring.tenant_rotatable_from_ms() - begins_ms) // DAY_MS)
         raise TooEarly(
             f"Rows with the present tenant pseudonyms are kept for {days} more days, and new ones could not be compared "
-            "with them; wait, or add --leaked if somebody else may know the key."
+            f"with them: rotate without --tenant, or wait until {utc_text(ring.tenant_rotatable_from_ms())}. {_LEAKED}"
         )
-    return replace(ring, session=session, tenant=(*tenant, new_key(begins_ms)) if with_tenant else tenant)
+
+
+def _followed(keys: Sequence[Key], new: Key) -> tuple[Key, ...]:
+    """The keys and a newer one, which takes the hour of any that would begin with it."""
+    return (*(key for key in keys if key.from_ms < new.from_ms), new)
 
 
 def in_force(keys: Sequence[Key], at_ms: int) -> Key:

@@ -33,7 +33,14 @@ def run_keys_rotate(ring: Path, tenant: bool, leaked: bool) -> int:
     now_ms = _now_ms()
     rotated = key_ring_file.rotate(ring, now_ms, tenant, leaked)
     _tell(rotated, now_ms)
-    print(f"Every host of the region has to have this ring before {_shown(rotated.session[-1].from_ms)}.")
+    applies = _shown(rotated.session[-1].from_ms)
+    print(f"Every host of the region has to have this ring before {applies}.")
+    if tenant:
+        print(f"From {applies} on every tenant has another pseudonym: comparisons over time begin anew there.")
+    if leaked:
+        print(
+            f"Until {applies} the keys that leaked are in force: nobody may get what is told until then who may have them."
+        )
     return 0
 
 

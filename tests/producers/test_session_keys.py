@@ -27,7 +27,7 @@ from producers.session_keys import (
     tenant_pseudonym,
 )
 from schemas.dimensions import DIMENSIONS
-from schemas.instants import DAY_MS, HOUR_MS
+from schemas.instants import DAY_MS, HOUR_MS, utc_text
 from tests.producers.worlds import rows_of, turns_world
 
 NOW_MS = 1_700_000_000_000 // HOUR_MS * HOUR_MS + 600_000
@@ -77,8 +77,12 @@ def test_a_new_session_key_applies_on_an_hour_when_every_host_can_have_it() -> N
     assert in_force(after.session, begins_ms - 1) == ring.session[0]
     assert in_force(after.session, begins_ms) == after.session[-1]
     assert after.tenant == ring.tenant
-    with pytest.raises(TooEarly, match="waits to apply"):
-        rotated(after, NOW_MS, secrets, with_tenant=False, is_leaked=False)
+    for now_ms in (NOW_MS, begins_ms - 1):
+        with pytest.raises(
+            TooEarly, match=rf"session key that applies from {utc_text(begins_ms)} on.* --tenant --leaked"
+        ):
+            rotated(after, now_ms, secrets, with_tenant=False, is_leaked=False)
+    assert len(rotated(after, begins_ms, secrets, with_tenant=False, is_leaked=False).session) == 3
 
 
 def test_a_session_key_is_forgotten_when_no_session_can_need_it() -> None:
@@ -119,14 +123,33 @@ def test_a_leaked_tenant_key_need_not_wait() -> None:
     assert len(rotated(ring, NOW_MS, secrets, with_tenant=True, is_leaked=True).tenant) == 2
 
 
-def test_a_leaked_tenant_key_does_not_wait_for_a_session_key_either() -> None:
-    """Whoever has just rotated, as they do every day, can still get rid of it at once."""
+@pytest.mark.parametrize("later_ms", [1, HOUR_MS - 1])
+def test_keys_that_leaked_are_replaced_whatever_waits(later_ms: int) -> None:
+    """Whoever has just rotated, as they do every day, can still get rid of them: the one that waits was in the same file."""
     ring, secrets = ring_and_secrets()
     daily = rotated(ring, NOW_MS, secrets, with_tenant=False, is_leaked=False)
-    after = rotated(daily, NOW_MS + 1, secrets, with_tenant=True, is_leaked=True)
-    assert after.session == daily.session and len(after.tenant) == 2
-    with pytest.raises(TooEarly, match="A tenant key waits to apply"):
-        rotated(after, NOW_MS + 2, secrets, with_tenant=True, is_leaked=True)
+    known = {key.secret for key in (*daily.session, *daily.tenant)}
+    at_ms = NOW_MS + later_ms
+    with pytest.raises(TooEarly, match=r"session key that applies from .* --tenant --leaked"):
+        rotated(daily, at_ms, secrets, with_tenant=True, is_leaked=False)
+    after = rotated(daily, at_ms, secrets, with_tenant=True, is_leaked=True)
+    again = rotated(after, at_ms, secrets, with_tenant=True, is_leaked=True)
+    for keys in (after, again):
+        begins_ms = keys.session[-1].from_ms
+        assert begins_ms == keys.tenant[-1].from_ms and HOUR_MS <= begins_ms - at_ms <= 2 * HOUR_MS
+        assert not {in_force(each, begins_ms).secret for each in (keys.session, keys.tenant)} & known
+        assert in_force(keys.session, begins_ms - 1) in daily.session, "until then hosts have what they had"
+    assert [key.from_ms for key in again.session] == [key.from_ms for key in after.session]
+    assert again.session[-1] != after.session[-1] and len(again.tenant) == 2
+
+
+def test_a_tenant_key_that_waits_is_told_with_its_time() -> None:
+    ring, secrets = ring_and_secrets()
+    at_ms = NOW_MS + KEPT_D * DAY_MS
+    after = rotated(ring, at_ms, secrets, with_tenant=True, is_leaked=False)
+    waits = replace(after, session=after.session[:1])
+    with pytest.raises(TooEarly, match=f"tenant key that applies from {utc_text(after.tenant[-1].from_ms)} on"):
+        rotated(waits, at_ms, secrets, with_tenant=True, is_leaked=False)
 
 
 def test_nothing_shows_a_secret() -> None:

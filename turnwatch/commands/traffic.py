@@ -157,12 +157,18 @@ def keys_rotate(
         bool, typer.Option("--tenant", help="Change the tenant key too, once rows with its pseudonyms are gone.")
     ] = False,
     leaked: Annotated[
-        bool, typer.Option("--leaked", help="With --tenant: do not wait, for somebody else may know the key.")
+        bool,
+        typer.Option(
+            "--leaked", help="With --tenant: replace all keys and wait for nothing, for somebody else may know them."
+        ),
     ] = False,
 ) -> None:
-    """Add a session key that applies from an hour on, and forget what no session needs. Budgets stay as they are."""
+    """Add a session key that applies one to two hours later, and forget what no session needs. Budgets stay as they are.
+
+    Until it applies another rotation is refused, but for keys that leaked.
+    """
     from turnwatch.keys import run_keys_rotate
 
     if leaked and not tenant:
-        raise typer.BadParameter("--leaked is about the tenant key; give --tenant too.")
+        raise typer.BadParameter("A ring that leaked has given away its tenant key too; give --tenant as well.")
     raise typer.Exit(run_keys_rotate(ring, tenant, leaked))
