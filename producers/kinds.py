@@ -15,7 +15,8 @@ from schemas.families import FAMILIES, PRIVACY, Family
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`time` is the column of the event time, in ms since the epoch; `none` is a table without observations."""
+    """`time` is the column of the event time, in ms since the epoch; `none` is a table without observations. Of several families
+    that count the kind the first is the one that is called so."""
 
     name: str
     columns: Mapping[str, pl.DataType]

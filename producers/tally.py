@@ -3,8 +3,9 @@
 An observation is counted once for each identifying dimension of each partition that it is in. `kept` left with its value,
 `generalised` left as `*` (also where nobody had said a value), `held` waits because its pool is below k, `released` waited
 before and has left, as kept or generalised. So kept + generalised = observed - held + released. All of it can be read off
-the frames that were sent, so the tally tells nobody anything more. What was `refused` is counted by reason, once for each
-family that would have counted it, or of family `unknown`; where its pool is unknown, under the first pool of the vocabulary.
+the frames that were sent, so the tally tells nobody anything more. What was `refused` is counted by reason and once, so that sums
+are observations: under the family of its own kind (a turn is one of `turns`, also where `stages` and others would have counted it), or under
+`unknown`; where its pool is unknown, under the first pool of the vocabulary.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Tally:
 
     def refused(self, kind: str, pool: str, refused: Refused) -> None:
         """Takes in what was refused before it was counted anywhere; `UNKNOWN` is the kind of what did not say its own."""
-        for name in (UNKNOWN,) if kind == UNKNOWN else [family.name for family in KINDS[kind].families]:
+        for name in (UNKNOWN,) if kind == UNKNOWN else [family.name for family in KINDS[kind].families[:1]]:
             for reason, observations in refused.by_reason:
                 self.counts[pool, name, "refused", reason.value] += observations
 

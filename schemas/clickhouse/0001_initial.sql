@@ -227,11 +227,11 @@ CREATE TABLE IF NOT EXISTS privacy_10s (
     slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
     pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
     region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
-    reported_family LowCardinality(String) COMMENT 'the family that is reported on; `unknown` of what did not say what it is, such as half a line',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on: what was refused is told in the one of its kind alone, a turn in `turns`; `unknown` of what did not say what it is, such as half a line',
     fate LowCardinality(String) COMMENT 'what was done',
     because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
     bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    observations UInt64 COMMENT 'observations that this was done to; one that gave up two dimensions is told of both (observations)' CODEC(T64, ZSTD(1)),
+    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
@@ -511,11 +511,11 @@ CREATE TABLE IF NOT EXISTS privacy_1m (
     slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
     pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
     region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
-    reported_family LowCardinality(String) COMMENT 'the family that is reported on; `unknown` of what did not say what it is, such as half a line',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on: what was refused is told in the one of its kind alone, a turn in `turns`; `unknown` of what did not say what it is, such as half a line',
     fate LowCardinality(String) COMMENT 'what was done',
     because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
     bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    observations UInt64 COMMENT 'observations that this was done to; one that gave up two dimensions is told of both (observations)' CODEC(T64, ZSTD(1)),
+    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
@@ -1039,7 +1039,7 @@ CREATE TABLE IF NOT EXISTS privacy_late (
     slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
     pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
     region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
-    reported_family LowCardinality(String) COMMENT 'the family that is reported on; `unknown` of what did not say what it is, such as half a line',
+    reported_family LowCardinality(String) COMMENT 'the family that is reported on: what was refused is told in the one of its kind alone, a turn in `turns`; `unknown` of what did not say what it is, such as half a line',
     fate LowCardinality(String) COMMENT 'what was done',
     because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
     bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
@@ -1047,7 +1047,7 @@ CREATE TABLE IF NOT EXISTS privacy_late (
     origin_partition UInt32 COMMENT 'partition of that topic',
     origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
     producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
-    observations UInt64 COMMENT 'observations that this was done to; one that gave up two dimensions is told of both (observations)' CODEC(T64, ZSTD(1)),
+    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)

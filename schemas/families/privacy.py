@@ -27,7 +27,7 @@ PRIVACY = Family(
     keys=(
         Key(
             "reported_family",
-            "the family that is reported on; `unknown` of what did not say what it is, such as half a line",
+            "the family that is reported on: what was refused is told in the one of its kind alone, a turn in `turns`; `unknown` of what did not say what it is, such as half a line",
             vocabulary=(*REPORTED_FAMILIES, UNKNOWN),
             first_values=len(REPORTED_FAMILIES),
         ),
@@ -38,7 +38,7 @@ PRIVACY = Family(
         Measure(
             "observations",
             "observations",
-            "observations that this was done to; one that gave up two dimensions is told of both",
+            "observations that this was done to; one that was refused is told once, one that gave up two dimensions of both, and in each family that counts it",
         ),
     ),
     cuts=(Cut("operational", ("pool",)), Cut("operational", ("pool", "region"))),
