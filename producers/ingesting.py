@@ -17,16 +17,16 @@ import polars as pl
 from producers.collector import WINDOW_MS, Collector, Frame
 from producers.drive import Clock
 from producers.kinds import KINDS
-from producers.observation_lines import ObservationLines, Tidings
+from producers.observation_lines import Demand, ObservationLines, Tidings
 from producers.transport import Transport
 from schemas.dimensions import DIMENSIONS
 from schemas.families import FAMILIES, UNKNOWN
-from schemas.instants import MINUTE_MS
+from schemas.instants import HOUR_MS, MINUTE_MS, WEEK_MS
 from schemas.refusals import Refusal, Refused
 
 DISORDER_MS = 120_000
 LIVE_GRACE_MS = 2_000
-AGE_MS_MAX = 7 * 86_400_000 - 3_600_000
+AGE_MS_MAX = WEEK_MS - HOUR_MS
 """An hour less than intake takes frames: there is time to send them."""
 AHEAD_MS_MAX = 10_000
 WIDEST_MS = max(partition.k_window_s for family in FAMILIES.values() for partition in family.partitions) * 1_000
@@ -34,10 +34,9 @@ WIDEST_MS = max(partition.k_window_s for family in FAMILIES.values() for partiti
 
 @dataclass(slots=True)
 class Ingested:
-    """What became of the lines, and of what they said. `untimely` are observations too old, or from the future."""
+    """What became of the lines, and of what they said."""
 
     tidings: Tidings
-    untimely: int = 0
     frames: Counter[str] = field(default_factory=Counter)
     held_turns: int = 0
     unfinished: Mapping[str, int] = field(default_factory=dict)
@@ -50,6 +49,7 @@ class Ingestion:
     def __init__(self, producer: str, region: str, lines: ObservationLines, clock: Clock, is_live: bool) -> None:
         self._producer, self._region, self._clock, self._is_live = producer, region, clock, is_live
         self._lines = lines
+        lines.demands = self._timely()
         self._collector: Collector | None = None
         self._newest_ms = 0
         self._noted: Counter[tuple[str, Refusal]] = Counter()
@@ -57,7 +57,9 @@ class Ingestion:
 
     def take(self, lines: list[bytes]) -> Iterator[Frame]:
         """Observes the next lines; yields the frames of windows that are over with them."""
-        tables = [(kind, self._timely(kind, rows)) for kind, rows in self._lines.read(lines)]
+        tables = list(self._lines.read(lines))
+        newest = [rows.select(pl.col(KINDS[kind].time).max()).item() for kind, rows in tables if len(rows)]
+        self._newest_ms = max([self._newest_ms, *newest])
         if self._collector is None and not self._is_live and not any(len(rows) for _, rows in tables):
             return  # Nobody knows yet when event time begins.
         collector = self._begun(tables)
@@ -84,15 +86,20 @@ class Ingestion:
         self.ingested.unfinished = self._collector.unfinished
         self.ingested.held_turns = self._collector.held_turns
 
-    def _timely(self, kind: str, rows: pl.DataFrame) -> pl.DataFrame:
-        """Without what intake would take for too old, or from the future: it refuses whole frames for that."""
-        now_ms, time = self._clock.now_ms(), KINDS[kind].time
-        timely = rows.filter(pl.col(time).is_between(now_ms - AGE_MS_MAX, now_ms + AHEAD_MS_MAX))
-        self.ingested.untimely += len(rows) - len(timely)
-        self.ingested.tidings.taken[kind] -= len(rows) - len(timely)
-        self.ingested.tidings.refused_of[kind, Refusal.INCONSISTENT] += len(rows) - len(timely)
-        self._newest_ms = max(self._newest_ms, timely.select(pl.col(time).max()).item() or 0)
-        return timely
+    def _timely(self) -> tuple[Demand, Demand]:
+        """That observations are neither what intake would take for too old, nor from the future: it refuses whole frames for that."""
+        return (
+            Demand(
+                lambda kind: pl.col(KINDS[kind].time) >= self._clock.now_ms() - AGE_MS_MAX,
+                Refusal.INCONSISTENT,
+                f"its time is more than {AGE_MS_MAX // HOUR_MS} hours ago, and intake takes nothing as old",
+            ),
+            Demand(
+                lambda kind: pl.col(KINDS[kind].time) <= self._clock.now_ms() + AHEAD_MS_MAX,
+                Refusal.INCONSISTENT,
+                f"its time is more than {AHEAD_MS_MAX // 1_000} s from now",
+            ),
+        )
 
     def _begun(self, tables: list[tuple[str, pl.DataFrame]]) -> Collector:
         """The collector, whose event time begins with the oldest observation of the first lines."""

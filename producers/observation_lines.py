@@ -11,13 +11,11 @@ and forgets: it only tells sessions apart.
 from __future__ import annotations
 
 import io
-import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -26,10 +24,10 @@ from pyarrow import json as arrow_json
 from producers.aggregated import ROW_KINDS
 from producers.counting import sifted
 from producers.kinds import KINDS
+from producers.line_objects import KIND, kind_of, why_unreadable
 from producers.line_shapes import in_bounds, is_flat
 from producers.refusing import admit_rows
 from schemas.families import UNKNOWN
-from schemas.misplaced import misplaced
 from schemas.refusals import MEANINGS, Refusal, Refused
 
 COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
@@ -42,20 +40,25 @@ TOLD_MAX = 20
 """So many refused lines of a file are told one by one; the others are counted."""
 LINE = "\x00line"
 """Column of the line's number, from 1; no field of an observation is called that."""
-KIND = "kind"
 
 _Numbered = list[tuple[int, bytes]]
+Judge = Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]]
+"""Says which of numbered rows pass, and why others do not."""
 
 
 @dataclass(slots=True)
 class Tidings:
-    """What became of lines. `refused_of` is by kind, `UNKNOWN` where a line did not say any; `first` are some of them, and why."""
+    """What became of lines: each was blank, taken or refused. `refused_of` is by kind, `UNKNOWN` where a line did not say any;
+    `first` are some of them, and why."""
 
     lines: int = 0
+    blank: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     refused_of: Counter[tuple[str, Refusal]] = field(default_factory=Counter)
     dropped: Counter[Refusal] = field(default_factory=Counter)
     first: list[tuple[int, Refusal]] = field(default_factory=list)
+    meant: dict[int, str] = field(default_factory=dict)
+    """What of its reason's meaning it is, of lines in `first` of which more is known."""
 
     @property
     def refused(self) -> Counter[Refusal]:
@@ -65,13 +68,27 @@ class Tidings:
             refused[reason] += count
         return refused
 
-    def tell(self, line: int, reason: Refusal) -> None:
+    def tell(self, line: int, reason: Refusal, meaning: str = "") -> None:
         if len(self.first) < TOLD_MAX:
             self.first.append((line, reason))
+            if meaning:
+                self.meant[line] = meaning
 
     def sentences(self) -> list[str]:
         """What is told of the first lines that were refused."""
-        return [f"Line {line} is refused ({reason.value}): {MEANINGS[reason]}." for line, reason in sorted(self.first)]
+        return [
+            f"Line {line} is refused ({reason.value}): {self.meant.get(line, MEANINGS[reason])}."
+            for line, reason in sorted(self.first)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a reader asks of sound observations besides: those of a kind of which it does not hold are refused."""
+
+    holds: Callable[[str], pl.Expr]
+    reason: Refusal
+    meaning: str
 
 
 class ObservationLines:
@@ -80,12 +97,14 @@ class ObservationLines:
     def __init__(self, session_key: bytes, kind: str | None = None) -> None:
         self._session_key, self.kind = session_key, kind
         self.tidings = Tidings()
+        self.demands: tuple[Demand, ...] = ()
 
     def read(self, lines: list[bytes]) -> Iterator[tuple[str, pl.DataFrame]]:
         """Observations of the next lines that may be counted, by kind: its declared columns."""
         first = self.tidings.lines + 1
         self.tidings.lines += len(lines)
         numbered = [(first + place, line) for place, line in enumerate(lines) if line.strip()]
+        self.tidings.blank += len(lines) - len(numbered)
         for kind, own in self._by_kind([each for each in numbered if self._is_short(each) and self._is_flat(each)]):
             tables = [self._sound(rows, kind) for rows in self._parsed(own, kind)]
             if tables:
@@ -114,7 +133,7 @@ class ObservationLines:
             return
         of_kinds: dict[str, _Numbered] = {}
         for numbered in lines:
-            kind = _kind_of(numbered[1])
+            kind = kind_of(numbered[1])
             if kind in COLUMNS:
                 of_kinds.setdefault(kind, []).append(numbered)
             else:
@@ -132,7 +151,7 @@ class ObservationLines:
             yield whole
             return
         # One line at least is wrong. Each is looked at by itself, this once, and the sound ones are read together.
-        reasons = [(numbered, _why_unreadable(numbered[1], kind)) for numbered in lines]
+        reasons = [(numbered, why_unreadable(numbered[1], COLUMNS[kind])) for numbered in lines]
         for (number, _), reason in reasons:
             if reason:
                 self._refuse(number, kind, reason)
@@ -155,17 +174,22 @@ class ObservationLines:
         keyed = self._keyed(rows.drop(KIND, strict=False))
         self.tidings.dropped += _counter(admit_rows(keyed, _numbered(kind)).dropped)
         admitted = self._judged(keyed, kind, lambda each: _admitted(each, kind))
-        return self._judged(admitted, kind, lambda each: _sifted(each, kind))
+        sound = self._judged(admitted, kind, lambda each: _sifted(each, kind))
+        for demand in self.demands:
+            is_met = demand.holds(kind)
+            # What cannot be right was refused for that.
+            unmet = admitted.filter(~is_met)
+            self._judged(unmet, kind, partial(_unmet, kind, demand.reason), demand.meaning)
+            sound = sound.filter(is_met)
+        return sound
 
-    def _judged(
-        self, rows: pl.DataFrame, kind: str, judge: Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]]
-    ) -> pl.DataFrame:
+    def _judged(self, rows: pl.DataFrame, kind: str, judge: Judge, meaning: str = "") -> pl.DataFrame:
         """What passes the judge; what does not is counted, and its lines told."""
         passed, refused = judge(rows)
         self.tidings.refused_of.update({(kind, reason): count for reason, count in refused.by_reason})
         if refused.total:
             for line, reason in _refused_lines(rows, judge, TOLD_MAX - len(self.tidings.first)):
-                self.tidings.tell(line, reason)
+                self.tidings.tell(line, reason, meaning)
         return passed
 
     def _keyed(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -188,13 +212,17 @@ def _sifted(rows: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, Refused]:
     return sound.sound, sound.reasons
 
 
+def _unmet(kind: str, reason: Refusal, rows: pl.DataFrame) -> tuple[pl.DataFrame, Refused]:
+    """Refuses all of these rows that are sound."""
+    sound = sifted(kind, rows.drop(LINE)).sound
+    return sound.clear(), Refused(((reason, len(sound)),) if len(sound) else ())
+
+
 def _numbered(kind: str) -> dict[str, pl.DataType]:
     return {**COLUMNS[kind], LINE: pl.Int64()}
 
 
-def _refused_lines(
-    rows: pl.DataFrame, judge: Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]], most: int
-) -> list[tuple[int, Refusal]]:
+def _refused_lines(rows: pl.DataFrame, judge: Judge, most: int) -> list[tuple[int, Refusal]]:
     """The first lines that the judge refuses, found by halving."""
     refused = judge(rows)[1] if most > 0 and len(rows) else Refused()
     if not refused.total:
@@ -239,54 +267,3 @@ def _as_numbered_table(lines: _Numbered, kind: str) -> pl.DataFrame | None:
         if len(rows) == len(lines):
             return rows.with_columns(pl.Series(LINE, [number for number, _ in lines], pl.Int64))
     return None
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    """The object that a line is; none where it is none, or names a field twice."""
-    try:
-        said = json.loads(line, object_pairs_hook=_named_once)
-    except (ValueError, RecursionError):
-        return None
-    return said if isinstance(said, dict) else None
-
-
-def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    named = dict(pairs)
-    if len(named) < len(pairs):
-        raise ValueError("a field is named twice")
-    return named
-
-
-def _kind_of(line: bytes) -> str | None:
-    """The kind that a line says it is of; none where it is no object, or says nothing."""
-    kind = (_object(line) or {}).get(KIND)
-    return kind if isinstance(kind, str) else None
-
-
-def _why_unreadable(line: bytes, kind: str) -> Refusal | None:
-    """A line is no object, or a declared field is of another type, or endless; none where it can be read."""
-    said = _object(line)
-    if said is None:
-        return Refusal.MALFORMED
-    declared = [(value, COLUMNS[kind][name]) for name, value in said.items() if name in COLUMNS[kind]]
-    finite = [(value, dtype) for value, dtype in declared if not isinstance(value, float) or math.isfinite(value)]
-    reasons = set(misplaced([value for value, dtype in finite if not _is_of(value, dtype)]))
-    if len(finite) < len(declared):
-        reasons.add(Refusal.NOT_FINITE)
-    return next((reason for reason in Refusal if reason in reasons), None)
-
-
-def _is_of(value: object, dtype: pl.DataType) -> bool:
-    if value is None:
-        return True
-    if dtype == pl.Int64:
-        return type(value) is int and -(2**63) <= value < 2**63
-    if dtype == pl.UInt64:  # A session.
-        return isinstance(value, str) or (type(value) is int and 0 <= value < 2**64)
-    if dtype == pl.Float64:
-        return type(value) in (int, float)
-    if dtype == pl.Boolean:
-        return isinstance(value, bool)
-    if dtype == pl.String:
-        return isinstance(value, str)
-    return isinstance(value, list) and all(type(each) in (int, float) for each in value)

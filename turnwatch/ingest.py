@@ -96,15 +96,16 @@ def _told(ingested: Ingested) -> int:
     """Says what became of the lines, without a value of any."""
     tidings = ingested.tidings
     taken = ", ".join(f"{count:,} {kind}" for kind, count in sorted(tidings.taken.items()) if count) or "nothing"
-    print(f"{tidings.lines:,} lines: took {taken}; sent {sum(ingested.frames.values()):,} frames.")
+    blank = f", {tidings.blank:,} of them blank" if tidings.blank else ""
+    refused = tidings.refused.total()
+    turned_away = f", refused {refused:,}" if refused else ""
+    print(f"{tidings.lines:,} lines{blank}: took {taken}{turned_away}; sent {sum(ingested.frames.values()):,} frames.")
     for sentence in tidings.sentences():
         print(sentence, file=sys.stderr)
     for reason, count in sorted((+tidings.refused).items()):
         print(f"Refused: {count:,} × {reason.value} ({MEANINGS[reason]}).", file=sys.stderr)
     for reason, count in sorted((+tidings.dropped).items()):
         print(f"Dropped: {count:,} fields × {reason.value} ({MEANINGS[reason]}).", file=sys.stderr)
-    if ingested.untimely:
-        print(f"{ingested.untimely:,} of the inconsistent are from the future, or older than 7 days.", file=sys.stderr)
     if ingested.held_turns:
         print(f"{ingested.held_turns:,} turns too few shared stay private, in the operational partition only.")
     for family, count in ingested.unfinished.items():
@@ -114,4 +115,4 @@ def _told(ingested: Ingested) -> int:
             "lines again when it is.",
             file=sys.stderr,
         )
-    return REFUSED if tidings.refused.total() or ingested.unfinished else 0
+    return REFUSED if refused or ingested.unfinished else 0

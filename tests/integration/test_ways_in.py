@@ -52,7 +52,7 @@ async def test_a_pipe_of_lines_is_in_kafka_and_its_bad_lines_are_told(kafka: Kaf
         check=False,
     )
     assert ended.returncode == 1 and "Traceback" not in ended.stderr, ended.stderr
-    assert ended.stdout.startswith("300 lines: took 299 turns; sent ")
+    assert ended.stdout.startswith("300 lines: took 299 turns, refused 1; sent ")
     assert "Line 8 is refused (email): " in ended.stderr and "ana@" not in ended.stdout + ended.stderr
     frames = await frames_in(kafka)
     assert rows_of(frames, "turns")["turns"].sum() == 299

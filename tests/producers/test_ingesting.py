@@ -7,15 +7,39 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import polars as pl
+import pytest
 
 from producers.collector import Frame
 from producers.ingesting import Ingested, Ingestion, ingest
-from producers.observation_lines import ObservationLines
+from producers.kinds import KINDS
+from producers.observation_lines import COLUMNS, ObservationLines
 from schemas.families import REPORTED_FAMILIES
+from schemas.instants import DAY_MS
+from schemas.refusals import Refusal
 from tests.producers.test_observation_lines import TURN
 from tests.producers.worlds import rows_of
 
 NOW_MS = 1_700_000_000_000
+
+
+PLACE = {
+    "region": "eu-west-1",
+    "pool": "realtime",
+    "route": "voice",
+    "bundle": "v2",
+    "model_version": "m-7b",
+    "gpu_type": "h100",
+}
+LINES: dict[str, dict[str, Any]] = {
+    "turns": TURN,
+    "streams": {"session": 7, "is_start": True},
+    "duplex": {"duplex_event": "micro_turn", "context_age_ms": 30.0},
+    "queues": {"host": "gpu-1", "queue": "vad", "depth": 3},
+    "quality": {"session": 7, "consent": "granted", "words": 120, "word_errors": 6},
+    "costs": {"purchase": "spot", "gpu_reserved_ms": 1_000},
+    "releases": {"host": "gpu-1", "artifact_kind": "llm", "artifact": "m-7b", "is_start": True},
+}
+"""A sound line of every kind, but for its time."""
 
 
 class Clock:
@@ -111,8 +135,41 @@ async def test_in_a_hurry_nothing_is_waited_for_and_short_windows_are_told() -> 
 async def test_what_is_from_the_future_or_too_old_is_refused_here() -> None:
     """Intake would refuse whole frames for it, and others in them."""
     told, kafka = await ingested([turn(-3_600_000), turn(8 * 86_400_000), turn(60_000)])
-    assert (told.untimely, kafka.sum("turns", "turns")) == (2, 1)
+    assert (told.tidings.refused, kafka.sum("turns", "turns")) == ({Refusal.INCONSISTENT: 2}, 1)
     assert max(frame.header.window_end_ms for frame in kafka.frames) <= NOW_MS + 60_000
+    assert told.tidings.sentences() == [
+        "Line 1 is refused (inconsistent): its time is more than 10 s from now.",
+        "Line 2 is refused (inconsistent): its time is more than 167 hours ago, and intake takes nothing as old.",
+    ]
+    assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 2
+    assert kafka.sum("privacy", "observations", fate="refused") == 2
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+async def test_a_line_of_any_kind_is_told_by_its_number_where_its_time_is_why(kind: str) -> None:
+    time = KINDS[kind].time
+    sound = {"kind": kind} | PLACE | LINES[kind]
+    lines = [json.dumps({**sound, time: at_ms}).encode() for at_ms in (NOW_MS - 60_000, NOW_MS - 8 * DAY_MS)]
+    told, _ = await ingested([lines[0], b"", lines[1]])
+    assert (told.tidings.taken, told.tidings.first) == ({kind: 1}, [(3, Refusal.INCONSISTENT)])
+
+
+async def test_every_line_is_blank_taken_or_refused() -> None:
+    lines = [
+        b"",
+        turn(60_000),
+        b"  \t",
+        b"nope",
+        turn(8 * DAY_MS),
+        turn(-DAY_MS),
+        turn(60_000, turn_ms=-1.0),
+        b"\r",
+        turn(9),
+    ]
+    told, _ = await ingested(lines[:4], lines[4:])
+    tidings = told.tidings
+    assert (tidings.lines, tidings.blank, tidings.taken.total(), tidings.refused.total()) == (9, 3, 2, 4)
+    assert [line for line, _ in tidings.first] == [4, 7, 5, 6]
 
 
 async def test_refused_lines_are_in_heartbeats_and_in_the_tally() -> None:
@@ -124,6 +181,13 @@ async def test_refused_lines_are_in_heartbeats_and_in_the_tally() -> None:
     assert kafka.sum("heartbeats", "observations_seen", reported_family="turns") == 4
     for reason in ("malformed", "negative", "email"):
         assert kafka.sum("privacy", "observations", reported_family="turns", because=reason) == 1
+        assert kafka.sum("privacy", "observations", because=reason) == 1, (
+            "a turn is refused once, whoever would have counted it"
+        )
+
+
+def test_the_family_of_a_kind_is_the_first_that_counts_it() -> None:
+    assert all(kind.families[0].name == name.removeprefix("rows.") for name, kind in KINDS.items() if kind.families)
 
 
 async def test_a_refused_line_counts_in_the_families_of_its_kind_and_in_none_where_it_says_none() -> None:

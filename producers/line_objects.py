@@ -1,0 +1,66 @@
+"""One line of JSON as an object: of which kind it says it is, and why it cannot be read where it cannot."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from schemas.misplaced import misplaced
+from schemas.refusals import Refusal
+
+KIND = "kind"
+
+
+def kind_of(line: bytes) -> str | None:
+    """The kind that a line says it is of; none where it is no object, or says nothing."""
+    kind = (_object(line) or {}).get(KIND)
+    return kind if isinstance(kind, str) else None
+
+
+def why_unreadable(line: bytes, columns: Mapping[str, pl.DataType]) -> Refusal | None:
+    """A line is no object, or a declared field holds something of another type, or endless; none where it can be read."""
+    said = _object(line)
+    if said is None:
+        return Refusal.MALFORMED
+    declared = [(value, columns[name]) for name, value in said.items() if name in columns]
+    finite = [(value, dtype) for value, dtype in declared if not isinstance(value, float) or math.isfinite(value)]
+    reasons = set(misplaced([value for value, dtype in finite if not _is_of(value, dtype)]))
+    if len(finite) < len(declared):
+        reasons.add(Refusal.NOT_FINITE)
+    return next((reason for reason in Refusal if reason in reasons), None)
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The object that a line is; none where it is none, or names a field twice."""
+    try:
+        said = json.loads(line, object_pairs_hook=_named_once)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise ValueError("a field is named twice")
+    return named
+
+
+def _is_of(value: object, dtype: pl.DataType) -> bool:
+    if value is None:
+        return True
+    if dtype == pl.Int64:
+        return type(value) is int and -(2**63) <= value < 2**63
+    if dtype == pl.UInt64:  # A session.
+        return isinstance(value, str) or (type(value) is int and 0 <= value < 2**64)
+    if dtype == pl.Float64:
+        return type(value) in (int, float)
+    if dtype == pl.Boolean:
+        return isinstance(value, bool)
+    if dtype == pl.String:
+        return isinstance(value, str)
+    return isinstance(value, list) and all(type(each) in (int, float) for each in value)
