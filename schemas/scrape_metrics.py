@@ -15,7 +15,10 @@ class ScrapeMetrics:
         self.scrapes = counter(
             "scrapes", "scrapes by what came of them: taken, or why the target gave nothing", "kind", "outcome"
         )
-        self.refused = counter("refused", "samples, labels and answers that were refused", "reason")
+        self.refused = counter("refused", "samples and answers that were refused", "reason")
+        self.labels_dropped = counter(
+            "labels_dropped", "labels that samples count without, by what they held", "reason"
+        )
         self.resets = counter("counter_resets", "series that began at zero again", "kind")
         self.gaps = counter("gaps", "scrapes whose increases span more than one and a half intervals", "kind")
         self.blunt_histograms = counter(

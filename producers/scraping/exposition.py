@@ -64,11 +64,17 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """Samples of one answer; `started_s` is when the process began, where it says so."""
+    """Samples of one answer; `started_s` is when the process began, where it says so.
+
+    `refused` are samples that count nowhere, and `refused_of` how many of each mapped metric; `dropped` are labels whose samples count
+    without them.
+    """
 
     samples: pl.DataFrame
     started_s: float | None = None
     refused: Counter[Refusal] = field(default_factory=Counter)
+    refused_of: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[Refusal] = field(default_factory=Counter)
 
 
 class Unreadable(Exception):
@@ -90,7 +96,7 @@ def read_exposition(body: bytes, content_type: str, kind: Kind) -> Exposition:
         raise Unreadable(Refusal.MALFORMED, "a line of a mapped metric is no sample") from None
     if len(samples) > SAMPLES_MAX:
         raise Unreadable(Refusal.TOO_LARGE, f"the answer has more than {SAMPLES_MAX:,} samples of mapped metrics")
-    refused: Counter[Refusal] = Counter()
+    refused: Counter[tuple[str, Refusal]] = Counter()
     unknown: Counter[tuple[str, str]] = Counter()
     started = [each.value for each in samples if each.name == START and math.isfinite(each.value)]
     rows = [
@@ -100,9 +106,14 @@ def read_exposition(body: bytes, content_type: str, kind: Kind) -> Exposition:
     ]
     if not rows:
         raise Unreadable(Refusal.MALFORMED, f"the answer shows no metric of {mapping_of(kind).title}")
-    refused += _unknown_labels(unknown)
     table = pl.DataFrame([row for row in rows if row], SAMPLES, orient="row")
-    return Exposition(_without_contradictions(table, refused), max(started, default=None), refused)
+    sound = _without_contradictions(table, refused)
+    by_reason: Counter[Refusal] = Counter()
+    by_metric: Counter[str] = Counter()
+    for (metric, reason), count in refused.items():
+        by_reason[reason] += count
+        by_metric[metric] += count
+    return Exposition(sound, max(started, default=None), by_reason, by_metric, _unknown_labels(unknown))
 
 
 def _parser_of(content_type: str) -> Callable[[str], Iterable[Metric]]:
@@ -157,10 +168,10 @@ def _row(
     sample: Sample,
     wanted: _Wanted,
     mapping: EngineMapping,
-    refused: Counter[Refusal],
+    refused: Counter[tuple[str, Refusal]],
     unknown: Counter[tuple[str, str]],
 ) -> _Row | None:
-    """A sample as a row, or none where it is refused. An unknown label is refused, not its sample: what is left of the
+    """A sample as a row, or none where it is refused. An unknown label is dropped, not its sample: what is left of the
     labels still tells it apart, or contradicts."""
     labels = dict(sample.labels)
     edge = _edge(labels.pop("le", "")) if wanted.part == "bucket" else None
@@ -172,7 +183,7 @@ def _row(
     if wanted.label is None:
         unknown.update((name, labels[name]) for name in labels.keys() - _known_labels(mapping))
     if reason:
-        refused[reason] += 1
+        refused[wanted.metric, reason] += 1
         return None
     told_apart_by = mapping.labels if wanted.label is None else (wanted.by or "",)
     own = [f"{name}\x00{labels[name]}" for name in told_apart_by if name in labels]
@@ -213,10 +224,11 @@ def _why_wrong(value: float) -> Refusal | None:
     return Refusal.NEGATIVE if value < 0 else None
 
 
-def _without_contradictions(samples: pl.DataFrame, refused: Counter[Refusal]) -> pl.DataFrame:
+def _without_contradictions(samples: pl.DataFrame, refused: Counter[tuple[str, Refusal]]) -> pl.DataFrame:
     """Each sample once. One that is told twice with two values is not counted at all: nobody knows which one is right."""
     key = ["metric", "part", "series", "le"]
     once = samples.unique(maintain_order=True)
     values = pl.col("value").n_unique().over(key)
-    refused[Refusal.INCONSISTENT] += once.filter(values > 1).select(key).n_unique() if len(once) else 0
+    contradicting = once.filter(values > 1).unique(key)["metric"].value_counts() if len(once) else pl.DataFrame()
+    refused.update({(metric, Refusal.INCONSISTENT): count for metric, count in contradicting.iter_rows()})
     return once.filter(values == 1).unique(key, maintain_order=True, keep="first")

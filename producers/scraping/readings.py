@@ -43,11 +43,13 @@ class Reading:
     """What one scrape says, by kind: observations of `queues` and `costs`, and rows of families that need no session
     (`rows.stages`, `rows.turns`).
 
-    `blunt` counts histograms of an indicator without an edge at its threshold: nothing is said of it.
+    `refused` are samples and series, `dropped` labels without which samples count; `blunt` counts histograms of an indicator without
+    an edge at its threshold: nothing is said of it.
     """
 
     kinds: dict[str, pl.DataFrame]
     refused: Counter[Refusal]
+    dropped: Counter[Refusal]
     resets: int
     spans_gap: bool
     blunt: int
@@ -78,6 +80,7 @@ def reading(
     return Reading(
         {kind: rows for kind, rows in kinds.items() if len(rows)},
         shown.refused + refused + news.refused,
+        shown.dropped,
         news.resets,
         at_ms - before_ms > 1.5 * interval_ms,
         blunt,

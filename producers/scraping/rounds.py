@@ -120,12 +120,21 @@ class Rounds:
         self._metrics.resets.labels(kind=kind).inc(said.resets)
         self._metrics.gaps.labels(kind=kind).inc(said.spans_gap)
         self._metrics.blunt_histograms.labels(kind=kind).inc(said.blunt)
+        for reason, count in said.dropped.items():
+            self._metrics.labels_dropped.labels(reason=reason.value).inc(count)
         self._refuse(asked.target, said.refused)
+        # As of OTLP's attributes: not of every label that is nobody's secret.
+        self._tell(
+            asked.target, Counter({why: n for why, n in said.dropped.items() if why is not Refusal.UNKNOWN_FIELD})
+        )
 
     def _refuse(self, target: Target, refused: Counter[Refusal]) -> None:
         """Counts what was refused, and tells family `privacy` of it."""
         for reason, count in refused.items():
             self._metrics.refused.labels(reason=reason.value).inc(count)
+        self._tell(target, refused)
+
+    def _tell(self, target: Target, refused: Counter[Refusal]) -> None:
         by_reason = tuple((reason, refused[reason]) for reason in Refusal if refused[reason])
         self._sink.note_refused("queues", target.pool, Refused(by_reason))
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
-from producers.scraping.exposition import Unreadable, read_exposition
+from producers.scraping.exposition import Exposition, Unreadable, read_exposition
 from producers.scraping.fetching import NoAnswer, fetch, session
-from producers.scraping.mapping import mapping_of
+from producers.scraping.mapping import Mapping, mapping_of
 from producers.scraping.readings import TargetState, reading
 from producers.scraping.targets import Config, Target
+from schemas.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +39,36 @@ async def _tried(config: Config, target: Target, asking: aiohttp.ClientSession) 
     except (NoAnswer, Unreadable) as error:
         return Trial(False, f"{name}: gives nothing: {error}.")
     said = reading(target, config.region, TargetState(), shown, 1, config.interval_s * 1_000)
-    names = set(shown.samples["metric"])
-    absent = [entry.names[0] for entry in mapping_of(target.kind).metrics if not names.intersection(entry.names)]
+    mapping, names = mapping_of(target.kind), set(shown.samples["metric"])
+    missing = [entry for entry in mapping.metrics if not names.intersection(entry.names)]
+    refused = [name for entry in missing for name in entry.names if shown.refused_of[name]]
+    absent = [entry.names[0] for entry in missing if not any(shown.refused_of[name] for name in entry.names)]
     queues = [
-        f"{row['depth']:,} wait and {row['running']:,} are served in {row['queue']} of {row['bundle']}"
+        f"{_shown('depth', row, mapping, shown)} wait and {_shown('running', row, mapping, shown)} run in {row['queue']} of {row['bundle']}"
         for row in (said.kinds["queues"].to_dicts() if "queues" in said.kinds else [])
     ]
     told = [
         f"{name}: {len(shown.samples):,} samples are mapped",
         *queues,
         *([f"it does not show {', '.join(absent)}"] if absent else []),
-        *(f"{count:,} × {reason.value} refused" for reason, count in sorted(said.refused.items())),
+        *([f"it shows no number of {', '.join(refused)}"] if refused else []),
+        *_counted("sample", "refused", said.refused),
+        *_counted("label", "dropped", said.dropped),
     ]
-    return Trial(bool(queues) or not mapping_of(target.kind).is_serving, "; ".join(told) + ".")
+    return Trial(bool(queues) or not mapping.is_serving, "; ".join(told) + ".")
+
+
+def _shown(measure: str, row: dict[str, Any], mapping: Mapping, shown: Exposition) -> str:
+    """How many requests a measure says, where the engine says it: of gauges that are refused nothing is known."""
+    names = {name for entry in mapping.metrics if entry.measure == measure for name in entry.names}
+    if not names.intersection(shown.samples["metric"]):
+        return "an unknown number"
+    at_least = "at least " if any(shown.refused_of[name] for name in names) else ""
+    return f"{at_least}{row[measure]:,}"
+
+
+def _counted(what: str, fate: str, counts: Counter[Refusal]) -> list[str]:
+    """Such as "3 labels dropped (1 × email, 2 × unknown_field)"; nothing of nothing."""
+    total = counts.total()
+    reasons = ", ".join(f"{count:,} × {reason.value}" for reason, count in sorted(counts.items()))
+    return [f"{total:,} {what}{'s' if total > 1 else ''} {fate} ({reasons})"] if total else []

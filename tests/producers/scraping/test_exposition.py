@@ -86,7 +86,7 @@ def test_a_series_that_is_told_twice_counts_once_or_not_at_all() -> None:
     read = shown(f"{SERVED} 5\n{SERVED} 5\n")
     assert values(read) == [5.0] and not +read.refused
     read = shown(f'{SERVED} 5\n{SERVED} 6\n{SERVED}{{engine="1"}} 7\n')
-    assert values(read) == [7.0] and +read.refused == {Refusal.INCONSISTENT: 1}
+    assert values(read) == [7.0] and +read.refused == {Refusal.INCONSISTENT: 1} and read.refused_of == {SERVED: 1}
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,15 @@ def test_a_series_that_is_told_twice_counts_once_or_not_at_all() -> None:
         ('lora="adapter-3"', Refusal.UNKNOWN_FIELD),
     ],
 )
-def test_a_label_that_no_mapping_knows_is_refused_by_what_it_holds(label: str, reason: Refusal) -> None:
+def test_a_label_that_no_mapping_knows_is_dropped_by_what_it_holds_and_its_sample_counts(
+    label: str, reason: Refusal
+) -> None:
     if reason is Refusal.MALFORMED:  # No name of a label: the line is none.
         with pytest.raises(Unreadable):
             shown(f"{SERVED}{{{label}}} 5\n")
         return
     read = shown(f"{SERVED}{{{label}}} 5\n")
-    assert values(read) == [5.0] and +read.refused == {reason: 1}
+    assert values(read) == [5.0] and read.dropped == {reason: 1} and not read.refused
     assert label.partition('"')[2][:-1] not in repr(read.samples.to_dicts())
 
 

@@ -174,5 +174,11 @@ async def test_refusals_are_counted_by_reason() -> None:
     async with scraping(("well",)) as run:
         run.on.texts["well"] += f'vllm:num_requests_waiting{{engine="1",user="{SECRET}"}} NaN\n'
         await run.round()
-    assert run.heard.refused == {"email": 1, "not_finite": 1}
-    assert run.counted("refused_total", reason="email") == run.counted("refused_total", reason="not_finite") == 1
+        run.on.texts["well"] += 'vllm:num_requests_running{engine="1",lora="adapter-3"} 2\n'
+        await run.round()
+    assert run.heard.refused == {"email": 2, "not_finite": 2}, "a label that is nobody's secret is no refusal"
+    assert run.counted("refused_total", reason="not_finite") == 2
+    assert (
+        run.counted("labels_dropped_total", reason="email"),
+        run.counted("labels_dropped_total", reason="unknown_field"),
+    ) == (2, 1)
