@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -23,8 +25,9 @@ from tests.otlp.exports import EXPONENTIAL, SDK_DELTA
 FOLDER = Path(__file__).parent / "recorded"
 
 
-def recorded(is_delta: bool) -> list[bytes]:
-    """Bodies of two collections: 3 and 2 requests, tokens, a first token with the conventions' bounds, a depth of 7 and 9."""
+@contextmanager
+def keeping() -> Iterator[tuple[str, list[bytes]]]:
+    """A server on loopback: the endpoint for metrics, and the bodies that came."""
     bodies: list[bytes] = []
 
     class Keeping(BaseHTTPRequestHandler):
@@ -36,10 +39,24 @@ def recorded(is_delta: bool) -> list[bytes]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Keeping)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with HTTPServer(("127.0.0.1", 0), Keeping) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/metrics", bodies
+        server.shutdown()
+        serving.join()
+
+
+def recorded(is_delta: bool) -> list[bytes]:
+    """Bodies of two collections: 3 and 2 requests, tokens, a first token with the conventions' bounds, a depth of 7 and 9."""
+    with keeping() as (endpoint, bodies):
+        _export(endpoint, is_delta)
+    return bodies[:2]
+
+
+def _export(endpoint: str, is_delta: bool) -> None:
     exporter = OTLPMetricExporter(
-        endpoint=f"http://127.0.0.1:{server.server_port}/v1/metrics",
+        endpoint=endpoint,
         preferred_temporality=SDK_DELTA if is_delta else None,
         preferred_aggregation=EXPONENTIAL if is_delta else None,
     )
@@ -62,8 +79,6 @@ def recorded(is_delta: bool) -> list[bytes]:
         depth.set(waiting, {"turnwatch.queue": "llm_first_token"})
         reader.force_flush()
     reader.shutdown()
-    server.shutdown()
-    return bodies[:2]
 
 
 def record() -> None:
