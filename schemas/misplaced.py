@@ -45,6 +45,8 @@ def numbers_in(value: object, depth: int = 0) -> int:
 
 
 def _one_or(member: object, depth: int) -> int:
+    if type(member) is float or type(member) is int:
+        return 1  # Nearly always, and many times as fast.
     is_number = isinstance(member, Real) and not isinstance(member, bool)
     return 1 if is_number else numbers_in(member, depth + 1)
 

@@ -43,6 +43,7 @@ _KNOWN_OF_EVERY_TURN = {"is_error", "is_abandoned", "is_cancelled"}
 _UNKNOWN, _NO_NUMBER, _NOTHING, _REFUSED = -1, -2, -3, -4
 """Codes of what is no fact: of no such name, no number, and told as `None`; from the last one down of what is refused, by why."""
 _CODE_OF = {reason: _REFUSED - rank for rank, reason in enumerate(Refusal)}
+_REASON_OF = {code: reason for reason, code in _CODE_OF.items()}
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -134,7 +135,7 @@ def _judged(codes: NDArray[np.int64], values: Floats) -> tuple[Flags, Counter[Re
         Refusal.TOO_LARGE: is_judged & is_large,
     }
     counts = Counter({reason: int(np.count_nonzero(broken)) for reason, broken in lost.items()})
-    counts.update({reason: int(np.count_nonzero(codes == code)) for reason, code in _CODE_OF.items()})
+    counts.update(_REASON_OF[code] for code in codes[codes <= _REFUSED].tolist())
     return is_judged & ~is_negative & ~is_large, counts
 
 
