@@ -167,7 +167,7 @@ def _require_private(path: Path, mode: int) -> None:
     if mode & OTHERS:
         raise BadInput(
             f"Others can read or change the key ring {path} (mode {stat.S_IMODE(mode):04o}): `chmod 600 {path}`, then "
-            "`turnwatch keys rotate --tenant --leaked`, for they may know its keys."
+            f"`turnwatch keys rotate {path} --tenant --leaked`, for they may know its keys."
         )
 
 

@@ -209,7 +209,7 @@ def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
 
 def _typed(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
     """A column in its declared type; null where there is none, and as it came where the rows that have it are refused for it."""
-    if name not in rows.columns:
+    if name not in rows.columns or rows[name].null_count() == len(rows):
         return pl.lit(None, dtype).alias(name)
     sent = rows.schema[name]
     if sent == pl.Binary:

@@ -39,7 +39,7 @@ def run_keys_rotate(ring: Path, tenant: bool, leaked: bool) -> int:
         print(f"From {applies} on every tenant has another pseudonym: comparisons over time begin anew there.")
     if leaked:
         print(
-            f"Until {applies} the keys that leaked are in force: nobody may get what is told until then who may have them."
+            f"Until {applies} hosts go on with the keys that leaked: whoever has them can link what is told until then."
         )
     return 0
 

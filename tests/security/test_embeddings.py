@@ -6,6 +6,7 @@ What a recorder refuses on its host is in `tests/recorder/`.
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
 from producers.collecting.admission import received
+from producers.kinds import KINDS
 from producers.observation_batches import BatchHeader
 from producers.observation_lines import ObservationLines
 from producers.otlp.attributes import LabelBook
@@ -114,6 +116,20 @@ def test_nested_lists_and_bytes_of_a_batch_are_refused_for_what_they_are(values:
     assert received(HEADER, sent("turn_ms", values), START_MS).refused_in_all.as_dict() == {reason: 4}
 
 
+@pytest.mark.parametrize("dtype", [pa.list_(pa.float64()), pa.binary(), pa.null()])
+def test_a_column_of_another_type_that_says_nothing_refuses_nothing(dtype: pa.DataType) -> None:
+    answer = received(HEADER, sent("tenant", pa.array([None] * 10, dtype)), START_MS)
+    assert answer.refused_in_all.total == 0
+    assert dict(answer.batch.rows.schema) == dict(KINDS["turns"].columns)
+
+
+def test_nothing_of_an_embedding_is_written_down() -> None:
+    told = struct.pack("<d", VECTOR[0])
+    body = sent("turn_ms", pa.array([VECTOR] * 4 + [None] * 6))
+    answer = received(HEADER, body, START_MS)
+    assert told in body and told not in answer.body and str(VECTOR[0]) not in repr(answer)
+
+
 @pytest.mark.parametrize("kind", ["turns", None])
 @pytest.mark.parametrize(
     ("told", "reason"),
@@ -131,6 +147,7 @@ def test_a_line_is_refused_for_what_its_field_holds(kind: str | None, told: dict
     taken = [len(rows) for _, rows in lines.read([json.dumps(each).encode() for each in (TURN, TURN | told)])]
     assert (taken, lines.tidings.refused) == ([1], {Refusal(reason): 1})
     assert lines.tidings.first == [(2, Refusal(reason))]
+    assert str(VECTOR[0]) not in repr(lines.tidings) + str(lines.tidings.sentences())
 
 
 def test_an_attribute_that_feeds_a_dimension_and_is_a_list_of_numbers_refuses_its_set() -> None:
@@ -163,7 +180,9 @@ def row(**changed: Any) -> dict[str, Any]:
 
 def outcome(header: FrameHeader, payload: bytes) -> list[Reason]:
     record = Record(0, START_MS + 10_500, dict(headers_of(header, payload)), payload)
-    return [refusal.rejected.reason for refusal in Intake(TURNS, 0, 1).apply([record]).refusals]
+    refusals = Intake(TURNS, 0, 1).apply([record]).refusals
+    assert str(VECTOR[0]) not in repr(refusals) and "RIFF" not in repr(refusals)
+    return [refusal.rejected.reason for refusal in refusals]
 
 
 @pytest.mark.parametrize("minor", [SCHEMA_MINOR, SCHEMA_MINOR + 1])

@@ -57,6 +57,23 @@ def test_a_rotation_replaces_the_ring_or_changes_nothing(tmp_path: Path) -> None
     assert key_ring_file.read(path) == after and len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_rotation_says_from_when_its_keys_apply_and_what_that_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ring.json"
+    run_keys_create(path)
+    run_keys_rotate(path, tenant=False, leaked=False)
+    plain = capsys.readouterr().out
+    assert "has to have this ring before" in plain and "pseudonym" not in plain and "leaked" not in plain
+    with pytest.raises(TooEarly, match="rotate FILE --tenant --leaked"):
+        run_keys_rotate(path, tenant=True, leaked=False)
+    run_keys_rotate(path, tenant=True, leaked=True)
+    ring, said = key_ring_file.read(path), capsys.readouterr().out
+    assert ring.session[-1].from_ms == ring.tenant[-1].from_ms
+    assert "every tenant has another pseudonym" in said and "hosts go on with the keys that leaked" in said
+    assert not any(secret in plain + said for secret in secrets_in(path))
+
+
 def test_two_rotations_at_once_are_one(tmp_path: Path) -> None:
     path = tmp_path / "ring.json"
     key_ring_file.create(path, NOW_MS, 95)
