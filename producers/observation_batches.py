@@ -202,21 +202,21 @@ def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
         raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.")
     rows = pl.DataFrame(pl.from_arrow(table.drop_columns(unknown)))
     try:
-        return Batch(header, rows.select(_typed(rows, name, dtype) for name, dtype in columns.items()), len(unknown))
+        return Batch(header, pl.DataFrame([_typed(rows, *column) for column in columns.items()]), len(unknown))
     except pl.exceptions.PolarsError:
         raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.") from None
 
 
-def _typed(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
+def _typed(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
     """A column in its declared type; null where there is none, and as it came where the rows that have it are refused for it."""
     if name not in rows.columns or rows[name].null_count() == len(rows):
-        return pl.lit(None, dtype).alias(name)
+        return pl.Series(name, [None] * len(rows), dtype)
     sent = rows.schema[name]
     if sent == pl.Binary:
-        return pl.col(name)
+        return rows[name]
     if isinstance(sent, pl.List | pl.Array) and (not isinstance(dtype, pl.List) or sent.inner.is_nested()):
-        return pl.col(name)
-    return pl.col(name).cast(dtype)
+        return rows[name]
+    return rows[name].cast(dtype)
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:

@@ -179,8 +179,9 @@ class ObservationLines:
             is_met = demand.holds(kind)
             # What cannot be right was refused for that.
             unmet = admitted.filter(~is_met)
-            self._judged(unmet, kind, partial(_unmet, kind, demand.reason), demand.meaning)
-            sound = sound.filter(is_met)
+            if len(unmet):
+                self._judged(unmet, kind, partial(_unmet, kind, demand.reason), demand.meaning)
+                sound = sound.filter(is_met)
         return sound
 
     def _judged(self, rows: pl.DataFrame, kind: str, judge: Judge, meaning: str = "") -> pl.DataFrame:

@@ -29,12 +29,21 @@ def misplaced(values: Sequence[object]) -> list[Refusal]:
     return [_misplaced(value, private) for value in values]
 
 
-def numbers_in(value: object, depth: int = 0) -> int:
+def numbers_in(value: object) -> int:
     """How many numbers a list of nothing else holds, lists within it included; 0 of anything else. Arrays and tensors are lists.
+
+    Raises nothing, whatever an object does that somebody else wrote.
 
     >>> numbers_in([[0.1, 0.2], [0.3, None]]), numbers_in([0.1, "a"]), numbers_in(0.1)
     (3, 0, 0)
     """
+    try:
+        return _numbers_in(value, 0)
+    except Exception:
+        return 0
+
+
+def _numbers_in(value: object, depth: int) -> int:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         return math.prod(shape) if getattr(getattr(value, "dtype", None), "kind", "f") in _NUMERIC_KINDS else 0
@@ -48,7 +57,7 @@ def _one_or(member: object, depth: int) -> int:
     if type(member) is float or type(member) is int:
         return 1  # Nearly always, and many times as fast.
     is_number = isinstance(member, Real) and not isinstance(member, bool)
-    return 1 if is_number else numbers_in(member, depth + 1)
+    return 1 if is_number else _numbers_in(member, depth + 1)
 
 
 def _misplaced(value: object, private: Mapping[str, Refusal]) -> Refusal:
@@ -56,7 +65,4 @@ def _misplaced(value: object, private: Mapping[str, Refusal]) -> Refusal:
         return private.get(value, Refusal.MALFORMED)
     if isinstance(value, bytes | bytearray | memoryview):
         return Refusal.AUDIO
-    try:
-        return Refusal.EMBEDDING if numbers_in(value) else Refusal.MALFORMED
-    except Exception:  # Whatever an object does that somebody else wrote.
-        return Refusal.MALFORMED
+    return Refusal.EMBEDDING if numbers_in(value) else Refusal.MALFORMED

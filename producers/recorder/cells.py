@@ -87,7 +87,9 @@ def reasons_of_fields(fields: Sequence[tuple[object, object]]) -> list[Refusal]:
     """What fields that nobody declared are counted as: by their names, else by what they hold."""
     private = private_reasons({value for _, value in fields if type(value) is str})
     return [
-        value.undeclared if isinstance(value, Misplaced) else dropped_as(str(name), value, private)
+        value.undeclared
+        if isinstance(value, Misplaced)
+        else dropped_as(name if isinstance(name, str) else "", value, private)
         for name, value in fields
     ]
 

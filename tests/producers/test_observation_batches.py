@@ -52,6 +52,14 @@ def test_a_collector_reads_what_a_recorder_wrote(kind: str) -> None:
     assert batch.rows.equals(rows)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_without_rows_has_none(kind: str) -> None:
+    """It tells its totals alone."""
+    headers, payload = encode_batch(replace(HEADER, kind=kind), pl.DataFrame(schema=KINDS[kind]))
+    rows = decode_batch(decode_header(headers), payload).rows
+    assert (len(rows), dict(rows.schema)) == (0, KINDS[kind])
+
+
 def test_a_column_that_nobody_declared_is_dropped_and_counted_and_a_missing_one_is_null() -> None:
     rows = turns_world(7).head(3)
     table = rows.drop("tokens_in").with_columns(prompt=pl.lit("hello")).to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -148,6 +148,22 @@ def test_a_list_of_numbers_is_an_embedding_wherever_a_host_puts_it(host: Host, n
     assert lost == undeclared and (row["tokens_in"], row["retrieval_ms"]) == (0, None)
 
 
+class Broken:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise RuntimeError("a secret")
+
+
+def test_an_object_that_fails_at_being_looked_at_costs_its_own_value_alone(host: Host) -> None:
+    noted: dict[str, Any] = {"tokens_in": Broken(), "mood": Broken(), "tokens_out": 7}
+    with host.turn(weather=Broken()) as turn:
+        turn.note(**noted)
+    (row,) = rows(host)
+    assert (row["tokens_in"], row["tokens_out"]) == (0, 7)
+    lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
+    assert lost == {"values_malformed": 1, "values_unknown_field": 2}
+
+
 def test_numbers_of_other_types_are_numbers_beside_what_is_none(host: Host) -> None:
     values: dict[str, Any] = {"tokens_in": np.int64(812), "tokens_out": Decimal(7), "audio_out_ms": np.float32(0.5) * 8}
     with host.turn() as turn:
