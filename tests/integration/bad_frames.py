@@ -7,11 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
+from aiokafka import AIOKafkaProducer
 
+from producers.collector import Frame
 from schemas.families import AUDIENCE, COUNT_MAX, OPERATIONAL, TURNS
 from schemas.frames import FRAME_BYTES_MAX, FRAME_ROWS_MAX, NDJSON, FrameHeader, checksum, encode, headers_of
+from schemas.kafka import KafkaAddress
 from schemas.rejections import Reason
 from schemas.rows import arrow_schema
+from schemas.topics import aggregates
 
 SECRET = "open-sesame-4711"
 """Stands in whatever part of a bad frame can carry text; no dead letter may repeat it."""
@@ -136,3 +140,52 @@ def _rows(count: int = 1, **values: Any) -> pa.Table:
 def _nothing(count: int) -> pa.Table:
     """Nulls and zeros, which compress to next to nothing."""
     return _rows(count, **dict.fromkeys(TURNS.dimensions), **dict.fromkeys(TURNS.measure_names, 0))
+
+
+async def send_bad(kafka: KafkaAddress, frames: list[BadFrame], partition: int) -> dict[tuple[str, int, int], Reason]:
+    """Sends them as they are; where each came to lie, and why it must be refused."""
+    producer = AIOKafkaProducer(**kafka.aiokafka_options())
+    await producer.start()
+    try:
+        places = [
+            await producer.send_and_wait(
+                aggregates(TURNS.name), frame.payload, key=b"intruder", partition=partition, headers=frame.headers
+            )
+            for frame in frames
+        ]
+    finally:
+        await producer.stop()
+    return {
+        (place.topic, place.partition, place.offset): frame.reason for place, frame in zip(places, frames, strict=True)
+    }
+
+
+async def send_garbled(kafka: KafkaAddress, frames: list[Frame]) -> dict[tuple[str, int, int], Reason]:
+    """One frame of each family that the world has, damaged on its way. The same frame comes whole afterwards, and must be taken then."""
+    producer = AIOKafkaProducer(**kafka.aiokafka_options())
+    await producer.start()
+    sent = {}
+    try:
+        first = {frame.header.family.name: frame for frame in reversed(frames)}
+        assert first.keys() >= {"turns", "stages", "streams", "heartbeats"}
+        for name, frame in first.items():
+            damaged = frame.payload[:-1] + bytes([frame.payload[-1] ^ 0xFF])
+            place = await producer.send_and_wait(
+                aggregates(name), damaged, key=frame.header.producer.encode(), headers=frame.headers
+            )
+            sent[place.topic, place.partition, place.offset] = Reason.CHECKSUM_MISMATCH
+    finally:
+        await producer.stop()
+    return sent
+
+
+async def partition_of(kafka: KafkaAddress, frame: Frame) -> int:
+    """Where the frames of this one's producer go."""
+    producer = AIOKafkaProducer(**kafka.aiokafka_options())
+    await producer.start()
+    try:
+        topic = aggregates(frame.header.family.name)
+        await producer.partitions_for(topic)
+        return int(producer._partition(topic, None, None, None, frame.header.producer.encode(), None))
+    finally:
+        await producer.stop()

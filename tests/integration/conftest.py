@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
 import time
 from collections.abc import Iterator
 
@@ -16,6 +14,7 @@ from schemas.warehouse import ClickHouseAddress
 from stack.local import start_stack
 from stream_jobs.sinks.migrate import migrate
 from tests.integration.plant import Plant
+from tests.integration.runs import drawn_seed, say_seed
 from turnwatch.prepare import create_topics
 from turnwatch.surroundings import start_worker
 
@@ -25,9 +24,8 @@ BEGINS_BEFORE_NOW_MS = 6 * 3_600_000
 @pytest.fixture
 def seed() -> int:
     """Another world in every run; `TURNWATCH_SEED` brings one back."""
-    given = os.environ.get("TURNWATCH_SEED")
-    seed = int(given) if given else random.SystemRandom().randrange(10**6)
-    print(f"TURNWATCH_SEED={seed} repeats this world.")
+    seed = drawn_seed()
+    say_seed(seed)
     return seed
 
 
