@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from producers.observations import AMOUNTS, COUNTS, LATENCIES
 from schemas.families import (
@@ -28,6 +30,8 @@ from schemas.families import (
 )
 from schemas.histograms import bucket_indexes
 
+_TURNS_AT_ONCE = 100_000
+"""So many turns have a row for each of their stages at the same time; memory is bounded so, however many there are."""
 _OUTCOME_JUDGED = {
     "turn_error": "is_error",
     "abandonment": "is_abandoned",
@@ -106,9 +110,9 @@ def _by_cell(
 
 def stage_rows(turns: pl.DataFrame) -> pl.DataFrame:
     """One row per cell, stage and non-empty histogram bucket."""
-    rows = pl.concat([_one_stage(turns, stage) for stage in SCALE_OF_STAGE])
-    order = (*OPERATIONAL.dimensions, *STAGE_LATENCIES.key_names)
-    return rows.select(*order, *STAGE_LATENCIES.measure_names).sort(order)
+    key = (*OPERATIONAL.dimensions, *STAGE_LATENCIES.key_names)
+    parts = [_stages_of(some) for some in turns.iter_slices(_TURNS_AT_ONCE)] or [_stages_of(turns)]
+    return pl.concat(parts).group_by(key).agg(pl.col(*STAGE_LATENCIES.measure_names).sum()).sort(key)
 
 
 def stream_rows(live: pl.DataFrame, starts: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
@@ -139,22 +143,34 @@ def heartbeat_rows(region: str, reports: Mapping[str, Mapping[str, int]]) -> pl.
     return pl.DataFrame(rows).select("region", *HEARTBEATS.key_names, *HEARTBEATS.measure_names)
 
 
-def _one_stage(turns: pl.DataFrame, stage: str) -> pl.DataFrame:
-    scale = SCALE_OF_STAGE[stage]
+def _stages_of(turns: pl.DataFrame) -> pl.DataFrame:
+    """The same of some turns, whose stages are looked at together: one question of many rows is quicker than many of few."""
     cell = OPERATIONAL.dimensions
-    happened = turns.select(*cell, latency_ms=_latency_of(stage)).drop_nulls("latency_ms")
-    buckets = bucket_indexes(happened["latency_ms"].to_numpy(), scale)
+    latencies = turns.select(*cell, *(_latency_of(stage).alias(stage) for stage in SCALE_OF_STAGE))
+    happened = (
+        latencies.unpivot(list(SCALE_OF_STAGE), index=cell, variable_name="stage", value_name="latency_ms")
+        .drop_nulls("latency_ms")
+        .with_columns(scale=pl.col("stage").replace_strict(SCALE_OF_STAGE, return_dtype=pl.Int32))
+    )
     rounded = _whole_ms("latency_ms")
     return (
-        happened.with_columns(pl.Series("bucket_index", buckets, dtype=pl.Int32))
-        .group_by(*cell, "bucket_index")
+        happened.with_columns(bucket_index=_buckets(happened["latency_ms"].to_numpy(), happened["scale"].to_numpy()))
+        .group_by(*cell, *STAGE_LATENCIES.key_names)
         .agg(
             observations=pl.len().cast(pl.Int64),
             latency_ms_sum=rounded.sum(),
             latency_ms_sumsq=(rounded * rounded).sum(),
         )
-        .with_columns(stage=pl.lit(stage), scale=pl.lit(scale, pl.Int32))
     )
+
+
+def _buckets(latency_ms: NDArray[np.float64], scales: NDArray[np.int32]) -> pl.Series:
+    """The bucket of each latency in the histogram of its scale."""
+    buckets = np.empty(len(latency_ms), np.int32)
+    for scale in set(SCALE_OF_STAGE.values()):
+        is_of_scale = scales == scale
+        buckets[is_of_scale] = bucket_indexes(latency_ms[is_of_scale], scale)
+    return pl.Series(buckets)
 
 
 def _latency_of(stage: str) -> pl.Expr:
