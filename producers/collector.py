@@ -233,7 +233,9 @@ class Collector:
         return windows.observations if windows else 0
 
     def _ready(self, kind: Kind, window_end_ms: int) -> pl.DataFrame:
-        rows = pl.concat([kind.none, *self._waiting[kind.name]]) if self._waiting[kind.name] else kind.none
+        if not self._waiting[kind.name]:
+            return kind.none
+        rows = pl.concat([kind.none, *self._waiting[kind.name]])
         later = rows.filter(pl.col(kind.time) >= window_end_ms)
         self._waiting[kind.name] = [later] if len(later) else []
         return rows.filter(pl.col(kind.time) < window_end_ms) if len(later) else rows
@@ -312,6 +314,8 @@ class Collector:
 
     def _row_frames(self, kind: Kind, ready: pl.DataFrame, window_end_ms: int) -> Iterator[Frame]:
         """Frames of rows that came aggregated, whose windows are over."""
+        if ready.is_empty():
+            return
         windows, later = ended(kind.name, ready, window_end_ms)
         self._waiting[kind.name] += later
         for window in windows:
