@@ -6,6 +6,7 @@ Nothing but the standard library is loaded before failures are caught: of an ins
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from contextlib import suppress
@@ -13,10 +14,14 @@ from contextlib import suppress
 FAILED, NO_VERDICT = 1, 4
 VERDICTS = (["gate"], ["rollback"], ["cost", "reconcile"])
 """Commands whose exit code is read as a verdict, or beside one (`turnwatch/verdict_codes.py`)."""
+YOUNG_OBJECTS_MAX = 50_000
+"""So many objects are new before Python looks for garbage among them. Loading makes three times as many and no garbage; Python's
+own 700 would have it look through them two hundred times."""
 
 
 def main() -> None:
     """Runs the command, if it can be loaded at all."""
+    gc.set_threshold(YOUNG_OBJECTS_MAX)
     try:
         from turnwatch.cli import main as run
 
