@@ -71,7 +71,7 @@ def _others(turns: pl.DataFrame, rng: Generator) -> Iterator[pl.DataFrame]:
     for kind, mean in EVENTS_PER_TURN.items():
         owner = np.repeat(np.arange(len(turns)), rng.poisson(mean, len(turns)))
         outcomes = {name: pl.Series(values) for name, values in _outcomes(kind, len(owner), rng).items()}
-        yield _of_kind(turns[owner], kind).with_columns(**outcomes)
+        yield _of_kind(turns, kind)[owner].with_columns(**outcomes)
 
 
 def _outcomes(kind: str, count: int, rng: Generator) -> dict[str, NDArray[np.bool_] | Floats]:
