@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from stack.local import addresses
+from tests import warm
 from tests.integration.commands import begun, processes_in, turnwatch
 
 TRACE = Path("azure_llm_2023") / "AzureLLMInferenceTrace_conv.csv"
-BEGINNING = 4_000
-"""Requests of about ten minutes."""
+BEGINNING = 1_200
+"""Requests of about four minutes."""
 LANDED_WITHIN_S = 120.0
 TURNS = "SELECT sum(turns) AS turns, uniqExact(bundle) AS bundles FROM traffic_1m FINAL WHERE cut = 'pool,bundle'"
 
@@ -60,7 +61,7 @@ def test_by_hand_up_worker_replay_query_down(own_stack: Path, recorded_data: Pat
         worker.terminate()
         worker.wait(60)
     assert worker.returncode == 0
-    refused = turnwatch(own_stack, "up")
+    refused = warm.turnwatch(own_stack, "up")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "already runs" in refused.stderr
 
@@ -72,7 +73,8 @@ def beginning_of(trace: Path, path: Path) -> Path:
 
 
 def asked(folder: Path) -> list[dict[str, int]]:
-    ended = turnwatch(folder, "query", TURNS, "--format", "json")
+    """Until all has landed this is asked again and again, so it is asked warm."""
+    ended = warm.turnwatch(folder, "query", TURNS, "--format", "json")
     assert ended.returncode == 0, ended.stderr
     answer: list[dict[str, int]] = json.loads(ended.stdout)
     return answer
