@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,6 +94,13 @@ def test_order_of_observations_does_not_matter() -> None:
     shuffled = turns.sample(fraction=1.0, shuffle=True, seed=3)
     assert stage_rows(turns).equals(stage_rows(shuffled))
     assert turn_rows(turns, OPERATIONAL).equals(turn_rows(shuffled, OPERATIONAL))
+
+
+def test_turns_looked_at_in_parts_give_the_rows_of_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = turns_world(7)
+    whole = stage_rows(turns)
+    monkeypatch.setattr("producers.aggregate._TURNS_AT_ONCE", len(turns) // 3)
+    assert stage_rows(turns).equals(whole)
 
 
 def test_streams_count_active_at_start_on_second_zero_only() -> None:
