@@ -7,14 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from producers.drive import WallClock
-from producers.simulation import simulate_into
 from producers.transport import KafkaTransport
 from stack.kafka import KafkaBroker, start_kafka
 from stack.processes import Running
 from stream_jobs.agents.application import SESSION_TIMEOUT_S
 from tests.integration.plant import Plant
-from tests.integration.runs import AT_ONCE, compared
+from tests.integration.runs import AT_ONCE, compared, send_into
 from turnwatch.surroundings import counters
 
 REQUEST_TIMEOUT_S = 1.0
@@ -65,16 +63,16 @@ async def test_a_worker_waits_for_kafka_says_so_once_and_is_exact_afterwards(
 ) -> None:
     """Kafka goes while a backlog is worked off, and stays away for longer than a session lasts; who sends meanwhile waits, too."""
     worker = plant.worker
-    plan, later = plant.plan(seed, minutes=3, speed=AT_ONCE), plant.plan(seed + 1, minutes=1, speed=AT_ONCE)
+    plan, later = plant.plan(seed, minutes=2, speed=AT_ONCE), plant.plan(seed + 1, minutes=1, speed=AT_ONCE)
     before = sum((await plant.counted("turnwatch_frames_applied_total")).values())
 
     async with KafkaTransport(plant.kafka, DELIVERY_TIMEOUT_S, REQUEST_TIMEOUT_S) as transport:
-        await simulate_into(plan, transport, lambda _: None, WallClock())
+        await send_into(transport, plan)
         while sum((await plant.counted("turnwatch_frames_applied_total")).values()) == before:
             await asyncio.sleep(0.01)
         said_before = lines_of(worker)
         broker.stop()
-        sending = asyncio.create_task(simulate_into(later, transport, lambda _: None, WallClock()))
+        sending = asyncio.create_task(send_into(transport, later))
         await away_for(plant, SESSION_TIMEOUT_S + 2)
         said = lines_of(worker)[len(said_before) :]
         assert len(said) <= LINES_MAX, said
