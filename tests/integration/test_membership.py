@@ -29,14 +29,14 @@ from stack.processes import Running
 from stream_jobs.agents.application import SESSION_TIMEOUT_S
 from stream_jobs.sinks.migrate import migrate
 from tests.integration.conftest import BEGINS_BEFORE_NOW_MS
-from tests.integration.oracle import differences, expected
+from tests.integration.oracle import differences
 from tests.integration.plant import FLOW, POLL_S, SETTLED_WITHIN_S, Plant, _offsets, small_fleet
-from tests.integration.runs import happened, send
+from tests.integration.runs import happened, send, wanted
 from turnwatch.prepare import create_topics
 from turnwatch.surroundings import start_worker
 
 NAMES = ("worker-1", "worker-2", "worker-3")
-MINUTES, SPEED = 7, 6.0
+MINUTES, SPEED = 5, 4.0
 COLLECTORS = {"eu-west-1": 2, "ap-south-1": 2}
 """One for each source partition, so that whoever dies had open buckets."""
 
@@ -122,10 +122,10 @@ async def _live_through(stack: LocalStack, workers: Workers) -> Survived:
     await sending
     await plant.settled()
     world = happened(plan)
-    wanted = expected(world)
-    found = plant.found(wanted, world.start_ms, world.end_ms)
+    rows = wanted(plan)
+    found = plant.found(rows, world.start_ms, world.end_ms)
     uncommitted = await _uncommitted(plant)
-    return Survived(wanted, found, zombie_ended_itself, await _stale_buckets(plant, plan), uncommitted)
+    return Survived(rows, found, zombie_ended_itself, await _stale_buckets(plant, plan), uncommitted)
 
 
 async def _scale_out(workers: Workers) -> None:
@@ -190,7 +190,7 @@ async def _stale_buckets(plant: Plant, plan: Plan) -> Counter[str]:
                 stored |= {(record.partition, record.key): record.value for record in records}
     finally:
         await consumer.stop()
-    long_over_ms = plan.start_ms + (MINUTES - 6) * 60_000
+    long_over_ms = plan.start_ms + (MINUTES - 4) * 60_000
     keys = [key.decode() for (_, key), value in stored.items() if value is not None and b"|totals|" in key]
     return Counter(key for key in keys if key.startswith("turns|") and int(key.split("|")[3]) < long_over_ms)
 
