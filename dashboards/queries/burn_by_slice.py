@@ -10,16 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dashboards.queries import Query
-from dashboards.queries.burn_rate import Watched, over_time, policy_clause, slos_clause
+from dashboards.queries.burn_rate import Watched, nearest, over_time, slos_clause
 from dashboards.queries.selection import (
     IN_RANGE,
+    SERIES,
     SLICE_MATCHES,
     SLICE_VARIABLES,
+    dimensions_of,
+    drawn_worst,
     given,
-    largest,
     matches,
     selected,
-    step_of,
 )
 from schemas.slos import Severity
 
@@ -39,22 +40,8 @@ def nearness_by_slice(watched: Watched, severity: Severity) -> Query:
     )
     return Query(
         f"nearness_to_a_{severity}_by_slice",
-        f"""{given(selected("slo"), policy_clause(of_severity))}
-SELECT time, series, value, slo, {_SLICE_COLUMNS} FROM (
-  SELECT *, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT time, concat(told.slo, ' · ', slice) AS series, told.slo AS slo, {_SLICE_COLUMNS},
-      max(least(burns[long_s], burns[short_s]) / factor) AS value
-    FROM (
-      SELECT {step_of("decided_at")} AS time, slo, slice, {_SLICE_COLUMNS},
-        maxMap(map(window_s, burn)) AS burns
-      FROM burn_windows FINAL
-      WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")} AND {SLICE_MATCHES}
-        AND window_s IN (SELECT arrayJoin([long_s, short_s]) FROM policy)
-      GROUP BY time, slo, slice, {_SLICE_COLUMNS}) AS told
-    INNER JOIN policy ON policy.slo = told.slo
-    WHERE factor > 0 AND mapContains(burns, long_s) AND mapContains(burns, short_s)
-    GROUP BY time, series, slo, {_SLICE_COLUMNS}))
-QUALIFY {largest(_ROWS_MAX)}
+        f"""{given(selected("slo"))}
+SELECT time, {SERIES} AS series, value, slo, {dimensions_of()} FROM {drawn_worst(nearest(of_severity), _ROWS_MAX)}
 ORDER BY time, peak DESC, series""",
         "time_series",
     )
@@ -62,7 +49,7 @@ ORDER BY time, peak DESC, series""",
 
 def burn_by_breakdown(watched: Watched) -> Query:
     """Burn of every slice of the chosen breakdown in each step, as counted in it: (bad / total) / (1 - objective)."""
-    return over_time("burn_by_breakdown", "bad_share / (1 - objective)", watched, _ROWS_MAX)
+    return over_time("burn_by_breakdown", "{share} / (1 - objective)", watched, _ROWS_MAX)
 
 
 def explaining(watched: Watched) -> Query:

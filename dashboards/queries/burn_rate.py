@@ -10,13 +10,15 @@ from __future__ import annotations
 from decimal import Decimal
 
 from dashboards.queries import Query
-from dashboards.queries.constants import listed
+from dashboards.queries.constants import listed, literal
 from dashboards.queries.selection import (
+    SERIES,
     SLICE_MATCHES,
     SLICE_VARIABLES,
     STEP,
     broken_down_cut,
     dimensions_of,
+    drawn_worst,
     given,
     largest,
     matches,
@@ -145,11 +147,38 @@ FROM slices""",
     )
 
 
-def _stepwise(where: str) -> str:
-    """The highest burn of each step, which may be hours, as rows (time, slo, slice, window_s, value)."""
-    return f"""SELECT {step_of("decided_at")} AS time, slo, slice, window_s, max(burn) AS value
-    FROM burn_windows FINAL WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {SLICE_MATCHES} AND {where}
-    GROUP BY time, slo, slice, window_s"""
+def stepwise(value: str, where: str) -> str:
+    """Of each step, which may be hours, what `value` makes of its decisions, as rows (time, slo, slice, value)."""
+    return f"""      SELECT {step_of("decided_at")} AS time, slo, slice, {value} AS value
+      FROM burn_windows FINAL
+      WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {SLICE_MATCHES} AND {where}
+      GROUP BY time, slo, slice"""
+
+
+def nearest(watched: Watched) -> str:
+    """How near a slice came in a step to its nearest policy row, as rows of `stepwise`: of each window the highest burn.
+
+    A window that told nothing is -1, so a row of which one is missing is negative, and no slice comes that near.
+    """
+    by_rows: dict[tuple[tuple[int, int, Decimal], ...], list[str]] = {}
+    for each in watched:
+        rows = tuple((row.long_s, row.short_s, row.factor) for row in each.rows if row.factor > 0)
+        by_rows.setdefault(rows, []).append(each.slo.name)
+    by_rows.pop((), None)
+    judged = "".join(
+        f"slo IN ({', '.join(map(literal, names))}), greatest({', '.join(_near(*row) for row in rows)}, -1.), "
+        for rows, names in by_rows.items()
+    )
+    value = f"multiIf({judged}-1.)" if judged else "-1."
+    looked_at = ", ".join(map(str, windows(watched))) or "0"
+    return f"""    SELECT * FROM (
+{stepwise(value, f"window_s IN ({looked_at})")})
+    WHERE value >= 0"""
+
+
+def _near(long_s: int, short_s: int, factor: Decimal) -> str:
+    highest = (f"max(if(window_s = {seconds}, burn, -1.))" for seconds in (long_s, short_s))
+    return f"least({', '.join(highest)}) / {literal(factor)}"
 
 
 def nearness_over_time(watched: Watched) -> Query:
@@ -159,19 +188,8 @@ def nearness_over_time(watched: Watched) -> Query:
     """
     return Query(
         "nearness_over_time",
-        f"""{given(selected("slo"), policy_clause(watched), _ROWS)}
-SELECT time, series, value FROM (
-  SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT time, concat(told.slo, ' · ', slice) AS series,
-      arrayReduce('max', arrayMap(each -> least(burns[each.3], burns[each.4]) / each.5,
-        arrayFilter(each -> mapContains(burns, each.3) AND mapContains(burns, each.4), rows_of.rows) AS judged)) AS value
-    FROM (
-      SELECT time, slo, slice, CAST((groupArray(window_s), groupArray(value)), 'Map(UInt32, Float64)') AS burns
-      FROM ({_stepwise("true")})
-      GROUP BY time, slo, slice) AS told
-    INNER JOIN rows_of ON rows_of.slo = told.slo
-    WHERE notEmpty(judged)))
-QUALIFY {largest(_SERIES_MAX)}
+        f"""{given(selected("slo"))}
+SELECT time, {SERIES} AS series, value FROM {drawn_worst(nearest(watched), _SERIES_MAX)}
 ORDER BY time, series""",
         "time_series",
     )
@@ -186,10 +204,7 @@ def burn_over_time(watched: Watched) -> Query:
         "burn_over_time",
         f"""{given(chosen, selected("slo"), policy_clause(watched))}
 SELECT time, series, value FROM (
-  SELECT time, series, value FROM (
-    SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak
-    FROM (SELECT time, concat(slo, ' · ', slice) AS series, value FROM ({_stepwise("window_s = chosen_s")})))
-  QUALIFY {largest(_SERIES_MAX)}
+  SELECT time, {SERIES} AS series, value FROM {drawn_worst(stepwise("max(burn)", "window_s = chosen_s"), _SERIES_MAX)}
   UNION ALL
   SELECT DISTINCT arrayJoin([range_from, {step_of("$__toTime")}]) AS time,
     concat(severity, ' at ', toString(round(factor, 2))) AS series, factor AS value
@@ -271,30 +286,31 @@ BREAKDOWNS = tuple(cut.dimensions[1] for cut in TURNS.cuts if len(cut.dimensions
 
 def bad_share_over_time(watched: Watched) -> Query:
     """The share of bad turns of the slices of one breakdown, those with the highest peak."""
-    return over_time("bad_share_over_time", "bad_share", watched, _SERIES_MAX)
+    return over_time("bad_share_over_time", "{share}", watched, _SERIES_MAX)
 
 
 def over_time(name: str, figure: str, watched: Watched, series_max: int) -> Query:
-    """A figure of `bad_share` and `objective` in each step, of the slices of the chosen breakdown with the highest peak."""
+    """A figure in each step, of the slices of the chosen breakdown with the highest peak; it grows with `{share}`, the share of bad turns."""
     chosen = "decodeURLComponent('${by:percentencode}')"
     # Identifying dimensions are seen in 60 s windows only, so 10 s steps would be empty five times out of six.
     audience = ", ".join(f"'{name}'" for name in BREAKDOWNS if name not in OPERATIONAL.dimensions)
     broken_down_by = f"if({chosen} = '', '{BREAKDOWNS[0]}', {chosen}) AS broken_down_by"
-    columns = f"indicator, {_SLICE_COLUMNS}, slice, bucket_start, bad, total"
-    counted = rollup("burn_rate", columns, cut="broken_down_cut")
-    dimensions = ", ".join(f"counted.{name} AS {name}" for name in SLICE_VARIABLES)
+    columns = "indicator, slice, bucket_start, bad, total"
+    asked = f"total > 0 AND indicator IN (SELECT indicator FROM slos WHERE {matches('slo')})"
+    counted = rollup("burn_rate", columns, cut="broken_down_cut", where=asked)
     return Query(
         name,
         f"""{given(broken_down_by, broken_down_cut(BREAKDOWNS), selected("slo"), slos_clause(watched), fine_when=f"{chosen} NOT IN ({audience})")}
-SELECT time, series, value, slo, {_SLICE_COLUMNS} FROM (
-  SELECT *, {figure} AS value, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT {STEP} AS time, concat(slos.slo, ' · ', counted.slice) AS series, sum(bad) / sum(total) AS bad_share,
-      slos.objective AS objective, slos.slo AS slo, {dimensions}
-    FROM {counted} AS counted
-    INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
-    WHERE total > 0 AND {matches("slo")}
-    GROUP BY time, series, objective, slo, {_SLICE_COLUMNS}))
-QUALIFY {largest(series_max)}
+SELECT point.1 AS time, {SERIES} AS series, {figure.format(share="point.2")} AS value, slo, {dimensions_of()} FROM (
+  SELECT slos.slo AS slo, objective, slice, points, {figure.format(share="highest")} AS peak FROM (
+    SELECT indicator, extract(toString(slice), 'pool=([^,]+)') AS slice_pool, slice, max(share) AS highest,
+      groupArray((time, share)) AS points
+    FROM (SELECT indicator, slice, {STEP} AS time, sum(bad) / sum(total) AS share FROM {counted} GROUP BY indicator, slice, time)
+    GROUP BY indicator, slice) AS counted
+  INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.slice_pool
+  WHERE {matches("slo")}
+  ORDER BY peak DESC, {SERIES} LIMIT {series_max})
+ARRAY JOIN points AS point
 ORDER BY time, peak DESC, series""",
         "time_series",
     )

@@ -147,11 +147,14 @@ STEP_COVERED_S = (
 IN_RANGE = "bucket_start >= range_from AND bucket_start < $__toTime"
 
 
-def rollup(table: str, columns: str, *, cut: str = "shown_cut", of: Sliced = OF_TURNS) -> str:
-    """The rows of a rollup inside range and selection, from the resolution that suits the range, as a subquery."""
+def rollup(table: str, columns: str, *, cut: str = "shown_cut", of: Sliced = OF_TURNS, where: str = "") -> str:
+    """The rows of a rollup inside range and selection, from the resolution that suits the range, as a subquery.
+
+    `where` is a further condition.
+    """
 
     def rows(suffix: str, when: str) -> str:
-        slices = " AND ".join(matches(name) for name in of.columns)
+        slices = " AND ".join([*(matches(name) for name in of.columns), *([where] if where else [])])
         return f"""SELECT {columns} FROM {table}_{suffix} FINAL
     WHERE {when} AND cut = {cut} AND {IN_RANGE} AND {slices}"""
 
@@ -161,6 +164,25 @@ def rollup(table: str, columns: str, *, cut: str = "shown_cut", of: Sliced = OF_
 def largest(series_max: int) -> str:
     """The condition that keeps the `series_max` series with the highest peak, on rows with `peak` and `series`."""
     return f"dense_rank() OVER (ORDER BY peak DESC, series) <= {series_max}"
+
+
+def drawn_worst(told: str, series_max: int) -> str:
+    """Points of the slices with the highest peaks, as a subquery with `time`, `slo`, `slice`, `value` and `peak`.
+
+    `told` selects time, slo, slice and value, a row for each point. What a slice told becomes arrays, and those of the slices
+    that are drawn become rows again: every slice's points in order of their series, as a window function has them, is the most
+    expensive of all a chart does.
+    """
+    return f"""(SELECT point.1 AS time, slo, slice, point.2 AS value, peak FROM (
+    SELECT slo, slice, max(value) AS peak, groupArray((time, value)) AS points FROM (
+{told})
+    GROUP BY slo, slice
+    ORDER BY peak DESC, {SERIES} LIMIT {series_max})
+  ARRAY JOIN points AS point)"""
+
+
+SERIES = "concat(slo, ' · ', slice)"
+"""How charts of slices name a line."""
 
 
 def option_query(dimension: str, table: str = "traffic_1m", of: Sliced = OF_TURNS) -> str:
