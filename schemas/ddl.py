@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from schemas.hourly_tables import HOURLY, Hourly
 from schemas.sql_text import quoted
 from schemas.tables import TABLES, Column, Table
 from schemas.view_declarations import View
@@ -37,10 +38,32 @@ _MONTHLY_ABOVE_D = 180
 
 def create_table(table: Table, layout: Layout = "single") -> str:
     """The statements that create `table`, each ending with a semicolon; its question leads as a comment."""
+    return _create(table, layout, "ReplacingMergeTree", ("version",))
+
+
+def create_hourly(hourly: Hourly, layout: Layout = "single") -> str:
+    """The statements that create a table of hours, and what carries rows into it as they land.
+
+    It has the rights of who made it: whoever may write the source writes its hours, and may read nothing by that.
+    """
+    table, source, on_cluster = hourly.table.name, hourly.source, ""
+    if layout == "cluster":  # Both are sharded by slice, so each server makes the hours of its own rows.
+        table, source, on_cluster = f"{table}_local", f"{source}_local", f" {_CLUSTER}"
+    return (
+        f"{_create(hourly.table, layout, 'AggregatingMergeTree')}\n"
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {hourly.view}{on_cluster} TO {table}\n"
+        f"DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n{hourly.select(source)}\n"
+        f"COMMENT {quoted(f'Carries rows of {hourly.source} into {hourly.table.name} as they land.')};\n"
+    )
+
+
+def _create(table: Table, layout: Layout, engine: str, arguments: tuple[str, ...] = ()) -> str:
     if layout == "single":
-        return f"-- {table.question}\n{_merge_tree(table, table.name, '', 'ReplacingMergeTree(version)')};\n"
+        plain = f"{engine}({', '.join(arguments)})" if arguments else engine
+        return f"-- {table.question}\n{_merge_tree(table, table.name, '', plain)};\n"
     local = f"{table.name}_local"
-    replicated = "ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)"
+    named = ", ".join(("'/clickhouse/tables/{uuid}/{shard}'", "'{replica}'", *arguments))
+    replicated = f"Replicated{engine}({named})"
     distributed = (
         f"CREATE TABLE IF NOT EXISTS {table.name} {_CLUSTER} AS {local}\n"
         f"ENGINE = Distributed('{{cluster}}', '{{database}}', '{local}', cityHash64(slice))\n"
@@ -64,7 +87,8 @@ def contract(layout: Layout = "single") -> str:
     """Everything that the contract asks of an empty database."""
     tables = [create_table(table, layout) for table in TABLES.values()]
     views = [create_view(view, layout) for view in VIEWS.values()]
-    return "\n".join([*tables, *views])
+    hours = [create_hourly(hourly, layout) for hourly in HOURLY.values()]
+    return "\n".join([*tables, *hours, *views])
 
 
 def render() -> dict[str, str]:

@@ -11,9 +11,11 @@ both. Roles themselves are made on every server.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.ddl import Layout
+from schemas.hourly_tables import HOURLY
 from schemas.tables import TABLES
 from schemas.views import VIEWS
 
@@ -73,10 +75,13 @@ def grants(role: str, layout: Layout = "single") -> tuple[Grant, ...]:
     if role == ADMIN:
         on_cluster = (Grant(_ADMIN_ON_CLUSTER, "*.*"),) if layout == "cluster" else ()
         return (Grant(_ADMIN_ON_DATABASE, "*"), *on_cluster)
-    tables = [name for table in TABLES for name in ((table, f"{table}_local") if layout == "cluster" else (table,))]
     if role == WRITER:
-        return tuple(Grant(("INSERT",), name) for name in tables)
-    return tuple(Grant(("SELECT",), name) for name in (*tables, *VIEWS))
+        return tuple(Grant(("INSERT",), name) for name in _tables(TABLES, layout))
+    return tuple(Grant(("SELECT",), name) for name in (*_tables((*TABLES, *HOURLY), layout), *VIEWS))
+
+
+def _tables(names: Iterable[str], layout: Layout) -> tuple[str, ...]:
+    return tuple(name for table in names for name in ((table, f"{table}_local") if layout == "cluster" else (table,)))
 
 
 def render() -> dict[str, str]:

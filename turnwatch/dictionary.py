@@ -9,6 +9,7 @@ from schemas.declarations import Family, Key, Measure, Purpose
 from schemas.dimensions import DIMENSIONS, Dimension
 from schemas.families import FAMILIES, INDICATORS_OF, Indicator
 from schemas.frames import SCHEMA_MAJOR
+from schemas.hourly_tables import HOURLY
 from schemas.tables import TABLES, Table, late_table, rollups_of
 from schemas.view_declarations import View
 from schemas.views import VIEWS
@@ -23,6 +24,7 @@ def data_dictionary() -> str:
         *map(_family, FAMILIES.values()),
         "# Tables\n",
         *map(_table, TABLES.values()),
+        *(_table(each.table) for each in HOURLY.values()),
     ]
     return "\n".join([*parts, _VIEWS, *map(_view, VIEWS.values())])
 

@@ -40,7 +40,7 @@ def nearness_by_slice(watched: Watched, severity: Severity) -> Query:
     )
     return Query(
         f"nearness_to_a_{severity}_by_slice",
-        f"""{given(selected("slo"))}
+        f"""{given(selected("slo"), has_hours=True)}
 SELECT time, {SERIES} AS series, value, slo, {dimensions_of()} FROM {drawn_worst(nearest(of_severity), _ROWS_MAX)}
 ORDER BY time, peak DESC, series""",
         "time_series",

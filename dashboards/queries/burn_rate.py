@@ -39,6 +39,7 @@ _SERIES_MAX = 8
 _SLICES_MAX = 50
 
 _SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
+_WHOLE_HOURS = "toStartOfHour(toDateTime64($__toTime, 3, 'UTC'))"
 _DECIDED_IN_RANGE = "decided_at >= $__fromTime AND decided_at <= $__toTime"
 
 Watched = tuple[WatchedSlo, ...]
@@ -150,9 +151,21 @@ FROM slices""",
 def stepwise(value: str, where: str) -> str:
     """Of each step, which may be hours, what `value` makes of its decisions, as rows (time, slo, slice, value)."""
     return f"""      SELECT {step_of("decided_at")} AS time, slo, slice, {value} AS value
-      FROM burn_windows FINAL
-      WHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {SLICE_MATCHES} AND {where}
+      FROM {decisions("slo, slice, window_s, burn", f"{SLICE_MATCHES} AND {where}")}
       GROUP BY time, slo, slice"""
+
+
+def decisions(columns: str, where: str = "true") -> str:
+    """Decisions in the range, as a subquery with `decided_at`; of a long range the extremes of its hours, and decisions of its last one.
+
+    To be read in steps that `given` makes of whole hours: an hour that the range begins in is read whole.
+    """
+    chosen = f"{matches('slo')} AND {where}"
+    return f"""(SELECT decided_at, {columns} FROM burn_windows FINAL
+      WHERE decided_at >= if(is_long, {_WHOLE_HOURS}, toDateTime64($__fromTime, 3, 'UTC')) AND decided_at <= $__toTime AND {chosen}
+      UNION ALL
+      SELECT hour_start AS decided_at, {columns} FROM burn_windows_1h
+      WHERE is_long AND hour_start >= range_from AND hour_start < {_WHOLE_HOURS} AND {chosen})"""
 
 
 def nearest(watched: Watched) -> str:
@@ -188,7 +201,7 @@ def nearness_over_time(watched: Watched) -> Query:
     """
     return Query(
         "nearness_over_time",
-        f"""{given(selected("slo"))}
+        f"""{given(selected("slo"), has_hours=True)}
 SELECT time, {SERIES} AS series, value FROM {drawn_worst(nearest(watched), _SERIES_MAX)}
 ORDER BY time, series""",
         "time_series",
@@ -202,7 +215,7 @@ def burn_over_time(watched: Watched) -> Query:
     chosen = f"transform(decodeURLComponent('${{window:percentencode}}'), {lengths}) AS chosen_s"
     return Query(
         "burn_over_time",
-        f"""{given(chosen, selected("slo"), policy_clause(watched))}
+        f"""{given(chosen, selected("slo"), policy_clause(watched), has_hours=True)}
 SELECT time, series, value FROM (
   SELECT time, {SERIES} AS series, value FROM {drawn_worst(stepwise("max(burn)", "window_s = chosen_s"), _SERIES_MAX)}
   UNION ALL

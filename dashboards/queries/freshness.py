@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dashboards.queries import Query
 from dashboards.queries.constants import listed
-from dashboards.queries.pipeline import REPORTED
+from dashboards.queries.pipeline import REPORTED, newest_of
 from dashboards.queries.privacy import TOLD
 from dashboards.queries.selection import given, matches, selected, step_of
 from schemas.families import COSTS, FAMILIES, OUTCOMES, TURNS
@@ -46,11 +46,8 @@ STATES = ("behind", "nothing", "in time")
 
 
 def _newest(each: Watched) -> str:
-    within = f"{each.column} >= $__fromTime - INTERVAL 1 DAY AND {each.column} <= $__toTime"
-    return (
-        f"SELECT '{each.table}' AS table, maxOrNull({each.column}) AS newest, {each.late_after_s} AS late_after_s "
-        f"FROM {each.table} WHERE {within}"
-    )
+    newest = newest_of(each.table, each.column, "$__fromTime - INTERVAL 1 DAY")
+    return f"SELECT '{each.table}' AS table, {newest} AS newest, {each.late_after_s} AS late_after_s"
 
 
 _FRESHNESS = f"""SELECT multiIf(newest IS NULL, 'nothing', age_s > late_after_s, 'behind', 'in time') AS state, table, newest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.queries import Query
+from dashboards.queries.burn_rate import decisions
 from dashboards.queries.selection import (
     IN_RANGE,
     OF_TURNS,
@@ -30,7 +31,7 @@ SELECT shown_cut AS `grouped by`,
   arrayStringConcat(arrayFilter((said, name) -> has(named, name), selections.2, selections.1), ', ') AS applied,
   arrayStringConcat(
     arrayFilter((said, name) -> NOT has(named, name), selections.2, selections.1), ', ') AS `not applied`,
-  if(is_short, '10 s', '1 min') AS `rollup`, step_s AS `seconds a point`""",
+  multiIf(is_short, '10 s', is_long, '1 min, of burn windows 1 h', '1 min') AS `rollup`, step_s AS `seconds a point`""",
     )
 
 
@@ -38,9 +39,9 @@ SHOWN = shown()
 
 COMPLETENESS = Query(
     "completeness",
-    f"""{given(selected("slo"))}
+    f"""{given(selected("slo"), has_hours=True)}
 SELECT {step_of("decided_at")} AS time, toString(slo) AS series, min(completeness) AS value
-FROM burn_windows FINAL WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")}
+FROM {decisions("slo, completeness")}
 GROUP BY time, series
 ORDER BY time, series""",
     "time_series",
@@ -49,9 +50,21 @@ ORDER BY time, series""",
 _TABLES = ("traffic_1m", "burn_rate_1m", "stage_latency_1m", "concurrency_1m", "heartbeats_1m")
 
 
+def newest_of(table: str, column: str, from_time: str = "$__fromTime") -> str:
+    """The newest instant of a table from `from_time` to the range's end, NULL where there is none: an aggregate over its rows.
+
+    Of all its rows the newest is known without reading any; only a range that ended before it has to look for its own.
+    """
+    in_range = f"{column} >= {from_time} AND {column} <= $__toTime"
+    of_all = f"(SELECT max({column}) FROM {table})"
+    return (
+        f"if({of_all} <= $__toTime, if({of_all} >= {from_time}, {of_all}, NULL), "
+        f"(SELECT maxOrNull({column}) FROM {table} WHERE {of_all} > $__toTime AND {in_range}))"
+    )
+
+
 def _newest(table: str, column: str) -> str:
-    in_range = f"{column} >= $__fromTime AND {column} <= $__toTime"
-    return f"SELECT '{table}' AS table, maxOrNull({column}) AS newest FROM {table} WHERE {in_range}"
+    return f"SELECT '{table}' AS table, {newest_of(table, column)} AS newest"
 
 
 def _age_s(time: str) -> str:

@@ -4,7 +4,8 @@ Nothing selected means everything. A selection reaches SQL percent-encoded and i
 value, with whatever quotes or backslashes, can leave its string. A slice is read from the one *cut* of the contract
 that names the selected dimensions; where no cut names them all, the widest part of the selection that some cut does
 name is applied and the board says which part was not (`pipeline.SHOWN`). Ranges up to three hours read 10 s rollups
-while those are kept, longer ones 1 min rollups; a step of a chart is a whole number of buckets, so rates don't flicker.
+while those are kept, longer ones 1 min rollups, and above two days hours where a table has them (`schemas/hourly_tables.py`);
+a step of a chart is a whole number of buckets, so rates don't flicker.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ EVERYTHING = "{}"
 """What "All" sends: an empty selection, in the braces that Grafana puts around several values."""
 
 SHORT_RANGE_S = 3 * 3600
+LONG_RANGE_S = 2 * 86_400
+"""Longer ones read hours where a table has them."""
 _KEPT_10S_D = RETENTION_10S_D - 1  # a day's margin, because the server drops old parts in its own time
 
 
@@ -102,17 +105,25 @@ def broken_down_cut(breakdowns: tuple[str, ...]) -> str:
     return f"multiIf({cuts}, concat('pool,', broken_down_by)) AS broken_down_cut"
 
 
-def given(*more: str, required: tuple[str, ...] = (), fine_when: str = "true", of: Sliced = OF_TURNS) -> str:
+def given(
+    *more: str,
+    required: tuple[str, ...] = (),
+    fine_when: str = "true",
+    of: Sliced = OF_TURNS,
+    has_hours: bool = False,
+) -> str:
     """The WITH clause that every sliced query opens with, followed by `more` clauses of its own.
 
-    10 s rollups are read where the range allows it and `fine_when` holds.
+    10 s rollups are read where the range allows it and `fine_when` holds. Of a table that `has_hours` a long range reads those,
+    and its steps are whole hours.
     """
     is_recent = f"$__fromTime >= now() - INTERVAL {_KEPT_10S_D} DAY"
     clauses = (
         *(selected(name) for name in of.variables),
         f"{chosen_cut(*required, of=of)} AS shown_cut",
         f"(dateDiff('second', $__fromTime, $__toTime) <= {SHORT_RANGE_S} AND {is_recent} AND {fine_when}) AS is_short",
-        "if(is_short, 10, 60) AS bucket_s",
+        f"(dateDiff('second', $__fromTime, $__toTime) > {LONG_RANGE_S}) AS is_long",
+        "multiIf(is_short, 10, is_long, 3600, 60) AS bucket_s" if has_hours else "if(is_short, 10, 60) AS bucket_s",
         "toUInt32(greatest(bucket_s, intDiv($__interval_s + bucket_s - 1, bucket_s) * bucket_s)) AS step_s",
         f"{step_of('$__fromTime')} AS range_from",
         *more,

@@ -1323,6 +1323,37 @@ TTL toDateTime(since, 'UTC') + INTERVAL 3650 DAY
 SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'By which objectives does the worker judge, with what budget? Every start of a worker tells all of its objectives.';
 
+-- How fast did each SLO spend its budget at its worst, hour by hour? Made of burn_windows as it lands.
+CREATE TABLE IF NOT EXISTS burn_windows_1h (
+    slo LowCardinality(String) COMMENT 'the service level objective',
+    cut LowCardinality(String) COMMENT 'the dimensions that this row is grouped by',
+    slice LowCardinality(String) COMMENT 'the row\'s slice, `dimension=value` pairs',
+    pool LowCardinality(String) COMMENT 'serving pool: realtime turns or batch work; empty where the cut does not name it',
+    region LowCardinality(String) COMMENT 'where the serving hosts stand; empty where the cut does not name it',
+    route LowCardinality(String) COMMENT 'what the turn was for, as the gateway routes it; empty where the cut does not name it',
+    bundle LowCardinality(String) COMMENT 'the release bundle (models, prompts, policies) that served the turn; empty where the cut does not name it',
+    language LowCardinality(String) COMMENT 'spoken language, BCP 47; empty where the cut does not name it',
+    device_class LowCardinality(String) COMMENT 'kind of device; empty where the cut does not name it',
+    duplex_event LowCardinality(String) COMMENT 'kind of full-duplex event; empty where the cut does not name it',
+    hour_start DateTime64(3, 'UTC') COMMENT 'start of the hour that the decisions lie in, event time' CODEC(Delta, ZSTD(1)),
+    window_s UInt32 COMMENT 'length of the window in seconds',
+    burn SimpleAggregateFunction(max, Float64) COMMENT 'the highest burn that was decided in the hour; read max(burn)' CODEC(ZSTD(1)),
+    completeness SimpleAggregateFunction(min, Float64) COMMENT 'the least completeness that was decided on; read min(completeness)' CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toMonday(hour_start, 'UTC')
+ORDER BY (slo, cut, hour_start, slice, window_s, pool, region, route, bundle, language, device_class, duplex_event)
+TTL toDateTime(hour_start, 'UTC') + INTERVAL 95 DAY
+SETTINGS ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'How fast did each SLO spend its budget at its worst, hour by hour? Made of burn_windows as it lands.';
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS burn_windows_to_1h TO burn_windows_1h
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, toDateTime64(toStartOfHour(decided_at, 'UTC'), 3, 'UTC') AS hour_start, window_s, max(burn) AS burn, min(completeness) AS completeness
+FROM burn_windows
+GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, hour_start, window_s
+COMMENT 'Carries rows of burn_windows into burn_windows_1h as they land.';
+
 -- How much was served: turns, audio and tokens, slice by slice? Buckets of 1 min. Each row once, with what came late.
 CREATE VIEW IF NOT EXISTS traffic AS
 SELECT cut, slice, pool, region, route, bundle, language, device_class, bucket_start,

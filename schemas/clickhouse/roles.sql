@@ -95,6 +95,7 @@ GRANT SELECT ON exclusions TO turnwatch_reader;
 GRANT SELECT ON releases TO turnwatch_reader;
 GRANT SELECT ON verdicts TO turnwatch_reader;
 GRANT SELECT ON objectives TO turnwatch_reader;
+GRANT SELECT ON burn_windows_1h TO turnwatch_reader;
 GRANT SELECT ON traffic TO turnwatch_reader;
 GRANT SELECT ON burn_rate TO turnwatch_reader;
 GRANT SELECT ON concurrency TO turnwatch_reader;

@@ -26,7 +26,7 @@ from stream_jobs.sinks.clickhouse import UNKNOWN_DATABASE, WarehouseError, conne
 DIRECTORY = Path(schemas.__file__).parent / "clickhouse"
 STATEMENT_TIMEOUT_S = 600.0
 
-_MADE = re.compile(r"^(?P<how>CREATE|DROP) (?:TABLE|VIEW) IF (?:NOT )?EXISTS (?P<name>\w+)")
+_MADE = re.compile(r"^(?P<how>CREATE|DROP) (?:TABLE|(?:MATERIALIZED )?VIEW) IF (?:NOT )?EXISTS (?P<name>\w+)")
 _FILE = re.compile(r"^(?P<number>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql$")
 
 

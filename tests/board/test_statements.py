@@ -13,6 +13,7 @@ import pytest
 
 from dashboards.queries import Query
 from dashboards.substitution import Range, Value, substituted
+from schemas.hourly_tables import HOURLY
 from schemas.tables import TABLES
 from schemas.views import VIEWS
 from tests.board.conftest import BOARDS, DAY_S, HOSTILE, NOTHING, Boards, as_opened
@@ -127,5 +128,5 @@ def _named(sql: str) -> Iterator[str]:
     for name in re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql):
         if name in VIEWS:
             yield from _named(VIEWS[name].select)
-        elif name in TABLES:
+        elif name in TABLES or name in HOURLY:
             yield name

@@ -7,6 +7,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.ddl import NEWEST_RELEASED, Layout, contract, render
 from schemas.dimensions import DIMENSIONS
+from schemas.hourly_tables import HOURLY
 from schemas.tables import TABLES, Table
 from schemas.views import VIEWS
 from schemas.warehouse import ClickHouseAddress
@@ -40,7 +41,9 @@ def test_clickhouse_reads_every_statement(clickhouse_server: ClickHouseServer, l
     formatted = server.query("SELECT formatQuery(arrayJoin({statements:Array(String)}))", {"statements": statements})
     server.close()
     per_table = {"single": 1, "cluster": 2}[layout]
-    assert formatted.row_count == len(statements) == per_table * len(TABLES) + len(VIEWS)
+    assert (
+        formatted.row_count == len(statements) == per_table * len(TABLES) + (per_table + 1) * len(HOURLY) + len(VIEWS)
+    )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -56,7 +59,7 @@ def test_versions_of_a_row_meet_in_one_partition(client: Client) -> None:
         "SELECT name, is_in_partition_key, is_in_sorting_key, table FROM system.columns "
         "WHERE database = currentDatabase() AND is_in_partition_key"
     ).result_rows
-    assert {table for *_, table in found} == set(TABLES)
+    assert {table for *_, table in found} == {*TABLES, *HOURLY}
     assert all(in_key for _, _, in_key, _ in found)
 
 
@@ -66,7 +69,7 @@ def test_every_table_and_column_says_what_it_is(client: Client) -> None:
     columns = client.query(
         "SELECT table, name, comment FROM system.columns WHERE database = currentDatabase()"
     ).result_rows
-    assert all(comment for table, _, comment in columns if table in TABLES)
+    assert all(comment for table, _, comment in columns if table in {*TABLES, *HOURLY})
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

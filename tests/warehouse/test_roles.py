@@ -20,6 +20,7 @@ import pytest
 
 from schemas import roles
 from schemas.ddl import Layout
+from schemas.hourly_tables import HOURLY
 from schemas.roles import ADMIN, READER, READER_LIMITS, READONLY, WRITER, Limit
 from schemas.tables import TABLES
 from schemas.views import VIEWS
@@ -35,14 +36,16 @@ from turnwatch.query import QueryRefused, ask
 DATABASE = "turnwatch"
 LAYOUTS: tuple[Layout, ...] = ("single", "cluster")
 NOT_ALLOWED = "Not enough privileges"
+MAKER = "maker"
+"""Another user, with the admin's role: who made the views that carry rows on has to be somebody else than who writes."""
 
 
 @contextmanager
-def warehouse_as(role: str, folder: Path) -> Iterator[ClickHouseAddress]:
-    """A ClickHouse on the data in `folder` whose user has the grants of `role`."""
+def warehouse_as(role: str, folder: Path, *further: str) -> Iterator[ClickHouseAddress]:
+    """A ClickHouse on the data in `folder` whose user has the grants of `role`, and those that are given."""
     limits = READER_LIMITS if role == READER else {}
     (folder / "config.xml").write_text("<clickhouse><users_config>users.xml</users_config></clickhouse>")
-    (folder / "users.xml").write_text(users(tuple(grant.on(DATABASE) for grant in roles.grants(role)), limits))
+    (folder / "users.xml").write_text(users((*(grant.on(DATABASE) for grant in roles.grants(role)), *further), limits))
     (port,) = choose_ports((0,))
     command = [sys.executable, "-m", "stack.clickhouse_http", "--data", str(folder / "data"), "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
@@ -67,7 +70,10 @@ def users(granted: tuple[str, ...], limits: Mapping[str, Limit]) -> str:
         <users><default>
             <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
             <grants>{queries}</grants>
-        </default></users>
+        </default><{MAKER}>
+            <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+            <grants>{"".join(f"<query>{escape(each.on(DATABASE))}</query>" for each in roles.grants(ADMIN))}</grants>
+        </{MAKER}></users>
         <quotas><default></default></quotas>
     </clickhouse>"""
 
@@ -79,6 +85,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with warehouse_as(ADMIN, folder) as address:
         assert migrate(address), "the admin makes database, tables and views"
         assert migrate(address) == (), "and finds them made"
+    with warehouse_as(ADMIN, folder, f"GRANT SET DEFINER ON {MAKER}") as address:
+        client = connect(address)
+        for each in HOURLY.values():
+            client.command(f"ALTER TABLE {each.view} MODIFY SQL SECURITY DEFINER DEFINER = {MAKER}")
+        client.close()
     return folder
 
 
@@ -89,7 +100,7 @@ async def test_the_writer_lands_rows_and_does_nothing_else(folder: Path) -> None
             await warehouse.write(table.name, arrow_of(table, rows_of(table, seed=1)))
         await warehouse.close()
         client = connect(address)
-        for statement in (f"SELECT * FROM {name} LIMIT 1" for name in (*TABLES, *VIEWS)):
+        for statement in (f"SELECT * FROM {name} LIMIT 1" for name in (*TABLES, *HOURLY, *VIEWS)):
             with pytest.raises(Exception, match=NOT_ALLOWED):
                 client.query(statement)
         refuse_changes(address, but=())
@@ -98,7 +109,7 @@ async def test_the_writer_lands_rows_and_does_nothing_else(folder: Path) -> None
 
 def test_the_reader_asks_every_table_and_view_and_changes_none(folder: Path) -> None:
     with warehouse_as(READER, folder) as address:
-        for name in (*TABLES, *VIEWS):
+        for name in (*TABLES, *HOURLY, *VIEWS):
             assert ask(address, f"SELECT count() FROM {name}", "csv")
         client = connect(address)
         assert client.query("SELECT getSetting('readonly')").result_rows == [(2,)]
@@ -183,11 +194,11 @@ def test_the_committed_files_are_what_the_contract_gives(path: str) -> None:
 
 
 def test_on_a_cluster_grants_reach_what_stands_behind_a_distributed_table() -> None:
-    for role, targets in ((WRITER, [*TABLES]), (READER, [*TABLES, *VIEWS])):
+    for role, targets in ((WRITER, [*TABLES]), (READER, [*TABLES, *HOURLY, *VIEWS])):
         single = {grant.target for grant in roles.grants(role)}
         assert single == set(targets)
         assert {grant.target for grant in roles.grants(role, "cluster")} == single | {
-            f"{name}_local" for name in TABLES
+            f"{name}_local" for name in targets if name not in VIEWS
         }
 
 

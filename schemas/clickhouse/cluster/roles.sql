@@ -183,6 +183,8 @@ GRANT ON CLUSTER '{cluster}' SELECT ON verdicts TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON verdicts_local TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON objectives TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON objectives_local TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON burn_windows_1h TO turnwatch_reader;
+GRANT ON CLUSTER '{cluster}' SELECT ON burn_windows_1h_local TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON traffic TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON burn_rate TO turnwatch_reader;
 GRANT ON CLUSTER '{cluster}' SELECT ON concurrency TO turnwatch_reader;
