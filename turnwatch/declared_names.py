@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from schemas.hourly_tables import HOURLY
 from schemas.tables import TABLES
 from schemas.views import VIEWS
 
@@ -100,11 +101,13 @@ def _columns_of(name: str) -> set[str]:
     """The columns of a table, or what a view shows: the names that it gives, and columns of what it reads."""
     if name in TABLES:
         return set(TABLES[name].column_names)
+    if name in HOURLY:
+        return set(HOURLY[name].table.column_names)
     tokens = list(_tokens(VIEWS[name].select))
     read = {text for kind, text in tokens if kind == "word" and text in _DECLARED - {name}}
     return set(_given(tokens)).union(*map(_columns_of, read))
 
 
-_DECLARED = {*TABLES, *VIEWS}
+_DECLARED = {*TABLES, *HOURLY, *VIEWS}
 _COLUMNS = {name: _columns_of(name) for name in _DECLARED}
 """By table or view its columns."""

@@ -7,8 +7,11 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from alerts.definitions import watched_slos
+from dashboards.render import all_boards
 from schemas.boards import OVERVIEW_UID
-from turnwatch.bench import board_rows, boards
+from schemas.tables import TABLES
+from turnwatch.bench import board_families, board_rows, boards
 from turnwatch.bench.board_rows import FILLINGS, minutes_of, slices_of
 from turnwatch.cli import app
 
@@ -21,10 +24,37 @@ def test_slices_are_as_many_as_asked_for_and_each_is_of_its_cut() -> None:
         assert row["slice"] == ",".join(f"{name}={row[name]}" for name in row["cut"].split(","))
 
 
+def test_every_table_that_a_board_reads_is_filled() -> None:
+    """But for what came late, which there is none of, and what budgets are not charged for."""
+    filled = {each.table for each in board_families.others()} | {
+        "objectives",
+        "pages",
+        "findings",
+        "releases",
+        "verdicts",
+    }
+    filled |= {name for base in FILLINGS for name in (f"{base}_10s", minutes_of(base))}
+    sql = "\n".join(panel.query.sql for board in boards._boards().values() for panel in boards.panels_of(board))
+    read = {name for name in re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql) if name in TABLES}
+    assert len(read) > 20 and {name for name in read if not name.endswith("_late")} <= filled | {"exclusions"}
+
+
+def test_slices_of_other_families_are_of_their_cuts() -> None:
+    for each in board_families.others():
+        made = board_families.cut_slices(each.cuts, 12).to_pylist()
+        assert {row["cut"] for row in made} == {cut.name for cut in each.cuts}
+        assert len({row["slice"] for row in made}) == len(made) <= 12 * len(each.cuts)
+        for row in made:
+            assert row["slice"] == ",".join(f"{name}={row[name]}" for name in row["cut"].split(","))
+
+
 def test_every_panel_and_table_has_a_line_and_a_limit_that_is_missed_is_exit_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the overview only, and of few rows of 10 s, to be quick."""
+    """Of the overview only, and of few rows of 10 s and of other families, to be quick."""
     monkeypatch.setattr(boards, "LIMIT_S", 1e-6)
-    monkeypatch.setattr(boards, "BOARDS", (OVERVIEW_UID,))
+    overview = all_boards(watched_slos())[OVERVIEW_UID]
+    monkeypatch.setattr(boards, "all_boards", lambda watched: {OVERVIEW_UID: overview})
+    read = [each for each in board_families.others() if each.table.startswith(("heartbeats", "privacy"))]
+    monkeypatch.setattr(board_families, "others", lambda: read)
     monkeypatch.setattr(board_rows, "SHORT_S", 600)
     told = CliRunner().invoke(app, ["bench", "boards", "--slices", "60", "--days", "1", "--runs", "1"])
     assert told.exit_code == 1, told.output

@@ -16,11 +16,12 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from dashboards.queries.selection import operational_cuts
-from schemas.tables import TABLES
+from schemas.tables import TABLES, Table
 
 POOLS = ("realtime", "batch")
 REGIONS = tuple(f"eu-{place}" for place in range(5))
 ROUTES = tuple(f"route-{place}" for place in range(10))
+BUNDLE = "v{}"
 STAGES = ("turn", "first_audio", "queue_wait", "llm_first_token")
 DAY_S = 86_400
 SHORT_S = 3 * 3_600
@@ -73,7 +74,7 @@ def slices_of(count: int) -> pa.Table:
     values: dict[str, tuple[str, ...]] = {"pool": POOLS, "region": REGIONS, "route": ROUTES}
     without = sum(_size(cut.dimensions, values) for cut in operational_cuts() if "bundle" not in cut.dimensions)
     each = sum(_size(cut.dimensions, values | {"bundle": ("v0",)}) for cut in operational_cuts() if "bundle" in cut.dimensions)  # fmt: skip
-    values["bundle"] = tuple(f"v{place}" for place in range(max(1, (count - without) // each)))
+    values["bundle"] = tuple(BUNDLE.format(place) for place in range(max(1, (count - without) // each)))
     rows = [
         {
             "cut": cut.name,
@@ -117,21 +118,28 @@ def minutes_of(name: str) -> str:
 
 def _insert(name: str, width_s: int, from_s: int, to_s: int) -> str:
     """The statement that makes a table's rows between two instants."""
-    table, filling = TABLES[name], FILLINGS[name.removesuffix("_10s").removesuffix("_1m")]
+    filling = FILLINGS[name.removesuffix("_10s").removesuffix("_1m")]
+    which = "" if filling.is_of_all else " WHERE NOT (bundle != '' AND region != '')"
+    return inserting(TABLES[name], filling, width_s, from_s, to_s, f"(SELECT * FROM {SLICES}{which})", _DIMENSIONS)
+
+
+def inserting(
+    table: Table, filling: Filling, width_s: int, from_s: int, to_s: int, slices: str, dimensions: tuple[str, ...]
+) -> str:
+    """The statement that makes a table's rows between two instants, of slices with these dimensions."""
     joined = "".join(f" ARRAY JOIN {list(values)} AS {key}_" for key, values in list(filling.keys.items())[:1])
     nested = "".join(f", arrayJoin({list(values)}) AS {key}_" for key, values in list(filling.keys.items())[1:])
     known = {
         table.time_column: f"fromUnixTimestamp64Milli(toInt64({from_s} + number * {width_s}) * 1000, 'UTC')",
         "version": "1",
     }
-    known |= {name: name for name in ("cut", "slice", *_DIMENSIONS)} | {key: f"{key}_" for key in filling.keys}
+    known |= {name: name for name in ("cut", "slice", *dimensions)} | {key: f"{key}_" for key in filling.keys}
     told = ", ".join(
         f"{known.get(column.name, filling.figures.get(column.name, _otherwise(column.type)))} AS {column.name}"
         for column in table.columns
     )
-    which = "" if filling.is_of_all else " WHERE NOT (bundle != '' AND region != '')"
     return f"""INSERT INTO {table.name} SELECT {told}
-FROM (SELECT *, cityHash64(slice, number) AS h{nested} FROM (SELECT * FROM {SLICES}{which}) AS sliced
+FROM (SELECT *, cityHash64(slice, number) AS h{nested} FROM {slices} AS sliced
 CROSS JOIN numbers({(to_s - from_s) // width_s}) AS buckets){joined}
 SETTINGS max_insert_threads = 1"""
 

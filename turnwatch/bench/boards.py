@@ -1,6 +1,6 @@
 """How soon is a board there on a month of rollups, and what does a row of it cost on disk?
 
-A ClickHouse of its own is filled (`board_rows.py`), then every panel of the boards that read those tables is asked as a browser asks:
+A ClickHouse of its own is filled (`board_rows.py`, `board_families.py`), then every panel of every board is asked as a browser asks:
 over the range that its board opens with and over the whole month, several times; the first time counts like the others. The
 overview is asked whole, six statements at once, as many connections as browsers keep. Bytes of a row are those of ClickHouse's
 parts, beside the same rows in a MergeTree in order of time without codecs.
@@ -23,22 +23,22 @@ from rich.progress import track
 
 from alerts.definitions import watched_slos
 from dashboards.boards import Board
-from dashboards.queries import Query
+from dashboards.local.asking import ranged
+from dashboards.panels import Panel
 from dashboards.render import all_boards
-from dashboards.substitution import Range, Value, substituted
-from schemas.boards import BURN_UID, OVERVIEW_UID, STAGES_UID
+from dashboards.substitution import Value, substituted
+from schemas.boards import OVERVIEW_UID
 from schemas.ddl import contract
 from schemas.tables import TABLES
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import start_clickhouse
 from stream_jobs.sinks.clickhouse import connect
+from turnwatch.bench.board_families import fill_others
 from turnwatch.bench.board_rows import DAY_S, FILLINGS, fill, minutes_of, slices_of
 from turnwatch.bench.prometheus_server import ending_on_sigterm
 
 LIMIT_S = 1.0
-BOARDS = (OVERVIEW_UID, BURN_UID, STAGES_UID)
 CONNECTIONS = 6
-STEPS_MAX = 600
 DATABASE = "bench"
 
 
@@ -98,6 +98,8 @@ def filled(slices: int, days: int, console: Console) -> Iterator[tuple[ClickHous
             steps = fill(client, slices_of(slices), end_s, days)
             for _ in track(steps, "rows", len(FILLINGS) * (days + 1), console=console, transient=True):
                 pass
+            for made in fill_others(client, watched_slos(), slices, end_s, days):
+                console.print(made, style="dim") if console.is_terminal else None
             client.close()
             yield address, end_s
         finally:
@@ -112,16 +114,16 @@ def ranges(board: Board, days: int) -> tuple[tuple[str, int], ...]:
 def timed_panels(client: Client, end_s: int, days: int, runs: int) -> Iterator[Timed]:
     for uid, board in _boards().items():
         for during, seconds in ranges(board, days):
-            for title, query in panels_of(board):
-                statement = _statement(board, query, end_s, seconds)
+            for panel in panels_of(board):
+                statement = _statement(board, panel, end_s, seconds)
                 taken = tuple(_seconds(lambda sql=statement: client.raw_query(sql, fmt="Native")) for _ in range(runs))  # type: ignore[misc]
-                yield Timed(uid, title, during, taken)
+                yield Timed(uid, panel.title, during, taken)
 
 
 def whole_overview(address: ClickHouseAddress, end_s: int, seconds: int, runs: int) -> list[float]:
     """Seconds until the last of its statements is answered, of every run; some are asked at once."""
     board = _boards()[OVERVIEW_UID]
-    statements = [_statement(board, query, end_s, seconds) for _, query in panels_of(board)]
+    statements = [_statement(board, panel, end_s, seconds) for panel in panels_of(board)]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         clients = [connect(address) for _ in range(CONNECTIONS)]
 
@@ -162,18 +164,17 @@ def stored_rows(client: Client) -> dict[str, int]:
     return {name: int(count) for name, count in client.query(asked).result_rows}
 
 
-def panels_of(board: Board) -> Sequence[tuple[str, Query]]:
-    return [(panel.title, panel.query) for panels in board.sections.values() for panel in panels]
+def panels_of(board: Board) -> Sequence[Panel]:
+    return [panel for panels in board.sections.values() for panel in panels]
 
 
 def _boards() -> dict[str, Board]:
-    known = all_boards(watched_slos())
-    return {uid: known[uid] for uid in BOARDS}
+    return all_boards(watched_slos())
 
 
-def _statement(board: Board, query: Query, end_s: int, seconds: int) -> str:
+def _statement(board: Board, panel: Panel, end_s: int, seconds: int) -> str:
     chosen: dict[str, Value] = {choice.name: "" if choice.is_multi else choice.chosen for choice in board.choices}
-    return substituted(query.sql, Range(end_s - seconds, end_s, max(10, seconds // STEPS_MAX)), chosen)
+    return substituted(panel.query.sql, ranged(end_s - seconds, end_s, panel), chosen)
 
 
 def _seconds(work: Callable[[], object]) -> float:
