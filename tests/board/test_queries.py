@@ -167,11 +167,17 @@ def test_the_burn_chart_draws_the_factors_of_its_window(boards: Boards) -> None:
 
 
 def test_a_spike_between_two_points_is_in_the_charts(boards: Boards) -> None:
-    """Steps of six hours: each point is as high as any decision of its step, and as the heat map's cell."""
-    during = replace(boards.last(7 * DAY_S), interval_s=6 * 3_600)
+    """Steps of six hours: each point is as high as any decision of its step, and as the heat map's cell.
+
+    Hours are read, and of the one in which the range ends only what was decided before.
+    """
+    week = boards.last(7 * DAY_S)
+    during = Range(week.from_s, week.to_s - 1_500, 6 * 3_600)
     slo = WATCHED[0]
     stored = pl.DataFrame(boards.world.rows["burn_windows"]).filter(
-        pl.col("slo") == slo, pl.col("window_s") == 300, pl.col("decided_at").dt.epoch("s") >= during.from_s
+        pl.col("slo") == slo,
+        pl.col("window_s") == 300,
+        pl.col("decided_at").dt.epoch("s").is_between(during.from_s, during.to_s),
     )
     highest = stored.group_by(
         pl.format("{} · {}", "slo", "slice").alias("series"),
