@@ -221,7 +221,7 @@ SELECT time, series, value FROM (
   UNION ALL
   SELECT DISTINCT arrayJoin([range_from, {step_of("$__toTime")}]) AS time,
     concat(severity, ' at ', toString(round(factor, 2))) AS series, factor AS value
-  FROM policy WHERE (long_s = chosen_s OR short_s = chosen_s) AND {matches("slo")})
+  FROM policy WHERE factor > 0 AND (long_s = chosen_s OR short_s = chosen_s) AND {matches("slo")})
 ORDER BY time, series""",
         "time_series",
     )

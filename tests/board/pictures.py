@@ -1,7 +1,7 @@
 """Pictures of every board in light and dark, for the docs: `python -m tests.board.pictures docs/pictures`.
 
 They show the world that tests ask: the embedded engine is filled with it, the boards are served, and Chromium opens them.
-Each is the whole board, in a file of less than `BYTES_MAX`.
+Each is the whole board, in a file of less than `BYTES_MAX`; of the overview there is what one sees first, too.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import tempfile
 from collections.abc import Iterator
 from inspect import unwrap
 from pathlib import Path
+from typing import Any
 
 from alerts.definitions import watched_slos
 from dashboards.render import all_boards
+from schemas.boards import OVERVIEW_UID
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import start_clickhouse
 from tests.board import conftest
@@ -24,6 +26,9 @@ from turnwatch.board.process import serving
 
 WIDTH, LOWEST = 1180, 640
 BYTES_MAX = 300_000
+FIRST = "overview.png"
+FIRST_SEEN = {"x": 0, "y": 0, "width": WIDTH, "height": 980, "scale": 1}
+"""What burns, with its slice: the first of the overview's five questions."""
 RANGE_S = {"slos-and-budgets": 7 * 86_400, "drift-by-slice": 7 * 86_400, "burn-by-slice": 86_400, "cost": 86_400}
 """How far back boards look whose questions are about days; others show the last half hour."""
 
@@ -38,13 +43,15 @@ async def take(address: ClickHouseAddress, from_s: int, to_s: int, folder: Path)
             begins_s = min(from_s, to_s - RANGE_S.get(board.slug, 0))
             await page.open(f"{url}/d/{board.uid}?from={begins_s * 1_000}&to={to_s * 1_000}")
             for theme in ("light", "dark"):
-                await _take(page, theme, folder / f"board-{board.slug}-{theme}.png")
+                await page.themed(theme)
+                await whole(page, WIDTH, LOWEST)
+                await _take(page, folder / f"board-{board.slug}-{theme}.png")
+                if (board.uid, theme) == (OVERVIEW_UID, "light"):
+                    await _take(page, folder / FIRST, clip=FIRST_SEEN)
 
 
-async def _take(page: Page, theme: str, path: Path) -> None:
-    await page.themed(theme)
-    await whole(page, WIDTH, LOWEST)
-    path.write_bytes(await small(page, await page.picture(), BYTES_MAX))
+async def _take(page: Page, path: Path, **parameters: Any) -> None:
+    path.write_bytes(await small(page, await page.picture(**parameters), BYTES_MAX))
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
 
