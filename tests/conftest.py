@@ -12,6 +12,7 @@ everything so.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import shutil
 import sys
@@ -55,6 +56,8 @@ BY_THE_CLOCK = tuple(
 LONG = (*BY_THE_CLOCK, "tests/integration", "tests/worlds", "tests/faults", "tests/contracts")
 """Whose files take minutes; they start first, so that nobody waits for one of them at the end."""
 
+gc.disable()  # Until all tests are collected: what modules make stays, and to look it through again and again takes seconds.
+
 hypothesis.settings.register_profile(
     "turnwatch",
     max_examples=40,  # Of a property that says nothing else; every run looks elsewhere.
@@ -91,6 +94,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = sorted(kept, key=_turn)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is there now stays to the end, so nobody looks for garbage in it."""
+    gc.freeze()
+    gc.enable()
 
 
 def _turn(item: pytest.Item) -> int:
