@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -80,23 +81,38 @@ HEAVY = {
 }
 
 LOADED = """
-import sys
+import contextlib, io, json, os, sys
 from turnwatch.cli import main
-try:
+sys.argv[1:] = ["status", "--help"]
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
     main()
-finally:
-    print("LOADED", *sorted({name.split(".")[0] for name in sys.modules}))
+for command in json.load(sys.stdin):
+    sys.stdout.flush()
+    if (forked := os.fork()) == 0:
+        sys.argv[1:] = [*command.split(), "--help"]
+        try:
+            main()
+        finally:
+            print("LOADED", *sorted({name.split(".")[0] for name in sys.modules}))
+    print("ENDED", os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
 """
+"""Loads what every help needs once, by giving one; each command is a fork of it, which loads the rest."""
 
 
 @cache
-def helped(command: str) -> tuple[str, set[str]]:
+def all_helped() -> dict[str, tuple[str, set[str]]]:
     """What `turnwatch COMMAND --help` prints, and the packages that it loaded."""
-    asked = [sys.executable, "-c", LOADED, *command.split(), "--help"]
-    ended = subprocess.run(asked, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
-    assert ended.returncode == 0, ended.stderr
-    text, _, loaded = ended.stdout.rpartition("LOADED")
-    return text, set(loaded.split())
+    asked, environment = json.dumps(COMMANDS), {**os.environ, "COLUMNS": "200"}
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADED], input=asked, capture_output=True, text=True, check=False, env=environment
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    told = re.findall(r"(.*?)^LOADED (.*?)\nENDED 0\n", ended.stdout, re.DOTALL | re.MULTILINE)
+    return {command: (text, set(loaded.split())) for command, (text, loaded) in zip(COMMANDS, told, strict=True)}
+
+
+def helped(command: str) -> tuple[str, set[str]]:
+    return all_helped()[command]
 
 
 def registered(group: typer.Typer, prefix: str = "") -> set[str]:
