@@ -49,9 +49,15 @@ def main() -> int:
 def install() -> None:
     if (ENVIRONMENT / "bin" / "pip-audit").exists():
         return
-    venv.create(ENVIRONMENT, with_pip=True, clear=True)
-    command = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--require-hashes", "--requirement", str(REPOSITORY / ".ci" / "audit.lock")]
+    venv.create(ENVIRONMENT, with_pip=False, clear=True)
+    command = [sys.executable, "-m", "pip", "--python", str(ENVIRONMENT / "bin" / "python"), "install", "--quiet"]
+    command += [
+        "--disable-pip-version-check",
+        "--no-compile",
+        "--require-hashes",
+        "--requirement",
+        str(REPOSITORY / ".ci" / "audit.lock"),
+    ]
     subprocess.run(command, check=True, timeout=TIMEOUT_S)
 
 
