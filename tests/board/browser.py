@@ -26,6 +26,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-extensions",
     "--disable-sync",
+    "--disable-features=SpareRendererForSitePerProcess",
+    "--process-per-site",
     "--no-first-run",
     "--no-default-browser-check",
     "--hide-scrollbars",
