@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,15 +51,21 @@ IMPURE = {
 """What an operator never meets: clocks, loggers, files, processes, networks, chance."""
 
 
-def modules() -> list[str]:
+@cache
+def modules() -> tuple[str, ...]:
     """Every module of the repository, by dotted name."""
     folders = sorted(path.parent for path in REPOSITORY.glob("*/__init__.py"))
     paths = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-    return [".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in paths]
+    return tuple(".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in paths)
 
 
-def imports_of(module: str) -> Iterator[str]:
+@cache
+def imports_of(module: str) -> tuple[str, ...]:
     """Dotted names that a module imports, wherever in it; `from a import b` names `a` and `a.b`."""
+    return tuple(_named_in(module))
+
+
+def _named_in(module: str) -> Iterator[str]:
     path = REPOSITORY / Path(*module.split(".")).with_suffix(".py")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +335,7 @@ OF_FINDINGS = "alerts.finding_wording"
 """Makes alerts of whatever questions find: names and runbooks come with the findings."""
 
 
+@cache
 def alerting_modules() -> list[str]:
     """The modules that make alerts of a name: those that write the label `alertname`."""
     ours = (name for name in modules() if not name.startswith("tests") and name != OF_FINDINGS)
@@ -341,8 +343,10 @@ def alerting_modules() -> list[str]:
 
 
 def writes_alertname(module: str) -> bool:
-    path = REPOSITORY / Path(*module.split(".")).with_suffix(".py")
-    keys = (node.keys for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Dict))
+    text = (REPOSITORY / Path(*module.split(".")).with_suffix(".py")).read_text()
+    if "alertname" not in text:  # To parse them all takes seconds.
+        return False
+    keys = (node.keys for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Dict))
     return any(isinstance(key, ast.Constant) and key.value == "alertname" for each in keys for key in each)
 
 
