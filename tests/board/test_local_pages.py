@@ -263,9 +263,7 @@ async def test_a_chart_is_also_a_table_and_the_theme_is_kept(page: Page, server:
     await page.press("v")
     await page.until("document.querySelector('#panel-5 .figures-of-chart') !== null")
     assert await _serious(page, within="#panel-5") == []
-    panel = next(
-        each.panel for panels in numbered(BOARDS[BUDGETS_UID]).values() for each in panels if each.number == 5
-    )
+    panel = next(each.panel for panels in numbered(BOARDS[BUDGETS_UID]).values() for each in panels if each.number == 5)
     rows = ask(
         boards.client, panel, ranged(boards.range.from_s, boards.range.to_s), chosen(BOARDS[BUDGETS_UID].choices, {})
     )
