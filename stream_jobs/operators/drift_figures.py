@@ -44,11 +44,12 @@ Flags = NDArray[np.bool_]
 class Judged:
     """An hour of measures x slices: its excess, what that is of, and how it strays.
 
+    `standard`: the deviation from the reference itself, nothing tolerated, as `excess` in standard deviations;
     `sums`: bad, total, and those of the reference, of what was compared; `hour`: the same of the hour alone.
     """
 
     excess: Floats
-    plain: Floats
+    standard: Floats
     sums: Floats
     hour: Floats
     spread: Floats
@@ -114,7 +115,13 @@ class Ratios:
         hour = np.stack([both[0].bad, both[0].total, both[1].bad, both[1].total])
         nothing = np.full(plain.shape, np.nan)
         return Judged(
-            compared.excess / np.sqrt(spread), plain, compared.sums, hour, spread, compared.is_enough, nothing
+            excess=compared.excess / np.sqrt(spread),
+            standard=plain / np.sqrt(spread),
+            sums=compared.sums,
+            hour=hour,
+            spread=spread,
+            is_enough=compared.is_enough,
+            divergence=nothing,
         )
 
     def _sums(self, measure: DriftMeasure, hour: Floats) -> Sums:
@@ -176,16 +183,17 @@ class Shapes:
         information = np.divide(effective, freedom, out=np.zeros_like(effective), where=enough)
         spread = learn(series.learnt, np.where(enough, ratio, np.nan), information, series.is_learning)
         found = excess(ratio, freedom, effective, spread, np.broadcast_to(self._tolerance, ratio.shape))
+        standard = excess(ratio, freedom, effective, spread, np.zeros_like(ratio))
         sums = np.stack([index * total, total, np.zeros_like(total), old_total])
         series.waited[:] = np.where(enough, 0.0, series.waited + (total > 0))
         return Judged(
-            np.where(enough, found, np.nan),
-            np.where(enough, ratio, np.nan),
-            np.where(enough, sums, 0.0),
-            sums,
-            spread,
-            enough,
-            divergence_bits(mine, its),
+            excess=np.where(enough, found, np.nan),
+            standard=np.where(enough, standard, np.nan),
+            sums=np.where(enough, sums, 0.0),
+            hour=sums,
+            spread=spread,
+            is_enough=enough,
+            divergence=divergence_bits(mine, its),
         )
 
     def _histograms(self, hour: Floats) -> Floats:

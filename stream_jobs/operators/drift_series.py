@@ -1,13 +1,14 @@
 """Series: whether a figure of a slice drifts, since when, and when that is over. One array for all of a family in a shard.
 
 Each hour brings a standardised excess; an e-detector (`change_points.py`) adds up the evidence that some hour began a
-change. Over all series at once a change is found by e-d-BH: the k series with the most evidence, for the largest k for which each of
+change, of what of it the hours before did not foretell (`drift_wander.py`). Over all series at once a change is found by e-d-BH: the k series with the most evidence, for the largest k for which each of
 those has at least `limit` / k (Dandapanthula and Ramdas, "Multiple testing in multi-stream sequential change detection",
 2025). With a limit of n series x 168 hours ÷ f that is f false alarms a week at most where nothing changes, however
 the series depend on each other; where many change, the next one needs less.
 
 A change is found once, and lasts until the hours since speak 150 to 1 for the reference and against the shift by which it was
-found (Page, 1954): the slice is back, or the change has become its reference. What has not served for a day is over, too.
+found (Page, 1954): the slice is back, or the change has become its reference. Those are whole excesses, as what lasts is foretold;
+since they are alike, each speaks as many times less. What has not served for a day is over, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_jobs.operators import drift_wander
 from stream_jobs.operators.change_points import EFFECTS, Detectors, updated
+from stream_jobs.operators.drift_wander import Excess
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -28,6 +31,7 @@ NAMES = (
     *(f"pending_{place}" for place in range(6)), "waited",
     *(f"since_{place}" for place in range(4)), "excess_sum", "excesses",
     "found_ms", "began_ms", "shift", "over", "seen_ms",
+    *drift_wander.NAMES,
 )  # fmt: skip
 """What is kept of a series, and how a block of state calls it."""
 _DETECTORS = slice(0, len(EFFECTS))
@@ -37,7 +41,9 @@ _PENDING = slice(_INFORMATION + 1, _INFORMATION + 7)
 _WAITED = _INFORMATION + 7
 _SINCE = slice(_WAITED + 1, _WAITED + 7)
 _FOUND_MS, _BEGAN_MS, _SHIFT, _OVER, _SEEN_MS = range(_WAITED + 7, _WAITED + 12)
-assert len(NAMES) == _SEEN_MS + 1
+_WANDER = slice(_SEEN_MS + 1, _SEEN_MS + 1 + len(drift_wander.NAMES))
+_WANDER_LEARNT = range(_WANDER.start + drift_wander.LEARNT.start, _WANDER.start + drift_wander.LEARNT.stop)
+assert len(NAMES) == _WANDER.stop
 
 OVER_MIN = float(np.log(150))
 UNSEEN_MS_MAX = 24 * 3_600_000
@@ -73,7 +79,7 @@ class Series:
     def inherit(self, numbers: NDArray[np.int64]) -> None:
         """A slice of which nothing was compared yet strays as the one does that it is compared with, by number."""
         is_new = (self.weight == 0) & (numbers != np.arange(len(numbers)))
-        for place in (_SPREAD, _WEIGHT, _INFORMATION):
+        for place in (_SPREAD, _WEIGHT, _INFORMATION, *_WANDER_LEARNT):
             self.values[place] = np.where(is_new, self.values[place][:, numbers], self.values[place])
 
     @property
@@ -85,6 +91,11 @@ class Series:
     def learnt(self) -> Floats:
         """What is known of how the series stray: squares of their deviations, how many, and their information, summed."""
         return self._of(_LEARNT)
+
+    @property
+    def wander(self) -> Floats:
+        """What is known of how they wander, as `drift_wander.py` has it."""
+        return self._of(_WANDER)
 
     @property
     def weight(self) -> Floats:
@@ -130,22 +141,22 @@ class Series:
         return found
 
 
-def follow(series: Series, excess: Floats, sums: Floats, start_ms: int, limit: float) -> None:
-    """Takes in one hour of all series; `excess` is not a number where there is nothing to say. Changes `series`.
+def follow(series: Series, excess: Excess, sums: Floats, start_ms: int, limit: float) -> None:
+    """Takes in one hour of all series; its excess is not a number where there is nothing to say. Changes `series`.
 
     `sums`: bad, total, and those of the reference, of what the excess is of. `limit`: as in the module's paragraph.
     """
     values = series.values
-    series.see(np.isfinite(excess), start_ms)
-    was_drifted, is_seen = series.is_drifted, np.isfinite(excess)
-    z = np.where(is_seen, excess, 0.0)
+    was_drifted, is_seen = series.is_drifted, np.isfinite(excess.whole)
+    series.see(is_seen, start_ms)
+    z = np.where(is_seen, excess.whole, 0.0)
     former = Detectors(values[_DETECTORS], values[_PAGE], values[_SINCE_MS])
-    now = updated(former, excess, start_ms)
+    now = updated(former, excess.surprise, start_ms)
     begins = is_seen & (former.page == 0) & ~was_drifted
     values[_DETECTORS], values[_PAGE], values[_SINCE_MS] = now.values, now.page, now.since_ms
     _add_since(values[_SINCE], sums, z, is_seen, begins)
     shift = values[_SHIFT]
-    against = np.where(is_seen & was_drifted, shift**2 / 2 - shift * z, 0.0)
+    against = np.where(is_seen & was_drifted, (shift**2 / 2 - shift * z) / excess.inflation, 0.0)
     values[_OVER] = np.maximum(values[_OVER] + against, 0.0)
     is_over = was_drifted & ((values[_OVER] >= OVER_MIN) | (start_ms - values[_SEEN_MS] >= UNSEEN_MS_MAX))
     _end(values, is_over)

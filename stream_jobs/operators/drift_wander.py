@@ -1,0 +1,131 @@
+"""Rates that wander for hours: how much of an excess the hours before it did not foretell.
+
+What a slice strays by is taken as a sum of two parts: one is drawn anew with each comparison, and a share of the variance lasts,
+as an autoregression of order one. A Kalman filter foretells each excess from those before it (Harvey, "Forecasting,
+structural time series models and the Kalman filter", 1989, section 3.2). What it did not foretell, in standard deviations of
+its own, has nothing to do with the hours before, which is what a detector that multiplies likelihood ratios asks of its hours
+(Basseville and Nikiforov, "Detection of abrupt changes", 1993, section 7.2). A lasting change is a large surprise in its first hours and a smaller
+one in all that follow.
+
+How much lasts, and for how long, is told by the slice's own hours: regressions of its deviations on those one and two comparisons
+before. Choosing hours by what came before them, as "not while evidence grows" does, leans neither of them to a side. The share is the
+slice's own as far as it is known, else that of all slices of the figure; how long it lasts is one number for a figure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_jobs.operators.change_points import Z_MAX
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+NAMES = (
+    "wander", "wander_variance", "before_1", "before_2", "squares_1", "products_1", "squares_2", "products_2",
+)  # fmt: skip
+"""What is kept of a series: the lasting part and its variance, the deviations of the last two comparisons, and for one and two
+comparisons before: the sum of their squares, and of their products with what came then."""
+LEARNT = slice(4, 8)
+_REMEMBERED = 168.0
+"""Squares that count in full: of about as many comparisons."""
+_OF_ALL = 24.0
+"""As so many comparisons of its own, a slice is taken to be like all slices of its figure."""
+_SUPPOSED, _SUPPOSED_CORRELATION, _SUPPOSED_LASTING = 48.0, 0.3, 0.9
+"""What is supposed of a figure, as if so many comparisons said so: how deviations follow those before, and how long that lasts."""
+_LASTING_MIN, _LASTING_MAX, _SHARE_MAX = 0.3, 0.97, 0.98
+_DEVIATION_MAX = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wander:
+    """How series stray: the part of their variance that lasts, and what is left of it at the next comparison."""
+
+    share: Floats
+    lasting: Floats
+
+    @property
+    def inflation(self) -> Floats:
+        """How many times the variance of a long sum is that of one whose terms have nothing to do with each other."""
+        return np.asarray(1 + 2 * self.share * self.lasting / (1 - self.lasting), dtype=np.float64)
+
+    @property
+    def of_squares(self) -> Floats:
+        """The same of a sum of squares (Isserlis, 1918): so many times fewer comparisons is a spread known by."""
+        return np.asarray(1 + 2 * self.share**2 * self.lasting**2 / (1 - self.lasting**2), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """An hour of series: how far they lie above what is allowed, and what of it was not foretold; both in standard deviations.
+
+    `inflation`: how many times more a long sum of the first strays than its terms by themselves say.
+    """
+
+    whole: Floats
+    surprise: Floats
+    inflation: Floats
+
+    @classmethod
+    def independent(cls, whole: Floats) -> Excess:
+        """Of hours that have nothing to do with each other."""
+        return cls(whole, whole, np.ones_like(whole))
+
+    def where(self, condition: Flags) -> Excess:
+        """The same, with nothing to say elsewhere."""
+        whole, surprise = (np.where(condition, each, np.nan) for each in (self.whole, self.surprise))
+        return Excess(whole, surprise, self.inflation)
+
+
+def wander_of(values: Floats) -> Wander:
+    """By what `learn_wander` noted, of shape (`NAMES`, measures, slices)."""
+    squares_1, products_1, squares_2, products_2 = values[LEARNT]
+    first = _of_all(squares_1, products_1, _SUPPOSED_CORRELATION)
+    second = _of_all(squares_2, products_2, _SUPPOSED_CORRELATION * _SUPPOSED_LASTING)
+    lasting = np.clip(second / np.maximum(first, 0.01), _LASTING_MIN, _LASTING_MAX)
+    correlation = (products_1 + _OF_ALL * first) / (squares_1 + _OF_ALL)
+    return Wander(np.clip(correlation / lasting, 0.0, _SHARE_MAX), lasting)
+
+
+def learn_wander(values: Floats, deviation: Floats, is_learning: Flags) -> None:
+    """Notes one more deviation from the reference itself, in standard deviations, where it is a number; `values` change."""
+    is_seen = np.isfinite(deviation)
+    now = np.where(is_seen, np.clip(deviation, -_DEVIATION_MAX, _DEVIATION_MAX), 0.0)
+    is_noted = is_seen & is_learning
+    values[LEARNT] *= np.where(is_noted & (values[LEARNT.start] >= _REMEMBERED), 1 - 1 / _REMEMBERED, 1.0)
+    for place, before in zip((4, 6), values[2:4], strict=True):
+        noted = np.where(is_noted, before, 0.0)
+        values[place] += noted * before
+        values[place + 1] += noted * now
+    values[3] = np.where(is_seen, values[2], values[3])
+    values[2] = np.where(is_seen, now, values[2])
+
+
+def surprising(values: Floats, excess: Floats, weight: Floats) -> Excess:
+    """What of an excess was not foretold; it is noted, so that `values` change. Nothing is said where it is not a number.
+
+    `weight`: by how many comparisons the spread is known that the excess is told in. Where they are alike they are fewer, so
+    the excess is less by what they may be wrong by (`drift_ratios.learn` reckons with that of independent ones).
+    """
+    of, wander, variance = wander_of(values), values[0], values[1]
+    known = np.maximum(weight, 1.0)
+    unsure = (1 + np.sqrt(2 * of.of_squares / known)) / (1 + np.sqrt(2 / known))
+    whole = excess / np.sqrt(unsure)
+    foretold = of.lasting * wander
+    lasts = of.lasting**2 * variance + of.share * (1 - of.lasting**2)
+    deviation = np.sqrt(lasts + 1 - of.share)
+    surprise = (whole - foretold) / deviation
+    gain = lasts / deviation**2
+    is_seen = np.isfinite(surprise)
+    values[0] = np.where(is_seen, foretold + gain * deviation * np.clip(surprise, -Z_MAX, Z_MAX), wander)
+    values[1] = np.where(is_seen, lasts * (1 - gain), variance)
+    return Excess(whole, surprise, of.inflation)
+
+
+def _of_all(squares: Floats, products: Floats, supposed: float) -> Floats:
+    """The regression of all slices of each figure, with what is supposed of it; of shape (measures, 1)."""
+    of_all = products.sum(axis=-1, keepdims=True) + _SUPPOSED * supposed
+    return np.asarray(np.maximum(of_all / (squares.sum(axis=-1, keepdims=True) + _SUPPOSED), 0.0), dtype=np.float64)
