@@ -35,7 +35,6 @@ from stream_jobs.operators.drift_rows import (
 from stream_jobs.operators.drift_saved import SavedSeries
 from stream_jobs.operators.drift_series import Series, follow
 from stream_jobs.operators.drift_slices import DriftSlices
-from stream_jobs.operators.drift_wander import learn_wander, surprising
 
 WEEK_H = 168
 
@@ -162,12 +161,10 @@ class DriftFamily:
         assert new is not None
         referred = self._referred(start_ms, len(new))
         series.inherit(referred.numbers)
-        is_learning, weight = series.is_learning, series.weight.copy()
         judged = self._figures.judge(series, new, referred.sums, is_fixed=referred.kind == "frozen")
         series.see(judged.hour[1] > 0, start_ms)
         is_learnt = series.weight >= LEARNT_MIN
-        excess = surprising(series.wander, judged.excess, weight).where(is_learnt)
-        learn_wander(series.wander, judged.standard, is_learning)
+        excess = judged.excess.where(is_learnt)
         follow(series, excess, judged.sums, start_ms, self._share.limit(int((series.weight > 0).sum())))
         self._referred_last = referred
         return Hour(start_ms, excess.whole, judged, is_learnt, referred, new[:, -1])

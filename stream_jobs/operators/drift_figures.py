@@ -34,6 +34,7 @@ from stream_jobs.operators.drift_shapes import (
     scaled,
     stability_index,
 )
+from stream_jobs.operators.drift_wander import Excess, surprising
 from stream_jobs.operators.quotients import quotient
 
 Floats = NDArray[np.float64]
@@ -44,11 +45,11 @@ Flags = NDArray[np.bool_]
 class Judged:
     """An hour of measures x slices: its excess, what that is of, and how it strays.
 
-    `standard`: the deviation from the reference itself, nothing tolerated, as `excess` in standard deviations;
+    `standard`: how far it lies above the reference itself, nothing tolerated, in standard deviations;
     `sums`: bad, total, and those of the reference, of what was compared; `hour`: the same of the hour alone.
     """
 
-    excess: Floats
+    excess: Excess
     standard: Floats
     sums: Floats
     hour: Floats
@@ -112,11 +113,13 @@ class Ratios:
         plain, information = plain_excess(series.pending, compared.is_enough, is_fixed)
         let_go(series.pending, series.waited, compared.is_enough)
         spread = learn(series.learnt, squares(plain, compared.sums), information, series.is_learning)
+        deviation = np.sqrt(spread)
+        standard = plain / deviation
         hour = np.stack([both[0].bad, both[0].total, both[1].bad, both[1].total])
         nothing = np.full(plain.shape, np.nan)
         return Judged(
-            excess=compared.excess / np.sqrt(spread),
-            standard=plain / np.sqrt(spread),
+            excess=_surprising(series, compared.excess / deviation, standard),
+            standard=standard,
             sums=compared.sums,
             hour=hour,
             spread=spread,
@@ -183,12 +186,12 @@ class Shapes:
         information = np.divide(effective, freedom, out=np.zeros_like(effective), where=enough)
         spread = learn(series.learnt, np.where(enough, ratio, np.nan), information, series.is_learning)
         found = excess(ratio, freedom, effective, spread, np.broadcast_to(self._tolerance, ratio.shape))
-        standard = excess(ratio, freedom, effective, spread, np.zeros_like(ratio))
+        standard = np.where(enough, excess(ratio, freedom, effective, spread, np.zeros_like(ratio)), np.nan)
         sums = np.stack([index * total, total, np.zeros_like(total), old_total])
         series.waited[:] = np.where(enough, 0.0, series.waited + (total > 0))
         return Judged(
-            excess=np.where(enough, found, np.nan),
-            standard=np.where(enough, standard, np.nan),
+            excess=_surprising(series, np.where(enough, found, np.nan), standard),
+            standard=standard,
             sums=np.where(enough, sums, 0.0),
             hour=sums,
             spread=spread,
@@ -200,6 +203,10 @@ class Shapes:
         """Of shape (stages, slices, bins)."""
         bins = hour[:, 1 : len(self._columns)].reshape(len(hour), len(self._stages), BINS)
         return np.asarray(bins.transpose(1, 0, 2), dtype=np.float64)
+
+
+def _surprising(series: Series, excess: Floats, standard: Floats) -> Excess:
+    return surprising(series.wander, excess, standard, series.weight, series.is_learning)
 
 
 def _stacked(sums: Sequence[Sums]) -> Sums:

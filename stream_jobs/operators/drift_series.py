@@ -47,7 +47,8 @@ assert len(NAMES) == _WANDER.stop
 
 OVER_MIN = float(np.log(150))
 UNSEEN_MS_MAX = 24 * 3_600_000
-SHIFT_MIN, SHIFT_MAX = 0.5, 4.0
+SHIFT_MIN, SHIFT_MAX = 0.5, 1.0
+"""Of what hours speak against, in standard deviations: no more, or the nights of a change that shows by day would end it."""
 SINCE_SUMS = 4
 """Sums since a change began: bad, total, and those of the reference."""
 

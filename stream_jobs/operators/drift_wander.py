@@ -80,8 +80,24 @@ class Excess:
         return Excess(whole, surprise, self.inflation)
 
 
+def surprising(values: Floats, excess: Floats, standard: Floats, weight: Floats, is_learning: Flags) -> Excess:
+    """What of an excess was not foretold. Both are noted in `values`, of shape (`NAMES`, measures, slices), which change.
+
+    `excess` and `standard`, the deviation from the reference itself, are in standard deviations, and no numbers where there is
+    nothing to say. `weight`: by how many comparisons those are known. Where hours are alike they are fewer, so the excess is less by
+    what they may be wrong by (`drift_ratios.learn` reckons with that of independent ones).
+    """
+    of = wander_of(values)
+    known = np.maximum(weight, 1.0)
+    unsure = (1 + np.sqrt(2 * of.of_squares / known)) / (1 + np.sqrt(2 / known))
+    whole = excess / np.sqrt(unsure)
+    surprise = _filtered(values, whole, of)
+    _learn(values, standard, is_learning)
+    return Excess(whole, surprise, of.inflation)
+
+
 def wander_of(values: Floats) -> Wander:
-    """By what `learn_wander` noted, of shape (`NAMES`, measures, slices)."""
+    """By what was noted of series, of shape (`NAMES`, measures, slices)."""
     squares_1, products_1, squares_2, products_2 = values[LEARNT]
     first = _of_all(squares_1, products_1, _SUPPOSED_CORRELATION)
     second = _of_all(squares_2, products_2, _SUPPOSED_CORRELATION * _SUPPOSED_LASTING)
@@ -90,30 +106,9 @@ def wander_of(values: Floats) -> Wander:
     return Wander(np.clip(correlation / lasting, 0.0, _SHARE_MAX), lasting)
 
 
-def learn_wander(values: Floats, deviation: Floats, is_learning: Flags) -> None:
-    """Notes one more deviation from the reference itself, in standard deviations, where it is a number; `values` change."""
-    is_seen = np.isfinite(deviation)
-    now = np.where(is_seen, np.clip(deviation, -_DEVIATION_MAX, _DEVIATION_MAX), 0.0)
-    is_noted = is_seen & is_learning
-    values[LEARNT] *= np.where(is_noted & (values[LEARNT.start] >= _REMEMBERED), 1 - 1 / _REMEMBERED, 1.0)
-    for place, before in zip((4, 6), values[2:4], strict=True):
-        noted = np.where(is_noted, before, 0.0)
-        values[place] += noted * before
-        values[place + 1] += noted * now
-    values[3] = np.where(is_seen, values[2], values[3])
-    values[2] = np.where(is_seen, now, values[2])
-
-
-def surprising(values: Floats, excess: Floats, weight: Floats) -> Excess:
-    """What of an excess was not foretold; it is noted, so that `values` change. Nothing is said where it is not a number.
-
-    `weight`: by how many comparisons the spread is known that the excess is told in. Where they are alike they are fewer, so
-    the excess is less by what they may be wrong by (`drift_ratios.learn` reckons with that of independent ones).
-    """
-    of, wander, variance = wander_of(values), values[0], values[1]
-    known = np.maximum(weight, 1.0)
-    unsure = (1 + np.sqrt(2 * of.of_squares / known)) / (1 + np.sqrt(2 / known))
-    whole = excess / np.sqrt(unsure)
+def _filtered(values: Floats, whole: Floats, of: Wander) -> Floats:
+    """What the filter did not foretell, in standard deviations of that."""
+    wander, variance = values[0], values[1]
     foretold = of.lasting * wander
     lasts = of.lasting**2 * variance + of.share * (1 - of.lasting**2)
     deviation = np.sqrt(lasts + 1 - of.share)
@@ -122,7 +117,21 @@ def surprising(values: Floats, excess: Floats, weight: Floats) -> Excess:
     is_seen = np.isfinite(surprise)
     values[0] = np.where(is_seen, foretold + gain * deviation * np.clip(surprise, -Z_MAX, Z_MAX), wander)
     values[1] = np.where(is_seen, lasts * (1 - gain), variance)
-    return Excess(whole, surprise, of.inflation)
+    return np.asarray(surprise, dtype=np.float64)
+
+
+def _learn(values: Floats, standard: Floats, is_learning: Flags) -> None:
+    """Notes one more deviation."""
+    is_seen = np.isfinite(standard)
+    now = np.where(is_seen, np.clip(standard, -_DEVIATION_MAX, _DEVIATION_MAX), 0.0)
+    is_noted = is_seen & is_learning
+    values[LEARNT] *= np.where(is_noted & (values[LEARNT.start] >= _REMEMBERED), 1 - 1 / _REMEMBERED, 1.0)
+    for place, before in zip((4, 6), values[2:4], strict=True):
+        noted = np.where(is_noted, before, 0.0)
+        values[place] += noted * before
+        values[place + 1] += noted * now
+    values[3] = np.where(is_seen, values[2], values[3])
+    values[2] = np.where(is_seen, now, values[2])
 
 
 def _of_all(squares: Floats, products: Floats, supposed: float) -> Floats:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from schemas.drift_policies import WatchedMeasure
 from schemas.families import QUALITY
@@ -16,7 +18,10 @@ from stream_jobs.operators.drift_references import as_they_were, hour_before_ms
 from stream_jobs.operators.drift_series import Series, follow, found
 from stream_jobs.operators.drift_shapes import BINS, LOWEST, divergence_bits, excess, merged, scaled, stability_index
 from stream_jobs.operators.drift_slices import DriftSlices
+from stream_jobs.operators.drift_wander import NAMES, Excess, surprising, wander_of
 from tests.operators.drift_worlds import POOL, START_MS, calls, latencies, totals
+
+Floats = NDArray[np.float64]
 
 
 def test_the_signed_root_is_that_of_two_counts_of_one_rate() -> None:
@@ -34,8 +39,9 @@ def test_excesses_of_slices_that_did_not_change_have_the_spread_that_is_reckoned
     rows = [ratios.rows(totals(QUALITY, 0, {text: calls(dice, 0.12, 30) for text in texts})) for _ in range(2)]
     new, old = (each.select(*ratios.columns, "version").to_numpy().astype(float) for each in rows)
     judged = ratios.judge(Series.quiet(1, len(texts)), new, old, is_fixed=False)
-    assert np.std(judged.plain) == pytest.approx(1.0, abs=0.06)
-    assert np.mean(judged.plain) == pytest.approx(0.0, abs=0.08)
+    plain = judged.standard * np.sqrt(judged.spread)
+    assert np.std(plain) == pytest.approx(1.0, abs=0.06)
+    assert np.mean(plain) == pytest.approx(0.0, abs=0.08)
     as_independent = variance_given(np.array(0.12), new[:, 0], "share", (), new[:, 1]).sum()
     of_calls = variance_given(np.array(0.12), new[:, 0], "clusters", tuple(new[:, 2:5].T), new[:, 1]).sum()
     assert of_calls > 2 * as_independent
@@ -69,7 +75,7 @@ def found_after(
     for number in range(8 * 24 + 120):
         new = hour(before if number < 8 * 24 else since)
         judged = ratios.judge(series, new, hour(before), is_fixed=False)
-        excess = np.where(series.weight >= LEARNT_MIN, judged.excess, np.nan)
+        excess = judged.excess.where(series.weight >= LEARNT_MIN)
         follow(series, excess, judged.sums, (number + 1) * HOUR_MS, limit=1_000 * 168 * 4)
         if series.is_drifted.any():
             return number - 8 * 24 + 1
@@ -181,11 +187,71 @@ def test_the_more_series_change_the_less_each_needs() -> None:
 def test_what_does_not_serve_any_more_drifts_for_a_day_and_what_serves_too_little_drifts_on() -> None:
     series, sums = Series.quiet(1, 2), np.ones((4, 1, 2))
     for hour in range(60):
-        excess = np.full((1, 2), 4.0 if hour < 30 else np.nan)
+        excess = Excess.independent(np.full((1, 2), 4.0 if hour < 30 else np.nan))
         series.see(np.array([[hour < 30, True]]), hour * HOUR_MS)
         follow(series, excess, sums, hour * HOUR_MS, limit=1e4)
         if hour in (29, 52, 53):
             assert series.is_drifted.tolist() == [[hour < 53, True]], hour
+
+
+def wandering(dice: np.random.Generator, share: float, lasting: float, series: int, hours: int) -> Iterator[Floats]:
+    """Standard deviates, hour by hour, of which that share of the variance is an autoregression."""
+    lasts = np.sqrt(share) * dice.standard_normal((1, series))
+    for _ in range(hours):
+        yield lasts + np.sqrt(1 - share) * dice.standard_normal((1, series))
+        anew = np.sqrt(share * (1 - lasting**2)) * dice.standard_normal((1, series))
+        lasts = lasting * lasts + anew
+
+
+@pytest.mark.parametrize(("share", "lasting"), [(0.0, 0.5), (0.5, 0.8), (0.7, 0.95)])
+def test_what_was_not_foretold_of_excesses_that_are_alike_is_independent(share: float, lasting: float) -> None:
+    values, surprises = np.zeros((len(NAMES), 1, 200)), []
+    every = np.ones((1, 200), dtype=bool)
+    for excess in wandering(np.random.default_rng(5), share, lasting, 200, 500):
+        found = surprising(values, excess, excess, np.full((1, 200), 1e9), every)
+        surprises.append(found.surprise[0])
+    known = wander_of(values)
+    assert np.mean(known.share) == pytest.approx(share, abs=0.08)
+    assert share == 0 or float(known.lasting[0, 0]) == pytest.approx(lasting, abs=0.04)
+    told = np.array(surprises[200:])
+    assert np.mean(told[1:] * told[:-1]) == pytest.approx(0.0, abs=0.03)
+    assert np.mean(told[12:] * told[:-12]) == pytest.approx(0.0, abs=0.03)
+    assert np.std(told) == pytest.approx(1.0, abs=0.04)
+
+
+def test_sums_of_hours_stray_as_often_as_the_inflation_says() -> None:
+    hours = np.array(list(wandering(np.random.default_rng(6), 0.5, 0.8, 2_000, 300)))[:, 0]
+    values = np.zeros((len(NAMES), 1, 2_000))
+    for excess in hours[:, None]:
+        found = surprising(values, excess, excess, np.full(excess.shape, 1e9), np.ones(excess.shape, dtype=bool))
+    assert np.var(hours.sum(axis=0)) / 300 == pytest.approx(float(np.mean(found.inflation)), rel=0.1)
+
+
+@pytest.mark.parametrize(("lasting", "wander"), [(0.0, 0.1), (0.8, 0.2), (0.95, 0.1)])
+def test_rates_that_wander_for_hours_raise_no_more_than_those_that_wander_anew(lasting: float, wander: float) -> None:
+    """Three weeks of 200 rates, whose logarithms are an autoregression of that deviation: two false alarms a week are allowed."""
+    dice, ratios, count = np.random.default_rng(4), Ratios([WatchedMeasure("failure_rate", 0.05, 500, 0.0)]), 200
+    series, hours, found_in_all = Series.quiet(1, count), list[Floats](), 0
+    for number, strays in enumerate(wandering(dice, 1.0, lasting, count, 4 * 168)):
+        failed = dice.binomial(3_000, 0.06 * np.exp(wander * strays[0]))
+        hours.append(np.stack([np.full(count, 3_000.0), 3_000.0 - failed, np.zeros(count)], axis=1))
+        if number >= 168:
+            judged = ratios.judge(series, hours[-1], hours[-1 - 168], is_fixed=False)
+            before = series.is_drifted
+            excess = judged.excess.where(series.weight >= LEARNT_MIN)
+            follow(series, excess, judged.sums, (number + 1) * HOUR_MS, limit=count * 168 / 2.0)
+            found_in_all += int((series.is_drifted & ~before).sum())
+    assert found_in_all <= 2 * 3
+
+
+def test_a_change_that_shows_by_day_alone_is_one_change() -> None:
+    series, sums, begun = Series.quiet(1, 1), np.ones((4, 1, 1)), 0
+    for hour in range(6 * 24):
+        before = series.is_drifted
+        whole = np.full((1, 1), 4.0 if hour % 24 < 14 else 0.7)
+        follow(series, Excess.independent(whole), sums, (hour + 1) * HOUR_MS, limit=1e4)
+        begun += int((series.is_drifted & ~before).sum())
+    assert begun == 1 and series.is_drifted.all()
 
 
 def test_weeks_without_a_change_raise_no_more_than_the_alarms_that_were_allowed() -> None:
@@ -193,6 +259,6 @@ def test_weeks_without_a_change_raise_no_more_than_the_alarms_that_were_allowed(
     sums = np.ones((4, 1, 500))
     for hour in range(4 * 168):
         before = series.is_drifted
-        follow(series, dice.standard_normal((1, 500)), sums, (hour + 1) * HOUR_MS, limit=500 * 168 / 2.0)
+        follow(series, Excess.independent(dice.standard_normal((1, 500))), sums, (hour + 1) * HOUR_MS, limit=500 * 168 / 2.0)
         ends += int((series.is_drifted & ~before).sum())
     assert ends <= 2 * 4
