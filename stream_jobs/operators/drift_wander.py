@@ -38,6 +38,10 @@ _SUPPOSED, _SUPPOSED_CORRELATION, _SUPPOSED_LASTING = 48.0, 0.3, 0.9
 """What is supposed of a figure, as if so many comparisons said so: how deviations follow those before, and how long that lasts."""
 _LASTING_MIN, _LASTING_MAX, _SHARE_MAX = 0.3, 0.97, 0.98
 _DEVIATION_MAX = 3.0
+_NO_ERRORS = 1e-9
+"""A deviation of exactly 0, of hours without any errors: no sign that anything lasts. It is told from none so far, which is 0."""
+_BELOW_MAX = -3.0
+"""What lies further below what is tolerated foretells no more than this: to rise from there to what is tolerated is no change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,8 @@ def _filtered(values: Floats, whole: Floats, of: Wander) -> Floats:
     surprise = (whole - foretold) / deviation
     gain = lasts / deviation**2
     is_seen = np.isfinite(surprise)
-    values[0] = np.where(is_seen, foretold + gain * deviation * np.clip(surprise, -Z_MAX, Z_MAX), wander)
+    learnt = np.clip(np.maximum(whole, _BELOW_MAX) - foretold, -Z_MAX * deviation, Z_MAX * deviation)
+    values[0] = np.where(is_seen, foretold + gain * learnt, wander)
     values[1] = np.where(is_seen, lasts * (1 - gain), variance)
     return np.asarray(surprise, dtype=np.float64)
 
@@ -127,11 +132,10 @@ def _learn(values: Floats, standard: Floats, is_learning: Flags) -> None:
     is_noted = is_seen & is_learning
     values[LEARNT] *= np.where(is_noted & (values[LEARNT.start] >= _REMEMBERED), 1 - 1 / _REMEMBERED, 1.0)
     for place, before in zip((4, 6), values[2:4], strict=True):
-        noted = np.where(is_noted, before, 0.0)
-        values[place] += noted * before
-        values[place + 1] += noted * now
+        values[place] += np.where(is_noted, np.where(before == _NO_ERRORS, 1.0, before**2), 0.0)
+        values[place + 1] += np.where(is_noted, before * now, 0.0)
     values[3] = np.where(is_seen, values[2], values[3])
-    values[2] = np.where(is_seen, now, values[2])
+    values[2] = np.where(is_seen, np.where(now == 0, _NO_ERRORS, now), values[2])
 
 
 def _of_all(squares: Floats, products: Floats, supposed: float) -> Floats:
