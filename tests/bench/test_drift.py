@@ -15,7 +15,7 @@ from schemas.failures import Foreseen
 from turnwatch.bench import drift
 from turnwatch.bench.drift import EVIDENT, Bounds, Played, found_in, play, run_drift, scored, strays
 from turnwatch.bench.drift_peers import ALARMS, Peer, alarms, peers, set_best
-from turnwatch.bench.drift_worlds import KINDS, MEASURES, RARE, hours, world
+from turnwatch.bench.drift_worlds import KINDS, MEASURES, RARE, hours, where_wander_lasts, world
 from turnwatch.cli import app
 
 SLICES = pl.DataFrame(
@@ -82,6 +82,30 @@ def test_rates_that_rise_by_so_much_do() -> None:
         for is_planted in (False, True)
     ]
     assert failed[1] / failed[0] == pytest.approx(2, rel=0.05)
+
+
+def test_wander_that_lasts_strays_as_much_and_goes_on_in_the_next_hour() -> None:
+    one = where_wander_lasts(world("failure_rate", 96, days=21, seed=3), 0.95, 0.1)
+    told = [each.filter(pl.col("outcomes") > 1_000) for each in hours(one, 3, is_planted=False)]
+    known = pl.concat(told).with_columns(rate=(1 - pl.col("successes") / pl.col("outcomes")).log())
+    of_slices = known.with_columns(hour_of_day=pl.col("bucket_start_ms") // 3_600_000 % 24).with_columns(
+        stray=pl.col("rate") - pl.col("rate").mean().over("slice", "hour_of_day")
+    )
+    after = of_slices.select("slice", pl.col("bucket_start_ms") - 3_600_000, later="stray")
+    both = of_slices.join(after, on=["slice", "bucket_start_ms"])
+    assert 0.08 < float(both["stray"].std()) < 0.15  # type: ignore[arg-type]
+    assert float(both.select(pl.corr("stray", "later")).item()) > 0.5
+
+
+def test_too_many_alarms_where_wander_lasts_end_with_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = raised(("a", 12), ("b", 22)).with_columns(state=pl.lit("drifted"), since="hour")
+    noisy = raised(*(("c", place) for place in range(3))).with_columns(state=pl.lit("drifted"), since="hour")
+    monkeypatch.setattr(drift, "play", lambda *_: played(planted, planted.clear()))
+    monkeypatch.setattr(drift, "played", lambda *_: played(planted, noisy))
+    assert run_drift(24, 14, 7, with_river=False, bounds=Bounds()) == 1
+    assert "lasting_false_alarms_a_week=1.50,1.50,1.50" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_our_watch_finds_what_is_doubled_in_a_busy_slice_within_a_day() -> None:
@@ -157,7 +181,8 @@ def test_a_bound_that_is_missed_ends_with_one(
 
     quiet = rows(*(("c", place) for place in range(false_alarms)))
     planted = rows(("a", hour), ("b", hour + 10))
-    monkeypatch.setattr(drift, "play", lambda *_: played(planted, quiet))
+    for name in ("play", "played"):
+        monkeypatch.setattr(drift, name, lambda *_: played(planted, quiet))
     assert run_drift(24, 14, 7, with_river=False, bounds=Bounds()) == code
     assert f"false_alarms_a_week={false_alarms / 2:.2f}" in capsys.readouterr().out.splitlines()[-1]
 

@@ -1,7 +1,8 @@
 """What does the drift watch find of changes that somebody planted, how soon, and what does it find where nothing changed?
 
 The watch is the worker's own, with its standard policy, told worlds hour by hour (`drift_worlds.py`): one in which nothing
-changes, for false alarms, and the same slices with changes. Beside it river's detectors follow the very figures
+changes, for false alarms, and the same slices with changes. So are worlds in which every rate wanders for hours at a time, where
+false alarms are held to the same bound. Beside it river's detectors follow the very figures
 (`drift_peers.py`): as they come, and set as well as anybody could who knows the quiet world beforehand.
 """
 
@@ -20,7 +21,7 @@ from schemas.drift_policies import STANDARD, DriftPolicy
 from schemas.instants import HOUR_MS
 from stream_jobs.operators.drift_watch import DriftWatch
 from turnwatch.bench.drift_peers import ALARMS, Peer, alarms, peers, set_best
-from turnwatch.bench.drift_worlds import CHANGES, MEASURES, RARE, World, hours, world
+from turnwatch.bench.drift_worlds import CHANGES, LASTING, MEASURES, RARE, World, hours, where_wander_lasts, world
 from turnwatch.bench.fleets import START_MS
 from turnwatch.bench.question_clock import Now
 
@@ -91,21 +92,29 @@ def run_drift(slices: int, days: int, seed: int, with_river: bool, bounds: Bound
     console.print("turnwatch by figure, traffic and how much a slice wanders:", _by_kind(ours))
     rare = _ours(play((RARE,), slices, days, seed, console))
     console.print("turnwatch of a rate of 0.05 % that rises by such shares of 5 %:", _by_kind(rare))
+    lasting = [_where_wander_lasts(slices, days, seed, rivals, console, *each) for each in LASTING]
     evident = ours.of(EVIDENT)
     beside = strays(found_in(played.planted), played)
     print(
         f"slices={slices} days={days} seed={seed} false_beside_changes={beside} {_figures(ours, evident, bounds)} "
-        f"rare_false_alarms_a_week={rare.false_alarms_per_week:.2f} rare_evident={rare.of(EVIDENT).cell().replace(' ', '_')}"
+        f"rare_false_alarms_a_week={rare.false_alarms_per_week:.2f} rare_evident={rare.of(EVIDENT).cell().replace(' ', '_')} "
+        f"lasting_false_alarms_a_week={','.join(f'{each.false_alarms_per_week:.2f}' for each in lasting)}"
     )
-    return 0 if _holds(ours, evident, bounds) and _holds(rare, rare.of(EVIDENT), bounds) else 1
+    holds = _holds(ours, evident, bounds) and _holds(rare, rare.of(EVIDENT), bounds)
+    is_quiet = all(each.false_alarms_per_week <= bounds.false_alarms_per_week_max for each in lasting)
+    return 0 if holds and is_quiet else 1
 
 
 def play(measures: Sequence[str], slices: int, days: int, seed: int, console: Console) -> Played:
     """Has the watch judge a quiet world, and the one with changes."""
-    worlds = [world(measure, slices, days, seed) for measure in measures]
+    return played([world(measure, slices, days, seed) for measure in measures], seed, console)
+
+
+def played(worlds: Sequence[World], seed: int, console: Console) -> Played:
+    """The same of worlds that are drawn by whoever asks."""
     told = pl.concat([each.slices() for each in worlds])
     quiet, planted = (judged(worlds, seed, is_planted, console) for is_planted in (False, True))
-    return Played(told, quiet, planted, days / WEEK_DAYS)
+    return Played(told, quiet, planted, worlds[0].days / WEEK_DAYS)
 
 
 def judged(worlds: Sequence[World], seed: int, is_planted: bool, console: Console) -> pl.DataFrame:
@@ -125,6 +134,18 @@ def judged(worlds: Sequence[World], seed: int, is_planted: bool, console: Consol
 
 def _ours(played: Played) -> Scored:
     return scored("turnwatch", found_in(played.quiet), found_in(played.planted), played)
+
+
+def _where_wander_lasts(
+    slices: int, days: int, seed: int, rivals: Sequence[Peer], console: Console, lasting: float, deviation: float
+) -> Scored:
+    """Ours of failed turns of slices that all wander so, printed beside the rivals."""
+    of = where_wander_lasts(world("failure_rate", slices, days, seed), lasting, deviation)
+    one = played([of], seed, console)
+    ours = _ours(one)
+    console.print(f"{slices} failure rates that wander by {deviation:.0%}, with a correlation of {lasting:g} an hour:")
+    console.print(_beside([ours, *(each for peer in rivals for each in _rivals(peer, one))]))
+    return ours
 
 
 def found_in(rows: pl.DataFrame) -> pl.DataFrame:

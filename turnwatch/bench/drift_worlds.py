@@ -3,19 +3,21 @@
 Slices differ in how much traffic they have and in how much they wander by themselves from hour to hour. All have a curve of
 the day in traffic and rate, and quieter weekends; the words of one call are not independent. In a world with changes each slice
 but every fourth one gets worse at an hour of its own, and stays so: a rate rises by 15, 30 or 100 %, or that share of its turns
-takes twice as long. A rate that is next to nothing, lookups in a stale index, rises by that share of 5 %.
+takes twice as long. A rate that is next to nothing, lookups in a stale index, rises by that share of 5 %. Where wander lasts all slices wander, and an
+hour's goes on in the next: its logarithm is an autoregression of order one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import polars as pl
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from scipy.special import ndtr
 
 from schemas.drift_measures import RATIOS, SHAPES
@@ -33,6 +35,8 @@ LASTING_DAYS = 6
 """Changes begin in the first of them."""
 WANDERS = (0.0, 0.1)
 """Standard deviation of an hour's rate, or middle latency, as a share of what it should be."""
+LASTING = ((0.8, 0.1), (0.8, 0.2), (0.95, 0.1))
+"""Of wander that lasts: its correlation from one hour to the next, and its standard deviation."""
 TRAFFICS = {"busy": 3_000, "middling": 600, "sparse": 60}
 """Turns, or words of labelled calls, in a mean hour."""
 WORDS_OF_A_CALL = 50
@@ -46,7 +50,8 @@ KINDS = tuple(product(TRAFFICS, WANDERS, CHANGES))
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One figure of slices over days. `begins_h`: the hour in which each slice's change begins."""
+    """One figure of slices over days. `begins_h`: the hour in which each slice's change begins. `lasting`: the correlation of
+    an hour's wander with that of the hour before."""
 
     measure: str
     days: int
@@ -54,6 +59,7 @@ class World:
     wander: Floats
     change: Floats
     begins_h: Integers
+    lasting: float = 0.0
 
     @property
     def family(self) -> Family:
@@ -78,6 +84,11 @@ def world(measure: str, slices: int, days: int, seed: int) -> World:
     return World(measure, days, tuple(kind[0] for kind in kinds), wander, change, begins)
 
 
+def where_wander_lasts(of: World, lasting: float, deviation: float) -> World:
+    """The same slices, all of which wander so much, and for hours at a time."""
+    return replace(of, lasting=lasting, wander=np.full(len(of.traffic), deviation))
+
+
 def hours(of: World, seed: int, is_planted: bool) -> list[pl.DataFrame]:
     """Totals of each hour, as a watch is told them. Without `is_planted` nothing changes."""
     dice = np.random.default_rng((seed, 1 + list(_DRAWN).index(of.measure)))
@@ -85,9 +96,16 @@ def hours(of: World, seed: int, is_planted: bool) -> list[pl.DataFrame]:
     total = dice.poisson(curve[:, None] * np.array([TRAFFICS[name] for name in of.traffic]))
     is_changed = np.arange(len(curve))[:, None] >= of.begins_h
     change = np.where(is_changed & is_planted, of.change, 0.0)
-    strays = np.exp(dice.normal(-(of.wander**2) / 2, of.wander, total.shape))
+    strays = np.exp(of.wander * _going_on(dice.standard_normal(total.shape), of.lasting) - of.wander**2 / 2)
     draw = _DRAWN[of.measure]
     return [draw(of, place, total[place], change[place], strays[place], dice) for place in range(len(curve))]
+
+
+def _going_on(anew: Floats, lasting: float) -> Floats:
+    """An autoregression of variance 1 from standard normal deviates, of shape (hours, slices)."""
+    part = np.sqrt(1 - lasting**2)
+    found, _ = lfilter([part], [1.0, -lasting], anew, axis=0, zi=(1 - part) * anew[:1])
+    return np.asarray(found, dtype=np.float64)
 
 
 def _rate(of: World, hour: int, change: Floats, strays: Floats) -> Floats:
