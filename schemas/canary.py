@@ -40,6 +40,7 @@ class CanaryMetric:
     """A figure of a slice, `numerator` ÷ `denominator` of a family's measures, or the quantile of a stage at `level`.
 
     `units`: the measure that counts what is independent, such as calls of which words are; the denominator unless given.
+    `is_part`: of a mean whose numerator is a part of its denominator, such as late chunks of all.
     """
 
     name: str
@@ -53,6 +54,7 @@ class CanaryMetric:
     squares: Squares | None = None
     stage: str = ""
     level: float = 0.0
+    is_part: bool = False
 
     @property
     def counted(self) -> str:
@@ -79,7 +81,7 @@ def _clustered(family: Family, units: str, metrics: dict[str, tuple[str, str]]) 
     are not. As nobody tells how units vary, windows do.
     """
     return tuple(
-        CanaryMetric(name, "mean", family, "share", numerator=bad, denominator=total, units=units)
+        CanaryMetric(name, "mean", family, "share", numerator=bad, denominator=total, units=units, is_part=True)
         for name, (bad, total) in metrics.items()
     )
 

@@ -3,7 +3,8 @@
 The excess is how much worse the candidate is beyond what is allowed. Its interval takes the variance by units where the
 family tells their squares, or how windows scatter where that is more (units of one window need not be independent); where
 nobody tells squares, windows alone (`anytime_few.student_radius`). Shares of few events have bounds that need no variance;
-those and the others have half of alpha each, so both may be used at every look.
+those and the others have half of alpha each, so both may be used at every look. So have parts of what comes by the dozen, of
+which neither side has any: windows that never varied say nothing, but units without a single event do.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ window are taken for nearly independent, many for a bad minute."""
 NONE_SEEN = 3.0
 """Events that there may have been where none was: the rule of three."""
 
+LONGER_TIMES = 2.0
+"""How many times as long as all of them units with events are taken to be, in what is counted, where nobody saw one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -55,7 +59,8 @@ def judged(watched: WatchedMetric, sums: PairedSums, alpha: Floats) -> Found:
     baseline, candidate = sums.baseline.ratio, sums.candidate.ratio
     allowed = _allowed(watched, baseline)
     is_share = watched.metric.kind == "share"
-    excess = _by_variance(watched, sums, allowed, alpha / 2 if is_share else alpha)
+    is_halved = is_share or watched.metric.is_part
+    excess = _by_variance(watched, sums, allowed, alpha / 2 if is_halved else alpha)
     by_events = np.zeros(len(baseline), dtype=np.bool_)
     if is_share:
         few, by_events = _by_events(watched, sums, alpha / 2)
@@ -64,6 +69,8 @@ def judged(watched: WatchedMetric, sums: PairedSums, alpha: Floats) -> Found:
         excess = Bounds(low, high)
         by_events &= ~is_rich
     excess = known(excess)
+    if watched.metric.is_part:
+        excess = Bounds(excess.low, np.fmin(excess.high, _where_none_was_seen(watched, sums, alpha / 2)))
     by_events &= ~(excess.low > 0)
     return Found(baseline, candidate, allowed, excess, (excess.low > 0) | by_events, excess.high <= 0, by_events)
 
@@ -115,6 +122,11 @@ def _radius(watched: WatchedMetric, sums: PairedSums, allowed: Floats, alpha: Fl
     return np.where(np.isnan(by_units), few, np.where(by_units > 0, radius, np.inf))
 
 
+def never_varied(sums: PairedSums) -> Flags:
+    """Whether nobody tells how units vary, and windows of neither side ever did: nothing bounds what that is worth."""
+    return np.asarray(np.isnan(sums.unit_variance) & ~(sums.window_variance > 0) & (sums.windows > 1), dtype=np.bool_)
+
+
 def dispersion(watched: WatchedMetric, sums: PairedSums) -> Floats:
     """How many times more windows scatter than independent units would, at least 1; guessed while windows are few.
 
@@ -134,6 +146,20 @@ def _guessed_and_measured(watched: WatchedMetric, sums: PairedSums) -> tuple[Flo
         measured = np.fmax(sums.window_variance / sums.unit_variance, 1.0)
     guessed, measured = (np.where(np.isfinite(each), each, 1.0) for each in (guessed, measured))
     return guessed, measured
+
+
+def _where_none_was_seen(watched: WatchedMetric, sums: PairedSums, alpha: Floats) -> Floats:
+    """How much worse than allowed the candidate is at most where neither side has a single event; infinite elsewhere.
+
+    By units as independent: a share of theirs, which none of so many bounds, may have events, and holds at most `LONGER_TIMES`
+    as much as its number would of what is counted, all of it bad. The baseline may have none.
+    """
+    share = share_bounds(np.zeros_like(sums.windows), sums.candidate.units, alpha).high
+    at_most = np.minimum(LONGER_TIMES * share, 1.0)
+    within = (watched.allowed_delta or 0.0) if watched.allowed_ratio is None else watched.allowed_ratio * watched.floor
+    is_none = (sums.candidate.numerator == 0) & (sums.baseline.numerator == 0)
+    is_none &= (sums.candidate.denominator > 0) & (sums.baseline.denominator > 0) & (sums.windows >= SCATTER_WINDOWS)
+    return np.where(is_none, at_most - within, np.inf)
 
 
 def _is_rich(sums: PairedSums) -> Flags:

@@ -17,7 +17,7 @@ from schemas.gates import Decision
 from schemas.slices import cut_of
 from schemas.verdicts import IMPORTANCE, BlockedSlice, Judgement, Outcome
 from stream_jobs.operators.canary_alpha import Purse, spent
-from stream_jobs.operators.canary_bounds import Found, dispersion, judged
+from stream_jobs.operators.canary_bounds import Found, dispersion, judged, never_varied
 from stream_jobs.operators.canary_pairs import PairedSums
 from stream_jobs.operators.canary_tails import Tails, judged_tails, samples
 
@@ -134,9 +134,9 @@ def _more(those: Sequence[Judgement]) -> str:
 
 def _judgements(watched: Watched, policy: CanaryPolicy) -> Iterator[Judgement]:
     of_slices = outcomes(watched, policy)
-    rates = _events_of(watched)
+    notes = _notes_of(watched)
     for place, name in enumerate(watched.names):
-        yield _judgement(watched, policy, of_slices, place, name, rates[place])
+        yield _judgement(watched, policy, of_slices, place, name, notes[place])
     known = {*watched.names, *watched.alone}
     cuts = cuts_beside(watched.metric.metric.family)
     for name in policy.protected:
@@ -146,7 +146,7 @@ def _judgements(watched: Watched, policy: CanaryPolicy) -> Iterator[Judgement]:
         yield _nothing(watched.metric, policy, name, sentence)
 
 
-def _judgement(watched: Watched, policy: CanaryPolicy, of: Outcomes, place: int, name: str, events: str) -> Judgement:
+def _judgement(watched: Watched, policy: CanaryPolicy, of: Outcomes, place: int, name: str, note: _Note) -> Judgement:
     metric, found = watched.metric.metric, of.found
     outcome = IMPORTANCE[of.outcome[place]]
     allowed = _finite(found.allowed[place]) or 0.0
@@ -168,32 +168,53 @@ def _judgement(watched: Watched, policy: CanaryPolicy, of: Outcomes, place: int,
         low=low,
         high=high,
         alpha=float(of.alpha[place]),
-        because=_because(watched.metric, outcome, bool(found.by_events[place]), events),
+        because=_because(watched.metric, outcome, bool(found.by_events[place]), note),
     )
 
 
-def _because(watched: WatchedMetric, outcome: Outcome, by_events: bool, events: str) -> str:
+def _because(watched: WatchedMetric, outcome: Outcome, by_events: bool, note: _Note) -> str:
     match outcome:
         case "worse" if by_events:
-            return f"{events} come at surely more than the allowed ratio of rates."
+            return f"{note.events} come at surely more than the allowed ratio of rates."
         case "worse":
             return "Even the lower bound of how much worse it is lies above what is allowed."
         case "inside":
             return "Even the upper bound of how much worse it is lies within what is allowed."
         case "insufficient":
             return f"A side has fewer than {watched.samples_min} {watched.metric.counted}: not enough to judge by."
+        case _ if note.never_varied:
+            return _still(watched)
         case _:
             return "What is allowed lies between the bounds: not known yet."
 
 
-def _events_of(watched: Watched) -> Sequence[str]:
-    """Few events in words: how many were the candidate's, and the baseline's."""
+def _still(watched: WatchedMetric) -> str:
+    """Of a figure that stood still: when that will be enough, or what to set."""
+    found = "It never varied, on neither side, in any window"
+    if not watched.metric.is_part:
+        return f"{found}, which bounds nothing: say `required: false`, or see whether it is counted at all."
+    if watched.allowed_delta or (watched.allowed_ratio and watched.floor):
+        return f"{found}: not known yet, until there are {watched.metric.counted} enough to bound it."
+    return f"{found}, and no ratio of nothing is known: give it a `floor`, or an `allowedDelta`, or say `required: false`."
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """Few events in words: how many were the candidate's, and the baseline's; and whether windows ever varied."""
+
+    events: str
+    never_varied: bool
+
+
+def _notes_of(watched: Watched) -> Sequence[_Note]:
     if isinstance(watched.counted, Tails):
-        return [""] * len(watched.names)
+        return [_Note("", False)] * len(watched.names)
     sums, times = watched.counted, dispersion(watched.metric, watched.counted)
     return [
-        f"{mine:.0f} of the candidate and {others:.0f} of the baseline (dispersion {more:.1f})"
-        for mine, others, more in zip(sums.candidate.numerator, sums.baseline.numerator, times, strict=True)
+        _Note(f"{mine:.0f} of the candidate and {others:.0f} of the baseline (dispersion {more:.1f})", bool(is_still))
+        for mine, others, more, is_still in zip(
+            sums.candidate.numerator, sums.baseline.numerator, times, never_varied(sums), strict=True
+        )
     ]
 
 

@@ -225,6 +225,46 @@ def ever_worse(name: str, runs: int, slices: int, looks: Sequence[int], draw: Ca
     return float(worse.reshape(runs, slices).any(axis=1).mean())
 
 
+@pytest.mark.parametrize("name", ["late_chunks", "partial_rewrites", "entity_errors", "stale_citations"])
+def test_what_neither_side_ever_had_is_inside_once_units_enough_were_without(name: str) -> None:
+    """Windows have 10,000 turns or calls; of 0 among n of them some share may have any."""
+    metric, sides = watched(name, delta=0.002), (True, False)
+    assert outcome(metric, *(windows(metric, side, [0], 120_000) for side in sides)) == "undecided"
+    assert outcome(metric, *(windows(metric, side, [0] * 10, 120_000) for side in sides)) == "inside"
+    one = windows(metric, True, [0] * 9 + [1], 120_000), windows(metric, False, [0] * 10, 120_000)
+    assert outcome(metric, *one) != "worse"
+    assert outcome(watched(name, ratio=1.5), *(windows(metric, side, [0] * 10, 120_000) for side in sides)) == "undecided"
+    floored = watched(name, ratio=1.5, floor=0.002)
+    assert outcome(floored, *(windows(metric, side, [0] * 10, 120_000) for side in sides)) == "inside"
+
+
+def test_a_candidate_whose_bad_turns_are_too_rare_to_be_seen_is_passed_no_more_often_than_alpha() -> None:
+    """Bad turns have nothing but late chunks, and so many are bad that it is just beyond what is allowed; looked at each window."""
+    dice, metric, turns, runs, looks = np.random.default_rng(8), watched("late_chunks", delta=0.002), 500, 400, 24
+    none, passed = np.zeros(runs), np.zeros(runs, dtype=bool)
+    bad = dice.binomial(turns, 0.0021, (looks, runs)).cumsum(axis=0) * 12.0
+    for look in range(looks):
+        place = np.tile(np.arange(runs), look + 1)
+        each = np.full(len(place), float(turns))
+        late = np.diff(bad[: look + 1], axis=0, prepend=0.0).ravel()
+        sides = (Side(late * 0, 12 * each, each), Side(late, 12 * each, each))
+        found = bounds_of(metric, paired_sums(Pairs(place, runs, *sides)), none + 0.05)
+        passed |= found.is_inside
+    assert 0 < bad[-1].max() and passed.mean() <= 0.05
+
+
+def test_what_never_varied_and_cannot_be_bounded_says_what_to_set() -> None:
+    """Of the age of an index that is the same for ever nothing is known; nor of a ratio of nothing."""
+    for metric, words in (
+        (watched("index_age_s", delta=60), "required: false"),
+        (watched("late_chunks", ratio=1.5), "`floor`, or an `allowedDelta`"),
+        (watched("late_chunks", delta=1e-6), "until there are outcomes enough"),
+    ):
+        rows = [windows(metric, side, [0] * 12, 1_000) for side in (True, False)]
+        told = judge_all([counted_ratio(metric, pl.concat(rows, how="diagonal"), WIDTH_MS)], policy(metric))
+        assert told[0].outcome == "undecided" and words in told[0].because, metric.metric.name
+
+
 @pytest.mark.parametrize("units", [400, 4_000])
 def test_many_slices_whose_rates_vary_err_no_more_often_than_a_few(units: int) -> None:
     """A variance of eight windows is none to be sure by: t has tails that a 200th of alpha does not cut off."""
