@@ -195,7 +195,9 @@ def _still(watched: WatchedMetric) -> str:
         return f"{found}, which bounds nothing: say `required: false`, or see whether it is counted at all."
     if watched.allowed_delta or (watched.allowed_ratio and watched.floor):
         return f"{found}: not known yet, until there are {watched.metric.counted} enough to bound it."
-    return f"{found}, and no ratio of nothing is known: give it a `floor`, or an `allowedDelta`, or say `required: false`."
+    return (
+        f"{found}, and no ratio of nothing is known: give it a `floor`, or an `allowedDelta`, or say `required: false`."
+    )
 
 
 @dataclass(frozen=True, slots=True)

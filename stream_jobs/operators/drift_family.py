@@ -25,12 +25,14 @@ from stream_jobs.operators.drift_references import Referred, as_they_were, froze
 from stream_jobs.operators.drift_rows import (
     Drifting,
     Hour,
+    HourRows,
     NamedSlices,
     Retold,
     drifting,
     is_said_otherwise,
     rows_of,
     said_of,
+    told,
 )
 from stream_jobs.operators.drift_saved import SavedSeries
 from stream_jobs.operators.drift_series import Series, follow
@@ -92,11 +94,13 @@ class DriftFamily:
         changed, self._buckets.changed = self._buckets.changed, {}
         goes_on = min(changed, default=until_ms) >= self.judged_ms >= self._buckets.folded_before_ms
         goes_on &= self._now is not None
-        rows = [*self._settle(until_ms, changed, goes_on), *self._go_through(until_ms, changed, goes_on)]
+        hours = [*self._settle(until_ms, changed, goes_on), *self._go_through(until_ms, changed, goes_on)]
+        hours = [each for each in hours if len(each.number)]
+        rows = [told(hours, self._figures.names, self._slices)] if hours else []
         self._buckets.changed |= {hour_ms: found for hour_ms, found in changed.items() if hour_ms >= until_ms}
         self.judged_ms = until_ms
         self._forget_old()
-        yield from (self._names.named(each) for each in rows if len(each))
+        yield from (self._names.named(each) for each in rows)
 
     def drifting(self) -> list[Drifting]:
         """What drifts as of the newest hour that was judged."""
@@ -130,7 +134,7 @@ class DriftFamily:
             self.judged_ms, *position = unpack_json(body(stored[self._position_key]))
             self._buckets.set_out_from(*position)
 
-    def _settle(self, until_ms: int, changed: dict[int, set[int]], goes_on: bool) -> Iterator[pl.DataFrame]:
+    def _settle(self, until_ms: int, changed: dict[int, set[int]], goes_on: bool) -> Iterator[HourRows]:
         """Takes the hours into the base that can change no more; rows of them unless all were told, and nothing changed."""
         self._base = self._base.grown(len(self._slices))
         for start_ms in self._hours(until_ms):
@@ -142,7 +146,7 @@ class DriftFamily:
             self._said.pop(start_ms, None)
             self._base_ms, self._is_unsaved = start_ms + HOUR_MS, True
 
-    def _go_through(self, until_ms: int, changed: dict[int, set[int]], goes_on: bool) -> Iterator[pl.DataFrame]:
+    def _go_through(self, until_ms: int, changed: dict[int, set[int]], goes_on: bool) -> Iterator[HourRows]:
         """Those that may still change, on a copy of the base; only new ones where it goes on from what is known."""
         is_known = goes_on and self._now is not None
         self._now = self._now.grown(len(self._slices)) if is_known and self._now else self._base.copied()
@@ -184,7 +188,7 @@ class DriftFamily:
         groups = self._slices.groups if is_of_bundles else np.arange(slices, dtype=np.int64)
         return as_they_were(before, kind_of(start_ms, before_ms), self._slices.ranks, groups)
 
-    def _told(self, start_ms: int, hour: Hour, series: Series, changed: dict[int, set[int]]) -> pl.DataFrame:
+    def _told(self, start_ms: int, hour: Hour, series: Series, changed: dict[int, set[int]]) -> HourRows:
         """Rows of an hour: all of one that was not judged before, else those of slices that changed in it, and of figures of
         which something else is said than its rows did: a label that comes late may date, or undo, a change of hours after it.
         """
@@ -193,7 +197,7 @@ class DriftFamily:
         again = None
         if start_ms < self.judged_ms:
             again = Retold(sorted(changed.get(start_ms, ())), is_said_otherwise(said, before))
-        return rows_of(hour, series, self._figures.names, self._slices, again)
+        return rows_of(hour, series, self._slices, again)
 
     def _forget_old(self) -> None:
         gone = self._buckets.forget_old()

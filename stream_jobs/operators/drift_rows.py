@@ -63,9 +63,21 @@ class Retold:
     figures: Flags
 
 
-def rows_of(
-    hour: Hour, series: Series, figures: Sequence[str], slices: DriftSlices, again: Retold | None
-) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True)
+class HourRows:
+    """Rows of an hour as arrays: the number of each one's slice, its figure and state by their places, and what else is told."""
+
+    start_ms: int
+    reference: str
+    number: NDArray[np.int64]
+    figure: NDArray[np.int64]
+    state: NDArray[np.int64]
+    version: NDArray[np.int64]
+    reference_number: NDArray[np.int64]
+    values: dict[str, Floats]
+
+
+def rows_of(hour: Hour, series: Series, slices: DriftSlices, again: Retold | None) -> HourRows:
     """Rows of slices that had any of what a figure is counted over, or drift; of an hour that was told before those of `again`."""
     is_told = _is_told(hour, series)
     if again is not None:
@@ -74,16 +86,39 @@ def rows_of(
         is_told = (is_told & is_mine[None, :]) | again.figures
     is_told &= _is_named(slices)[None, :]
     figure, number = np.nonzero(is_told)
+    return HourRows(
+        hour.start_ms,
+        hour.referred.kind,
+        number,
+        figure,
+        _states(hour, series)[is_told],
+        hour.versions[number].astype(np.int64),
+        hour.referred.numbers[number],
+        _values(hour, series, is_told),
+    )
+
+
+def told(hours: Sequence[HourRows], figures: Sequence[str], slices: DriftSlices) -> pl.DataFrame:
+    """Rows of several hours as one frame, slices by number: a frame of each would take longer than to judge its hour."""
+    counts = [len(each.number) for each in hours]
+    texts = pl.Series(slices.texts, dtype=pl.String)
+
+    def joined(name: str) -> NDArray[np.int64]:
+        return np.concatenate([getattr(each, name) for each in hours])
+
     columns: dict[str, object] = {
-        "number": number,
-        "measure": pl.Series(figures, dtype=pl.String).gather(figure),
-        "bucket_start_ms": np.full(len(number), hour.start_ms, dtype=np.int64),
-        "state": np.array(STATES, dtype=object)[_states(hour, series)[is_told]].tolist(),
-        "version": hour.versions[number].astype(np.int64),
+        "number": joined("number"),
+        "measure": pl.Series(figures, dtype=pl.String).gather(joined("figure")),
+        "bucket_start_ms": np.repeat(np.array([each.start_ms for each in hours], dtype=np.int64), counts),
+        "state": pl.Series(STATES, dtype=pl.String).gather(joined("state")),
+        "version": joined("version"),
+        "reference": pl.Series([each.reference for each in hours], dtype=pl.String).gather(
+            np.repeat(np.arange(len(hours)), counts)
+        ),
+        "reference_slice": texts.gather(joined("reference_number")),
     }
-    columns |= _referred_to(hour, number, slices)
-    columns |= {name: values[is_told] for name, values in _values(hour, series).items()}
-    rows = pl.DataFrame(columns, schema_overrides={"state": pl.String}).with_columns(pl.col(pl.Float64).fill_nan(None))
+    columns |= {name: np.concatenate([each.values[name] for each in hours]) for name in hours[0].values}
+    rows = pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None))
     return rows.with_columns(pl.col("samples", "reference_samples", "since_ms").cast(pl.Int64))
 
 
@@ -147,28 +182,20 @@ def drifting(series: Series, figures: Sequence[str], slices: DriftSlices, referr
     return sorted(found, key=lambda each: (-each.evidence, each.slice, each.measure))
 
 
-def _referred_to(hour: Hour, number: NDArray[np.int64], slices: DriftSlices) -> dict[str, pl.Series]:
-    """What slices, by number, are compared with."""
-    texts = pl.Series(slices.texts, dtype=pl.String)
-    return {
-        "reference": pl.repeat(hour.referred.kind, len(number), eager=True),
-        "reference_slice": texts.gather(hour.referred.numbers[number]),
-    }
-
-
-def _values(hour: Hour, series: Series) -> dict[str, Floats]:
-    """What is told of every figure of every slice."""
-    bad, total, old_bad, old_total = hour.judged.hour
+def _values(hour: Hour, series: Series, is_told: Flags) -> dict[str, Floats]:
+    """What is told of those figures of slices."""
+    bad, total, old_bad, old_total = hour.judged.hour[:, is_told]
+    evidence = series.evidence_of(is_told)
     return {
         "value": quotient(bad, total),
         "reference_value": quotient(old_bad, old_total),
         "samples": total,
         "reference_samples": old_total,
-        "excess": hour.excess,
-        "evidence": np.log10(np.maximum(series.evidence, 1.0)),
-        "spread": hour.judged.spread,
-        "divergence_bits": hour.judged.divergence,
-        "since_ms": np.where(series.is_drifted, series.began_ms, np.nan),
+        "excess": hour.excess[is_told],
+        "evidence": np.log10(np.maximum(evidence, 1.0)),
+        "spread": hour.judged.spread[is_told],
+        "divergence_bits": hour.judged.divergence[is_told],
+        "since_ms": np.where(series.is_drifted, series.began_ms, np.nan)[is_told],
     }
 
 

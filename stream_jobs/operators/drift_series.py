@@ -88,6 +88,10 @@ class Series:
         """The e-detectors, to be held against a limit."""
         return np.asarray(self.values[_DETECTORS].mean(axis=0), dtype=np.float64)
 
+    def evidence_of(self, which: Flags) -> Floats:
+        """The same of some of them."""
+        return np.asarray(self.values[_DETECTORS][:, which].mean(axis=0), dtype=np.float64)
+
     @property
     def learnt(self) -> Floats:
         """What is known of how the series stray: squares of their deviations, how many, and their information, summed."""

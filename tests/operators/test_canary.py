@@ -233,7 +233,9 @@ def test_what_neither_side_ever_had_is_inside_once_units_enough_were_without(nam
     assert outcome(metric, *(windows(metric, side, [0] * 10, 120_000) for side in sides)) == "inside"
     one = windows(metric, True, [0] * 9 + [1], 120_000), windows(metric, False, [0] * 10, 120_000)
     assert outcome(metric, *one) != "worse"
-    assert outcome(watched(name, ratio=1.5), *(windows(metric, side, [0] * 10, 120_000) for side in sides)) == "undecided"
+    assert (
+        outcome(watched(name, ratio=1.5), *(windows(metric, side, [0] * 10, 120_000) for side in sides)) == "undecided"
+    )
     floored = watched(name, ratio=1.5, floor=0.002)
     assert outcome(floored, *(windows(metric, side, [0] * 10, 120_000) for side in sides)) == "inside"
 
@@ -250,7 +252,7 @@ def test_a_candidate_whose_bad_turns_are_too_rare_to_be_seen_is_passed_no_more_o
         sides = (Side(late * 0, 12 * each, each), Side(late, 12 * each, each))
         found = bounds_of(metric, paired_sums(Pairs(place, runs, *sides)), none + 0.05)
         passed |= found.is_inside
-    assert 0 < bad[-1].max() and passed.mean() <= 0.05
+    assert bad[-1].max() > 0 and passed.mean() <= 0.05
 
 
 def test_what_never_varied_and_cannot_be_bounded_says_what_to_set() -> None:

@@ -207,8 +207,8 @@ def wandering(dice: np.random.Generator, share: float, lasting: float, series: i
 def test_what_was_not_foretold_of_excesses_that_are_alike_is_independent(share: float, lasting: float) -> None:
     values, surprises = np.zeros((len(NAMES), 1, 200)), []
     every = np.ones((1, 200), dtype=bool)
-    for excess in wandering(np.random.default_rng(5), share, lasting, 200, 500):
-        found = surprising(values, excess, excess, np.full((1, 200), 1e9), every)
+    for whole in wandering(np.random.default_rng(5), share, lasting, 200, 500):
+        found = surprising(values, whole, whole, np.full((1, 200), 1e9), every)
         surprises.append(found.surprise[0])
     known = wander_of(values)
     assert np.mean(known.share) == pytest.approx(share, abs=0.08)
@@ -222,8 +222,8 @@ def test_what_was_not_foretold_of_excesses_that_are_alike_is_independent(share: 
 def test_sums_of_hours_stray_as_often_as_the_inflation_says() -> None:
     hours = np.array(list(wandering(np.random.default_rng(6), 0.5, 0.8, 2_000, 300)))[:, 0]
     values = np.zeros((len(NAMES), 1, 2_000))
-    for excess in hours[:, None]:
-        found = surprising(values, excess, excess, np.full(excess.shape, 1e9), np.ones(excess.shape, dtype=bool))
+    for whole in hours[:, None]:
+        found = surprising(values, whole, whole, np.full(whole.shape, 1e9), np.ones(whole.shape, dtype=bool))
     assert np.var(hours.sum(axis=0)) / 300 == pytest.approx(float(np.mean(found.inflation)), rel=0.1)
 
 
@@ -259,6 +259,12 @@ def test_weeks_without_a_change_raise_no_more_than_the_alarms_that_were_allowed(
     sums = np.ones((4, 1, 500))
     for hour in range(4 * 168):
         before = series.is_drifted
-        follow(series, Excess.independent(dice.standard_normal((1, 500))), sums, (hour + 1) * HOUR_MS, limit=500 * 168 / 2.0)
+        follow(
+            series,
+            Excess.independent(dice.standard_normal((1, 500))),
+            sums,
+            (hour + 1) * HOUR_MS,
+            limit=500 * 168 / 2.0,
+        )
         ends += int((series.is_drifted & ~before).sum())
     assert ends <= 2 * 4
