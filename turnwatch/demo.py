@@ -45,6 +45,8 @@ HEALTHY_S = 510
 SLOW_STAGE = "llm_first_token"
 MARGIN_S = 360
 PAGE_WAIT_S = 180.0
+COUNTED_EVERY_S = 1.0
+"""How often the worker is asked for its counters, which it takes time to write: it has more than a thousand."""
 INDICATOR, POOL = "turn_4000ms", "realtime"
 
 
@@ -213,7 +215,7 @@ async def _follow_worker(url: str, worker: Running, view: View) -> None:
         view.counters = await counters(url) or view.counters  # Of one that is gone, the last that are known.
         if worker.process() is None:
             raise DemoError(f"The worker ended: {last_words(worker.log)}")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(COUNTED_EVERY_S)
 
 
 async def _follow_burn(clickhouse: ClickHouseAddress, view: View) -> None:

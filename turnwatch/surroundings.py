@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from schemas.kafka import KafkaAddress
@@ -112,8 +111,21 @@ async def counters(url: str) -> dict[str, float]:
             text = await answer.text()
     except (aiohttp.ClientError, OSError, TimeoutError):
         return {}
+    return summed(text)
+
+
+def summed(text: str) -> dict[str, float]:
+    """Every sample of Prometheus' text format, without timestamps, summed over its labels.
+
+    Labels are passed over unread: to read them takes many times as long.
+
+    >>> summed('# TYPE frames_total counter\\nframes_total{family="turns"} 3.0\\nframes_total{family="a } b"} 4.0\\nready 1.0')
+    {'frames_total': 7.0, 'ready': 1.0}
+    """
     sums: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            labelled, value = line.rsplit(" ", 1)
+            name = labelled.partition("{")[0]
+            sums[name] = sums.get(name, 0.0) + float(value)
     return sums

@@ -117,6 +117,10 @@ class AbuseWatch:
     def _decide(self, at_ms: int, is_complete: bool) -> pl.Series:
         """Judges the minute that begins then, and moves the episodes by it; returns the slices that show a burst."""
         minute = self._minutes.at(at_ms)
+        if is_complete and at_ms in self._minutes:
+            self._usable.add(at_ms)
+        if minute.is_empty() and self._episodes.is_empty():
+            return minute["slice"]  # As in most minutes: what follows would come to that, too.
         lasting = self._episodes.filter(ended_ms=0)
         usual = pl.concat(
             [lasting.select(list(USUAL)), self._usual(minute.join(lasting, on="slice", how="anti"), at_ms)]
@@ -138,8 +142,6 @@ class AbuseWatch:
                 begun.select(pl.col(name).cast(kind) for name, kind in _EPISODES.items()),
             ]
         ).sort("slice", "since_ms")
-        if is_complete and at_ms in self._minutes:
-            self._usable.add(at_ms)
         return shown["slice"]
 
     def _usual(self, slices: pl.DataFrame, at_ms: int) -> pl.DataFrame:

@@ -146,6 +146,8 @@ class SaturationWatch:
         """Judges the minute that ends then, and moves the episodes by it."""
         at_ms = end_ms - MINUTE_MS
         minute = self._minutes.at(at_ms)
+        if minute.is_empty() and self._episodes.open.is_empty():
+            return self._statement(end_ms, completeness, {}, {})  # What follows would come to that, too.
         queues = grown(minute, self._minutes.newest_before(at_ms, minute), at_ms, self._rule)
         loaded = loaded_slices(queues)
         suspects = self._suspects(queues)

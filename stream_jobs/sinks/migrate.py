@@ -8,6 +8,7 @@ died half-way, do no harm; and where a table was dropped since, all are applied 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def migrate(address: ClickHouseAddress, directory: Path = DIRECTORY) -> tuple[Mi
         for migration in waiting:
             for statement in statements_of(migration.text):
                 client.command(_placed(statement, address))
-            client.insert("schema_migrations", [[migration.number, migration.name, migration.checksum]], _RECORDED)
+            _note_applied(client, migration)
         return waiting
     except ClickHouseError as error:
         raise explained(error, address) from error
@@ -148,7 +149,10 @@ def statements_of(text: str) -> list[str]:
     return statements
 
 
-_RECORDED = ["number", "name", "checksum"]
+def _note_applied(client: Client, migration: Migration) -> None:
+    """One request and no more: `client.insert` asks what columns there are first, and imports pandas to look at one row."""
+    row = {"number": migration.number, "name": migration.name, "checksum": migration.checksum}
+    client.raw_insert("schema_migrations", list(row), json.dumps(row), fmt="JSONEachRow")
 
 
 def _connect(address: ClickHouseAddress) -> Client:
