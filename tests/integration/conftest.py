@@ -30,13 +30,22 @@ def seed() -> int:
 
 
 @pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+def partitions() -> int:
+    """Of aggregates and partials. Each tells every shard how far it has come, so what a run costs grows with their square:
+    a module whose claims need fewer says so.
+    """
+    return PARTITIONS_DEFAULT
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory, partitions: int) -> Iterator[Plant]:
     with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TURNWATCH_KAFKA__PARTITIONS", str(partitions))
         # A killed worker comes back under its own name, so that nobody waits for its session to end.
         environment.setenv("TURNWATCH_INSTANCE", "only-worker")
         stack = start_stack(tmp_path_factory.mktemp("plant"))
         try:
-            asyncio.run(create_topics(KafkaAddress(stack.kafka.bootstrap), PARTITIONS_DEFAULT))
+            asyncio.run(create_topics(KafkaAddress(stack.kafka.bootstrap), partitions))
             migrate(ClickHouseAddress(stack.clickhouse.url))
             worker, metrics_url = asyncio.run(start_worker(stack))
         except BaseException:

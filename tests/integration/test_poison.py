@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ READ_BY_TWO = {partials(name) for name in INDICATORS_OF}
 """Both questions refuse what is none of theirs."""
 
 WITHIN_S = 60.0
+ROOM_FOR_GARBAGE = 2_000
+"""A dozen of each of so many topics in one minute is more than a worker diverts by default before it stops."""
 BOUND = 20
 FLOOD = 3 * BOUND
 
@@ -56,21 +58,31 @@ main()
 """A deploy that refuses every frame there is, and an operator who lets it."""
 
 
+@pytest.fixture(scope="module")
+def partitions() -> int:
+    """Two: what is refused in one leaves the other alone."""
+    return 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Of every worker here, also of the first, unless a test says otherwise."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TURNWATCH_DIVERTED_PER_MINUTE_MAX", str(ROOM_FOR_GARBAGE))
+        yield
+
+
 async def test_garbage_in_every_topic_is_diverted_and_the_traffic_around_it_lands_exactly(
-    plant: Plant, seed: int, monkeypatch: pytest.MonkeyPatch
+    plant: Plant, seed: int
 ) -> None:
-    # A dozen of each of so many topics in one minute is more than a worker diverts by default before it stops.
-    monkeypatch.setenv("TURNWATCH_DIVERTED_PER_MINUTE_MAX", "2000")
-    plant.stop_worker()
-    await plant.start_worker()
-    plan = plant.plan(seed, minutes=2, speed=AT_ONCE)
+    plan = plant.plan(seed, minutes=1, speed=AT_ONCE)
     chance = random.Random(seed)
     begin = await ends_of(plant, DEAD_LETTERS)
     counted_before = await plant.counted("turnwatch_records_diverted_total")
     sent: list[Position] = []
 
     async def litter(batch: int, frames: list[Frame]) -> list[Frame]:
-        if batch == 5:
+        if batch == 3:
             for topic in TOPICS_READ:
                 sent.extend(await thrown(plant, topic, list(garbage(topic, chance))))
             sent.append(await thrown_with_an_odd_header_name(plant, aggregates(TURNS.name)))
@@ -98,7 +110,7 @@ async def test_garbage_in_every_topic_is_diverted_and_the_traffic_around_it_land
 async def test_what_a_broken_deploy_refused_is_applied_once_after_the_fix_however_often_it_is_redriven(
     plant: Plant, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = plant.plan(seed, minutes=2, speed=AT_ONCE)
+    plan = plant.plan(seed, minutes=1, speed=AT_ONCE)
     begin = await ends_of(plant, DEAD_LETTERS)
     plant.stop_worker()
     await plant.start_worker("-c", OF_ANOTHER_VERSION)
@@ -132,7 +144,7 @@ async def test_what_a_broken_deploy_refused_is_applied_once_after_the_fix_howeve
 async def test_too_much_stops_the_worker_pages_and_diverts_no_more_however_often_it_is_started(
     plant: Plant, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = plant.plan(seed, minutes=2, speed=AT_ONCE)
+    plan = plant.plan(seed, minutes=1, speed=AT_ONCE)
     begin = await ends_of(plant, DEAD_LETTERS)
     topic = aggregates(TURNS.name)
     plant.stop_worker()

@@ -32,6 +32,12 @@ SATURATED = {"pool=realtime", "pool=realtime,region=eu-west-1", "pool=realtime,b
 """Slices of one queue that breaks."""
 
 
+@pytest.fixture(scope="module")
+def partitions() -> int:
+    """Two: slices of one queue still lie in different shards, and the collectors still share one."""
+    return 2
+
+
 @pytest.mark.needs("prometheus-alertmanager")
 async def test_a_dead_producer_pages_outlives_a_kill_and_resolves_when_it_reports_again(
     plant: Plant, seed: int
