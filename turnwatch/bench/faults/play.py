@@ -55,7 +55,7 @@ from turnwatch.bench.faults.settling import (
     refused_positions,
     settled,
 )
-from turnwatch.bench.faults.world import WINDOW_MS, Told, World
+from turnwatch.bench.faults.world import COLLECTORS_PER_REGION, WINDOW_MS, Told, World
 from turnwatch.prepare import create_topics
 
 ROUND_MS = WINDOWS * WINDOW_MS
@@ -122,11 +122,12 @@ async def play(
     faults: int,
     on_played: Callable[[Played], None],
     storm_s_min: float = STORM_S_MIN,
+    collectors_per_region: int = COLLECTORS_PER_REGION,
 ) -> None:
     """Every round, one after the other in the same servers; ends what it started."""
     if find_alertmanager() is None:
         raise NoAlertmanager(f"{HOW_TO_GET_IT} Without it nobody can say whether a page was delivered.")
-    async with _scene(console, folder, rounds, seed) as scene:
+    async with _scene(console, folder, rounds, seed, collectors_per_region) as scene:
         for round_ in range(rounds):
             schedule = plan(faults, seed + round_, is_soak=rounds > 1, storm_s_min=storm_s_min)
             played = await _round(scene, round_, schedule, seed + round_)
@@ -136,7 +137,9 @@ async def play(
 
 
 @asynccontextmanager
-async def _scene(console: Console, folder: Path, rounds: int, seed: int) -> AsyncIterator[_Scene]:
+async def _scene(
+    console: Console, folder: Path, rounds: int, seed: int, collectors_per_region: int
+) -> AsyncIterator[_Scene]:
     async with WebhookReceiver() as webhook:
         with console.status("starting Kafka, ClickHouse and Alertmanager …"):
             routes = hurried(folder)
@@ -149,7 +152,7 @@ async def _scene(console: Console, folder: Path, rounds: int, seed: int) -> Asyn
                 await create_topics(kafka, PARTITIONS_DEFAULT)
                 await asyncio.to_thread(migrate, clickhouse)
             now_ms = int(time.time() * 1_000) - BEHIND_NOW_MS - rounds * ROUND_MS
-            world = World(seed, now_ms // 60_000 * 60_000)
+            world = World(seed, now_ms // 60_000 * 60_000, collectors_per_region)
             view = View(console, rounds, workers, servers)
             scene = _Scene(kafka, clickhouse, workers, servers, world, view, LogReader(kafka))
             async with _beside([workers.supervise(), _follow(webhook, scene)]):

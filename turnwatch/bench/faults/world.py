@@ -1,6 +1,6 @@
 """What is true: every row that producers will report, drawn from a seed, window by window.
 
-A small fleet: nine collectors in three regions, three routes and three bundles of a realtime pool, and a batch pool. All
+A small fleet: three collectors in each of three regions (or fewer, which a round costs less with), three routes and three bundles of a realtime pool, and a batch pool. All
 four families are told, and both privacy partitions of turns. Three incidents a round are so plain that the shipped
 policy must page for them, and their bystanders so little touched that it must not: all errors in one region, a canary
 whose every turn is slow, a route whose every turn waits in a queue. The audience partition stays well.
@@ -99,10 +99,10 @@ def incidents(seed: int, round_: int) -> tuple[Incident, ...]:
 class World:
     """Tells windows one after the other; the same seed and start tell the same."""
 
-    def __init__(self, seed: int, start_ms: int) -> None:
+    def __init__(self, seed: int, start_ms: int, collectors_per_region: int = COLLECTORS_PER_REGION) -> None:
         assert start_ms % 60_000 == 0, "rounds begin at a whole minute"
         self.seed, self.start_ms = seed, start_ms
-        self._cells = cells()
+        self._cells = cells(collectors_per_region)
         self._active = np.full(len(self._cells), 40, dtype=np.int64)
         self._sequences: defaultdict[tuple[str, str], int] = defaultdict(int)
 
@@ -118,7 +118,7 @@ class World:
         ]
         if number % WINDOWS_PER_MINUTE == WINDOWS_PER_MINUTE - 1:
             minute = number - WINDOWS_PER_MINUTE + 1
-            told += self._frames(TURNS, AUDIENCE, minute, _audience(rng))
+            told += self._frames(TURNS, AUDIENCE, minute, _audience(self._cells, rng))
         return told
 
     def _frames(self, family: Family, partition: PrivacyPartition, window: int, rows: pl.DataFrame) -> Iterator[Told]:
@@ -180,13 +180,13 @@ class World:
 
 
 @cache
-def cells() -> pl.DataFrame:
+def cells(collectors_per_region: int = COLLECTORS_PER_REGION) -> pl.DataFrame:
     """Who reports what: a row per collector and cell, with its share of the fleet's turns."""
     rows = []
     for region, share in REGIONS.items():
-        for place in range(COLLECTORS_PER_REGION):
+        for place in range(collectors_per_region):
             who = {"producer": f"collector-{region}-{place}", "region": region}
-            mine = share / COLLECTORS_PER_REGION
+            mine = share / collectors_per_region
             rows += [
                 who | {"pool": "realtime", "route": route, "bundle": bundle, "weight": mine * of_route * of_bundle}
                 for route, of_route in ROUTES.items()
@@ -217,9 +217,9 @@ def _measures(turns: Ints, rng: Generator) -> dict[str, pl.Series]:
     return {name: pl.Series(values, dtype=pl.Int64) for name, values in measures.items()}
 
 
-def _audience(rng: Generator) -> pl.DataFrame:
+def _audience(reporting: pl.DataFrame, rng: Generator) -> pl.DataFrame:
     """A minute of turns by who called, in a partition of its own."""
-    who = cells().select("producer").unique(maintain_order=True)
+    who = reporting.select("producer").unique(maintain_order=True)
     languages, devices = pl.DataFrame({"language": LANGUAGES}), pl.DataFrame({"device_class": DEVICES})
     callers = who.join(languages, how="cross").join(devices, how="cross").with_columns(pool=pl.lit("realtime"))
     turns = rng.poisson(TURNS_PER_WINDOW * WINDOWS_PER_MINUTE / len(callers), len(callers))
