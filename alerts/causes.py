@@ -1,6 +1,6 @@
 """What a page says of causes: which stage grew, which slices explain the burn, and which release began before it.
 
-Slices and release come from suspects, which every shard states of its own slices (`stream_jobs/operators/suspects.py`):
+Slices and release come from suspects, which every shard states of its own slices (`stream_jobs/operators/burn_rate/suspects.py`):
 those of all shards are joined by objective and window. The stage comes from growths (`alerts/grown_stages.py`). What they
 say moves, so it is annotations and never labels.
 """

@@ -1,6 +1,6 @@
 """What a running canary can be judged by: metrics of roll-ups by name, and policies that choose among them.
 
-Three kinds, each of which has bounds of its own (`stream_jobs/operators/canary_bounds.py`, `canary_tails.py`): a `share` of
+Three kinds, each of which has bounds of its own (`stream_jobs/operators/release/bounds.py`, `canary_tails.py`): a `share` of
 units that went badly or well, a `mean` of sums, a `quantile` of a stage's histogram. `docs/canary.md` lists them.
 """
 

@@ -1,6 +1,6 @@
 """Drift policies as values: what is watched for drift, against which reference, and from when on somebody should hear of it.
 
-A policy is declared by a file (`alerts/drift_document.py`) and applied by `stream_jobs/operators/drift_watch.py`.
+A policy is declared by a file (`alerts/drift_document.py`) and applied by `stream_jobs/operators/drift/watch.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Release gates as values: which metrics of a release are judged, in which direction, and what a gate answers.
 
 Words follow `docs/gates.md`; a gate is declared by a file (`alerts/gate_document.py`) and applied by
-`stream_jobs/operators/gates.py`.
+`stream_jobs/operators/release/gates.py`.
 """
 
 from __future__ import annotations

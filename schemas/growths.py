@@ -1,7 +1,7 @@
 """Growths: what the traffic stage tells of the parts of a turn that take longer than they did, for whoever writes a page.
 
 A statement is about the slices of one shard at one instant and says everything there is to say: a slice that is not
-named in it has no stage that grew. What "grew" means is in `stream_jobs/operators/stage_growth.py`.
+named in it has no stage that grew. What "grew" means is in `stream_jobs/operators/stages/growth.py`.
 """
 
 from __future__ import annotations

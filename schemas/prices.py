@@ -1,6 +1,6 @@
 """Prices as values: what a GPU hour or a million tokens costs, where, from when to when.
 
-A price list is declared by a file (`alerts/price_document.py`) and applied by `stream_jobs/operators/pricing.py`. Of one
+A price list is declared by a file (`alerts/price_document.py`) and applied by `stream_jobs/operators/cost/pricing.py`. Of one
 thing there is one price at a moment; what has none is `uncosted`, never guessed.
 """
 

@@ -1,6 +1,6 @@
 """Spend policies as values: what is watched about money, and from when on somebody should hear of it.
 
-A policy is declared by a file (`alerts/spend_document.py`) and applied by `stream_jobs/operators/spending.py`.
+A policy is declared by a file (`alerts/spend_document.py`) and applied by `stream_jobs/operators/cost/spending.py`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from schemas.failures import BadInput
 from schemas.instants import DAY_MS
 from schemas.tables import RETENTION_1M_D
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.rollup_rows import to_table
+from stream_jobs.operators.totals.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import LANDED, connect, explained
 from turnwatch.backfill_cuts import fillings, statements
 from turnwatch.backfill_windows import window_batches

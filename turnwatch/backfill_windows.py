@@ -1,6 +1,6 @@
 """Windows of burn as the stream would have told them, over a series of minutes: rows of the table `burn_windows`.
 
-The same columns, sums and choice of slices as `stream_jobs/operators/burn_windows.py`, at the end of every minute that was
+The same columns, sums and choice of slices as `stream_jobs/operators/burn_rate/windows.py`, at the end of every minute that was
 decided. They rest on all that is stored; their version is that of a decision on nothing, so a row that the stream told
 for the same instant stays.
 """
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from schemas.instants import DAY_MS
 from schemas.slos import WatchedSlo
-from stream_jobs.operators.burn_arithmetic import shares
-from stream_jobs.operators.burn_windows import is_coarse, window_columns, window_lengths, windows_version
-from stream_jobs.operators.error_budget import expected_budgets, spending
+from stream_jobs.operators.burn_rate.arithmetic import shares
+from stream_jobs.operators.burn_rate.error_budget import expected_budgets, spending
+from stream_jobs.operators.burn_rate.windows import is_coarse, window_columns, window_lengths, windows_version
 from turnwatch.backtest.instants import Instants, decided
 from turnwatch.backtest.series import Series
 

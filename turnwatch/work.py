@@ -38,7 +38,7 @@ from stream_jobs.agents.kafka_away import KafkaWatch
 from stream_jobs.agents.objectives import telling
 from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.worker import Companion, WorkerSettings, run
-from stream_jobs.operators.traffic import Capacity
+from stream_jobs.operators.totals.traffic import Capacity
 from stream_jobs.sinks.batches import DeadLetter
 from stream_jobs.sinks.rollups import SinkSettings, run_sink
 from turnwatch.client_chatter import ClientChatter

@@ -1,7 +1,7 @@
 """What moved the cost of a success: each factor of it beside the same hours a whole number of weeks before.
 
 Dollars ÷ successes is a product of six factors, and the change of a product is shared out to its factors by logarithmic
-means (LMDI, as `stream_jobs/operators/decomposition.py` does over cells): factor f adds L(now, before) × ln(f now ÷ f before),
+means (LMDI, as `stream_jobs/operators/cost/decomposition.py` does over cells): factor f adds L(now, before) × ln(f now ÷ f before),
 where L(a, b) = (a - b) ÷ ln(a ÷ b). The parts sum to the change. What shifts between routes and models is within the factors;
 `turnwatch cost why` tells it apart as mix.
 """

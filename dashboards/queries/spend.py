@@ -1,7 +1,7 @@
 """What a success costs: what was paid for it, beside the same hours a whole number of weeks before.
 
 Dollars are those of `spend_10m`, at the prices of their time. What replicas were paid for is told without the route that used
-it; where routes are looked at it is shared out as in bills and tickets (`stream_jobs/operators/cost_cells.py`, rule 1): among
+it; where routes are looked at it is shared out as in bills and tickets (`stream_jobs/operators/cost/cells.py`, rule 1): among
 the routes of the same pool, model, GPU and purchase by the GPU time that they used, or by tokens where nobody told GPU time;
 what nobody used stays idle. Turns are told with the model that answers, so a choice of models, GPUs or purchases is one of
 dollars and never of turns.

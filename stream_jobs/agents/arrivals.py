@@ -24,7 +24,7 @@ from schemas.topics import changelog
 from stream_jobs.agents.positions import Beginning, RewindingConsumer
 from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.agents.surprises import NOT_OURS
-from stream_jobs.operators.blocks import key_kind, unreadable_state
+from stream_jobs.operators.totals.blocks import key_kind, unreadable_state
 
 log = logging.getLogger("turnwatch.stages")
 

@@ -11,7 +11,7 @@ from faust.stores import memory
 from faust.types import TP, EventT
 
 from schemas.failures import Foreseen
-from stream_jobs.operators.blocks import NOTHING_APPLIED, applied_offset, unreadable_state
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, applied_offset, unreadable_state
 
 if TYPE_CHECKING:
     from stream_jobs.agents.exact import Stage

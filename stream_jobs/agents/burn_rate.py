@@ -17,9 +17,9 @@ from schemas.topics import BURNS, burn_rate_stage, partials
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import read_partials, rollup_messages
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
-from stream_jobs.operators.burn_rate import BurnRate, Decided
-from stream_jobs.operators.reach import Patience
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate, Decided
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset
+from stream_jobs.operators.totals.reach import Patience
 
 PART_BURNS = 500
 """Of each thing listed in one message: about 1,200 bytes for one of each, and the limit is a megabyte."""

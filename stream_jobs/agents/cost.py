@@ -16,8 +16,8 @@ from schemas.topics import FINDINGS, SPEND
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import divert
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
-from stream_jobs.operators.spending import QUESTION, Spending
+from stream_jobs.operators.cost.spending import QUESTION, Spending
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset
 
 
 class CostStage(Stage):

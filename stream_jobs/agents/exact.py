@@ -32,7 +32,7 @@ from stream_jobs.agents.arrivals import Arrivals, Event, Source, StageSettings, 
 from stream_jobs.agents.block_tables import BlockTable
 from stream_jobs.agents.pulse import Pulse
 from stream_jobs.agents.surprises import Surprise
-from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.totals.blocks import Block
 
 __all__ = ["Event", "Outgoing", "Source", "Stage", "StageSettings"]
 

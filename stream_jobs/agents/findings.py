@@ -25,7 +25,7 @@ from schemas.slices import cut_of
 from schemas.tables import TABLES
 from stream_jobs.agents.exact import Event, Outgoing
 from stream_jobs.agents.questions import rollup_messages
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
 
 _STATEMENT, _ALERT = b"|found|", b"|finding|"
 """Beginnings of block keys. That of an SLO's alert begins with the SLO's name, so with no `|`."""

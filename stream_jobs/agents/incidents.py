@@ -34,8 +34,8 @@ from stream_jobs.agents.findings import FindingAlerts
 from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.questions import divert, rollup_messages
 from stream_jobs.agents.telemetry import Telemetry
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
-from stream_jobs.operators.reach import LIVE, Patience
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
+from stream_jobs.operators.totals.reach import LIVE, Patience
 
 
 class IncidentsStage(Stage):

@@ -17,11 +17,11 @@ from schemas.topics import SILENCES, aggregates, partials
 from stream_jobs.agents.diversion import Diversion, DiversionBound, dead_letter
 from stream_jobs.agents.exact import Event, Outgoing, Source, Stage, StageSettings
 from stream_jobs.agents.questions import rollup_messages
-from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.intake import Intake, Intaken
-from stream_jobs.operators.opening import Opened, Record, Refusal, open_records
-from stream_jobs.operators.reach import LIVE, Patience
-from stream_jobs.operators.silence import PARTITION_OF, Reported, SilenceWatch
+from stream_jobs.operators.totals.blocks import Block
+from stream_jobs.operators.totals.intake import Intake, Intaken
+from stream_jobs.operators.totals.opening import Opened, Record, Refusal, open_records
+from stream_jobs.operators.totals.reach import LIVE, Patience
+from stream_jobs.operators.totals.silence import PARTITION_OF, Reported, SilenceWatch
 
 IDLE_AFTER_S = 30.0
 """So long after the last record of a partition that was read to its end, nobody waits for it any more."""

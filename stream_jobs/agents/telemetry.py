@@ -12,7 +12,7 @@ from schemas.families import FAMILIES
 from schemas.metrics import WorkerMetrics
 from schemas.silences import Silence, SilenceAlert, decode
 from stream_jobs.agents.exact import Event
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset, body, stamped, unpack_model
 
 _STATEMENT, _ALERT = b"|silence|", b"|silent|"
 """Beginnings of block keys. That of an SLO's alert begins with the SLO's name, so with no `|`."""

@@ -14,9 +14,9 @@ from schemas.metrics import WorkerMetrics
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.questions import FAMILY_OF, read_partials, rollup_messages
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block, applied_offset
-from stream_jobs.operators.reach import LIVE, Patience
-from stream_jobs.operators.traffic import Capacity, Traffic
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset
+from stream_jobs.operators.totals.reach import LIVE, Patience
+from stream_jobs.operators.totals.traffic import Capacity, Traffic
 from stream_jobs.operators.watching import Watch
 
 TELL_INTERVAL_S = 2.0

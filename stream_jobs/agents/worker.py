@@ -35,13 +35,13 @@ from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.stopping import LEFT_BY, STOP_WITHIN_S, TOLD_BY, Deadline, Ending, raise_failure
 from stream_jobs.agents.traffic import TrafficStage, Watching
-from stream_jobs.operators.abuse_watch import AbuseWatch
-from stream_jobs.operators.drift_watch import DriftWatch
-from stream_jobs.operators.pricing import Pricing
-from stream_jobs.operators.pricing_watch import PricingWatch
-from stream_jobs.operators.reach import LIVE, REPLAYED
-from stream_jobs.operators.saturation_watch import SaturationWatch
-from stream_jobs.operators.traffic import Capacity
+from stream_jobs.operators.abuse.watch import AbuseWatch
+from stream_jobs.operators.cost.pricing import Pricing
+from stream_jobs.operators.cost.pricing_watch import PricingWatch
+from stream_jobs.operators.drift.watch import DriftWatch
+from stream_jobs.operators.saturation.watch import SaturationWatch
+from stream_jobs.operators.totals.reach import LIVE, REPLAYED
+from stream_jobs.operators.totals.traffic import Capacity
 
 log = logging.getLogger("turnwatch.worker")
 

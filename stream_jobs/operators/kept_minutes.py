@@ -12,8 +12,8 @@ import polars as pl
 
 from schemas.families import Family
 from schemas.instants import MINUTE_MS
-from stream_jobs.operators.blocks import Block
 from stream_jobs.operators.saved_rows import SavedRows
+from stream_jobs.operators.totals.blocks import Block
 
 KEPT_MINUTES = 60
 STATED_MAX = 15

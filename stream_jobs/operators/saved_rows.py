@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
-from stream_jobs.operators.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
+from stream_jobs.operators.totals.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
 
 Schema = Mapping[str, type[pl.DataType]]
 

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from schemas.families import Family
-from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.totals.blocks import Block
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from schemas.families import AUDIENCE, INDICATORS, OPERATIONAL, TURNS, PrivacyPa
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 from schemas.slos import Life, LowTraffic, PolicyRow, Slo, WatchedSlo
-from stream_jobs.operators.burn_rate import BurnRate
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
 from turnwatch.backtest.engine import Alerted
 from turnwatch.backtest.frames import HEADERS
 

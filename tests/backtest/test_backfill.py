@@ -14,9 +14,9 @@ from schemas.failures import BadInput
 from schemas.families import TURNS
 from schemas.instants import MINUTE_MS
 from schemas.slos import PolicyRow, WatchedSlo
-from stream_jobs.operators.burn_rate import BurnRate
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.rollup_rows import to_table
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.rollup_rows import to_table
 from tests.backtest.streaming import BATCH_FRAMES, MINUTES, SLO, WATCHED, saved, world
 from turnwatch.backfill import checked_range
 from turnwatch.backfill_cuts import fillings

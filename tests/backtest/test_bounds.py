@@ -19,7 +19,7 @@ from schemas.frames import FrameHeader, encode
 from schemas.histograms import bucket_indexes
 from schemas.rows import arrow_schema
 from schemas.slos import Slo
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.opening import Record
 from tests.backtest.rows import SLO
 from tests.backtest.streaming import START_MS, saved
 from turnwatch.backtest.bounds import Threshold, bounded, bounded_sql, uncounted

@@ -11,7 +11,7 @@ import pytest
 
 from alerts.policies import policy_for
 from schemas.failures import BadInput
-from stream_jobs.operators.burn_arithmetic import budget_left
+from stream_jobs.operators.burn_rate.arithmetic import budget_left
 from tests.backtest.rows import FLEET, MINUTE_MS, SLO, START_MS, WATCHED, minutes, written
 from turnwatch.backtest.command import chosen_slo, judged
 from turnwatch.backtest.engine import Alerted

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.slices import cut_of
 from schemas.slos import WatchedSlo
-from stream_jobs.operators.history import History
+from stream_jobs.operators.burn_rate.history import History
 from tests.backtest.streaming import MINUTES, OTHER_KINDS, SLO, START_MS, WATCHED, known, saved, streamed, world
 from turnwatch.backtest.engine import alerts
 from turnwatch.backtest.frames import read_frames

@@ -16,7 +16,7 @@ from schemas.failures import BadInput
 from schemas.histograms import bucket_indexes
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
-from stream_jobs.operators.rollup_rows import to_table
+from stream_jobs.operators.totals.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import WarehouseError, connect
 from stream_jobs.sinks.migrate import migrate
 from tests.backtest.rows import FLEET, MINUTE_MS, SLO, START_MS, WATCHED, minutes, written

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from stream_jobs.operators.canary_bounds import Found
+from stream_jobs.operators.release.bounds import Found
 from turnwatch.bench import canary
 from turnwatch.bench.canary import Erred, run_canary
 

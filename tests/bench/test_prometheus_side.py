@@ -20,7 +20,7 @@ from rich.console import Console
 
 from alerts.explanations import Links
 from alerts.prometheus_rules import LONG_GROUP, SHORT_GROUP, rules
-from stream_jobs.operators.burn_rate import BurnRate
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
 from turnwatch.bench import burn
 from turnwatch.bench.burn import _fleet, _partial, run_burn
 from turnwatch.bench.prometheus_server import HOW_TO_GET_IT, Server, evaluations, find_prometheus, started

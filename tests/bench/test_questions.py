@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 
-from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.totals.blocks import Block
 from turnwatch.bench import question_loads
 from turnwatch.bench.question_loads import questions
 from turnwatch.bench.questions import Measured, Question, Round, measured, run_questions

@@ -12,7 +12,7 @@ import pytest
 
 from dashboards.queries import cost_drivers, spend, spend_budgets
 from schemas.spend_policies import STANDARD, Budget
-from stream_jobs.operators.cost_cells import cost_cells
+from stream_jobs.operators.cost.cells import cost_cells
 from tests.board.conftest import DAY_S, Boards
 from tests.board.world import BUNDLES, REGIONS, ROUTES
 from tests.board.world_cells import DAY_MS, total

@@ -17,7 +17,7 @@ from dashboards.queries import Query, second_line
 from dashboards.substitution import Range, substituted
 from schemas.ddl import contract
 from schemas.tables import TABLES
-from stream_jobs.operators.burn_windows import windows_version
+from stream_jobs.operators.burn_rate.windows import windows_version
 from tests.board.conftest import Boards
 from tests.stack_fixtures import own_database
 from turnwatch.declared_names import undeclared, variables

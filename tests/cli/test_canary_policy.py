@@ -13,7 +13,7 @@ from alerts.document_files import WrongFiles
 from schemas.canary import CANARY_METRICS, cuts_beside
 from schemas.releases import Artifact, Release, WayBack, way_back_of, way_back_text
 from schemas.verdicts import RECORD_BYTES_MAX, Judgement, ReleaseVerdict, decode
-from stream_jobs.operators.ways_back import smallest_step
+from stream_jobs.operators.release.ways_back import smallest_step
 from turnwatch.cli import app
 
 POLICY = """apiVersion: turnwatch/v1

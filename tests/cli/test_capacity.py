@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from schemas.failures import BadInput, Foreseen
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.capacity import Hours
-from stream_jobs.operators.traffic import Capacity
+from stream_jobs.operators.capacity.measured import Hours
+from stream_jobs.operators.totals.traffic import Capacity
 from turnwatch.capacity import command
 from turnwatch.capacity.command import Given, reported
 from turnwatch.capacity.report import lines

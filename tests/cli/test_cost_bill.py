@@ -20,7 +20,7 @@ from schemas.failures import BadInput
 from schemas.focus import FOCUS_COLUMNS, FOCUS_NAMES
 from schemas.instants import DAY_MS
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.pricing import NANO
+from stream_jobs.operators.cost.pricing import NANO
 from tests.cli.cost_exports import PRICES, exported, price_file
 from tests.operators.cost_worlds import reserved, uses
 from turnwatch.cli import app

@@ -14,7 +14,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from schemas.topics import TopicSpec, aggregates
 from stack.kafka import KafkaBroker
-from stream_jobs.operators.blocks import Block, stamped
+from stream_jobs.operators.totals.blocks import Block, stamped
 from tests.contracts.logs import COMPACTS_SOON, KafkaLogs, Logs, MemoryLogs, Stored, Write, recovered
 from tests.operators.worlds import Changelog
 from tests.worlds.logs import Cluster

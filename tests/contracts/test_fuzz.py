@@ -16,7 +16,7 @@ from schemas.families import FAMILIES, HEARTBEATS
 from schemas.frame_rows import decode_rows
 from schemas.frames import decode_header
 from schemas.rejections import Reason, Rejected
-from stream_jobs.operators.intake import Intaken
+from stream_jobs.operators.totals.intake import Intaken
 from turnwatch.bench.fuzz.judge import rows_of
 from turnwatch.bench.fuzz.mutations import MUTATIONS, Mutant, sealed
 from turnwatch.bench.fuzz.records import records, try_records

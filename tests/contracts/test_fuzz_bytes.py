@@ -20,7 +20,7 @@ from schemas.frames import ARROW, NDJSON, FrameHeader, decode_header, headers_of
 from schemas.partials import Partial, partial_schema
 from schemas.rejections import Rejected
 from schemas.tables import TABLES
-from stream_jobs.operators.blocks import UnreadableState, applied_offset, body, stamped, unpack_json, unpack_rows
+from stream_jobs.operators.totals.blocks import UnreadableState, applied_offset, body, stamped, unpack_json, unpack_rows
 from turnwatch.bench.fuzz.specimens import WINDOW_START_MS, specimens, written
 
 ANYTHING = st.binary(max_size=300)

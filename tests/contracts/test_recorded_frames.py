@@ -11,8 +11,8 @@ from schemas.families import FAMILIES
 from schemas.frame_rows import decode_rows
 from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, decode_header
 from schemas.rejections import Rejected
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
 
 VERSIONS = sorted((Path(__file__).parent / "frames").glob("v*"))
 

@@ -20,7 +20,7 @@ from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.exact import Outgoing, StageSettings
 from stream_jobs.agents.incidents import IncidentsStage
 from stream_jobs.agents.pager import Pager
-from stream_jobs.operators.reach import Patience
+from stream_jobs.operators.totals.reach import Patience
 
 NOW_MS = 1_800_000_000_000
 

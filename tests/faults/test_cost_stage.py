@@ -21,8 +21,8 @@ from schemas.topics import CHANGELOGS, DEAD_LETTERS, FINDINGS, SPEND, changelog
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.cost import CostStage
 from stream_jobs.agents.exact import Outgoing, StageSettings
-from stream_jobs.operators.blocks import key_kind
-from stream_jobs.operators.spend_hours import OPEN_MS
+from stream_jobs.operators.cost.spend_hours import OPEN_MS
+from stream_jobs.operators.totals.blocks import key_kind
 from tests.operators.spend_worlds import MONDAY_MS, POLICY, Row, hour_of, hours, spend
 
 

@@ -12,8 +12,8 @@ from alerts.findings import to_send as findings_to_send
 from alerts.incident_scope import incident_name
 from schemas.arrow_streams import read_table
 from schemas.topics import FINDINGS
-from stream_jobs.operators.blocks import applied_offset
-from stream_jobs.operators.reach import LIVE, REPLAYED
+from stream_jobs.operators.totals.blocks import applied_offset
+from stream_jobs.operators.totals.reach import LIVE, REPLAYED
 from tests.faults.desk import Desk, HeldClock
 from tests.rules.burning import burning, decided
 from tests.rules.finding import EVENT_MS, POOL, found, regressed, saturated

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alerts.pages import FROZEN_AFTER_MS, to_send
 from schemas.silences import Silence, SilentProducer
-from stream_jobs.operators.reach import LIVE, REPLAYED
+from stream_jobs.operators.totals.reach import LIVE, REPLAYED
 from tests.faults.desk import NOW_MS, Desk, HeldClock
 from tests.rules.burning import burning, decided
 

@@ -17,7 +17,7 @@ from schemas.metrics import WorkerMetrics
 from stream_jobs.agents.application import Application, ApplicationSettings, BoundedQueue, build
 from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
 from stream_jobs.agents.pulse import Pulse
-from stream_jobs.operators.blocks import NOTHING_APPLIED, Block
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block
 
 TOPIC = "records"
 SIZE, BOUND = 100, 1_000

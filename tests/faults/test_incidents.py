@@ -15,7 +15,7 @@ from stream_jobs.agents import incidents
 from stream_jobs.agents.burn_rate import PART_BURNS, in_parts
 from stream_jobs.agents.decision_parts import DIMENSIONS_MAX, Parts
 from stream_jobs.agents.exact import Outgoing
-from stream_jobs.operators.reach import REPLAYED
+from stream_jobs.operators.totals.reach import REPLAYED
 from tests.faults.desk import Desk
 from tests.rules.burning import burning, decided, suspect
 

@@ -39,7 +39,7 @@ from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.surprises import Surprise
 from stream_jobs.agents.traffic import TrafficStage
 from stream_jobs.agents.worker import _until_first
-from stream_jobs.operators.blocks import (
+from stream_jobs.operators.totals.blocks import (
     STATE_FORMAT,
     NewerState,
     UnreadableState,
@@ -48,7 +48,7 @@ from stream_jobs.operators.blocks import (
     pack_rows,
     stamped,
 )
-from stream_jobs.operators.reach import LIVE
+from stream_jobs.operators.totals.reach import LIVE
 from tests.rules.burning import burning, decided
 
 Record = tuple[bytes | None, bytes | None]

@@ -13,7 +13,7 @@ from alerts.canary_document import load_canary
 from schemas.canary import WatchedMetric
 from schemas.failures import BadInput
 from schemas.verdicts import JUDGED_MAX, NAMED_MAX, RECORD_BYTES_MAX, GateQuestion, decode
-from stream_jobs.operators.canary_gate import Watched
+from stream_jobs.operators.release.canary import Watched
 from tests.gates.verdicts import THIN, WORSE
 from turnwatch.canary import judging
 from turnwatch.canary.warehouse import Beside, Served

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.kafka import KafkaAddress
 from schemas.topics import changelog
-from stream_jobs.operators.blocks import STATE_FORMAT, stamped
+from stream_jobs.operators.totals.blocks import STATE_FORMAT, stamped
 from tests.faults.test_surprises import ALERT, NEW_SENTENCE, UNKNOWN, alert
 from tests.integration.commands import begun
 from tests.stack_fixtures import PARTITIONS

@@ -18,7 +18,7 @@ from producers.observations import QUEUE_COLUMNS, with_unsaid
 from producers.transport import KafkaTransport
 from schemas.families import FAMILIES
 from schemas.instants import MINUTE_MS
-from stream_jobs.operators.reach import REPLAYED
+from stream_jobs.operators.totals.reach import REPLAYED
 from tests.integration.plant import POLL_S, SETTLED_WITHIN_S, Plant, small_fleet
 from tests.integration.runs import AT_ONCE, send
 

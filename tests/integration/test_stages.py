@@ -29,9 +29,9 @@ from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import StageFailure
 from stream_jobs.agents.worker import WorkerSettings, _stages
-from stream_jobs.operators.blocks import Block, body, unpack_rows
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.blocks import Block, body, unpack_rows
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
 from tests.operators.family_worlds import frame
 from tests.operators.worlds import world
 

@@ -21,8 +21,8 @@ from schemas.topics import ROLLUPS, aggregates, changelog, partials
 from stream_jobs.agents.application import GROUP
 from stream_jobs.agents.reading import Reader, reading
 from stream_jobs.agents.stopping import STOP_WITHIN_S
-from stream_jobs.operators.blocks import applied_offset
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.blocks import applied_offset
+from stream_jobs.operators.totals.opening import Record
 from stream_jobs.sinks.batches import Message, batch_of
 from stream_jobs.sinks.delivery import is_set_within
 from tests.integration.commands import begun

@@ -7,7 +7,7 @@ from decimal import Decimal
 from schemas.families import INDICATORS, OPERATIONAL, TURNS
 from schemas.partials import Partial, partial_schema
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
-from stream_jobs.operators.burn_rate import BurnRate, Decided
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate, Decided
 
 START_MS = 1_700_000_000_000 // 3_600_000 * 3_600_000
 PAGE = PolicyRow("page_1h_5m", 3_600, 300, Decimal("0.144"), Decimal("14.4"), "page")

@@ -16,9 +16,9 @@ import polars as pl
 from schemas.burns import Decision
 from schemas.families import INDICATORS, OPERATIONAL, TURNS
 from schemas.partials import Partial, partial_schema
-from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
-from stream_jobs.operators.history import History, resolutions
-from stream_jobs.operators.slice_numbers import SliceNumbers
+from stream_jobs.operators.burn_rate.burn_rate import BUCKET_MS, BurnRate
+from stream_jobs.operators.burn_rate.history import History, resolutions
+from stream_jobs.operators.totals.slice_numbers import SliceNumbers
 
 PERIOD_MS = 30 * 86_400_000
 

@@ -14,8 +14,8 @@ from schemas.families import OPERATIONAL, TURNS
 from schemas.frames import FrameHeader, encode
 from schemas.partials import Partial
 from schemas.rows import arrow_schema
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
 from tests.operators.worlds import START_MS, Changelog, Crash
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000

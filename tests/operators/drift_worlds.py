@@ -13,7 +13,7 @@ from schemas.drift_policies import STANDARD, DriftPolicy
 from schemas.families import OUTCOMES, QUALITY, STAGE_LATENCIES, Family
 from schemas.findings import Finding, Findings, decode
 from schemas.histograms import bucket_indexes
-from stream_jobs.operators.drift_watch import DriftWatch
+from stream_jobs.operators.drift.watch import DriftWatch
 
 HOUR_MS = 3_600_000
 DAY, WEEK = 24, 168

@@ -18,9 +18,9 @@ from schemas.families import Family, Key, PrivacyPartition
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 from schemas.tables import TABLES, late_table, rollups_of
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
-from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
+from stream_jobs.operators.totals.traffic import Traffic
 from stream_jobs.operators.watching import Statement, Watch
 from tests.operators.worlds import Changelog, Crash
 from turnwatch.bench.fuzz.specimens import dimension_values

@@ -12,12 +12,12 @@ import polars as pl
 from schemas.burns import Burn, Quiet
 from schemas.slices import cut_of
 from schemas.slos import PolicyRow, Severity, WatchedSlo
-from stream_jobs.operators.burn_judging import judge, strongest
-from stream_jobs.operators.burn_windows import Watch, Windows, is_coarse
-from stream_jobs.operators.error_budget import HISTORY_KNOWN_MS
-from stream_jobs.operators.history import History
-from stream_jobs.operators.pending import pending
-from stream_jobs.operators.slice_numbers import SliceNumbers
+from stream_jobs.operators.burn_rate.error_budget import HISTORY_KNOWN_MS
+from stream_jobs.operators.burn_rate.history import History
+from stream_jobs.operators.burn_rate.judging import judge, strongest
+from stream_jobs.operators.burn_rate.pending import pending
+from stream_jobs.operators.burn_rate.windows import Watch, Windows, is_coarse
+from stream_jobs.operators.totals.slice_numbers import SliceNumbers
 from tests.operators.evidence_twin import evidence_is_enough
 
 END_MS = 1_700_006_400_000

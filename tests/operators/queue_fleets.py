@@ -15,8 +15,8 @@ from producers.simulator import Chunk
 from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES, Family
 from schemas.findings import Finding, decode
 from schemas.slices import slice_text
-from stream_jobs.operators.rollup_rows import folded
-from stream_jobs.operators.saturation_watch import SaturationWatch
+from stream_jobs.operators.saturation.watch import SaturationWatch
+from stream_jobs.operators.totals.rollup_rows import folded
 from tests.operators.queue_worlds import MINUTE_MS, Knowledge
 
 Minute = list[tuple[Family, pl.DataFrame]]

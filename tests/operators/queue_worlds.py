@@ -12,7 +12,7 @@ import polars as pl
 from schemas.families import QUEUES, RELEASES, SCALE_OF_STAGE, Family
 from schemas.findings import Finding, Findings, decode
 from schemas.histograms import bucket_indexes
-from stream_jobs.operators.saturation_watch import SaturationWatch
+from stream_jobs.operators.saturation.watch import SaturationWatch
 from tests.operators.worlds import START_MS
 
 MINUTE_MS = 60_000

@@ -15,7 +15,7 @@ import polars as pl
 from producers.traces import detail_logs, read_detail_log, scale_of
 from schemas.families import QUEUES, STAGE_LATENCIES
 from schemas.findings import Finding
-from stream_jobs.operators.saturation_watch import SaturationWatch
+from stream_jobs.operators.saturation.watch import SaturationWatch
 from tests.operators.queue_worlds import LLM, MINUTE_MS, found, queue_minute, stage_minute
 from tests.operators.worlds import START_MS
 

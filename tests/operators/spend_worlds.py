@@ -13,8 +13,8 @@ from schemas.findings import Findings
 from schemas.instants import DAY_MS, HOUR_MS
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, spend_schema
 from schemas.spend_policies import SpendPolicy
-from stream_jobs.operators.pricing import NANO
-from stream_jobs.operators.spending import Spending
+from stream_jobs.operators.cost.pricing import NANO
+from stream_jobs.operators.cost.spending import Spending
 from tests.operators.worlds import Changelog
 
 MONDAY_MS = 20_486 * DAY_MS

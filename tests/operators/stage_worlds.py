@@ -17,10 +17,10 @@ from schemas.families import OPERATIONAL, STAGE_LATENCIES
 from schemas.frames import FrameHeader, encode
 from schemas.growths import Growths, decode
 from schemas.rows import arrow_schema
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
-from stream_jobs.operators.reach import REPLAYED
-from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
+from stream_jobs.operators.totals.reach import REPLAYED
+from stream_jobs.operators.totals.traffic import Traffic
 from tests.operators.worlds import START_MS, WINDOW_MS, Changelog
 
 MINUTE_MS = 60_000

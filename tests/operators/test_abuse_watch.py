@@ -21,9 +21,9 @@ from schemas.burns import LAST_INSTANT_MS
 from schemas.families import TENANTS
 from schemas.findings import Finding, FindingAlert, Findings, decode
 from schemas.slices import slice_dimensions
-from stream_jobs.operators.abuse_bursts import AbuseRule, surely_above
-from stream_jobs.operators.abuse_watch import AbuseWatch
-from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.abuse.bursts import AbuseRule, surely_above
+from stream_jobs.operators.abuse.watch import AbuseWatch
+from stream_jobs.operators.totals.blocks import Block
 from tests.operators.queue_worlds import Knowledge
 from tests.operators.worlds import START_MS
 from tests.producers.fleets import START_MS as FLEET_START_MS

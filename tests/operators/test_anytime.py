@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from stream_jobs.operators.anytime import Bounds, RatioSums, event_evidence, evidence, mixture_radius, quantile_ranks
+from stream_jobs.operators.release.anytime import (
+    Bounds,
+    RatioSums,
+    event_evidence,
+    evidence,
+    mixture_radius,
+    quantile_ranks,
+)
 
 Floats = NDArray[np.float64]
 ALPHA = 0.05

@@ -10,8 +10,8 @@ import pytest
 
 from schemas.instants import DAY_MS, HOUR_MS
 from schemas.spend_policies import Budget
-from stream_jobs.operators.budget_outlook import Outlook, month_of, outlook
-from stream_jobs.operators.pricing import NANO
+from stream_jobs.operators.cost.budget_outlook import Outlook, month_of, outlook
+from stream_jobs.operators.cost.pricing import NANO
 from tests.operators.spend_worlds import MONDAY_MS
 
 ALL = Budget(Decimal(1_000))

@@ -16,9 +16,9 @@ from alerts.explanations import Paging
 from alerts.pages import Pages, step
 from alerts.policies import policy_for
 from schemas.slos import Life, LowTraffic, PolicyRow, WatchedSlo
-from stream_jobs.operators import pending
-from stream_jobs.operators.burn_rate import BurnRate
-from stream_jobs.operators.exhaustion import exhausts
+from stream_jobs.operators.burn_rate import pending
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
+from stream_jobs.operators.burn_rate.exhaustion import exhausts
 from tests.operators.burn_worlds import FLEET, OUTAGE, PAGE, SLO, operator, told
 from tests.operators.judging import Alert, Said, Turns, judged, twin
 

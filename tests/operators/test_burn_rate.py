@@ -18,9 +18,9 @@ from schemas.families import AUDIENCE, OPERATIONAL, TURNS
 from schemas.partials import Partial
 from schemas.slos import LowTraffic, WatchedSlo
 from stream_jobs.agents.burn_rate import in_parts
-from stream_jobs.operators.burn_arithmetic import budget_left, burn, exceeds, exhausted_in_s
-from stream_jobs.operators.burn_rate import BurnRate, Decided
-from stream_jobs.operators.history import History
+from stream_jobs.operators.burn_rate.arithmetic import budget_left, burn, exceeds, exhausted_in_s
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate, Decided
+from stream_jobs.operators.burn_rate.history import History
 from tests.operators.burn_worlds import FLEET, OUTAGE, PAGE, SLO, START_MS, operator, partial, told
 from tests.operators.evidence_twin import evidence_is_enough
 

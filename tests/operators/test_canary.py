@@ -13,12 +13,20 @@ from scipy.stats import mannwhitneyu
 
 from schemas.canary import CANARY_METRICS, CanaryPolicy, WatchedMetric
 from schemas.histograms import bucket_indexes
-from stream_jobs.operators.anytime_few import share_bounds, student_radius
-from stream_jobs.operators.canary_alpha import Purse, spent
-from stream_jobs.operators.canary_bounds import judged as bounds_of
-from stream_jobs.operators.canary_counting import FIRST, IS_CANDIDATE, LAST, SLICE, WINDOW, counted_ratio, counted_tails
-from stream_jobs.operators.canary_gate import Decided, decide, judge_all
-from stream_jobs.operators.canary_pairs import PairedSums, Pairs, Side, paired_sums
+from stream_jobs.operators.release.alpha import Purse, spent
+from stream_jobs.operators.release.anytime_few import share_bounds, student_radius
+from stream_jobs.operators.release.bounds import judged as bounds_of
+from stream_jobs.operators.release.canary import Decided, decide, judge_all
+from stream_jobs.operators.release.counting import (
+    FIRST,
+    IS_CANDIDATE,
+    LAST,
+    SLICE,
+    WINDOW,
+    counted_ratio,
+    counted_tails,
+)
+from stream_jobs.operators.release.pairs import PairedSums, Pairs, Side, paired_sums
 
 Floats = NDArray[np.float64]
 WIDTH_MS = 300_000

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_jobs.operators.capacity import Hours, Served, measured, week_ahead
-from stream_jobs.operators.forecast import HOURS, WEEKS_MIN, next_peak, next_week
-from stream_jobs.operators.traffic import Capacity, replicas_needed
+from stream_jobs.operators.capacity.forecast import HOURS, WEEKS_MIN, next_peak, next_week
+from stream_jobs.operators.capacity.measured import Hours, Served, measured, week_ahead
+from stream_jobs.operators.totals.traffic import Capacity, replicas_needed
 
 TARGET = Decimal("0.7")
 _MS = st.integers(1, 10**15)

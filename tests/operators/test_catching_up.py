@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from schemas.families import OPERATIONAL, TURNS
-from stream_jobs.operators import intake as intakes
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.ledger import Ledger
-from stream_jobs.operators.traffic import keep_ms
+from stream_jobs.operators.totals import intake as intakes
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.ledger import Ledger
+from stream_jobs.operators.totals.traffic import keep_ms
 from tests.operators.worlds import WINDOW_MS, oracle, world
 
 WINDOWS = 40

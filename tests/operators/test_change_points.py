@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stream_jobs.operators.change_points import EFFECTS, Detectors, threshold, updated
+from stream_jobs.operators.drift.change_points import EFFECTS, Detectors, threshold, updated
 
 Floats = NDArray[np.float64]
 HOUR_MS = 3_600_000

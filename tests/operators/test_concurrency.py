@@ -23,8 +23,8 @@ from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 from schemas.slices import slice_dimensions
 from schemas.tables import late_table
-from stream_jobs.operators.intervals import peak
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.capacity.intervals import peak
+from stream_jobs.operators.totals.opening import Record
 from tests.operators.family_worlds import SOURCES, START_MS, RowKey, Sent, Worker
 from tests.operators.worlds import Crash
 

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from schemas.instants import HOUR_MS
-from stream_jobs.operators.cost_periods import CostPeriods
-from stream_jobs.operators.cost_regressions import regressions
-from stream_jobs.operators.pricing import NANO
+from stream_jobs.operators.cost.periods import CostPeriods
+from stream_jobs.operators.cost.pricing import NANO
+from stream_jobs.operators.cost.regressions import regressions
 from tests.operators.spend_worlds import GPU_NUSD, POLICY, Row, cell
 
 POOL, SUPPORT, SALES = "pool=realtime", "pool=realtime,route=support", "pool=realtime,route=sales"

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.families import COSTS
-from stream_jobs.operators.cost_cells import CELL, Basis, cost_cells
-from stream_jobs.operators.cost_drivers import MEANINGS, drivers, main_drivers
-from stream_jobs.operators.decomposition import FACTORS, MICRO, Decomposition, Uses, decompose
-from stream_jobs.operators.pricing import NANO, PRICED, UNCOSTED
+from stream_jobs.operators.cost.cells import CELL, Basis, cost_cells
+from stream_jobs.operators.cost.decomposition import FACTORS, MICRO, Decomposition, Uses, decompose
+from stream_jobs.operators.cost.drivers import MEANINGS, drivers, main_drivers
+from stream_jobs.operators.cost.pricing import NANO, PRICED, UNCOSTED
 
 LLM = {"model_version": "talk-1", "gpu_type": "h100", "purchase": "reserved"}
 ASR = {"model_version": "listen-1", "gpu_type": "l4", "purchase": "reserved"}

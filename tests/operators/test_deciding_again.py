@@ -6,8 +6,8 @@ from schemas.families import OPERATIONAL, TURNS
 from schemas.partials import Partial, Reach
 from schemas.silences import LAGGING_MAX_MS
 from schemas.slos import WatchedSlo
-from stream_jobs.operators.burn_rate import BurnRate, Decided
-from stream_jobs.operators.reach import completeness
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate, Decided
+from stream_jobs.operators.totals.reach import completeness
 from tests.operators.burn_worlds import OUTAGE, START_MS, partial, told
 from tests.operators.burn_worlds import SLO as OBJECTIVE
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import Generator
 
-from stream_jobs.operators.decomposition import FACTORS, MICRO, PARTS, Decomposition, Uses, decompose
+from stream_jobs.operators.cost.decomposition import FACTORS, MICRO, PARTS, Decomposition, Uses, decompose
 
 
 def period(rng: Generator, cells: int, empty_share: float = 0.0) -> Uses:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from schemas.families import OUTCOMES
-from stream_jobs.operators.drift_buckets import DriftBuckets
-from stream_jobs.operators.drift_slices import DriftSlices
-from stream_jobs.operators.drift_watch import _OF_MINUTES
+from stream_jobs.operators.drift.buckets import DriftBuckets
+from stream_jobs.operators.drift.slices import DriftSlices
+from stream_jobs.operators.drift.watch import _OF_MINUTES
 from tests.operators.drift_worlds import HOUR_MS, START_MS
 
 HOURS_KEPT = 173

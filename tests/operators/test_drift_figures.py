@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from schemas.drift_policies import WatchedMeasure
 from schemas.families import QUALITY
 from schemas.instants import DAY_MS, HOUR_MS, WEEK_MS
-from stream_jobs.operators.drift_figures import Ratios, Shapes
-from stream_jobs.operators.drift_ratios import LEARNT_MIN, learn, signed_root, variance_given
-from stream_jobs.operators.drift_references import as_they_were, hour_before_ms
-from stream_jobs.operators.drift_series import Series, follow, found
-from stream_jobs.operators.drift_shapes import BINS, LOWEST, divergence_bits, excess, merged, scaled, stability_index
-from stream_jobs.operators.drift_slices import DriftSlices
-from stream_jobs.operators.drift_wander import NAMES, Excess, surprising, wander_of
+from stream_jobs.operators.drift.figures import Ratios, Shapes
+from stream_jobs.operators.drift.ratios import LEARNT_MIN, learn, signed_root, variance_given
+from stream_jobs.operators.drift.references import as_they_were, hour_before_ms
+from stream_jobs.operators.drift.series import Series, follow, found
+from stream_jobs.operators.drift.shapes import BINS, LOWEST, divergence_bits, excess, merged, scaled, stability_index
+from stream_jobs.operators.drift.slices import DriftSlices
+from stream_jobs.operators.drift.wander import NAMES, Excess, surprising, wander_of
 from tests.operators.drift_worlds import POOL, START_MS, calls, latencies, totals
 
 Floats = NDArray[np.float64]

@@ -10,10 +10,10 @@ from schemas.families import OUTCOMES, QUALITY, Family
 from schemas.findings import decode
 from schemas.partials import Partial, partial_schema
 from schemas.topics import FINDINGS
-from stream_jobs.operators.blocks import applied_offset, key_kind
-from stream_jobs.operators.drift_watch import TABLE, DriftWatch
-from stream_jobs.operators.reach import REPLAYED
-from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.drift.watch import TABLE, DriftWatch
+from stream_jobs.operators.totals.blocks import applied_offset, key_kind
+from stream_jobs.operators.totals.reach import REPLAYED
+from stream_jobs.operators.totals.traffic import Traffic
 from tests.operators.drift_worlds import HOUR_MS, POOL, START_MS, calls, turns
 
 MINUTE_MS = 60_000

@@ -9,7 +9,7 @@ import pytest
 from schemas.drift_policies import DriftPolicy, WatchedMeasure
 from schemas.families import OUTCOMES, QUALITY, STAGE_LATENCIES, TENANTS
 from schemas.slices import owner_text, shard_of
-from stream_jobs.operators.drift_watch import DriftWatch
+from stream_jobs.operators.drift.watch import DriftWatch
 from tests.operators.drift_worlds import (
     DAY,
     HOUR_MS,

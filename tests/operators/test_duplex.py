@@ -17,10 +17,10 @@ from schemas.families import DUPLEX, DUPLEX_INDICATORS, INDICATORS, OPERATIONAL,
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
-from stream_jobs.operators.burn_rate import BurnRate
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
-from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
+from stream_jobs.operators.totals.traffic import Traffic
 from tests.operators.worlds import Changelog
 
 START_MS = 1_700_000_000_000 // 3_600_000 * 3_600_000

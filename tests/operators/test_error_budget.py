@@ -11,10 +11,10 @@ import pytest
 
 from schemas.instants import DAY_MS
 from schemas.slos import WatchedSlo
-from stream_jobs.operators.burn_windows import Watch, Windows, window_rows
-from stream_jobs.operators.error_budget import HISTORY_KNOWN_MS, midnight_ms
-from stream_jobs.operators.history import History
-from stream_jobs.operators.slice_numbers import SliceNumbers
+from stream_jobs.operators.burn_rate.error_budget import HISTORY_KNOWN_MS, midnight_ms
+from stream_jobs.operators.burn_rate.history import History
+from stream_jobs.operators.burn_rate.windows import Watch, Windows, window_rows
+from stream_jobs.operators.totals.slice_numbers import SliceNumbers
 from tests.operators.burn_worlds import FLEET, PAGE, SLO
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000

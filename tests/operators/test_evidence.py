@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.slos import LowTraffic
-from stream_jobs.operators.evidence import evident
+from stream_jobs.operators.burn_rate.evidence import evident
 from tests.operators.evidence_twin import evidence_is_enough
 
 

@@ -16,13 +16,13 @@ from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 from schemas.slices import cut_of
 from schemas.tables import Rollup, late_table, rollups_of
-from stream_jobs.operators.blocks import BLOCK_BYTES_MAX
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.ledger import Ledger
-from stream_jobs.operators.open_totals import Totals, packed
-from stream_jobs.operators.opening import Record
-from stream_jobs.operators.slice_register import chunk_slices
-from stream_jobs.operators.traffic import keep_ms
+from stream_jobs.operators.totals.blocks import BLOCK_BYTES_MAX
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.ledger import Ledger
+from stream_jobs.operators.totals.open_totals import Totals, packed
+from stream_jobs.operators.totals.opening import Record
+from stream_jobs.operators.totals.slice_register import chunk_slices
+from stream_jobs.operators.totals.traffic import keep_ms
 from tests.operators.family_worlds import (
     START_MS,
     Row,

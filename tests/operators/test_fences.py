@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.rejections import PRODUCERS_MAX
-from stream_jobs.operators import fences as module
-from stream_jobs.operators.blocks import BLOCK_BYTES_MAX
-from stream_jobs.operators.fence import AHEAD_MAX, GAP_NUMBERS, NUMBERS_KEPT, NUMBERS_KEPT_AT_FIRST, Fence
-from stream_jobs.operators.fences import FENCE_KEPT_MS, INCARNATIONS_MAX, PAGES, Fences, page_of
+from stream_jobs.operators.totals import fences as module
+from stream_jobs.operators.totals.blocks import BLOCK_BYTES_MAX
+from stream_jobs.operators.totals.fence import AHEAD_MAX, GAP_NUMBERS, NUMBERS_KEPT, NUMBERS_KEPT_AT_FIRST, Fence
+from stream_jobs.operators.totals.fences import FENCE_KEPT_MS, INCARNATIONS_MAX, PAGES, Fences, page_of
 
 DAY_MS = 86_400_000
 NOW_MS = 20_000 * DAY_MS

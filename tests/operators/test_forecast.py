@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from stream_jobs.operators.forecast import HOURS, ORIGINS_MIN, WEEKS_MIN, next_peak, next_week
+from stream_jobs.operators.capacity.forecast import HOURS, ORIGINS_MIN, WEEKS_MIN, next_peak, next_week
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alerts.gate_document import load_gate
 from schemas.gates import Figures, GateMetric, GatePolicy
-from stream_jobs.operators.gates import (
+from stream_jobs.operators.release.gates import (
     POOLED,
     RolloutDeltas,
     metric_gate,

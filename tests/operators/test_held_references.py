@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from stream_jobs.operators.blocks import BLOCK_BYTES_MAX
-from stream_jobs.operators.held_references import HELD_MS, PAUSE_MS, HeldReferences
+from stream_jobs.operators.stages.held_references import HELD_MS, PAUSE_MS, HeldReferences
+from stream_jobs.operators.totals.blocks import BLOCK_BYTES_MAX
 from tests.operators.stage_worlds import MINUTE_MS
 from tests.operators.worlds import START_MS
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.families import INDICATORS
-from stream_jobs.operators.blocks import Block, NewerState, UnreadableState, body, stamped
-from stream_jobs.operators.history import TIME_SLICES, UNNAMED, History
+from stream_jobs.operators.burn_rate.history import TIME_SLICES, UNNAMED, History
+from stream_jobs.operators.totals.blocks import Block, NewerState, UnreadableState, body, stamped
 from tests.operators.test_state_formats import stored
 from tests.operators.worlds import Changelog
 

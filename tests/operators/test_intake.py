@@ -18,10 +18,10 @@ from schemas.families import OPERATIONAL, TURNS
 from schemas.frames import FRAME_BYTES_MAX, NDJSON, SCHEMA_MINOR, FrameHeader, encode, headers_of
 from schemas.rejections import Reason
 from schemas.rows import arrow_schema
-from stream_jobs.operators import slice_register
-from stream_jobs.operators.blocks import STATE_FORMAT, NewerState
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import FUTURE_MAX_MS, Record
+from stream_jobs.operators.totals import slice_register
+from stream_jobs.operators.totals.blocks import STATE_FORMAT, NewerState
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import FUTURE_MAX_MS, Record
 from tests.operators.worlds import START_MS, Crash, Plant, oracle, renumbered, world
 
 _SEEDS = st.integers(0, 2**32 - 1)

@@ -16,12 +16,12 @@ from schemas.families import OPERATIONAL, STAGE_LATENCIES, STAGES, TURNS
 from schemas.frames import FrameHeader, encode
 from schemas.rejections import PRODUCERS_MAX, Reason
 from schemas.rows import arrow_schema
-from stream_jobs.operators import open_totals
-from stream_jobs.operators.blocks import BLOCK_BYTES_MAX, Block
-from stream_jobs.operators.fences import PAGES
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.open_totals import OpenTotals, Whole
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals import open_totals
+from stream_jobs.operators.totals.blocks import BLOCK_BYTES_MAX, Block
+from stream_jobs.operators.totals.fences import PAGES
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.open_totals import OpenTotals, Whole
+from stream_jobs.operators.totals.opening import Record
 from tests.operators.worlds import START_MS, Changelog
 
 HOUR_MS = 3_600_000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_jobs.operators.intervals import Peak, peak
+from stream_jobs.operators.capacity.intervals import Peak, peak
 
 Intervals = list[tuple[int, int]]
 

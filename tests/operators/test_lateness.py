@@ -13,10 +13,10 @@ import pytest
 from schemas.families import OPERATIONAL, TURNS
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.ledger import LAG_MAX_MS, Ledger
-from stream_jobs.operators.opening import Record
-from stream_jobs.operators.traffic import keep_ms
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.ledger import LAG_MAX_MS, Ledger
+from stream_jobs.operators.totals.opening import Record
+from stream_jobs.operators.totals.traffic import keep_ms
 from tests.operators.worlds import START_MS, WINDOW_MS, Changelog, oracle, renumbered, world
 
 HOUR_MS = 3_600_000

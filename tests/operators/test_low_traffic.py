@@ -18,7 +18,7 @@ from scipy.stats import binom
 from alerts.policies import policy_for
 from schemas.families import INDICATORS
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
-from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
+from stream_jobs.operators.burn_rate.burn_rate import BUCKET_MS, BurnRate
 from tests.operators.calls import PERIOD_MS, Calls, decisions, state
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000

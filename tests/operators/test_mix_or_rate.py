@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_jobs.operators.mix_or_rate import explains, split
+from stream_jobs.operators.drift.mix_or_rate import explains, split
 
 Floats = NDArray[np.float64]
 COUNTS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=8)

@@ -10,9 +10,9 @@ import pytest
 
 from schemas.families import COSTS
 from schemas.spend import BUCKET_MS
-from stream_jobs.operators import priced_slices
-from stream_jobs.operators.priced_slices import DIMENSIONS, PRICE_TIMES_MAX, PricedSlices, finest
-from stream_jobs.operators.pricing import BUCKET, Pricing
+from stream_jobs.operators.cost import priced_slices
+from stream_jobs.operators.cost.priced_slices import DIMENSIONS, PRICE_TIMES_MAX, PricedSlices, finest
+from stream_jobs.operators.cost.pricing import BUCKET, Pricing
 from tests.operators.family_worlds import START_MS
 from tests.operators.test_pricing_watch import SLICE, price_list
 from turnwatch.bench.fuzz.specimens import dimension_values

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.families import COSTS, COUNT_MAX
 from schemas.instants import HOUR_MS
 from schemas.prices import Price, PriceList, overlap
-from stream_jobs.operators.pricing import NANO, PRICED, UNCOSTED, Pricing
+from stream_jobs.operators.cost.pricing import NANO, PRICED, UNCOSTED, Pricing
 
 GPU: dict[str, Any] = {"gpu_type": "h100", "purchase": "on_demand"}
 

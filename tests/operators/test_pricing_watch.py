@@ -17,9 +17,9 @@ from schemas.prices import NO_PRICES, PRICED, UNCOSTED, Price, PriceList
 from schemas.slices import slice_dimensions
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, decode
 from schemas.topics import SPEND
-from stream_jobs.operators.priced_slices import finest
-from stream_jobs.operators.pricing import Pricing
-from stream_jobs.operators.pricing_watch import SAID_EVERY_MS, STATED_MAX, TABLE, PricingWatch
+from stream_jobs.operators.cost.priced_slices import finest
+from stream_jobs.operators.cost.pricing import Pricing
+from stream_jobs.operators.cost.pricing_watch import SAID_EVERY_MS, STATED_MAX, TABLE, PricingWatch
 from stream_jobs.operators.watching import Statement
 from tests.operators.family_worlds import START_MS, Row, RowKey, Sent, Worker, counted, frame, lateness_windows, world
 from tests.operators.worlds import Crash

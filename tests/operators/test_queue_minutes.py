@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from schemas.families import QUEUES
 from schemas.histograms import bucket_indexes, upper_bounds_ms
-from stream_jobs.operators.queue_minutes import QueueMinutes
-from stream_jobs.operators.queue_pressure import CHAIN
-from stream_jobs.operators.stage_tails import tails
+from stream_jobs.operators.saturation.queue_minutes import QueueMinutes
+from stream_jobs.operators.saturation.queue_pressure import CHAIN
+from stream_jobs.operators.stages.tails import tails
 from tests.operators.queue_worlds import LLM, POOL, queue, queue_minute, stage_minute
 
 BYTES_A_ROW = 180

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stream_jobs.operators.queue_outlook import MINUTES_MIN, Outlook, QueueMinutes, outlook
+from stream_jobs.operators.saturation.queue_outlook import MINUTES_MIN, Outlook, QueueMinutes, outlook
 
 MINUTE_MS = 60_000.0
 

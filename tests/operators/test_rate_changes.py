@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from schemas.rates import Kind
-from stream_jobs.operators.anytime import RatioSums
-from stream_jobs.operators.rate_changes import Changes, RateSums, changes, onset
+from stream_jobs.operators.drift.rate_changes import Changes, RateSums, changes, onset
+from stream_jobs.operators.release.anytime import RatioSums
 
 Floats = NDArray[np.float64]
 

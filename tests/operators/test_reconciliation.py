@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stream_jobs.operators.reconciliation import compared, matched, overlapping
+from stream_jobs.operators.cost.reconciliation import compared, matched, overlapping
 
 HOUR_MS = 3_600_000
 SKU = {"sku": "gpu_hour/h100/reserved", "region": "eu-west-1"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.families import AUDIENCE, TURNS
 from schemas.partials import Partial
 from schemas.slos import LowTraffic, WatchedSlo
-from stream_jobs.operators.burn_rate import NUMBER_IDLE_MS, BurnRate
+from stream_jobs.operators.burn_rate.burn_rate import NUMBER_IDLE_MS, BurnRate
 from tests.operators.burn_worlds import FLEET, OUTAGE, SLO, START_MS, partial
 
 DAY_MS = 86_400_000

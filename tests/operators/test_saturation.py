@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_jobs.operators.saturation import growth, saturated
+from stream_jobs.operators.saturation.saturation import growth, saturated
 
 
 def minutes_saturated(rows: list[tuple[int, int, int]], per_minute: str = "25", p95_ms: int = 1_200) -> list[int]:

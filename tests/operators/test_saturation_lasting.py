@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES
 from schemas.findings import Finding
-from stream_jobs.operators.new_bundles import WITHIN_MS
-from stream_jobs.operators.queue_pressure import CLIMB_MS
-from stream_jobs.operators.saturation_watch import STAGES_KEPT_MS, SaturationWatch
-from stream_jobs.operators.saturation_wording import SATURATED
+from stream_jobs.operators.saturation.queue_pressure import CLIMB_MS
+from stream_jobs.operators.saturation.watch import STAGES_KEPT_MS, SaturationWatch
+from stream_jobs.operators.saturation.wording import SATURATED
+from stream_jobs.operators.stages.new_bundles import WITHIN_MS
 from tests.operators.queue_worlds import (
     LLM,
     MINUTE_MS,

@@ -11,7 +11,7 @@ from producers.fleet.effects import BatchWork, Prompts
 from producers.fleet.engine import simulate_fleet
 from producers.fleet.scenario_file import Deployment, Event, ScenarioFile
 from schemas.findings import Finding
-from stream_jobs.operators.saturation_wording import BATCH_ON_REALTIME, SATURATED
+from stream_jobs.operators.saturation.wording import BATCH_ON_REALTIME, SATURATED
 from tests.operators.queue_fleets import found_in, minutes
 from tests.operators.recorded_engine import delay_s, found_by_minute, loads, slice_of
 from tests.producers.fleets import START_MS, small

@@ -13,11 +13,11 @@ from schemas.findings import Findings, decode
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
 from schemas.topics import FINDINGS
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
-from stream_jobs.operators.reach import REPLAYED
-from stream_jobs.operators.saturation_watch import SaturationWatch
-from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.saturation.watch import SaturationWatch
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
+from stream_jobs.operators.totals.reach import REPLAYED
+from stream_jobs.operators.totals.traffic import Traffic
 from tests.operators.queue_worlds import LLM, queue
 from tests.operators.worlds import START_MS, WINDOW_MS, Changelog
 

@@ -9,7 +9,7 @@ import pytest
 from schemas.families import QUEUES, RELEASES, STAGE_LATENCIES
 from schemas.findings import Findings
 from stream_jobs.operators.kept_minutes import KEPT_MINUTES
-from stream_jobs.operators.saturation_watch import SaturationWatch
+from stream_jobs.operators.saturation.watch import SaturationWatch
 from tests.operators.queue_worlds import (
     BATCH,
     CANARY,

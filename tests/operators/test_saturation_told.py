@@ -11,7 +11,7 @@ from alerts.openslo import load_slos
 from schemas.burns import LAST_INSTANT_MS
 from schemas.families import QUEUES, STAGE_LATENCIES
 from schemas.findings import FindingAlert
-from stream_jobs.operators.saturation_watch import SaturationWatch
+from stream_jobs.operators.saturation.watch import SaturationWatch
 from tests.operators.queue_worlds import LLM, POOL, queue, queue_minute, stage_minute, stated
 from tests.operators.worlds import START_MS
 

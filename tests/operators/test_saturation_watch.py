@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from schemas.families import INDICATORS, QUEUES, STAGE_LATENCIES
 from schemas.findings import LISTED_MAX, Findings
-from stream_jobs.operators.queue_episodes import QUIET_MINUTES
-from stream_jobs.operators.queue_pressure import SaturationRule
-from stream_jobs.operators.saturation_watch import SaturationWatch
-from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.saturation.queue_episodes import QUIET_MINUTES
+from stream_jobs.operators.saturation.queue_pressure import SaturationRule
+from stream_jobs.operators.saturation.watch import SaturationWatch
+from stream_jobs.operators.totals.traffic import Traffic
 from tests.operators.queue_worlds import (
     FAST,
     LLM,

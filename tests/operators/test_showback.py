@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_jobs.operators.metering import METER, metered, unit_prices_nusd
-from stream_jobs.operators.pricing import PRICED, Pricing
-from stream_jobs.operators.showback import (
+from stream_jobs.operators.cost.metering import METER, metered, unit_prices_nusd
+from stream_jobs.operators.cost.pricing import PRICED, Pricing
+from stream_jobs.operators.cost.showback import (
     OPERATIONAL,
     TENANCY,
     TENANT,

@@ -7,8 +7,8 @@ from typing import Any
 
 from schemas.families import FAMILIES, QUALITY
 from schemas.silences import LISTED_MAX, Silence, decode
-from stream_jobs.operators.reach import LIVE, REPLAYED, Patience, SourceReach, completeness, remembered_ms
-from stream_jobs.operators.silence import (
+from stream_jobs.operators.totals.reach import LIVE, REPLAYED, Patience, SourceReach, completeness, remembered_ms
+from stream_jobs.operators.totals.silence import (
     DEAF_MS,
     PARTITION_OF,
     RESTATED_EVENT_MS,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_jobs.operators.sliding_burn import sliding_violations
+from stream_jobs.operators.burn_rate.sliding import sliding_violations
 
 Points = dict[int, tuple[int, int]]
 

@@ -10,7 +10,7 @@ from schemas.families import COSTS
 from schemas.instants import HOUR_MS
 from schemas.spend import CELL, CELL_MEASURES, decode
 from schemas.topics import SPEND
-from stream_jobs.operators.spend_hours import HOURS_SCHEMA, OPEN_MS, SpendHours
+from stream_jobs.operators.cost.spend_hours import HOURS_SCHEMA, OPEN_MS, SpendHours
 from tests.operators.family_worlds import Worker, counted, world
 from tests.operators.test_pricing_watch import gathered, operational, priced, read, worker
 from tests.operators.worlds import Crash

@@ -14,11 +14,11 @@ from schemas.findings import Finding, Findings
 from schemas.instants import DAY_MS, HOUR_MS, WEEK_MS
 from schemas.spend import BUCKET_MS, CELL, Spend
 from schemas.spend_policies import Budget, SpendPolicy
-from stream_jobs.operators.blocks import key_kind
-from stream_jobs.operators.cost_judging import judged
-from stream_jobs.operators.cost_regressions import reference_before_ms
-from stream_jobs.operators.pricing import NANO
-from stream_jobs.operators.spend_hours import OPEN_MS
+from stream_jobs.operators.cost.judging import judged
+from stream_jobs.operators.cost.pricing import NANO
+from stream_jobs.operators.cost.regressions import reference_before_ms
+from stream_jobs.operators.cost.spend_hours import OPEN_MS
+from stream_jobs.operators.totals.blocks import key_kind
 from tests.operators.spend_worlds import (
     GPU_NUSD,
     GPUS,

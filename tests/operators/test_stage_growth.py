@@ -13,7 +13,7 @@ from producers.anatomy import PARTS
 from schemas.burns import StageGrowth
 from schemas.families import STAGE_LATENCIES
 from schemas.growths import LISTED_MAX, PART_STAGES, STAGE_NUMBER, Growths
-from stream_jobs.operators.stage_growth import GrowthWatch
+from stream_jobs.operators.stages.growth import GrowthWatch
 from tests.operators.stage_worlds import MINUTE_MS, Latencies, Line, drawn, minute, minutes, records, small_canary
 from tests.operators.worlds import START_MS
 

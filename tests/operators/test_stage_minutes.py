@@ -8,7 +8,7 @@ import pytest
 
 from schemas.families import SCALE_OF_STAGE
 from schemas.histograms import ZERO_INDEX, bucket_indexes
-from stream_jobs.operators.stage_minutes import (
+from stream_jobs.operators.stages.minutes import (
     BUCKETS,
     JOINED_MS,
     KEPT_MS,

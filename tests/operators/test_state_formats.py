@@ -17,11 +17,11 @@ import pytest
 
 from schemas.families import INDICATORS, TURNS
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
-from stream_jobs.operators.blocks import STATE_FORMAT, NewerState, applied_offset, state_format
-from stream_jobs.operators.burn_rate import BurnRate
-from stream_jobs.operators.history import UNNAMED
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
+from stream_jobs.operators.burn_rate.history import UNNAMED
+from stream_jobs.operators.totals.blocks import STATE_FORMAT, NewerState, applied_offset, state_format
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
 from tests.operators.worlds import Changelog
 
 RECORDED = Path(__file__).parent / "recorded"

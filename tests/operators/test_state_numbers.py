@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.slos import LowTraffic, WatchedSlo
-from stream_jobs.operators import history, slice_numbers
-from stream_jobs.operators.burn_rate import NUMBER_IDLE_MS, BurnRate
+from stream_jobs.operators.burn_rate import history
+from stream_jobs.operators.burn_rate.burn_rate import NUMBER_IDLE_MS, BurnRate
+from stream_jobs.operators.totals import slice_numbers
 from tests.operators.burn_worlds import PAGE, SLO, START_MS, partial
 from tests.operators.worlds import Changelog, Crash
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from schemas.dimensions import OTHER
 from schemas.families import TURNS
 from schemas.slices import cut_of, slice_dimensions
-from stream_jobs.operators import slice_register
-from stream_jobs.operators.intake import Intake
+from stream_jobs.operators.totals import slice_register
+from stream_jobs.operators.totals.intake import Intake
 from tests.operators.days import DAY_MS, HOUR_MS, MINUTE_MS, Heard, Plant, days, frame
 from tests.operators.worlds import START_MS, Crash
 

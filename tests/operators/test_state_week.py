@@ -10,11 +10,11 @@ import pytest
 
 from schemas.families import INDICATORS, TURNS
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
-from stream_jobs.operators import history
-from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.burn_rate import BurnRate
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.burn_rate import history
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
+from stream_jobs.operators.totals.blocks import Block
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.traffic import Traffic
 from tests.operators.days import DAY_MS, HOUR_MS, frame
 from tests.operators.worlds import START_MS, Changelog
 

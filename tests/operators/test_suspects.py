@@ -12,8 +12,8 @@ from schemas.burns import Decision, Suspect
 from schemas.families import TURNS
 from schemas.partials import Partial
 from schemas.slos import WatchedSlo
-from stream_jobs.operators.burn_rate import BurnRate
-from stream_jobs.operators.suspects import SUSPECTS_MAX
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
+from stream_jobs.operators.burn_rate.suspects import SUSPECTS_MAX
 from tests.operators.burn_worlds import FLEET, OUTAGE, SLO, START_MS, partial
 
 WATCHED = WatchedSlo(replace(SLO, cuts=("pool", "pool,bundle")), (OUTAGE,))

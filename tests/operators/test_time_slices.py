@@ -19,9 +19,9 @@ from schemas.burns import DECISION_FORMAT, Burn, decode, encode
 from schemas.families import AUDIENCE, TURNS
 from schemas.partials import Partial
 from schemas.slos import LowTraffic, PolicyRow, Slo, WatchedSlo
-from stream_jobs.operators.burn_rate import BurnRate
-from stream_jobs.operators.evidence import share_at_least
-from stream_jobs.operators.time_slices import (
+from stream_jobs.operators.burn_rate.burn_rate import BurnRate
+from stream_jobs.operators.burn_rate.evidence import share_at_least
+from stream_jobs.operators.burn_rate.time_slices import (
     bad_by_chance,
     column_of,
     minutes_are_evident,

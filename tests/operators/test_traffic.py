@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_jobs.operators.traffic import Capacity, replicas_needed, with_peaks
+from stream_jobs.operators.totals.traffic import Capacity, replicas_needed, with_peaks
 
 _WINDOW_S = 10
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_jobs.operators.unit_cost import Period, Route, compare, rank
+from stream_jobs.operators.cost.unit_cost import Period, Route, compare, rank
 
 
 def period(dollars: str, turns: int, tokens: str = "0", retries: str = "0", shadow: str = "0") -> Period:

@@ -13,10 +13,10 @@ import pyarrow as pa
 from schemas.families import AUDIENCE, OPERATIONAL, TURNS
 from schemas.frames import FrameHeader, encode
 from schemas.rows import arrow_schema
-from stream_jobs.operators.blocks import Block, applied_offset
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.ledger import Ledger
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.blocks import Block, applied_offset
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.ledger import Ledger
+from stream_jobs.operators.totals.opening import Record
 
 START_MS = 1_700_000_040_000 // 60_000 * 60_000
 WINDOW_MS = 10_000

@@ -18,11 +18,11 @@ from producers.fleet.scenario_file import ScenarioFile
 from schemas.instants import HOUR_MS, WEEK_MS
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, spend_schema
 from schemas.spend_policies import SpendPolicy
-from stream_jobs.operators.cost_cells import Basis, cost_cells
-from stream_jobs.operators.cost_drivers import main_drivers
-from stream_jobs.operators.decomposition import decompose
-from stream_jobs.operators.pricing import Pricing
-from stream_jobs.operators.spending import Spending
+from stream_jobs.operators.cost.cells import Basis, cost_cells
+from stream_jobs.operators.cost.decomposition import decompose
+from stream_jobs.operators.cost.drivers import main_drivers
+from stream_jobs.operators.cost.pricing import Pricing
+from stream_jobs.operators.cost.spending import Spending
 from tests.producers.fleets import START_MS, at_once, rows_of_kind, small, without_events
 
 SPIKES = ("cost_spike_45", "cost_spike_70")

@@ -11,8 +11,8 @@ from producers.fleet.engine import simulate_fleet
 from schemas.dimensions import GENERALISED
 from schemas.families import COSTS
 from schemas.prices import Price, PriceList
-from stream_jobs.operators.pricing import Pricing
-from stream_jobs.operators.showback import TENANT, UNATTRIBUTED
+from stream_jobs.operators.cost.pricing import Pricing
+from stream_jobs.operators.cost.showback import TENANT, UNATTRIBUTED
 from tests.producers.fleets import START_MS, rows_of_kind, small, without_events
 from tests.producers.worlds import rows_of
 from turnwatch.costs.bill import billed

@@ -28,9 +28,9 @@ from schemas.frames import (
 from schemas.partials import PARTIALS_VERSION
 from schemas.rejections import PRODUCERS_MAX, Reason
 from schemas.topics import PARTITIONS_DEFAULT, TOPICS
-from stream_jobs.operators.fence import GAP_NUMBERS, NUMBERS_KEPT
-from stream_jobs.operators.fences import GAPS_MAX, INCARNATIONS_MAX, PAGES
-from stream_jobs.operators.opening import FUTURE_MAX_MS, PAST_MAX_MS
+from stream_jobs.operators.totals.fence import GAP_NUMBERS, NUMBERS_KEPT
+from stream_jobs.operators.totals.fences import GAPS_MAX, INCARNATIONS_MAX, PAGES
+from stream_jobs.operators.totals.opening import FUTURE_MAX_MS, PAST_MAX_MS
 from turnwatch.cli import app
 from turnwatch.settings import Settings
 

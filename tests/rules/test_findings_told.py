@@ -10,7 +10,7 @@ import pytest
 
 from alerts.alertmanager import Alertmanagers, Destination
 from alerts.webhook_receiver import Notification, WebhookReceiver
-from stream_jobs.operators.reach import REPLAYED
+from stream_jobs.operators.totals.reach import REPLAYED
 from tests.faults.desk import Desk
 from tests.rules.burning import burning, decided
 from tests.rules.conftest import StartAlertmanager

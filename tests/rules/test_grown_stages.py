@@ -16,7 +16,7 @@ from schemas.burns import AlertState, Decision
 from schemas.families import INDICATORS
 from schemas.growths import Growths
 from schemas.topics import GROWTHS
-from stream_jobs.operators.reach import REPLAYED
+from stream_jobs.operators.totals.reach import REPLAYED
 from tests.faults.desk import Desk
 from tests.rules.burning import CANARY, TURN_SLO, burning, decided, suspect
 from tests.rules.growing import EVENT_MS, grown, stated_growths

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alerts.policies import policy_for, policy_rows, unreachable_rows
 from schemas.slos import Life, LowTraffic, PolicyRow, Severity, Slo
-from stream_jobs.operators.burn_arithmetic import exceeds
+from stream_jobs.operators.burn_rate.arithmetic import exceeds
 from tests.operators.evidence_twin import evidence_is_enough
 from tests.rules.burning import DAY_S, TURN_SLO
 

@@ -24,7 +24,7 @@ from schemas.topics import partials
 from stream_jobs.agents.application import ApplicationSettings, build
 from stream_jobs.agents.burn_rate import BurnRateStage
 from stream_jobs.agents.exact import StageSettings
-from stream_jobs.operators.reach import REPLAYED
+from stream_jobs.operators.totals.reach import REPLAYED
 from tests.operators.burn_worlds import START_MS, partial
 
 FLEET, CANARY = "pool=realtime", "pool=realtime,bundle=v2"

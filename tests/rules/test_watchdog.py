@@ -23,7 +23,7 @@ from schemas.metrics import WorkerMetrics
 from stack.alertmanager import start_alertmanager
 from stream_jobs.agents.pager import Pager
 from stream_jobs.agents.pulse import StageFailure
-from stream_jobs.operators.reach import REPLAYED
+from stream_jobs.operators.totals.reach import REPLAYED
 from tests.faults.desk import Desk
 from tests.rules.conftest import SHIPPED_CONFIG
 from tests.rules.memory import MemoryAlertmanager

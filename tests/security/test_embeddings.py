@@ -27,8 +27,8 @@ from schemas.misplaced import DEPTH_MAX, misplaced, numbers_in
 from schemas.refusals import Refusal
 from schemas.rejections import Reason
 from schemas.rows import arrow_schema
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
 from tests.producers.test_observation_lines import TURN
 from tests.producers.worlds import START_MS, turns_world
 

@@ -28,8 +28,8 @@ from schemas.private_values import FREE_DIMENSIONS
 from schemas.rejections import DeadLetter, Reason
 from schemas.rows import arrow_schema
 from stream_jobs.agents.diversion import dead_letter
-from stream_jobs.operators.intake import Intake
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.intake import Intake
+from stream_jobs.operators.totals.opening import Record
 from tests.producers.worlds import START_MS, turns_world
 from tests.security.planted import PRIVATE
 

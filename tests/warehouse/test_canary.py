@@ -25,7 +25,7 @@ from schemas.releases import Artifact, Release, WayBack, rows
 from schemas.verdicts import GateQuestion, ReleaseVerdict
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
-from stream_jobs.operators.rollup_rows import to_table
+from stream_jobs.operators.totals.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
 from tests.stack_fixtures import own_database

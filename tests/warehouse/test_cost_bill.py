@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from schemas.families import COSTS
 from schemas.tables import TABLES, late_table
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.pricing import Pricing
+from stream_jobs.operators.cost.pricing import Pricing
 from tests.cli.cost_exports import price_file
 from tests.operators.cost_worlds import DAY_MS, PRICES, operational, reserved, tenancy, uses
 from turnwatch.cli import app

@@ -13,8 +13,8 @@ from alerts.price_document import load_prices
 from schemas.families import COSTS
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
-from stream_jobs.operators.pricing import Pricing
-from stream_jobs.operators.rollup_rows import to_table
+from stream_jobs.operators.cost.pricing import Pricing
+from stream_jobs.operators.totals.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
 from tests.stack_fixtures import own_database

@@ -16,7 +16,7 @@ from schemas.families import QUALITY, RELEASES
 from schemas.releases import Artifact, Release, WayBack, rows
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
-from stream_jobs.operators.rollup_rows import to_table
+from stream_jobs.operators.totals.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
 from tests.stack_fixtures import own_database

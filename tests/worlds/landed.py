@@ -12,7 +12,7 @@ from schemas.burns import Decision
 from schemas.rollups import decode
 from schemas.tables import TABLES
 from schemas.topics import BURNS, DEAD_LETTERS, ROLLUPS, changelog
-from stream_jobs.operators.blocks import body, unpack_json
+from stream_jobs.operators.totals.blocks import body, unpack_json
 from tests.worlds.logs import Cluster
 from tests.worlds.oracle import INDICATORS, TOLD, BucketKey, Row, Truth, add, truth, verdicts
 from tests.worlds.plant import Ran

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from schemas.families import INDICATORS
 from schemas.slos import LowTraffic, PolicyRow, Severity, Slo, WatchedSlo
-from stream_jobs.operators.traffic import Capacity
+from stream_jobs.operators.totals.traffic import Capacity
 
 CAPACITY = Capacity(Decimal("0.35"), Decimal("0.7"), Decimal("0.1"))
 

@@ -18,7 +18,8 @@ from unittest.mock import patch
 from schemas.topics import aggregates
 from stream_jobs.agents import burn_rate as burn_rate_agent
 from stream_jobs.agents import intake as intake_agent
-from stream_jobs.operators import fence, history, intake, open_totals, slice_numbers, slice_register
+from stream_jobs.operators.burn_rate import history
+from stream_jobs.operators.totals import fence, intake, open_totals, slice_numbers, slice_register
 from tests.worlds.logs import Cluster, InTheAir, Place
 from tests.worlds.sendings import Fault, Sending, World, sendings
 from tests.worlds.workers import TOPICS_OF, Worker, to_thread

@@ -27,7 +27,7 @@ from stream_jobs.agents.exact import Stage, StageSettings
 from stream_jobs.agents.intake import IntakeStage
 from stream_jobs.agents.pulse import Pulse, StageFailure
 from stream_jobs.agents.traffic import TrafficStage
-from stream_jobs.operators.reach import LIVE, REPLAYED
+from stream_jobs.operators.totals.reach import LIVE, REPLAYED
 from tests.worlds.logs import Cluster, InTheAir, Logged, Place
 from tests.worlds.objectives import CAPACITY, WATCHED
 from tests.worlds.sendings import World

@@ -18,7 +18,7 @@ from schemas.declarations import Cut
 from schemas.failures import BadInput
 from schemas.families import COSTS
 from schemas.tables import TABLES
-from stream_jobs.operators.pricing import BUCKET
+from stream_jobs.operators.cost.pricing import BUCKET
 from turnwatch.csv_text import FILE_LINE, numbered, refuse, refuse_unlike, text_rows
 
 FINEST = COSTS.cuts[3]

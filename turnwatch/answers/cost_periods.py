@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from schemas.failures import BadInput
-from stream_jobs.operators.pricing import BUCKET, Pricing
+from stream_jobs.operators.cost.pricing import BUCKET, Pricing
 from turnwatch.answers.cost_files import FINEST, read_cost_files
 from turnwatch.answers.cost_warehouse import days_of, read_cost_warehouse
 from turnwatch.answers.narrowing import narrowed

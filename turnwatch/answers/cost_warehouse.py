@@ -11,7 +11,7 @@ from schemas.declarations import Cut
 from schemas.families import COSTS
 from schemas.instants import DAY_MS
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.pricing import BUCKET
+from stream_jobs.operators.cost.pricing import BUCKET
 from stream_jobs.sinks.clickhouse import connect, explained
 from turnwatch.answers.cost_files import FINEST
 

@@ -14,10 +14,10 @@ import polars as pl
 
 from schemas.failures import BadInput
 from schemas.instants import HOUR_MS
-from stream_jobs.operators.cost_cells import Basis, CostCells, cost_cells
-from stream_jobs.operators.cost_drivers import VOLUME, Driver, bill_cents, drivers
-from stream_jobs.operators.decomposition import MICRO, Decomposition, Uses, decompose
-from stream_jobs.operators.pricing import Pricing
+from stream_jobs.operators.cost.cells import Basis, CostCells, cost_cells
+from stream_jobs.operators.cost.decomposition import MICRO, Decomposition, Uses, decompose
+from stream_jobs.operators.cost.drivers import VOLUME, Driver, bill_cents, drivers
+from stream_jobs.operators.cost.pricing import Pricing
 from turnwatch.answers.cost_periods import CostPeriod, Stretch, named, read_period
 from turnwatch.answers.cost_picture import print_why
 from turnwatch.answers.printing import Format, print_answer

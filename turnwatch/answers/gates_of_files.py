@@ -14,7 +14,7 @@ from typing import Any
 from alerts.gate_document import STANDARD_GATE, load_gate
 from schemas.failures import BadInput
 from schemas.gates import CALLS, Figures, GatePolicy, Verdict
-from stream_jobs.operators.gates import RolloutDeltas, metric_gate, roll_back_first, rollout_gate, slice_gate
+from stream_jobs.operators.release.gates import RolloutDeltas, metric_gate, roll_back_first, rollout_gate, slice_gate
 from turnwatch.answers.json_figures import Figures as Object
 from turnwatch.answers.json_figures import read_number, read_object, shown
 from turnwatch.answers.printing import Format, print_answer

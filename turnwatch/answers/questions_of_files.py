@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from schemas.saturation import GROWTH_PER_MINUTE, P95_MS
-from stream_jobs.operators.intervals import peak
-from stream_jobs.operators.saturation import ACTION, growth, saturated
-from stream_jobs.operators.sliding_burn import sliding_violations
-from stream_jobs.operators.traffic import Capacity, replicas_needed
-from stream_jobs.operators.unit_cost import Change, Period, Ranked, Route, compare, rank
+from stream_jobs.operators.burn_rate.sliding import sliding_violations
+from stream_jobs.operators.capacity.intervals import peak
+from stream_jobs.operators.cost.unit_cost import Change, Period, Ranked, Route, compare, rank
+from stream_jobs.operators.saturation.saturation import ACTION, growth, saturated
+from stream_jobs.operators.totals.traffic import Capacity, replicas_needed
 from turnwatch.answers.csv_columns import CsvColumns
 from turnwatch.answers.json_figures import Figures, read_object
 from turnwatch.answers.options import option, utilization_of, vad_savings_of

@@ -1,6 +1,6 @@
 """The engine: what the stream would have stated and paged, over whole columns of instants.
 
-Equal to `stream_jobs/operators/burn_rate.py` and `alerts/pages.py` on the same buckets, with everything reported in time:
+Equal to `stream_jobs/operators/burn_rate/burn_rate.py` and `alerts/pages.py` on the same buckets, with everything reported in time:
 shares are compared by integers, window starts round outward to state buckets, little traffic needs its evidence, and
 alerts begin, stay and end as their policy says. A test holds them together. The one difference: a shard names no more than
 200 slices that want evidence (`pending.HELD_MAX`), so one beyond has not been pending there when its evidence comes.
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.slos import PolicyRow, Severity, WatchedSlo
-from stream_jobs.operators.burn_arithmetic import burn
-from stream_jobs.operators.time_slices import judgeable
+from stream_jobs.operators.burn_rate.arithmetic import burn
+from stream_jobs.operators.burn_rate.time_slices import judgeable
 from turnwatch.backtest.instants import Flags, Instants, Sums, decided, judges_minutes
 from turnwatch.backtest.judging import Said, Slice
 from turnwatch.backtest.lives import Statements, frozen, lives

@@ -18,7 +18,7 @@ from schemas.families import STAGE_LATENCIES, Family
 from schemas.frames import FrameHeader, decode_header
 from schemas.rejections import Rejected
 from schemas.slos import Slo
-from stream_jobs.operators.opening import Record, open_records
+from stream_jobs.operators.totals.opening import Record, open_records
 from turnwatch.backtest.bounds import Threshold, bounded
 from turnwatch.backtest.series import TEN_SECONDS_MS, Batch, Gathering, Series, Span
 

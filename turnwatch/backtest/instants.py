@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from schemas.instants import MINUTE_MS
 from schemas.slos import Slo
-from stream_jobs.operators.burn_rate import BUCKET_MS, DECISIONS_BEHIND_MAX
-from stream_jobs.operators.history import resolutions
+from stream_jobs.operators.burn_rate.burn_rate import BUCKET_MS, DECISIONS_BEHIND_MAX
+from stream_jobs.operators.burn_rate.history import resolutions
 from turnwatch.backtest.series import Series
 
 _LONGEST_MS = (600_000, 6 * 3_600_000, 3 * 86_400_000)

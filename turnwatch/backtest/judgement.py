@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from schemas.instants import HOUR_MS
 from schemas.slices import EVERYTHING, may_overlap
 from schemas.slos import WatchedSlo
-from stream_jobs.operators.burn_arithmetic import shares
+from stream_jobs.operators.burn_rate.arithmetic import shares
 from turnwatch.backtest.engine import Alerted, slice_at
 from turnwatch.backtest.exclusions import Excluded, taken
 from turnwatch.backtest.series import Series

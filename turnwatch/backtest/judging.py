@@ -1,6 +1,6 @@
 """Judging one slice of a series: what the rows of an objective say of it at every decided instant.
 
-Equal to `stream_jobs/operators/burn_judging.py` on the same buckets, and with its own arithmetic where instants are few: a
+Equal to `stream_jobs/operators/burn_rate/judging.py` on the same buckets, and with its own arithmetic where instants are few: a
 row is above a threshold p ÷ q where Σ(bad × q - total × p) > 0 over the window, one running sum compared with itself a
 window earlier, and only where that says so of the long window and the lowered threshold is anything else looked at.
 """
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from schemas.instants import MINUTE_MS
 from schemas.slos import PolicyRow, WatchedSlo
-from stream_jobs.operators.burn_arithmetic import exceeds, shares
-from stream_jobs.operators.error_budget import expected_budgets
-from stream_jobs.operators.evidence import evident
-from stream_jobs.operators.exhaustion import exhausting_shares, exhausts
-from stream_jobs.operators.history import Counts
-from stream_jobs.operators.time_slices import minutes_are_evident, slice_counts
+from stream_jobs.operators.burn_rate.arithmetic import exceeds, shares
+from stream_jobs.operators.burn_rate.error_budget import expected_budgets
+from stream_jobs.operators.burn_rate.evidence import evident
+from stream_jobs.operators.burn_rate.exhaustion import exhausting_shares, exhausts
+from stream_jobs.operators.burn_rate.history import Counts
+from stream_jobs.operators.burn_rate.time_slices import minutes_are_evident, slice_counts
 from turnwatch.backtest.instants import Flags, Instants, Sums
 from turnwatch.backtest.series import Series
 

@@ -27,10 +27,10 @@ from alerts.policies import policy_for
 from schemas.families import INDICATORS, OPERATIONAL, TURNS
 from schemas.partials import Partial, partial_schema
 from schemas.slos import STANDARD_POLICY, Slo, WatchedSlo
-from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
-from stream_jobs.operators.history import History, resolutions
-from stream_jobs.operators.slice_numbers import SliceNumbers
+from stream_jobs.operators.burn_rate.burn_rate import BUCKET_MS, BurnRate
+from stream_jobs.operators.burn_rate.history import History, resolutions
+from stream_jobs.operators.totals.blocks import Block
+from stream_jobs.operators.totals.slice_numbers import SliceNumbers
 from turnwatch.bench.memory import resident_bytes
 from turnwatch.bench.prometheus_server import HOW_TO_GET_IT, find_prometheus
 from turnwatch.bench.prometheus_side import Bounds, Pace, Traffic, evaluated, pasts_of

@@ -28,12 +28,20 @@ from scipy.stats import mannwhitneyu, norm
 from alerts.canary_document import load_canary
 from schemas.canary import ALPHA, CanaryPolicy, WatchedMetric
 from schemas.families import STAGE_LATENCIES
-from stream_jobs.operators.canary_alpha import Purse, spent
-from stream_jobs.operators.canary_bounds import Found, judged
-from stream_jobs.operators.canary_counting import FIRST, IS_CANDIDATE, LAST, SLICE, WINDOW, counted_ratio, counted_tails
-from stream_jobs.operators.canary_gate import decide, judge_all
-from stream_jobs.operators.canary_pairs import Pairs, paired_sums
-from stream_jobs.operators.canary_tails import BLOCKS_MAX, judged_tails, tails_of, weighed
+from stream_jobs.operators.release.alpha import Purse, spent
+from stream_jobs.operators.release.bounds import Found, judged
+from stream_jobs.operators.release.canary import decide, judge_all
+from stream_jobs.operators.release.counting import (
+    FIRST,
+    IS_CANDIDATE,
+    LAST,
+    SLICE,
+    WINDOW,
+    counted_ratio,
+    counted_tails,
+)
+from stream_jobs.operators.release.pairs import Pairs, paired_sums
+from stream_jobs.operators.release.tails import BLOCKS_MAX, judged_tails, tails_of, weighed
 from turnwatch.bench.canary_seen import METRICS, WER, alpha_of, seen, summed, watched_as
 from turnwatch.bench.canary_worlds import (
     HOURS,

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, norm
 
 from schemas.canary import ALPHA, CANARY_METRICS, WatchedMetric
-from stream_jobs.operators.canary_alpha import Purse, spent
-from stream_jobs.operators.canary_bounds import judged
-from stream_jobs.operators.canary_pairs import PairedSums, Pairs, paired_sums
-from stream_jobs.operators.canary_tails import judged_tails, tails_of, weighed
+from stream_jobs.operators.release.alpha import Purse, spent
+from stream_jobs.operators.release.bounds import judged
+from stream_jobs.operators.release.pairs import PairedSums, Pairs, paired_sums
+from stream_jobs.operators.release.tails import judged_tails, tails_of, weighed
 from turnwatch.bench.canary_worlds import HOURS, WINDOWS_AN_HOUR, by_window, histogram_rows, re_blocked, word_pairs
 
 Floats = NDArray[np.float64]

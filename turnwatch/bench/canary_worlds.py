@@ -14,9 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.histograms import bucket_indexes
-from stream_jobs.operators.canary_counting import IS_CANDIDATE
-from stream_jobs.operators.canary_pairs import Pairs, Side
-from stream_jobs.operators.canary_tails import BLOCKS_MAX
+from stream_jobs.operators.release.counting import IS_CANDIDATE
+from stream_jobs.operators.release.pairs import Pairs, Side
+from stream_jobs.operators.release.tails import BLOCKS_MAX
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator

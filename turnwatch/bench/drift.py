@@ -19,7 +19,7 @@ from rich.table import Table
 
 from schemas.drift_policies import STANDARD, DriftPolicy
 from schemas.instants import HOUR_MS
-from stream_jobs.operators.drift_watch import DriftWatch
+from stream_jobs.operators.drift.watch import DriftWatch
 from turnwatch.bench.drift_peers import ALARMS, Peer, alarms, peers, set_best
 from turnwatch.bench.drift_worlds import CHANGES, LASTING, MEASURES, RARE, World, hours, where_wander_lasts, world
 from turnwatch.bench.fleets import START_MS

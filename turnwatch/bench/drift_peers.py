@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from schemas.failures import Foreseen
-from stream_jobs.operators.change_points import EFFECTS
+from stream_jobs.operators.drift.change_points import EFFECTS
 
 Make = Callable[[], Any]
 ALARMS = {"measure": pl.String, "slice": pl.String, "hour": pl.Int64}

@@ -23,7 +23,7 @@ from scipy.special import ndtr
 from schemas.drift_measures import RATIOS, SHAPES
 from schemas.families import STAGE_LATENCIES, Family
 from schemas.instants import DAY_MS, HOUR_MS
-from stream_jobs.operators.drift_shapes import BINS, LOWEST, SCALE
+from stream_jobs.operators.drift.shapes import BINS, LOWEST, SCALE
 from turnwatch.bench.fleets import START_MS, demand
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from stream_jobs.operators.history import History, resolutions
+from stream_jobs.operators.burn_rate.history import History, resolutions
 
 LIMIT_BYTES = 1 << 30
 PERIOD_S = 30 * 86_400

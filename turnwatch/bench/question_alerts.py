@@ -23,9 +23,9 @@ from schemas.burns import AlertState, Burn, Decision
 from schemas.families import STAGE_LATENCIES
 from schemas.findings import LISTED_MAX, Finding, FindingAlert, Findings
 from schemas.instants import MINUTE_MS
-from stream_jobs.operators.blocks import Block, stamped
-from stream_jobs.operators.stage_growth import GrowthWatch
-from stream_jobs.operators.stage_minutes import KEPT_MS
+from stream_jobs.operators.stages.growth import GrowthWatch
+from stream_jobs.operators.stages.minutes import KEPT_MS
+from stream_jobs.operators.totals.blocks import Block, stamped
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.questions import Question, Round
 

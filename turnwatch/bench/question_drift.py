@@ -12,8 +12,8 @@ from numpy.random import Generator
 from schemas.drift_policies import DriftPolicy, WatchedMeasure
 from schemas.families import OUTCOMES, QUALITY, Family
 from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS
-from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.drift_watch import DriftWatch
+from stream_jobs.operators.drift.watch import DriftWatch
+from stream_jobs.operators.totals.blocks import Block
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.questions import DRIFT_S_MAX, Question, Round
 

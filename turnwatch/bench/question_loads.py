@@ -16,14 +16,14 @@ from alerts.price_document import load_prices
 from schemas.families import COSTS, OPERATIONAL, STREAMS, TURNS
 from schemas.partials import Partial, partial_schema
 from schemas.slos import WatchedSlo
-from stream_jobs.operators.burn_rate import BUCKET_MS, BurnRate
-from stream_jobs.operators.cost_cells import cost_cells
-from stream_jobs.operators.cost_drivers import drivers
-from stream_jobs.operators.decomposition import decompose
-from stream_jobs.operators.priced_slices import finest
-from stream_jobs.operators.pricing import Pricing
-from stream_jobs.operators.pricing_watch import PricingWatch
-from stream_jobs.operators.traffic import Traffic
+from stream_jobs.operators.burn_rate.burn_rate import BUCKET_MS, BurnRate
+from stream_jobs.operators.cost.cells import cost_cells
+from stream_jobs.operators.cost.decomposition import decompose
+from stream_jobs.operators.cost.drivers import drivers
+from stream_jobs.operators.cost.priced_slices import finest
+from stream_jobs.operators.cost.pricing import Pricing
+from stream_jobs.operators.cost.pricing_watch import PricingWatch
+from stream_jobs.operators.totals.traffic import Traffic
 from turnwatch.bench.question_alerts import findings, incidents, stage_growth
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.question_drift import drift

@@ -14,11 +14,11 @@ from schemas.instants import HOUR_MS, MINUTE_MS, WEEK_MS
 from schemas.prices import PRICED
 from schemas.spend import BUCKET_MS, CELL, CELL_MEASURES, Spend, spend_schema
 from schemas.spend_policies import STANDARD
-from stream_jobs.operators.abuse_watch import AbuseWatch
-from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.abuse.watch import AbuseWatch
+from stream_jobs.operators.cost.spending import Spending
 from stream_jobs.operators.kept_minutes import KEPT_MINUTES
-from stream_jobs.operators.saturation_watch import SaturationWatch
-from stream_jobs.operators.spending import Spending
+from stream_jobs.operators.saturation.watch import SaturationWatch
+from stream_jobs.operators.totals.blocks import Block
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.questions import ROWS_PER_S_MIN, Question, Round
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from stream_jobs.operators.blocks import Block
+from stream_jobs.operators.totals.blocks import Block
 
 ROWS_PER_S_MIN = 1_000_000
 DECOMPOSED_S_MAX = 1.0

@@ -29,9 +29,9 @@ from schemas.topics import PARTITIONS_DEFAULT, changelog
 from schemas.warehouse import ClickHouseAddress
 from stack.failures import StackFailure
 from stack.local import start_stack
-from stream_jobs.operators.blocks import Block
-from stream_jobs.operators.history import History
-from stream_jobs.operators.slice_numbers import SliceNumbers
+from stream_jobs.operators.burn_rate.history import History
+from stream_jobs.operators.totals.blocks import Block
+from stream_jobs.operators.totals.slice_numbers import SliceNumbers
 from stream_jobs.sinks.migrate import migrate
 from turnwatch.prepare import create_topics
 from turnwatch.surroundings import counters, start_worker

@@ -21,10 +21,10 @@ from schemas.instants import utc_text
 from schemas.releases import Release
 from schemas.verdicts import JUDGED_MAX, NAMED_MAX, GateQuestion, ReleaseVerdict
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.canary_counting import counted_ratio, counted_tails
-from stream_jobs.operators.canary_gate import Decided, Watched, decide, judge_all
-from stream_jobs.operators.canary_tails import BLOCKS_MAX
-from stream_jobs.operators.ways_back import smallest_step
+from stream_jobs.operators.release.canary import Decided, Watched, decide, judge_all
+from stream_jobs.operators.release.counting import counted_ratio, counted_tails
+from stream_jobs.operators.release.tails import BLOCKS_MAX
+from stream_jobs.operators.release.ways_back import smallest_step
 from turnwatch.canary.warehouse import Beside, Questions, Served, declared, histograms, ratios, served
 
 LOOKBACK_MS = 30 * 86_400_000

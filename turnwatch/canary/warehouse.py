@@ -21,7 +21,7 @@ from schemas.families import STAGE_LATENCIES, Family
 from schemas.releases import Release, release_of
 from schemas.rollup_tables import FAMILY_TABLES
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.canary_counting import FIRST, IS_CANDIDATE, LAST, SLICE, WINDOW
+from stream_jobs.operators.release.counting import FIRST, IS_CANDIDATE, LAST, SLICE, WINDOW
 from stream_jobs.sinks.clickhouse import connect, explained
 
 READ_TIMEOUT_S = 300.0

@@ -14,8 +14,8 @@ from schemas.families import COSTS, STREAMS
 from schemas.instants import MINUTE_MS
 from schemas.slices import SLICE_PATTERN, slice_dimensions
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.capacity import WeekAhead, measured, vad_savings, week_ahead
-from stream_jobs.operators.traffic import Capacity
+from stream_jobs.operators.capacity.measured import WeekAhead, measured, vad_savings, week_ahead
+from stream_jobs.operators.totals.traffic import Capacity
 from turnwatch.answers.options import option, utilization_of, vad_savings_of
 from turnwatch.answers.printing import Format
 from turnwatch.backtest.sources import written_range

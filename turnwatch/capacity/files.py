@@ -12,7 +12,7 @@ import polars as pl
 
 from schemas.failures import BadInput
 from schemas.instants import HOUR_MS, MINUTE_MS
-from stream_jobs.operators.capacity import Hours
+from stream_jobs.operators.capacity.measured import Hours
 from turnwatch.answers.csv_columns import CsvColumns
 from turnwatch.capacity.told import Stretch, Told
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.instants import DAY_MS, HOUR_MS
-from stream_jobs.operators.capacity import WeekAhead
+from stream_jobs.operators.capacity.measured import WeekAhead
 from turnwatch.backtest.series import instant_text
 from turnwatch.capacity.report import Report
 

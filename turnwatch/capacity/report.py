@@ -14,8 +14,8 @@ import polars as pl
 from rich.console import Console
 
 from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS, utc_text
-from stream_jobs.operators.capacity import WeekAhead
-from stream_jobs.operators.traffic import Capacity, replicas_needed
+from stream_jobs.operators.capacity.measured import WeekAhead
+from stream_jobs.operators.totals.traffic import Capacity, replicas_needed
 from turnwatch.answers.printing import Format
 from turnwatch.backtest.series import instant_text
 from turnwatch.capacity.terminal import day_chart, week_chart

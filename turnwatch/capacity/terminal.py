@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.instants import HOUR_MS, MINUTE_MS
-from stream_jobs.operators.capacity import WeekAhead
+from stream_jobs.operators.capacity.measured import WeekAhead
 from turnwatch.backtest.series import instant_text
 
 HEIGHT = 10

@@ -8,8 +8,8 @@ from typing import ClassVar
 import polars as pl
 
 from schemas.instants import MINUTE_MS
-from stream_jobs.operators.capacity import Hours, Served
-from stream_jobs.operators.forecast import WEEKS_MAX
+from stream_jobs.operators.capacity.forecast import WEEKS_MAX
+from stream_jobs.operators.capacity.measured import Hours, Served
 from turnwatch.backtest.series import instant_text
 
 BILLED_MS = 600_000

@@ -19,9 +19,9 @@ from schemas.instants import HOUR_MS
 from schemas.slices import slice_dimensions
 from schemas.views import LATENCY_MS, QUANTILES
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.capacity import Hours
-from stream_jobs.operators.forecast import HOURS
-from stream_jobs.operators.queue_pressure import SaturationRule
+from stream_jobs.operators.capacity.forecast import HOURS
+from stream_jobs.operators.capacity.measured import Hours
+from stream_jobs.operators.saturation.queue_pressure import SaturationRule
 from stream_jobs.sinks.clickhouse import connect, explained
 from turnwatch.capacity.told import BILLED_MS, WEEKS_READ, Finalisation, Stretch, Told
 

@@ -17,8 +17,16 @@ from schemas.failures import BadInput
 from schemas.instants import utc_text
 from schemas.prices import PriceList
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.pricing import PRICED, UNCOSTED, Pricing
-from stream_jobs.operators.showback import OPERATIONAL, TENANCY, TENANT, UNATTRIBUTED, by_day, of_tenants, shared_out
+from stream_jobs.operators.cost.pricing import PRICED, UNCOSTED, Pricing
+from stream_jobs.operators.cost.showback import (
+    OPERATIONAL,
+    TENANCY,
+    TENANT,
+    UNATTRIBUTED,
+    by_day,
+    of_tenants,
+    shared_out,
+)
 from turnwatch.costs.bill_rows import TURNS, Bill, By, notes_of, told_rows, told_total
 from turnwatch.costs.cost_rows import Costs, read_costs
 from turnwatch.costs.money import CURRENCY

@@ -12,9 +12,9 @@ import polars as pl
 
 from schemas.instants import HOUR_MS, MINUTE_MS
 from schemas.prices import PRICED, UNCOSTED
-from stream_jobs.operators.pricing import NANO
-from stream_jobs.operators.showback import TENANT, UNATTRIBUTED
-from stream_jobs.operators.unit_cost import Route, rank
+from stream_jobs.operators.cost.pricing import NANO
+from stream_jobs.operators.cost.showback import TENANT, UNATTRIBUTED
+from stream_jobs.operators.cost.unit_cost import Route, rank
 from turnwatch.costs.money import dollars
 
 By = Literal["tenant", "route", "pool", "bundle", "region"]

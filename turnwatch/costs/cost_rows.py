@@ -13,7 +13,7 @@ from schemas.failures import BadInput
 from schemas.families import COSTS
 from schemas.instants import DAY_MS
 from schemas.warehouse import ClickHouseAddress
-from stream_jobs.operators.pricing import BUCKET
+from stream_jobs.operators.cost.pricing import BUCKET
 from turnwatch.answers.cost_files import FINEST, FINEST_OF_TENANTS, read_cost_files
 from turnwatch.answers.cost_warehouse import days_of, read_cost_warehouse
 from turnwatch.backtest.sources import written_range

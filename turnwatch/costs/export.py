@@ -11,9 +11,9 @@ import polars as pl
 from schemas.failures import BadInput, Foreseen
 from schemas.instants import HOUR_MS, utc_text
 from schemas.prices import PriceList
-from stream_jobs.operators.metering import METER
-from stream_jobs.operators.pricing import Pricing
-from stream_jobs.operators.showback import by_day
+from stream_jobs.operators.cost.metering import METER
+from stream_jobs.operators.cost.pricing import Pricing
+from stream_jobs.operators.cost.showback import by_day
 from turnwatch.costs.bill import warehouse
 from turnwatch.costs.bill_rows import NOT_TOLD
 from turnwatch.costs.cost_rows import read_costs

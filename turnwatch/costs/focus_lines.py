@@ -15,9 +15,9 @@ import polars as pl
 from schemas.focus import FOCUS_NAMES
 from schemas.instants import DAY_MS, HOUR_MS
 from schemas.prices import HOSTED, TOKENS_PRICED, Price, Resource
-from stream_jobs.operators.metering import METER, metered, unit_prices_nusd
-from stream_jobs.operators.pricing import BUCKET, Pricing
-from stream_jobs.operators.showback import OPERATIONAL, by_day
+from stream_jobs.operators.cost.metering import METER, metered, unit_prices_nusd
+from stream_jobs.operators.cost.pricing import BUCKET, Pricing
+from stream_jobs.operators.cost.showback import OPERATIONAL, by_day
 from turnwatch.costs.cost_rows import Costs
 from turnwatch.costs.money import CURRENCY, decimal_of, dollars_of
 

@@ -17,7 +17,7 @@ from schemas.failures import BadInput
 from schemas.focus import CHARGE_CATEGORIES, FOCUS_VERSION
 from schemas.instants import HOUR_MS
 from schemas.prices import TOKENS_PRICED
-from stream_jobs.operators.reconciliation import LINE, REGION, SKU, overlapping
+from stream_jobs.operators.cost.reconciliation import LINE, REGION, SKU, overlapping
 from turnwatch.costs.money import CURRENCY
 from turnwatch.csv_text import FILE_LINE, numbered, refuse, text_rows
 

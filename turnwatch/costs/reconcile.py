@@ -13,9 +13,9 @@ from typing import Any, Literal
 import polars as pl
 
 from schemas.instants import utc_text
-from stream_jobs.operators.metering import metered
-from stream_jobs.operators.pricing import BUCKET, Pricing
-from stream_jobs.operators.reconciliation import REGION, SKU, compared, matched
+from stream_jobs.operators.cost.metering import metered
+from stream_jobs.operators.cost.pricing import BUCKET, Pricing
+from stream_jobs.operators.cost.reconciliation import REGION, SKU, compared, matched
 from turnwatch.answers.options import option
 from turnwatch.costs.bill import warehouse
 from turnwatch.costs.cost_rows import Costs, of_files, stored

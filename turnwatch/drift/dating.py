@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from schemas.slices import EVERYTHING, slice_dimensions
-from stream_jobs.operators.rate_changes import onset
+from stream_jobs.operators.drift.rate_changes import onset
 from turnwatch.drift.began_with import Began, began_with
 from turnwatch.drift.pictures import RatePicture
 from turnwatch.drift.sides import Side, StoredSide

@@ -15,9 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.rates import RATES, Rate
-from stream_jobs.operators.decomposition import rounded
-from stream_jobs.operators.mix_or_rate import explains, split
-from stream_jobs.operators.rate_changes import Changes, changes
+from stream_jobs.operators.cost.decomposition import rounded
+from stream_jobs.operators.drift.mix_or_rate import explains, split
+from stream_jobs.operators.drift.rate_changes import Changes, changes
 from turnwatch.drift.told import WHOLE, rate_sums
 
 CHANCE = 0.05

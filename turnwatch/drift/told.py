@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from schemas.declarations import Family
 from schemas.rates import Rate, rates_of
-from stream_jobs.operators.anytime import RatioSums
-from stream_jobs.operators.rate_changes import RateSums
+from stream_jobs.operators.drift.rate_changes import RateSums
+from stream_jobs.operators.release.anytime import RatioSums
 
 WHOLE = ""
 WINDOW = "window_ms"

@@ -27,9 +27,17 @@ from schemas.families import FAMILIES, TURNS, Family
 from schemas.spend_policies import STANDARD
 from schemas.tables import TABLES, Table
 from schemas.verdict_rows import rows as verdict_rows
-from stream_jobs.operators.blocks import applied_offset, body, pack_json, pack_rows, stamped, unpack_json, unpack_rows
-from stream_jobs.operators.ledger import Ledger
-from stream_jobs.operators.spending import Spending
+from stream_jobs.operators.cost.spending import Spending
+from stream_jobs.operators.totals.blocks import (
+    applied_offset,
+    body,
+    pack_json,
+    pack_rows,
+    stamped,
+    unpack_json,
+    unpack_rows,
+)
+from stream_jobs.operators.totals.ledger import Ledger
 from stream_jobs.sinks.batches import Message, batch_of
 from turnwatch.bench.fuzz.mutations import BYTE_MUTATIONS
 from turnwatch.bench.fuzz.specimens import WINDOW_START_MS

@@ -15,8 +15,8 @@ from random import Random
 from schemas.families import FAMILIES
 from schemas.frames import NDJSON
 from schemas.rejections import Reason
-from stream_jobs.operators.intake import Intake, Intaken
-from stream_jobs.operators.opening import Record
+from stream_jobs.operators.totals.intake import Intake, Intaken
+from stream_jobs.operators.totals.opening import Record
 from turnwatch.bench.fuzz.judge import Fault, rows_of
 from turnwatch.bench.fuzz.mutations import WELL_FORMED, Mutant, mutant
 from turnwatch.bench.fuzz.specimens import WINDOW_START_MS, Specimen

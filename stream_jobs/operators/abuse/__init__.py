@@ -1,0 +1,1 @@
+"""Whose calls are suddenly spoken by synthetic voices."""

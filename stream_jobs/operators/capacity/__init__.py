@@ -1,0 +1,1 @@
+"""What the fleet can carry, and what next week will ask of it."""

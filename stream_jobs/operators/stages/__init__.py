@@ -1,0 +1,1 @@
+"""Which stage of a turn grew, where, and beside which new bundle."""
