@@ -11,11 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from producers.observations import LATENCIES
-
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 FIRST_AUDIO_MS_MEDIAN, FIRST_AUDIO_SPREAD = 850.0, 0.32
 FIRST_AUDIO_SHARE_MAX = 0.9

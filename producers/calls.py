@@ -16,14 +16,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from producers.scenarios import Region, Scenario, Workload
+from schemas.arrays import Floats
 
 STEP_MS = 10_000
 """The simulation moves in steps of this much event time."""
 
 _PLASTIC = 1.324_717_957_244_746
 """Root of x³ = x + 1; its powers give the R2 sequence (Roberts, 2018), which fills the unit square evenly."""
-
-Floats = NDArray[np.float64]
 
 
 def collectors(region: Region) -> list[str]:

@@ -15,9 +15,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from producers.duplex import DUPLEX_COLUMNS
+from schemas.arrays import Floats
 from schemas.families import OPERATIONAL
-
-Floats = NDArray[np.float64]
 
 EVENTS_PER_TURN = {
     "interruption": 0.08,

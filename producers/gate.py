@@ -19,13 +19,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.cells import OBSERVATIONS, SESSIONS, identifying, pool_of
+from schemas.arrays import Flags
 from schemas.dimensions import GENERALISED
 from schemas.families import K_SESSIONS_MIN, Family, PrivacyPartition
 
 GIVEN_UP = "_given_up"
 
 Places = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

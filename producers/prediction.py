@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from producers.scenarios import Truth
+from schemas.arrays import Floats
 from schemas.slos import LowTraffic, PolicyRow
 
 BUCKET_MS = 10_000
@@ -24,8 +25,6 @@ _STATE_BUCKETS_MS = ((600_000, 10_000), (21_600_000, 60_000), (259_200_000, 600_
 """(age up to which, width) of the buckets that state is kept in."""
 
 _LOW_TRAFFIC = LowTraffic()
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ import numpy as np
 import polars as pl
 from scipy.optimize import least_squares, minimize
 
-from producers.service_model import FITTED, Floats, ServiceModel, as_document
+from producers.service_model import FITTED, ServiceModel, as_document
 from producers.traces import MalformedTrace, detail_logs, read_detail_log, scale_of
+from schemas.arrays import Floats
 
 TOKENS_OUT_MAX = 1_024
 """The limit that every request of the recording was sent with."""

@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from schemas.arrays import Floats
 
 FITTED = Path(__file__).with_suffix(".json")
 UTILISATION_MAX = 0.5
 """Of prefill and decode together, for the number of GPUs that a trace is given: what keeps queues short."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,20 +14,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from producers.anatomy import amounts, slowed, stage_latencies
 from producers.calls import STEP_MS, Population, collectors
 from producers.conversation import duplex_events
 from producers.observations import LATENCIES, STREAM_COLUMNS, TURN_COLUMNS, with_unsaid
 from producers.scenarios import Latency, Scenario, Workload
+from schemas.arrays import Floats
 
 ALIGNMENT_MS = 60_000
 """Scenarios start at multiples of the longest k-window, so that their first windows are whole."""
 
 _CALLS_OF_A_SHARE = 1_000
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

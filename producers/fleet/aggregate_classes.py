@@ -27,10 +27,10 @@ from producers.fleet.scenario_file import Event
 from producers.fleet.timeline import STEP_MS, InForce, is_there
 from producers.fleet.turns import prompt_tokens
 from producers.fleet.waits import waits_of
+from schemas.arrays import Floats
 from schemas.failures import BadInput
 from schemas.families import INDICATORS, SCALE_OF_STAGE
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 LEVEL = 1.03

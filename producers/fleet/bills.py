@@ -20,7 +20,6 @@ from producers.fleet.table import Table
 from producers.fleet.timeline import STEP_MS
 from producers.observations import COST_COLUMNS
 
-Floats = NDArray[np.float64]
 Values = dict[str, "NDArray[Any] | pl.Series"]
 
 SHARED_ROUTE = "shared"

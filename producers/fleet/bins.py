@@ -9,9 +9,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from producers.fleet.densities import Distribution
+from schemas.arrays import Floats
 from schemas.histograms import upper_bounds_ms
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 LOWEST_MS, HIGHEST_MS = 0.5, 32_000.0

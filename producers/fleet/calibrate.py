@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from producers.fleet.calibration import (
     CALIBRATED,
@@ -27,8 +26,8 @@ from producers.fleet.calibration import (
     WordErrors,
 )
 from producers.traces import MalformedTrace, read_trace
+from schemas.arrays import Floats
 
-Floats = NDArray[np.float64]
 Parted = Callable[[str], list[str]]
 
 WINDOW_MS = 10_000

@@ -18,9 +18,9 @@ from producers.fleet.outlook import Outlook
 from producers.fleet.pool_servers import Group
 from producers.fleet.scenario_file import ScenarioFile
 from producers.fleet.timeline import STEP_MS, InForce
+from schemas.arrays import Floats
 from schemas.instants import MINUTE_MS
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from producers.fleet.calibration import load_calibration
 from producers.fleet.fleet_file import Fleet, LongTail
 from producers.fleet.scenario_file import ScenarioFile
+from schemas.arrays import Floats
 
-Floats = NDArray[np.float64]
 Codes = NDArray[np.int32]
 Where = Mapping[str, Sequence[str]]
 

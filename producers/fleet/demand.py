@@ -10,12 +10,9 @@ from collections.abc import Iterator
 from math import exp, log, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from producers.fleet.calibration import Bursts, DayCurve
 from schemas.instants import DAY_MS, HOUR_MS
-
-Floats = NDArray[np.float64]
 
 _THURSDAY = 3
 """The weekday of the epoch's day, Monday 0."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtr
 
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
+
 Distribution = Callable[[Floats], Floats]
 """The share of latencies at or below each value, in ms."""
 

@@ -43,8 +43,6 @@ from producers.fleet.turns import begun
 from producers.observations import COST_COLUMNS, QUALITY_COLUMNS, STREAM_COLUMNS, TURN_COLUMNS
 from producers.simulator import ALIGNMENT_MS, Chunk, Host
 
-Floats = NDArray[np.float64]
-
 WARM_STEPS = 3
 """Half a minute, which hardly any turn is longer than."""
 

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from producers.fleet.calibration import load_calibration
 from producers.service_model import ServiceModel, load_model
-
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 KV_BLOCKS_PER_GPU = 2_048
 PROMPT_TOKENS_MEAN = 1_000

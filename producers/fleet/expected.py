@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from producers.fleet.densities import LATTICE_MS, POINTS, Lattice, lattice
 from producers.fleet.fleet_file import Fleet
@@ -15,9 +14,8 @@ from producers.fleet.pool_servers import Group, planned_servers
 from producers.fleet.scenario_file import AUDIENCE, Event
 from producers.fleet.timeline import InForce
 from producers.fleet.waits import waits_of
+from schemas.arrays import Floats
 from schemas.families import INDICATORS
-
-Floats = NDArray[np.float64]
 
 TIMED = tuple(indicator for indicator in INDICATORS if indicator.stage is not None)
 """Indicators that judge a latency."""

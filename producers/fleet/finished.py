@@ -11,8 +11,6 @@ from producers.fleet.table import Columns, Table
 from producers.fleet.turns import AUDIO_MS_PER_TOKEN
 from schemas.families import PARTS
 
-Floats = NDArray[np.float64]
-
 AFTER_AUDIO = ("playback", "network")
 """Parts that pass after the first audio has been made."""
 CHUNK_MS, AUDIO_TOKEN_MS = 200, 40

@@ -15,8 +15,8 @@ from producers.fleet.calls import Calls_
 from producers.fleet.crowd import Crowd
 from producers.fleet.fleet_file import Fleet
 from producers.fleet.timeline import STEP_MS, InForce
+from schemas.arrays import Floats
 
-Floats = NDArray[np.float64]
 Counts = dict[str, NDArray[np.int64]]
 
 ERROR_SHARE_MAX = 0.95

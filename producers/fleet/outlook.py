@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from producers.fleet.calibration import load_calibration
 from producers.fleet.calls import CALL, Line
@@ -35,10 +34,9 @@ from producers.fleet.pool_servers import Group
 from producers.fleet.scenario_file import AUDIENCE, Event, ScenarioFile
 from producers.fleet.timeline import InForce, is_there
 from producers.fleet.turns import AUDIO_STAGES, TOKENS_OUT_SHAPE, fleet_noise, prompt_tokens
+from schemas.arrays import Floats
 from schemas.families import PARTS
 from schemas.instants import MINUTE_MS
-
-Floats = NDArray[np.float64]
 
 PROMPT_QUANTILES = 400
 

@@ -25,8 +25,8 @@ from producers.fleet.stations import Sample, Station
 from producers.fleet.table import Columns, Table
 from producers.fleet.timeline import STEP_MS, InForce
 from producers.fleet.turns import prompt_tokens
+from schemas.arrays import Floats
 
-Floats = NDArray[np.float64]
 Group = tuple[str, str, str]
 """Region, pool and bundle: what shares servers."""
 

@@ -23,12 +23,11 @@ from producers.fleet.effects import (
     WordErrors,
 )
 from producers.fleet.scenario_file import Event, ScenarioFile
+from schemas.arrays import Flags, Floats
 from schemas.instants import MINUTE_MS
 
 STEP_MS = 10_000
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Effect_ = TypeVar(
     "Effect_", Attempts, BatchWork, Calls, Prompts, Servers, SlowStage, SlowTail, Stale, SyntheticVoice, WordErrors
 )
@@ -68,7 +67,7 @@ class InForce:
             if isinstance(event.does, kind):
                 yield event, event.does
 
-    def mask(self, event: Event, calls: NDArray[np.void]) -> Mask:
+    def mask(self, event: Event, calls: NDArray[np.void]) -> Flags:
         """Which of the calls the event's slice has."""
         inside = np.ones(len(calls), dtype=bool)
         for name, table in self.crowd.matches(event.where).items():

@@ -18,8 +18,7 @@ from producers.fleet.engine_load import llm_engine
 from producers.fleet.fleet_file import DRAWN_STAGES, Fleet
 from producers.fleet.table import Columns, Table
 from producers.fleet.timeline import STEP_MS, InForce
-
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 AUDIO_STAGES = frozenset({"vad", "asr_first_partial", "final_transcript", "tts_first_audio", "playback", "network"})
 """Stages that only turns with audio have."""

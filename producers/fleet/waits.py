@@ -16,8 +16,7 @@ from producers.fleet.scenario_file import ScenarioFile
 from producers.fleet.table import empty
 from producers.fleet.timeline import STEP_MS, InForce
 from producers.fleet.turns import begun
-
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 TURNS_MIN = 12_000
 STEPS_MAX, STEPS_WARM = 60, 2

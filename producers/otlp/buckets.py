@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producers.otlp.points import SCALE_MIN, Counts, Histogram
+from schemas.arrays import Floats
 from schemas.histograms import ZERO_INDEX, downscaled
 
 UNITS: dict[str, Fraction] = {
@@ -41,8 +42,6 @@ OPEN_RATIO = 16.0
 """What is taken for the ratio of a bucket's edges where one of them is unknown."""
 
 _EXPONENT_MAX, _LARGEST = 60.0, 2.0**52
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

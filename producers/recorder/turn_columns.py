@@ -23,6 +23,7 @@ from producers.recorder.cells import Cells, Refusals, pool_told, reasons_of_fiel
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys
 from producers.recorder.turns import HEAD, STEP, TAIL
+from schemas.arrays import Flags, Floats
 from schemas.misplaced import misplaced, numbers_in
 from schemas.refusals import Refusal
 
@@ -44,9 +45,6 @@ _UNKNOWN, _NO_NUMBER, _NOTHING, _REFUSED = -1, -2, -3, -4
 """Codes of what is no fact: of no such name, no number, and told as `None`; from the last one down of what is refused, by why."""
 _CODE_OF = {reason: _REFUSED - rank for rank, reason in enumerate(Refusal)}
 _REASON_OF = {code: reason for reason, code in _CODE_OF.items()}
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import binom
 
+from schemas.arrays import Floats
 from stream_jobs.operators.release.anytime import (
     Bounds,
     RatioSums,
@@ -16,7 +16,6 @@ from stream_jobs.operators.release.anytime import (
     quantile_ranks,
 )
 
-Floats = NDArray[np.float64]
 ALPHA = 0.05
 LOOKS = 24
 RUNS = 500

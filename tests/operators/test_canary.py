@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import mannwhitneyu
 
+from schemas.arrays import Floats
 from schemas.canary import CANARY_METRICS, CanaryPolicy, WatchedMetric
 from schemas.histograms import bucket_indexes
 from stream_jobs.operators.release.alpha import Purse, spent
@@ -28,7 +29,6 @@ from stream_jobs.operators.release.counting import (
 )
 from stream_jobs.operators.release.pairs import PairedSums, Pairs, Side, paired_sums
 
-Floats = NDArray[np.float64]
 WIDTH_MS = 300_000
 POOL = "pool=realtime"
 

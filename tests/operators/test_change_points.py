@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from schemas.arrays import Floats
 from stream_jobs.operators.drift.change_points import EFFECTS, Detectors, threshold, updated
 
-Floats = NDArray[np.float64]
 HOUR_MS = 3_600_000
 WEEK = 168
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats
 from schemas.drift_policies import WatchedMeasure
 from schemas.families import QUALITY
 from schemas.instants import DAY_MS, HOUR_MS, WEEK_MS
@@ -20,8 +20,6 @@ from stream_jobs.operators.drift.shapes import BINS, LOWEST, divergence_bits, ex
 from stream_jobs.operators.drift.slices import DriftSlices
 from stream_jobs.operators.drift.wander import NAMES, Excess, surprising, wander_of
 from tests.operators.drift_worlds import POOL, START_MS, calls, latencies, totals
-
-Floats = NDArray[np.float64]
 
 
 def test_the_signed_root_is_that_of_two_counts_of_one_rate() -> None:

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats
 from stream_jobs.operators.capacity.forecast import HOURS, ORIGINS_MIN, WEEKS_MIN, next_peak, next_week
-
-Floats = NDArray[np.float64]
 
 
 def wave(weeks: int, noise: float = 0.0, seed: int = 1) -> Floats:

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats
 from stream_jobs.operators.drift.mix_or_rate import explains, split
 
-Floats = NDArray[np.float64]
 COUNTS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=8)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import stats
 
+from schemas.arrays import Floats
 from schemas.rates import Kind
 from stream_jobs.operators.drift.rate_changes import Changes, RateSums, changes, onset
 from stream_jobs.operators.release.anytime import RatioSums
-
-Floats = NDArray[np.float64]
 
 
 def sums(bad: Floats, total: Floats, kind: Kind = "share") -> RateSums:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from producers import cells, gate
 from producers.kinds import KINDS
+from schemas.arrays import Flags
 from schemas.families import CLIENT, OUTCOMES
 
 Places = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 def without_siblings(patch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schemas.arrays import Flags
 from schemas.slos import PolicyRow, Severity, WatchedSlo
 from stream_jobs.operators.burn_rate.arithmetic import burn
 from stream_jobs.operators.burn_rate.time_slices import judgeable
-from turnwatch.backtest.instants import Flags, Instants, Sums, decided, judges_minutes
+from turnwatch.backtest.instants import Instants, Sums, decided, judges_minutes
 from turnwatch.backtest.judging import Said, Slice
 from turnwatch.backtest.lives import Statements, frozen, lives
 from turnwatch.backtest.series import Series

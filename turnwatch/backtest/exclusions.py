@@ -15,6 +15,7 @@ import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from numpy.typing import NDArray
 
+from schemas.arrays import Flags
 from schemas.failures import BadInput
 from schemas.instants import MINUTE_MS
 from schemas.slices import EVERYTHING, cut_of, may_overlap, slice_dimensions
@@ -31,7 +32,6 @@ _IN_FORCE = """SELECT any(slo), any(slice), toUnixTimestamp64Milli(any(from_at))
 FROM exclusions FINAL GROUP BY id HAVING argMax(action, version) = 'declared' ORDER BY 3, 1, 2"""
 
 Counts = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.arrays import Flags
 from schemas.instants import MINUTE_MS
 from schemas.slos import Slo
 from stream_jobs.operators.burn_rate.burn_rate import BUCKET_MS, DECISIONS_BEHIND_MAX
@@ -14,7 +15,6 @@ from turnwatch.backtest.series import Series
 _LONGEST_MS = (600_000, 6 * 3_600_000, 3 * 86_400_000)
 """The longest window that is summed from each resolution of the history but the coarsest."""
 
-Flags = NDArray[np.bool_]
 Sums = NDArray[np.int64]
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.arrays import Flags, Floats
 from schemas.instants import MINUTE_MS
 from schemas.slos import PolicyRow, WatchedSlo
 from stream_jobs.operators.burn_rate.arithmetic import exceeds, shares
@@ -23,12 +24,11 @@ from stream_jobs.operators.burn_rate.evidence import evident
 from stream_jobs.operators.burn_rate.exhaustion import exhausting_shares, exhausts
 from stream_jobs.operators.burn_rate.history import Counts
 from stream_jobs.operators.burn_rate.time_slices import minutes_are_evident, slice_counts
-from turnwatch.backtest.instants import Flags, Instants, Sums
+from turnwatch.backtest.instants import Instants, Sums
 from turnwatch.backtest.series import Series
 
 _INT64_SAFE = 2**62
 
-Floats = NDArray[np.float64]
 Turns = tuple[NDArray[np.integer], NDArray[np.integer]]
 """Bad ones and all, by bucket."""
 

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from turnwatch.backtest.instants import Flags, Sums
+from schemas.arrays import Flags
+from turnwatch.backtest.instants import Sums
 
 FROZEN_AFTER_MS = 60_000
 

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, norm
 
 from alerts.canary_document import load_canary
+from schemas.arrays import Flags
 from schemas.canary import ALPHA, CanaryPolicy, WatchedMetric
 from schemas.families import STAGE_LATENCIES
 from stream_jobs.operators.release.alpha import Purse, spent
@@ -54,9 +54,6 @@ from turnwatch.bench.canary_worlds import (
     share_pairs,
     word_pairs,
 )
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 GATE_S_MAX = 1.0
 _SLICES = 4

@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, norm
 
+from schemas.arrays import Floats
 from schemas.canary import ALPHA, CANARY_METRICS, WatchedMetric
 from stream_jobs.operators.release.alpha import Purse, spent
 from stream_jobs.operators.release.bounds import judged
 from stream_jobs.operators.release.pairs import PairedSums, Pairs, paired_sums
 from stream_jobs.operators.release.tails import judged_tails, tails_of, weighed
 from turnwatch.bench.canary_worlds import HOURS, WINDOWS_AN_HOUR, by_window, histogram_rows, re_blocked, word_pairs
-
-Floats = NDArray[np.float64]
 
 SEEN_MIN = 0.8
 """The power that tests are usually planned for, here within a day of looks."""

@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.arrays import Floats
 from schemas.histograms import bucket_indexes
 from stream_jobs.operators.release.counting import IS_CANDIDATE
 from stream_jobs.operators.release.pairs import Pairs, Side
 from stream_jobs.operators.release.tails import BLOCKS_MAX
 
-Floats = NDArray[np.float64]
 Rng = np.random.Generator
 
 HOURS = 24

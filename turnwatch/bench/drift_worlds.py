@@ -16,18 +16,15 @@ from itertools import product
 import numpy as np
 import polars as pl
 from numpy.random import Generator
-from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.special import ndtr
 
+from schemas.arrays import Floats, Integers
 from schemas.drift_measures import RATIOS, SHAPES
 from schemas.families import STAGE_LATENCIES, Family
 from schemas.instants import DAY_MS, HOUR_MS
 from stream_jobs.operators.drift.shapes import BINS, LOWEST, SCALE
 from turnwatch.bench.fleets import START_MS, demand
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 DAY_H = DAY_MS // HOUR_MS
 CHANGES = (0.0, 0.15, 0.30, 1.00)

@@ -19,6 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from alerts.definitions import watched_slos
+from schemas.arrays import Floats
 from schemas.instants import MINUTE_MS
 from schemas.slos import LowTraffic, WatchedSlo
 from turnwatch.backtest.engine import Alerted, alerts
@@ -36,8 +37,6 @@ WEEKEND_DEMAND = 0.6
 BUDGET_SHARE_LOWEST, BUDGET_SHARE_HIGHEST = 0.1, 0.5
 _FIRST_WEEKDAY = 3
 """The epoch began on a Thursday; Saturday is 5."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.arrays import Flags
 from schemas.burns import Burn, Quiet
 from schemas.instants import MINUTE_MS
 from schemas.slos import PolicyRow, Slo
@@ -29,8 +30,6 @@ from stream_jobs.operators.burn_rate.windows import Watch, Windows
 from stream_jobs.operators.totals.slice_numbers import SliceNumbers
 
 __all__ = ["HISTORY_KNOWN_MS", "Candidates", "Exceeded", "Judged", "burn_of", "judge", "strongest"]
-
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

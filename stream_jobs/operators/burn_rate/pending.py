@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.arrays import Flags
 from schemas.burns import Burn, Quiet
 from schemas.slos import Severity
-from stream_jobs.operators.burn_rate.judging import Exceeded, Flags, Judged, burn_of
+from stream_jobs.operators.burn_rate.judging import Exceeded, Judged, burn_of
 from stream_jobs.operators.burn_rate.windows import Watch, Windows
 from stream_jobs.operators.totals.slice_numbers import SliceNumbers
 

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from schemas.arrays import Integers
 from stream_jobs.operators.burn_rate.arithmetic import exceeds
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Violations:
     """Windows in which too much was bad, as columns: the last minute of each, and its counts."""
 
-    ending_minute: Ints
-    bad: Ints
-    total: Ints
+    ending_minute: Integers
+    bad: Integers
+    total: Integers
 
 
-def sliding_violations(minute: Ints, bad: Ints, total: Ints, window: int, budget_rate: Decimal) -> Violations:
+def sliding_violations(
+    minute: Integers, bad: Integers, total: Integers, window: int, budget_rate: Decimal
+) -> Violations:
     """The windows of `window` minutes whose bad share is strictly above `budget_rate`, in order.
 
     `minute` ascends without repeats. Minutes absent between the first and the last count as zero traffic; the first
@@ -36,7 +36,7 @@ def sliding_violations(minute: Ints, bad: Ints, total: Ints, window: int, budget
     return Violations(ends[is_above], counts[is_above, 0], counts[is_above, 1])
 
 
-def _ends(minute: Ints, window: int) -> Ints:
+def _ends(minute: Integers, window: int) -> Integers:
     """The minutes at which a window ends that holds a point; every other window is without traffic."""
     if len(minute) == 0 or minute[-1] - minute[0] < window - 1:
         return np.zeros(0, dtype=np.int64)

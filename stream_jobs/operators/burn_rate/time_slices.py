@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc
 
+from schemas.arrays import Floats
 from schemas.slos import TIME_SLICE_S, LowTraffic, Slo, WatchedSlo
 from stream_jobs.operators.burn_rate.arithmetic import exceeds, shares
 from stream_jobs.operators.burn_rate.evidence import share_at_least
 from stream_jobs.operators.burn_rate.history import TIME_SLICES, Counts
-
-Floats = NDArray[np.float64]
 
 
 def column_of(slo: Slo) -> str:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 HOURS = 168
 WEEKS_MIN = 2

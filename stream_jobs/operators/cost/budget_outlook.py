@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from schemas.arrays import Floats
 from schemas.instants import HOUR_MS
 from schemas.spend_policies import Budget
-from stream_jobs.operators.capacity.forecast import HOURS, WEEKS_MIN, Floats, next_week
+from stream_jobs.operators.capacity.forecast import HOURS, WEEKS_MIN, next_week
 from stream_jobs.operators.cost.pricing import NANO
 
 DAY_H = 24

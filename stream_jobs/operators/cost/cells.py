@@ -22,7 +22,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from stream_jobs.operators.cost.decomposition import ATTEMPTS, EFFICIENCIES, TOKENS, Floats, Uses
+from schemas.arrays import Floats
+from stream_jobs.operators.cost.decomposition import ATTEMPTS, EFFICIENCIES, TOKENS, Uses
 from stream_jobs.operators.cost.pricing import NANO
 
 CELL = ("pool", "route", "model_version", "gpu_type", "purchase")

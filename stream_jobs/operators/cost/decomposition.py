@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 FACTORS = ("success_rate", "mix", "attempts", "tokens", "gpu_per_token", "price", "utilisation", "idle")
 """What a change is shared out to. `idle` is cost of cells that served nothing."""

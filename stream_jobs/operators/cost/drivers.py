@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_jobs.operators.cost.decomposition import FACTORS, MICRO, PARTS, Decomposition, Floats, Uses, rounded
+from schemas.arrays import Floats
+from stream_jobs.operators.cost.decomposition import FACTORS, MICRO, PARTS, Decomposition, Uses, rounded
 
 MEANINGS = {
     "success_rate": "turns for each success",

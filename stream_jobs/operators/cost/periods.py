@@ -14,11 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.arrays import Floats
 from schemas.slices import slice_dimensions, slice_text
 from schemas.spend_policies import SpendPolicy
 from stream_jobs.operators.cost.as_many_turns import routes_with_as_many_turns, told_with_as_many_turns
 from stream_jobs.operators.cost.cells import CostCells, cost_cells
-from stream_jobs.operators.cost.decomposition import Decomposition, Floats, Uses, decompose
+from stream_jobs.operators.cost.decomposition import Decomposition, Uses, decompose
 from stream_jobs.operators.cost.pricing import NANO
 from stream_jobs.operators.cost.spend_hours import NUSD_MAX, ROUTE
 

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats, Integers
 from schemas.instants import HOUR_MS
 from stream_jobs.operators.drift.slices import DriftSlices
 from stream_jobs.operators.totals.blocks import Block, body, chunks_below_limit, stamped, unpack_rows
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 KINDS = ("hour", "minutes")
 
 

@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 EFFECTS = np.array([0.5, 1.0, 2.0, 4.0])
 """Standard deviations of a window by which its rate may have moved, in the alternatives."""

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from schemas.arrays import Flags, Floats
 from schemas.drift_measures import RATIOS, SHAPES, DriftMeasure
 from schemas.drift_policies import WatchedMeasure
 from schemas.histograms import ZERO_INDEX
@@ -36,9 +36,6 @@ from stream_jobs.operators.drift.shapes import (
 )
 from stream_jobs.operators.drift.wander import Excess, surprising
 from stream_jobs.operators.quotients import quotient
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
+from schemas.arrays import Flags, Floats
 from schemas.rates import Kind
 from stream_jobs.operators.release.anytime import RatioSums
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 State = Literal["worse", "better", "flat", "not_enough"]
 SURE = 0.95

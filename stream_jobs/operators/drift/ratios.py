@@ -15,11 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import xlogy
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from schemas.arrays import Flags, Floats
 
 EVENTS_MIN = 10.0
 """Errors of both together, as if they were independent, that a comparison takes."""

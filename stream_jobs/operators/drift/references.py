@@ -14,12 +14,10 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats, Integers
 from schemas.instants import DAY_MS, WEEK_MS
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 _THURSDAY = 3
 """The weekday of 1970-01-01, counted from Monday."""
 _AS_THE_DAY_BEFORE = frozenset((1, 2, 3, 4, 6))

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.arrays import Flags, Floats
 from schemas.drift_table import DRIFT, FAMILIES
 from schemas.slices import EVERYTHING
 from schemas.table_columns import slice_columns
@@ -18,9 +19,6 @@ from stream_jobs.operators.drift.series import Series
 from stream_jobs.operators.drift.slices import DriftSlices
 from stream_jobs.operators.quotients import quotient
 from stream_jobs.operators.totals.rollup_rows import timestamp, with_dimensions
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 STATES = ("no_reference", "not_enough", "steady", "learning", "drifted")
 _NO_REFERENCE, _NOT_ENOUGH, _STEADY, _LEARNING, _DRIFTED = range(len(STATES))

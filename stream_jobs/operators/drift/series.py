@@ -18,12 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.arrays import Flags, Floats
 from stream_jobs.operators.drift import wander as drift_wander
 from stream_jobs.operators.drift.change_points import EFFECTS, Detectors, updated
 from stream_jobs.operators.drift.wander import Excess
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 NAMES = (
     *(f"detector_{place}" for place in range(len(EFFECTS))),

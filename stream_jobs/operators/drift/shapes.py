@@ -10,9 +10,8 @@ noncentral one (Patnaik, 1949). Its cube root is nearly normal (Wilson and Hilfe
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 BIN_MIN = 10.0
 BINS = 24

@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.arrays import Integers
 from schemas.families import Family
 from schemas.instants import HOUR_MS
 from schemas.slices import without_dimension
 
 BUNDLE = "bundle"
 NO_NUMBER = -1
-Integers = NDArray[np.int64]
 
 
 class DriftSlices:

@@ -17,12 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from schemas.arrays import Flags, Floats
 from stream_jobs.operators.drift.change_points import Z_MAX
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 NAMES = (
     "wander", "wander_variance", "before_1", "before_2", "squares_1", "products_1", "squares_2", "products_2",

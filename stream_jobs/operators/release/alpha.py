@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from schemas.arrays import Floats, Integers
+
 OF_PROTECTED = 0.5
 
 

@@ -19,11 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betaln, xlog1py, xlogy
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from schemas.arrays import Floats, Integers
 
 RATES = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 9.0, 17.0, 33.0])
 """How many times the allowed rate the events may come at, in the alternatives that sparse events are tested against."""

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, xlog1py, xlogy
 
+from schemas.arrays import Floats
 from stream_jobs.operators.release.anytime import Bounds
-
-Floats = NDArray[np.float64]
 
 EFFECT_SQ = 1.0
 """Variance of the prior, in that of one window: bounds are to tell one standard deviation from none soonest."""

@@ -12,15 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from schemas.arrays import Flags, Floats
 from schemas.canary import WatchedMetric
 from stream_jobs.operators.release.anytime import Bounds, evidence, mixture_radius
 from stream_jobs.operators.release.anytime_few import share_bounds, student_radius
 from stream_jobs.operators.release.pairs import PairedSums
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 EVENTS_RICH = 20
 """Events, and as many units without, that each side has before its share is taken for normal."""

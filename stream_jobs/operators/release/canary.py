@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats, Integers
 from schemas.canary import CanaryPolicy, WatchedMetric, cuts_beside
 from schemas.gates import Decision
 from schemas.slices import cut_of
@@ -21,8 +21,6 @@ from stream_jobs.operators.release.bounds import Found, dispersion, judged, neve
 from stream_jobs.operators.release.pairs import PairedSums
 from stream_jobs.operators.release.tails import Tails, judged_tails, samples
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 WORSE, INSUFFICIENT, UNDECIDED, INSIDE = range(4)
 """Places in `IMPORTANCE`."""
 

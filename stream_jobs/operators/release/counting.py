@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats, Integers
 from schemas.canary import CanaryMetric, WatchedMetric
 from stream_jobs.operators.release.canary import Watched
 from stream_jobs.operators.release.pairs import Pairs, Side, paired_sums
 from stream_jobs.operators.release.regions import IS_PART, in_regions, numbered, told_by_region
 from stream_jobs.operators.release.tails import tails_of, weighed
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 SLICE, WINDOW, IS_CANDIDATE, FIRST, LAST = "slice", "window_ms", "is_candidate", "first_ms", "last_ms"
 """A slice without its bundle; the begin of a window in ms; whose row it is. The measures of the metric stand beside."""

@@ -18,13 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats, Integers
 from stream_jobs.operators.quotients import quotient
 from stream_jobs.operators.release.anytime import RATES, event_evidence
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from schemas.arrays import Floats
 from schemas.canary import WatchedMetric
 from schemas.histograms import ZERO_INDEX
 from stream_jobs.operators.release.anytime import Bounds, quantile_ranks
 from stream_jobs.operators.release.bounds import GUESSED_VARIATION_SQ, Found, known
 
-Floats = NDArray[np.float64]
 BLOCKS_MAX, SCATTER_BLOCKS = 12, 6
 """Most blocks, and from how many on their scatter is known. Once there are so many, there are never fewer."""
 

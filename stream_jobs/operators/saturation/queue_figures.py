@@ -13,9 +13,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from schemas.arrays import Floats
 from schemas.instants import MINUTE_MS
 from stream_jobs.operators.saturation.queue_minutes import PAIR
-from stream_jobs.operators.saturation.queue_outlook import Floats, Outlook, QueueMinutes, outlook
+from stream_jobs.operators.saturation.queue_outlook import Outlook, QueueMinutes, outlook
 from stream_jobs.operators.saturation.queue_pressure import CLIMB_MS, SaturationRule
 
 NOW_MINUTES = 10

@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-Floats = NDArray[np.float64]
+from schemas.arrays import Floats
 
 MINUTES_MIN = 3
 """Fewest minutes that an interval is said from."""

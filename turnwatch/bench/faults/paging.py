@@ -20,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from alerts.webhook_receiver import Notification, NotifiedAlert
+from schemas.arrays import Floats
 from schemas.burns import AlertState
 from schemas.slos import WatchedSlo
 from turnwatch.bench.faults.world import WINDOW_MS
@@ -31,7 +32,6 @@ BLUR = (0.9, 1.0, 1.1)
 Page = tuple[str, str]
 """Objective and slice."""
 Episodes = Counter[Page]
-_Floats = NDArray[np.float64]
 
 
 class Edge(AssertionError):
@@ -84,7 +84,7 @@ def _exceeds(rows: pl.DataFrame, watched: WatchedSlo, blur: float) -> tuple[NDAr
     sums = {name: np.concatenate([[0], np.cumsum(rows[name].to_numpy())]) for name in ("bad", "total")}
     is_exceeded = np.zeros(len(rows), dtype=bool)
 
-    def window(length_s: int) -> tuple[_Floats, _Floats]:
+    def window(length_s: int) -> tuple[Floats, Floats]:
         width_ms = WINDOW_MS if length_s <= 600 else 60_000
         begin = np.searchsorted(starts_ms, (ends_ms - length_s * 1_000) // width_ms * width_ms)
         end = np.arange(1, len(rows) + 1)

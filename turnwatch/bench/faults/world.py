@@ -16,8 +16,8 @@ from functools import cache
 import numpy as np
 import polars as pl
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from schemas.arrays import Integers
 from schemas.families import (
     AUDIENCE,
     HEARTBEATS,
@@ -58,8 +58,6 @@ HEALTHY_BAD_SHARE = {
 """A tenth of what each objective allows; of privacy errors none is allowed."""
 STAGES_TOLD = {"turn": (6, 700), "llm_first_token": (5, 260)}
 """Stage, its histogram's scale, and the bucket that its latencies lie around."""
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +195,7 @@ def cells(collectors_per_region: int = COLLECTORS_PER_REGION) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def _measures(turns: Ints, rng: Generator) -> dict[str, pl.Series]:
+def _measures(turns: Integers, rng: Generator) -> dict[str, pl.Series]:
     """Every measure of family turns, for cells of so many turns."""
     count = len(turns)
     latency_ms = rng.integers(800, 2_500, count)
