@@ -36,7 +36,7 @@ demo: setup
 	@$(BIN)/turnwatch demo $(ARGS)
 
 test: setup
-	@$(BIN)/pytest --numprocesses=2 --dist=loadscope --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses=3 --dist=loadscope --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -4,9 +4,9 @@ A test that needs a Debian package skips where it is absent, and says how to get
 and so does the whole run if anything skipped there. Tests on recorded data and on a real Grafana are deselected, not
 skipped, where those are absent; how many is printed at the end.
 
-`make test` runs files side by side (pytest-xdist), two at a time: with three, a simulated fleet that sends by the clock
-falls behind it on 2 cores. Tests that watch whole systems by the clock run one after the other; `pytest` alone runs
-everything so.
+`make test` runs files side by side (pytest-xdist). Two lanes begin with whole systems, and those that go by the clock run one after
+the other. They wait a good deal, and a third lane takes short files meanwhile; it gives way to the two, as a simulated fleet that
+sends by the clock falls behind it where three have equal shares of 2 cores. `pytest` alone runs everything one after the other.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ BY_THE_CLOCK = tuple(
 """Tests of whole systems that say when something happens, or how long somebody may be away: never two of them at once."""
 LONG = (*BY_THE_CLOCK, "tests/integration", "tests/worlds", "tests/faults", "tests/contracts")
 """Whose files take minutes; they start first, so that nobody waits for one of them at the end."""
+CLOCK = "by the clock"
+THIRD_LANE, GIVES_WAY = "gw2", 5
+"""Which of xdist's workers takes short files only, and how much nicer than the others it is."""
 
 gc.disable()  # Until all tests are collected: what modules make stays, and to look it through again and again takes seconds.
 
@@ -79,6 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Orphans of what tests start become ours, so that none escapes the check at the end."""
     config.stash[DESELECTED] = []
     config.stash[LEFT_BEHIND] = []
+    if os.environ.get("PYTEST_XDIST_WORKER") == THIRD_LANE:
+        os.nice(GIVES_WAY)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -113,11 +118,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist's schedulers are untyped.
-    """Tests of one file run in one process, and all that go by the clock in one."""
+    """Tests of one file run in one process, and all that go by the clock in one; the third lane takes short files while there are any."""
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if node.gateway.id == THIRD_LANE:
+            short = next((file for file in self.workqueue if not file.startswith((CLOCK, *LONG))), None)
+            if short is not None:
+                self.workqueue.move_to_end(short, last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "by the clock" if file in BY_THE_CLOCK else file
+        return CLOCK if file in BY_THE_CLOCK else file
 
 
 def _absent() -> Iterator[tuple[str, str]]:
