@@ -57,6 +57,10 @@ class Page:
         await self.send("Page.navigate", url=url)
         await self.until(f"location.href !== 'about:blank' && document.readyState === 'complete' /* {url} */")
 
+    async def back(self) -> None:
+        """To where the tab was before; the page may be replaced, which a script that is still awaited would not survive."""
+        await self.run("void setTimeout(() => history.back())")
+
     async def run(self, script: str) -> Any:
         """The value of an expression in the page, awaited."""
         told = await self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)

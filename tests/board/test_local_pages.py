@@ -188,7 +188,7 @@ async def test_a_link_leads_to_the_slice_at_the_same_time(page: Page, server: st
     )
     cells = await page.run("document.querySelector('#panel-5 tbody tr').textContent")
     assert "region" in cells, "What is shown says which filters were applied."
-    await page.run("history.back()")
+    await page.back()
     await page.until(
         "!location.search.includes('var-region') && document.querySelector('[data-choice=region] .picked')?.textContent === 'all'"
     )
@@ -229,7 +229,7 @@ async def test_the_range_is_moved_by_keys_and_by_dragging_and_back_works(
     await page.press("[")
     length_s = boards.range.to_s - boards.range.from_s
     await page.until(f"location.search.includes('from={(boards.range.from_s - length_s // 2) * 1_000}')")
-    await page.run("history.back()")
+    await page.back()
     await page.until(f"location.search === {before!r} && {IDLE}")
     x, y, width = await page.run(
         """(() => { const box = document.querySelector('#panel-5 .chart .background').getBoundingClientRect();
