@@ -115,7 +115,7 @@ class Ratios:
         hour = np.stack([both[0].bad, both[0].total, both[1].bad, both[1].total])
         nothing = np.full(plain.shape, np.nan)
         return Judged(
-            excess=_surprising(series, compared.excess / deviation, standard),
+            excess=surprising(series.wander, compared.excess / deviation, standard, series.weight, series.is_learning),
             standard=standard,
             sums=compared.sums,
             hour=hour,
@@ -187,7 +187,7 @@ class Shapes:
         sums = np.stack([index * total, total, np.zeros_like(total), old_total])
         series.waited[:] = np.where(enough, 0.0, series.waited + (total > 0))
         return Judged(
-            excess=_surprising(series, np.where(enough, found, np.nan), standard),
+            excess=Excess.independent(np.where(enough, found, np.nan)),
             standard=standard,
             sums=np.where(enough, sums, 0.0),
             hour=sums,
@@ -200,10 +200,6 @@ class Shapes:
         """Of shape (stages, slices, bins)."""
         bins = hour[:, 1 : len(self._columns)].reshape(len(hour), len(self._stages), BINS)
         return np.asarray(bins.transpose(1, 0, 2), dtype=np.float64)
-
-
-def _surprising(series: Series, excess: Floats, standard: Floats) -> Excess:
-    return surprising(series.wander, excess, standard, series.weight, series.is_learning)
 
 
 def _stacked(sums: Sequence[Sums]) -> Sums:

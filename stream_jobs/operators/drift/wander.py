@@ -108,12 +108,16 @@ def wander_of(values: Floats) -> Wander:
 
 
 def _filtered(values: Floats, whole: Floats, of: Wander) -> Floats:
-    """What the filter did not foretell, in standard deviations of that."""
+    """What the filter did not foretell, in standard deviations of that.
+
+    Nothing below 0 is foretold: to lie below what is tolerated is how most figures are without any change (shapes lie far below), and to
+    come up from there to what is tolerated is no evidence. So the mean of a surprise, given all hours before, is 0 or less, as the detector needs it.
+    """
     wander, variance = values[0], values[1]
     foretold = of.lasting * wander
     lasts = of.lasting**2 * variance + of.share * (1 - of.lasting**2)
     deviation = np.sqrt(lasts + 1 - of.share)
-    surprise = (whole - foretold) / deviation
+    surprise = (whole - np.maximum(foretold, 0.0)) / deviation
     gain = lasts / deviation**2
     is_seen = np.isfinite(surprise)
     learnt = np.clip(np.maximum(whole, _BELOW_MAX) - foretold, -Z_MAX * deviation, Z_MAX * deviation)
