@@ -64,7 +64,8 @@ def _says_more(body: bytes) -> bool:
 
 def refused_by_pool(rows: pl.DataFrame, refuse: Callable[[pl.DataFrame], Refused]) -> dict[str, Refused]:
     """Refuses again pool by pool: refusals are rare, and their number is wanted by pool."""
-    pool = pl.when(pl.col("pool").is_in(list(_POOLS))).then("pool").otherwise(pl.lit(_POOLS[0]))
+    said = rows["pool"] if rows.schema["pool"] == pl.String else pl.Series([None] * len(rows), dtype=pl.String)
+    pool = pl.when(said.is_in(list(_POOLS))).then(said).otherwise(pl.lit(_POOLS[0]))
     parts = rows.with_columns(_pool=pool).partition_by("_pool", as_dict=True, include_key=False)
     found = {str(name): refuse(part) for (name,), part in parts.items()}
     return {name: refused for name, refused in found.items() if refused.total}

@@ -116,6 +116,21 @@ def test_nested_lists_and_bytes_of_a_batch_are_refused_for_what_they_are(values:
     assert received(HEADER, sent("turn_ms", values), START_MS).refused_in_all.as_dict() == {reason: 4}
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (pa.array([VECTOR] * 10), "embedding"),
+        (pa.array([VECTOR] * 10, FIXED), "embedding"),
+        (pa.array([[VECTOR]] * 10), "embedding"),
+        (pa.array([b"RIFF"] * 10), "audio"),
+    ],
+)
+def test_a_pool_that_is_none_is_refused_in_the_first(values: pa.Array, reason: str) -> None:
+    answer = received(HEADER, sent("pool", values), START_MS)
+    assert {pool: refused.as_dict() for pool, refused in answer.refused.items()} == {"realtime": {reason: 10}}
+    assert len(answer.batch.rows) == 0
+
+
 @pytest.mark.parametrize("dtype", [pa.list_(pa.float64()), pa.binary(), pa.null()])
 def test_a_column_of_another_type_that_says_nothing_refuses_nothing(dtype: pa.DataType) -> None:
     answer = received(HEADER, sent("tenant", pa.array([None] * 10, dtype)), START_MS)
