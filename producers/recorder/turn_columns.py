@@ -141,7 +141,7 @@ def _numbers(values: list[Any], codes: NDArray[np.int64]) -> Floats:
     """The values as floats; where one is no number, its code says so from now on."""
     try:
         found = np.array(values)
-    except ValueError:  # Lists of several lengths.
+    except Exception:  # Lists of several lengths, or a tensor that makes no array of itself.
         found = np.array(None)
     if (
         found.ndim == 1 and found.dtype.kind in "biuf"
@@ -163,7 +163,7 @@ def _float(value: object) -> float:
         return float(value) if hasattr(value, "__float__") else np.nan
     except OverflowError:
         return np.inf
-    except (TypeError, ValueError):
+    except Exception:  # Tensors of several numbers raise what they like.
         return np.nan
 
 

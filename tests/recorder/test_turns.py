@@ -164,6 +164,29 @@ def test_an_object_that_fails_at_being_looked_at_costs_its_own_value_alone(host:
     assert lost == {"values_malformed": 1, "values_unknown_field": 2}
 
 
+class Tensor:
+    """As those of several numbers are: no number, no array while gradients are kept, and the error has the values."""
+
+    shape = (192,)
+
+    def __float__(self) -> float:
+        raise RuntimeError("only one element tensors can be converted: 0.12, -0.5")
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("cannot be an array: 0.12, -0.5")
+
+
+@pytest.mark.parametrize("others", [{"tokens_out": 7}, {}])
+def test_a_tensor_costs_its_own_value_alone(host: Host, others: dict[str, Any]) -> None:
+    noted: dict[str, Any] = {"tokens_in": Tensor(), "speaker": Tensor(), **others}
+    with host.turn() as turn:
+        turn.note(**noted)
+    (row,) = rows(host)
+    assert (row["tokens_in"], row["tokens_out"]) == (0, others.get("tokens_out", 0))
+    lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
+    assert lost == {"values_embedding": 2} and not host.dropped()
+
+
 def test_numbers_of_other_types_are_numbers_beside_what_is_none(host: Host) -> None:
     values: dict[str, Any] = {"tokens_in": np.int64(812), "tokens_out": Decimal(7), "audio_out_ms": np.float32(0.5) * 8}
     with host.turn() as turn:
