@@ -36,6 +36,17 @@ def names_in(lines: Numbered) -> int:
 _TEXT_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
 
 
+_MARK = b"\xef\xbb\xbf"
+"""What some editors put before the first line."""
+
+
+def is_braced(line: bytes) -> bool:
+    """Whether the line begins and ends as an object does. Arrow's reader ends the process where the first of its lines is `null`,
+    and takes objects from wherever they lie: two of one line and the halves of another."""
+    inner = line.removeprefix(_MARK).strip(b" \t\r\n")
+    return inner[:1] == b"{" and inner[-1:] == b"}"
+
+
 def is_flat(line: bytes) -> bool:
     """Whether nothing in the line lies deeper than `DEPTH_MAX`; brackets in texts are none."""
     if line.count(b"[") + line.count(b"{") <= DEPTH_MAX:

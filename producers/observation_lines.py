@@ -25,7 +25,7 @@ from producers.aggregated import ROW_KINDS
 from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.line_objects import KIND, kind_of, why_unreadable
-from producers.line_shapes import in_bounds, is_flat
+from producers.line_shapes import in_bounds, is_braced, is_flat
 from producers.refusing import admit_rows
 from schemas.families import UNKNOWN
 from schemas.refusals import MEANINGS, Refusal, Refused
@@ -105,7 +105,7 @@ class ObservationLines:
         self.tidings.lines += len(lines)
         numbered = [(first + place, line) for place, line in enumerate(lines) if line.strip()]
         self.tidings.blank += len(lines) - len(numbered)
-        for kind, own in self._by_kind([each for each in numbered if self._is_short(each) and self._is_flat(each)]):
+        for kind, own in self._by_kind([each for each in numbered if self._is_short(each) and self._is_shaped(each)]):
             tables = [self._sound(rows, kind) for rows in self._parsed(own, kind)]
             if tables:
                 observations = pl.concat(tables)
@@ -117,8 +117,8 @@ class ObservationLines:
             self._refuse(numbered[0], self.kind or UNKNOWN, Refusal.TOO_LARGE)
         return len(numbered[1]) <= LINE_BYTES_MAX
 
-    def _is_flat(self, numbered: tuple[int, bytes]) -> bool:
-        is_sound = is_flat(numbered[1])
+    def _is_shaped(self, numbered: tuple[int, bytes]) -> bool:
+        is_sound = is_braced(numbered[1]) and is_flat(numbered[1])
         if not is_sound:
             self._refuse(numbered[0], self.kind or UNKNOWN, Refusal.MALFORMED)
         return is_sound

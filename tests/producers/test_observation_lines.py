@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from typing import Any
 
 import polars as pl
@@ -109,6 +111,26 @@ def test_lines_are_read_in_parts_that_hold_few_names_each() -> None:
         assert max(len(part) * names_in(part) for part in parts) <= CELLS_AT_ONCE
         assert max(map(len, parts)) <= LINES_AT_ONCE
     assert names_in(strange) == 20_000 and names_in(nested) == 6_000 and names_in([(1, line())]) == len(TURN)
+
+
+def test_lines_that_are_no_objects_are_refused_wherever_they_stand_and_end_nothing() -> None:
+    """In a process of its own: Arrow's reader ended it where the first of its lines was `null`."""
+    code = """if True:
+        from tests.producers.test_observation_lines import line, read
+        for bad in (b"null", b" null ", b"nullnull", b"null{}", b"\\xef\\xbb\\xbfnull", b"{}null", b'{"a":1}{"b":2}'):
+            for lines in ([bad, line()], [line(), bad], [bad]):
+                for kind in ("turns", None):
+                    told = read(lines, kind)[1].tidings
+                    assert (told.refused, told.taken.total()) == ({"malformed": 1}, len(lines) - 1), (bad, told)
+    """
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_halves_of_an_object_are_not_put_together() -> None:
+    """Two objects in one line would make up for their number."""
+    tables, reader = read([line().removesuffix(b"}"), b"}", line() + line()], "turns")
+    assert not tables and reader.tidings.first == [(n, Refusal.MALFORMED) for n in (1, 2, 3)]
 
 
 def test_brackets_in_a_text_are_no_depth() -> None:
