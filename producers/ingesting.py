@@ -74,6 +74,9 @@ class Ingestion:
         Longer windows are told where they are over by the clock, and otherwise not: intake takes none from the future. In a
         hurry nothing is waited for: then windows of ten seconds are told. What is not told is in `unfinished`.
         """
+        if not self._newest_ms and self.ingested.tidings.refused_of:  # All that came was refused: that happens now.
+            self._newest_ms = self._clock.now_ms()
+            self._note_refused(self._begun([]))
         if self._collector is None:
             return
         width_ms = WINDOW_MS if is_hurried else MINUTE_MS

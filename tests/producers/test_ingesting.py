@@ -223,3 +223,12 @@ async def test_where_the_kind_is_said_once_for_all_half_a_line_is_one_of_it() ->
 async def test_nothing_is_sent_of_nothing() -> None:
     told, kafka = await ingested()
     assert (told.tidings.lines, kafka.frames) == (0, [])
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+async def test_lines_of_which_all_are_refused_are_told_all_the_same(is_live: bool) -> None:
+    told, kafka = await ingested([b"{", turn(5_000, turn_ms=-1.0)], [turn(-3_600_000)], is_live=is_live)
+    assert told.tidings.refused == {Refusal.MALFORMED: 1, Refusal.NEGATIVE: 1, Refusal.INCONSISTENT: 1}
+    assert [kafka.sum("privacy", "observations", because=each.value) for each in told.tidings.refused] == [1, 1, 1]
+    assert kafka.sum("privacy", "observations", fate="refused") == 3
+    assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 2
