@@ -39,7 +39,8 @@ def run_keys_rotate(ring: Path, tenant: bool, leaked: bool) -> int:
         print(f"From {applies} on every tenant has another pseudonym: comparisons over time begin anew there.")
     if leaked:
         print(
-            f"Until {applies} hosts go on with the keys that leaked: whoever has them can link what is told until then."
+            f"Until {applies} hosts go on with the keys that leaked: whoever has them can link what is told until then, "
+            "and sessions that began until then."
         )
     return 0
 

@@ -71,6 +71,7 @@ def test_a_rotation_says_from_when_its_keys_apply_and_what_that_changes(
     ring, said = key_ring_file.read(path), capsys.readouterr().out
     assert ring.session[-1].from_ms == ring.tenant[-1].from_ms
     assert "every tenant has another pseudonym" in said and "hosts go on with the keys that leaked" in said
+    assert "sessions that began until then" in said
     assert not any(secret in plain + said for secret in secrets_in(path))
 
 
