@@ -26,7 +26,8 @@ def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schem
     """Why a frame with this schema is refused; an unknown column of a newer minor version is no reason."""
     if len(set(schema.names)) != len(schema.names):
         return Rejected(Reason.MALFORMED_PAYLOAD, "The frame names one column twice.")
-    if any(map(is_content_field, set(schema.names) - set(expected.names))):
+    undeclared = set(schema.names) - set(expected.names)
+    if any(map(is_content_field, undeclared)) or any(map(_has_content, schema.types)):
         return CONTENT_REFUSED
     if any(map(_is_model_data, schema.types)):
         return MODEL_DATA_REFUSED
@@ -48,15 +49,33 @@ def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schem
 
 
 def _is_model_data(dtype: pa.DataType) -> bool:
-    """Whether a column holds bytes, or lists of numbers however they are nested: nothing that any version declares."""
-    is_list = isinstance(
-        dtype, pa.ListType | pa.LargeListType | pa.FixedSizeListType | pa.ListViewType | pa.LargeListViewType
-    )
-    if is_list:
-        return _is_model_data(dtype.value_type) or _is_number(dtype.value_type)
+    """Whether a column holds bytes, or lists of numbers however they are nested, or tensors: nothing that any version declares."""
+    if _is_list(dtype) and _is_number(dtype.value_type):
+        return True
     types = pa.types
     is_bytes = types.is_binary(dtype) or types.is_large_binary(dtype) or types.is_binary_view(dtype)
-    return bool(is_bytes or types.is_fixed_size_binary(dtype))
+    return is_bytes or types.is_fixed_size_binary(dtype) or any(_is_model_data(inner) for _, inner in _within(dtype))
+
+
+def _has_content(dtype: pa.DataType) -> bool:
+    return any(is_content_field(name) or _has_content(inner) for name, inner in _within(dtype))
+
+
+def _within(dtype: pa.DataType) -> list[tuple[str, pa.DataType]]:
+    """The fields of objects, members of lists, and what tensors and other types of somebody's own are stored as; each with its name, if any."""
+    if isinstance(dtype, pa.BaseExtensionType):
+        return [("", dtype.storage_type)]
+    if _is_list(dtype) or isinstance(dtype, pa.DictionaryType):
+        return [("", dtype.value_type)]
+    if isinstance(dtype, pa.StructType):
+        fields = [dtype.field(place) for place in range(dtype.num_fields)]
+        return [(field.name, field.type) for field in fields]
+    return [("", dtype.key_type), ("", dtype.item_type)] if isinstance(dtype, pa.MapType) else []
+
+
+def _is_list(dtype: pa.DataType) -> bool:
+    lists = pa.ListType | pa.LargeListType | pa.FixedSizeListType | pa.ListViewType | pa.LargeListViewType
+    return isinstance(dtype, lists)
 
 
 def _is_number(dtype: pa.DataType) -> bool:

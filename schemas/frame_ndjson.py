@@ -14,7 +14,7 @@ from schemas.content_fields import is_content_field
 from schemas.failures import Undecodable
 from schemas.frame_columns import CONTENT_REFUSED, MODEL_DATA_REFUSED, later_measures, with_later_measures
 from schemas.frames import FRAME_ROWS_MAX, NDJSON_LINE_BYTES_MAX, SCHEMA_MINOR, FrameHeader, too_large
-from schemas.misplaced import numbers_in
+from schemas.misplaced import DEPTH_MAX, numbers_in
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
 
@@ -67,11 +67,23 @@ def _content_among(lines: list[bytes], expected: pa.Schema) -> Rejected | None:
     return _content_in(told, but=expected.names)
 
 
-def _content_in(told: Mapping[str, bool], but: Collection[str] = ()) -> Rejected | None:
-    """Why a frame with these fields is refused, by their names (`but` those that are declared) or for embeddings among them."""
-    if any(is_content_field(name) for name in told if name not in but):
+def _content_in(told: Mapping[str, set[Rejected]], but: Collection[str] = ()) -> Rejected | None:
+    """Why a frame with these fields is refused, by their names (`but` those that are declared) or for what lies in them."""
+    found: set[Rejected] = set().union(*told.values())
+    if CONTENT_REFUSED in found or any(is_content_field(name) for name in told if name not in but):
         return CONTENT_REFUSED
-    return MODEL_DATA_REFUSED if any(told.values()) else None
+    return MODEL_DATA_REFUSED if found else None
+
+
+def _private_within(value: object, depth: int = 0) -> set[Rejected]:
+    """Fields of content in objects, and lists of numbers, as deep as embeddings may lie."""
+    if not isinstance(value, dict | list) or depth > DEPTH_MAX:
+        return set()
+    found = {MODEL_DATA_REFUSED} if numbers_in(value) else set()
+    if isinstance(value, dict) and any(map(is_content_field, value)):
+        found.add(CONTENT_REFUSED)
+    members = value.values() if isinstance(value, dict) else value
+    return found.union(*(_private_within(each, depth + 1) for each in members))
 
 
 def _not_lines(lines: list[bytes]) -> Rejected | None:
@@ -84,15 +96,15 @@ def _not_lines(lines: list[bytes]) -> Rejected | None:
     return None
 
 
-def _fields(lines: list[bytes]) -> dict[str, bool]:
-    """The fields that lines name, and whether one of them is a list of numbers; raises `Undecodable` where a line names one twice.
+def _fields(lines: list[bytes]) -> dict[str, set[Rejected]]:
+    """The fields that lines name, and what in them refuses the frame; raises `Undecodable` where a line names one twice.
 
     Only where there may be something wrong, or unknown. Otherwise each row has a colon for each of its fields, and no more.
     """
-    told: dict[str, bool] = {}
+    told: dict[str, set[Rejected]] = {}
     for line in lines:
         for name, value in json.loads(line, object_pairs_hook=_named_once).items():
-            told[name] = told.get(name, False) or numbers_in(value) > 0
+            told.setdefault(name, set()).update(_private_within(value))
     return told
 
 

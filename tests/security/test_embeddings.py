@@ -214,6 +214,42 @@ def test_intake_refuses_a_frame_with_an_embedding_or_bytes(values: pa.Array, nam
     assert outcome(replace(FRAME, minor=minor), sink.getvalue().to_pybytes()) == [Reason.PRIVATE_VALUE]
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (
+            pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), [3]), pa.array([VECTOR], FIXED)),
+            "private_value",
+        ),
+        (pa.array([{"vector": VECTOR}]), "private_value"),
+        (pa.array([[{"deep": {"wave": b"RIFF"}}]]), "private_value"),
+        (pa.array([{"deep": {"prompt": "hello"}}]), "content_field"),
+    ],
+)
+def test_intake_looks_into_tensors_and_objects_that_a_newer_version_may_have(values: pa.Array, reason: str) -> None:
+    table = pa.Table.from_pylist([row()], schema=arrow_schema(TURNS)).append_column("invented_later", values)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert outcome(replace(FRAME, minor=SCHEMA_MINOR + 1), sink.getvalue().to_pybytes()) == [Reason(reason)]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"vector": VECTOR}, ["private_value"]),
+        ([{"deep": {"vector": VECTOR}}], ["private_value"]),
+        ({"deep": [{"prompt": "hello"}]}, ["content_field"]),
+        ({"deep": [{"mood": 7}]}, []),
+    ],
+)
+def test_intake_looks_into_objects_of_ndjson(value: object, reason: list[str]) -> None:
+    absent = set(TURNS.dimensions) - set(OPERATIONAL.dimensions)
+    line = {key: told for key, told in row(invented_later=value).items() if key not in absent}
+    header = replace(FRAME, content_type=NDJSON, minor=SCHEMA_MINOR + 1)
+    assert outcome(header, json.dumps(line).encode()) == [Reason(each) for each in reason]
+
+
 @pytest.mark.parametrize("minor", [SCHEMA_MINOR, SCHEMA_MINOR + 1])
 @pytest.mark.parametrize("name", ["turns", "route", "invented_later"])
 def test_intake_refuses_a_frame_of_ndjson_with_an_embedding(name: str, minor: int) -> None:
