@@ -34,6 +34,8 @@ Refusals = Counter[tuple[str, Refusal]]
 """How many observations were refused, by pool and reason."""
 CELLS_MAX = 10_000
 """Combinations that are remembered; beyond, all are judged anew."""
+REMEMBERED_LENGTH_MAX = 256
+"""A combination with a longer text, or with anything else that may be large, is judged each time: nothing of it stays in memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # One object each: compared and hashed as such, for every turn.
@@ -126,7 +128,7 @@ class Cells:
 
     def place(self, told: list[tuple[Defaults, dict[str, Any]]]) -> Placed:
         """Where each combination stands among the cells, or why it is refused."""
-        if len(self._place_of) > CELLS_MAX:
+        if max(len(self._place_of), len(self._cells)) > CELLS_MAX:
             self.forget()
         try:
             return self._place(told)
@@ -135,16 +137,21 @@ class Cells:
 
     def _place(self, told: list[tuple[Defaults, dict[str, Any]]]) -> Placed:
         known = self._place_of
-        keys = [(defaults, *given.items()) for defaults, given in told]
+        keys: list[tuple[Any, ...]] = [(defaults, *given.items()) for defaults, given in told]
         fresh = {key: row for row, key in enumerate(keys) if key not in known}
         if fresh:
             self._judge(list(fresh), [told[row] for row in fresh.values()])
         places = np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
-        return Placed(
+        placed = Placed(
             places,
             pl.DataFrame(self._cells, schema=dict.fromkeys(self._texts, pl.String()), orient="row"),
             sum((self._undeclared[key] for key in keys if key in self._undeclared), Counter()),
         )
+        for key in fresh:
+            if not all(_is_small(name) and _is_small(value) for name, value in key[1:]):
+                del known[key]
+                self._undeclared.pop(key, None)
+        return placed
 
     def _judge(self, keys: list[tuple[object, ...]], told: list[tuple[Defaults, dict[str, Any]]]) -> None:
         """Gives each combination its place; below zero the reason that refuses it, the first that its values break."""
@@ -212,6 +219,12 @@ def _reason_of_no_text(value: object) -> Refusal:
         return value.declared
     reason = misplaced([value])[0]
     return Refusal.OUTSIDE_VOCABULARY if reason is Refusal.MALFORMED else reason
+
+
+def _is_small(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= REMEMBERED_LENGTH_MAX
+    return value is None or type(value) in (bool, int, float, Misplaced)
 
 
 def _hashable(given: Mapping[str, Any]) -> dict[str, Any]:

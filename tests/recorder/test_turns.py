@@ -17,7 +17,9 @@ import pytest
 
 from producers.collector import Collector
 from producers.observations import TURN_COLUMNS
+from producers.recorder.cells import Cells, Defaults, texts_of
 from producers.recorder.turns import Stage, Turn
+from schemas.refusals import Refusal
 from tests.producers.worlds import rows_of
 from tests.recorder.hosts import START_S, FakeCollector, HeldClock, Host
 
@@ -162,6 +164,18 @@ def test_an_object_that_fails_at_being_looked_at_costs_its_own_value_alone(host:
     assert (row["tokens_in"], row["tokens_out"]) == (0, 7)
     lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
     assert lost == {"values_malformed": 1, "values_unknown_field": 2}
+
+
+def test_nothing_long_that_a_host_tells_stays_in_memory() -> None:
+    """A prompt or an embedding in every turn was another combination of dimensions, and 10,000 of them were kept."""
+    texts = texts_of("turns", "host-1")
+    cells = Cells(texts)
+    told = [(Defaults({"region": "eu-west-1"}), {"mood": "so sad " * 100, "weather": (0.5,) * 1_536, "route": "voice"})]
+    for _ in range(2):
+        placed = cells.place(told)
+        assert placed.lost_values == {Refusal.FREE_TEXT: 1, Refusal.EMBEDDING: 1}
+    kept = [value for each in (gc.get_referents(*vars(cells).values())) if isinstance(each, tuple) for value in each]
+    assert not any(name in repr(kept) for name in ("sad", "0.5"))
 
 
 class Tensor:
