@@ -90,7 +90,8 @@ class Collector:
     """One producer's windows and sequence numbers. `opens_at_ms` is where its event time begins.
 
     `incarnation` has to grow with every start of this producer; its start in ms since the epoch serves. With a `sampler`
-    the measures that declare noise get it in partitions that identify; without one all is exact.
+    the measures that declare noise get it in partitions that identify; without one all is exact. With `skips_silence`
+    there is no heartbeat of windows in which nothing happened: for event time that runs ahead of the clock, as in a file.
     """
 
     producer: str
@@ -101,6 +102,7 @@ class Collector:
     k: int = K_SESSIONS_MIN
     observations_max: int = OBSERVATIONS_MAX
     sampler: Sampler | None = None
+    skips_silence: bool = False
     _open_ms: int = field(init=False)
     _waiting: dict[str, list[pl.DataFrame]] = field(init=False, default_factory=_none_waiting)
     _windows: dict[tuple[str, str], OpenWindows] = field(init=False, default_factory=dict)
@@ -188,6 +190,7 @@ class Collector:
     def close(self, watermark_ms: int) -> Iterator[Frame]:
         """Frames of every window that ends at or before `watermark_ms`, oldest first, each ended by its heartbeat."""
         while self._open_ms + WINDOW_MS <= watermark_ms:
+            self._skip_to(self._next_told_ms(watermark_ms))
             window_end_ms = self._open_ms + WINDOW_MS
             for kind in KINDS.values():
                 ready = self._ready(kind, window_end_ms)
@@ -199,6 +202,20 @@ class Collector:
                     yield from self._counted(kind, ready, window_end_ms)
             yield from self._told_frames(self._open_ms)
             self._open_ms = window_end_ms
+
+    def _skip_to(self, open_ms: int) -> None:
+        if open_ms > self._open_ms:
+            self._open_ms, self._queues.before = open_ms, None
+
+    def _next_told_ms(self, watermark_ms: int) -> int:
+        """Where the window begins that is told next: the open one, unless silence is skipped; the last one is told anyhow."""
+        is_told = self._tally.counts or any(report.observations_seen for report in self._reports.values())
+        is_open = len(self._streams.live) or any(windows.parts for windows in self._windows.values())
+        if not self.skips_silence or is_told or is_open:
+            return self._open_ms
+        times = [chunk[KINDS[kind].time].min() for kind, chunks in self._waiting.items() for chunk in chunks]
+        first_ms = min([watermark_ms - WINDOW_MS, *(int(time) for time in times if isinstance(time, int))])
+        return max(self._open_ms, first_ms // WINDOW_MS * WINDOW_MS)
 
     def flush(self, watermark_ms: int) -> Iterator[Frame]:
         """Closes what is open at the end, to the end of its minute.

@@ -110,7 +110,9 @@ class Ingestion:
             times = [rows.select(pl.col(KINDS[kind].time).min()).item() for kind, rows in tables if len(rows)]
             now_ms = self._clock.now_ms()
             begins_ms = now_ms if self._is_live or not times else min(times)
-            self._collector = Collector(self._producer, self._region, incarnation=now_ms, opens_at_ms=begins_ms)
+            self._collector = Collector(
+                self._producer, self._region, incarnation=now_ms, opens_at_ms=begins_ms, skips_silence=not self._is_live
+            )
         return self._collector
 
     def _note_refused(self, collector: Collector) -> None:

@@ -116,6 +116,7 @@ def rotate(path: Path, now_ms: int, with_tenant: bool, is_leaked: bool) -> KeyRi
 
 
 def _replaced(path: Path, change: Callable[[KeyRing], KeyRing]) -> KeyRing:
+    path = path.resolve()  # What a link leads to is what processes read: the link itself stays one.
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
     new = _reserved(path)
     try:

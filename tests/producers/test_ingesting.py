@@ -123,6 +123,20 @@ async def test_a_pipe_that_is_quiet_at_first_does_not_begin_event_time() -> None
     assert kafka.sum("privacy", "observations", reported_family="unknown", because="malformed") == 1
 
 
+async def test_days_without_a_line_are_passed_over_at_once_and_nothing_of_what_is_around_them_is_lost() -> None:
+    """A window of an hour is told when it is over, so heartbeats go on until then, and not for six days."""
+    starts, ends = (
+        {"kind": "streams", "session": 7, "at_ms": NOW_MS - before_ms, "is_start": is_start, **PLACE}
+        for before_ms, is_start in ((6 * DAY_MS, True), (6 * DAY_MS - 40_000, False))
+    )
+    lines = [turn(6 * DAY_MS), turn(6 * DAY_MS - 500_000), json.dumps(starts).encode(), json.dumps(ends).encode()]
+    told, kafka = await ingested(lines, [turn(3 * DAY_MS)], [turn(60_000)])
+    assert kafka.sum("turns", "turns") == told.tidings.taken["turns"] == 4
+    assert kafka.sum("heartbeats", "observations_seen", reported_family="turns") == 4
+    windows = [frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "heartbeats"]
+    assert windows == sorted(windows) and 10 < len(windows) < 4 * 360
+
+
 async def test_in_a_hurry_nothing_is_waited_for_and_short_windows_are_told() -> None:
     clock, kafka = Clock(), Kafka()
     ingestion = Ingestion("ingest", "eu-west-1", ObservationLines(b"key"), clock, is_live=True)

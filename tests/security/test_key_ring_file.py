@@ -57,6 +57,14 @@ def test_a_rotation_replaces_the_ring_or_changes_nothing(tmp_path: Path) -> None
     assert key_ring_file.read(path) == after and len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_rotation_changes_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
+    path, link = tmp_path / "ring.json", tmp_path / "link.json"
+    key_ring_file.create(path, NOW_MS, 95)
+    link.symlink_to(path)
+    changed = key_ring_file.rotate(link, NOW_MS, with_tenant=True, is_leaked=True)
+    assert link.is_symlink() and key_ring_file.read(path) == key_ring_file.read(link) == changed
+
+
 def test_a_rotation_says_from_when_its_keys_apply_and_what_that_changes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
