@@ -11,6 +11,7 @@ and forgets: it only tells sessions apart.
 from __future__ import annotations
 
 import io
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ Judge = Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]]
 @dataclass(slots=True)
 class Tidings:
     """What became of lines: each was blank, taken or refused. `refused_of` is by kind, `UNKNOWN` where a line did not say any;
-    `first` are some of them, and why."""
+    `first` are the first of them, and why."""
 
     lines: int = 0
     blank: int = 0
@@ -69,16 +70,24 @@ class Tidings:
         return refused
 
     def tell(self, line: int, reason: Refusal, meaning: str = "") -> None:
-        if len(self.first) < TOLD_MAX:
-            self.first.append((line, reason))
-            if meaning:
-                self.meant[line] = meaning
+        """Notes the line among the first: those that break their shape are known of before those whose values are refused."""
+        insort(self.first, (line, reason))
+        if meaning:
+            self.meant[line] = meaning
+        for beyond, _ in self.first[TOLD_MAX:]:
+            self.meant.pop(beyond, None)
+        del self.first[TOLD_MAX:]
+
+    @property
+    def told_before(self) -> int | None:
+        """The line before which one has to be to be among the first; none where any is."""
+        return self.first[-1][0] if len(self.first) == TOLD_MAX else None
 
     def sentences(self) -> list[str]:
         """What is told of the first lines that were refused."""
         return [
             f"Line {line} is refused ({reason.value}): {self.meant.get(line, MEANINGS[reason])}."
-            for line, reason in sorted(self.first)
+            for line, reason in self.first
         ]
 
 
@@ -189,7 +198,9 @@ class ObservationLines:
         passed, refused = judge(rows)
         self.tidings.refused_of.update({(kind, reason): count for reason, count in refused.by_reason})
         if refused.total:
-            for line, reason in _refused_lines(rows, judge, TOLD_MAX - len(self.tidings.first)):
+            before = self.tidings.told_before
+            among = rows if before is None else rows.filter(pl.col(LINE) < before)
+            for line, reason in _refused_lines(among, judge, TOLD_MAX):
                 self.tidings.tell(line, reason, meaning)
         return passed
 

@@ -12,7 +12,7 @@ import pytest
 from producers.collector import Frame
 from producers.ingesting import Ingested, Ingestion, ingest
 from producers.kinds import KINDS
-from producers.observation_lines import COLUMNS, ObservationLines
+from producers.observation_lines import COLUMNS, TOLD_MAX, ObservationLines
 from schemas.families import REPORTED_FAMILIES
 from schemas.instants import DAY_MS
 from schemas.refusals import Refusal
@@ -123,6 +123,16 @@ async def test_a_pipe_that_is_quiet_at_first_does_not_begin_event_time() -> None
     assert kafka.sum("privacy", "observations", reported_family="unknown", because="malformed") == 1
 
 
+async def test_the_first_lines_are_told_whatever_they_are_refused_for() -> None:
+    """Shapes are looked at before values."""
+    lines = [turn(0), turn(9 * DAY_MS), *[b"{" for _ in range(2 * TOLD_MAX)]]
+    told, _ = await ingested(lines, [b"{"])
+    assert [line for line, _ in told.tidings.first] == list(range(2, TOLD_MAX + 2))
+    assert told.tidings.sentences()[0].startswith(
+        "Line 2 is refused (inconsistent): its time is more than 167 hours ago"
+    )
+
+
 async def test_days_without_a_line_are_passed_over_at_once_and_nothing_of_what_is_around_them_is_lost() -> None:
     """A window of an hour is told when it is over, so heartbeats go on until then, and not for six days."""
     starts, ends = (
@@ -183,7 +193,7 @@ async def test_every_line_is_blank_taken_or_refused() -> None:
     told, _ = await ingested(lines[:4], lines[4:])
     tidings = told.tidings
     assert (tidings.lines, tidings.blank, tidings.taken.total(), tidings.refused.total()) == (9, 3, 2, 4)
-    assert [line for line, _ in tidings.first] == [4, 7, 5, 6]
+    assert [line for line, _ in tidings.first] == [4, 5, 6, 7]
 
 
 async def test_refused_lines_are_in_heartbeats_and_in_the_tally() -> None:
