@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 from aiokafka import AIOKafkaConsumer
@@ -47,6 +47,8 @@ COLLECTORS_PER_REGION = 1
 """Of the scenario's two: the same turns in half as many frames, and a small machine keeps pace with them."""
 MARGIN_S = 360
 PAGE_WAIT_S = 180.0
+STAGE_WAIT_S = 30.0
+"""How long after the page its stage may become known. A shard that fires is told of every 10 s of event time, and of the stage with it."""
 COUNTED_EVERY_S = 1.0
 """How often the worker is asked for its counters, which it takes time to write: it has more than a thousand."""
 INDICATOR, POOL = "turn_4000ms", "realtime"
@@ -122,14 +124,14 @@ async def _watch(
     """Drives traffic and shows what becomes of it, until the page has come (once) or the user has seen enough."""
     plan = expected.plan
     view = View(expected.slo, expected.truth, expected.predicted, plan.start_ms, plan.speed, boards=boards)
-    paged = asyncio.Event()
+    paged, named = asyncio.Event(), asyncio.Event()
     with Live(draw(view), console=console, refresh_per_second=4, transient=False) as live:
         tasks = [
             asyncio.create_task(task)
             for task in (
                 _drive(plan, at.kafka, view),
-                _follow_alerts(at.kafka, view, paged, is_enough=at.stack.alertmanager is None),
-                _follow_notifications(webhook, view, paged),
+                _follow_alerts(at.kafka, view, paged, named, is_enough=at.stack.alertmanager is None),
+                _follow_notifications(webhook, view, paged, named),
                 _follow_worker(at.metrics_url, at.worker, view),
                 _follow_burn(at.clickhouse, view),
                 _redraw(live, view),
@@ -137,6 +139,7 @@ async def _watch(
         ]
         try:
             await _until_paged(tasks, paged, view)
+            await _until_named(named)
             if not once:
                 await _until_interrupted(tasks)
         finally:
@@ -171,6 +174,12 @@ async def _until_paged(tasks: list[asyncio.Task[None]], paged: asyncio.Event, vi
             )
 
 
+async def _until_named(named: asyncio.Event) -> None:
+    """Waits a while for the stage: at this speed a busy worker may know of a burn some event time before it knows of the stage."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(named.wait(), STAGE_WAIT_S)
+
+
 async def _until_interrupted(tasks: list[asyncio.Task[None]]) -> None:
     """Shows on until Ctrl-C."""
     try:
@@ -188,7 +197,9 @@ async def _drive(plan: Plan, kafka: KafkaAddress, view: View) -> None:
     await simulate(plan, kafka, note)
 
 
-async def _follow_alerts(kafka: KafkaAddress, view: View, paged: asyncio.Event, is_enough: bool) -> None:
+async def _follow_alerts(
+    kafka: KafkaAddress, view: View, paged: asyncio.Event, named: asyncio.Event, is_enough: bool
+) -> None:
     """The compacted topic says what fires and since when in event time; without Alertmanager it is the page itself."""
     consumer = AIOKafkaConsumer(ALERTS, auto_offset_reset="earliest", **kafka.aiokafka_options())
     await consumer.start()
@@ -200,11 +211,14 @@ async def _follow_alerts(kafka: KafkaAddress, view: View, paged: asyncio.Event, 
             view.alerts[alert.alert] = alert
             if view.the_page is not None and (is_enough or view.the_notification is not None):
                 paged.set()
+                _note_the_stage(view, named)
     finally:
         await consumer.stop()
 
 
-async def _follow_notifications(webhook: WebhookReceiver, view: View, paged: asyncio.Event) -> None:
+async def _follow_notifications(
+    webhook: WebhookReceiver, view: View, paged: asyncio.Event, named: asyncio.Event
+) -> None:
     async for notification in webhook:
         for alert in notification.alerts:
             if "slo" not in alert.labels:
@@ -212,6 +226,12 @@ async def _follow_notifications(webhook: WebhookReceiver, view: View, paged: asy
             view.notified[alert.labels["slo"], alert.labels["slice"], alert.labels["severity"]] = alert
         if view.the_notification is not None and view.the_page is not None:
             paged.set()
+            _note_the_stage(view, named)
+
+
+def _note_the_stage(view: View, named: asyncio.Event) -> None:
+    if view.names_stage:
+        named.set()
 
 
 async def _follow_worker(url: str, worker: Running, view: View) -> None:

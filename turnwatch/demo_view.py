@@ -56,6 +56,12 @@ class View:
         return next((each for each in self.notified.values() if wanted.items() <= each.labels.items()), None)
 
     @property
+    def names_stage(self) -> bool:
+        """Whether the page says which stage the incident is in, where it is in one: as it was notified, or as it was told since."""
+        told = [each.annotations for each in (self.the_notification, self.the_page) if each is not None]
+        return not self.truth.stage or any(annotations.get("stage") == self.truth.stage for annotations in told)
+
+    @property
     def frames(self) -> tuple[int, int]:
         """How many were produced, and how many consumed."""
         return sum(self.produced.frames.values()), int(self.counters.get("turnwatch_frames_applied_total", 0))
@@ -79,18 +85,17 @@ def draw(view: View) -> Group:
 
 
 def verdict(view: View, bucket_ms: int) -> tuple[str, bool]:
-    """Whether the page came when arithmetic says it must, in a sentence."""
+    """Whether the page came when arithmetic says it must, and named the stage, in words."""
     page = view.the_page
     if page is None:
         return "No page has come yet.", False
     off_s = (page.starts_event_ms - view.predicted.page_ms) / 1_000
-    is_right = abs(off_s) * 1_000 <= bucket_ms
+    is_near = abs(off_s) * 1_000 <= bucket_ms
     how = "as predicted" if off_s == 0 else f"{abs(off_s):.0f} s {'after' if off_s > 0 else 'before'} the prediction"
-    limit = "within" if is_right else "NOT within"
-    return (
-        f"The page came at {view.since_start(page.starts_event_ms)} of event time, {how}: {limit} one bucket of {bucket_ms // 1_000} s.",
-        is_right,
-    )
+    limit = "within" if is_near else "NOT within"
+    came = f"The page came at {view.since_start(page.starts_event_ms)} of event time, {how}: {limit} one bucket of {bucket_ms // 1_000} s."
+    named = "" if view.names_stage else f" It does NOT name {view.truth.stage}, the stage that the canary is slow in."
+    return came + named, is_near and view.names_stage
 
 
 def _story(view: View) -> Panel:
@@ -149,8 +154,11 @@ def _burn(burn: float) -> Text:
 
 def _page(view: View, page: AlertState) -> Panel:
     notified = view.the_notification
-    annotations = notified.annotations if notified else page.annotations
-    how = "notified by Alertmanager" if notified else "published; Alertmanager has not notified yet"
+    annotations, how = page.annotations, "published; Alertmanager has not notified yet"
+    if notified is not None and "stage" in page.annotations and "stage" not in notified.annotations:
+        how = "notified by Alertmanager before the stage was known"
+    elif notified is not None:
+        annotations, how = notified.annotations, "notified by Alertmanager"
     wanted = ("summary", "description", "runbook_url", "dashboard_url")
     lines = [annotations[name] for name in wanted if annotations.get(name)]
     if view.boards:

@@ -28,6 +28,7 @@ from turnwatch.demo import DemoError, _follow_worker
 from turnwatch.demo_view import View, draw, verdict
 
 BUCKET_MS = 10_000
+STAGE = "llm_first_token"
 
 
 @pytest.fixture
@@ -80,6 +81,29 @@ def test_what_alertmanager_notified_of_is_shown_as_it_says(view: View) -> None:
     )
     view.notified[view.slo.name, view.truth.slice, "page"] = told
     assert "notified by Alertmanager" in shown(view) and "as it was notified" in shown(view)
+
+
+@pytest.mark.parametrize(
+    ("notified", "known", "is_named"), [("", "", False), ("asr", "", False), (STAGE, "", True), ("", STAGE, True)]
+)
+def test_the_verdict_holds_the_page_to_the_stage_as_notified_or_as_told_since(
+    view: View, notified: str, known: str, is_named: bool
+) -> None:
+    """The page of a busy worker may leave before the stage is known: the next telling has it."""
+    page = view.the_page
+    assert page is not None
+    said = {"summary": "as it was notified"} | ({"stage": notified} if notified else {})
+    view.truth = replace(view.truth, stage=STAGE)
+    view.notified[view.slo.name, view.truth.slice, "page"] = NotifiedAlert(
+        status="firing", labels=page.labels, annotations=said, starts_at="", ends_at=""
+    )
+    since = page.annotations | {"summary": "as it was told since"} | ({"stage": known} if known else {})
+    view.alerts = {page.alert: page.model_copy(update={"annotations": since})}
+    sentence, is_right = verdict(view, BUCKET_MS)
+    assert is_right is is_named
+    assert (f"NOT name {STAGE}" in sentence) is not is_named
+    assert ("as it was told since" in shown(view)) is bool(known)
+    assert ("before the stage was known" in shown(view)) is bool(known)
 
 
 @pytest.mark.parametrize(("changed", "counts"), [({}, True), ({"slo": "x"}, False), ({"scope": "slice"}, False)])

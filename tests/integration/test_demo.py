@@ -56,7 +56,7 @@ def test_the_page_that_was_predicted_arrives_through_alertmanager(folder: Path) 
     ended = turnwatch(folder, "demo", "--once")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert_the_page_came_as_predicted(ended.stdout)
-    assert "notified by Alertmanager" in ended.stdout
+    assert "notified by Alertmanager" in ended.stdout, "whether the stage was known by then, or told after it"
     assert ended.stderr == ""
     assert processes_in(folder) == []
 
