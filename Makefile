@@ -20,7 +20,7 @@ help:
 
 setup: $(READY)
 	@$(BIN)/python -m stack.jars
-	@$(BIN)/python -m stack.warm_start
+	@$(BIN)/python -m stack.warm_up
 
 $(READY): requirements.lock pyproject.toml setup.py producers/recorder/_hot_path.c
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1)' 2>/dev/null || \

@@ -9,8 +9,9 @@ import pytest
 
 from stream_jobs.operators.totals.blocks import Block
 from turnwatch.bench import question_loads
+from turnwatch.bench.question import Measured, Question, Round, measured
 from turnwatch.bench.question_loads import questions
-from turnwatch.bench.questions import Measured, Question, Round, measured, run_questions
+from turnwatch.bench.questions import run_questions
 
 ROWS = pl.DataFrame({"slice": ["a", "b"], "turns": [1, 2]})
 

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stack import jars, kafka, machine, warm_start
+from stack import jars, kafka, machine, warm_start, warm_up
 from stack.failures import StackFailure
 from stack.kafka import KafkaBroker, find_java, format_storage, lay_out_storage, start_kafka
 
@@ -119,7 +119,7 @@ def test_missing_java_names_the_command_that_installs_it(monkeypatch: pytest.Mon
 
 def test_java_takes_what_a_first_start_left_for_it() -> None:
     """With `AOTMode=on` it ends where it cannot use the cache; by default it would only start slower, and nobody would notice."""
-    warm = warm_start.ensure()
+    warm = warm_up.ensure()
     assert warm == warm_start.learnt(find_java(), jars.locked_classpath())
     started = [*java_of_the_broker(), *warm.java_options(), "-XX:AOTMode=on", "kafka.tools.StorageTool", "random-uuid"]
     assert any(option.startswith("-XX:AOTCache=") for option in warm.java_options())
@@ -134,7 +134,7 @@ def test_a_folder_laid_out_from_what_was_learnt_is_what_kafkas_own_tool_makes(tm
     for folder in (tools, ours):
         folder.mkdir()
     format_storage(java_of_the_broker(), settings, tmp_path / "kafka.log")
-    lay_out_storage(ours, warm_start.ensure().checkpoint)
+    lay_out_storage(ours, warm_up.ensure().checkpoint)
     assert {each.name for each in ours.iterdir()} == {each.name for each in tools.iterdir()}
     told = [meta_of(folder) for folder in (ours, tools)]
     of_this_cluster = [[meta.pop(name) for name in ("cluster.id", "directory.id")] for meta in told]

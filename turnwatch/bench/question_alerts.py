@@ -26,8 +26,8 @@ from schemas.instants import MINUTE_MS
 from stream_jobs.operators.stages.growth import GrowthWatch
 from stream_jobs.operators.stages.minutes import KEPT_MS
 from stream_jobs.operators.totals.blocks import Block, stamped
+from turnwatch.bench.question import Question, Round
 from turnwatch.bench.question_clock import START_MS, Now
-from turnwatch.bench.questions import Question, Round
 
 STAGES = ("turn", "asr_first_partial", "llm_first_token", "tts_first_audio")
 BUCKETS = np.arange(56, 60)

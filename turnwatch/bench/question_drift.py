@@ -14,8 +14,8 @@ from schemas.families import OUTCOMES, QUALITY, Family
 from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_jobs.operators.drift.watch import DriftWatch
 from stream_jobs.operators.totals.blocks import Block
+from turnwatch.bench.question import DRIFT_S_MAX, Question, Round
 from turnwatch.bench.question_clock import START_MS, Now
-from turnwatch.bench.questions import DRIFT_S_MAX, Question, Round
 
 FIGURES = (
     "word_error_rate", "entity_error_rate", "correction_rate", "ungrounded_rate", "stale_citation_rate", "failure_rate",

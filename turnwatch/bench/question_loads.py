@@ -24,11 +24,11 @@ from stream_jobs.operators.cost.priced_slices import finest
 from stream_jobs.operators.cost.pricing import Pricing
 from stream_jobs.operators.cost.pricing_watch import PricingWatch
 from stream_jobs.operators.totals.traffic import Traffic
+from turnwatch.bench.question import DECOMPOSED_S_MAX, ROWS_PER_S_MIN, Question, Round
 from turnwatch.bench.question_alerts import findings, incidents, stage_growth
 from turnwatch.bench.question_clock import START_MS, Now
 from turnwatch.bench.question_drift import drift
 from turnwatch.bench.question_streams import abuse, saturation, spending
-from turnwatch.bench.questions import DECOMPOSED_S_MAX, ROWS_PER_S_MIN, Question, Round
 
 TEN_MINUTES_MS = 600_000
 SLOS = 10

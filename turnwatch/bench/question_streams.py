@@ -19,8 +19,8 @@ from stream_jobs.operators.cost.spending import Spending
 from stream_jobs.operators.kept_minutes import KEPT_MINUTES
 from stream_jobs.operators.saturation.watch import SaturationWatch
 from stream_jobs.operators.totals.blocks import Block
+from turnwatch.bench.question import ROWS_PER_S_MIN, Question, Round
 from turnwatch.bench.question_clock import START_MS, Now
-from turnwatch.bench.questions import ROWS_PER_S_MIN, Question, Round
 
 CHAIN = ("asr_final", "llm_first_token", "retrieval", "tts_first_audio")
 _MINUTES = BUCKET_MS // MINUTE_MS
