@@ -290,6 +290,15 @@ async def test_a_worker_that_wakes_after_its_session_tells_none_of_its_pages_aga
     assert plant.told == 1
 
 
+@pytest.mark.parametrize(("worked_s", "why"), [(8.0, "worked for 8.0 s"), (1.0, "got the processor for 1.0 s")])
+def test_it_is_said_whether_the_worker_itself_was_at_work_or_was_given_no_time(worked_s: float, why: str) -> None:
+    missed = Pulse(stall_max_s=5)
+    missed.beat -= 10
+    missed.worked -= worked_s
+    with pytest.raises(StageFailure, match=why):
+        missed.check()
+
+
 @pytest.mark.parametrize("passes", range(3))
 async def test_a_page_is_dropped_wherever_on_its_way_the_worker_stood_still(plant: Plant, passes: int) -> None:
     """Before the delivery, before the request, and between having a connection and writing to it."""
