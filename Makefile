@@ -5,6 +5,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# The first import compiles a file for all later ones; where Python may not keep that, pip does it.
+COMPILE := $(if $(PYTHONDONTWRITEBYTECODE),--compile,--no-compile)
 # Written last, so that an interrupted setup is never taken for a finished one.
 READY := $(VENV)/.ready
 
@@ -28,7 +30,7 @@ $(READY): requirements.lock pyproject.toml setup.py producers/recorder/_hot_path
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot build virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@if [ -e $(READY) ]; then rm -f $(READY); else rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(COMPILE) --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
