@@ -97,7 +97,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             tests = "1 test" if count == 1 else f"{count} tests"
             config.stash[DESELECTED].append(f"{tests} marked {marker} deselected: {reason}")
     if len(kept) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        staying = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in staying])
     items[:] = sorted(kept, key=_turn)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -48,16 +49,17 @@ class Specimen:
         return dict(headers_of(self.header, self.payload))
 
 
-def specimens(seed: int) -> list[Specimen]:
+@cache
+def specimens(seed: int) -> tuple[Specimen, ...]:
     """The same for the same seed."""
     chance = Random(seed)
-    return [
+    return tuple(
         specimen
         for family in FAMILIES.values()
         for partition in family.partitions
         for _ in range(PER_KIND)
         for specimen in _of_rows(chance, family, partition)
-    ]
+    )
 
 
 def written(rows: pa.Table, codec: str | None = "lz4", rows_per_batch: int | None = None) -> bytes:
