@@ -1,7 +1,8 @@
 """What points contribute to our families, gathered over one request, and then told as rows: one table for each kind.
 
 Numbers of one cell and window are added up before parts are held against their wholes: exporters send the measures of one
-collection together. A part that exceeds its whole is cut down to it, and counted as inconsistent.
+collection together. A part that exceeds its whole is cut down to it, and withheld as inconsistent: once for each, and not by
+how much, for it is one number that cannot be right.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from producers.aggregated import ROW_KINDS, kind_of, partition_of
 from producers.observations import QUEUE_COLUMNS, with_unsaid
 from producers.otlp.buckets import Placed, sums_ms
 from schemas.families import FAMILIES, PRIVACY, QUEUES, STAGE_LATENCIES, Family
+from schemas.refusals import Refusal
 
 Cell = tuple[str, ...]
 """Values of the dimensions of a family's partition, in order."""
@@ -73,10 +75,19 @@ class Contributions:
         measures[measure] += value
 
     def cut_down(self) -> int:
-        """Makes parts that exceed their wholes as large as those; returns how many there were."""
-        rows = [(FAMILIES[name], row) for name, cells in self.numbers.items() for row in cells.values()]
-        rows += [(QUEUES, row) for row in self.samples.values()]
-        return sum(_cut_down(family, measures) for family, measures in rows)
+        """Makes parts that exceed their wholes as large as those, and withholds the rest; returns how many there were."""
+        rows = [(FAMILIES[name], cell, row) for name, cells in self.numbers.items() for (_, cell), row in cells.items()]
+        rows += [(QUEUES, each.cell, row) for each, row in self.samples.items()]
+        cut = [(family, cell, _cut_down(family, measures)) for family, cell, measures in rows]
+        for family, cell, parts in cut:
+            self.withhold(family, cell, Refusal.INCONSISTENT, parts)
+        return sum(parts for _, _, parts in cut)
+
+    def withhold(self, family: Family, cell: Cell, because: Refusal, count: int) -> None:
+        """Notes for family `privacy` what a cell of this family lacks."""
+        places = [partition_of(family).dimensions.index(name) for name in partition_of(PRIVACY).dimensions]
+        if count:
+            self.withheld[Withheld(tuple(cell[at] for at in places), family.name, because.value)] += count
 
     def tables(self, now_ms: int) -> dict[str, pl.DataFrame]:
         """The rows of each kind; what was withheld is told of now."""

@@ -161,11 +161,9 @@ class _Tally:
         """What is counted here has no session, so partitions with identifying dimensions lack it."""
         named = [(FAMILIES[name], cells) for name, cells in self.contributions.numbers.items()]
         for family, cells in [each for each in named if len(each[0].partitions) > 1]:
-            places = [partition_of(family).dimensions.index(name) for name in partition_of(PRIVACY).dimensions]
             for (_, cell), measures in cells.items():
-                where = Withheld(tuple(cell[at] for at in places), family.name, Refusal.NO_SESSION.value)
-                if units := measures.get(family.measures[0].name, 0):
-                    self.contributions.withheld[where] += units
+                units = measures.get(family.measures[0].name, 0)
+                self.contributions.withhold(family, cell, Refusal.NO_SESSION, units)
 
 
 _REASONS = frozenset(Refusal)

@@ -293,6 +293,23 @@ def test_a_part_above_its_whole_is_cut_down_and_counted() -> None:
     )
     assert measured(told) == {"turn_error_total": 5, "turn_error_bad": 5}
     assert told.refused == {"inconsistent": 1}
+    (privacy,) = told.tables["rows.privacy"].rows(named=True)
+    assert (privacy["reported_family"], privacy["fate"], privacy["because"]) == ("turns", "refused", "inconsistent")
+    assert (privacy["region"], privacy["pool"], privacy["observations"]) == ("eu-west-1", "realtime", 1)
+
+
+def test_a_part_above_its_whole_in_a_sample_of_an_engine_is_withheld_where_the_engine_is() -> None:
+    drafts = (("proposed", 5), ("accepted", 9))
+    told = taken(
+        *(
+            counter(f"turnwatch.queues.drafts_{name}", count, NOW_MS, turnwatch__queue="llm_first_token")
+            for name, count in drafts
+        ),
+        resource={"turnwatch.pool": "batch"},
+    )
+    assert told.tables["queues"].select("drafts_proposed", "drafts_accepted").rows() == [(5, 5)]
+    privacy = told.tables["rows.privacy"].select("pool", "reported_family", "because", "observations").rows()
+    assert privacy == [("batch", "queues", "inconsistent", 1)]
 
 
 def test_a_point_counts_in_the_window_in_which_it_ends_however_late() -> None:
