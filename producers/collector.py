@@ -25,6 +25,7 @@ from producers.framing import Frame, Framing
 from producers.kinds import KINDS, OF_STATE, Kind
 from producers.noising import Noising, Place, Sampler, noised
 from producers.open_windows import Closed, OpenWindows
+from producers.sifting import WHY, refused_as
 from producers.stream_windows import StreamWindows
 from producers.tally import Tally
 from schemas.dimensions import DIMENSIONS
@@ -60,6 +61,7 @@ __all__ = [
 ]
 
 WINDOW_MS = OPERATIONAL.k_window_s * 1_000
+NEVER_MS = 2**62
 OBSERVATIONS_MAX = 5_000_000
 """Most observations of a kind that wait for their window; more are dropped, counted: a stalled clock cannot fill memory."""
 
@@ -129,8 +131,8 @@ class Collector:
         sound = sifted(kind, rows)
         kept = sound.sound.head(max(0, self.observations_max - sum(map(len, waiting))))
         waiting.append(kept)
-        if sound.refused:
-            self._note_refused(kind, rows)
+        if sound.why is not None:
+            self._note_refused(kind, rows, sound.why)
         dropped = len(rows) - len(kept)
         # The window that judges changes of streams says that it has seen them: none says more dropped than seen.
         self._note(kind, seen=dropped if kind == "streams" else len(rows), dropped=dropped)
@@ -223,6 +225,10 @@ class Collector:
         What lies in a longer window that is not over by then, or stays below k, is never released.
         """
         yield from self.close(-(-max(watermark_ms, self._open_ms) // MINUTE_MS) * MINUTE_MS)
+
+    def tell_rows(self, kind: str) -> Iterator[Frame]:
+        """Frames of all aggregated rows of a kind that wait, each for its own window: whoever ends waits for no window's end."""
+        yield from self._row_frames(KINDS[kind], self._ready(KINDS[kind], NEVER_MS), NEVER_MS)
 
     @property
     def noise_spent(self) -> tuple[Mapping[Place, int], Mapping[Place, int]]:
@@ -359,13 +365,13 @@ class Collector:
             self._reports[family.name].observations_seen += seen
             self._reports[family.name].observations_dropped += dropped
 
-    def _note_refused(self, kind: str, rows: pl.DataFrame) -> None:
-        """Sifts again pool by pool: refusals are rare, and their number is wanted by pool."""
-        pools = DIMENSIONS["pool"].vocabulary
-        is_known = pl.col("pool").is_in(list(pools)).fill_null(False)
-        for pool in pools:
-            self.note_refused(kind, pool, sifted(kind, rows.filter(pl.col("pool") == pool)).reasons)
-        self.note_refused(kind, pools[0], sifted(kind, rows.filter(~is_known)).reasons)
+    def _note_refused(self, kind: str, rows: pl.DataFrame, why: pl.Series) -> None:
+        """By pool; under the first one where a row says none that there is."""
+        pools = list(DIMENSIONS["pool"].vocabulary)
+        pool = pl.when(pl.col("pool").is_in(pools)).then("pool").otherwise(pl.lit(pools[0]))
+        parts = rows.select(pool.alias("pool"), why).drop_nulls().partition_by("pool", as_dict=True)
+        for (name,), part in parts.items():
+            self.note_refused(kind, str(name), refused_as(part[WHY]))
 
 
 def _by_window(rows: pl.DataFrame, time: str, width_ms: int) -> Iterator[tuple[int, pl.DataFrame]]:

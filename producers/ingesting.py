@@ -3,6 +3,9 @@
 Event time comes out of the lines: windows end two minutes of it behind the newest observation, so lines may be that much out
 of order, and what comes later still makes frames of its own. With `is_live` windows end by the clock instead, for a pipe
 that never does. A file that is read twice is counted twice: each run is another incarnation of the producer.
+
+What is refused stands in family `privacy` at the time that its own line says. Where it says none, or one that intake would not
+take, it is told as of now: in a pipe at once, of a file at its end.
 """
 
 from __future__ import annotations
@@ -14,21 +17,23 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from producers.aggregated import ROW_KINDS, kind_of
 from producers.collector import WINDOW_MS, Collector, Frame
 from producers.drive import Clock
 from producers.kinds import KINDS
-from producers.observation_lines import Demand, ObservationLines, Tidings
+from producers.observation_lines import Demand, ObservationLines, RefusedWhere, Tidings
+from producers.tally import reported_as
 from producers.transport import Transport
-from schemas.dimensions import DIMENSIONS
-from schemas.families import FAMILIES, UNKNOWN
+from schemas.families import FAMILIES, PRIVACY, UNKNOWN
 from schemas.instants import HOUR_MS, MINUTE_MS, WEEK_MS
-from schemas.refusals import Refusal, Refused
+from schemas.refusals import Refusal
 
 DISORDER_MS = 120_000
 LIVE_GRACE_MS = 2_000
 AGE_MS_MAX = WEEK_MS - HOUR_MS
 """An hour less than intake takes frames: there is time to send them."""
 AHEAD_MS_MAX = 10_000
+PRIVACY_ROWS = kind_of(PRIVACY)
 WIDEST_MS = max(partition.k_window_s for family in FAMILIES.values() for partition in family.partitions) * 1_000
 
 
@@ -52,7 +57,10 @@ class Ingestion:
         lines.demands = self._timely()
         self._collector: Collector | None = None
         self._newest_ms = 0
-        self._noted: Counter[tuple[str, Refusal]] = Counter()
+        self._refused: Counter[RefusedWhere] = Counter()
+        """What family `privacy` was not told of yet; without a window where that is now."""
+        self._dropped: Counter[str] = Counter()
+        """By kind: what no heartbeat was told of yet."""
         self.ingested = Ingested(lines.tidings)
 
     def take(self, lines: list[bytes]) -> Iterator[Frame]:
@@ -60,12 +68,13 @@ class Ingestion:
         tables = list(self._lines.read(lines))
         newest = [rows.select(pl.col(KINDS[kind].time).max()).item() for kind, rows in tables if len(rows)]
         self._newest_ms = max([self._newest_ms, *newest])
+        self._heed_refused()
         if self._collector is None and not self._is_live and not any(len(rows) for _, rows in tables):
             return  # Nobody knows yet when event time begins.
         collector = self._begun(tables)
         for kind, rows in tables:
             collector.observe(kind, rows)
-        self._note_refused(collector)
+        self._tell_refused(collector, is_now=self._is_live)
         yield from self._counted(collector.close(self._watermark_ms()))
 
     async def finish(self, is_hurried: bool = False) -> AsyncIterator[Frame]:
@@ -74,17 +83,22 @@ class Ingestion:
         Longer windows are told where they are over by the clock, and otherwise not: intake takes none from the future. In a
         hurry nothing is waited for: then windows of ten seconds are told. What is not told is in `unfinished`.
         """
-        if not self._newest_ms and self.ingested.tidings.refused_of:  # All that came was refused: that happens now.
-            self._newest_ms = self._clock.now_ms()
-            self._note_refused(self._begun([]))
+        if not self._newest_ms and self._refused:  # All that came was refused.
+            self._newest_ms = max(self._refused_ms, default=self._clock.now_ms())
+            self._tell_refused(self._begun([]), is_now=False)
         if self._collector is None:
             return
+        if self._is_live and self._collector.has_open_windows:  # Late lines, and refused ones, wait for a heartbeat of now.
+            self._newest_ms = max(self._newest_ms, self._collector.open_ms)
         width_ms = WINDOW_MS if is_hurried else MINUTE_MS
         end_ms = -(-(self._newest_ms + 1) // width_ms) * width_ms
         if not is_hurried:
             await self._clock.sleep_until(end_ms)
         widest_ms = -(-(self._newest_ms + 1) // WIDEST_MS) * WIDEST_MS
         for frame in self._counted(self._collector.close(widest_ms if widest_ms <= self._clock.now_ms() else end_ms)):
+            yield frame
+        self._tell_refused(self._collector, is_now=True)
+        for frame in self._counted(self._collector.tell_rows(PRIVACY_ROWS)):
             yield frame
         self.ingested.unfinished = self._collector.unfinished
         self.ingested.held_turns = self._collector.held_turns
@@ -105,24 +119,53 @@ class Ingestion:
         )
 
     def _begun(self, tables: list[tuple[str, pl.DataFrame]]) -> Collector:
-        """The collector, whose event time begins with the oldest observation of the first lines."""
+        """The collector, whose event time begins with the oldest of the first lines, be it refused."""
         if self._collector is None:
             times = [rows.select(pl.col(KINDS[kind].time).min()).item() for kind, rows in tables if len(rows)]
             now_ms = self._clock.now_ms()
-            begins_ms = now_ms if self._is_live or not times else min(times)
+            begins_ms = now_ms if self._is_live else min([*times, *self._refused_ms], default=now_ms)
             self._collector = Collector(
                 self._producer, self._region, incarnation=now_ms, opens_at_ms=begins_ms, skips_silence=not self._is_live
             )
         return self._collector
 
-    def _note_refused(self, collector: Collector) -> None:
-        """Under the first pool: what was refused is not read again for its own. What said no kind is in no heartbeat."""
-        news = self.ingested.tidings.refused_of - self._noted
-        self._noted = self.ingested.tidings.refused_of.copy()
-        for (kind, reason), count in news.items():
-            collector.note_refused(kind, DIMENSIONS["pool"].vocabulary[0], Refused(((reason, count),)))
+    @property
+    def _refused_ms(self) -> list[int]:
+        """When what waits to be told was refused, as far as that is known."""
+        return [where.window_start_ms for where in self._refused if where.window_start_ms is not None]
+
+    def _heed_refused(self) -> None:
+        """Takes in what was refused since; a time that intake would refuse a frame for is none."""
+        now_ms = self._clock.now_ms()
+        for where, count in self.ingested.tidings.refused_news().items():
+            at_ms = where.window_start_ms
+            is_timely = at_ms is not None and now_ms - AGE_MS_MAX <= at_ms <= now_ms + AHEAD_MS_MAX
+            self._refused[where if is_timely else where._replace(window_start_ms=None)] += count
+            self._dropped[where.kind] += count
+
+    def _tell_refused(self, collector: Collector, is_now: bool) -> None:
+        """What has a time is told, and with `is_now` the rest as well; the next heartbeat says that all of it was dropped,
+        but what said no kind."""
+        for kind, count in self._dropped.items():
             if kind != UNKNOWN:
                 collector.note_dropped(kind, count)
+        self._dropped.clear()
+        told = {where: count for where, count in self._refused.items() if is_now or where.window_start_ms is not None}
+        for where in told:
+            del self._refused[where]
+        if told:
+            collector.observe(PRIVACY_ROWS, self._refused_rows(told))
+
+    def _refused_rows(self, told: Mapping[RefusedWhere, int]) -> pl.DataFrame:
+        now_ms = self._clock.now_ms()
+        rows = [
+            (
+                now_ms if where.window_start_ms is None else where.window_start_ms,
+                *(self._region, where.pool, reported_as(where.kind), "refused", where.reason.value, count),
+            )
+            for where, count in told.items()
+        ]
+        return pl.DataFrame(rows, schema=ROW_KINDS[PRIVACY_ROWS], orient="row")
 
     def _watermark_ms(self) -> int:
         now_ms = self._clock.now_ms()

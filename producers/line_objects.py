@@ -1,4 +1,4 @@
-"""One line of JSON as an object: of which kind it says it is, and why it cannot be read where it cannot."""
+"""One line of JSON as an object: of which kind it says it is, and where it cannot be read why, and when and where that was."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ from schemas.misplaced import misplaced
 from schemas.refusals import Refusal
 
 KIND = "kind"
+TIMES = ("ended_at_ms", "at_ms")
+"""Fields of the event time: of turns, and of all other kinds."""
 
 
 def kind_of(line: bytes) -> str | None:
     """The kind that a line says it is of; none where it is no object, or says nothing."""
     kind = (_object(line) or {}).get(KIND)
     return kind if isinstance(kind, str) else None
+
+
+def whereabouts_of(line: bytes) -> tuple[str | None, int | None]:
+    """The pool and the time that a line says which cannot be read as a whole: none of what it does not say soundly."""
+    said = _object(line) or {}
+    pool, times = said.get("pool"), [said.get(name) for name in TIMES]
+    at_ms = next((at for at in times if type(at) is int and -(2**63) <= at < 2**63), None)
+    return (pool if isinstance(pool, str) else None), at_ms
 
 
 def why_unreadable(line: bytes, columns: Mapping[str, pl.DataType]) -> Refusal | None:

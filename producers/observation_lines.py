@@ -15,8 +15,8 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import blake2b
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -25,11 +25,13 @@ from pyarrow import json as arrow_json
 from producers.aggregated import ROW_KINDS
 from producers.counting import sifted
 from producers.kinds import KINDS
-from producers.line_objects import KIND, kind_of, why_unreadable
+from producers.line_objects import KIND, kind_of, whereabouts_of, why_unreadable
 from producers.line_shapes import in_bounds, is_braced, is_flat
 from producers.refusing import admit_rows
-from schemas.families import UNKNOWN
-from schemas.refusals import MEANINGS, Refusal, Refused
+from producers.sifting import WHY
+from schemas.dimensions import DIMENSIONS
+from schemas.families import OPERATIONAL, UNKNOWN
+from schemas.refusals import MEANINGS, Refusal
 
 COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
     name: kind.columns for name, kind in KINDS.items() if name not in ROW_KINDS
@@ -39,23 +41,36 @@ LINE_BYTES_MAX = 65_536
 """Longest line: a stretch of audio with a hundred gaps takes 2 KB."""
 TOLD_MAX = 20
 """So many refused lines of a file are told one by one; the others are counted."""
+WINDOW_MS = OPERATIONAL.k_window_s * 1_000
 LINE = "\x00line"
 """Column of the line's number, from 1; no field of an observation is called that."""
 
+_POOLS = DIMENSIONS["pool"].vocabulary
 _Numbered = list[tuple[int, bytes]]
-Judge = Callable[[pl.DataFrame], tuple[pl.DataFrame, Refused]]
-"""Says which of numbered rows pass, and why others do not."""
+
+
+class RefusedWhere(NamedTuple):
+    """Of which kind something was refused and why, in which pool, and in which window of ten seconds it says it was.
+
+    The first pool of the vocabulary where it says none that there is; no window where it says no time.
+    """
+
+    kind: str
+    reason: Refusal
+    pool: str
+    window_start_ms: int | None
 
 
 @dataclass(slots=True)
 class Tidings:
     """What became of lines: each was blank, taken or refused. `refused_of` is by kind, `UNKNOWN` where a line did not say any;
-    `first` are the first of them, and why."""
+    `refused_since` are those since somebody looked last; `first` are the first of them, and why."""
 
     lines: int = 0
     blank: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     refused_of: Counter[tuple[str, Refusal]] = field(default_factory=Counter)
+    refused_since: Counter[RefusedWhere] = field(default_factory=Counter)
     dropped: Counter[Refusal] = field(default_factory=Counter)
     first: list[tuple[int, Refusal]] = field(default_factory=list)
     meant: dict[int, str] = field(default_factory=dict)
@@ -69,6 +84,15 @@ class Tidings:
             refused[reason] += count
         return refused
 
+    def refuse(self, where: RefusedWhere, count: int) -> None:
+        self.refused_of[where.kind, where.reason] += count
+        self.refused_since[where] += count
+
+    def refused_news(self) -> Counter[RefusedWhere]:
+        """What was refused since this was asked last."""
+        news, self.refused_since = self.refused_since, Counter()
+        return news
+
     def tell(self, line: int, reason: Refusal, meaning: str = "") -> None:
         """Notes the line among the first: those that break their shape are known of before those whose values are refused."""
         insort(self.first, (line, reason))
@@ -77,11 +101,6 @@ class Tidings:
         for beyond, _ in self.first[TOLD_MAX:]:
             self.meant.pop(beyond, None)
         del self.first[TOLD_MAX:]
-
-    @property
-    def told_before(self) -> int | None:
-        """The line before which one has to be to be among the first; none where any is."""
-        return self.first[-1][0] if len(self.first) == TOLD_MAX else None
 
     def sentences(self) -> list[str]:
         """What is told of the first lines that were refused."""
@@ -101,10 +120,13 @@ class Demand:
 
 
 class ObservationLines:
-    """Reads lines into tables by kind; `kind` where all are of one. `session_key` is secret, and of this process."""
+    """Reads lines into tables by kind; `kind` where all are of one. `session_key` is secret, and of this process.
 
-    def __init__(self, session_key: bytes, kind: str | None = None) -> None:
-        self._session_key, self.kind = session_key, kind
+    `region` is where an observation happened whose line says none.
+    """
+
+    def __init__(self, session_key: bytes, kind: str | None = None, region: str | None = None) -> None:
+        self._session_key, self.kind, self._region = session_key, kind, region
         self.tidings = Tidings()
         self.demands: tuple[Demand, ...] = ()
 
@@ -123,18 +145,21 @@ class ObservationLines:
 
     def _is_short(self, numbered: tuple[int, bytes]) -> bool:
         if len(numbered[1]) > LINE_BYTES_MAX:
-            self._refuse(numbered[0], self.kind or UNKNOWN, Refusal.TOO_LARGE)
+            self._refuse((numbered[0], b""), self.kind or UNKNOWN, Refusal.TOO_LARGE)
         return len(numbered[1]) <= LINE_BYTES_MAX
 
     def _is_shaped(self, numbered: tuple[int, bytes]) -> bool:
         is_sound = is_braced(numbered[1]) and is_flat(numbered[1])
         if not is_sound:
-            self._refuse(numbered[0], self.kind or UNKNOWN, Refusal.MALFORMED)
+            self._refuse((numbered[0], b""), self.kind or UNKNOWN, Refusal.MALFORMED)
         return is_sound
 
-    def _refuse(self, line: int, kind: str, reason: Refusal) -> None:
-        self.tidings.refused_of[kind, reason] += 1
-        self.tidings.tell(line, reason)
+    def _refuse(self, numbered: tuple[int, bytes], kind: str, reason: Refusal) -> None:
+        """Refuses a line that is not read as a row; of one that may not be looked into only the number is given."""
+        pool, at_ms = whereabouts_of(numbered[1])
+        window_start_ms = None if at_ms is None else at_ms // WINDOW_MS * WINDOW_MS
+        self.tidings.refuse(RefusedWhere(kind, reason, pool if pool in _POOLS else _POOLS[0], window_start_ms), 1)
+        self.tidings.tell(numbered[0], reason)
 
     def _by_kind(self, lines: _Numbered) -> Iterator[tuple[str, _Numbered]]:
         if self.kind:
@@ -146,7 +171,7 @@ class ObservationLines:
             if kind in COLUMNS:
                 of_kinds.setdefault(kind, []).append(numbered)
             else:
-                self._refuse(numbered[0], UNKNOWN, Refusal.MALFORMED if kind is None else Refusal.OUTSIDE_VOCABULARY)
+                self._refuse(numbered, UNKNOWN, Refusal.MALFORMED if kind is None else Refusal.OUTSIDE_VOCABULARY)
         yield from of_kinds.items()
 
     def _parsed(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
@@ -161,9 +186,9 @@ class ObservationLines:
             return
         # One line at least is wrong. Each is looked at by itself, this once, and the sound ones are read together.
         reasons = [(numbered, why_unreadable(numbered[1], COLUMNS[kind])) for numbered in lines]
-        for (number, _), reason in reasons:
+        for numbered, reason in reasons:
             if reason:
-                self._refuse(number, kind, reason)
+                self._refuse(numbered, kind, reason)
         yield from self._halved([numbered for numbered, reason in reasons if not reason], kind)
 
     def _halved(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
@@ -172,7 +197,7 @@ class ObservationLines:
         if table is not None:
             yield table
         elif len(lines) == 1:
-            self._refuse(lines[0][0], kind, Refusal.MALFORMED)
+            self._refuse(lines[0], kind, Refusal.MALFORMED)
         elif lines:
             half = len(lines) // 2
             yield from self._halved(lines[:half], kind)
@@ -180,29 +205,34 @@ class ObservationLines:
 
     def _sound(self, rows: pl.DataFrame, kind: str) -> pl.DataFrame:
         """The rows whose declared fields hold what they may, and that can be right."""
-        keyed = self._keyed(rows.drop(KIND, strict=False))
-        self.tidings.dropped += _counter(admit_rows(keyed, _numbered(kind)).dropped)
-        admitted = self._judged(keyed, kind, lambda each: _admitted(each, kind))
-        sound = self._judged(admitted, kind, lambda each: _sifted(each, kind))
+        keyed = self._keyed(rows.drop(KIND, strict=False).with_columns(pl.col("region").fill_null(pl.lit(self._region, pl.String))))
+        admitted = admit_rows(keyed, {**COLUMNS[kind], LINE: pl.Int64()})
+        self.tidings.dropped += Counter(dict(admitted.dropped.by_reason))
+        self._note(keyed, admitted.why, kind)
+        sifting = sifted(kind, admitted.rows.drop(LINE))
+        self._note(admitted.rows, sifting.why, kind)
+        sound = sifting.sound
         for demand in self.demands:
-            is_met = demand.holds(kind)
             # What cannot be right was refused for that.
-            unmet = admitted.filter(~is_met)
-            if len(unmet):
-                self._judged(unmet, kind, partial(_unmet, kind, demand.reason), demand.meaning)
-                sound = sound.filter(is_met)
+            is_refused = ~pl.lit(True if sifting.why is None else sifting.why.is_null())
+            unmet = pl.when(~demand.holds(kind) & ~is_refused).then(pl.lit(demand.reason.value))
+            self._note(admitted.rows, admitted.rows.select(unmet).to_series(), kind, demand.meaning)
+            sound = sound.filter(demand.holds(kind))
         return sound
 
-    def _judged(self, rows: pl.DataFrame, kind: str, judge: Judge, meaning: str = "") -> pl.DataFrame:
-        """What passes the judge; what does not is counted, and its lines told."""
-        passed, refused = judge(rows)
-        self.tidings.refused_of.update({(kind, reason): count for reason, count in refused.by_reason})
-        if refused.total:
-            before = self.tidings.told_before
-            among = rows if before is None else rows.filter(pl.col(LINE) < before)
-            for line, reason in _refused_lines(among, judge, TOLD_MAX):
-                self.tidings.tell(line, reason, meaning)
-        return passed
+    def _note(self, rows: pl.DataFrame, why: pl.Series | None, kind: str, meaning: str = "") -> None:
+        """Takes in why each of these rows is refused; null of one that is not, nothing at all where none is."""
+        if why is None or why.null_count() == len(why):
+            return
+        refused = rows.with_columns(why.alias(WHY)).filter(pl.col(WHY).is_not_null())
+        pool = pl.when(pl.col("pool").is_in(_POOLS)).then("pool").otherwise(pl.lit(_POOLS[0]))
+        window = pl.col(KINDS[kind].time) // WINDOW_MS * WINDOW_MS
+        for reason, of_pool, start_ms, count in (
+            refused.group_by(WHY, pool.alias("pool"), window.alias("at")).len().rows()
+        ):
+            self.tidings.refuse(RefusedWhere(kind, Refusal(reason), of_pool, start_ms), count)
+        for line, reason in refused.select(LINE, WHY).bottom_k(TOLD_MAX, by=LINE).rows():
+            self.tidings.tell(line, Refusal(reason), meaning)
 
     def _keyed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Sessions that are texts, as numbers of 64 bits that nobody can look up."""
@@ -212,42 +242,6 @@ class ObservationLines:
         keys = [blake2b(text.encode(), key=self._session_key, digest_size=8).digest() for text in texts]
         numbers = [int.from_bytes(each, "little") for each in keys]
         return rows.with_columns(pl.col("session").replace_strict(texts, numbers, default=None, return_dtype=pl.UInt64))
-
-
-def _admitted(rows: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, Refused]:
-    admitted = admit_rows(rows, _numbered(kind))
-    return admitted.rows, admitted.refused
-
-
-def _sifted(rows: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, Refused]:
-    sound = sifted(kind, rows.drop(LINE))
-    return sound.sound, sound.reasons
-
-
-def _unmet(kind: str, reason: Refusal, rows: pl.DataFrame) -> tuple[pl.DataFrame, Refused]:
-    """Refuses all of these rows that are sound."""
-    sound = sifted(kind, rows.drop(LINE)).sound
-    return sound.clear(), Refused(((reason, len(sound)),) if len(sound) else ())
-
-
-def _numbered(kind: str) -> dict[str, pl.DataType]:
-    return {**COLUMNS[kind], LINE: pl.Int64()}
-
-
-def _refused_lines(rows: pl.DataFrame, judge: Judge, most: int) -> list[tuple[int, Refusal]]:
-    """The first lines that the judge refuses, found by halving."""
-    refused = judge(rows)[1] if most > 0 and len(rows) else Refused()
-    if not refused.total:
-        return []
-    if len(rows) == 1:
-        return [(int(rows[LINE][0]), refused.by_reason[0][0])]
-    half = len(rows) // 2
-    found = _refused_lines(rows.head(half), judge, most)
-    return found + _refused_lines(rows.tail(-half), judge, most - len(found))
-
-
-def _counter(refused: Refused) -> Counter[Refusal]:
-    return Counter(dict(refused.by_reason))
 
 
 def _schemas(kind: str) -> Iterator[pa.Schema]:

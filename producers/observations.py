@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from producers.sifting import WHY, at_least_zero, at_most, known, refused_as, within
 from producers.sifting import Sifted as Sifted
-from producers.sifting import at_least_zero, at_most, known, within
 from producers.sifting import sift as sift
 from schemas.dimensions import DIMENSIONS, GENERALISED
 from schemas.families import COSTS, OPERATIONAL, OUTCOMES, PARTS, QUALITY, QUEUES, RELEASES, STAGES, TENANTS, TURNS
@@ -163,9 +163,17 @@ def sift_stream_changes(changes: pl.DataFrame) -> Sifted:
         *known(Refusal.NO_SESSION, "session"),
         *known(Refusal.MALFORMED, "is_start"),
     ]
-    starts = sift(changes.filter(pl.col("is_start").fill_null(True)), rules, OPERATIONAL.dimensions)
-    ends = sift(changes.filter(~pl.col("is_start").fill_null(True)), rules, ())
-    return Sifted(pl.concat([starts.sound, ends.sound]), starts.reasons + ends.reasons)
+    is_start = changes["is_start"].fill_null(True)
+    starts = sift(changes.filter(is_start), rules, OPERATIONAL.dimensions)
+    ends = sift(changes.filter(~is_start), rules, ())
+    sound = pl.concat([starts.sound, ends.sound])
+    if starts.why is None and ends.why is None:
+        return Sifted(sound)
+    why = pl.Series(WHY, [None], pl.String).new_from_index(0, len(changes))
+    for part, is_of_part in ((starts, is_start), (ends, ~is_start)):
+        if part.why is not None:
+            why = why.scatter(is_of_part.arg_true(), part.why)
+    return Sifted(sound, refused_as(why), why)
 
 
 KINDS: dict[str, dict[str, pl.DataType]] = {

@@ -36,11 +36,15 @@ _REASONS = dict(enumerate(Refusal))
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRows:
-    """Rows in the declared columns and types; how many observations were refused; how many fields were dropped."""
+    """Rows in the declared columns and types; how many observations were refused; how many fields were dropped.
+
+    `why` has the reason of each that was given, null where it was admitted; it is absent where all were.
+    """
 
     rows: pl.DataFrame
     refused: Refused
     dropped: Refused
+    why: pl.Series | None = None
 
 
 def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> AdmittedRows:
@@ -59,7 +63,7 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
     if not ranks:
         return AdmittedRows(admitted, Refused(), dropped)
     worst = pl.DataFrame([each.alias(str(place)) for place, each in enumerate(ranks)]).min_horizontal()
-    return AdmittedRows(admitted.filter(worst.is_null()), _counted(worst), dropped)
+    return AdmittedRows(admitted.filter(worst.is_null()), _counted(worst), dropped, _named(worst))
 
 
 def dropped_columns(undeclared: pl.DataFrame) -> Refused:
@@ -167,6 +171,14 @@ def _also(ranks: pl.Series | None, is_refused: pl.Series, reason: Refusal) -> pl
     own = pl.Series(ranks.name if ranks is not None else "", [_RANKS[reason]], pl.UInt8)
     found = own.new_from_index(0, len(is_refused)).set(~is_refused.fill_null(False), None)
     return found if ranks is None else ranks.zip_with(ranks.is_not_null(), found)
+
+
+def _named(ranks: pl.Series) -> pl.Series | None:
+    if ranks.null_count() == len(ranks):
+        return None
+    return ranks.replace_strict(
+        {rank: reason.value for rank, reason in _REASONS.items()}, default=None, return_dtype=pl.String
+    )
 
 
 def _counted(ranks: pl.Series) -> Refused:

@@ -22,6 +22,8 @@ AMOUNT_MAX = 2**30
 """Largest count or amount of one observation; a thousand of these still fit into a row."""
 
 _CLAIMS_AT_ONCE = 16
+WHY = "\x00why"
+"""Name of a column of reasons; nothing that is declared is called that."""
 
 Rule = tuple[Refusal, pl.Expr]
 """Why an observation is refused, and what has to be true of it; unknown is not true."""
@@ -29,10 +31,14 @@ Rule = tuple[Refusal, pl.Expr]
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """Observations that may be counted, and how many were refused for which reason."""
+    """Observations that may be counted, and how many were refused for which reason.
+
+    `why` has the reason of each that was given, null where it is sound; it is absent where all are.
+    """
 
     sound: pl.DataFrame
     reasons: Refused = field(default_factory=Refused)
+    why: pl.Series | None = None
 
     @property
     def refused(self) -> int:
@@ -46,7 +52,15 @@ def sift(rows: pl.DataFrame, rules: Sequence[Rule], dimensions: Sequence[str]) -
     is_sound = _all_hold(rows, [claim for _, claim in claims])
     if is_sound.all():
         return Sifted(rows)
-    return Sifted(rows.filter(is_sound), _reasons(rows.filter(~is_sound), claims))
+    first = _first_reasons(rows.filter(~is_sound), claims)
+    why = pl.Series(WHY, [None], pl.String).new_from_index(0, len(rows)).scatter((~is_sound).arg_true(), first)
+    return Sifted(rows.filter(is_sound), refused_as(why), why)
+
+
+def refused_as(why: pl.Series) -> Refused:
+    """How many there are of each reason, in the order of the vocabulary."""
+    counts = dict(why.drop_nulls().value_counts().iter_rows())
+    return Refused(tuple((reason, counts[reason.value]) for reason in Refusal if reason.value in counts))
 
 
 def _all_hold(rows: pl.DataFrame, claims: Sequence[pl.Expr]) -> pl.Series:
@@ -56,16 +70,15 @@ def _all_hold(rows: pl.DataFrame, claims: Sequence[pl.Expr]) -> pl.Series:
     return held.select(pl.all_horizontal(pl.all())).to_series()
 
 
-def _reasons(broken: pl.DataFrame, claims: Sequence[Rule]) -> Refused:
-    """How many of the rows give which reason first, in the order of the vocabulary."""
+def _first_reasons(broken: pl.DataFrame, claims: Sequence[Rule]) -> pl.Series:
+    """Which reason each of the rows gives first, in the order of the vocabulary."""
     by_reason = {reason: [claim for of, claim in claims if of is reason] for reason in Refusal}
     first = pl.coalesce(
         pl.when(~reduce(and_, of_reason)).then(pl.lit(reason.value))
         for reason, of_reason in by_reason.items()
         if of_reason
     )
-    counts = dict(broken.group_by(first.alias("reason")).len().iter_rows())
-    return Refused(tuple((reason, counts[reason.value]) for reason in Refusal if reason.value in counts))
+    return broken.select(first.alias(WHY)).to_series()
 
 
 def at_least_zero(*names: str) -> Iterator[Rule]:

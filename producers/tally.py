@@ -56,9 +56,9 @@ class Tally:
 
     def refused(self, kind: str, pool: str, refused: Refused) -> None:
         """Takes in what was refused before it was counted anywhere; `UNKNOWN` is the kind of what did not say its own."""
-        for name in (UNKNOWN,) if kind == UNKNOWN else [family.name for family in KINDS[kind].families[:1]]:
+        if kind == UNKNOWN or KINDS[kind].families:
             for reason, observations in refused.by_reason:
-                self.counts[pool, name, "refused", reason.value] += observations
+                self.counts[pool, reported_as(kind), "refused", reason.value] += observations
 
     def rows(self, region: str) -> pl.DataFrame:
         """Rows of family `privacy`: what happened to nothing is not told."""
@@ -66,6 +66,11 @@ class Tally:
         told = [(region, *what, count) for what, count in sorted(self.counts.items()) if count]
         types = dict.fromkeys(columns[:-1], pl.String) | {columns[-1]: pl.Int64}
         return pl.DataFrame(told, schema=types, orient="row")
+
+
+def reported_as(kind: str) -> str:
+    """The family that what was refused of a kind is told under: the one of the kind's own, or `UNKNOWN`."""
+    return UNKNOWN if kind == UNKNOWN else KINDS[kind].families[0].name
 
 
 def _by_pool(cells: pl.DataFrame) -> Counter[str]:

@@ -35,7 +35,8 @@ def run_ingest(source: str, kind: str | None, producer: str, region: str, is_liv
     """Ingests and says what became of the lines; 1 where some were refused."""
     _require(kind, producer, region)
     address = kafka(load())
-    ingestion = Ingestion(producer, region, ObservationLines(secrets.token_bytes(32), kind), WallClock(), is_live)
+    lines = ObservationLines(secrets.token_bytes(32), kind, region)
+    ingestion = Ingestion(producer, region, lines, WallClock(), is_live)
     with _opened(source) as stream:
         return _told(asyncio.run(_all_of(stream, ingestion, address)))
 

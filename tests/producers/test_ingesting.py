@@ -235,6 +235,15 @@ async def test_a_refused_line_counts_in_the_families_of_its_kind_and_in_none_whe
     assert kafka.sum("privacy", "observations", fate="refused") == 6
 
 
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_a_line_without_a_region_is_of_the_one_that_is_named_and_others_keep_theirs(kind: str) -> None:
+    said = {"kind": kind, KINDS[kind].time: NOW_MS} | PLACE | LINES[kind]
+    lines = [json.dumps({**said, "region": region}).encode() for region in (None, "us-east-1")]
+    lines += [json.dumps({name: value for name, value in said.items() if name != "region"}).encode()]
+    ((_, rows),) = ObservationLines(b"key", region="eu-west-1").read(lines)
+    assert rows["region"].to_list() == ["eu-west-1", "us-east-1", "eu-west-1"]
+
+
 async def test_where_the_kind_is_said_once_for_all_half_a_line_is_one_of_it() -> None:
     clock, kafka = Clock(), Kafka()
     ingestion = Ingestion("ingest", "eu-west-1", ObservationLines(b"key", "turns"), clock, is_live=True)
@@ -242,6 +251,32 @@ async def test_where_the_kind_is_said_once_for_all_half_a_line_is_one_of_it() ->
     await kafka.send([frame async for frame in ingestion.finish()])
     assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 1
     assert kafka.sum("privacy", "observations", reported_family="turns", because="malformed") == 1
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+async def test_a_refusal_stands_at_the_time_of_its_own_line_and_else_at_now(is_live: bool) -> None:
+    """Whichever stage refuses it: the shape, the type, the value or the clock."""
+    begins_ms = NOW_MS - 5 * DAY_MS
+    dated = {
+        b"malformed": turn(3 * DAY_MS, tokens_in="many"),
+        b"negative": turn(4 * DAY_MS, turn_ms=-1.0, pool="batch"),
+        b"email": turn(60_000, route="a@example.com"),
+    }
+    undated = [b'{"kind":"turns","ended_at_ms":', turn(9 * DAY_MS), turn(-DAY_MS)]
+    _, kafka = await ingested([turn(5 * DAY_MS), *dated.values(), *undated], is_live=is_live, moment_ms=1_000)
+    columns = ["window_start_ms", "pool", "because", "observations"]
+    told = rows_of(kafka.frames, "privacy").filter(fate="refused").select(columns).rows()
+    window_ms = {ago_ms: (NOW_MS - ago_ms) // 10_000 * 10_000 for ago_ms in (4 * DAY_MS, 3 * DAY_MS, 60_000, 0)}
+    assert set(told[:3]) == {
+        (window_ms[4 * DAY_MS], "batch", "negative", 1),
+        (window_ms[3 * DAY_MS], "realtime", "malformed", 1),
+        (window_ms[60_000], "realtime", "email", 1),
+    }
+    (now_ms,) = {each[0] for each in told[3:]}
+    assert NOW_MS - 10_000 < now_ms <= NOW_MS + 60_000 and sum(each[3] for each in told[3:]) == 3
+    assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 5
+    beats = [frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "heartbeats"]
+    assert is_live or (min(beats) == begins_ms // 10_000 * 10_000 and max(beats) <= NOW_MS)
 
 
 async def test_nothing_is_sent_of_nothing() -> None:
