@@ -9,12 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from schemas.misplaced import misplaced
+from schemas.instants import TIMES
+from schemas.misplaced import misplaced_fields
 from schemas.refusals import Refusal
 
 KIND = "kind"
-TIMES = ("ended_at_ms", "at_ms")
-"""Fields of the event time: of turns, and of all other kinds."""
 
 
 def kind_of(line: bytes) -> str | None:
@@ -36,9 +35,9 @@ def why_unreadable(line: bytes, columns: Mapping[str, pl.DataType]) -> Refusal |
     said = _object(line)
     if said is None:
         return Refusal.MALFORMED
-    declared = [(value, columns[name]) for name, value in said.items() if name in columns]
-    finite = [(value, dtype) for value, dtype in declared if not isinstance(value, float) or math.isfinite(value)]
-    reasons = set(misplaced([value for value, dtype in finite if not _is_of(value, dtype)]))
+    declared = [(name, value) for name, value in said.items() if name in columns]
+    finite = [(name, value) for name, value in declared if not isinstance(value, float) or math.isfinite(value)]
+    reasons = set(misplaced_fields([(name, value) for name, value in finite if not _is_of(value, columns[name])]))
     if len(finite) < len(declared):
         reasons.add(Refusal.NOT_FINITE)
     return next((reason for reason in Refusal if reason in reasons), None)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from producers.aggregated import ROW_KINDS
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
-from producers.refusing import HOST, reasons_in
+from producers.refusing import HOST, in_type, reasons_in
 from schemas.arrow_streams import LZ4, measured, read_measured
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput, Undecodable
@@ -189,8 +189,8 @@ def _names_a_host(recorder: str) -> bool:
 def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
     """The batch's rows. A column that an older recorder does not have is null; raises `MalformedBatch`.
 
-    Values are not judged here: what may be counted is for the collector to say, row by row. So bytes, and lists of numbers
-    where the kind declares something else, stay what they are.
+    Values are not judged here: what may be counted is for the collector to say, row by row. So a column of which something is of
+    another type than the kind declares stays what it is.
     """
     table = _table(payload)
     columns = KINDS[header.kind]
@@ -201,22 +201,15 @@ def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
     if not all(_is_plain(table.schema.field(name).type) for name in table.column_names if name in columns):
         raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.")
     rows = pl.DataFrame(pl.from_arrow(table.drop_columns(unknown)))
-    try:
-        return Batch(header, pl.DataFrame([_typed(rows, *column) for column in columns.items()]), len(unknown))
-    except pl.exceptions.PolarsError:
-        raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.") from None
+    return Batch(header, pl.DataFrame([_typed(rows, *column) for column in columns.items()]), len(unknown))
 
 
 def _typed(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
     """A column in its declared type; null where there is none, and as it came where the rows that have it are refused for it."""
     if name not in rows.columns or rows[name].null_count() == len(rows):
         return pl.Series(name, [None] * len(rows), dtype)
-    sent = rows.schema[name]
-    if sent == pl.Binary:
-        return rows[name]
-    if isinstance(sent, pl.List | pl.Array) and (not isinstance(dtype, pl.List) or sent.inner.is_nested()):
-        return rows[name]
-    return rows[name].cast(dtype)
+    typed = in_type(rows[name], dtype)
+    return typed if typed.null_count() == rows[name].null_count() else rows[name]
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:

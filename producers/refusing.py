@@ -21,6 +21,7 @@ import polars as pl
 
 from schemas.content_fields import is_content_field
 from schemas.dimensions import DIMENSIONS
+from schemas.misplaced import is_time_as_text
 from schemas.private_values import FREE_DIMENSIONS, private_reasons
 from schemas.refusals import Refusal, Refused
 
@@ -56,7 +57,7 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
     present = [(rows[name], declared[name]) for name in declared if name in rows.columns]
     ranks = [ranks for values, dtype in present if (ranks := _ranks(values, dtype)) is not None]
     columns = [
-        _in_type(rows[name], dtype) if name in rows.columns else pl.Series(name, [None] * len(rows), dtype)
+        in_type(rows[name], dtype) if name in rows.columns else pl.Series(name, [None] * len(rows), dtype)
         for name, dtype in declared.items()
     ]
     admitted = pl.DataFrame(columns)
@@ -133,28 +134,37 @@ def _ranks(values: pl.Series, dtype: pl.DataType) -> pl.Series | None:
     if values.null_count() == len(values):
         return None
     if values.dtype == pl.String:
-        ranks = _text_ranks(values, reasons_in(values.name, values.drop_nulls().unique()))
-        return ranks if dtype == pl.String else _also(ranks, values.is_not_null(), Refusal.MALFORMED)
+        reasons = reasons_in(values.name, values.drop_nulls().unique())
+        if dtype == pl.String:
+            return _text_ranks(values, reasons)
+        private = {value: why for value, why in reasons.items() if not is_time_as_text(values.name, value)}
+        return _also(_text_ranks(values, private), values.is_not_null(), Refusal.MALFORMED)
     if isinstance(dtype, pl.List) and isinstance(values.dtype, pl.List) and not values.dtype.inner.is_nested():
         ranks = _also(None, values.list.len() > LIST_LENGTH_MAX, Refusal.EMBEDDING)
-        return _also(ranks, _in_type(values, dtype).is_null() & values.is_not_null(), Refusal.MALFORMED)
+        return _also(ranks, in_type(values, dtype).is_null() & values.is_not_null(), Refusal.MALFORMED)
     nested = nested_as(values.dtype)
     if nested or dtype == pl.String or dtype.is_nested():
         return _also(None, values.is_not_null(), nested or Refusal.MALFORMED)
     ranks = _also(None, ~values.is_finite(), Refusal.NOT_FINITE) if values.dtype.is_float() else None
-    return _also(ranks, _in_type(values, dtype).is_null() & values.is_not_null(), Refusal.MALFORMED)
+    return _also(ranks, in_type(values, dtype).is_null() & values.is_not_null(), Refusal.MALFORMED)
 
 
-def _in_type(values: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """The values in the declared type; null where they are of another kind."""
+def in_type(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """The values in the declared type; null where they are of another kind, or would become another value by it."""
     if values.dtype == dtype:
         return values
+    if dtype == pl.Boolean and values.dtype.is_numeric():
+        return values.replace_strict([0, 1], [False, True], default=None, return_dtype=pl.Boolean)
     is_castable = values.dtype.is_numeric() or values.dtype == pl.Boolean
     if isinstance(dtype, pl.List):
         is_castable = isinstance(values.dtype, pl.List) and nested_as(values.dtype) is Refusal.EMBEDDING
     elif dtype == pl.String:
         is_castable = False
-    return values.cast(dtype, strict=False) if is_castable else pl.Series(values.name, [None] * len(values), dtype)
+    if not is_castable:
+        return pl.Series(values.name, [None] * len(values), dtype)
+    if dtype.is_integer() and values.dtype.is_float():
+        values = values.set(values != values.round(), None)
+    return values.cast(dtype, strict=False)
 
 
 def _text_ranks(values: pl.Series, reasons: Mapping[str, Refusal]) -> pl.Series | None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from numbers import Real
 
+from schemas.instants import TIMES, reads_as_time
 from schemas.private_values import private_reasons
 from schemas.refusals import Refusal
 
@@ -27,6 +28,24 @@ def misplaced(values: Sequence[object]) -> list[Refusal]:
     """
     private = private_reasons({value for value in values if type(value) is str})
     return [_misplaced(value, private) for value in values]
+
+
+def misplaced_fields(fields: Sequence[tuple[str, object]]) -> list[Refusal]:
+    """The same of values with the names of their fields: digits where a time is meant are no telephone number.
+
+    >>> [reason.value for reason in misplaced_fields([("at_ms", "1732294800000"), ("tokens_in", "1732294800000")])]
+    ['malformed', 'phone']
+    """
+    reasons = misplaced([value for _, value in fields])
+    return [
+        Refusal.MALFORMED if isinstance(value, str) and is_time_as_text(name, value) else reason
+        for (name, value), reason in zip(fields, reasons, strict=True)
+    ]
+
+
+def is_time_as_text(field: str, text: str) -> bool:
+    """Whether it is a time in a field of event time, which takes a number."""
+    return field in TIMES and reads_as_time(text)
 
 
 def numbers_in(value: object) -> int:

@@ -37,10 +37,10 @@ def value_names(kind: str) -> tuple[str, ...]:
     )
 
 
-def misplaced_values(kind: str, told: Mapping[str, Any]) -> list[Any]:
+def misplaced_values(kind: str, told: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """What stands where the kind declares something of another type: text for a number, a list for one number."""
     return [
-        value
+        (name, value)
         for name in (INSTANT, *value_names(kind))
         if (value := told.get(name)) is not None and not _is_of(value, OBSERVATIONS[kind][name])
     ]

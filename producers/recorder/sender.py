@@ -22,7 +22,7 @@ from producers.recorder.event_columns import event_columns, misplaced_values, va
 from producers.recorder.sessions import Keys, chosen, pseudonym_of, seed_of
 from producers.recorder.tally import Tally
 from producers.recorder.turn_columns import Columned, refused_of, turn_columns
-from schemas.misplaced import misplaced
+from schemas.misplaced import misplaced_fields
 from schemas.refusals import Refusal
 
 Rows = Sequence[list[Any]]
@@ -41,12 +41,12 @@ def _refused_each(kind: str, rows: Rows) -> Refusals:
 
 
 def _why_not(kind: str, row: list[Any]) -> Refusal:
-    wrong = [] if _may_be_counted(row) else [row[0]]
+    wrong = [] if _may_be_counted(row) else [("session", row[0])]
     try:
         wrong += misplaced_values(kind, row[2]) if len(row) == EVENT_ENTRIES else []
     except Exception:  # A kind that is none, or an object that fails at being looked at.
         return Refusal.MALFORMED
-    reasons = set(misplaced(wrong))
+    reasons = set(misplaced_fields(wrong))
     return next((reason for reason in Refusal if reason in reasons), Refusal.MALFORMED)
 
 

@@ -214,6 +214,28 @@ def test_what_is_private_is_counted_by_reason_and_never_written_down(tmp_path: P
     assert told["observations"].sum() == 3
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("is_error", [float("nan"), 0.5, 1.0, 0.0], {"not_finite": 1, "malformed": 1}),
+        ("ended_at_ms", ["1732294800000", "2026-11-22T17:00:00Z", None, None], {"malformed": 4}),
+        ("session", ["call-1", None, None, None], {"malformed": 1, "no_session": 3}),
+        ("tokens_in", [float("inf"), 3.0, 2.5, -1.0], {"not_finite": 1, "malformed": 1, "negative": 1}),
+    ],
+)
+def test_of_a_column_of_another_type_each_row_that_does_not_fit_is_refused(
+    column: str, values: list[object], told: dict[str, int], tmp_path: Path
+) -> None:
+    """Nothing is made true, or a time, that was not said so, and the rows that do fit are no worse for it: after a crash, too."""
+    rows = turns_world(1, count=4, start_ms=START_MS - 5_000, span_ms=5_000)
+    core = opened(tmp_path)
+    (answer,) = core.take([received(header(0), rows.with_columns(pl.Series(column, values)))])
+    assert answer == Answer(200, 4 - sum(told.values()), told)
+    core = again(core, START_MS + 5_000)
+    core.close(START_MS + 12_000)
+    assert counted(frames_of(core)) == 4 - sum(told.values())
+
+
 def test_what_a_recorder_refused_itself_is_told_once_by_pool_and_reason(tmp_path: Path) -> None:
     """Also where batches come again, or the journal is read again, or nothing but refusals came."""
 

@@ -24,6 +24,7 @@ DECLARED = {
     "turns": pl.Int64(),
     "is_error": pl.Boolean(),
     "gaps_ms": pl.List(pl.Float64()),
+    "at_ms": pl.Int64(),
 }
 
 
@@ -83,7 +84,16 @@ def test_columns_count_by_name_and_by_type(name: str, values: list[object], drop
         ("turn_ms", [[0.1] * 9, None, None, None], {"embedding": 1}),
         ("turn_ms", [b"RIFF", None, None, None], {"audio": 1}),
         ("turns", [2.0**70, 1.0, 2.0, 3.0], {"malformed": 1}),
+        ("turns", [2.0, 1.5, float("nan"), 3.0], {"malformed": 1, "not_finite": 1}),
         ("is_error", ["yes", None, None, None], {"malformed": 1}),
+        ("is_error", [float("nan"), 0.5, 0.0, 1.0], {"malformed": 1, "not_finite": 1}),
+        ("is_error", [2, 0, 1, None], {"malformed": 1}),
+        ("at_ms", ["2026-11-22T17:00:00.5+01:00", "1732294800", "1732294800000000000", None], {"malformed": 3}),
+        (
+            "at_ms",
+            ["4915112345678", "ana@example.com", "Sun, 22 Nov 2026 17:00:00 GMT", None],
+            {"email": 1, "phone": 1, "malformed": 1},
+        ),
         ("route", [1, 2, 3, None], {"malformed": 3}),
         ("route", [b"a", None, None, None], {"audio": 1}),
         ("gaps_ms", [[1.0] * (LIST_LENGTH_MAX + 1), [1.0] * LIST_LENGTH_MAX, [], None], {"embedding": 1}),

@@ -117,6 +117,8 @@ def test_a_cost_may_be_of_no_session_at_all(host: Host) -> None:
         {"duplex_event": "interruption", "was_stopped": "yes"},
         {"duplex_event": "playback", "frames_played": 3, "gaps_ms": 5},
         {"duplex_event": "micro_turn", "at_ms": "now"},
+        {"duplex_event": "micro_turn", "at_ms": "2026-11-22T17:00:00Z"},
+        {"duplex_event": "micro_turn", "at_ms": "1732294800000"},
         {"duplex_event": ["a list"]},
         {"duplex_event": "playback", "frames_played": 3, "gaps_ms": ["a list"]},
     ],
