@@ -47,11 +47,18 @@ class RingOnDisk(SessionKeys):
         self._seen, self._look_again_ms = _version(path), now_ms() + REREAD_MS
 
     def of(self, sessions: Sequence[object], began_ms: int | None = None) -> NDArray[np.uint64]:
-        if self._clock_ms() >= self._look_again_ms:
-            self._look_again()
+        self._look_again()
         return super().of(sessions, began_ms)
 
+    @property
+    def tenant_key_id(self) -> str:
+        self._look_again()
+        return super().tenant_key_id
+
     def _look_again(self) -> None:
+        """Reads the ring anew where it was changed; looks every minute."""
+        if self._clock_ms() < self._look_again_ms:
+            return
         self._look_again_ms = self._clock_ms() + REREAD_MS
         version = _version(self._path)
         if version == self._seen:

@@ -205,7 +205,9 @@ class ObservationLines:
 
     def _sound(self, rows: pl.DataFrame, kind: str) -> pl.DataFrame:
         """The rows whose declared fields hold what they may, and that can be right."""
-        keyed = self._keyed(rows.drop(KIND, strict=False).with_columns(pl.col("region").fill_null(pl.lit(self._region, pl.String))))
+        keyed = self._keyed(
+            rows.drop(KIND, strict=False).with_columns(pl.col("region").fill_null(pl.lit(self._region, pl.String)))
+        )
         admitted = admit_rows(keyed, {**COLUMNS[kind], LINE: pl.Int64()})
         self.tidings.dropped += Counter(dict(admitted.dropped.by_reason))
         self._note(keyed, admitted.why, kind)
@@ -235,10 +237,10 @@ class ObservationLines:
             self.tidings.tell(line, Refusal(reason), meaning)
 
     def _keyed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Sessions that are texts, as numbers of 64 bits that nobody can look up."""
+        """Sessions that are texts, as numbers of 64 bits that nobody can look up; a text of nothing but space names none."""
         if "session" not in rows.columns or rows["session"].dtype != pl.String:
             return rows
-        texts = rows["session"].drop_nulls().unique().to_list()
+        texts = [text for text in rows["session"].drop_nulls().unique().to_list() if text.strip()]
         keys = [blake2b(text.encode(), key=self._session_key, digest_size=8).digest() for text in texts]
         numbers = [int.from_bytes(each, "little") for each in keys]
         return rows.with_columns(pl.col("session").replace_strict(texts, numbers, default=None, return_dtype=pl.UInt64))

@@ -138,6 +138,8 @@ def tenant_pseudonym(key: Key, tenant: str) -> str:
 
 def _bytes_of(session: object) -> bytes:
     match session:
+        case bool():
+            raise TypeError("True and false name no session.")
         case str():
             return session.encode("utf-8", "surrogatepass")
         case bytes():
@@ -170,6 +172,11 @@ class SessionKeys:
                 known = self._before.get(session)
                 recent[session] = session_number(key, session) if known is None else known
         return np.fromiter(map(recent.__getitem__, sessions), np.uint64, len(sessions))
+
+    @property
+    def tenant_key_id(self) -> str:
+        """Under which key tenants are named now: who remembers pseudonyms has to forget them when it changes."""
+        return in_force(self._ring.tenant, self._now_ms()).key_id
 
     def pseudonym(self, tenant: str) -> str:
         """The tenant as dimension `tenant` has it, now."""

@@ -2,7 +2,8 @@
 
 A host uses a few combinations of dimension values and records thousands of turns with each. What a row carries is its
 place among them. A value that its dimension does not allow refuses the row; a name that is no dimension is dropped; an
-identifying dimension of which nothing is known is `*`. All of that is counted by whoever asks.
+identifying dimension of which nothing is known is `*`. All of that is counted by whoever asks. `None` is not known: it is no
+value of an identifying dimension, whatever the defaults say, and leaves the default of any other as it is.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ class Defaults:
 
     values: Mapping[str, str] = field(default_factory=dict)
 
-    def changed(self, dimensions: Mapping[str, str]) -> Defaults:
-        return Defaults(MappingProxyType({**self.values, **dimensions}))
+    def changed(self, dimensions: Mapping[str, str | None]) -> Defaults:
+        """Of what is `None` nothing is known from then on."""
+        values = {**self.values, **dimensions}
+        return Defaults(MappingProxyType({name: value for name, value in values.items() if value is not None}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def is_allowed(dimension: str, value: object) -> bool:
 
 def pool_told(defaults: Defaults, given: Mapping[str, Any]) -> str:
     """The pool that an observation is refused in; the first of the vocabulary where it says none that there is."""
-    pool = given.get("pool", defaults.values.get("pool"))
+    pool = given.get("pool") or defaults.values.get("pool")
     return pool if isinstance(pool, str) and pool in _POOLS else _POOLS[0]
 
 
@@ -155,7 +158,7 @@ class Cells:
 
     def _judge(self, keys: list[tuple[object, ...]], told: list[tuple[Defaults, dict[str, Any]]]) -> None:
         """Gives each combination its place; below zero the reason that refuses it, the first that its values break."""
-        cells = [self._cell({**defaults.values, **given}) for defaults, given in told]
+        cells = [self._cell(defaults, given) for defaults, given in told]
         broken = [
             _reasons(name, text, column)
             for (name, text), column in zip(self._texts.items(), zip(*cells, strict=True), strict=True)
@@ -174,7 +177,11 @@ class Cells:
     ) -> Iterator[tuple[tuple[object, ...], Counter[Refusal]]]:
         """What each combination has besides, all judged at once."""
         fields = [
-            [field for field in (*defaults.values.items(), *given.items()) if field[0] not in self._known_names]
+            [
+                (name, value)
+                for name, value in (*defaults.values.items(), *given.items())
+                if name not in self._known_names and value is not None
+            ]
             for defaults, given in told
         ]
         reasons = iter(reasons_of_fields([field for of_key in fields for field in of_key]))
@@ -182,10 +189,18 @@ class Cells:
             if of_key:
                 yield key, Counter(islice(reasons, len(of_key)))
 
-    def _cell(self, values: dict[str, Any]) -> tuple[Any, ...]:
+    def _cell(self, defaults: Defaults, given: Mapping[str, Any]) -> tuple[Any, ...]:
+        values = {name: self._value(name, text, defaults.values, given) for name, text in self._texts.items()}
         if self._pseudonym is not None and isinstance(tenant := values.get("tenant"), str):
             values["tenant"] = tenant if is_allowed("tenant", tenant) else self._pseudonym(tenant)
-        return tuple(values.get(name, text.unsaid) for name, text in self._texts.items())
+        return tuple(values.values())
+
+    def _value(self, name: str, text: Text, defaults: Mapping[str, str], given: Mapping[str, Any]) -> Any:
+        """What is given, else what nobody's knowledge is called, else the default; a default is only hidden by a value."""
+        value = given.get(name)
+        if value is None and (name not in given or text.unsaid is None):
+            value = defaults.get(name)
+        return text.unsaid if value is None else value
 
     def forget(self) -> None:
         """Judges all combinations anew: keys of tenants may have changed."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from producers.observation_batches import OBSERVATIONS
 from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
-from producers.recorder.sessions import Keys
+from producers.recorder.sessions import Keys, is_nobody
 from producers.recorder.turn_columns import VALUE_MAX, Columned, refused_of
 from producers.refusing import LIST_LENGTH_MAX
 from schemas.misplaced import numbers_in
@@ -60,7 +60,7 @@ def event_columns(
 ) -> tuple[Columned, pl.Series]:
     """The columns, and the sessions to choose collectors by, null where there is none. Raises as `turn_columns` does."""
     needs_session = kind in NEEDS_SESSION
-    named = [row for row in rows if row[0] is not None or not needs_session]
+    named = [row for row in rows if not needs_session or not is_nobody(row[0])]
     placed = cells.place([(row[1], _texts(row[2])) for row in named])
     # The end of a stream takes the dimensions of its start.
     is_end = np.array([kind == "streams" and row[2].get("is_start") is False for row in named], np.bool_)
@@ -76,15 +76,15 @@ def event_columns(
     hashes = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
     if "session" in OBSERVATIONS[kind]:
         columns["session"] = hashes
-    nobody = [row for row in rows if row[0] is None and needs_session]
+    nobody = [row for row in rows if needs_session and is_nobody(row[0])]
     refused = placed.refused(but=is_end) + refused_of(nobody, Refusal.NO_SESSION)
     return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost), hashes
 
 
 def _hash_each(rows: list[list[Any]], sessions: Keys) -> list[int | None]:
-    named = [row[0] for row in rows if row[0] is not None]
+    named = [row[0] for row in rows if not is_nobody(row[0])]
     hashes = iter(sessions.of(named).tolist())
-    return [None if row[0] is None else next(hashes) for row in rows]
+    return [None if is_nobody(row[0]) else next(hashes) for row in rows]
 
 
 def _texts(values: dict[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Recorder(RecordsTurns):
         collectors: Sequence[str],
         session_key: bytes | Keys,
         spool: Path | str,
-        dimensions: Mapping[str, str] | None = None,
+        dimensions: Mapping[str, str | None] | None = None,
         *,
         name: str | None = None,
         cafile: str | None = None,
@@ -113,8 +113,9 @@ class Recorder(RecordsTurns):
         except Exception as error:
             self._tally.fail("internal", "an observation could not be recorded", error)
 
-    def change(self, **dimensions: str) -> None:
-        """Other values from now on. Turns that have begun keep theirs; a value that is not allowed changes nothing."""
+    def change(self, **dimensions: str | None) -> None:
+        """Other values from now on, or none of an identifying dimension (`None`). Turns that have begun keep theirs; a value that is
+        not allowed changes nothing."""
         try:
             self._defaults = self._defaults.changed(self._sound(dimensions))
         except Exception as error:
@@ -150,7 +151,7 @@ class Recorder(RecordsTurns):
     ) -> None:
         await self.aclose()
 
-    def _sound(self, dimensions: Mapping[str, str]) -> Mapping[str, str]:
+    def _sound(self, dimensions: Mapping[str, str | None]) -> Mapping[str, str | None]:
         """The same dimensions; raises `BadInput` where a name or a value is not allowed."""
         is_named = pseudonym_of(self._sessions) is not None
         for name, value in dimensions.items():
@@ -158,6 +159,8 @@ class Recorder(RecordsTurns):
                 raise BadInput(
                     f"A recorder was given a dimension that there is not; there are {', '.join(DIMENSIONS)}."
                 )
+            if value is None and DIMENSIONS[name].is_identifying:
+                continue
             if not is_allowed(name, value) and not (name == "tenant" and is_named and isinstance(value, str)):
                 raise BadInput(f"The value given for dimension {name} is not one of those that it allows.")
         return dimensions

@@ -19,7 +19,7 @@ from producers.recorder.cells import Cells, Refusals, texts_of
 from producers.recorder.clock import EventTime
 from producers.recorder.delivery import Delivery
 from producers.recorder.event_columns import event_columns, misplaced_values, value_names
-from producers.recorder.sessions import Keys, chosen, pseudonym_of, seed_of
+from producers.recorder.sessions import Keys, chosen, is_nobody, names_a_session, pseudonym_of, seed_of, tenant_key_of
 from producers.recorder.tally import Tally
 from producers.recorder.turn_columns import Columned, refused_of, turn_columns
 from schemas.misplaced import misplaced_fields
@@ -32,7 +32,7 @@ EVENT_ENTRIES = 4
 
 def _may_be_counted(row: list[Any]) -> bool:
     """Whether its session is named by what can name one."""
-    return row[0] is None or isinstance(row[0], str | bytes | int)
+    return is_nobody(row[0]) or names_a_session(row[0])
 
 
 def _refused_each(kind: str, rows: Rows) -> Refusals:
@@ -69,15 +69,15 @@ class Sender:
             kind: Cells(texts_of(kind, name), () if kind == TURNS else value_names(kind), pseudonym_of(sessions))
             for kind in OBSERVATIONS
         }
-        self._hour = event_time.hour
+        self._named_under = self._naming()
         self._home_place = int(chosen(np.array([seed_of(name)], np.uint64), addresses)[0])
         self._home = addresses[self._home_place]
 
     def cycle(self, deadline_s: float, is_last: bool = False) -> None:
         """Sends what waits on disk, then what has been recorded; what there is no time for is kept on disk."""
         self._delivery.send_waiting(deadline_s)
-        if self._hour != self._event_time.hour:
-            self._hour = self._event_time.hour
+        if self._named_under != (naming := self._naming()):
+            self._named_under = naming
             for cells in self._cells.values():
                 cells.forget()
         turns, events = self._buffer.take()
@@ -87,6 +87,10 @@ class Sender:
             self._send(kind, rows, deadline_s)
         self._delivery.tell(deadline_s, is_last)
         self._event_time.read_again()
+
+    def _naming(self) -> tuple[object, int]:
+        """What pseudonyms of tenants hold for: a key, as long as it is in force, and where keys do not say so an hour."""
+        return tenant_key_of(self._sessions), self._event_time.hour
 
     def _send(self, kind: str, rows: Rows, deadline_s: float) -> None:
         self._tally.see(kind, len(rows))

@@ -33,6 +33,25 @@ class Keys(Protocol):
         ...
 
 
+def is_nobody(session: object) -> bool:
+    """Whether it names no session: `None`, and a text of nothing but space, which would make one session of many callers.
+
+    >>> [is_nobody(session) for session in (None, "", b" ", "call-1", 0)]
+    [True, True, True, False, False]
+    """
+    return session is None or (isinstance(session, str | bytes) and not session.strip())
+
+
+def names_a_session(session: object) -> bool:
+    """Whether it is text, bytes or a whole number; `True` is none, though Python counts with it."""
+    return isinstance(session, str | bytes | int) and not isinstance(session, bool)
+
+
+def tenant_key_of(keys: Keys) -> object:
+    """What becomes another when tenants get other pseudonyms, where these keys name tenants; to be asked before they do."""
+    return getattr(keys, "tenant_key_id", None)
+
+
 def pseudonym_of(keys: Keys) -> Callable[[str], str] | None:
     """How these keys name tenants, now, if they do: as dimension `tenant` has them."""
     return getattr(keys, "pseudonym", None)
@@ -58,6 +77,8 @@ class SessionHashes:
 
     def _hash(self, session: object) -> int:
         match session:
+            case bool():
+                raise TypeError("true and false name no session")
             case str():
                 text = session.encode("utf-8", "surrogatepass")
             case bytes():

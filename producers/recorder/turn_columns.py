@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from producers.observations import LATENCIES, TURN_COLUMNS, TURN_DIMENSIONS
 from producers.recorder.cells import Cells, Refusals, pool_told, reasons_of_fields
 from producers.recorder.clock import EventTime
-from producers.recorder.sessions import Keys
+from producers.recorder.sessions import Keys, is_nobody
 from producers.recorder.turns import HEAD, STEP, TAIL
 from schemas.arrays import Flags, Floats
 from schemas.misplaced import misplaced, numbers_in
@@ -58,7 +58,7 @@ class Columned:
 
 def turn_columns(rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_time: EventTime) -> Columned:
     """Raises whatever a value that is nothing at all raises; the caller then tries with fewer rows."""
-    named = [row for row in rows if row[0] is not None]
+    named = [row for row in rows if not is_nobody(row[0])]
     placed = cells.place([(row[1], row[2]) for row in named])
     kept = np.flatnonzero(placed.places >= 0)
     sound = [named[place] for place in kept.tolist()]
@@ -73,7 +73,7 @@ def turn_columns(rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_
         **facts,
     }
     lost += placed.lost_values + Counter({Refusal.CLOCK_BACKWARDS: repaired})
-    refused = placed.refused() + refused_of([row for row in rows if row[0] is None], Refusal.NO_SESSION)
+    refused = placed.refused() + refused_of([row for row in rows if is_nobody(row[0])], Refusal.NO_SESSION)
     return Columned(pl.DataFrame(columns).select(list(TURN_COLUMNS)), refused, lost)
 
 

@@ -74,6 +74,7 @@ BAD = [
     (line(ended_at_ms="1732294800000"), Refusal.MALFORMED),
     (line(ended_at_ms="4915112345678"), Refusal.PHONE),
     (line(session=-1), Refusal.MALFORMED),
+    (line(session=" "), Refusal.NO_SESSION),
     (line(is_error=None), Refusal.MALFORMED),
     (line(turn_ms=float("nan")), Refusal.NOT_FINITE),
     (line(turn_ms=float("inf")), Refusal.NOT_FINITE),

@@ -119,7 +119,7 @@ class Host(RecordsTurns):
     def turn(self, /, session: object = "call-1", **dimensions: Any) -> Turn:
         return super().turn(session, **dimensions)
 
-    def change(self, **dimensions: str) -> None:
+    def change(self, **dimensions: str | None) -> None:
         self._defaults = self._defaults.changed(dimensions)
 
     def turns(self, count: int) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from producers.key_ring_file import RingOnDisk, create
+from producers.key_ring_file import REREAD_MS, RingOnDisk, create, rotate
 from producers.recorder.sessions import Hashes, SessionHashes, chosen, seed_of
+from producers.session_keys import tenant_pseudonym
 from schemas.failures import BadInput
-from tests.recorder.hosts import KEY, FakeCollector, HeldClock, Host
+from schemas.instants import HOUR_MS
+from tests.recorder.hosts import KEY, START_S, FakeCollector, HeldClock, Host
 
 THREE = ("http://a:9471", "http://b:9471", "http://c:9471")
 
@@ -125,6 +127,24 @@ def test_the_regions_ring_numbers_sessions_and_names_tenants(tmp_path: Path) -> 
     (told,) = host.collector.rows().to_dicts()
     assert told["session"] == ring.of(["call-1"])[0]
     assert told["tenant"] == ring.pseudonym("Acme Inc.")
+
+
+def test_a_ring_that_reaches_a_host_late_names_tenants_from_when_it_is_read(tmp_path: Path) -> None:
+    """And not from the next hour: the key applies already, and all others use it."""
+    path, time = tmp_path / "ring", HeldClock(wall_s=START_S // 3_600 * 3_600)
+    create(path, int(time.wall_s * 1_000) - 5 * HOUR_MS, tenant_kept_d=1)
+    host = Host(None, FakeCollector(), time, keys=RingOnDisk(path, lambda: int(time.wall_s * 1_000)))
+    host.cycle()
+    rotated = rotate(path, int(time.wall_s * 1_000) - 2 * HOUR_MS, with_tenant=True, is_leaked=True)
+    assert rotated.tenant[-1].from_ms <= int(time.wall_s * 1_000)
+    for waits_s in (0.0, REREAD_MS / 1_000):
+        time.pass_s(waits_s)
+        with host.turn("call-1", tenant="Acme Inc."):
+            pass
+        host.cycle()
+    before, since = host.collector.rows()["tenant"]
+    assert before == tenant_pseudonym(rotated.tenant[0], "Acme Inc.")
+    assert since == tenant_pseudonym(rotated.tenant[-1], "Acme Inc.")
 
 
 def test_without_such_keys_the_name_of_a_tenant_is_refused() -> None:

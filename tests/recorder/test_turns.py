@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from producers.collector import Collector
-from producers.observations import TURN_COLUMNS
+from producers.observations import TURN_COLUMNS, TURN_DIMENSIONS
 from producers.recorder.cells import Cells, Defaults, texts_of
 from producers.recorder.turns import Stage, Turn
 from schemas.refusals import Refusal
@@ -243,13 +243,51 @@ def test_a_host_that_names_everything_by_objects_pays_no_more_than_for_names(
     assert conversions.call_count == most
 
 
-@pytest.mark.parametrize("session", [["a list"], {}, 1.5, object()])
+@pytest.mark.parametrize("session", [["a list"], {}, 1.5, True, object()])
 def test_a_session_that_is_none_drops_its_turn_alone(host: Host, session: Any) -> None:
     for name in ("call-1", session, b"call-2", 3):
         with host.turn(name):
             pass
     assert len(rows(host)) == 3
     assert host.dropped() == {"malformed": 1}
+
+
+@pytest.mark.parametrize("session", ["", b"", " \t\n"])
+def test_a_session_without_a_name_is_none_and_makes_no_crowd_one_caller(host: Host, session: Any) -> None:
+    """k callers that a host names alike would pass for one, whose cell is never told."""
+    for name in ("call-1", session, session):
+        with host.turn(name):
+            pass
+    host.event("quality", session, consent="granted", words=3)
+    host.event("duplex", session, duplex_event="micro_turn", context_age_ms=30.0)
+    assert len(rows(host)) == 1 and host.dropped() == {"no_session": 2}
+    assert host.tally.totals()["quality_dropped_no_session"] == 1
+    assert len(host.collector.rows("duplex")) == 1
+
+
+def test_a_dimension_that_is_told_as_none_is_not_known_and_costs_no_turn(host: Host) -> None:
+    """What identifies is `*` then, also where there is a default; of what does not the default stays."""
+    host.change(language="de")
+    for dimensions in ({}, {"language": None}, {"pool": None}, dict.fromkeys(TURN_DIMENSIONS), {"unheard_of": None}):
+        with host.turn(**dimensions):
+            pass
+    told = rows(host)
+    assert [row["language"] for row in told] == ["de", "*", "de", "*", "de"]
+    assert {(row["pool"], row["route"], row["tenant"], row["device_class"]) for row in told} == {
+        ("realtime", "support", "*", "*")
+    }
+    assert not host.dropped() and not [name for name in host.tally.totals() if name.startswith("values_")]
+    host.change(language=None)
+    with host.turn():
+        pass
+    assert rows(host)[-1]["language"] == "*"
+
+
+def test_a_none_that_nothing_else_says_is_refused_where_it_would_be(host: Host) -> None:
+    host.event("queues", queue=None, depth=3)
+    host.event("costs", None, gpu_reserved_ms=1, model_version="m-7b", gpu_type="h100", purchase=None)
+    host.cycle()
+    assert {f"{kind}_dropped_outside_vocabulary" for kind in ("queues", "costs")} <= host.tally.totals().keys()
 
 
 @pytest.mark.parametrize(
@@ -259,7 +297,6 @@ def test_a_session_that_is_none_drops_its_turn_alone(host: Host, session: Any) -
         ("4915112345678", "phone"),
         ("7f3a9c0d2be84f61a5", "high_entropy"),
         ("Sales", "outside_vocabulary"),
-        (None, "outside_vocabulary"),
     ],
 )
 def test_what_may_not_leave_a_host_is_refused_there_by_reason(host: Host, route: Any, reason: str) -> None:
