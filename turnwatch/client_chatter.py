@@ -1,7 +1,10 @@
 """What Kafka's clients log, made readable.
 
 While a broker is away they say so a hundred and more times a second, each in its own words. `KafkaWatch` says it once
-and says why, so that is left out here. Whatever else they repeat is said once a minute, with how often it was left out.
+and says why, so that is left out here. So is that a timer of Faust's took longer than its interval: of one timer no two rounds run
+at once, and its next one only comes later. That happens whenever a worker catches up, for a commit of offsets waits for its turn in the loop, and for
+the broker. Offsets that are committed late cost a restart a few seconds of reading, and no exactness; a loop that stands still
+ends the worker (`stream_jobs/agents/pulse.py`). Whatever else they repeat is said once a minute, with how often it was left out.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ _OF_AN_OUTAGE = re.compile(
     "Unable connect to node|Unable to update metadata|Unable to request metadata|KafkaConnectionError|NodeNotReadyError"
     "|Connect call failed|coordinator dead|GroupCoordinatorNotAvailable|Heartbeat|RequestTimedOut|NotLeaderForPartition"
 )
+_OF_A_BUSY_LOOP = re.compile(r"Timer \w+ is overlapping")
 
 
 @dataclass(slots=True)
@@ -39,7 +43,7 @@ class ClientChatter(logging.Filter):
         if record.name.partition(".")[0] not in CLIENTS or record.levelno >= logging.CRITICAL:
             return True
         text = record.getMessage()
-        if _OF_AN_OUTAGE.search(text):
+        if _OF_AN_OUTAGE.search(text) or _OF_A_BUSY_LOOP.match(text):
             return False
         return self._is_due(record, text)
 

@@ -26,6 +26,13 @@ def test_what_an_outage_makes_clients_say_is_left_out(text: str) -> None:
     assert not ClientChatter().filter(record("aiokafka.client", text))
 
 
+def test_a_busy_loop_is_no_news_of_a_timer_and_what_a_timer_says_else_is() -> None:
+    overlapping = "Timer commit is overlapping (interval=1.0 runtime=6.1)"
+    chatter = ClientChatter()
+    assert not chatter.filter(record("mode.timers", overlapping, logging.WARNING))
+    assert chatter.filter(record("mode.timers", "Timer commit crashed"))
+
+
 def test_what_others_say_is_never_left_out() -> None:
     chatter = ClientChatter()
     assert all(chatter.filter(record("turnwatch.sink", "Heartbeat: the same again")) for _ in range(5))
