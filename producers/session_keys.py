@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.counted import counted
 from schemas.failures import BadInput, Foreseen
 from schemas.instants import DAY_MS, HOUR_MS, utc_text
 
@@ -101,7 +102,7 @@ def _require_rows_gone(ring: KeyRing, begins_ms: int) -> None:
     if ring.tenant_rotatable_from_ms() > begins_ms:
         days = -(-(ring.tenant_rotatable_from_ms() - begins_ms) // DAY_MS)
         raise TooEarly(
-            f"Rows with the present tenant pseudonyms are kept for {days} more days, and new ones could not be compared "
+            f"Rows with the present tenant pseudonyms are kept for {counted(days, 'more day')}, and new ones could not be compared "
             f"with them: rotate without --tenant, or wait until {utc_text(ring.tenant_rotatable_from_ms())}. {_LEAKED}"
         )
 
@@ -197,5 +198,5 @@ class SessionKeys:
 def known_days(days: int, most: int) -> int:
     """Days for which rows with tenants are kept; raises `BadInput` for more than any table keeps them."""
     if not 1 <= days <= most:
-        raise BadInput(f"Rows with tenants are kept for 1 to {most} days; {days} is outside of that.")
+        raise BadInput(f"Rows with tenants are kept for 1 to {counted(most, 'day')}; {days} is outside of that.")
     return days

@@ -7,6 +7,7 @@ from functools import cache
 import pyarrow as pa
 
 from schemas.content_fields import is_content_field
+from schemas.counted import counted
 from schemas.families import Family
 from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, FrameHeader
 from schemas.rejections import Reason, Rejected
@@ -43,7 +44,7 @@ def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schem
     if unknown and header.minor <= SCHEMA_MINOR:
         return Rejected(
             Reason.UNKNOWN_COLUMN,
-            f"The frame has {unknown} columns that version {SCHEMA_MAJOR}.{header.minor} of {header.family.name} does not declare.",
+            f"The frame has {counted(unknown, 'column')} that version {SCHEMA_MAJOR}.{header.minor} of {header.family.name} does not declare.",
         )
     return None
 

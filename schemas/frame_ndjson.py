@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from schemas.arrow_streams import UNREADABLE
 from schemas.content_fields import is_content_field
+from schemas.counted import counted
 from schemas.failures import Undecodable
 from schemas.frame_columns import CONTENT_REFUSED, MODEL_DATA_REFUSED, later_measures, with_later_measures
 from schemas.frames import FRAME_ROWS_MAX, NDJSON_LINE_BYTES_MAX, SCHEMA_MINOR, FrameHeader, too_large
@@ -88,7 +89,7 @@ def _private_within(value: object, depth: int = 0) -> set[Rejected]:
 
 def _not_lines(lines: list[bytes]) -> Rejected | None:
     if len(lines) > FRAME_ROWS_MAX:
-        return too_large(f"has {len(lines)} lines, above {FRAME_ROWS_MAX}; split it into several frames")
+        return too_large(f"has {counted(len(lines), 'line')}, above {FRAME_ROWS_MAX}; split it into several frames")
     if max(map(len, lines), default=0) > NDJSON_LINE_BYTES_MAX:
         return too_large(f"has a line of more than {NDJSON_LINE_BYTES_MAX} bytes, which no row takes")
     if not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):

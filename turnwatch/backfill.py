@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from alerts.policies import policy_for
+from schemas.counted import counted
 from schemas.failures import BadInput
 from schemas.instants import DAY_MS
 from schemas.tables import RETENTION_1M_D
@@ -46,8 +47,8 @@ def run_backfill(slo: str | None, cut: str | None, data: str, dry_run: bool) -> 
             rows = backfill_slo(client, address, slo, from_ms, to_ms, dry_run, advance)
         else:
             rows = backfill_cut(client, cut or "", from_ms, to_ms, dry_run, advance)
-    verb = "would be written" if dry_run else "were written"
-    print(f"{rows:,} rows {verb} for {slo or cut}, {instant_text(from_ms)} to {instant_text(to_ms)} UTC.")
+    written = ("row would be written", "rows would be written") if dry_run else ("row was written", "rows were written")
+    print(f"{counted(rows, *written)} for {slo or cut}, {instant_text(from_ms)} to {instant_text(to_ms)} UTC.")
     return 0
 
 
@@ -90,10 +91,10 @@ def backfill_cut(client: Client, cut: str, from_ms: int, to_ms: int, dry_run: bo
     for place, (first_ms, last_ms) in enumerate(days, start=1):
         for filling in told:
             within = {"from_ms": first_ms, "to_ms": last_ms, "indicators": list(filling.indicators)}
-            for counted, written in statements(filling):
-                count += int(client.query(counted, within).result_rows[0][0])
+            for counting, writing in statements(filling):
+                count += int(client.query(counting, within).result_rows[0][0])
                 if not dry_run:
-                    client.command(written, within, settings=LANDED)
+                    client.command(writing, within, settings=LANDED)
         advance(place, len(days))
     if count == 0:
         sources = ", ".join(f"{each.source} of {each.family.name}" for each in told)

@@ -8,6 +8,7 @@ from alerts.check import check, notes
 from alerts.definitions import watched_slos
 from alerts.document_files import WrongFiles
 from dashboards.render import render_all
+from schemas.counted import counted
 from turnwatch.contract_checks import board_problems, contract_problems
 from turnwatch.query_checks import page_problems, shown_pages, view_problems
 from turnwatch.rendering import stale_files
@@ -21,7 +22,7 @@ def run_check(today: date | None = None) -> int:
         print(f"note: {note}")
     for problem in problems:
         print(f"problem: {problem}")
-    print("1 problem." if len(problems) == 1 else f"{len(problems)} problems.")
+    print(f"{counted(len(problems), 'problem')}.")
     return 1 if problems else 0
 
 

@@ -9,6 +9,7 @@ from producers.collecting.durable import Limits
 from producers.collecting.engine import Connect
 from producers.collecting.process import CollectorSettings, collect, finish, kafka
 from producers.discrete_laplace import opendp_sampler
+from schemas.counted import counted
 from schemas.dimensions import DIMENSIONS, SLUG
 from turnwatch.long_running import asked_to_stop, log_events
 from turnwatch.places import kafka as kafka_address
@@ -23,7 +24,9 @@ def run_collector(name: str | None, region: str | None, port: int | None, is_fin
     connect = kafka(kafka_address(settings))
     if is_finishing:
         held = asyncio.run(finish(known, connect))
-        print(f"Everything is sent; {held:,} turns too few shared stay private, in the operational partition only.")
+        print(
+            f"Everything is sent; {counted(held, 'turn too few shared stays', 'turns too few shared stay')} private, in the operational partition only."
+        )
     else:
         asyncio.run(_until_stopped(known, connect))
     return 0

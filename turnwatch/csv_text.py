@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from schemas.counted import counted
 from schemas.failures import BadInput
 
 FILE_LINE = "line of the file"
@@ -44,11 +45,7 @@ def refuse_unlike(path: Path, rows: pl.DataFrame, name: str, pattern: str, why: 
 def other_fields(where: str, found: int, wanted: int) -> BadInput:
     """What is said of a line that has other fields than the header."""
     quoting = ": a text with a comma goes in double quotes" if found > wanted else ""
-    return BadInput(f"{where}: the line has {_fields(found)}, the header {wanted}{quoting}.")
-
-
-def _fields(count: int) -> str:
-    return f"{count} field{'' if count == 1 else 's'}"
+    return BadInput(f"{where}: the line has {counted(found, 'field')}, the header {wanted}{quoting}.")
 
 
 def _unreadable(path: Path) -> BadInput:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.counted import counted
 from schemas.failures import BadInput, Undecodable
 from schemas.instants import utc_text
 from schemas.kafka import KafkaAddress
@@ -97,7 +98,10 @@ def run_dead_letters(since: str | None, reason: str | None, output: Format) -> i
     else:
         show(found, choice, sys.stdout)
     if found.unreadable:
-        print(f"turnwatch: {found.unreadable} records of topic {DEAD_LETTERS} are no dead letters.", file=sys.stderr)
+        print(
+            f"turnwatch: topic {DEAD_LETTERS} has {counted(found.unreadable, 'record that is no dead letter', 'records that are no dead letters')}.",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -168,10 +172,8 @@ def show(found: Found, choice: Choice, stream: TextIO) -> None:
     for group in grouped(found.letters):
         table.add_row(*map(_printable, _cells(group)))
     console.print(table)
-    count = len(found.letters)
-    console.print(
-        f"{count} dead {'letter' if count == 1 else 'letters'}{choice.words}; `turnwatch redrive` puts them through again."
-    )
+    count = counted(len(found.letters), "dead letter")
+    console.print(f"{count}{choice.words}; `turnwatch redrive` puts them through again.")
 
 
 def _cells(group: Group) -> Iterable[str]:

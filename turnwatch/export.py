@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
 
+from schemas.counted import counted
 from schemas.failures import BadInput, Foreseen
 from schemas.view_declarations import View
 from schemas.views import VIEWS
@@ -86,7 +87,7 @@ def run_export(
     asked = asked_for(name, begins, ends, where)
     target = out or Path(f"{asked.view.name}.{output}")
     written = export(clickhouse(load()), asked, output, target)
-    print(f"{target}: {written.rows:,} rows, {written.size:,} bytes, sha256 {written.sha256}")
+    print(f"{target}: {counted(written.rows, 'row')}, {counted(written.size, 'byte')}, sha256 {written.sha256}")
     if not written.rows:
         print(f"turnwatch: {asked.view.name} has no such rows: the file holds its columns only.", file=sys.stderr)
     return 0

@@ -16,9 +16,10 @@ from producers.ingesting import Ingested, Ingestion, ingest
 from producers.line_reading import Lines
 from producers.observation_lines import COLUMNS, ObservationLines
 from producers.transport import KafkaTransport
+from schemas.counted import counted
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
-from schemas.families import FAMILIES
+from schemas.families import FAMILIES, TURNS
 from schemas.kafka import KafkaAddress
 from schemas.refusals import MEANINGS
 from turnwatch.long_running import asked_to_stop
@@ -96,24 +97,31 @@ def _read(lines: Lines, chunks: asyncio.Queue[list[bytes] | None], loop: asyncio
 def _told(ingested: Ingested) -> int:
     """Says what became of the lines, without a value of any."""
     tidings = ingested.tidings
-    taken = ", ".join(f"{count:,} {kind}" for kind, count in sorted(tidings.taken.items()) if count) or "nothing"
+    taken = ", ".join(_taken(kind, count) for kind, count in sorted(tidings.taken.items()) if count) or "nothing"
     blank = f", {tidings.blank:,} of them blank" if tidings.blank else ""
     refused = tidings.refused.total()
     turned_away = f", refused {refused:,}" if refused else ""
-    print(f"{tidings.lines:,} lines{blank}: took {taken}{turned_away}; sent {sum(ingested.frames.values()):,} frames.")
+    sent = counted(sum(ingested.frames.values()), "frame")
+    print(f"{counted(tidings.lines, 'line')}{blank}: took {taken}{turned_away}; sent {sent}.")
     for sentence in tidings.sentences():
         print(sentence, file=sys.stderr)
     for reason, count in sorted((+tidings.refused).items()):
         print(f"Refused: {count:,} × {reason.value} ({MEANINGS[reason]}).", file=sys.stderr)
     for reason, count in sorted((+tidings.dropped).items()):
-        print(f"Dropped: {count:,} fields × {reason.value} ({MEANINGS[reason]}).", file=sys.stderr)
+        print(f"Dropped: {counted(count, 'field')} × {reason.value} ({MEANINGS[reason]}).", file=sys.stderr)
     if ingested.held_turns:
-        print(f"{ingested.held_turns:,} turns too few shared stay private, in the operational partition only.")
+        held = counted(ingested.held_turns, "turn too few shared stays", "turns too few shared stay")
+        print(f"{held} private, in the operational partition only.")
     for family, count in ingested.unfinished.items():
         minutes = FAMILIES[family].partitions[0].k_window_s // 60
         print(
-            f"{count:,} of {family} lie in a window of {minutes} minutes that is not over, and were not sent: ingest those "
-            "lines again when it is.",
+            f"{counted(count, 'observation')} of {family} in a window of {counted(minutes, 'minute')} that is not over: not sent, so ingest "
+            "those lines again when it is.",
             file=sys.stderr,
         )
     return REFUSED if refused or ingested.unfinished else 0
+
+
+def _taken(kind: str, count: int) -> str:
+    """Such as "1 turn"; what is called by no plural is "3 of quality"."""
+    return counted(count, "turn") if kind == TURNS.name else f"{count:,} of {kind}"

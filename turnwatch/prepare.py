@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from producers.connection import why_unreachable
+from schemas.counted import counted
 from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.topics import CHANGELOGS, TOPICS
@@ -72,7 +73,7 @@ async def _refuse_other_partitions(admin: AIOKafkaAdminClient, known: set[str], 
         found = len(described["partitions"])
         if found != wanted[described["topic"]]:
             raise PrepareError(
-                f"Topic {described['topic']} has {found} partitions, but TURNWATCH_KAFKA__PARTITIONS asks for {wanted[described['topic']]}: "
+                f"Topic {described['topic']} has {counted(found, 'partition')}, but TURNWATCH_KAFKA__PARTITIONS asks for {wanted[described['topic']]}: "
                 "set it to what exists, or add partitions and restart every producer (new incarnations)."
             )
 
@@ -82,7 +83,7 @@ def prepare_blocking(settings: Settings) -> str:
     known = places(settings)
     topics = asyncio.run(create_topics(known.kafka, settings.kafka.partitions, settings.kafka.replication_factor))
     applied = migrate(known.clickhouse)
-    return f"created {len(topics)} topics, applied {len(applied)} migrations."
+    return f"created {counted(len(topics), 'topic')}, applied {counted(len(applied), 'migration')}."
 
 
 def run_prepare() -> int:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.counted import counted
 from schemas.failures import BadInput
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect, explained, is_about_the_statement
@@ -113,7 +114,7 @@ def _print_table(answer: dict[str, Any], stream: TextIO) -> None:
         console.print(table)
     omitted = len(rows) - TABLE_ROWS_MAX
     more = f"; {omitted} of them not shown, --format csv prints all" if omitted > 0 else ""
-    console.print(f"{len(rows)} {'row' if len(rows) == 1 else 'rows'}{more}", style="dim")
+    console.print(f"{counted(len(rows), 'row')}{more}", style="dim")
 
 
 def _shown(value: Any) -> Text:

@@ -25,6 +25,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from schemas.counted import counted
 from schemas.failures import BadInput, Foreseen
 from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
@@ -102,12 +103,12 @@ def told(tally: Tally, choice: Choice, dry_run: bool) -> Iterable[str]:
     """What became of everything, a sentence each."""
     total = tally.sent.total()
     each = f" ({', '.join(f'{topic} {count:,}' for topic, count in sorted(tally.sent.items()))})" if total else ""
-    verb = "would be put" if dry_run else "were put"
-    yield f"{total:,} records {verb} through again{choice.words}{each}."
+    put = ("record would be put", "records would be put") if dry_run else ("record was put", "records were put")
+    yield f"{counted(total, *put)} through again{choice.words}{each}."
     if tally.before:
         yield f"{tally.before:,} had been before."
     for topic, count in sorted(tally.gone.items()):
-        yield f"{count:,} are gone from {topic}: retention has removed them."
+        yield f"{counted(count, 'is', 'are')} gone from {topic}: retention has removed them."
     if tally.too_large:
         yield f"{tally.too_large:,} are too large for the broker to take: raise max.message.bytes of their topic."
     if tally.foreign:

@@ -31,6 +31,7 @@ from dashboards.local.what_happened import what_happened
 from dashboards.panels import Bars, Chart, HeatMap, Panel
 from dashboards.render import all_boards
 from dashboards.variables import OVERVIEW_UID
+from schemas.counted import counted
 from schemas.failures import BadInput, Foreseen
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect, explained, is_about_the_statement
@@ -64,7 +65,7 @@ def run_report(begins: str, ends: str | None, boards: Sequence[str], selected: S
     size = _write(page(report), out)
     panels = [shown for chapter in report.chapters for each in chapter.sections.values() for shown in each]
     failed = sum(1 for shown in panels if shown.failure) + sum(1 for chapter in report.chapters if chapter.note)
-    print(f"{out}: {len(panels)} panels, {size / 1e6:.1f} MB.")
+    print(f"{out}: {counted(len(panels), 'panel')}, {size / 1e6:.1f} MB.")
     if failed:
         print(f"turnwatch: {failed} of them, or of their marks, could not be asked; each says why.", file=sys.stderr)
     return 1 if failed else 0

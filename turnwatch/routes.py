@@ -19,6 +19,7 @@ from alerts.durations import duration_written
 from alerts.routes_config import Configuration, ConfigurationError, read_configuration
 from alerts.routes_script import SHIPPED_SCRIPTS, ScriptError, ScriptFile, load_scripts, require_receivers
 from alerts.webhook_receiver import WebhookReceiver
+from schemas.counted import counted
 from schemas.failures import BadInput
 from stack.alertmanager import HOW_TO_GET_IT, Alertmanager, find_alertmanager, start_alertmanager
 from stack.failures import StackFailure
@@ -44,8 +45,7 @@ def run_routes_test(paths: Sequence[Path], configuration: Path | None, speed: fl
         for each in tried[first:]:
             _show(each, late_s)
     wrong = sum(not each.is_right for each in tried)
-    scripts = "1 script" if len(tried) == 1 else f"{len(tried)} scripts"
-    print(f"{scripts}, {'all as expected' if not wrong else f'{wrong} not as expected'}.")
+    print(f"{counted(len(tried), 'script')}, {'all as expected' if not wrong else f'{wrong} not as expected'}.")
     return 1 if wrong else 0
 
 

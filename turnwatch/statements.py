@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from schemas.counted import counted
 from schemas.failures import Undecodable
 from schemas.kafka import KafkaAddress
 from turnwatch.reading import reader_of
@@ -32,4 +33,7 @@ async def read_statements(
 def say_unreadable(unreadable: int, topic: str, what: str) -> None:
     """Says on standard error that records of a topic are no statements of the kind `what`, if any are none."""
     if unreadable:
-        print(f"turnwatch: {unreadable} records of topic {topic} are no {what}: passed over.", file=sys.stderr)
+        print(
+            f"turnwatch: topic {topic} has {counted(unreadable, 'record that is', 'records that are')} no {what}: passed over.",
+            file=sys.stderr,
+        )

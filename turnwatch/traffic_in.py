@@ -18,6 +18,7 @@ from producers.drive import OnProgress, WallClock
 from producers.drive import Progress as Sent
 from producers.fleet.choice import chosen, listed, minutes_of
 from producers.traces import read_trace
+from schemas.counted import counted
 from schemas.failures import BadInput
 from schemas.families import FAMILIES
 from schemas.kafka import KafkaAddress
@@ -91,7 +92,9 @@ async def _send(send: Send, title: str) -> int:
             tell_unfinished(console, sent)
             return await _landed(console, around.clickhouse, sent.turns)
     sent = await _with_progress(console, send, known, title)
-    console.print(f"Sent {sent.turns:,} turns in {sum(sent.frames.values()):,} frames to {known.bootstrap}.")
+    console.print(
+        f"Sent {counted(sent.turns, 'turn')} in {counted(sum(sent.frames.values()), 'frame')} to {known.bootstrap}."
+    )
     tell_unfinished(console, sent)
     return 0
 
@@ -102,7 +105,9 @@ def tell_unfinished(console: Console, sent: Sent) -> None:
     if not left:
         return
     minutes = {family: FAMILIES[family].partitions[0].k_window_s / 60 for family in left}
-    told = [f"{count:,} observations of {family} (by {minutes[family]:g} min)" for family, count in left.items()]
+    told = [
+        f"{counted(count, 'observation')} of {family} (by {minutes[family]:g} min)" for family, count in left.items()
+    ]
     console.print(
         f"Not sent, for it ended before their windows did: {', '.join(told)}. Windows end by the clock, in event time: "
         f"{2 * max(minutes.values()):g} min hold a whole one of each."
@@ -116,7 +121,8 @@ async def _with_progress(console: Console, send: Send, kafka: KafkaAddress, titl
 
         def note(sent: Sent) -> None:
             reached = time.strftime("%H:%M:%S", time.gmtime(sent.event_ms / 1_000))
-            told = f"{sent.turns:,} turns, {sum(sent.frames.values()):,} frames, {sent.rows:,} rows, event time {reached} UTC"
+            frames = counted(sum(sent.frames.values()), "frame")
+            told = f"{counted(sent.turns, 'turn')}, {frames}, {counted(sent.rows, 'row')}, event time {reached} UTC"
             bar.update(task, description=f"{title}: {told}")
 
         return await send(kafka, note)
@@ -133,6 +139,6 @@ async def _landed(console: Console, clickhouse: ClickHouseAddress, sent_turns: i
             landed = int((await asyncio.to_thread(client.query, sql)).result_rows[0][0])
             await asyncio.sleep(0.5)
     console.print(
-        f"{sent_turns:,} turns sent, {landed:,} turns in ClickHouse: {'equal' if landed == sent_turns else 'NOT equal'}."
+        f"{counted(sent_turns, 'turn')} sent, {counted(landed, 'turn')} in ClickHouse: {'equal' if landed == sent_turns else 'NOT equal'}."
     )
     return 0 if landed == sent_turns else 1

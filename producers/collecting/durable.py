@@ -26,6 +26,7 @@ from producers.collector import WINDOW_MS, Collector
 from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.observation_batches import Answer
+from schemas.counted import counted
 from schemas.refusals import Refusal, Refused
 
 WINDOWS_AT_ONCE = 30
@@ -237,7 +238,7 @@ class DurableCollector:
         """A sentence for whoever is told to come again."""
         if self.disk_bytes >= self._limits.disk_bytes_max:
             return f"{self.disk_bytes >> 20} MiB wait on the collector's disk for windows to close, or for Kafka."
-        return f"{self.waiting_rows} observations wait for their windows to close."
+        return f"{counted(self.waiting_rows, 'observation waits for its window', 'observations wait for their windows')} to close."
 
 
 def _identity(each: Received) -> Identity:

@@ -30,6 +30,7 @@ from producers.recorder.spool import NoSpool, Spool
 from producers.recorder.streams import Stream
 from producers.recorder.tally import Tally
 from producers.recorder.turns import RecordsTurns
+from schemas.counted import counted
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
 
@@ -202,7 +203,10 @@ class Recorder(RecordsTurns):
             self._tally.fail("spool_unwritable", "the spool cannot be used; what cannot be sent is dropped", error)
             return NoSpool()
         if spool.damaged:
-            self._tally.fail("spool_damaged", f"{spool.damaged} batches in the spool cannot be read and are dropped")
+            self._tally.fail(
+                "spool_damaged",
+                f"the spool has {counted(spool.damaged, 'batch that cannot be read and is', 'batches that cannot be read and are')} dropped",
+            )
         return spool
 
     def _forked(self) -> None:

@@ -14,6 +14,7 @@ from producers.scraping.fetching import NoAnswer, fetch, session
 from producers.scraping.mapping import Mapping, mapping_of
 from producers.scraping.readings import TargetState, reading
 from producers.scraping.targets import Config, Target
+from schemas.counted import counted
 from schemas.refusals import Refusal
 
 
@@ -48,12 +49,12 @@ async def _tried(config: Config, target: Target, asking: aiohttp.ClientSession) 
         for row in (said.kinds["queues"].to_dicts() if "queues" in said.kinds else [])
     ]
     told = [
-        f"{name}: {len(shown.samples):,} samples are mapped",
+        f"{name}: {counted(len(shown.samples), 'sample is', 'samples are')} mapped",
         *queues,
         *([f"it does not show {', '.join(absent)}"] if absent else []),
         *([f"it shows no number of {', '.join(refused)}"] if refused else []),
-        *_counted("sample", "refused", said.refused),
-        *_counted("label", "dropped", said.dropped),
+        *_reckoned("sample", "refused", said.refused),
+        *_reckoned("label", "dropped", said.dropped),
     ]
     return Trial(bool(queues) or not mapping.is_serving, "; ".join(told) + ".")
 
@@ -67,8 +68,8 @@ def _shown(measure: str, row: dict[str, Any], mapping: Mapping, shown: Expositio
     return f"{at_least}{row[measure]:,}"
 
 
-def _counted(what: str, fate: str, counts: Counter[Refusal]) -> list[str]:
+def _reckoned(what: str, fate: str, counts: Counter[Refusal]) -> list[str]:
     """Such as "3 labels dropped (1 × email, 2 × unknown_field)"; nothing of nothing."""
     total = counts.total()
     reasons = ", ".join(f"{count:,} × {reason.value}" for reason, count in sorted(counts.items()))
-    return [f"{total:,} {what}{'s' if total > 1 else ''} {fate} ({reasons})"] if total else []
+    return [f"{counted(total, what)} {fate} ({reasons})"] if total else []

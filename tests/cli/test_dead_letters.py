@@ -98,7 +98,10 @@ async def test_letters_are_counted_by_reason_topic_and_producer_each_position_on
 async def test_what_is_no_letter_is_counted_on_standard_error(kafka: KafkaAddress, tmp_path: Path) -> None:
     await sent(kafka, [{"topic": DEAD_LETTERS, "value": b"\xff\x1b[2J"}])
     ended = await asyncio.to_thread(turnwatch, tmp_path, "dead-letters", TURNWATCH_KAFKA__BOOTSTRAP=kafka.bootstrap)
-    assert (ended.returncode, ended.stderr) == (0, "turnwatch: 1 records of topic dead_letters are no dead letters.\n")
+    assert (ended.returncode, ended.stderr) == (
+        0,
+        "turnwatch: topic dead_letters has 1 record that is no dead letter.\n",
+    )
 
 
 async def test_a_letter_cannot_move_the_terminal_s_cursor(kafka: KafkaAddress, tmp_path: Path) -> None:
@@ -133,7 +136,7 @@ async def test_a_record_is_put_through_as_it_was_into_its_own_partition_and_only
     ]
     assert list(again[1].headers) == [*headers, (REDRIVEN_FROM, f"{TURNS}:1:{places[0][2]}".encode())]
     assert (await said(kafka, tmp_path, "redrive")).splitlines() == [
-        f"1 records were put through again ({STAGES} 1).",
+        f"1 record was put through again ({STAGES} 1).",
         "2 had been before.",
     ]
     assert len(await held(kafka, TURNS)) == len(turns)
@@ -182,7 +185,7 @@ async def test_what_no_fix_mends_stays_where_it_is_and_it_is_said_why(kafka: Kaf
     assert lines[1].startswith("2 are about topics that no stage reads")
     assert [line.partition(":")[0] for line in lines[2:]] == ["1 were left out"] * 2
     named = await said(kafka, tmp_path, "redrive", "--reason", "window_too_old")
-    assert named.startswith("1 records were put through again for reason window_too_old")
+    assert named.startswith("1 record was put through again for reason window_too_old")
     ended = await asyncio.to_thread(
         turnwatch, tmp_path, "redrive", "--reason", "fence_expired", TURNWATCH_KAFKA__BOOTSTRAP=kafka.bootstrap
     )

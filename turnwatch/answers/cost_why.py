@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from schemas.counted import counted
 from schemas.failures import BadInput
 from schemas.instants import HOUR_MS
 from stream_jobs.operators.cost.cells import Basis, CostCells, cost_cells
@@ -147,7 +148,7 @@ def _refuse_overlap(asked: Asked, old: Path | Stretch, new: Path | Stretch) -> N
 def _refuse_incomparable(side: CostPeriod, uses: Uses, basis: Basis) -> None:
     if not side.total("successes"):
         raise BadInput(
-            f"{side.name}: of {side.total('turns')} turns none succeeded: its cost has nothing to be divided by."
+            f"{side.name}: of {counted(side.total('turns'), 'turn')} none succeeded: its cost has nothing to be divided by."
         )
     if not uses.dollars.any():
         other = "used" if basis == "reserved" else "reserved"

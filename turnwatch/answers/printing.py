@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.counted import counted
+
 Format = Literal["table", "json"]
 Answer = Mapping[str, Any]
 
@@ -29,7 +31,7 @@ def print_answer(answer: Answer | Sequence[Answer], columns: Sequence[str], outp
         # As text: names are of the user, and square brackets in them would be read as styles.
         table.add_row(*(Text(_shown(row[column])) for column in columns))
     console.print(table)
-    console.print(f"{len(rows)} {'row' if len(rows) == 1 else 'rows'}", style="dim")
+    console.print(counted(len(rows), "row"), style="dim")
 
 
 def _shown(value: Any) -> str:

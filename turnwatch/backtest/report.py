@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alerts.policies import duration_text, shown
+from schemas.counted import counted
 from schemas.instants import MINUTE_MS
 from schemas.slos import Slo, WatchedSlo
 from turnwatch.backtest.engine import Alerted, judged_rows
@@ -87,12 +88,12 @@ def summary(verdict: Verdict) -> Iterator[str]:
     """The sentences that answer the question."""
     slices = len(verdict.series.slices)
     pages, tickets = verdict.count("page"), verdict.count("ticket")
-    yield f"{_counted(pages, 'page')} and {_counted(tickets, 'ticket')} on {_counted(slices, 'slice')}."
+    yield f"{counted(pages, 'page')} and {counted(tickets, 'ticket')} on {counted(slices, 'slice')}."
     if len(verdict.alerts) > ROWS_MAX:
         yield f"The first {ROWS_MAX} of {len(verdict.alerts)} alerts are shown: --format json has all."
     if verdict.detections is not None and verdict.false is not None:
         found = [each.delay_s for each in verdict.detections if each.delay_s is not None]
-        yield f"{len(found)} of {_counted(len(verdict.detections), 'incident')} paged, {_counted(len(verdict.false), 'false page')}."
+        yield f"{len(found)} of {counted(len(verdict.detections), 'incident')} paged, {counted(len(verdict.false), 'false page')}."
         if found:
             yield f"Detection took {_duration(median(found))} in the median and {_duration(max(found))} at most."
     left = float(verdict.budget["left"][-1])
@@ -210,14 +211,6 @@ def width_note(series: Series, watched: WatchedSlo) -> Iterator[str]:
     for row in (row for row in watched.rows if row not in judged):
         what = "a bucket of the data" if row.short_s * 1_000 < series.span.width_ms else "the minutes that are counted"
         yield f"Row {row.name} is left out: its short window is shorter than {what}."
-
-
-def _counted(count: int, noun: str) -> str:
-    """
-    >>> _counted(1, "page"), _counted(0, "false page")
-    ('1 page', '0 false pages')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

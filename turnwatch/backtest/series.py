@@ -14,6 +14,7 @@ from re import fullmatch
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.counted import counted
 from schemas.failures import BadInput
 from schemas.families import COUNT_MAX, FAMILIES
 from schemas.instants import MINUTE_MS
@@ -227,17 +228,20 @@ class Gathering:
             return f"{self.source} holds no rows of {self.slo.indicator.name}: nothing can be said about it."
         example = min(self._left_out)
         return (
-            f"{self.source} holds {len(self._left_out)} slices, such as {example}, and none that {self.slo.name} "
+            f"{self.source} holds {counted(len(self._left_out), 'slice')}, such as {example}, and none that {self.slo.name} "
             f"watches: those are of pool {self.slo.pool}, by {' '.join(self.slo.cuts)}."
         )
 
     def _notes(self) -> Iterator[str]:
         if self._left_out:
             example = min(self._left_out)
-            yield f"{len(self._left_out)} slices that {self.slo.name} does not watch are left out, such as {example}."
+            unwatched = f"that {self.slo.name} does not watch"
+            left_out = counted(len(self._left_out), f"slice {unwatched} is", f"slices {unwatched} are")
+            yield f"{left_out} left out, such as {example}."
         if self._absent:
-            unit = "minutes" if self.span.width_ms == MINUTE_MS else "buckets of 10 s"
-            yield f"{self._absent} {unit} have no row and count as zero traffic, first at {self._first_gap}."
+            unit = ("minute", "minutes") if self.span.width_ms == MINUTE_MS else ("bucket of 10 s", "buckets of 10 s")
+            rowless = (f"{unit[0]} has no row and counts", f"{unit[1]} have no row and count")
+            yield f"{counted(self._absent, *rowless)} as zero traffic, first at {self._first_gap}."
 
 
 def check_counts(batch: Batch) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from re import fullmatch
 
+from schemas.counted import counted
 from schemas.failures import BadInput
 from schemas.families import COSTS, STREAMS
 from schemas.instants import MINUTE_MS
@@ -83,7 +84,9 @@ def reported(told: Told, given: Given, now_ms: int) -> Report:
     capacity = _capacity(told, given, target, now_ms, notes)
     week = _week(told, notes)
     if told.minutes_unreported:
-        notes.append(f"{told.minutes_unreported} minutes of the range have no row: no stream, or nobody told of any.")
+        notes.append(
+            f"{counted(told.minutes_unreported, 'minute of the range has', 'minutes of the range have')} no row: no stream, or nobody told of any."
+        )
     is_measured = capacity is not None and given.gpu_seconds is None
     is_bound = is_measured and not told.saturated.is_empty()
     are_savings_assumed = given.vad_savings is None and not told.has_audio
@@ -131,9 +134,11 @@ def _week(told: Told, notes: list[str]) -> WeekAhead | None:
         notes.append(f"There is no forecast of next week. {error}")
         return None
     if week.hours_filled:
-        notes.append(f"Nobody told of {week.hours_filled} hours: the forecast takes them for those of other weeks.")
+        notes.append(
+            f"Nobody told of {counted(week.hours_filled, 'hour')}: the forecast takes them for those of other weeks."
+        )
     if week.is_without_interval:
-        notes.append(f"The forecast is of {week.forecast.weeks} weeks, and has an interval from 5 on.")
+        notes.append(f"The forecast is of {counted(week.forecast.weeks, 'week')}, and has an interval from 5 on.")
     return week
 
 

@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.counted import counted
 from schemas.instants import DAY_MS, HOUR_MS
 from stream_jobs.operators.capacity.measured import WeekAhead
 from turnwatch.backtest.series import instant_text
@@ -29,7 +30,9 @@ def draw(report: Report) -> str:
         parts += _week(report.week, TOP + HEIGHT + GAP)
     size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">'
-    title = _text(LEFT, 22, f"{report.told.slice_text}: {report.peak['streams_peak_upper']:,} streams at once", size=16)
+    title = _text(
+        LEFT, 22, f"{report.told.slice_text}: {counted(report.peak['streams_peak_upper'], 'stream')} at once", size=16
+    )
     return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', title, *parts, "</svg>", ""])
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
+from schemas.counted import counted
 from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS, utc_text
 from stream_jobs.operators.capacity.measured import WeekAhead
 from stream_jobs.operators.totals.traffic import Capacity, replicas_needed
@@ -200,15 +201,15 @@ def _needed(report: Report) -> Iterator[str]:
     capacity = report.capacity
     if capacity is None:
         return
-    for_what = "the peak" if report.wanted is None else f"{report.wanted:,} streams"
+    for_what = "the peak" if report.wanted is None else counted(report.wanted, "stream")
     least = "at least " if report.is_bound else ""
     yield f"replicas: {least}{report.replicas(report.streams):,} for {for_what}"
     if report.week is not None:
         streams, high = report.week.streams_expected, report.week.streams_high
-        yield f"replicas: {least}{report.replicas(streams):,} for next week's peak of {streams:,} streams, as expected"
+        yield f"replicas: {least}{report.replicas(streams):,} for next week's peak of {counted(streams, 'stream')}, as expected"
         if high is not None:
             share = report.week.peak.coverage
-            yield f"replicas: {least}{report.replicas(high):,} for {high:,} streams: the peaks of {share:.0%} of weeks are lower"
+            yield f"replicas: {least}{report.replicas(high):,} for {counted(high, 'stream')}: the peaks of {share:.0%} of weeks are lower"
     yield (
         f"at {capacity.gpu_seconds_per_audio_second} GPU seconds per audio second, {capacity.vad_savings:.1%} of the time "
         f"silent{' (assumed, not measured)' if report.are_savings_assumed else ''}, {capacity.target_utilization:%} used"
@@ -220,10 +221,12 @@ def _saturated(told: Told) -> Iterator[str]:
     for row in told.saturated.iter_rows(named=True):
         first, last = (instant_text(at_ms)[:16] for at_ms in (row["first_ms"], row["last_ms"]))
         many = (
-            f"in {row['minutes']:,} minutes from {first} to {last}" if row["minutes"] > 1 else f"in the minute {first}"
+            f"in {counted(row['minutes'], 'minute')} from {first} to {last}"
+            if row["minutes"] > 1
+            else f"in the minute {first}"
         )
         yield (
-            f"saturated while it was measured: {row['queue']}, {many}: up to {row['depth_most']:,} requests waited, for "
+            f"saturated while it was measured: {row['queue']}, {many}: up to {counted(row['depth_most'], 'request')} waited, for "
             f"{row['waited_ms_most'] / 1_000:,.1f} s on average of the worst minute"
         )
     if not told.saturated.is_empty():
@@ -245,7 +248,7 @@ def _served(told: Told) -> Iterator[str]:
         yield f"final transcript: p50 {final.p50_ms:,.0f} ms, p95 {final.p95_ms:,.0f} ms, p99 {final.p99_ms:,.0f} ms"
     for row in told.queues.iter_rows(named=True):
         saturated = told.saturated.filter(pl.col("queue") == row["queue"])["minutes"]
-        though = "" if saturated.is_empty() else f" on average, though saturated in {saturated[0]:,} minutes"
+        though = "" if saturated.is_empty() else f" on average, though saturated in {counted(saturated[0], 'minute')}"
         yield f"utilisation of {row['queue']}: {row['utilisation']:.1%}{though}"
 
 
@@ -257,4 +260,4 @@ def _of_warm(report: Report) -> Iterator[str]:
     said = f"{beyond:,} more than the peak" if beyond >= 0 else f"{-beyond:,} fewer than the peak"
     when = instant_text(least["at_ms"])[:16]
     though = "" if report.told.saturated.is_empty() else "; yet requests waited, so fewer could be served"
-    yield f"warm: {least['warm_streams']:,} streams at the least, {said}, at {when}, bounded by {least['warm_least_at']}{though}"
+    yield f"warm: {counted(least['warm_streams'], 'stream')} at the least, {said}, at {when}, bounded by {least['warm_least_at']}{though}"

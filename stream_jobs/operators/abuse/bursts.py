@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import betainc
 
+from schemas.counted import counted
 from schemas.dimensions import GENERALISED
 from schemas.families.purposes import ABUSE
 from schemas.findings import Finding
@@ -75,7 +76,7 @@ def abuse_burst(row: Row) -> Finding:
     usual = row["usual_voices"] / row["usual_minutes"]
     times = f", {row['voices'] / usual:,.0f} times the usual" if usual >= 1 else "; usual are"
     now = (
-        f"had {row['voices']:,} turns of a synthetic voice in the last minute{times} {usual:,.1f}"
+        f"had {counted(row['voices'], 'turn')} of a synthetic voice in the last minute{times} {usual:,.1f}"
         if row["is_shown"]
         else f"had many turns of a synthetic voice, and in the last minute {row['voices']:,}; it ends when that lasts"
     )

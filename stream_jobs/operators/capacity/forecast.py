@@ -15,6 +15,7 @@ from math import ceil
 import numpy as np
 
 from schemas.arrays import Floats
+from schemas.counted import counted
 
 HOURS = 168
 WEEKS_MIN = 2
@@ -57,7 +58,7 @@ def _by_week(series: Floats) -> Floats:
         raise ValueError("A value of the series is negative, or no number.")
     weeks = len(series) // HOURS
     if weeks < WEEKS_MIN:
-        found = f"{weeks} whole week{'s' if weeks > 1 else ''}" if weeks else "no whole week"
+        found = counted(weeks, "whole week") if weeks else "no whole week"
         raise ValueError(f"The series has {found} of {HOURS} hours: a forecast needs {WEEKS_MIN}.")
     return series[len(series) - weeks * HOURS :].reshape(weeks, HOURS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import floor, log10
 
+from schemas.counted import counted
 from schemas.findings import Figure, Finding
 from schemas.instants import DAY_MS, WEEK_MS
 from schemas.slices import EVERYTHING
@@ -103,7 +104,7 @@ def without_success(slice_text: str, usd: float, turns: int, policy: SpendPolicy
         severity="ticket",
         since_ms=since_ms,
         summary=(
-            f"{slice_text} cost {_sum(usd)} in the last {policy.window_h} h and none of its {turns:,} turns did what its "
+            f"{slice_text} cost {_sum(usd)} in the last {policy.window_h} h and none of its {counted(turns, 'turn')} did what its "
             "user wanted: its cost per success is infinite."
         ),
         action="Send its traffic to another route or turn it off, unless nobody reports whether its turns succeed.",
@@ -184,7 +185,7 @@ def _total(budget: Budget, found: Outlook) -> str:
 
 def _spent(found: Outlook, limit: float) -> str:
     when = "" if found.spent_at_ms is None else f" on {day_text(found.spent_at_ms)}"
-    spent = f"Spent are {_sum(found.spent_usd)}; the {found.hours_left} hours left are {_forecast(found)}."
+    spent = f"Spent are {_sum(found.spent_usd)}; the {counted(found.hours_left, 'hour left is', 'hours left are')} {_forecast(found)}."
     return f"{spent} The budget {'was' if found.spent_usd > limit else 'will be'} passed{when}." if when else spent
 
 
