@@ -16,8 +16,8 @@ from schemas.refusals import Refusal
 
 DEPTH_MAX = 8
 """Lists within lists that are followed; nothing that models make lies deeper."""
-_NUMERIC_KINDS = "iufc"
-"""Of numpy's kinds of types."""
+_NUMERIC_KINDS = "iufcV"
+"""Of numpy's kinds of types. `V` are those that it does not know itself, such as bfloat16: models' own."""
 
 
 def misplaced(values: Sequence[object]) -> list[Refusal]:
@@ -65,7 +65,10 @@ def numbers_in(value: object) -> int:
 def _numbers_in(value: object, depth: int) -> int:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
-        return math.prod(shape) if getattr(getattr(value, "dtype", None), "kind", "f") in _NUMERIC_KINDS else 0
+        kind = getattr(getattr(value, "dtype", None), "kind", "f")
+        if kind == "O":
+            return _numbers_in(value.tolist(), depth)  # type: ignore[attr-defined]  # An array: it has a shape and a dtype.
+        return math.prod(shape) if kind in _NUMERIC_KINDS else 0
     if depth > DEPTH_MAX or isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence | Set):
         return 0
     counts = [_one_or(each, depth) for each in value if each is not None]

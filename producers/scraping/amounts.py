@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import polars as pl
 
+from producers.scraping.exposition import OfModel
 from producers.scraping.mapping import Entry, Mapping
 from producers.scraping.targets import Target
 from schemas.families import FAMILIES, Measure
@@ -86,21 +87,42 @@ def _of_whole(
     return (*used, *_summed(joined, pl.col("whole"), whole.measure))
 
 
+def unknown_cells(mapping: Mapping, target: Target, refused_of: Counter[OfModel]) -> set[Cell]:
+    """The queues of which a gauge was shown and is no number: how many wait or run there nobody knows, and it is not none."""
+    gauges = {name for entry in mapping.of("gauge") if entry.family == "queues" for name in entry.names}
+    served = (target.served(model) for (metric, model), count in refused_of.items() if metric in gauges and count)
+    return {cell for cell in served if cell is not None}
+
+
+def without_unknown(
+    amounts: Amounts, unknown: set[Cell], mapping: Mapping, carried: Amounts
+) -> tuple[Amounts, Amounts]:
+    """The amounts without the queues that are unknown, and what is carried with what was counted there: it is told when they are
+    known again. Time that passed is not."""
+    times = {entry.measure for entry in mapping.of("presence", "utilisation")} | {"available_ms"}
+    hidden = {key for key in amounts if key[0] in unknown and key[1] == "queues"}
+    counted = {key for key in hidden if _measure(key).merge == "counter" and key[2] not in times}
+    left = {key: amounts.get(key, 0.0) * (key in counted) + carried.get(key, 0.0) for key in {*carried, *counted}}
+    return {key: amount for key, amount in amounts.items() if key not in hidden}, left
+
+
 def add_arrivals(
-    amounts: Amounts, in_system: dict[Cell, float], is_baseline: bool, is_reset: bool
+    amounts: Amounts, in_system: dict[Cell, float], unknown: set[Cell], is_baseline: bool, is_reset: bool
 ) -> dict[Cell, float]:
     """Adds what arrived: what was served, and what those who wait or are served have grown by. Returns those now.
 
-    Requests that leave without being served are missing from it: an increase that would be negative is carried on.
+    Requests that leave without being served are missing from it: an increase that would be negative is carried on. Where it is
+    unknown how many wait, they are taken for as many as before, until that is known again.
     """
-    cells = {cell for cell, family, measure in amounts if family == "queues" and measure == "depth"}
+    cells = {cell for cell, family, measure in amounts if family == "queues" and measure == "depth"} | unknown
+    before = {cell: 0.0 if is_reset else in_system.get(cell, 0.0) for cell in cells}
     now = {
         cell: amounts.get((cell, "queues", "depth"), 0.0) + amounts.get((cell, "queues", "running"), 0.0)
-        for cell in cells
+        for cell in cells - unknown
     }
+    now |= {cell: before[cell] for cell in unknown}
     for cell in () if is_baseline else cells:
-        before = 0.0 if is_reset else in_system.get(cell, 0.0)
-        amounts[cell, "queues", "arrivals"] = amounts.get((cell, "queues", "served"), 0.0) + now[cell] - before
+        amounts[cell, "queues", "arrivals"] = amounts.get((cell, "queues", "served"), 0.0) + now[cell] - before[cell]
     return {**in_system, **now}
 
 

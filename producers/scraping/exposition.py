@@ -62,18 +62,23 @@ class _Wanted:
     by: str | None = None
 
 
+OfModel = tuple[str, str | None]
+"""A metric, and of which model, where the engine tells them apart."""
+_Refused = Counter[tuple[OfModel, Refusal]]
+
+
 @dataclass(frozen=True, slots=True)
 class Exposition:
     """Samples of one answer; `started_s` is when the process began, where it says so.
 
-    `refused` are samples that count nowhere, and `refused_of` how many of each mapped metric; `dropped` are labels whose samples count
-    without them.
+    `refused` are samples that count nowhere, and `refused_of` how many of each mapped metric and model; `dropped` are labels whose
+    samples count without them.
     """
 
     samples: pl.DataFrame
     started_s: float | None = None
     refused: Counter[Refusal] = field(default_factory=Counter)
-    refused_of: Counter[str] = field(default_factory=Counter)
+    refused_of: Counter[OfModel] = field(default_factory=Counter)
     dropped: Counter[Refusal] = field(default_factory=Counter)
 
 
@@ -96,7 +101,7 @@ def read_exposition(body: bytes, content_type: str, kind: Kind) -> Exposition:
         raise Unreadable(Refusal.MALFORMED, "a line of a mapped metric is no sample") from None
     if len(samples) > SAMPLES_MAX:
         raise Unreadable(Refusal.TOO_LARGE, f"the answer has more than {SAMPLES_MAX:,} samples of mapped metrics")
-    refused: Counter[tuple[str, Refusal]] = Counter()
+    refused: _Refused = Counter()
     unknown: Counter[tuple[str, str]] = Counter()
     started = [each.value for each in samples if each.name == START and math.isfinite(each.value)]
     rows = [
@@ -109,10 +114,10 @@ def read_exposition(body: bytes, content_type: str, kind: Kind) -> Exposition:
     table = pl.DataFrame([row for row in rows if row], SAMPLES, orient="row")
     sound = _without_contradictions(table, refused)
     by_reason: Counter[Refusal] = Counter()
-    by_metric: Counter[str] = Counter()
-    for (metric, reason), count in refused.items():
+    by_metric: Counter[OfModel] = Counter()
+    for (of_model, reason), count in refused.items():
         by_reason[reason] += count
-        by_metric[metric] += count
+        by_metric[of_model] += count
     return Exposition(sound, max(started, default=None), by_reason, by_metric, _unknown_labels(unknown))
 
 
@@ -168,7 +173,7 @@ def _row(
     sample: Sample,
     wanted: _Wanted,
     mapping: EngineMapping,
-    refused: Counter[tuple[str, Refusal]],
+    refused: _Refused,
     unknown: Counter[tuple[str, str]],
 ) -> _Row | None:
     """A sample as a row, or none where it is refused. An unknown label is dropped, not its sample: what is left of the
@@ -182,13 +187,14 @@ def _row(
         reason = reason or Refusal.NOT_FINITE
     if wanted.label is None:
         unknown.update((name, labels[name]) for name in labels.keys() - _known_labels(mapping))
+    model = labels.get(mapping.model_label or "")
     if reason:
-        refused[wanted.metric, reason] += 1
+        refused[(wanted.metric, model), reason] += 1
         return None
     told_apart_by = mapping.labels if wanted.label is None else (wanted.by or "",)
     own = [f"{name}\x00{labels[name]}" for name in told_apart_by if name in labels]
     series = xxhash.xxh3_64_intdigest("\x00".join((wanted.metric, *own)).encode())
-    model, by = labels.get(mapping.model_label or ""), labels.get(wanted.by or "")
+    by = labels.get(wanted.by or "")
     return wanted.metric, wanted.part, series, model, by, edge, value, None if stamped_ms is None else round(stamped_ms)
 
 
@@ -224,11 +230,11 @@ def _why_wrong(value: float) -> Refusal | None:
     return Refusal.NEGATIVE if value < 0 else None
 
 
-def _without_contradictions(samples: pl.DataFrame, refused: Counter[tuple[str, Refusal]]) -> pl.DataFrame:
+def _without_contradictions(samples: pl.DataFrame, refused: _Refused) -> pl.DataFrame:
     """Each sample once. One that is told twice with two values is not counted at all: nobody knows which one is right."""
     key = ["metric", "part", "series", "le"]
     once = samples.unique(maintain_order=True)
     values = pl.col("value").n_unique().over(key)
-    contradicting = once.filter(values > 1).unique(key)["metric"].value_counts() if len(once) else pl.DataFrame()
-    refused.update({(metric, Refusal.INCONSISTENT): count for metric, count in contradicting.iter_rows()})
+    contradicting = once.filter(values > 1).unique(key).group_by("metric", "model").len()
+    refused.update({((metric, model), Refusal.INCONSISTENT): count for metric, model, count in contradicting.rows()})
     return once.filter(values == 1).unique(key, maintain_order=True, keep="first")

@@ -14,7 +14,16 @@ from functools import reduce
 
 import polars as pl
 
-from producers.scraping.amounts import CELL, Amounts, Cell, add_arrivals, amounts_of, whole
+from producers.scraping.amounts import (
+    CELL,
+    Amounts,
+    Cell,
+    add_arrivals,
+    amounts_of,
+    unknown_cells,
+    whole,
+    without_unknown,
+)
 from producers.scraping.exposition import Exposition
 from producers.scraping.fixed_histograms import INDICATOR, bucket_counts, judged, stage_rows
 from producers.scraping.increases import Known, increases
@@ -44,7 +53,7 @@ class Reading:
     (`rows.stages`, `rows.turns`).
 
     `refused` are samples and series, `dropped` labels without which samples count; `blunt` counts histograms of an indicator without
-    an edge at its threshold: nothing is said of it.
+    an edge at its threshold: nothing is said of it. Of queues that are `unknown`, by bundle and name, nothing is told this time.
     """
 
     kinds: dict[str, pl.DataFrame]
@@ -53,6 +62,7 @@ class Reading:
     resets: int
     spans_gap: bool
     blunt: int
+    unknown: set[Cell]
 
 
 def reading(
@@ -65,9 +75,10 @@ def reading(
     state.known, news = increases(state.known, _counters(samples, mapping), shown.started_s)
     passed_ms = min(at_ms - before_ms, INTERVALS_TOLD * interval_ms)
     amounts = amounts_of(mapping, target, samples, news.grown, passed_ms)
+    unknown = unknown_cells(mapping, target, shown.refused_of)
     if mapping.arrivals == "derived":
-        state.in_system = add_arrivals(amounts, state.in_system, is_baseline, news.resets > 0)
-    counts, state.carried = whole(amounts, state.carried)
+        state.in_system = add_arrivals(amounts, state.in_system, unknown, is_baseline, news.resets > 0)
+    counts, state.carried = whole(*without_unknown(amounts, unknown, mapping, state.carried))
     state.scraped_ms = at_ms
     stages, outcomes, blunt = _histograms(mapping, target, news.grown)
     told = Telling(target, target.region or region, at_ms)
@@ -84,6 +95,7 @@ def reading(
         news.resets,
         at_ms - before_ms > 1.5 * interval_ms,
         blunt,
+        unknown,
     )
 
 

@@ -1,7 +1,8 @@
 """Rounds of scrapes: all targets are asked at once, `timeout_s` before each end of an interval, and what they say is told.
 
 Nothing that one target does keeps another from being told: it has its own connection, its own bounds, and fails alone. A
-target that gives nothing in a round is counted by why, and in the heartbeat as an observation of queues that was dropped.
+target that gives nothing in a round is counted by why, and in the heartbeat as an observation of queues that was dropped; so is each
+queue of which a gauge is no number.
 """
 
 from __future__ import annotations
@@ -118,6 +119,7 @@ class Rounds:
         kind = asked.target.kind
         self._metrics.scrapes.labels(kind=kind, outcome="taken").inc()
         self._metrics.resets.labels(kind=kind).inc(said.resets)
+        self._sink.note_dropped("queues", len(said.unknown))
         self._metrics.gaps.labels(kind=kind).inc(said.spans_gap)
         self._metrics.blunt_histograms.labels(kind=kind).inc(said.blunt)
         for reason, count in said.dropped.items():

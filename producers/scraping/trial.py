@@ -42,8 +42,9 @@ async def _tried(config: Config, target: Target, asking: aiohttp.ClientSession) 
     said = reading(target, config.region, TargetState(), shown, 1, config.interval_s * 1_000)
     mapping, names = mapping_of(target.kind), set(shown.samples["metric"])
     missing = [entry for entry in mapping.metrics if not names.intersection(entry.names)]
-    refused = [name for entry in missing for name in entry.names if shown.refused_of[name]]
-    absent = [entry.names[0] for entry in missing if not any(shown.refused_of[name] for name in entry.names)]
+    refused_names = {name for name, _ in shown.refused_of}
+    refused = [name for entry in missing for name in entry.names if name in refused_names]
+    absent = [entry.names[0] for entry in missing if refused_names.isdisjoint(entry.names)]
     queues = [
         f"{_shown('depth', row, mapping, shown)} wait and {_shown('running', row, mapping, shown)} run in {row['queue']} of {row['bundle']}"
         for row in (said.kinds["queues"].to_dicts() if "queues" in said.kinds else [])
@@ -51,6 +52,10 @@ async def _tried(config: Config, target: Target, asking: aiohttp.ClientSession) 
     told = [
         f"{name}: {counted(len(shown.samples), 'sample is', 'samples are')} mapped",
         *queues,
+        *(
+            f"nothing is told of {queue} of {bundle} while a gauge of it is no number"
+            for bundle, queue in sorted(said.unknown)
+        ),
         *([f"it does not show {', '.join(absent)}"] if absent else []),
         *([f"it shows no number of {', '.join(refused)}"] if refused else []),
         *_reckoned("sample", "refused", said.refused),
@@ -60,12 +65,9 @@ async def _tried(config: Config, target: Target, asking: aiohttp.ClientSession) 
 
 
 def _shown(measure: str, row: dict[str, Any], mapping: Mapping, shown: Exposition) -> str:
-    """How many requests a measure says, where the engine says it: of gauges that are refused nothing is known."""
+    """How many requests a measure says, where the engine says it."""
     names = {name for entry in mapping.metrics if entry.measure == measure for name in entry.names}
-    if not names.intersection(shown.samples["metric"]):
-        return "an unknown number"
-    at_least = "at least " if any(shown.refused_of[name] for name in names) else ""
-    return f"{at_least}{row[measure]:,}"
+    return f"{row[measure]:,}" if names.intersection(shown.samples["metric"]) else "an unknown number"
 
 
 def _reckoned(what: str, fate: str, counts: Counter[Refusal]) -> list[str]:

@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[str, Sequence[str], str]] = {
         "a.csv:3: the line has 5 fields, the header 4: a text with a comma goes in double quotes.",
     ),
     "no slice": ("slice,minute,good,total", ["fleet,5,9,10"], "a.csv:2: 'fleet' is no slice: write one as pool=realtime."),
-    "another pool": ("slice,minute,good,total", ["pool=batch,5,9,10"], "a.csv holds 1 slices, such as pool=batch, and none"),
+    "another pool": ("slice,minute,good,total", ["pool=batch,5,9,10"], "a.csv holds 1 slice, such as pool=batch, and none"),
     "other indicators": ("indicator,minute,good,total", ["turn_error,5,9,10"], "a.csv: the file has no rows of turn_4000ms"),
 }  # fmt: skip
 

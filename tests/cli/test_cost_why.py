@@ -167,7 +167,7 @@ def test_prices_that_nobody_gave_are_said_below_the_answer_alone(tmp_path: Path)
 
 def test_what_cannot_be_compared_is_a_sentence(tmp_path: Path) -> None:
     some, failed = fleet(tmp_path / "a.csv"), fleet(tmp_path / "b.csv", turns=1)
-    assert "b.csv: of 1 turns none succeeded" in refused("--old", some, "--new", failed)
+    assert "b.csv: of 1 turn none succeeded" in refused("--old", some, "--new", failed)
     assert "did you mean pool?" in refused("--old", some, "--new", some, "--where", "pol=realtime")
     assert "costs have no tenant" in refused("--old", some, "--new", some, "--where", "tenant=t1")
     assert "names no slice: write NAME=VALUE" in refused("--old", some, "--new", some, "--where", "realtime")

@@ -140,6 +140,8 @@ def test_an_observation_of_which_nothing_can_be_made_drops_alone(host: Host, val
         {"duplex_event": [0.5] * 8},
         {"duplex_event": "barge_in", "stopped_after_ms": [0.5] * 192},
         {"duplex_event": "barge_in", "stopped_after_ms": np.zeros(192)},
+        {"duplex_event": "barge_in", "stopped_after_ms": np.zeros(192, "V2")},
+        {"duplex_event": "barge_in", "stopped_after_ms": np.array([0.5] * 192, object)},
         {"duplex_event": "barge_in", "at_ms": [0.5]},
         {"duplex_event": "playback", "frames_played": [[0.5, 0.25]]},
         {"duplex_event": "playback", "gaps_ms": [[0.5, 0.25]]},

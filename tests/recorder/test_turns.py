@@ -132,7 +132,13 @@ def test_what_is_no_number_is_none_also_where_a_flush_has_nothing_else(host: Hos
     assert host.tally.totals()[f"values_{reason}"] == 2
 
 
-@pytest.mark.parametrize("numbers", [[0.12] * 192, (0.5, 0.25), np.zeros(8, np.float32), np.array([[1.0, 2.0]])])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        *([0.12] * 192, (0.5, 0.25), np.zeros(8, np.float32), np.array([[1.0, 2.0]])),
+        *(np.array([0.5] * 8, object), np.zeros(8, "V2")),
+    ],
+)
 def test_a_list_of_numbers_is_an_embedding_wherever_a_host_puts_it(host: Host, numbers: Any) -> None:
     """In a dimension and as a session it refuses the turn; as an amount, a time or an undeclared field the turn goes on."""
     for told in ({"route": numbers}, {"tenant": numbers}, {"session": numbers}):

@@ -10,6 +10,7 @@ import struct
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -54,6 +55,10 @@ class Broken:
         ([None, 0.5], "embedding"),
         ({0.5, 0.25}, "embedding"),
         (pl.Series(VECTOR), "embedding"),
+        (np.array(VECTOR, np.float16), "embedding"),
+        (np.array([VECTOR, VECTOR], object), "embedding"),
+        (np.zeros(192, "V2"), "embedding"),  # As numpy sees an array of bfloat16, which is a type of models' packages.
+        (np.array(["a", None], object), "malformed"),
         (bytearray(b"RIFF"), "audio"),
         (memoryview(b"RIFF"), "audio"),
         ([], "malformed"),

@@ -48,7 +48,7 @@ def test_arrivals_are_those_who_came(steps: list[tuple[int, int]]) -> None:
         served = min(wanted, there + came)
         there += came - served
         amounts = queue(depth=float(there), running=0.0, served=float(served))
-        in_system = add_arrivals(amounts, in_system, is_baseline=False, is_reset=False)
+        in_system = add_arrivals(amounts, in_system, set(), is_baseline=False, is_reset=False)
         counts, carried = whole(amounts, carried)
         told += counts[CELL, "queues", "arrivals"]
     assert told == sum(came for came, _ in steps)
@@ -56,11 +56,11 @@ def test_arrivals_are_those_who_came(steps: list[tuple[int, int]]) -> None:
 
 def test_nobody_arrives_negatively_and_what_left_unserved_is_made_up_for() -> None:
     amounts = queue(depth=0.0, running=0.0, served=2.0)  # Ten were there: eight have left without being served.
-    in_system = add_arrivals(amounts, {CELL: 10.0}, is_baseline=False, is_reset=False)
+    in_system = add_arrivals(amounts, {CELL: 10.0}, set(), is_baseline=False, is_reset=False)
     counts, carried = whole(amounts, {})
     assert counts[CELL, "queues", "arrivals"] == 0
     later = queue(depth=5.0, running=0.0, served=6.0)
-    add_arrivals(later, in_system, is_baseline=False, is_reset=False)
+    add_arrivals(later, in_system, set(), is_baseline=False, is_reset=False)
     assert whole(later, carried)[0][CELL, "queues", "arrivals"] == 11 - 8
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import polars as pl
 import pytest
 
 from producers.scraping.mapping import KINDS, mapping_of
@@ -45,6 +48,28 @@ def test_tgi_counts_arrivals_itself() -> None:
     assert amounts(scraper, before, after) == {
         "depth": 4, "running": 3, "servers": 1, "served": 8, "arrivals": 12, "waited_ms_sum": 10_700,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["vllm", "sglang", "tgi", "triton"])
+def test_a_gauge_that_is_no_number_is_no_empty_queue_and_what_was_counted_meanwhile_is_told_later(kind: str) -> None:
+    """A depth of 0 and then of 4 again would be a queue that grows."""
+    show, settings = getattr(shows, kind), {"batch_slots": 8, "queue": "llm_first_token", "families": EVERYTHING}
+    whole, broken = Scraper(target(kind, **settings)), Scraper(target(kind, **settings))
+    first, between, last = show(FIRST, waiting=1), show([*FIRST, 0.1], waiting=3), show(SECOND, waiting=4)
+    (depth,) = (name for entry in mapping_of(kind).of("gauge") if entry.measure == "depth" for name in entry.names)
+    no_number, replaced = re.subn(rf"(?m)^({depth}\{{.*\}}|{depth}) .*$", r"\1 NaN", between)
+    assert replaced == 1
+    for scraper, second in ((whole, between), (broken, no_number)):
+        read = [scraper.scrape(text) for text in (first, second, last)]
+        rows = [each.kinds["queues"] for each in read if "queues" in each.kinds]
+        told = pl.concat(rows).select("served", "arrivals", "waited_ms_sum", "batch_slots").sum().row(0)
+        if scraper is whole:
+            expected = told
+            assert not any(each.unknown for each in read)
+        else:
+            assert [set(each.kinds) & {"queues"} for each in read] == [{"queues"}, set(), {"queues"}]
+            assert [len(each.unknown) for each in read] == [0, 1, 0] and read[1].refused[Refusal.NOT_FINITE]
+            assert told == expected and told[0] > 0
 
 
 def test_triton_tells_models_apart_and_counts_places_in_batches() -> None:
