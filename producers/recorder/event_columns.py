@@ -6,6 +6,7 @@ kind, told apart by name. What is dropped and what refused is as it is for turns
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,11 +17,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observation_batches import OBSERVATIONS
+from producers.queues import GAUGES
 from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys, is_nobody
 from producers.recorder.turn_columns import VALUE_MAX, Columned, refused_of
 from producers.refusing import LIST_LENGTH_MAX
+from schemas.families import QUEUES
 from schemas.misplaced import numbers_in
 from schemas.refusals import Refusal
 
@@ -52,6 +55,8 @@ def _is_of(value: object, dtype: pl.DataType) -> bool:
     return hasattr(value, "__float__") and numbers_in(value) <= 1
 
 
+_PARTS = {measure.name: measure.part_of for measure in QUEUES.measures if measure.merge == "gauge" and measure.part_of}
+"""Gauges that are parts, and of which: where a part cannot be nothing is said of its whole, for 0 of 100 would be a full 100 free."""
 _VALUES = frozenset(name for kind in OBSERVATIONS for name in value_names(kind))
 
 
@@ -59,6 +64,9 @@ def event_columns(
     kind: str, rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_time: EventTime
 ) -> tuple[Columned, pl.Series]:
     """The columns, and the sessions to choose collectors by, null where there is none. Raises as `turn_columns` does."""
+    unknown = {at: why for at, row in enumerate(rows) if (why := _why_no_sample(kind, row[2]))}
+    refused = sum((refused_of([rows[at]], why) for at, why in unknown.items()), Counter[tuple[str, Refusal]]())
+    rows = [row for at, row in enumerate(rows) if at not in unknown]
     needs_session = kind in NEEDS_SESSION
     named = [row for row in rows if not needs_session or not is_nobody(row[0])]
     placed = cells.place([(row[1], _texts(row[2])) for row in named])
@@ -73,12 +81,26 @@ def event_columns(
         name: _values(name, OBSERVATIONS[kind][name], [row[2].get(name) for row in sound], lost)
         for name in value_names(kind)
     }
+    for part, whole in _PARTS.items() if kind == QUEUES.name else ():
+        is_unknown = (
+            pl.Series([row[2].get(part) is not None for row in sound], dtype=pl.Boolean) & columns[part].is_null()
+        )
+        columns[whole] = columns[whole].set(is_unknown, None)
     hashes = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
     if "session" in OBSERVATIONS[kind]:
         columns["session"] = hashes
     nobody = [row for row in rows if needs_session and is_nobody(row[0])]
-    refused = placed.refused(but=is_end) + refused_of(nobody, Refusal.NO_SESSION)
+    refused += placed.refused(but=is_end) + refused_of(nobody, Refusal.NO_SESSION)
     return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost), hashes
+
+
+def _why_no_sample(kind: str, values: Mapping[str, Any]) -> Refusal | None:
+    """Why an engine's sample says of a gauge what cannot be. Without the value it would say that there are none."""
+    gauges = [values.get(name) for name in GAUGES if name not in _PARTS] if kind == QUEUES.name else []
+    numbers = [float(value) for value in gauges if isinstance(value, float | int | np.number)]
+    if not all(map(math.isfinite, numbers)):
+        return Refusal.NOT_FINITE
+    return Refusal.NEGATIVE if any(number < 0 for number in numbers) else None
 
 
 def _hash_each(rows: list[list[Any]], sessions: Keys) -> list[int | None]:

@@ -75,7 +75,7 @@ def test_a_sample_of_an_engine_names_its_host_and_needs_no_session(host: Host) -
     host.event("queues", queue="llm_first_token", depth=2, host="engine-2")
     host.event("queues", queue="what the user said", depth=2)
     first, second = rows(host, "queues")
-    assert (first["host"], first["depth"], first["kv_blocks"], first["kv_blocks_used"]) == ("host-1", 7, 100, None)
+    assert (first["host"], first["depth"], first["kv_blocks"], first["kv_blocks_used"]) == ("host-1", 7, None, None)
     assert second["host"] == "engine-2"
     totals = host.tally.totals()
     assert (totals["queues_dropped_outside_vocabulary"], totals["values_not_finite"]) == (1, 1)
@@ -90,6 +90,16 @@ def test_what_may_not_leave_a_host_is_refused_for_what_it_is(host: Host) -> None
     totals = host.tally.totals()
     assert totals["streams_dropped_email"] == totals["duplex_dropped_outside_vocabulary"] == 1
     assert "streams_dropped_outside_vocabulary" not in totals
+
+
+def test_a_gauge_that_cannot_be_refuses_its_sample_for_it_is_not_none(host: Host) -> None:
+    """A counter that cannot be is dropped by itself."""
+    for told in ({"depth": float("nan")}, {"running": -1}, {"depth": 7, "served": float("inf")}):
+        host.event("queues", queue="vad", **told)
+    (row,) = rows(host, "queues")
+    assert (row["depth"], row["served"]) == (7, None)
+    totals = host.tally.totals()
+    assert totals["queues_dropped_not_finite"] == totals["queues_dropped_negative"] == totals["values_not_finite"] == 1
 
 
 def test_a_label_of_yesterday_keeps_its_time_and_needs_a_session(host: Host) -> None:
