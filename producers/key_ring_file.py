@@ -152,7 +152,7 @@ def _reserved(path: Path) -> Path:
     except FileExistsError:
         raise Foreseen(f"Another rotation of {path} is under way, or one was cut off: then remove {new}.") from None
     except OSError as error:
-        raise BadInput(f"{new} cannot be written: {error.strerror}.") from None
+        raise BadInput(f"{path} cannot be written: {error.strerror}.") from None
     return new
 
 

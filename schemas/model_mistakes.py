@@ -8,6 +8,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from schemas.counted import counted
+
 TOLD_MAX = 5
 
 _SENTENCES = {
@@ -19,12 +21,24 @@ _SENTENCES = {
 def mistakes(error: ValidationError, within: str = "") -> str:
     """All that is wrong, or the first five and how many more there are, as "place: what; place: what.".
 
-    `within` is the place of the model in its file.
+    What is wrong in several places alike is said once, with the first five of these. `within` is the place of the model in its file.
     """
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    told = [f"{place(each, within)}: {sentence(each)}" for each in found[:TOLD_MAX]]
-    further = [f"and {len(found) - TOLD_MAX} more mistakes"] if len(found) > TOLD_MAX else []
+    places: dict[str, list[str]] = {}
+    for each in error.errors(include_input=False, include_url=False, include_context=False):
+        places.setdefault(sentence(each), []).append(place(each, within))
+    told = [f"{_listed(where)}: {what}" for what, where in list(places.items())[:TOLD_MAX]]
+    left_out = sum(len(where) for where in list(places.values())[TOLD_MAX:])
+    further = [f"and {counted(left_out, 'more mistake')}"] if left_out else []
     return f"{'; '.join([*told, *further])}."
+
+
+def _listed(places: list[str]) -> str:
+    """
+    >>> _listed(["a", "b", "c"]), _listed(list("abcdefgh"))
+    ('a, b, c', 'a, b, c, d, e and 3 more')
+    """
+    left_out = len(places) - TOLD_MAX
+    return ", ".join(places[:TOLD_MAX]) + (f" and {left_out} more" if left_out > 0 else "")
 
 
 def place(details: ErrorDetails, within: str = "") -> str:

@@ -108,7 +108,7 @@ GROUP BY {", ".join(keys)}"""
 
 
 def _lateness() -> View:
-    """Who is late, counted frame by frame."""
+    """Who is late, counted frame by frame. Buckets that are late because their source partition lagged are nobody's."""
     parts = "\n    UNION ALL\n    ".join(
         f"SELECT '{name}' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM {late_table(family)} FINAL"
         for name, family in FAMILIES.items()
@@ -119,6 +119,7 @@ def _lateness() -> View:
     max(bucket_start) AS newest_bucket
 FROM (
     {parts})
+WHERE producer != ''
 GROUP BY family, producer"""
     columns = (
         Shown("family", "the family of the frames"),
@@ -127,7 +128,7 @@ GROUP BY family, producer"""
         Shown("oldest_bucket", "start of the oldest bucket that they are about, event time"),
         Shown("newest_bucket", "start of the newest one, event time"),
     )
-    question = "Whose frames came after the family's lateness, and how many?"
+    question = "Whose frames came after the family's lateness, and how many? What a lagging source partition made late is no producer's, and not here."
     return View("late_producers", question, select, columns, "")
 
 

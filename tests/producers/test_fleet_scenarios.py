@@ -50,7 +50,7 @@ def test_every_shipped_scenario_is_named_as_its_file_and_listed_with_a_sentence(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: x", "sentence: it is missing: add it"),
+        ("name: x", "sentence, minutes: it is missing: add it"),
         ("[1, 2]", "a scenario file is a mapping of fields"),
         ("a: [", "is no YAML"),
         ("fleet: 3", "field by field"),

@@ -128,6 +128,9 @@ def test_an_absent_ring_and_an_impossible_retention_are_sentences(tmp_path: Path
     with pytest.raises(BadInput, match="turnwatch keys create"):
         key_ring_file.rotate(tmp_path / "none.json", NOW_MS, with_tenant=False, is_leaked=False)
     assert list(tmp_path.iterdir()) == []
+    nowhere = tmp_path / "no folder" / "ring.json"
+    with pytest.raises(BadInput, match=f"^{nowhere} cannot be written: No such file or directory.$"):
+        key_ring_file.create(nowhere, NOW_MS, 95)
     for days in (0, 401):
         with pytest.raises(BadInput, match="1 to 400"):
             known_days(days, 400)

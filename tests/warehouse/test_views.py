@@ -117,6 +117,7 @@ def test_late_producers_are_named_and_their_frames_counted(client: Client) -> No
         row | {"producer": "host-1", "origin_topic": "t", "origin_partition": 0, "origin_offset": place // 2}
         for place, row in enumerate(rows_of(table, SEED, count=6))
     ]
+    rows[4] |= {"producer": "", "origin_offset": 7}  # Of a source partition that lagged: nobody sent it late.
     client.insert_arrow(table.name, arrow_of(table, rows))
     assert client.query("SELECT family, producer, frames FROM late_producers").result_rows == [("turns", "host-1", 3)]
 

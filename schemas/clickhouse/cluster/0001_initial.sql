@@ -1820,7 +1820,7 @@ SELECT cut,
 FROM spend_10m FINAL
 COMMENT 'What did each ten minutes cost, at the prices of their time, and what had none? In US dollars; what came later than its family takes is not in it.';
 
--- Whose frames came after the family's lateness, and how many?
+-- Whose frames came after the family's lateness, and how many? What a lagging source partition made late is no producer's, and not here.
 CREATE VIEW IF NOT EXISTS late_producers ON CLUSTER '{cluster}' AS
 SELECT family, producer,
     uniqExact(origin_topic, origin_partition, origin_offset) AS frames,
@@ -1850,8 +1850,9 @@ FROM (
     SELECT 'releases' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM releases_late FINAL
     UNION ALL
     SELECT 'privacy' AS family, producer, origin_topic, origin_partition, origin_offset, bucket_start FROM privacy_late FINAL)
+WHERE producer != ''
 GROUP BY family, producer
-COMMENT 'Whose frames came after the family\'s lateness, and how many?';
+COMMENT 'Whose frames came after the family\'s lateness, and how many? What a lagging source partition made late is no producer\'s, and not here.';
 
 -- What was left of each budget at the end of each day, as counted, and without what was excluded?
 CREATE VIEW IF NOT EXISTS budgets ON CLUSTER '{cluster}' AS

@@ -76,6 +76,17 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, config: object, to
     assert "secret-word" not in sentence
 
 
+def test_a_mistake_that_all_targets_make_is_told_once(tmp_path: Path) -> None:
+    targets = [
+        {**SOUND["targets"][0], "host": f"gpu-{at}", "url": f"http://gpu-{at}/", "kind": "vlm"} for at in range(7)
+    ]
+    with pytest.raises(ConfigError) as refused:
+        read_config(written(tmp_path, {**SOUND, "region": "here", "targets": targets}))
+    told = str(refused.value)
+    assert told.count("it has to be 'vllm'") == 1 and "targets.0.kind, targets.1.kind" in told
+    assert "targets.4.kind and 2 more: it has to be" in told and "region: it has to be a region" in told
+
+
 def test_the_configuration_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "scraping.md").read_text(encoding="utf-8")
     first, second = (block.partition("```")[0] for block in text.split("```yaml\n")[1:])
