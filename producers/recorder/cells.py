@@ -105,7 +105,8 @@ def is_allowed(dimension: str, value: object) -> bool:
 
 def pool_told(defaults: Defaults, given: Mapping[str, Any]) -> str:
     """The pool that an observation is refused in; the first of the vocabulary where it says none that there is."""
-    pool = given.get("pool") or defaults.values.get("pool")
+    told = given.get("pool")
+    pool = defaults.values.get("pool") if told is None else told
     return pool if isinstance(pool, str) and pool in _POOLS else _POOLS[0]
 
 

@@ -97,7 +97,7 @@ def event_columns(
 def _why_no_sample(kind: str, values: Mapping[str, Any]) -> Refusal | None:
     """Why an engine's sample says of a gauge what cannot be. Without the value it would say that there are none."""
     gauges = [values.get(name) for name in GAUGES if name not in _PARTS] if kind == QUEUES.name else []
-    numbers = [float(value) for value in gauges if isinstance(value, float | int | np.number)]
+    numbers = [float(value) for value in gauges if value is not None and _is_of(value, pl.Int64())]
     if not all(map(math.isfinite, numbers)):
         return Refusal.NOT_FINITE
     return Refusal.NEGATIVE if any(number < 0 for number in numbers) else None

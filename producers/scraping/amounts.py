@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 
 import polars as pl
 
-from producers.scraping.exposition import OfModel
+from producers.scraping.exposition import Exposition
 from producers.scraping.mapping import Entry, Mapping
 from producers.scraping.targets import Target
 from schemas.families import FAMILIES, Measure
@@ -87,10 +87,12 @@ def _of_whole(
     return (*used, *_summed(joined, pl.col("whole"), whole.measure))
 
 
-def unknown_cells(mapping: Mapping, target: Target, refused_of: Counter[OfModel]) -> set[Cell]:
+def unknown_cells(mapping: Mapping, target: Target, shown: Exposition) -> set[Cell]:
     """The queues of which a gauge was shown and is no number: how many wait or run there nobody knows, and it is not none."""
-    gauges = {name for entry in mapping.of("gauge") if entry.family == "queues" for name in entry.names}
-    served = (target.served(model) for (metric, model), count in refused_of.items() if metric in gauges and count)
+    sound, refused = set(shown.samples["metric"]), {metric for metric, _ in shown.refused_of}
+    gauges = [entry for entry in mapping.of("gauge") if entry.family == "queues" and "queues" in target.taken]
+    read = {next((name for name in entry.names if name in sound | refused), "") for entry in gauges}
+    served = {target.served(model) for metric, model in shown.refused_of if metric in read}
     return {cell for cell in served if cell is not None}
 
 

@@ -75,7 +75,7 @@ def reading(
     state.known, news = increases(state.known, _counters(samples, mapping), shown.started_s)
     passed_ms = min(at_ms - before_ms, INTERVALS_TOLD * interval_ms)
     amounts = amounts_of(mapping, target, samples, news.grown, passed_ms)
-    unknown = unknown_cells(mapping, target, shown.refused_of)
+    unknown = unknown_cells(mapping, target, shown)
     if mapping.arrivals == "derived":
         state.in_system = add_arrivals(amounts, state.in_system, unknown, is_baseline, news.resets > 0)
     counts, state.carried = whole(*without_unknown(amounts, unknown, mapping, state.carried))

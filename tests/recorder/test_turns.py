@@ -141,7 +141,7 @@ def test_what_is_no_number_is_none_also_where_a_flush_has_nothing_else(host: Hos
 )
 def test_a_list_of_numbers_is_an_embedding_wherever_a_host_puts_it(host: Host, numbers: Any) -> None:
     """In a dimension and as a session it refuses the turn; as an amount, a time or an undeclared field the turn goes on."""
-    for told in ({"route": numbers}, {"tenant": numbers}, {"session": numbers}):
+    for told in ({"route": numbers}, {"pool": numbers}, {"session": numbers}):
         with host.turn(**told):
             pass
     noted: dict[str, Any] = {"tokens_in": numbers, "speaker": np.resize(numbers, 8)}
