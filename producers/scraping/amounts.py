@@ -114,17 +114,18 @@ def add_arrivals(
     """Adds what arrived: what was served, and what those who wait or are served have grown by. Returns those now.
 
     Requests that leave without being served are missing from it: an increase that would be negative is carried on. Where it is
-    unknown how many wait, they are taken for as many as before, until that is known again.
+    unknown how many are there, they are taken for as many as before until that is known; at first nobody came before that (NaN).
     """
     cells = {cell for cell, family, measure in amounts if family == "queues" and measure == "depth"} | unknown
-    before = {cell: 0.0 if is_reset else in_system.get(cell, 0.0) for cell in cells}
-    now = {
-        cell: amounts.get((cell, "queues", "depth"), 0.0) + amounts.get((cell, "queues", "running"), 0.0)
-        for cell in cells - unknown
-    }
-    now |= {cell: before[cell] for cell in unknown}
-    for cell in () if is_baseline else cells:
-        amounts[cell, "queues", "arrivals"] = amounts.get((cell, "queues", "served"), 0.0) + now[cell] - before[cell]
+    nobody = math.nan if is_baseline else 0.0
+    now: dict[Cell, float] = {}
+    for cell in cells:
+        before = 0.0 if is_reset else in_system.get(cell, nobody if cell in unknown else 0.0)
+        there = amounts.get((cell, "queues", "depth"), 0.0) + amounts.get((cell, "queues", "running"), 0.0)
+        now[cell] = before if cell in unknown else there
+        if not is_baseline:
+            came = 0.0 if math.isnan(before) else now[cell] - before
+            amounts[cell, "queues", "arrivals"] = amounts.get((cell, "queues", "served"), 0.0) + came
     return {**in_system, **now}
 
 

@@ -69,3 +69,13 @@ def test_after_a_restart_everybody_who_is_there_or_was_served_has_arrived_since(
     scraper.scrape(shows.vllm([0.2] * 90, waiting=50, running=8))
     told = said(scraper.scrape(shows.vllm([0.2] * 4, waiting=3, running=2, started_s=1_700_009_000.0)), "queues")
     assert (told["served"], told["arrivals"]) == (4, 9)
+
+
+def test_who_was_there_when_scraping_began_has_not_arrived_also_where_that_is_known_late() -> None:
+    in_system = add_arrivals(queue(), {}, {CELL}, is_baseline=True, is_reset=False)
+    later = queue(depth=5, running=2, served=3)
+    in_system = add_arrivals(later, in_system, set(), is_baseline=False, is_reset=False)
+    assert later[CELL, "queues", "arrivals"] == 3 and in_system == {CELL: 7.0}
+    hidden = queue(depth=0, running=2, served=1)
+    in_system = add_arrivals(hidden, in_system, {CELL}, is_baseline=False, is_reset=False)
+    assert hidden[CELL, "queues", "arrivals"] == 1 and in_system == {CELL: 7.0}
