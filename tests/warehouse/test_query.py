@@ -71,7 +71,7 @@ def test_no_rows_are_an_answer_too(server: ClickHouseAddress, output: Format, ex
 
 def test_a_long_table_is_cut_and_says_so(server: ClickHouseAddress) -> None:
     lines = printed(server, "SELECT number FROM numbers(1500)", "table").splitlines()
-    assert lines[-1] == "1500 rows; 500 of them not shown, --format csv prints all" and len(lines) == 1_002
+    assert lines[-1] == "1,500 rows; 500 of them not shown, --format csv prints all" and len(lines) == 1_002
 
 
 @pytest.mark.parametrize(
