@@ -40,6 +40,11 @@ class MetricPart(Part):
             raise wrong("Write one of `allowedDelta` and `allowedRatio`: which says how much worse it may get.")
         if self.floor and self.allowed_ratio is None:
             raise wrong("A `floor` is what a ratio is taken of: write `allowedRatio`, or remove it.")
+        if self.floor and self.direction == "higher_is_better":
+            raise wrong(
+                "A `floor` lifts a baseline next to which any rise is huge, and where higher is better there is no such: "
+                "remove it, or write `allowedDelta`."
+            )
         return self
 
     @property

@@ -27,8 +27,9 @@ Figures = Mapping[str, Decimal]
 class GateMetric:
     """A metric that regresses when it is worse by strictly more than is allowed.
 
-    With `allowed_delta` the difference is compared, with `allowed_ratio` the candidate over the baseline, which counts as
-    `floor` at least. `is_pooled`: the mean of several slices, weighted by calls, is the metric of all of them together.
+    With `allowed_delta` the difference is compared, with `allowed_ratio` the worse over the better. Where lower is better that is
+    the candidate over the baseline, which counts as `floor` at least: a ratio of next to nothing is huge. Where higher is
+    better no baseline makes a ratio huge, and there is no floor. `is_pooled`: the mean of several slices, weighted by calls, is the metric of all of them together.
     """
 
     name: str
@@ -38,6 +39,9 @@ class GateMetric:
     allowed_ratio: Decimal | None = None
     floor: Decimal = Decimal(0)
     is_pooled: bool = True
+
+    def __post_init__(self) -> None:
+        assert not self.floor or self.direction == "lower_is_better", f"{self.name}: a floor lifts a baseline that is low"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,12 @@ def main() -> None:
         with suppress(Exception):  # Standard error may be what cannot be written.
             traceback.print_exception(error)
             print("turnwatch: it cannot be run: install turnwatch again, with all it needs.", file=sys.stderr)
-        is_verdict = any(sys.argv[1 : 1 + len(words)] == words for words in VERDICTS)
-        sys.exit(NO_VERDICT if is_verdict else FAILED)
+        sys.exit(NO_VERDICT if is_verdict_asked() else FAILED)
+
+
+def is_verdict_asked() -> bool:
+    """Whether the command that runs is one of those."""
+    return any(sys.argv[1 : 1 + len(words)] == words for words in VERDICTS)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line: `turnwatch`.
 
-Exit codes: 0 done; 1 what was asked for failed, or a check found something; 2 the input or the settings are wrong.
+Exit codes: 0 done; 1 what was asked for failed, or a check found something; 2 the input or the settings are wrong; 141 nobody
+reads what is printed any more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import typer
 
 from turnwatch.command_line import app
+from turnwatch.standard_output import Unwritable, exit_code_without, open_standard_output
 
 # isort: off
 # In the order in which help lists them.
@@ -32,15 +34,27 @@ def main() -> None:
     # Without a handler of its own a client would write what it could not do beside our sentence about it.
     for client in ("aiokafka", "urllib3"):
         logging.getLogger(client).addHandler(logging.NullHandler())
+    open_standard_output()
     try:
-        sys.exit(app(standalone_mode=False))
+        code = _run()
+        sys.stdout.flush()
+    except Unwritable as error:
+        code = exit_code_without(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        return int(app(standalone_mode=False) or 0)
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except Unwritable:
+        raise
     except typer.TyperException as error:
         from turnwatch.sentences import tell_usage
 
-        sys.exit(tell_usage(error))
+        return tell_usage(error)
     except Exception as error:
         from turnwatch.sentences import exit_code_for
 
-        sys.exit(exit_code_for(error))
+        return exit_code_for(error)

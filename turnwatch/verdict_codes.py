@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from turnwatch.__main__ import NO_VERDICT
+from turnwatch.standard_output import Unwritable
+
 if TYPE_CHECKING:
     from schemas.gates import Decision  # A module of ours that cannot be imported is no verdict either.
 
 EXIT_CODE: Mapping[Decision, int] = {"continue": 0, "rollback": 1, "pause": 3}
-NO_VERDICT = 4
-"""Beside 2, which is bad input everywhere."""
-
 
 @contextmanager
 def a_failure_is_no_verdict() -> Iterator[None]:
@@ -28,8 +28,8 @@ def a_failure_is_no_verdict() -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # Libraries have failures that are no `Exception`: a panic of polars is one.
-        if isinstance(error, typer.Exit | typer.BadParameter) or _is(error, "BadInput"):
-            raise
+        if isinstance(error, typer.Exit | typer.BadParameter | Unwritable) or _is(error, "BadInput"):
+            raise  # The command line gives these a code of their own, which is no verdict.
         with suppress(Exception):
             _tell(error)
         raise typer.Exit(NO_VERDICT) from None

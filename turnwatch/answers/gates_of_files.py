@@ -7,13 +7,14 @@ for a crash must never read as a verdict.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from alerts.gate_document import STANDARD_GATE, load_gate
 from schemas.failures import BadInput
-from schemas.gates import CALLS, Figures, GatePolicy, Verdict
+from schemas.gates import CALLS, Figures, GateMetric, GatePolicy, Verdict
 from stream_jobs.operators.release.gates import RolloutDeltas, metric_gate, roll_back_first, rollout_gate, slice_gate
 from turnwatch.answers.json_figures import Figures as Object
 from turnwatch.answers.json_figures import read_number, read_object, shown
@@ -46,7 +47,22 @@ def run_rollback(regressions: Path, weights: Path | None, output: Format) -> int
     found = roll_back_first(read, weighed)
     scores = {version: float(score) for version, score in found.scores.items()}
     print_answer({"version": found.version, "scores": scores}, ("version", "scores"), output)
+    sys.stdout.flush()
+    for note in _weights_of_nothing(weights, weighed, read):
+        print(f"turnwatch: {note}", file=sys.stderr)
     return 0
+
+
+def _weights_of_nothing(weights: Path | None, weighed: Figures, read: Mapping[str, Figures]) -> Iterator[str]:
+    """A sentence for each weight of a slice that no version tells of: a list of critical slices may name more than regressed, but
+    one that is misspelt would count for nothing in silence.
+    """
+    slices = sorted({text for regressions in read.values() for text in regressions})
+    for text in weighed:
+        if text not in slices:
+            close = get_close_matches(text[:100], slices, n=1)
+            meant = f": did you mean {close[0]!r}?" if close else "."
+            yield f"{weights}: no version has the slice {text[:100]!r}, so its weight counts for nothing{meant}"
 
 
 def _print_verdict(verdict: Verdict, output: Format) -> int:
@@ -66,10 +82,34 @@ def _gate(baseline: Path, candidate: Path, policy: Path | None) -> Verdict:
     if kinds and not any(kinds.values()):
         if policy is None:
             raise BadInput(f"{candidate}: metrics of the whole are judged by a policy that names them: give --policy.")
-        whole = load_gate(policy)
-        return metric_gate(_figures(str(baseline), before, True), _figures(str(candidate), now, True), whole.metrics)
+        return _of_the_whole((baseline, before), (candidate, now), load_gate(policy))
     judged_by = load_gate(policy or STANDARD_GATE)
     return slice_gate(_slices(baseline, before, judged_by), _slices(candidate, now, judged_by), judged_by)
+
+
+def _of_the_whole(
+    before: tuple[Path, Mapping[str, Any]], now: tuple[Path, Mapping[str, Any]], policy: GatePolicy
+) -> Verdict:
+    """Judges metrics that may be of either sign, unless a ratio is asked of them."""
+    for metric in policy.metrics:
+        if not any(metric.name in written for _, written in (before, now)):
+            raise BadInput(
+                f"{now[0]}: neither side has the metric {metric.name} that policy {policy.name} judges: write it, or "
+                "correct the policy."
+            )
+    figures = [_figures(str(path), written, is_negative_known=True) for path, written in (before, now)]
+    for (path, _), side in zip((before, now), figures, strict=True):
+        _refuse_ratios_of_negatives(path, side, policy.metrics)
+    return metric_gate(*figures, policy.metrics)
+
+
+def _refuse_ratios_of_negatives(path: Path, figures: Figures, metrics: tuple[GateMetric, ...]) -> None:
+    for metric in metrics:
+        if metric.allowed_ratio is not None and figures.get(metric.name, 0) < 0:
+            raise BadInput(
+                f"{path}: {metric.name} {figures[metric.name]} is negative, and a ratio of it says nothing: judge it by "
+                "allowedDelta."
+            )
 
 
 def _is_of_slices(path: Path, read: Mapping[str, Any]) -> bool:

@@ -33,6 +33,7 @@ SETTLING_MS = 120_000
 """A window is judged when its end is this long ago."""
 STALE_WINDOWS = 3
 """Windows of the policy without a turn of either bundle, after which what was known of both is no longer news."""
+BASELINE = "baseline (--beside; `baseline` over HTTP)"
 NOT_DECLARED = "was not declared, so nothing says what it is made of, who answers for it and how to undo it"
 
 
@@ -78,13 +79,13 @@ def _baseline(question: GateQuestion, release: Release | None) -> str:
     baseline = question.baseline
     if baseline is None and release is None:
         raise BadInput(
-            f"Release {question.release} {NOT_DECLARED}, nor what it is compared with: declare it, or give --baseline."
+            f"Release {question.release} {NOT_DECLARED}, nor what it is compared with: declare it, or name its {BASELINE}."
         )
     if baseline is None and release is not None:
         baseline = next((way.target for way in release.ways_back if way.kind == "restore_bundle"), None)
     if baseline is None:
         raise BadInput(
-            f"Release {question.release} declares no bundle to restore: say with --baseline what it is compared with."
+            f"Release {question.release} declares no bundle to restore, and so none to be compared with: name its {BASELINE}."
         )
     return baseline
 

@@ -60,8 +60,13 @@ def gate(
             named = str(policy) if policy else None
             question = GateQuestion(release, who, beside, named, instant_ms(since))
             raise typer.Exit(run_release_gate(question, output))
-        if release or beside or since:
-            raise typer.BadParameter("--beside and --since go with --release, and files do not.")
+        if release:
+            raise typer.BadParameter(
+                "--release is a canary that is read from ClickHouse, without files: its baseline is named by --beside; leave out "
+                "--baseline, --candidate and --deltas."
+            )
+        if beside or since:
+            raise typer.BadParameter("--beside and --since go with --release.")
         if deltas and not (baseline or candidate or policy):
             raise typer.Exit(run_rollout_gate(deltas, output))
         if baseline and candidate and not deltas:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from schemas.gates import CALLS, Blocker, Decision, Figures, GateMetric, GatePolicy, Rollback, Verdict
+from schemas.gates import CALLS, Blocker, Figures, GateMetric, GatePolicy, Rollback, Verdict
 
 POOLED = "pooled"
 """The name of the slices that are judged together, among blockers; with underscores where a slice is called so."""
@@ -20,20 +20,21 @@ P95_DELTA_MS, FAR_FIELD_DELTA, WER_GAIN = Decimal(100), Decimal("0.03"), Decimal
 
 
 def regresses(metric: GateMetric, baseline: Fraction, candidate: Fraction) -> bool:
-    """Whether the candidate is worse by strictly more than the metric allows."""
+    """Whether the candidate is worse by strictly more than the metric allows. With a ratio, no figure is negative."""
     worse, better = (candidate, baseline) if metric.direction == "lower_is_better" else (baseline, candidate)
     if metric.allowed_ratio is not None:
+        assert min(worse, better) >= 0, f"{metric.name}: of {worse} and {better} there is no ratio"
         return worse > Fraction(metric.allowed_ratio) * max(better, Fraction(metric.floor))
     return worse - better > Fraction(metric.allowed_delta or 0)
 
 
 def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], policy: GatePolicy) -> Verdict:
-    """Judges every slice that both have and whose candidate has calls enough; small ones that nobody protects together.
+    """Judges every slice that both have calls of and whose candidate has enough; small ones that nobody protects together.
 
     Any blocker means rollback; otherwise a protected slice that could not be judged, or nothing judged at all, a pause.
     A slice that the policy protects by name could not be judged where neither side has it, either.
     """
-    both = [text for text in candidate if text in baseline]
+    both = [text for text in candidate if _is_told(baseline.get(text)) and _is_told(candidate[text])]
     large = [text for text in both if candidate[text].get(CALLS, 0) >= policy.calls_min]
     judged = {text: _judged(baseline[text], candidate[text], policy.metrics) for text in large}
     pool = _pool(baseline, candidate, [text for text in both if text not in judged], policy)
@@ -46,8 +47,9 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
         return Verdict("rollback", distinct, blockers, unjudged, pool.slices, "These slices got worse than allowed.")
     is_anything_judged = bool(pool.slices) or any(each.is_judged for each in judged.values())
     because = _why_paused(any(map(policy.protects, unjudged)), is_anything_judged)
-    decision: Decision = "pause" if because else "continue"
-    return Verdict(decision, (), (), unjudged, pool.slices, because or "No slice got worse than allowed.")
+    if because:
+        return Verdict("pause", (), (), unjudged, pool.slices, because)
+    return Verdict("continue", (), (), unjudged, pool.slices, _why_continued(len(unjudged), len(known)))
 
 
 def metric_gate(baseline: Figures, candidate: Figures, metrics: Iterable[GateMetric]) -> Verdict:
@@ -162,6 +164,11 @@ def _pool(
     return _Pool(tuple(text for text in small if text in slices), tuple(dict.fromkeys(reasons)))
 
 
+def _is_told(figures: Figures | None) -> bool:
+    """Whether there is a call behind these figures: those of no calls at all are nobody's."""
+    return figures is not None and figures.get(CALLS, 0) > 0
+
+
 def _name_of_pool(known: Container[str]) -> str:
     """A name that no slice has."""
     name = POOLED
@@ -179,6 +186,13 @@ def _mean(side: Mapping[str, Figures], texts: list[str], metric: GateMetric) -> 
     total = _calls(side, texts)
     weighed = (_calls(side, [text]) * Fraction(side[text][metric.name]) for text in texts)
     return sum(weighed, Fraction(0)) / total if total else None
+
+
+def _why_continued(unjudged: int, known: int) -> str:
+    """Silence about slices that were not judged would read as if they were well."""
+    if not unjudged:
+        return "No slice got worse than allowed."
+    return f"No slice that was judged got worse than allowed; {unjudged} of {known} could not be judged, or not in full."
 
 
 def _why_paused(is_protected_unjudged: bool, is_anything_judged: bool) -> str:
