@@ -49,7 +49,7 @@ def open_standard_output() -> None:
     given = sys.stdout if isinstance(sys.stdout, io.TextIOWrapper) else None
     output = _Output(STANDARD_OUTPUT, "w", closefd=False)
     sys.stdout = io.TextIOWrapper(
-        output if given and given.write_through else io.BufferedWriter(output),  # type: ignore[type-var] # As python -u.
+        output if given and given.write_through else io.BufferedWriter(output),  # As `python -u` has it.
         given.encoding if given else "utf-8",
         given.errors if given else None,
         line_buffering=output.isatty(),

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 EXIT_CODE: Mapping[Decision, int] = {"continue": 0, "rollback": 1, "pause": 3}
 
 @contextmanager
-def a_failure_is_no_verdict() -> Iterator[None]:
-    """Ends with `NO_VERDICT` whatever goes wrong but bad input: the exit code of a failure would read as a verdict."""
+def a_failure_is_no_verdict(wanted: Literal["verdict", "answer"] = "verdict") -> Iterator[None]:
+    """Ends with `NO_VERDICT` whatever goes wrong but bad input: the exit code of a failure would read as a verdict.
+
+    What else pipelines ask about releases and drift is an `answer`, and ends alike.
+    """
     try:
         import turnwatch.sentences  # noqa: F401 - bad input is told by it, once it is too late for a code of our own
 
@@ -31,11 +34,11 @@ def a_failure_is_no_verdict() -> Iterator[None]:
         if isinstance(error, typer.Exit | typer.BadParameter | Unwritable) or _is(error, "BadInput"):
             raise  # The command line gives these a code of their own, which is no verdict.
         with suppress(Exception):
-            _tell(error)
+            _tell(error, wanted)
         raise typer.Exit(NO_VERDICT) from None
 
 
-def _tell(error: BaseException) -> None:
+def _tell(error: BaseException, wanted: str) -> None:
     """A sentence where it was foreseen, else a traceback."""
     if isinstance(error, OSError) or _is(error, "Foreseen"):
         from turnwatch.sentences import exit_code_for
@@ -43,7 +46,7 @@ def _tell(error: BaseException) -> None:
         exit_code_for(error)
         return
     traceback.print_exception(error)
-    print("turnwatch: there is no verdict: this is a defect of turnwatch; please report it.", file=sys.stderr)
+    print(f"turnwatch: there is no {wanted}: this is a defect of turnwatch; please report it.", file=sys.stderr)
 
 
 def _is(error: BaseException, kind: Literal["BadInput", "Foreseen"]) -> bool:

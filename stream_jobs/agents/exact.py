@@ -21,7 +21,7 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ __all__ = ["Event", "Outgoing", "Source", "Stage", "StageSettings"]
 AHEAD_EVENTS = 100
 """So many events that came while a batch was prepared are a backlog: the next batch is prepared while this one is applied."""
 BATCH_S = 0.05
+TURN_S = 0.02
+"""So long a save keeps the loop before others, pages among them, have their turn."""
 MANY_EVENTS = 300
 """So many events between two saves are more than live traffic brings to one stage of one worker."""
 
@@ -52,6 +54,9 @@ class Outgoing:
     headers: list[tuple[str, bytes]]
     key: bytes | None = None
     partition: int | None = None
+
+
+Sent = Outgoing | tuple[int, Block]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,11 @@ class Stage(Arrivals):
         """Takes events of one source partition, in offset order, into state."""
 
     @abstractmethod
-    def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
-        """What to send since the last save: each phase is confirmed before the next begins. (partition, block) are changelog."""
+    def phases(self) -> Iterable[Iterable[Sent | None]]:
+        """What to send since the last save: each phase is confirmed before the next begins. (partition, block) are changelog.
+
+        Between two items of a phase others may have their turn, who change no state of this stage; `None` is only such a place.
+        """
 
     # -- what all stages share -----------------------------------------------------------------------------------------
 
@@ -191,7 +199,9 @@ class Stage(Arrivals):
         generation, events = self._generation, self._applied
         self._applied = []
         for phase in self.phases():
-            items = list(phase)
+            items = [item async for item in self._by_turns(phase)]
+            if generation != self._generation:
+                return
             state_bytes = sum(len(item[1].value or b"") for item in items if isinstance(item, tuple))
             self._metrics.state_bytes.labels(self.name).inc(state_bytes)
             sent = [self._send(item) for item in items]
@@ -205,7 +215,19 @@ class Stage(Arrivals):
         self._applied_bytes = 0
         self._room.set()
 
-    def _send(self, item: Outgoing | tuple[int, Block]) -> asyncio.Future[Any]:
+    async def _by_turns(self, phase: Iterable[Sent | None]) -> AsyncIterator[Sent]:
+        """The items of a phase, as long as the state that they are made of is ours; others of this loop have their turns meanwhile."""
+        generation, began_at = self._generation, time.monotonic()
+        for item in phase:
+            if item is not None:
+                yield item
+            if time.monotonic() - began_at >= TURN_S:
+                await asyncio.sleep(0)
+                began_at = time.monotonic()
+                if generation != self._generation:
+                    return
+
+    def _send(self, item: Sent) -> asyncio.Future[Any]:
         if isinstance(item, tuple):
             partition, block = item
             return self._table.send_changelog(

@@ -12,7 +12,7 @@ import faust
 from schemas.families import FAMILIES, QUALITY, QUEUES, STAGE_LATENCIES, TENANTS
 from schemas.metrics import WorkerMetrics
 from stream_jobs.agents.diversion import Diversion, DiversionBound
-from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
+from stream_jobs.agents.exact import Event, Outgoing, Sent, Stage, StageSettings
 from stream_jobs.agents.questions import FAMILY_OF, read_partials, rollup_messages
 from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset
 from stream_jobs.operators.totals.reach import LIVE, Patience
@@ -74,30 +74,29 @@ class TrafficStage(Stage):
         self._offsets[family, partition] = max(self._offsets[family, partition], events[-1].message.offset)
         self._metrics.partials_applied.labels(self.name, family).inc(len(events))
 
-    def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
-        told = [
-            message
-            for shard, traffic in self._shards.items()
-            for table, rows in traffic.rollups()
-            for message in rollup_messages(shard, table, rows, self._metrics)
-        ]
-        yield [
-            *self._diversion.letters(),
-            *told,
-            *self._statements(int(time.time() * 1_000)),
-        ]  # Before state lets go of what they were told from: after a crash they are told again.
-        yield [
+    def phases(self) -> Iterable[Iterable[Sent | None]]:
+        yield self._told()  # Before state lets go of what they were told from: after a crash they are told again.
+        yield (
             (shard, block)
             for shard, traffic in self._shards.items()
             for name, family in FAMILIES.items()
             for block in traffic.unsaved_blocks(family, self._offsets[name, shard])
-        ]
-        yield [
+        )
+        yield (
             (shard, block)
             for shard, traffic in self._shards.items()
             for name, family in FAMILIES.items()
             for block in traffic.marker(family, self._offsets[name, shard])
-        ]
+        )
+
+    def _told(self) -> Iterator[Outgoing | None]:
+        """What is new, made as it is taken: to go through hours again because labels came late takes most of a second."""
+        yield from self._diversion.letters()
+        for shard, traffic in self._shards.items():
+            for table, rows in traffic.rollups():
+                yield from rollup_messages(shard, table, rows, self._metrics)
+                yield None
+        yield from self._statements(int(time.time() * 1_000))
 
     def _statements(self, now_ms: int) -> Iterator[Outgoing]:
         for shard, traffic in self._shards.items():

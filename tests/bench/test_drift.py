@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
+from scipy.stats import poisson
 from typer.testing import CliRunner
 
 from schemas.failures import Foreseen
 from turnwatch.bench import drift
-from turnwatch.bench.drift import EVIDENT, Bounds, Played, found_in, play, run_drift, scored, strays
+from turnwatch.bench.drift import EVIDENT, Bounds, Played, chance_of_so_many, found_in, play, run_drift, scored, strays
 from turnwatch.bench.drift_peers import ALARMS, Peer, alarms, peers, set_best
 from turnwatch.bench.drift_worlds import KINDS, MEASURES, RARE, hours, where_wander_lasts, world
 from turnwatch.cli import app
@@ -101,11 +102,24 @@ def test_too_many_alarms_where_wander_lasts_end_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted = raised(("a", 12), ("b", 22)).with_columns(state=pl.lit("drifted"), since="hour")
-    noisy = raised(*(("c", place) for place in range(3))).with_columns(state=pl.lit("drifted"), since="hour")
+    noisy = raised(*(("c", place) for place in range(12))).with_columns(state=pl.lit("drifted"), since="hour")
     monkeypatch.setattr(drift, "play", lambda *_: played(planted, planted.clear()))
     monkeypatch.setattr(drift, "played", lambda *_: played(planted, noisy))
     assert run_drift(24, 14, 7, with_river=False, bounds=Bounds()) == 1
-    assert "lasting_false_alarms_a_week=1.50,1.50,1.50" in capsys.readouterr().out.splitlines()[-1]
+    assert "lasting_false_alarms_a_week=6.00,6.00,6.00" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("false_alarms", "chance"),
+    [((0, 0, 0, 0, 0), 1.0), ((4, 0, 2, 1, 3), 1.0), ((12, 0, 0, 0, 0), 0.0004), ((6, 6, 6, 6, 6), 0.003)],
+    ids=["none", "as many as there may be", "too many in one", "too many together"],
+)
+def test_false_alarms_miss_the_bound_only_where_chance_hardly_brings_so_many(
+    false_alarms: tuple[int, ...], chance: float
+) -> None:
+    found = chance_of_so_many(false_alarms, 3.0, 1.0)
+    tails = [poisson.sf(n - 1, mean) for n, mean in [*((each, 3.0) for each in false_alarms), (sum(false_alarms), 15.0)]]
+    assert found == pytest.approx(min(1.0, min(tails) * 6)) and found == pytest.approx(chance, rel=0.3)
 
 
 def test_our_watch_finds_what_is_doubled_in_a_busy_slice_within_a_day() -> None:
@@ -170,7 +184,7 @@ def test_without_river_the_bench_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("false_alarms", "hour", "code"), [(2, 12, 0), (3, 12, 1), (0, 30, 1), (0, 5, 1)],
+    ("false_alarms", "hour", "code"), [(2, 12, 0), (6, 12, 1), (0, 30, 1), (0, 5, 1)],
     ids=["held", "too many alarms", "too late", "not found"],
 )  # fmt: skip
 def test_a_bound_that_is_missed_ends_with_one(

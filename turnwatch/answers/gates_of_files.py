@@ -14,7 +14,7 @@ from typing import Any
 
 from alerts.gate_document import STANDARD_GATE, load_gate
 from schemas.failures import BadInput
-from schemas.gates import CALLS, Figures, GateMetric, GatePolicy, Verdict
+from schemas.gates import CALLS, Figures, GatePolicy, Verdict
 from stream_jobs.operators.release.gates import RolloutDeltas, metric_gate, roll_back_first, rollout_gate, slice_gate
 from turnwatch.answers.json_figures import Figures as Object
 from turnwatch.answers.json_figures import read_number, read_object, shown
@@ -97,19 +97,18 @@ def _of_the_whole(
                 f"{now[0]}: neither side has the metric {metric.name} that policy {policy.name} judges: write it, or "
                 "correct the policy."
             )
-    figures = [_figures(str(path), written, is_negative_known=True) for path, written in (before, now)]
-    for (path, _), side in zip((before, now), figures, strict=True):
-        _refuse_ratios_of_negatives(path, side, policy.metrics)
-    return metric_gate(*figures, policy.metrics)
+    return metric_gate(_metrics(*before, policy), _metrics(*now, policy), policy.metrics)
 
 
-def _refuse_ratios_of_negatives(path: Path, figures: Figures, metrics: tuple[GateMetric, ...]) -> None:
-    for metric in metrics:
+def _metrics(path: Path, written: Mapping[str, Any], policy: GatePolicy) -> Figures:
+    figures = _figures(str(path), written, is_negative_known=True)
+    for metric in policy.metrics:
         if metric.allowed_ratio is not None and figures.get(metric.name, 0) < 0:
             raise BadInput(
                 f"{path}: {metric.name} {figures[metric.name]} is negative, and a ratio of it says nothing: judge it by "
                 "allowedDelta."
             )
+    return figures
 
 
 def _is_of_slices(path: Path, read: Mapping[str, Any]) -> bool:

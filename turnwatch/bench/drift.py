@@ -16,6 +16,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy.special import gammainc
 
 from schemas.drift_policies import STANDARD, DriftPolicy
 from schemas.instants import HOUR_MS
@@ -30,9 +31,13 @@ WEEK_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What ours is held to: alarms a week where nothing changes, and of evident changes the share found and the delay."""
+    """What ours is held to: alarms a week where nothing changes, and of evident changes the share found and the delay.
+
+    Alarms are held to it as a mean: only so many that they would come with less than `chance_min` miss the bound.
+    """
 
     false_alarms_per_week_max: float = STANDARD.false_alarms_per_week
+    chance_min: float = 0.01
     recall_min: float = 0.95
     delay_h_max: float = 6.0
 
@@ -95,14 +100,27 @@ def run_drift(slices: int, days: int, seed: int, with_river: bool, bounds: Bound
     lasting = [_where_wander_lasts(slices, days, seed, rivals, console, *each) for each in LASTING]
     evident = ours.of(EVIDENT)
     beside = strays(found_in(played.planted), played)
+    false_alarms = [round(each.false_alarms_per_week * played.weeks) for each in (ours, rare, *lasting)]
+    chance = chance_of_so_many(false_alarms, played.weeks, bounds.false_alarms_per_week_max)
     print(
         f"slices={slices} days={days} seed={seed} false_beside_changes={beside} {_figures(ours, evident, bounds)} "
         f"rare_false_alarms_a_week={rare.false_alarms_per_week:.2f} rare_evident={rare.of(EVIDENT).cell().replace(' ', '_')} "
-        f"lasting_false_alarms_a_week={','.join(f'{each.false_alarms_per_week:.2f}' for each in lasting)}"
+        f"lasting_false_alarms_a_week={','.join(f'{each.false_alarms_per_week:.2f}' for each in lasting)} "
+        f"chance_of_so_many={chance:.3g} limit_chance={bounds.chance_min:g}"
     )
-    holds = _holds(ours, evident, bounds) and _holds(rare, rare.of(EVIDENT), bounds)
-    is_quiet = all(each.false_alarms_per_week <= bounds.false_alarms_per_week_max for each in lasting)
-    return 0 if holds and is_quiet else 1
+    holds = _finds(evident, bounds) and _finds(rare.of(EVIDENT), bounds)
+    return 0 if holds and chance >= bounds.chance_min else 1
+
+
+def chance_of_so_many(false_alarms: Sequence[int], weeks: float, per_week: float) -> float:
+    """How likely so many false alarms are at most, of worlds of so many weeks each, if `per_week` came in each on average.
+
+    The least of the exact Poisson tails P(N >= n) of every world and of all of them together, times their number
+    (Bonferroni): three weeks of a detector that keeps its bound have more than three alarms in one of three runs.
+    """
+    looks = [(found, weeks) for found in false_alarms] + [(sum(false_alarms), weeks * len(false_alarms))]
+    tails = [float(gammainc(found, per_week * of_weeks)) if found else 1.0 for found, of_weeks in looks]
+    return min(1.0, min(tails) * len(looks))
 
 
 def play(measures: Sequence[str], slices: int, days: int, seed: int, console: Console) -> Played:
@@ -207,10 +225,9 @@ def _by_kind(ours: Scored) -> Table:
     return table
 
 
-def _holds(ours: Scored, evident: Scored, bounds: Bounds) -> bool:
-    is_quiet = ours.false_alarms_per_week <= bounds.false_alarms_per_week_max
+def _finds(evident: Scored, bounds: Bounds) -> bool:
     is_found = evident.recall >= bounds.recall_min and evident.delay_h is not None
-    return is_quiet and is_found and (evident.delay_h or 0.0) <= bounds.delay_h_max
+    return is_found and (evident.delay_h or 0.0) <= bounds.delay_h_max
 
 
 def _figures(ours: Scored, evident: Scored, bounds: Bounds) -> str:

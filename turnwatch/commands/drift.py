@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from turnwatch.command_line import Answered, app
+from turnwatch.verdict_codes import a_failure_is_no_verdict
 
 drift_app = typer.Typer(
     help="Say which slice got worse while all together looked flat.", no_args_is_help=True, rich_markup_mode=None
@@ -42,9 +43,10 @@ def why(
     output: Answered = "table",
 ) -> None:
     """Say which slices got worse from one period or bundle to another, and what is only traffic that moved between them."""
-    from turnwatch.drift.sides import Asked
-    from turnwatch.drift.why import run_drift_why
+    with a_failure_is_no_verdict("answer"):
+        from turnwatch.drift.sides import Asked
+        from turnwatch.drift.why import run_drift_why
 
-    both, of_old, of_new, rates, cuts = (tuple(each or ()) for each in (where, old_where, new_where, rate, cut))
-    asked = Asked(old, new, both, of_old, of_new, rates, cuts, share, least, samples)
-    raise typer.Exit(run_drift_why(asked, output))
+        both, of_old, of_new, rates, cuts = (tuple(each or ()) for each in (where, old_where, new_where, rate, cut))
+        asked = Asked(old, new, both, of_old, of_new, rates, cuts, share, least, samples)
+        raise typer.Exit(run_drift_why(asked, output))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from turnwatch.command_line import app
+from turnwatch.verdict_codes import a_failure_is_no_verdict
 
 
 @app.command(epilog="Example: turnwatch worker")
@@ -165,9 +166,10 @@ def release_declare(
     who: Who,
 ) -> None:
     """Declare a bundle before it serves, and print its name; one without owner, lineage, report or ways back is refused."""
-    from turnwatch.release import run_release_declare
+    with a_failure_is_no_verdict("answer"):
+        from turnwatch.release import run_release_declare
 
-    raise typer.Exit(run_release_declare(file, who))
+        raise typer.Exit(run_release_declare(file, who))
 
 
 @release.command("list", epilog="Example: turnwatch release list --format json")
@@ -175,9 +177,10 @@ def release_list(
     output: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
 ) -> None:
     """List what was declared last of every bundle: artifacts, versions, owners, and the ways back."""
-    from turnwatch.release import run_release_list
+    with a_failure_is_no_verdict("answer"):
+        from turnwatch.release import run_release_list
 
-    raise typer.Exit(run_release_list(output))
+        raise typer.Exit(run_release_list(output))
 
 
 @app.command(epilog="Example: turnwatch backfill --slo turn-4000ms-realtime --data 30d --dry-run")
