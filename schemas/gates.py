@@ -41,7 +41,9 @@ class GateMetric:
     is_pooled: bool = True
 
     def __post_init__(self) -> None:
-        assert not self.floor or self.direction == "lower_is_better", f"{self.name}: a floor lifts a baseline that is low"
+        assert not self.floor or self.direction == "lower_is_better", (
+            f"{self.name}: a floor lifts a baseline that is low"
+        )
 
 
 @dataclass(frozen=True, slots=True)

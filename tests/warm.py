@@ -65,6 +65,17 @@ def turnwatch(folder: Path, *arguments: str, **environment: str) -> subprocess.C
     return subprocess.CompletedProcess(command, code, *said)
 
 
+def turnwatch_printing_to(output: int, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same with a file of the caller's as standard output."""
+    from tests.integration.commands import surrounded
+
+    command = [str(PROGRAM), *arguments]
+    asked = {"command": command, "folder": str(folder), "environment": surrounded({})}
+    with tempfile.TemporaryFile() as errors, Path(os.devnull).open() as nothing:
+        code = _ended(asked, [nothing.fileno(), output, errors.fileno()])
+        return subprocess.CompletedProcess(command, code, "", _text(errors))
+
+
 def _ended(asked: dict[str, Any], files: list[int]) -> int:
     """The exit code, negative for a signal, as `subprocess` has it."""
     hears, tells = os.pipe()

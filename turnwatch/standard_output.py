@@ -45,7 +45,7 @@ def open_standard_output() -> None:
     while (number := os.open(os.devnull, os.O_RDONLY)) <= STANDARD_ERROR:
         pass
     os.close(number)
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     given = sys.stdout if isinstance(sys.stdout, io.TextIOWrapper) else None
     output = _Output(STANDARD_OUTPUT, "w", closefd=False)
     sys.stdout = io.TextIOWrapper(

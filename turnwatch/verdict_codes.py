@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_CODE: Mapping[Decision, int] = {"continue": 0, "rollback": 1, "pause": 3}
 
+
 @contextmanager
 def a_failure_is_no_verdict(wanted: Literal["verdict", "answer"] = "verdict") -> Iterator[None]:
     """Ends with `NO_VERDICT` whatever goes wrong but bad input: the exit code of a failure would read as a verdict.

@@ -14,7 +14,7 @@ from schemas.metrics import WorkerMetrics
 from stream_jobs.agents.diversion import Diversion, DiversionBound
 from stream_jobs.agents.exact import Event, Outgoing, Sent, Stage, StageSettings
 from stream_jobs.agents.questions import FAMILY_OF, read_partials, rollup_messages
-from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, applied_offset
 from stream_jobs.operators.totals.reach import LIVE, Patience
 from stream_jobs.operators.totals.traffic import Capacity, Traffic
 from stream_jobs.operators.watching import Watch

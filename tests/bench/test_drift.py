@@ -118,7 +118,9 @@ def test_false_alarms_miss_the_bound_only_where_chance_hardly_brings_so_many(
     false_alarms: tuple[int, ...], chance: float
 ) -> None:
     found = chance_of_so_many(false_alarms, 3.0, 1.0)
-    tails = [poisson.sf(n - 1, mean) for n, mean in [*((each, 3.0) for each in false_alarms), (sum(false_alarms), 15.0)]]
+    tails = [
+        poisson.sf(n - 1, mean) for n, mean in [*((each, 3.0) for each in false_alarms), (sum(false_alarms), 15.0)]
+    ]
     assert found == pytest.approx(min(1.0, min(tails) * 6)) and found == pytest.approx(chance, rel=0.3)
 
 

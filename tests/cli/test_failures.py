@@ -14,10 +14,12 @@ from alerts.openslo import SHIPPED_SLOS
 from alerts.price_document import SHIPPED_PRICES
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
+from stream_jobs.sinks.clickhouse import WarehouseError, connect
+from tests.cli.test_release import SHOWN as RELEASE
 from tests.integration.commands import surrounded
 from tests.warm import turnwatch
 
-FAILED, BAD_INPUT = 1, 2
+FAILED, BAD_INPUT, NO_ANSWER = 1, 2, 4
 NOBODY = "127.0.0.1:1"
 AWAY = {"TURNWATCH_KAFKA__BOOTSTRAP": NOBODY, "TURNWATCH_CLICKHOUSE__URL": f"http://{NOBODY}"}
 
@@ -95,6 +97,33 @@ def test_a_worker_whose_kafka_is_away_ends_with_a_sentence(tmp_path: Path) -> No
 
 def test_a_clickhouse_that_is_away_is_named(tmp_path: Path) -> None:
     assert f"ClickHouse at http://{NOBODY}" in sentence(turnwatch(tmp_path, "query", "SELECT 1", **AWAY), FAILED)
+
+
+@pytest.mark.parametrize(
+    ("command", "server"),
+    [
+        ("gate --release v42", f"ClickHouse at http://{NOBODY}"),
+        ("drift why --old 2026-10-01 --new 2026-10-08", f"ClickHouse at http://{NOBODY}"),
+        ("release list", f"Kafka at {NOBODY}"),
+        ("release declare v42.yaml --who ana", f"Kafka at {NOBODY}"),
+        ("gates list", f"Kafka at {NOBODY}"),
+    ],
+)
+def test_what_pipelines_ask_ends_with_a_code_of_its_own_where_servers_are_away(
+    tmp_path: Path, command: str, server: str
+) -> None:
+    (tmp_path / "v42.yaml").write_text(RELEASE)
+    said = sentence(turnwatch(tmp_path, *command.split(), **AWAY), NO_ANSWER)
+    assert server in said and "cannot be reached" in said
+
+
+def test_a_clickhouse_that_takes_connections_and_says_nothing_is_not_waited_for_as_long_as_for_an_answer() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = ClickHouseAddress(f"http://127.0.0.1:{silent.getsockname()[1]}/none", read_timeout_s=1.0)
+        with pytest.raises(WarehouseError, match="did not answer in time"):
+            connect(address, read_timeout_s=3_600.0)
 
 
 def test_a_url_that_cannot_be_meant_is_refused_without_its_password(tmp_path: Path) -> None:

@@ -77,6 +77,34 @@ def test_metrics_of_the_whole_are_judged_by_a_policy(tmp_path: Path) -> None:
     assert gated(tmp_path, {"accuracy": 0.9}, {"accuracy": 0.89}, *policy).exit_code == 0
     assert gated(tmp_path, {"accuracy": 0.9}, {"accuracy": 0.88}, *policy).exit_code == 1
     assert gated(tmp_path, {"accuracy": 0.9}, {"other": 0.88}, *policy).exit_code == 3
+    assert gated(tmp_path, {"other": 0.9}, {"accuracy": 0.88}, *policy).exit_code == 3
+    assert gated(tmp_path, {"accuracy": None}, {"accuracy": None}, *policy).exit_code == 3, "known, and not measured"
+
+
+def test_a_metric_that_neither_side_has_is_no_pause_but_a_mistake(tmp_path: Path) -> None:
+    policy = ("--policy", document(tmp_path, "policy.yaml", WHOLE))
+    ended = gated(tmp_path, {"accurracy": 0.9}, {"accurracy": 0.9}, *policy)
+    assert isinstance(ended.exception, BadInput)
+    assert "neither side has the metric accuracy that policy whole judges" in str(ended.exception)
+
+
+@pytest.mark.parametrize(("baseline", "candidate", "file"), [(-10, -30, "before"), (-10, 5, "before"), (5, -10, "now")])
+@pytest.mark.parametrize("direction", ["lower_is_better", "higher_is_better"])
+def test_of_negative_figures_there_is_no_ratio(
+    tmp_path: Path, direction: str, baseline: float, candidate: float, file: str
+) -> None:
+    judged = f"{{name: loss, direction: {direction}, allowedRatio: 1.1}}"
+    text = WHOLE.replace("{name: accuracy, direction: higher_is_better, allowedDelta: 0.01}", judged)
+    policy = ("--policy", document(tmp_path, "policy.yaml", text))
+    ended = gated(tmp_path, {"loss": baseline}, {"loss": candidate}, *policy)
+    assert isinstance(ended.exception, BadInput)
+    assert f"{file}.json: loss -" in str(ended.exception) and "judge it by allowedDelta" in str(ended.exception)
+
+
+def test_differences_of_negative_figures_are_judged(tmp_path: Path) -> None:
+    policy = ("--policy", document(tmp_path, "policy.yaml", WHOLE.replace("accuracy", "gain")))
+    assert gated(tmp_path, {"gain": -0.5}, {"gain": -0.51}, *policy).exit_code == 0
+    assert gated(tmp_path, {"gain": -0.5}, {"gain": -0.52}, *policy).exit_code == 1
 
 
 def test_a_rollout_is_judged_by_its_deltas(tmp_path: Path) -> None:
@@ -92,6 +120,16 @@ def test_who_is_rolled_back_first(tmp_path: Path) -> None:
     ended = asked("rollback", "--regressions", regressions, "--weights", weights, "--format", "json")
     assert said(ended) == {"version": "v2", "scores": {"v1": 0.5, "v2": 1.0}}
     assert said(asked("rollback", "--regressions", regressions, "--format", "json"))["version"] == "v1"
+
+
+def test_a_weight_that_counts_for_nothing_is_told(tmp_path: Path) -> None:
+    regressions = document(tmp_path, "r.json", {"v1": {"emergency": 0.5}})
+    weights = document(tmp_path, "w.json", {"emergency": 5, "emergancy": 9, "payment": 2})
+    ended = asked("rollback", "--regressions", regressions, "--weights", weights, "--format", "json")
+    assert (ended.exit_code, said(ended)["scores"]) == (0, {"v1": 2.5})
+    first, second = ended.stderr.splitlines()
+    assert "no version has the slice 'emergancy'" in first and first.endswith("did you mean 'emergency'?")
+    assert "no version has the slice 'payment'" in second and second.endswith("counts for nothing.")
 
 
 def test_a_defect_is_never_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +205,13 @@ def test_a_release_is_not_its_own_baseline(tmp_path: Path) -> None:
     same = document(tmp_path, "same.json", {"far": SLICE})
     ended = asked("gate", "--baseline", same, "--candidate", same)
     assert "compared with another one" in str(ended.exception)
+
+
+def test_a_running_canary_beside_a_file_is_told_how_its_baseline_is_named(tmp_path: Path) -> None:
+    ended = asked("gate", "--release", "v42", "--baseline", document(tmp_path, "b.json", {"far": SLICE}))
+    assert ended.exit_code == 2
+    assert "its baseline is named by --beside; leave out --baseline" in " ".join(ended.stderr.split())
+    assert "--beside and --since go with --release" in asked("gate", "--beside", "v41").stderr
 
 
 @pytest.mark.parametrize("words", [(), ("--baseline", "x.json"), ("--deltas", "x.json", "--candidate", "x.json")])

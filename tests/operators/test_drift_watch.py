@@ -9,6 +9,7 @@ import pytest
 from schemas.drift_policies import DriftPolicy, WatchedMeasure
 from schemas.families import OUTCOMES, QUALITY, STAGE_LATENCIES, TENANTS
 from schemas.slices import owner_text, shard_of
+from stream_jobs.operators.drift.family import HOURS_AT_ONCE
 from stream_jobs.operators.drift.watch import DriftWatch
 from tests.operators.drift_worlds import (
     DAY,
@@ -23,6 +24,7 @@ from tests.operators.drift_worlds import (
     totals,
     turns,
 )
+from turnwatch.bench.question_clock import Now
 
 GOOD, BAD = 0.06, 0.09
 FAILING = WatchedMeasure("failure_rate", 0.05, 500, 0.005)
@@ -179,6 +181,23 @@ def test_labels_that_come_days_late_count_in_the_hours_that_they_are_of() -> Non
     shard.tell(QUALITY, totals(QUALITY, 3 * DAY, {noisy: calls(dice, 0.2)}))
     found = shard.decide(3 * DAY + 1)[f"{noisy}|word_error_rate"]
     assert abs(found.since_ms - START_MS - (2 * DAY + 12) * HOUR_MS) <= 2 * HOUR_MS
+
+
+def test_hours_that_are_gone_through_again_are_told_some_at_a_time_with_the_loop_free_in_between() -> None:
+    """Also those of which nothing else is said: they take as long."""
+    dice, slices = np.random.default_rng(9), [f"{POOL},accent=us", f"{POOL},accent=scottish"]
+    watch = DriftWatch(0, 1, policy(measures=(WatchedMeasure("word_error_rate", 0.05, 500),)))
+    for hour in range(DAY):
+        watch.tell(QUALITY, totals(QUALITY, hour, {each: calls(dice, 0.12) for each in slices}), 0)
+    list(watch.statements(Now(START_MS + DAY * HOUR_MS)))
+    assert sum(rows.num_rows for _, rows in watch.rows()) == DAY * len(slices)
+    watch.tell(QUALITY, totals(QUALITY, 1, {slices[0]: calls(dice, 0.12)}, version=2), 0)
+    watch.tell(QUALITY, totals(QUALITY, DAY, {slices[1]: calls(dice, 0.12)}), 0)
+    list(watch.statements(Now(START_MS + (DAY + 1) * HOUR_MS)))
+    told_at_once = [rows.num_rows for _, rows in watch.rows()]
+    assert len(told_at_once) == -(-(DAY + 1) // HOURS_AT_ONCE)
+    assert sum(told_at_once) == 2 and told_at_once[0] == told_at_once[-1] == 1
+    assert list(watch.rows()) == []
 
 
 def test_one_change_is_one_report_though_labels_come_late() -> None:

@@ -64,11 +64,24 @@ def test_a_baseline_that_costs_nothing_counts_as_a_cent_a_minute() -> None:
         ({}, {"a": served()}, "pause", ("a",)),
         ({"a": served()}, {"a": served(199)}, "pause", ("a",)),
         ({"a": served(10)}, {"a": served(200)}, "continue", ()),
+        ({"a": served(0)}, {"a": served(200)}, "pause", ("a",)),
+        ({"a": served(0)}, {"a": served(wer="0.9")}, "pause", ("a",)),
         ({"a": served(), "b": served()}, {"a": served()}, "pause", ("b",)),
         ({"a": served()}, {"a": served(), "b": served()}, "pause", ("b",)),
         ({"a": served(), "b": served()}, {"a": served(wer="0.9"), "b": served(3)}, "rollback", ("b",)),
     ],
-    ids=["nothing", "gone", "new", "too small", "just enough", "one gone", "one new", "a blocker beside too little"],
+    ids=[
+        "nothing",
+        "gone",
+        "new",
+        "too small",
+        "just enough",
+        "a baseline of no calls",
+        "worse than no calls",
+        "one gone",
+        "one new",
+        "a blocker beside too little",
+    ],
 )
 def test_what_cannot_be_judged_is_never_good_news(
     baseline: dict[str, Figures], candidate: dict[str, Figures], decision: str, insufficient: tuple[str, ...]
@@ -83,6 +96,13 @@ def test_a_metric_that_a_slice_lacks_is_not_judged_and_pauses_where_the_slice_is
     unprotected = GatePolicy("p", STANDARD.metrics, protected=frozenset())
     verdict = slice_gate({"a": served()}, {"a": without}, unprotected)
     assert (verdict.decision, verdict.insufficient) == ("continue", ("a",))
+
+
+def test_who_goes_on_is_told_how_many_slices_were_not_judged() -> None:
+    policy = GatePolicy("p", STANDARD.metrics, protected=frozenset({"big"}))
+    slices = {"big": served(), "s1": served(10), "s2": served(10)}
+    assert "; 2 of 3 could not be judged" in slice_gate(slices, slices, policy).because
+    assert slice_gate({"big": served()}, {"big": served()}, policy).because == "No slice got worse than allowed."
 
 
 def test_a_slice_that_is_protected_by_name_and_that_neither_side_has_is_a_pause() -> None:
@@ -123,6 +143,15 @@ def test_a_small_slice_without_a_metric_leaves_the_others_judged_by_it(side: str
         sides = {"baseline": baseline, "candidate": candidate}
         verdict = slice_gate(**(sides | {side: sides[side] | {"c": without}}), policy=policy)
         assert (verdict.reasons, verdict.pooled) == (reasons, ("a", "b", "c")), "c is judged by its cost"
+
+
+@pytest.mark.parametrize("side", ["baseline", "candidate"])
+def test_a_small_slice_of_which_a_side_has_no_calls_is_not_pooled(side: str) -> None:
+    policy = GatePolicy("p", STANDARD.metrics, protected=frozenset({"big"}))
+    slices = {"big": served(), "s1": served(199), "s2": served(199)}
+    sides = {"baseline": slices, "candidate": slices}
+    verdict = slice_gate(**(sides | {side: slices | {"s2": served(0, wer="0.9")}}), policy=policy)
+    assert (verdict.decision, verdict.pooled, verdict.insufficient) == ("continue", (), ("s1", "s2"))
 
 
 def test_slices_that_no_metric_judges_together_are_not_named_as_pooled() -> None:
@@ -228,11 +257,12 @@ SHARES = st.decimals(0, 2, places=3)
 def test_a_metric_regresses_as_the_arithmetic_of_fractions_says(
     before: Decimal, now: Decimal, direction: str, allowed: Decimal, is_ratio: bool
 ) -> None:
-    bound = {"allowed_ratio": allowed + 1, "floor": Decimal("0.01")} if is_ratio else {"allowed_delta": allowed}
+    floor = Decimal("0.01") if direction == "lower_is_better" else Decimal(0)
+    bound = {"allowed_ratio": allowed + 1, "floor": floor} if is_ratio else {"allowed_delta": allowed}
     metric = GateMetric("m", "m", direction, **bound)  # type: ignore[arg-type]
     worse, better = (now, before) if direction == "lower_is_better" else (before, now)
     expected = (
-        Fraction(worse) / max(Fraction(better), Fraction(1, 100)) > 1 + Fraction(allowed)
+        Fraction(worse) > (1 + Fraction(allowed)) * max(Fraction(better), Fraction(floor))
         if is_ratio
         else Fraction(worse) - Fraction(better) > Fraction(allowed)
     )

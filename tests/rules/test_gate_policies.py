@@ -84,6 +84,7 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
         ("allowedRatio: 1.1", "allowedRatio: 0.9", 17, "no allowed ratio"),
         ("allowedRatio: 1.1", "allowedDelta: 1.1", 14, "A `floor` is what a ratio is taken of"),
         ("floor: 0.5", "floor: -1", 18, "no floor"),
+        ("direction: lower_is_better", "direction: higher_is_better", 14, "where higher is better there is no such"),
         ("pooled: false", "pooled: perhaps", 19, "spec.metrics[1].pooled"),
         ("reason: money", "reason: ''", 15, "spec.metrics[1].reason"),
     ],

@@ -192,7 +192,9 @@ def _why_continued(unjudged: int, known: int) -> str:
     """Silence about slices that were not judged would read as if they were well."""
     if not unjudged:
         return "No slice got worse than allowed."
-    return f"No slice that was judged got worse than allowed; {unjudged} of {known} could not be judged, or not in full."
+    return (
+        f"No slice that was judged got worse than allowed; {unjudged} of {known} could not be judged, or not in full."
+    )
 
 
 def _why_paused(is_protected_unjudged: bool, is_anything_judged: bool) -> str:
