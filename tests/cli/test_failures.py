@@ -15,7 +15,6 @@ from alerts.price_document import SHIPPED_PRICES
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
 from stream_jobs.sinks.clickhouse import WarehouseError, connect
-from tests.cli.test_release import SHOWN as RELEASE
 from tests.integration.commands import surrounded
 from tests.warm import turnwatch
 
@@ -105,14 +104,12 @@ def test_a_clickhouse_that_is_away_is_named(tmp_path: Path) -> None:
         ("gate --release v42", f"ClickHouse at http://{NOBODY}"),
         ("drift why --old 2026-10-01 --new 2026-10-08", f"ClickHouse at http://{NOBODY}"),
         ("release list", f"Kafka at {NOBODY}"),
-        ("release declare v42.yaml --who ana", f"Kafka at {NOBODY}"),
         ("gates list", f"Kafka at {NOBODY}"),
     ],
 )
 def test_what_pipelines_ask_ends_with_a_code_of_its_own_where_servers_are_away(
     tmp_path: Path, command: str, server: str
 ) -> None:
-    (tmp_path / "v42.yaml").write_text(RELEASE)
     said = sentence(turnwatch(tmp_path, *command.split(), **AWAY), NO_ANSWER)
     assert server in said and "cannot be reached" in said
 
