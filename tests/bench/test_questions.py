@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from stream_jobs.operators.totals.blocks import Block
-from turnwatch.bench import question_loads
+from turnwatch.bench import question_drift, question_loads
 from turnwatch.bench.question import Measured, Question, Round, measured
 from turnwatch.bench.question_loads import questions
 from turnwatch.bench.questions import run_questions
@@ -16,10 +16,11 @@ from turnwatch.bench.questions import run_questions
 ROWS = pl.DataFrame({"slice": ["a", "b"], "turns": [1, 2]})
 
 
-def test_every_question_is_answered_and_only_state_that_is_kept_is_counted() -> None:
+def test_every_question_is_answered_and_only_state_that_is_kept_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(question_drift, "LATE_HOURS", 5)
     found = {each.name: measured(each, 20) for each in questions(20, rounds=3, seed=7)}
     limited = {name for name, each in found.items() if each.ratio is not None}
-    assert limited == {"saturation", "pricing", "pricing_watch", "spending", "decomposition", "drift"}
+    assert limited == {"saturation", "pricing", "pricing_watch", "spending", "decomposition", "drift", "late_labels"}
     assert set(found) == {
         *limited,
         "traffic",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -13,6 +13,7 @@ from stream_jobs.operators.totals.blocks import Block
 ROWS_PER_S_MIN = 1_000_000
 DECOMPOSED_S_MAX = 1.0
 DRIFT_S_MAX = 0.2
+TURN_S_MAX = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Round:
 
     rows: pl.DataFrame
     answer: Callable[[], object]
+    timed: Callable[[Callable[[], object]], float] = field(default=lambda answer: timed(answer))
+    """Seconds of processor time that count of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,8 @@ def measured(question: Question, slices: int) -> Measured:
     seconds, peers, held = [], [], dict[bytes, int]()
     rows = 0
     for each in question.rounds:
-        seconds.append(_timed(each.answer))
-        peers.append(_timed(lambda rows=each.rows: _sum(rows)))  # type: ignore[misc]  # Bound now, called now.
+        seconds.append(each.timed(each.answer))
+        peers.append(timed(lambda rows=each.rows: _sum(rows)))  # type: ignore[misc]  # Bound now, called now.
         rows = len(each.rows)
         for block in question.saved():
             held[block.key] = len(block.key) + len(block.value) if block.value is not None else 0
@@ -96,7 +99,7 @@ def _sum(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by("slice").agg(pl.col(pl.Int64).sum())
 
 
-def _timed(make: Callable[[], object]) -> float:
+def timed(make: Callable[[], object]) -> float:
     started = time.process_time()
     make()
     return time.process_time() - started

@@ -27,7 +27,7 @@ from stream_jobs.operators.totals.traffic import Traffic
 from turnwatch.bench.question import DECOMPOSED_S_MAX, ROWS_PER_S_MIN, Question, Round
 from turnwatch.bench.question_alerts import findings, incidents, stage_growth
 from turnwatch.bench.question_clock import START_MS, Now
-from turnwatch.bench.question_drift import drift
+from turnwatch.bench.question_drift import drift, late_labels
 from turnwatch.bench.question_streams import abuse, saturation, spending
 
 TEN_MINUTES_MS = 600_000
@@ -39,7 +39,7 @@ def questions(slices: int, rounds: int, seed: int) -> Iterator[Question]:
     dice = np.random.default_rng(seed)
     streams = (_traffic, _concurrency, _burn, stage_growth, saturation)
     money = (_pricing, _pricing_watch, spending, _decomposition)
-    for make in (*streams, *money, drift, incidents, findings, abuse):
+    for make in (*streams, *money, drift, late_labels, incidents, findings, abuse):
         yield make(slices, rounds, dice)
 
 

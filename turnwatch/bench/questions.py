@@ -7,7 +7,8 @@ take back: what Kafka holds, and a restart reads. Beside each stands a peer: gro
 
 Held to limits are the questions of queues and money: saturation, pricing and spending at 1,000,000 rows a second and core,
 the decomposition of 10,000 slices at 1 s, and drift in twelve figures of as many slices at 0.2 s in the minute that decides
-their hour. `pricing` is the arithmetic alone; `pricing_watch` is all that a worker does with prices, from totals with the
+their hour. Of `late_labels`, which change nine figures of 1,000 slices in every hour of three days, the seconds are those of the longest
+turn that it has of the loop before others may have theirs, held to 0.1 s. `pricing` is the arithmetic alone; `pricing_watch` is all that a worker does with prices, from totals with the
 texts of slices to rows of ClickHouse and statements, and is held to the same limit. The others have none, incidents and
 findings among them: their rows are statements of one thing that burns, or was found, each of them an alert.
 """
