@@ -12,6 +12,7 @@ The recipe was found by killing workers (`docs/decisions/0001-exactness-on-faust
 - the flow is stopped before partitions resume, or the last event of a partition can come twice or one can be skipped.
 - offsets already seen are passed over, and a gap stops the process; so does state that has judged more than there is.
 - events of another generation, or of a partition not owned, are dropped: whoever owns it gets them.
+- what a save sends is made bit by bit, with turns of others in between, and sent once a phase is whole: who loses its partitions amid one sends none of it.
 - a worker whose loop stood still for half the session timeout ends itself (`pulse.py`): its partitions may be somebody else's by now.
 """
 
