@@ -75,7 +75,12 @@ def scrape(
 @app.command(epilog="Example: turnwatch ingest turns.ndjson --kind turns --region eu-west-1")
 def ingest(
     source: Annotated[str, typer.Argument(help="A file of NDJSON, or - for standard input.")],
-    region: Annotated[str, typer.Option(help="The region of every line that says none; a line's own stays. What this run refused is counted there.")],
+    region: Annotated[
+        str,
+        typer.Option(
+            help="The region of every line that says none; a line's own stays. What this run refused is counted there."
+        ),
+    ],
     kind: Annotated[
         str | None, typer.Option(help="The kind of every line; each line's field kind says it unless given.")
     ] = None,
