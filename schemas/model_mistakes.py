@@ -24,12 +24,21 @@ def mistakes(error: ValidationError, within: str = "") -> str:
     What is wrong in several places alike is said once, with the first five of these. `within` is the place of the model in its file.
     """
     places: dict[str, list[str]] = {}
-    for each in error.errors(include_input=False, include_url=False, include_context=False):
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    for each in (each for each in found if not _follows(each, found)):
         places.setdefault(sentence(each), []).append(place(each, within))
     told = [f"{_listed(where)}: {what}" for what, where in list(places.items())[:TOLD_MAX]]
     left_out = sum(len(where) for where in list(places.values())[TOLD_MAX:])
     further = [f"and {counted(left_out, 'more mistake')}"] if left_out else []
     return f"{'; '.join([*told, *further])}."
+
+
+def _follows(details: ErrorDetails, found: list[ErrorDetails]) -> bool:
+    """Whether a list is too short only since what stands in it is wrong."""
+    here = details["loc"]
+    return details["type"] == "too_short" and any(
+        each["loc"][: len(here)] == here for each in found if each is not details
+    )
 
 
 def _listed(places: list[str]) -> str:

@@ -84,6 +84,7 @@ def test_a_mistake_that_all_targets_make_is_told_once(tmp_path: Path) -> None:
         read_config(written(tmp_path, {**SOUND, "region": "here", "targets": targets}))
     told = str(refused.value)
     assert told.count("it has to be 'vllm'") == 1 and "targets.0.kind, targets.1.kind" in told
+    assert "at least 1 item" not in told
     assert "targets.4.kind and 2 more: it has to be" in told and "region: it has to be a region" in told
 
 
