@@ -49,6 +49,8 @@ os.environ.setdefault(
     "JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1"
 )  # A broker that lives for a minute never earns better code.
 
+os.environ.setdefault("GOGC", "400")  # promtool and amtool end before their heaps are any size.
+
 BY_THE_CLOCK = tuple(
     f"tests/integration/test_{name}.py" for name in ("demo", "faults", "kafka_away", "membership", "silence", "stages")
 )
