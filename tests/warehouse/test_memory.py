@@ -32,7 +32,7 @@ from turnwatch.prepare import create_topics
 from turnwatch.surroundings import counters
 
 TABLE = TABLES["burn_rate_1m"]
-BACKLOG_BYTES = int(os.environ.get("TURNWATCH_BACKLOG_MB", "120")) << 20
+BACKLOG_BYTES = int(os.environ.get("TURNWATCH_BACKLOG_MB", "80")) << 20
 ROWS_IN_MESSAGE = 8_000
 HELD_TIMES = 60
 """How much more than its bytes in Kafka a batch takes: decoded, in every copy that is made until it is sent, and what
