@@ -63,7 +63,8 @@ def test_a_range_and_values_choose_and_nothing_is_said_to_be_nothing(
     address: ClickHouseAddress, client: Client, tmp_path: Path
 ) -> None:
     days = [str(day) for (day,) in client.query("SELECT DISTINCT day FROM peaks ORDER BY day").result_rows]
-    (values,) = client.query("SELECT groupArray(DISTINCT pool) FROM peaks").result_rows[0]
+    values_then = "SELECT groupArray(DISTINCT pool) FROM peaks WHERE day = {day:Date}"
+    (values,) = client.query(values_then, {"day": days[0]}).result_rows[0]
     asked = asked_for("peaks", days[0], days[0], [f"pool={values[0]}", "pool=' OR 1=1 --"])
     (wanted,) = client.query(
         "SELECT count() FROM peaks WHERE day = {day:Date} AND pool = {pool:String}", {"day": days[0], "pool": values[0]}
