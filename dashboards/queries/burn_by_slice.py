@@ -10,18 +10,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dashboards.queries import Query
-from dashboards.queries.burn_rate import Watched, nearest, over_time, slos_clause
+from dashboards.queries.burn_rate import Watched, over_time, slos_clause
 from dashboards.queries.selection import (
     IN_RANGE,
     SERIES,
     SLICE_MATCHES,
     SLICE_VARIABLES,
     dimensions_of,
-    drawn_worst,
     given,
     matches,
     selected,
 )
+from dashboards.queries.worst_slices import drawn_worst, nearness
 from schemas.slos import Severity
 
 _ROWS_MAX = 30
@@ -38,10 +38,11 @@ def nearness_by_slice(watched: Watched, severity: Severity) -> Query:
     of_severity = tuple(
         replace(each, rows=tuple(row for row in each.rows if row.severity == severity)) for each in watched
     )
+    bounds, points = drawn_worst(nearness(of_severity), _ROWS_MAX)
     return Query(
         f"nearness_to_a_{severity}_by_slice",
-        f"""{given(selected("slo"), has_hours=True)}
-SELECT time, {SERIES} AS series, value, slo, {dimensions_of()} FROM {drawn_worst(nearest(of_severity), _ROWS_MAX)}
+        f"""{given(selected("slo"), bounds, has_hours=True)}
+SELECT time, {SERIES} AS series, value, slo, {dimensions_of()} FROM {points}
 ORDER BY time, peak DESC, series""",
         "time_series",
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from dashboards.queries import Query
-from dashboards.queries.constants import listed, literal
+from dashboards.queries.constants import listed
 from dashboards.queries.selection import (
     SERIES,
     SLICE_MATCHES,
@@ -18,7 +18,6 @@ from dashboards.queries.selection import (
     STEP,
     broken_down_cut,
     dimensions_of,
-    drawn_worst,
     given,
     largest,
     matches,
@@ -26,6 +25,7 @@ from dashboards.queries.selection import (
     selected,
     step_of,
 )
+from dashboards.queries.worst_slices import HIGHEST_BURN, drawn_worst, nearness
 from schemas.families import OPERATIONAL, TURNS
 from schemas.slos import WatchedSlo
 
@@ -39,7 +39,6 @@ _SERIES_MAX = 8
 _SLICES_MAX = 50
 
 _SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
-_WHOLE_HOURS = "toStartOfHour(toDateTime64($__toTime, 3, 'UTC'))"
 _DECIDED_IN_RANGE = "decided_at >= $__fromTime AND decided_at <= $__toTime"
 
 Watched = tuple[WatchedSlo, ...]
@@ -69,33 +68,38 @@ def slos_clause(watched: Watched) -> str:
 
 
 def policy_clause(watched: Watched) -> str:
-    rows = (
-        (each.slo.name, row.name, row.severity, row.long_s, row.short_s, row.factor)
-        for each in watched
-        for row in each.rows
-    )
-    names = ("slo", "row", "severity", "long_s", "short_s", "factor")
-    return f"policy AS {listed(names, rows, ('', '', '', 0, 0, _RATE))}"
+    """Policy rows of every SLO; written once where several SLOs have the same."""
+    slos: dict[tuple[str, str, int, int, Decimal], list[str]] = {}
+    for each in watched:
+        for row in each.rows:
+            slos.setdefault((row.name, row.severity, row.long_s, row.short_s, row.factor), []).append(each.slo.name)
+    names = ("slos", "row", "severity", "long_s", "short_s", "factor")
+    rows = listed(names, ((tuple(of), *row) for row, of in slos.items()), (("",), "", "", 0, 0, _RATE))
+    return f"policy AS (SELECT arrayJoin(slos) AS slo, {', '.join(names[1:])} FROM {rows})"
 
 
-_NEWEST = f"""newest AS (
-    SELECT slo, cut, slice, {_SLICE_COLUMNS}, window_s,
+def _newest(where: str = "true") -> str:
+    return f"""newest AS (
+    SELECT slo, slice, window_s,
       argMax(burn, decided_at) AS burn, argMax(budget_left, decided_at) AS budget_left,
       argMax(tuple(exhausted_in_s), decided_at).1 AS exhausted_in_s, argMax(completeness, decided_at) AS completeness,
       max(decided_at) AS decided
     FROM burn_windows FINAL
-    WHERE decided_at <= $__toTime AND {matches("slo")} AND {SLICE_MATCHES}
+    WHERE decided_at <= $__toTime AND {matches("slo")} AND {SLICE_MATCHES} AND {where}
       AND decided_at > (SELECT max(decided_at) FROM burn_windows WHERE {_DECIDED_IN_RANGE})
         - INTERVAL {NEWEST_WITHIN_MIN} MINUTE
       AND {_DECIDED_IN_RANGE}
-    GROUP BY slo, cut, slice, {_SLICE_COLUMNS}, window_s)"""
+    GROUP BY slo, slice, window_s)"""
+
+
+_NEWEST = _newest()
 
 _ROWS = """rows_of AS (
     SELECT slo, groupArray((row, severity = 'page', long_s, short_s, factor)) AS rows FROM policy WHERE factor > 0 GROUP BY slo)"""
 
 # Maps, and not joins of windows with themselves: what WITH names is read as often as it is named.
 _SLICES = f"""slices AS (
-    SELECT newest.slo AS slo, newest.slice AS slice, {_SLICE_COLUMNS},
+    SELECT newest.slo AS slo, newest.slice AS slice,
       CAST((groupArray(newest.window_s), groupArray(newest.burn)), 'Map(UInt32, Float64)') AS burns,
       arrayReduce('max', arrayMap(each -> ((least(burns[each.3], burns[each.4]) / each.5 AS near) > 1 AND each.2, near, each.1),
         arrayFilter(each -> mapContains(burns, each.3) AND mapContains(burns, each.4), any(rows_of.rows)))) AS worst,
@@ -103,7 +107,7 @@ _SLICES = f"""slices AS (
       anyIf(newest.exhausted_in_s, newest.window_s = {NAMED_WINDOW_S}) AS exhausted_in_s,
       min(newest.completeness) AS completeness, max(newest.decided) AS decided_at
     FROM newest LEFT JOIN rows_of ON rows_of.slo = newest.slo
-    GROUP BY slo, slice, {_SLICE_COLUMNS})"""
+    GROUP BY slo, slice)"""
 """Every slice as it was decided last; `worst` is its nearest policy row: whether that pages, nearness, name."""
 
 _OPEN_PAGES = """open AS (
@@ -126,7 +130,7 @@ def burning_now(watched: Watched) -> Query:
 SELECT open.alert AS alert, multiIf(worst.1, 'above page', worst.2 > 1, 'above ticket', 'below') AS threshold,
   slices.slo AS slo, slices.slice AS slice, worst.2 AS nearness, worst.3 AS row,
   {pivot},
-  budget_left, exhausted_in_s AS `spent in`, completeness, decided_at, {_SLICE_COLUMNS}
+  budget_left, exhausted_in_s AS `spent in`, completeness, decided_at, {dimensions_of()}
 FROM slices
 LEFT JOIN open ON open.slo = slices.slo AND open.slice = slices.slice
 ORDER BY startsWith(alert, 'page') DESC, worst DESC, slo, slice
@@ -148,61 +152,16 @@ FROM slices""",
     )
 
 
-def stepwise(value: str, where: str) -> str:
-    """Of each step, which may be hours, what `value` makes of its decisions, as rows (time, slo, slice, value)."""
-    return f"""      SELECT {step_of("decided_at")} AS time, slo, slice, {value} AS value
-      FROM {decisions("slo, slice, window_s, burn", f"{SLICE_MATCHES} AND {where}")}
-      GROUP BY time, slo, slice"""
-
-
-def decisions(columns: str, where: str = "true") -> str:
-    """Decisions in the range, as a subquery with `decided_at`; of a long range the extremes of its hours, and decisions of its last one.
-
-    To be read in steps that `given` makes of whole hours: an hour that the range begins in is read whole.
-    """
-    chosen = f"{matches('slo')} AND {where}"
-    return f"""(SELECT decided_at, {columns} FROM burn_windows FINAL
-      WHERE decided_at >= if(is_long, {_WHOLE_HOURS}, toDateTime64($__fromTime, 3, 'UTC')) AND decided_at <= $__toTime AND {chosen}
-      UNION ALL
-      SELECT hour_start AS decided_at, {columns} FROM burn_windows_1h
-      WHERE is_long AND hour_start >= range_from AND hour_start < {_WHOLE_HOURS} AND {chosen})"""
-
-
-def nearest(watched: Watched) -> str:
-    """How near a slice came in a step to its nearest policy row, as rows of `stepwise`: of each window the highest burn.
-
-    A window that told nothing is -1, so a row of which one is missing is negative, and no slice comes that near.
-    """
-    by_rows: dict[tuple[tuple[int, int, Decimal], ...], list[str]] = {}
-    for each in watched:
-        rows = tuple((row.long_s, row.short_s, row.factor) for row in each.rows if row.factor > 0)
-        by_rows.setdefault(rows, []).append(each.slo.name)
-    by_rows.pop((), None)
-    judged = "".join(
-        f"slo IN ({', '.join(map(literal, names))}), greatest({', '.join(_near(*row) for row in rows)}, -1.), "
-        for rows, names in by_rows.items()
-    )
-    value = f"multiIf({judged}-1.)" if judged else "-1."
-    looked_at = ", ".join(map(str, windows(watched))) or "0"
-    return f"""    SELECT * FROM (
-{stepwise(value, f"window_s IN ({looked_at})")})
-    WHERE value >= 0"""
-
-
-def _near(long_s: int, short_s: int, factor: Decimal) -> str:
-    highest = (f"max(if(window_s = {seconds}, burn, -1.))" for seconds in (long_s, short_s))
-    return f"least({', '.join(highest)}) / {literal(factor)}"
-
-
 def nearness_over_time(watched: Watched) -> Query:
     """How near each of the worst slices came to its nearest policy row; 1 is the threshold.
 
     Of each window the highest burn of the step, as in the heat map of the same: a spike between two points is not lost.
     """
+    bounds, points = drawn_worst(nearness(watched), _SERIES_MAX)
     return Query(
         "nearness_over_time",
-        f"""{given(selected("slo"), has_hours=True)}
-SELECT time, {SERIES} AS series, value FROM {drawn_worst(nearest(watched), _SERIES_MAX)}
+        f"""{given(selected("slo"), bounds, has_hours=True)}
+SELECT time, {SERIES} AS series, value FROM {points}
 ORDER BY time, series""",
         "time_series",
     )
@@ -213,11 +172,12 @@ def burn_over_time(watched: Watched) -> Query:
     names = [f"'{window_text(seconds)}'" for seconds in windows(watched)]
     lengths = f"[{', '.join(names)}], {list(windows(watched))}, {NAMED_WINDOW_S}"
     chosen = f"transform(decodeURLComponent('${{window:percentencode}}'), {lengths}) AS chosen_s"
+    bounds, points = drawn_worst(HIGHEST_BURN, _SERIES_MAX)
     return Query(
         "burn_over_time",
-        f"""{given(chosen, selected("slo"), policy_clause(watched), has_hours=True)}
+        f"""{given(chosen, selected("slo"), policy_clause(watched), bounds, has_hours=True)}
 SELECT time, series, value FROM (
-  SELECT time, {SERIES} AS series, value FROM {drawn_worst(stepwise("max(burn)", "window_s = chosen_s"), _SERIES_MAX)}
+  SELECT time, {SERIES} AS series, value FROM {points}
   UNION ALL
   SELECT DISTINCT arrayJoin([range_from, {step_of("$__toTime")}]) AS time,
     concat(severity, ' at ', toString(round(factor, 2))) AS series, factor AS value
@@ -258,13 +218,12 @@ def exhaustion(watched: Watched) -> Query:
     )
     return Query(
         "exhaustion",
-        f"""{given(selected("slo"), slos_clause(watched), _NEWEST)}
+        f"""{given(selected("slo"), slos_clause(watched), _newest("cut = shown_cut"))}
 SELECT newest.slo AS slo, newest.slice AS slice, any(slos.objective) AS objective,
   argMax(newest.budget_left, newest.decided) AS budget_left,
   {pivot},
-  {", ".join(f"any(newest.{name}) AS {name}" for name in SLICE_VARIABLES)}
+  {dimensions_of()}
 FROM newest LEFT JOIN slos ON slos.slo = newest.slo
-WHERE newest.cut = shown_cut
 GROUP BY slo, slice
 ORDER BY budget_left, slo, slice
 LIMIT {_SLICES_MAX}""",

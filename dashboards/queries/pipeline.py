@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dashboards.queries import Query
-from dashboards.queries.burn_rate import decisions
 from dashboards.queries.selection import (
     IN_RANGE,
     OF_TURNS,
@@ -14,6 +13,7 @@ from dashboards.queries.selection import (
     selected,
     step_of,
 )
+from dashboards.queries.worst_slices import decisions
 
 
 def shown(of: Sliced = OF_TURNS) -> Query:

@@ -177,21 +177,6 @@ def largest(series_max: int) -> str:
     return f"dense_rank() OVER (ORDER BY peak DESC, series) <= {series_max}"
 
 
-def drawn_worst(told: str, series_max: int) -> str:
-    """Points of the slices with the highest peaks, as a subquery with `time`, `slo`, `slice`, `value` and `peak`.
-
-    `told` selects time, slo, slice and value, a row for each point. What a slice told becomes arrays, and those of the slices
-    that are drawn become rows again: every slice's points in order of their series, as a window function has them, is the most
-    expensive of all a chart does.
-    """
-    return f"""(SELECT point.1 AS time, slo, slice, point.2 AS value, peak FROM (
-    SELECT slo, slice, max(value) AS peak, groupArray((time, value)) AS points FROM (
-{told})
-    GROUP BY slo, slice
-    ORDER BY peak DESC, {SERIES} LIMIT {series_max})
-  ARRAY JOIN points AS point)"""
-
-
 SERIES = "concat(slo, ' · ', slice)"
 """How charts of slices name a line."""
 
