@@ -19,14 +19,19 @@ from schemas.tables import TABLES
 from schemas.view_declarations import Shown
 
 
-def budgets_select() -> str:
-    """The statement of the view, over `burn_rate`, `objectives` and `exclusions`."""
+def budgets_select(counted: str) -> str:
+    """The statement of the view, over `burn_rate`, `objectives` and `exclusions`; `counted` selects the rows that `burn_rate` adds up.
+
+    Sums of a period are those of its hours. Minutes are looked at one by one only in hours that an exclusion reaches into: a
+    month of minutes takes nine times as long.
+    """
     return f"""WITH
 (SELECT max(bucket_start) + INTERVAL 1 MINUTE FROM burn_rate_1m) AS newest,
 toDate(newest - INTERVAL 1 MINUTE, 'UTC') AS today,
 {_EXCLUDED} AS excluded,
 {_lattice()} AS lattice,
-judged AS ({_JUDGED}),
+judged AS ({_judged(_hours(counted))}),
+judged_minutes AS ({_judged("SELECT * FROM burn_rate")}),
 watched AS ({_watched()}),
 parts AS ({_PARTS}),
 minutes AS ({_minutes()}),
@@ -85,18 +90,34 @@ _EXCLUDED = f"""(SELECT groupArray((slo, from_at, to_at, pairs, arrayMap(pair ->
         HAVING argMax(action, version) = 'declared'))"""
 """Windows in force: objective, first and last minute, and the slice as `dimension=value` pairs and as dimensions."""
 
-_JUDGED = """SELECT objectives.slo AS slo, objectives.objective AS objective, objectives.period_s AS period_s,
+
+def _hours(counted: str) -> str:
+    """Sums of every hour, or of every minute of an hour that an exclusion reaches into."""
+    keys = ", ".join(("cut", "slice", *_DIMENSIONS, "indicator"))
+    reaches = (
+        "arrayExists(each -> bucket_start >= toStartOfHour(each.2, 'UTC') "
+        "AND bucket_start < toStartOfHour(each.3, 'UTC') + INTERVAL 1 HOUR, excluded)"
+    )
+    hour = "toDateTime64(toStartOfHour(bucket_start, 'UTC'), 3, 'UTC')"
+    return f"""SELECT {keys}, begins AS bucket_start, bad, total
+        FROM (SELECT {keys}, if({reaches}, bucket_start, {hour}) AS begins, sum(bad) AS bad, sum(total) AS total
+            FROM ({counted})
+            GROUP BY {keys}, begins)"""
+
+
+def _judged(counted: str) -> str:
+    """What every stored slice counted, by objective, with the exclusions of its time."""
+    return f"""SELECT objectives.slo AS slo, objectives.objective AS objective, objectives.period_s AS period_s,
         splitByChar(' ', objectives.cuts) AS cuts, counted.*,
         splitByChar(',', toString(slice)) AS pairs, splitByChar(',', toString(cut)) AS names,
         arrayFilter(each -> each.1 IN ('all', slo) AND each.2 <= bucket_start AND bucket_start < each.3, excluded) AS met
-    FROM (SELECT * FROM burn_rate) AS counted
+    FROM ({counted}) AS counted
     INNER JOIN (SELECT * FROM objectives FINAL WHERE since = (SELECT max(since) FROM objectives)) AS objectives
         ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool"""
-"""Minutes of every stored slice, by objective, with the exclusions of their time."""
 
 
 def _watched() -> str:
-    """Minutes of the slices that the objective watches, with the exclusions that can hold some of their turns.
+    """What the slices that the objective watches counted, with the exclusions that can hold some of their turns.
 
     `source`: the cut that tells how many, empty where none does.
     """
@@ -115,7 +136,7 @@ _PARTS = """SELECT slo, bucket_start, cut AS source,
             splitByChar(',', coarser)), ',') AS whole,
         sum(bad) AS bad_there, sum(total) AS total_there,
         sumIf(bad, is_excluded) AS taken_bad, sumIf(total, is_excluded) AS taken_total
-    FROM (SELECT *, arrayExists(each -> hasAll(pairs, each.4), met) AS is_excluded FROM judged
+    FROM (SELECT *, arrayExists(each -> hasAll(pairs, each.4), met) AS is_excluded FROM judged_minutes
         WHERE bucket_start >= arrayMin(excluded.2) AND bucket_start < arrayMax(excluded.3) AND notEmpty(met))
     ARRAY JOIN arrayFilter(known -> known != cut AND hasAll(names, splitByChar(',', known)),
         arrayFirst(each -> has(each.1, indicator) AND has(each.2, cut), lattice).2) AS coarser

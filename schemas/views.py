@@ -50,10 +50,16 @@ def _late_gauge(family: Family, rollup: Rollup) -> str:
 
 
 def _burn_rate() -> View:
-    table = widest("burn_rate")
-    keys = [column for column in table.column_names if column not in ("bad", "total", "version")]
-    late = [_late_counts(FAMILIES[name], keys) for name in INDICATORS_OF]
-    return _added(table, keys, ["sum(bad)", "sum(total)"], ["bad", "total"], "\n    UNION ALL\n    ".join(late))
+    keys = _burn_rate_keys()
+    return _added(widest("burn_rate"), keys, ["sum(bad)", "sum(total)"], ["bad", "total"], _late_burns(keys))
+
+
+def _burn_rate_keys() -> list[str]:
+    return [column for column in widest("burn_rate").column_names if column not in ("bad", "total", "version")]
+
+
+def _late_burns(keys: list[str]) -> str:
+    return "\n    UNION ALL\n    ".join(_late_counts(FAMILIES[name], keys) for name in INDICATORS_OF)
 
 
 def _late_counts(family: Family, keys: list[str]) -> str:
@@ -93,18 +99,20 @@ def _concurrency() -> View:
 def _added(table: Table, keys: list[str], sums: list[str], names: list[str], late: str) -> View:
     """The rows of `table` with those that `late` selects added to them."""
     name = table.name.rpartition("_")[0]
-    columns = ", ".join((*keys, *names))
     values = ",\n    ".join(f"{value} AS {column}" for value, column in zip(sums, names, strict=True))
     select = f"""SELECT {", ".join(keys)},
     {values}
 FROM (
-    SELECT {columns} FROM {table.name} FINAL
-    UNION ALL
-    {late})
+    {_with_late(table, (*keys, *names), late)})
 GROUP BY {", ".join(keys)}"""
     return View(
         name, f"{table.question} Each row once, with what came late.", select, told_by(table.name, *keys, *names)
     )
+
+
+def _with_late(table: Table, columns: tuple[str, ...], late: str) -> str:
+    """The rows of `table` and those that `late` selects, one after the other."""
+    return f"SELECT {', '.join(columns)} FROM {table.name} FINAL\n    UNION ALL\n    {late}"
 
 
 def _lateness() -> View:
@@ -185,7 +193,9 @@ _DECLARED = (
     View(
         "budgets",
         "What was left of each budget at the end of each day, as counted, and without what was excluded?",
-        budgets_select(),
+        budgets_select(
+            _with_late(widest("burn_rate"), (*_burn_rate_keys(), "bad", "total"), _late_burns(_burn_rate_keys()))
+        ),
         budget_columns(),
         "day",
     ),

@@ -1691,6 +1691,20 @@ judged AS (SELECT objectives.slo AS slo, objectives.objective AS objective, obje
         splitByChar(' ', objectives.cuts) AS cuts, counted.*,
         splitByChar(',', toString(slice)) AS pairs, splitByChar(',', toString(cut)) AS names,
         arrayFilter(each -> each.1 IN ('all', slo) AND each.2 <= bucket_start AND bucket_start < each.3, excluded) AS met
+    FROM (SELECT cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, begins AS bucket_start, bad, total
+        FROM (SELECT cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, if(arrayExists(each -> bucket_start >= toStartOfHour(each.2, 'UTC') AND bucket_start < toStartOfHour(each.3, 'UTC') + INTERVAL 1 HOUR, excluded), bucket_start, toDateTime64(toStartOfHour(bucket_start, 'UTC'), 3, 'UTC')) AS begins, sum(bad) AS bad, sum(total) AS total
+            FROM (SELECT cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, bucket_start, bad, total FROM burn_rate_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, language, device_class, '', counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM turns_late FINAL ARRAY JOIN [('first_partial_500ms', first_partial_500ms_bad, first_partial_500ms_total), ('first_audio_1800ms', first_audio_1800ms_bad, first_audio_1800ms_total), ('turn_4000ms', turn_4000ms_bad, turn_4000ms_total), ('queue_wait_250ms', queue_wait_250ms_bad, queue_wait_250ms_total), ('turn_error', turn_error_bad, turn_error_total), ('abandonment', abandonment_bad, abandonment_total), ('retrieval_stale', retrieval_stale_bad, retrieval_stale_total), ('privacy_error', privacy_error_bad, privacy_error_total)] AS counted WHERE counted.3 > 0
+    UNION ALL
+    SELECT cut, slice, pool, region, route, bundle, '', '', duplex_event, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM duplex_late FINAL ARRAY JOIN [('interruption_success', interruption_success_bad, interruption_success_total), ('false_interruption', false_interruption_bad, false_interruption_total), ('backchannel_timing', backchannel_timing_bad, backchannel_timing_total), ('assistant_stop_300ms', assistant_stop_300ms_bad, assistant_stop_300ms_total), ('overlap_recovery_1500ms', overlap_recovery_1500ms_bad, overlap_recovery_1500ms_total), ('barge_in_latency_200ms', barge_in_latency_200ms_bad, barge_in_latency_200ms_total), ('micro_turn_freshness_400ms', micro_turn_freshness_400ms_bad, micro_turn_freshness_400ms_total), ('action_safety', action_safety_bad, action_safety_total), ('speech_continuity_60ms', speech_continuity_60ms_bad, speech_continuity_60ms_total)] AS counted WHERE counted.3 > 0)
+            GROUP BY cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, begins)) AS counted
+    INNER JOIN (SELECT * FROM objectives FINAL WHERE since = (SELECT max(since) FROM objectives)) AS objectives
+        ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool),
+judged_minutes AS (SELECT objectives.slo AS slo, objectives.objective AS objective, objectives.period_s AS period_s,
+        splitByChar(' ', objectives.cuts) AS cuts, counted.*,
+        splitByChar(',', toString(slice)) AS pairs, splitByChar(',', toString(cut)) AS names,
+        arrayFilter(each -> each.1 IN ('all', slo) AND each.2 <= bucket_start AND bucket_start < each.3, excluded) AS met
     FROM (SELECT * FROM burn_rate) AS counted
     INNER JOIN (SELECT * FROM objectives FINAL WHERE since = (SELECT max(since) FROM objectives)) AS objectives
         ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool),
@@ -1707,7 +1721,7 @@ parts AS (SELECT slo, bucket_start, cut AS source,
             splitByChar(',', coarser)), ',') AS whole,
         sum(bad) AS bad_there, sum(total) AS total_there,
         sumIf(bad, is_excluded) AS taken_bad, sumIf(total, is_excluded) AS taken_total
-    FROM (SELECT *, arrayExists(each -> hasAll(pairs, each.4), met) AS is_excluded FROM judged
+    FROM (SELECT *, arrayExists(each -> hasAll(pairs, each.4), met) AS is_excluded FROM judged_minutes
         WHERE bucket_start >= arrayMin(excluded.2) AND bucket_start < arrayMax(excluded.3) AND notEmpty(met))
     ARRAY JOIN arrayFilter(known -> known != cut AND hasAll(names, splitByChar(',', known)),
         arrayFirst(each -> has(each.1, indicator) AND has(each.2, cut), lattice).2) AS coarser
