@@ -25,6 +25,7 @@ from dashboards.queries.releases import RELEASES_ANNOTATION
 from dashboards.queries.selection import EVERYTHING
 from dashboards.substitution import Range
 from schemas.families import STAGES
+from schemas.slos import WatchedSlo
 from tests.board.conftest import DAY_S, HOSTILE, WATCHED, Boards
 from tests.board.world import BUNDLES, REGIONS, ROUTES, SLOW_STAGES
 from tests.board.world_burns import EXCLUDED_S
@@ -219,12 +220,42 @@ def test_what_is_burning_now_says_how_old_that_is(boards: Boards) -> None:
 
 
 def test_charts_of_slices_keep_the_eight_worst(boards: Boards) -> None:
-    shown = boards.rows(burn_rate.nearness_over_time(boards.watched).sql)
-    assert shown["series"].n_unique() == 8
-    everything = boards.rows(burn_rate.nearness_over_time(boards.watched).sql.replace("LIMIT 8)", "LIMIT 100000)"))
-    assert everything["series"].n_unique() > 8
-    peaks = everything.group_by("series").agg(pl.col("value").max()).sort("value", descending=True)
-    assert shown["value"].max() == peaks["value"][0]
+    """Exactly those, also where the highest burns of an hour lie outside of a range that begins and ends amid hours."""
+    end_s = boards.range.to_s
+    for during in (boards.range, Range(end_s - 1_500, end_s - 300, 10), Range(end_s - 9_000, end_s - 2_000, 10)):
+        stored = pl.DataFrame(boards.world.rows["burn_windows"]).filter(
+            pl.col("decided_at").dt.epoch("s").is_between(during.from_s, during.to_s)
+        )
+        told = stored.with_columns(pl.format("{} · {}", "slo", "slice").alias("series"))
+        drawn = boards.rows(burn_rate.burn_over_time(boards.watched).sql, during, window="5m")
+        lines = drawn.filter(~pl.col("series").str.contains(" at "))
+        assert peaks(lines) == peaks(told.filter(pl.col("window_s") == 300).rename({"burn": "value"}))[:8]
+        near = boards.rows(burn_rate.nearness_over_time(boards.watched).sql, during)
+        assert dict(peaks(near)) == pytest.approx(dict(peaks(nearness_of(told, boards.watched))[:8]))
+        assert told["series"].n_unique() > near["series"].n_unique() == 8
+
+
+def peaks(points: pl.DataFrame) -> list[tuple[str, float]]:
+    """Every series with its highest value, the worst first."""
+    highest = points.group_by("series").agg(pl.col("value").max())
+    return sorted(highest.iter_rows(), key=lambda each: (-each[1], each[0]))
+
+
+def nearness_of(told: pl.DataFrame, watched: tuple[WatchedSlo, ...]) -> pl.DataFrame:
+    """How near every decision came to each policy row."""
+    keys = ("slo", "series", "decided_at")
+    short = told.select(*keys, pl.col("window_s").alias("short_s"), pl.col("burn").alias("short"))
+    rows = [
+        (each.slo.name, row.long_s, row.short_s, float(row.factor))
+        for each in watched
+        for row in each.rows
+        if row.factor > 0
+    ]
+    policy = pl.DataFrame(rows, ["slo", "window_s", "short_s", "factor"], orient="row").cast(
+        {"window_s": pl.UInt32, "short_s": pl.UInt32}
+    )
+    both = told.join(policy, on=["slo", "window_s"]).join(short, on=[*keys, "short_s"])
+    return both.with_columns((pl.min_horizontal("burn", "short") / pl.col("factor")).alias("value"))
 
 
 @pytest.mark.parametrize("quantile", [0.5, 0.99])
