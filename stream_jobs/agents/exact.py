@@ -60,6 +60,11 @@ class Outgoing:
 Sent = Outgoing | tuple[int, Block]
 
 
+async def give_way() -> None:
+    """Lets others of the event loop have their turns."""
+    await asyncio.sleep(0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """Events of one generation on their way to be applied, and what was prepared of them."""
@@ -223,7 +228,7 @@ class Stage(Arrivals):
             if item is not None:
                 yield item
             if time.monotonic() - began_at >= TURN_S:
-                await asyncio.sleep(0)
+                await give_way()
                 began_at = time.monotonic()
                 if generation != self._generation:
                     return

@@ -17,12 +17,13 @@ from unittest.mock import patch
 
 from schemas.topics import aggregates
 from stream_jobs.agents import burn_rate as burn_rate_agent
+from stream_jobs.agents import exact
 from stream_jobs.agents import intake as intake_agent
 from stream_jobs.operators.burn_rate import history
 from stream_jobs.operators.totals import fence, intake, open_totals, slice_numbers, slice_register
 from tests.worlds.logs import Cluster, InTheAir, Place
 from tests.worlds.sendings import Fault, Sending, World, sendings
-from tests.worlds.workers import TOPICS_OF, Worker, to_thread
+from tests.worlds.workers import TOPICS_OF, Worker, give_way, to_thread
 
 STRAYS_LAND_WITHIN_MS = 30_000
 """What dead or frozen workers have in the air lands or is lost before the time moves on by more."""
@@ -66,6 +67,8 @@ def run(world: World, sent: Sequence[Sending] | None = None) -> Ran:
         for agent in (intake_agent, burn_rate_agent):
             stack.enter_context(patch.object(agent, "time", clock))
         stack.enter_context(patch.object(asyncio, "to_thread", to_thread))
+        stack.enter_context(patch.object(exact, "TURN_S", 0.0))
+        stack.enter_context(patch.object(exact, "give_way", give_way))
         for module, name, size in SMALL_PIECES if world.is_split else ():
             stack.enter_context(patch.object(module, name, size))
         asyncio.run(plant.run())

@@ -39,6 +39,8 @@ TOPICS_OF: dict[str, tuple[str, ...]] = {
     "burn_rate": (partials("turns"),),
 }
 
+GIVES_WAY = 0.05
+"""How many of the items of a save are followed by turns of others."""
 _WORKER: ContextVar[Worker] = ContextVar("worker")
 
 
@@ -49,6 +51,13 @@ async def to_thread(work: Callable[[], Any]) -> Any:
     _WORKER.get().threads.append(returned)
     await returned
     return done
+
+
+async def give_way() -> None:
+    """Stands for a turn of others amid a save: the scheduler says when it ends, and what happens until then."""
+    worker = _WORKER.get()
+    if worker.gives_way():
+        await to_thread(lambda: None)
 
 
 Life = Literal["waiting", "recovering", "running", "frozen", "stale", "dead"]
@@ -186,6 +195,8 @@ class Worker:
         self.stores = {name: _store(app, stage) for name, stage in self.stages.items()}
         self.rounds: dict[str, asyncio.Task[None]] = {}
         self.threads: list[asyncio.Future[None]] = []
+        turns = self.world.dice("turns")
+        self.gives_way: Callable[[], bool] = lambda: turns.random() < GIVES_WAY
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
