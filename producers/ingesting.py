@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from producers.aggregated import ROW_KINDS, kind_of
-from producers.collector import WINDOW_MS, Collector, Frame
+from producers.collector import NEVER_MS, WINDOW_MS, Collector, Frame
 from producers.drive import Clock
 from producers.kinds import KINDS
 from producers.observation_lines import Demand, ObservationLines, RefusedWhere, Tidings
@@ -34,6 +34,8 @@ AGE_MS_MAX = WEEK_MS - HOUR_MS
 """An hour less than intake takes frames: there is time to send them."""
 AHEAD_MS_MAX = 10_000
 PRIVACY_ROWS = kind_of(PRIVACY)
+PLACES_MAX = 200_000
+"""So many windows, reasons, kinds and pools of refusals wait to be told; what is refused in others is told as of now."""
 WIDEST_MS = max(partition.k_window_s for family in FAMILIES.values() for partition in family.partitions) * 1_000
 
 
@@ -58,7 +60,7 @@ class Ingestion:
         self._collector: Collector | None = None
         self._newest_ms = 0
         self._refused: Counter[RefusedWhere] = Counter()
-        """What family `privacy` was not told of yet; without a window where that is now."""
+        """What family `privacy` was not told of yet, each once however many chunks had it; without a window where that is now."""
         self._dropped: Counter[str] = Counter()
         """By kind: what no heartbeat was told of yet."""
         self.ingested = Ingested(lines.tidings)
@@ -74,8 +76,9 @@ class Ingestion:
         collector = self._begun(tables)
         for kind, rows in tables:
             collector.observe(kind, rows)
-        self._tell_refused(collector, is_now=self._is_live)
-        yield from self._counted(collector.close(self._watermark_ms()))
+        watermark_ms = self._watermark_ms()
+        self._tell_refused(collector, watermark_ms)
+        yield from self._counted(collector.close(watermark_ms))
 
     async def finish(self, is_hurried: bool = False) -> AsyncIterator[Frame]:
         """Yields the frames of all that is left, to the end of its minute, which is waited for if it is not over.
@@ -85,9 +88,10 @@ class Ingestion:
         """
         if not self._newest_ms and self._refused:  # All that came was refused.
             self._newest_ms = max(self._refused_ms, default=self._clock.now_ms())
-            self._tell_refused(self._begun([]), is_now=False)
+            self._begun([])
         if self._collector is None:
             return
+        self._tell_refused(self._collector, NEVER_MS)
         if (
             self._is_live and self._collector.has_open_windows
         ):  # Late lines, and refused ones, wait for a heartbeat of now.
@@ -99,7 +103,7 @@ class Ingestion:
         widest_ms = -(-(self._newest_ms + 1) // WIDEST_MS) * WIDEST_MS
         for frame in self._counted(self._collector.close(widest_ms if widest_ms <= self._clock.now_ms() else end_ms)):
             yield frame
-        self._tell_refused(self._collector, is_now=True)
+        self._tell_refused(self._collector, NEVER_MS, is_now=True)
         for frame in self._counted(self._collector.tell_rows(PRIVACY_ROWS)):
             yield frame
         self.ingested.unfinished = self._collector.unfinished
@@ -139,20 +143,22 @@ class Ingestion:
     def _heed_refused(self) -> None:
         """Takes in what was refused since; a time that intake would refuse a frame for is none."""
         now_ms = self._clock.now_ms()
+        else_ms = now_ms // WINDOW_MS * WINDOW_MS if self._is_live else None
         for where, count in self.ingested.tidings.refused_news().items():
             at_ms = where.window_start_ms
             is_timely = at_ms is not None and now_ms - AGE_MS_MAX <= at_ms <= now_ms + AHEAD_MS_MAX
-            self._refused[where if is_timely else where._replace(window_start_ms=None)] += count
+            is_told_there = is_timely and (where in self._refused or len(self._refused) < PLACES_MAX)
+            self._refused[where if is_told_there else where._replace(window_start_ms=else_ms)] += count
             self._dropped[where.kind] += count
 
-    def _tell_refused(self, collector: Collector, is_now: bool) -> None:
-        """What has a time is told, and with `is_now` the rest as well; the next heartbeat says that all of it was dropped,
-        but what said no kind."""
+    def _tell_refused(self, collector: Collector, watermark_ms: int, is_now: bool = False) -> None:
+        """What was refused in windows that are over is told, and with `is_now` what has none as well; the next heartbeat says
+        that all of it was dropped, but what said no kind."""
         for kind, count in self._dropped.items():
             if kind != UNKNOWN:
                 collector.note_dropped(kind, count)
         self._dropped.clear()
-        told = {where: count for where, count in self._refused.items() if is_now or where.window_start_ms is not None}
+        told = {where: count for where, count in self._refused.items() if _is_over(where, watermark_ms, is_now)}
         for where in told:
             del self._refused[where]
         if told:
@@ -177,6 +183,10 @@ class Ingestion:
         for frame in frames:
             self.ingested.frames[frame.header.family.name] += 1
             yield frame
+
+
+def _is_over(where: RefusedWhere, watermark_ms: int, is_now: bool) -> bool:
+    return is_now if where.window_start_ms is None else where.window_start_ms + WINDOW_MS <= watermark_ms
 
 
 async def ingest(

@@ -217,9 +217,10 @@ class ObservationLines:
         for demand in self.demands:
             # What cannot be right was refused for that.
             is_refused = ~pl.lit(True if sifting.why is None else sifting.why.is_null())
-            unmet = pl.when(~demand.holds(kind) & ~is_refused).then(pl.lit(demand.reason.value))
+            is_met = demand.holds(kind)  # Asked once: by the clock it would be another demand the next time.
+            unmet = pl.when(~is_met & ~is_refused).then(pl.lit(demand.reason.value))
             self._note(admitted.rows, admitted.rows.select(unmet).to_series(), kind, demand.meaning)
-            sound = sound.filter(demand.holds(kind))
+            sound = sound.filter(is_met)
         return sound
 
     def _note(self, rows: pl.DataFrame, why: pl.Series | None, kind: str, meaning: str = "") -> None:

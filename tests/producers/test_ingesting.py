@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from producers import ingesting
 from producers.collector import Frame
 from producers.ingesting import Ingested, Ingestion, ingest
 from producers.kinds import KINDS
@@ -277,6 +278,42 @@ async def test_a_refusal_stands_at_the_time_of_its_own_line_and_else_at_now(is_l
     assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 5
     beats = [frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "heartbeats"]
     assert is_live or (min(beats) == begins_ms // 10_000 * 10_000 and max(beats) <= NOW_MS)
+
+
+async def test_refusals_wait_once_for_each_window_and_beyond_so_many_they_are_of_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many lines are refused ahead of the sound ones: none is forgotten, and memory is bounded."""
+    monkeypatch.setattr(ingesting, "PLACES_MAX", 2)
+    ahead = [turn(3 * DAY_MS - 10_000 * place, turn_ms=-1.0) for place in range(4)]
+    told, kafka = await ingested([turn(5 * DAY_MS)], ahead, ahead)
+    refused = (
+        rows_of(kafka.frames, "privacy").filter(fate="refused").group_by("window_start_ms").agg(pl.sum("observations"))
+    )
+    by_window = dict(sorted(refused.rows()))
+    assert by_window.pop(NOW_MS) == 4 and told.tidings.refused.total() == 8
+    start_ms = (NOW_MS - 3 * DAY_MS) // 10_000 * 10_000
+    assert list(by_window.values()) == [2, 2] and start_ms <= min(by_window) < max(by_window) <= start_ms + 30_000
+
+
+class Ticking(Clock):
+    """Later whenever somebody looks."""
+
+    def now_ms(self) -> int:
+        self.at_ms += 1
+        return self.at_ms
+
+
+@pytest.mark.parametrize("edge_ms", [NOW_MS + ingesting.AHEAD_MS_MAX, NOW_MS - ingesting.AGE_MS_MAX])
+def test_a_line_at_the_edge_of_what_is_timely_is_taken_or_refused_and_never_both_or_neither(edge_ms: int) -> None:
+    reader = ObservationLines(b"key")
+    list(
+        Ingestion("ingest", "eu-west-1", reader, Ticking(), is_live=True).take(
+            [turn(NOW_MS - edge_ms - place) for place in range(8)]
+        )
+    )
+    assert 0 < reader.tidings.refused.total() < 8
+    assert reader.tidings.taken.total() + reader.tidings.refused.total() == 8
 
 
 async def test_nothing_is_sent_of_nothing() -> None:
