@@ -157,7 +157,7 @@ def in_type(values: pl.Series, dtype: pl.DataType) -> pl.Series:
         return values.replace_strict([0, 1], [False, True], default=None, return_dtype=pl.Boolean)
     is_castable = values.dtype.is_numeric() or values.dtype == pl.Boolean
     if isinstance(dtype, pl.List):
-        is_castable = isinstance(values.dtype, pl.List) and nested_as(values.dtype) is Refusal.EMBEDDING
+        is_castable = isinstance(values.dtype, pl.List | pl.Array) and values.dtype.inner.is_numeric()
     elif dtype == pl.String:
         is_castable = False
     if not is_castable:

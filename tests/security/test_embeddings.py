@@ -91,7 +91,10 @@ def test_lists_are_not_followed_for_ever() -> None:
 def sent(column: str, values: pa.Array) -> bytes:
     """Ten turns, whose column is this one."""
     table = turns_world(5, count=10).drop(column).to_arrow(compat_level=pl.CompatLevel.oldest())
-    table = table.append_column(column, values)
+    return stream_of(table.append_column(column, values))
+
+
+def stream_of(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -119,6 +122,23 @@ def test_a_batch_goes_on_without_the_rows_that_have_an_embedding(column: str, dt
 )
 def test_nested_lists_and_bytes_of_a_batch_are_refused_for_what_they_are(values: pa.Array, reason: str) -> None:
     assert received(HEADER, sent("turn_ms", values), START_MS).refused_in_all.as_dict() == {reason: 4}
+
+
+@pytest.mark.parametrize(
+    ("gaps", "refused", "taken"),
+    [
+        (pa.array([[[0.5, 0.25]], None]), {"embedding": 1}, [None]),
+        (pa.array([[[0.5, 0.25]], None], pa.list_(pa.list_(pa.float64(), 2))), {"embedding": 1}, [None]),
+        (pa.array([[20.0, 40.0], None], pa.list_(pa.float32(), 2)), {}, [[20.0, 40.0], None]),
+        (pa.array([[20, 40], None], pa.list_(pa.int16())), {}, [[20.0, 40.0], None]),
+        (pa.array([[0.5] * 192, None], pa.list_(pa.float32(), 192)), {"embedding": 1}, [None]),
+    ],
+)
+def test_where_a_list_of_numbers_is_declared_lists_of_lists_and_long_ones_are_refused(
+    gaps: pa.Array, refused: dict[str, int], taken: list[object]
+) -> None:
+    answer = received(replace(HEADER, kind="duplex"), stream_of(pa.table({"gaps_ms": gaps})), START_MS)
+    assert answer.refused_in_all.as_dict() == refused and answer.batch.rows["gaps_ms"].to_list() == taken
 
 
 @pytest.mark.parametrize(
