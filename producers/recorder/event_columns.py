@@ -20,7 +20,7 @@ from producers.observation_batches import OBSERVATIONS
 from producers.queues import GAUGES
 from producers.recorder.cells import Cells, Placed
 from producers.recorder.clock import EventTime
-from producers.recorder.sessions import Keys, is_nobody
+from producers.recorder.sessions import Keys, is_nobody, require_names
 from producers.recorder.turn_columns import VALUE_MAX, Columned, refused_of
 from producers.refusing import LIST_LENGTH_MAX
 from schemas.families import QUEUES
@@ -105,6 +105,7 @@ def _why_no_sample(kind: str, values: Mapping[str, Any]) -> Refusal | None:
 
 def _hash_each(rows: list[list[Any]], sessions: Keys) -> list[int | None]:
     named = [row[0] for row in rows if not is_nobody(row[0])]
+    require_names(named)
     hashes = iter(sessions.of(named).tolist())
     return [None if is_nobody(row[0]) else next(hashes) for row in rows]
 

@@ -47,6 +47,12 @@ def names_a_session(session: object) -> bool:
     return isinstance(session, str | bytes | int) and not isinstance(session, bool)
 
 
+def require_names(sessions: Sequence[object]) -> None:
+    """Raises `TypeError` where one names no session. By type: `True` and `1.0` would be found where 1 is remembered."""
+    if any(kind is bool or not issubclass(kind, str | bytes | int) for kind in set(map(type, sessions))):
+        raise TypeError("a session is named by text, bytes or a whole number")
+
+
 def tenant_key_of(keys: Keys) -> object:
     """What becomes another when tenants get other pseudonyms, where these keys name tenants; to be asked before they do."""
     return getattr(keys, "tenant_key_id", None)

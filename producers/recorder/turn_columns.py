@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from producers.observations import LATENCIES, TURN_COLUMNS, TURN_DIMENSIONS
 from producers.recorder.cells import Cells, Refusals, pool_told, reasons_of_fields
 from producers.recorder.clock import EventTime
-from producers.recorder.sessions import Keys, is_nobody
+from producers.recorder.sessions import Keys, is_nobody, require_names
 from producers.recorder.turns import HEAD, STEP, TAIL
 from schemas.arrays import Flags, Floats
 from schemas.misplaced import misplaced, numbers_in
@@ -62,13 +62,15 @@ def turn_columns(rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_
     placed = cells.place([(row[1], row[2]) for row in named])
     kept = np.flatnonzero(placed.places >= 0)
     sound = [named[place] for place in kept.tolist()]
+    names = [row[0] for row in sound]
+    require_names(names)
     began = np.array([row[HEAD - 1] for row in sound], np.float64)
     ended = np.array([row[-TAIL] for row in sound], np.float64)
     ended_at_ms, repaired = event_time.event_ms(ended)
     facts, lost = _facts(sound, ended - began)
     columns = {
         "ended_at_ms": pl.Series(ended_at_ms),
-        "session": pl.Series(sessions.of([row[0] for row in sound]), dtype=pl.UInt64),
+        "session": pl.Series(sessions.of(names), dtype=pl.UInt64),
         **placed.cells[placed.places[kept]].to_dict(),
         **facts,
     }

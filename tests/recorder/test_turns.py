@@ -258,6 +258,17 @@ def test_a_session_that_is_none_drops_its_turn_alone(host: Host, session: Any) -
     assert host.dropped() == {"malformed": 1}
 
 
+@pytest.mark.parametrize("session", [True, 1.0])
+def test_what_python_takes_for_a_session_that_is_known_is_none_all_the_same(host: Host, session: Any) -> None:
+    for name in (1, session):
+        with host.turn(name):
+            pass
+        host.event("quality", name, consent="granted", words=3)
+        host.cycle()
+    assert len(rows(host)) == 1 and host.dropped() == {"malformed": 1}
+    assert host.tally.totals()["quality_dropped_malformed"] == 1
+
+
 @pytest.mark.parametrize("session", ["", b"", " \t\n"])
 def test_a_session_without_a_name_is_none_and_makes_no_crowd_one_caller(host: Host, session: Any) -> None:
     """k callers that a host names alike would pass for one, whose cell is never told."""
