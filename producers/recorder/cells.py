@@ -193,7 +193,10 @@ class Cells:
     def _cell(self, defaults: Defaults, given: Mapping[str, Any]) -> tuple[Any, ...]:
         values = {name: self._value(name, text, defaults.values, given) for name, text in self._texts.items()}
         if self._pseudonym is not None and isinstance(tenant := values.get("tenant"), str):
-            values["tenant"] = tenant if is_allowed("tenant", tenant) else self._pseudonym(tenant)
+            is_name = tenant.strip() and not is_allowed(
+                "tenant", tenant
+            )  # What is blank is nobody's name, and refused.
+            values["tenant"] = self._pseudonym(tenant) if is_name else tenant
         return tuple(values.values())
 
     def _value(self, name: str, text: Text, defaults: Mapping[str, str], given: Mapping[str, Any]) -> Any:

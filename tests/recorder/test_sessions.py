@@ -147,6 +147,16 @@ def test_a_ring_that_reaches_a_host_late_names_tenants_from_when_it_is_read(tmp_
     assert since == tenant_pseudonym(rotated.tenant[-1], "Acme Inc.")
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_tenant_is_no_name(blank: str) -> None:
+    """All whose tenant nobody knew would be one customer."""
+    host = Host(None, FakeCollector(), keys=Ring())
+    with host.turn("call-1", tenant=blank):
+        pass
+    host.cycle()
+    assert host.dropped() == {"outside_vocabulary": 1}
+
+
 def test_without_such_keys_the_name_of_a_tenant_is_refused() -> None:
     host = Host(None, FakeCollector())
     with host.turn(tenant="Acme Inc."):
