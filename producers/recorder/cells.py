@@ -127,7 +127,8 @@ class Cells:
         pseudonym: Callable[[str], str] | None = None,
     ) -> None:
         self._texts, self._pseudonym = texts, pseudonym
-        self._known_names = frozenset((*texts, *DIMENSIONS, *also_allowed))
+        self._told_names = frozenset((*texts, *also_allowed))
+        self._default_names = self._told_names | frozenset(DIMENSIONS)  # Defaults are for all kinds.
         self.forget()
 
     def place(self, told: list[tuple[Defaults, dict[str, Any]]]) -> Placed:
@@ -180,8 +181,9 @@ class Cells:
         fields = [
             [
                 (name, value)
-                for name, value in (*defaults.values.items(), *given.items())
-                if name not in self._known_names and value is not None
+                for values, known in ((defaults.values, self._default_names), (given, self._told_names))
+                for name, value in values.items()
+                if name not in known and value is not None
             ]
             for defaults, given in told
         ]
@@ -193,10 +195,9 @@ class Cells:
     def _cell(self, defaults: Defaults, given: Mapping[str, Any]) -> tuple[Any, ...]:
         values = {name: self._value(name, text, defaults.values, given) for name, text in self._texts.items()}
         if self._pseudonym is not None and isinstance(tenant := values.get("tenant"), str):
-            is_name = tenant.strip() and not is_allowed(
-                "tenant", tenant
-            )  # What is blank is nobody's name, and refused.
-            values["tenant"] = self._pseudonym(tenant) if is_name else tenant
+            # What is blank is nobody's name: it stays what it is, and is refused.
+            is_told = not tenant.strip() or is_allowed("tenant", tenant)
+            values["tenant"] = tenant if is_told else self._pseudonym(tenant)
         return tuple(values.values())
 
     def _value(self, name: str, text: Text, defaults: Mapping[str, str], given: Mapping[str, Any]) -> Any:
