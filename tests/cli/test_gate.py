@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from schemas.failures import BadInput
 from turnwatch.__main__ import main
 from turnwatch.answers import gates_of_files
+from turnwatch.answers.gates_of_files import COMPARED_MAX, NAMED_MAX
 from turnwatch.cli import app
 
 SLICE = {"calls": 500, "wer": 0.1, "p95_ms": 900, "cost_per_min": 0.05}
@@ -130,6 +131,16 @@ def test_a_weight_that_counts_for_nothing_is_told(tmp_path: Path) -> None:
     first, second = ended.stderr.splitlines()
     assert "no version has the slice 'emergancy'" in first and first.endswith("did you mean 'emergency'?")
     assert "no version has the slice 'payment'" in second and second.endswith("counts for nothing.")
+
+
+def test_of_many_weights_that_count_for_nothing_some_are_named(tmp_path: Path) -> None:
+    """To look for what each of thousands may have meant would take minutes."""
+    slices = [f"pool=realtime,client={number}" for number in range(COMPARED_MAX + 1)]
+    regressions = document(tmp_path, "r.json", {"v1": dict.fromkeys(slices, 0.5)})
+    weights = document(tmp_path, "w.json", {f"{text}0x": 2 for text in slices})
+    notes = asked("rollback", "--regressions", regressions, "--weights", weights).stderr.splitlines()
+    assert len(notes) == NAMED_MAX + 1 and not any("did you mean" in note for note in notes)
+    assert notes[-1].endswith(f"no version has the slices of {len(slices) - NAMED_MAX} more weights.")
 
 
 def test_a_defect_is_never_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alerts.gate_document import STANDARD_GATE, load_gate
+from schemas.counted import counted
 from schemas.failures import BadInput
 from schemas.gates import CALLS, Figures, GatePolicy, Verdict
 from stream_jobs.operators.release.gates import RolloutDeltas, metric_gate, roll_back_first, rollout_gate, slice_gate
@@ -24,6 +25,10 @@ from turnwatch.verdict_codes import EXIT_CODE
 _DELTAS = (
     "p95_latency_ms_delta", "far_field_wer_relative_delta", "privacy_error_count", "overall_wer_relative_delta",
 )  # fmt: skip
+NAMED_MAX = 5
+"""So many weights that count for nothing are named; of more the number is told."""
+COMPARED_MAX = 1_000
+"""Among more slices the one that was meant is not looked for: each look takes a tenth of a millisecond."""
 _COLUMNS = ("decision", "reasons", "blockers", "insufficient", "because")
 
 
@@ -54,15 +59,18 @@ def run_rollback(regressions: Path, weights: Path | None, output: Format) -> int
 
 
 def _weights_of_nothing(weights: Path | None, weighed: Figures, read: Mapping[str, Figures]) -> Iterator[str]:
-    """A sentence for each weight of a slice that no version tells of: a list of critical slices may name more than regressed, but
-    one that is misspelt would count for nothing in silence.
+    """A sentence for the first weights of slices that no version tells of, and one for the others: a list of critical slices may
+    name more than regressed, but one that is misspelt would count for nothing in silence.
     """
-    slices = sorted({text for regressions in read.values() for text in regressions})
-    for text in weighed:
-        if text not in slices:
-            close = get_close_matches(text[:100], slices, n=1)
-            meant = f": did you mean {close[0]!r}?" if close else "."
-            yield f"{weights}: no version has the slice {text[:100]!r}, so its weight counts for nothing{meant}"
+    slices = {text for regressions in read.values() for text in regressions}
+    unknown = [text for text in weighed if text not in slices]
+    compared = sorted(slices) if len(slices) <= COMPARED_MAX else []
+    for text in unknown[:NAMED_MAX]:
+        close = get_close_matches(text[:100], compared, n=1)
+        meant = f": did you mean {close[0]!r}?" if close else "."
+        yield f"{weights}: no version has the slice {text[:100]!r}, so its weight counts for nothing{meant}"
+    if len(unknown) > NAMED_MAX:
+        yield f"{weights}: besides, no version has the slices of {counted(len(unknown) - NAMED_MAX, 'more weight')}."
 
 
 def _print_verdict(verdict: Verdict, output: Format) -> int:
