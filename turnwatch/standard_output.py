@@ -6,7 +6,9 @@ Nothing but the standard library is loaded here.
 
 from __future__ import annotations
 
+import codecs
 import io
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 NOBODY_READS = 141
 """As shells tell of a program that SIGPIPE ended: `turnwatch query … | head` is no failure of ours."""
+
+
+ESCAPED = "turnwatch.escaped"
+"""The name, among error handlers of Python, of `_escaped`."""
 
 
 class Unwritable(Exception):
@@ -37,11 +43,18 @@ class _Output(io.FileIO):
             raise Unwritable(error) from error
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""What the encoding of the output has no sign for, as JSON escapes it (`\u2192`): a document of JSON stays one."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
 def open_standard_output() -> None:
-    """Has standard output raise `Unwritable`, also where the shell closed it (`>&-`).
+    """Has standard output raise `Unwritable`, also where the shell closed it (`>&-`), and escape what its encoding has no sign for.
 
     Python has no stream there, and the next file that is opened would get its number, and with it what is printed.
     """
+    codecs.register_error(ESCAPED, _escaped)
     while (number := os.open(os.devnull, os.O_RDONLY)) <= STANDARD_ERROR:
         pass
     os.close(number)
@@ -51,7 +64,7 @@ def open_standard_output() -> None:
     sys.stdout = io.TextIOWrapper(
         output if given and given.write_through else io.BufferedWriter(output),  # As `python -u` has it.
         given.encoding if given else "utf-8",
-        given.errors if given else None,
+        given.errors if given and given.errors not in ("strict", "surrogateescape") else ESCAPED,
         line_buffering=output.isatty(),
         write_through=bool(given and given.write_through),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.warm import turnwatch_printing_to
+from turnwatch.standard_output import open_standard_output
 
 NO_VERDICT, FAILED, NOBODY_READS = 4, 1, 141
 SLICE = {"calls": 500, "wer": 0.1, "p95_ms": 900, "cost_per_min": 0.05}
@@ -75,3 +77,15 @@ def test_a_standard_output_that_was_closed_is_no_verdict(tmp_path: Path, verdict
     ended = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (NO_VERDICT, "")
     assert ended.stderr == "turnwatch: standard output cannot be written: Bad file descriptor.\n"
+
+
+def test_what_the_encoding_of_the_output_has_no_sign_for_is_escaped_as_in_json(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A traceback would be no verdict, and of `--help` it would end with 1."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "latin-1"))
+    open_standard_output()
+    text = "é → 日本 \ud800"
+    print(json.dumps(text, ensure_ascii=False), flush=True)
+    written = capfd.readouterr().out
+    assert "\\u2192" in written and json.loads(written.replace("\ufffd", "é")) == text
