@@ -71,3 +71,13 @@ def test_hours_are_told_as_the_rollups_have_them_and_a_restart_goes_on_with_them
     assert failures["reference_samples"].to_list()[24:29] == [2_000] * 5
     labels = newest.filter(measure="word_error_rate")
     assert len(labels) >= 28 and (labels["samples"] > 2_000).all()
+
+
+def test_buckets_of_days_that_labels_change_at_once_are_told_some_hours_at_a_time() -> None:
+    traffic, dice, hours = shard(), np.random.default_rng(2), range(1, 11)
+    for hour in reversed(hours):
+        traffic.apply(partial(QUALITY, START_MS + hour * HOUR_MS, calls(dice, 0.12, count=hour)))
+    told = [pl.DataFrame(pl.from_arrow(rows)) for table, rows in traffic.rollups() if table == "quality_1h"]
+    assert [len(rows) for rows in told] == [3, 4, 3], "to the ends of four hours"
+    assert pl.concat(told).sort("bucket_start")["calls"].to_list() == list(hours)
+    assert not any(table == "quality_1h" for table, _ in traffic.rollups())

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain, groupby
 
 import polars as pl
 import pyarrow as pa
 
 from schemas.families import FAMILIES, STREAMS, Family
-from schemas.instants import MINUTE_MS
+from schemas.instants import HOUR_MS, MINUTE_MS
 from schemas.partials import Partial
 from schemas.tables import late_table, rollups_of
 from schemas.topics import partials as partials_topic
@@ -31,6 +32,9 @@ from stream_jobs.operators.totals.rollup_rows import folded, timestamp, to_table
 from stream_jobs.operators.watching import Statement, Watch
 
 KEEP_SLACK_MS = 60_000
+TOLD_AT_ONCE_MS = 4 * HOUR_MS
+"""Labels that come late may change three days of buckets at once. Of so many hours they are told at a time, 20 ms for 1,000 slices, and
+whoever takes them has others to serve in between. Whole buckets of every width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,9 @@ class Traffic:
     def _told(self, ledger: Ledger, changed: list[BucketKey]) -> Iterator[tuple[str, pa.Table]]:
         if ledger.family is STREAMS:
             return self._concurrency(ledger, changed)
-        return summed(ledger, changed, lambda totals: self._tell(ledger, totals))
+        by_time = sorted(changed, key=lambda key: key[1])
+        spans = (list(some) for _, some in groupby(by_time, lambda key: key[1] // TOLD_AT_ONCE_MS))
+        return chain.from_iterable(summed(ledger, some, lambda totals: self._tell(ledger, totals)) for some in spans)
 
     def _tell(self, ledger: Ledger, totals: pl.DataFrame) -> None:
         told = [watch for watch in self._watches if ledger.family in watch.families]
