@@ -12,7 +12,7 @@ import traceback
 from contextlib import suppress
 
 FAILED, NO_VERDICT = 1, 4
-VERDICTS = (["gate"], ["rollback"], ["cost", "reconcile"])
+VERDICTS = (["gate"], ["rollback"], ["cost", "reconcile"], ["drift", "why"], ["gates", "list"], ["release"])
 """Commands whose exit code is read as a verdict, or beside one (`turnwatch/verdict_codes.py`)."""
 YOUNG_OBJECTS_MAX = 50_000
 """So many objects are new before Python looks for garbage among them. Loading makes three times as many and no garbage; Python's

@@ -82,11 +82,23 @@ def test_metrics_of_the_whole_are_judged_by_a_policy(tmp_path: Path) -> None:
     assert gated(tmp_path, {"accuracy": None}, {"accuracy": None}, *policy).exit_code == 3, "known, and not measured"
 
 
-def test_a_metric_that_neither_side_has_is_no_pause_but_a_mistake(tmp_path: Path) -> None:
+def test_a_metric_that_neither_side_has_pauses_and_excuses_no_regression(tmp_path: Path) -> None:
     policy = ("--policy", document(tmp_path, "policy.yaml", WHOLE))
-    ended = gated(tmp_path, {"accurracy": 0.9}, {"accurracy": 0.9}, *policy)
-    assert isinstance(ended.exception, BadInput)
-    assert "neither side has the metric accuracy that policy whole judges" in str(ended.exception)
+    paused = gated(tmp_path, {"accurracy": 0.9}, {"accurracy": 0.9}, *policy)
+    assert paused.exit_code == 3
+    assert "are they called so?" in paused.output
+    both = WHOLE.replace(
+        "allowedDelta: 0.01}", "allowedDelta: 0.01}\n    - {name: gain, direction: higher_is_better, allowedDelta: 0}"
+    )
+    policy = ("--policy", document(tmp_path, "both.yaml", both))
+    assert gated(tmp_path, {"accuracy": 0.9}, {"accuracy": 0.8}, *policy).exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["far_field_wer_relative_delta", "overall_wer_relative_delta"])
+def test_no_rate_falls_by_more_than_all_of_it(tmp_path: Path, name: str) -> None:
+    """Whoever writes percent means a gain of 1.5 %, which is none."""
+    ended = asked("gate", "--deltas", document(tmp_path, "deltas.json", DELTAS | {name: -1.5}))
+    assert isinstance(ended.exception, BadInput) and "write a fraction" in str(ended.exception)
 
 
 @pytest.mark.parametrize(("baseline", "candidate", "file"), [(-10, -30, "before"), (-10, 5, "before"), (5, -10, "now")])

@@ -25,6 +25,7 @@ from turnwatch.verdict_codes import EXIT_CODE
 _DELTAS = (
     "p95_latency_ms_delta", "far_field_wer_relative_delta", "privacy_error_count", "overall_wer_relative_delta",
 )  # fmt: skip
+_RELATIVE = tuple(name for name in _DELTAS if name.endswith("_relative_delta"))
 NAMED_MAX = 5
 """So many weights that count for nothing are named; of more the number is told."""
 COMPARED_MAX = 1_000
@@ -90,25 +91,14 @@ def _gate(baseline: Path, candidate: Path, policy: Path | None) -> Verdict:
     if kinds and not any(kinds.values()):
         if policy is None:
             raise BadInput(f"{candidate}: metrics of the whole are judged by a policy that names them: give --policy.")
-        return _of_the_whole((baseline, before), (candidate, now), load_gate(policy))
+        whole = load_gate(policy)
+        return metric_gate(_metrics(baseline, before, whole), _metrics(candidate, now, whole), whole.metrics)
     judged_by = load_gate(policy or STANDARD_GATE)
     return slice_gate(_slices(baseline, before, judged_by), _slices(candidate, now, judged_by), judged_by)
 
 
-def _of_the_whole(
-    before: tuple[Path, Mapping[str, Any]], now: tuple[Path, Mapping[str, Any]], policy: GatePolicy
-) -> Verdict:
-    """Judges metrics that may be of either sign, unless a ratio is asked of them."""
-    for metric in policy.metrics:
-        if not any(metric.name in written for _, written in (before, now)):
-            raise BadInput(
-                f"{now[0]}: neither side has the metric {metric.name} that policy {policy.name} judges: write it, or "
-                "correct the policy."
-            )
-    return metric_gate(_metrics(*before, policy), _metrics(*now, policy), policy.metrics)
-
-
 def _metrics(path: Path, written: Mapping[str, Any], policy: GatePolicy) -> Figures:
+    """Metrics of the whole, which may be of either sign, unless a ratio is asked of them."""
     figures = _figures(str(path), written, is_negative_known=True)
     for metric in policy.metrics:
         if metric.allowed_ratio is not None and figures.get(metric.name, 0) < 0:
@@ -152,6 +142,11 @@ def _figures(where: str, value: object, is_negative_known: bool = False) -> Figu
 
 def _deltas(path: Path) -> RolloutDeltas:
     figures = Object(str(path), read_object(path), _DELTAS)
+    for name in _RELATIVE:
+        if figures.signed(name) < -1:
+            raise BadInput(
+                f"{path}: {name} is below -1, and no rate falls by more than all of it: write a fraction, no percent."
+            )
     return RolloutDeltas(
         figures.signed("p95_latency_ms_delta"),
         figures.signed("far_field_wer_relative_delta"),

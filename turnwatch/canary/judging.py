@@ -34,7 +34,7 @@ SETTLING_MS = 120_000
 STALE_WINDOWS = 3
 """Windows of the policy without a turn of either bundle, after which what was known of both is no longer news."""
 BASELINE = "baseline (--beside; `baseline` over HTTP)"
-NOT_DECLARED = "was not declared, so nothing says what it is made of, who answers for it and how to undo it"
+NOT_DECLARED = "was not declared, or no worker has brought that to ClickHouse yet, so nothing says what it is made of, who answers for it and how to undo it"
 
 
 def judge(question: GateQuestion, address: ClickHouseAddress, at_ms: int) -> ReleaseVerdict:

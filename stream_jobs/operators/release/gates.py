@@ -64,7 +64,8 @@ def metric_gate(baseline: Figures, candidate: Figures, metrics: Iterable[GateMet
     if found.reasons:
         return Verdict("rollback", found.reasons, insufficient=found.missing, because="These metrics regressed.")
     if found.is_partial:
-        return Verdict("pause", insufficient=found.missing, because="These metrics are missing on either side.")
+        because = "These metrics are missing on either side, or on both: are they called so?"
+        return Verdict("pause", insufficient=found.missing, because=because)
     return Verdict("continue", because="No metric regressed by more than is allowed.")
 
 
