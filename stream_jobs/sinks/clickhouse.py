@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import ssl
+import sys
 from contextlib import suppress
 from functools import cache
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httpclient import HttpClient
-from clickhouse_connect.driver.httputil import get_pool_manager
+from clickhouse_connect.driver.httputil import all_managers, get_pool_manager
 
 from schemas.failures import Foreseen
 from schemas.warehouse import ClickHouseAddress
@@ -181,8 +182,14 @@ def _options(address: ClickHouseAddress) -> dict[str, Any]:
 @cache
 def _connections(cafile: str | None) -> Any:
     """Pooled connections of the synchronous client; one pool per CA file, kept, for the client cannot close its own
-    where urllib3-future stands in for urllib3."""
-    return get_pool_manager(ca_cert=cafile)
+    where urllib3-future stands in for urllib3.
+
+    It never comes of age: what asks next would clear it, and with urllib3-future that closes connections on which other threads
+    still wait for an answer. There are eight: of more threads some may wait for as long as the others ask.
+    """
+    manager = get_pool_manager(ca_cert=cafile)
+    all_managers[manager] = sys.maxsize
+    return manager
 
 
 def _away(error: BaseException, address: ClickHouseAddress) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from clickhouse_connect.driver import httputil
 
 from schemas.addresses import AddressError
 from schemas.tables import TABLES
@@ -100,6 +104,22 @@ def test_nobody_there_is_a_sentence(unused_tcp_port: int) -> None:
 def test_a_database_that_is_not_there_is_a_sentence(clickhouse_server: ClickHouseServer) -> None:
     with pytest.raises(WarehouseError, match="has no database no_such_one; run `turnwatch prepare`"):
         connect(ClickHouseAddress(f"{clickhouse_server.url}/no_such_one"))
+
+
+def test_an_answer_under_way_outlives_the_age_of_its_pool(
+    clickhouse_server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks after the ten minutes that the client gives a pool breaks nobody else off."""
+    client = connect(ClickHouseAddress(f"{clickhouse_server.url}/default"))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(client.query, "SELECT sleep(1.5)")
+        running = "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep(1.5)%'"
+        while not slow.done() and not client.query(running).result_rows[0][0]:
+            time.sleep(0.01)
+        monkeypatch.setattr(httputil, "time", SimpleNamespace(time=lambda: time.time() + 86_400))
+        assert client.query("SELECT 1").result_rows == [(1,)]
+        assert slow.result().result_rows == [(0,)]
+    client.close()
 
 
 def test_plain_http_behind_a_tls_url_is_a_sentence(clickhouse_server: ClickHouseServer) -> None:
