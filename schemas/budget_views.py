@@ -22,8 +22,8 @@ from schemas.view_declarations import Shown
 def budgets_select(counted: str) -> str:
     """The statement of the view, over `burn_rate`, `objectives` and `exclusions`; `counted` selects the rows that `burn_rate` adds up.
 
-    Sums of a period are those of its hours. Minutes are looked at one by one only in hours that an exclusion reaches into: a
-    month of minutes takes nine times as long.
+    Sums of a period are those of its hours. Minutes are looked at one by one only in hours that an exclusion reaches into: all
+    minutes of a month take more than three times as long (docs/decisions/0024-charts-of-the-worst-are-bounded.md).
     """
     return f"""WITH
 (SELECT max(bucket_start) + INTERVAL 1 MINUTE FROM burn_rate_1m) AS newest,
