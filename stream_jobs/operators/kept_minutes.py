@@ -26,10 +26,14 @@ _KIND = "minutes"
 def newly_ended(decided_ms: int, until_ms: int) -> range:
     """The ends of the minutes that are over at `until_ms` and come after those decided; before any is decided the newest alone.
 
-    >>> [end_ms // 60_000 for end_ms in newly_ended(120_000, 299_999)], list(newly_ended(120_000, 179_999))
-    ([3, 4], [])
+    There is none while nobody has reported, when `until_ms` is 0: it would be as new at every look.
+
+    >>> [end_ms // 60_000 for end_ms in newly_ended(120_000, 299_999)], list(newly_ended(120_000, 179_999)), list(newly_ended(0, 0))
+    ([3, 4], [], [])
     """
     newest_ms = until_ms // MINUTE_MS * MINUTE_MS
+    if newest_ms <= decided_ms:
+        return range(0)
     first_ms = decided_ms + MINUTE_MS if decided_ms else newest_ms
     return range(max(first_ms, newest_ms - (KEPT_MINUTES - 1) * MINUTE_MS), newest_ms + 1, MINUTE_MS)
 
