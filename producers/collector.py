@@ -25,10 +25,9 @@ from producers.framing import Frame, Framing
 from producers.kinds import KINDS, OF_STATE, Kind
 from producers.noising import Noising, Place, Sampler, noised
 from producers.open_windows import Closed, OpenWindows
-from producers.sifting import WHY, refused_as
+from producers.refusing import refused_by_pool
 from producers.stream_windows import StreamWindows
 from producers.tally import Tally
-from schemas.dimensions import DIMENSIONS
 from schemas.families import (
     AUDIENCE,
     FAMILIES,
@@ -131,8 +130,8 @@ class Collector:
         sound = sifted(kind, rows)
         kept = sound.sound.head(max(0, self.observations_max - sum(map(len, waiting))))
         waiting.append(kept)
-        if sound.why is not None:
-            self._note_refused(kind, rows, sound.why)
+        for pool, refused in refused_by_pool(rows, sound.why).items():
+            self.note_refused(kind, pool, refused)
         dropped = len(rows) - len(kept)
         # The window that judges changes of streams says that it has seen them: none says more dropped than seen.
         self._note(kind, seen=dropped if kind == "streams" else len(rows), dropped=dropped)
@@ -364,14 +363,6 @@ class Collector:
         for family in KINDS[kind].families:
             self._reports[family.name].observations_seen += seen
             self._reports[family.name].observations_dropped += dropped
-
-    def _note_refused(self, kind: str, rows: pl.DataFrame, why: pl.Series) -> None:
-        """By pool; under the first one where a row says none that there is."""
-        pools = list(DIMENSIONS["pool"].vocabulary)
-        pool = pl.when(pl.col("pool").is_in(pools)).then("pool").otherwise(pl.lit(pools[0]))
-        parts = rows.select(pool.alias("pool"), why).drop_nulls().partition_by("pool", as_dict=True)
-        for (name,), part in parts.items():
-            self.note_refused(kind, str(name), refused_as(part[WHY]))
 
 
 def _by_window(rows: pl.DataFrame, time: str, width_ms: int) -> Iterator[tuple[int, pl.DataFrame]]:

@@ -92,9 +92,8 @@ class Ingestion:
         if self._collector is None:
             return
         self._tell_refused(self._collector, NEVER_MS)
-        if (
-            self._is_live and self._collector.has_open_windows
-        ):  # Late lines, and refused ones, wait for a heartbeat of now.
+        # Late lines, and refused ones, wait for a heartbeat of now.
+        if self._is_live and self._collector.has_open_windows:
             self._newest_ms = max(self._newest_ms, self._collector.open_ms)
         width_ms = WINDOW_MS if is_hurried else MINUTE_MS
         end_ms = -(-(self._newest_ms + 1) // width_ms) * width_ms

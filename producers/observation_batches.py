@@ -20,9 +20,9 @@ import pyarrow as pa
 from producers.aggregated import ROW_KINDS
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
-from producers.refusing import HOST, in_type, reasons_in
+from producers.refusing import HOST, POOLS, in_type, reasons_in
 from schemas.arrow_streams import LZ4, measured, read_measured
-from schemas.dimensions import DIMENSIONS, SLUG
+from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
 from schemas.refusals import Refusal, Refused
 
@@ -43,7 +43,6 @@ NUMBER_MAX = 2**53
 REFUSED_BYTES_MAX = 4_096
 """Of the header of refusals: several times all reasons in all pools."""
 _REFUSED = r"[a-z][a-z_]{0,30}:[a-z][a-z_]{0,30}=[0-9]{1,15}"
-_POOLS = DIMENSIONS["pool"].vocabulary
 
 OBSERVATIONS: dict[str, dict[str, pl.DataType]] = {**OBSERVED, "duplex": DUPLEX_COLUMNS}
 """Columns of every kind of observation: what recorders send."""
@@ -80,7 +79,7 @@ class BatchHeader:
             pool: tuple(
                 (reason, count) for reason in Refusal if (count := self.refused.get(refusal_name(pool, reason), 0))
             )
-            for pool in _POOLS
+            for pool in POOLS
         }
         return {pool: Refused(by_reason) for pool, by_reason in by_pool.items() if by_reason}
 
@@ -90,7 +89,7 @@ def refusal_name(pool: str, reason: Refusal) -> str:
     return f"{pool}:{reason.value}"
 
 
-_REFUSALS = frozenset(refusal_name(pool, reason) for pool in _POOLS for reason in Refusal)
+_REFUSALS = frozenset(refusal_name(pool, reason) for pool in POOLS for reason in Refusal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,13 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from producers.aggregated import ROW_KINDS
+from producers.collector import WINDOW_MS
 from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.line_objects import KIND, kind_of, whereabouts_of, why_unreadable
 from producers.line_shapes import in_bounds, is_braced, is_flat
-from producers.refusing import admit_rows
-from producers.sifting import WHY
-from schemas.dimensions import DIMENSIONS
-from schemas.families import OPERATIONAL, UNKNOWN
+from producers.refusing import WHY, admit_rows, known_pool, known_pools
+from schemas.families import UNKNOWN
 from schemas.refusals import MEANINGS, Refusal
 
 COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
@@ -41,11 +40,9 @@ LINE_BYTES_MAX = 65_536
 """Longest line: a stretch of audio with a hundred gaps takes 2 KB."""
 TOLD_MAX = 20
 """So many refused lines of a file are told one by one; the others are counted."""
-WINDOW_MS = OPERATIONAL.k_window_s * 1_000
 LINE = "\x00line"
 """Column of the line's number, from 1; no field of an observation is called that."""
 
-_POOLS = DIMENSIONS["pool"].vocabulary
 _Numbered = list[tuple[int, bytes]]
 
 
@@ -158,7 +155,7 @@ class ObservationLines:
         """Refuses a line that is not read as a row; of one that may not be looked into only the number is given."""
         pool, at_ms = whereabouts_of(numbered[1])
         window_start_ms = None if at_ms is None else at_ms // WINDOW_MS * WINDOW_MS
-        self.tidings.refuse(RefusedWhere(kind, reason, pool if pool in _POOLS else _POOLS[0], window_start_ms), 1)
+        self.tidings.refuse(RefusedWhere(kind, reason, known_pool(pool), window_start_ms), 1)
         self.tidings.tell(numbered[0], reason)
 
     def _by_kind(self, lines: _Numbered) -> Iterator[tuple[str, _Numbered]]:
@@ -227,13 +224,10 @@ class ObservationLines:
         """Takes in why each of these rows is refused; null of one that is not, nothing at all where none is."""
         if why is None or why.null_count() == len(why):
             return
-        refused = rows.with_columns(why.alias(WHY)).filter(pl.col(WHY).is_not_null())
-        pool = pl.when(pl.col("pool").is_in(_POOLS)).then("pool").otherwise(pl.lit(_POOLS[0]))
+        refused = rows.with_columns(known_pools(rows), why.alias(WHY)).filter(pl.col(WHY).is_not_null())
         window = pl.col(KINDS[kind].time) // WINDOW_MS * WINDOW_MS
-        for reason, of_pool, start_ms, count in (
-            refused.group_by(WHY, pool.alias("pool"), window.alias("at")).len().rows()
-        ):
-            self.tidings.refuse(RefusedWhere(kind, Refusal(reason), of_pool, start_ms), count)
+        for reason, pool, start_ms, count in refused.group_by(WHY, "pool", window.alias("at")).len().rows():
+            self.tidings.refuse(RefusedWhere(kind, Refusal(reason), pool, start_ms), count)
         for line, reason in refused.select(LINE, WHY).bottom_k(TOLD_MAX, by=LINE).rows():
             self.tidings.tell(line, Refusal(reason), meaning)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from producers.sifting import WHY, at_least_zero, at_most, known, refused_as, within
+from producers.refusing import WHY
 from producers.sifting import Sifted as Sifted
+from producers.sifting import at_least_zero, at_most, known, within
 from producers.sifting import sift as sift
 from schemas.dimensions import DIMENSIONS, GENERALISED
 from schemas.families import COSTS, OPERATIONAL, OUTCOMES, PARTS, QUALITY, QUEUES, RELEASES, STAGES, TENANTS, TURNS
@@ -173,7 +174,7 @@ def sift_stream_changes(changes: pl.DataFrame) -> Sifted:
     for part, is_of_part in ((starts, is_start), (ends, ~is_start)):
         if part.why is not None:
             why = why.scatter(is_of_part.arg_true(), part.why)
-    return Sifted(sound, refused_as(why), why)
+    return Sifted(sound, why)
 
 
 KINDS: dict[str, dict[str, pl.DataType]] = {

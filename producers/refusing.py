@@ -31,21 +31,29 @@ LIST_LENGTH_MAX = 100
 HOST = "host"
 """The field that tells engines apart, and stays in the collector: pods and machines are named at random, and may be."""
 
+POOLS = DIMENSIONS["pool"].vocabulary
+WHY = "\x00why"
+"""Name of a column of reasons; nothing that is declared is called that."""
+
 _RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
 _REASONS = dict(enumerate(Refusal))
 
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRows:
-    """Rows in the declared columns and types; how many observations were refused; how many fields were dropped.
+    """Rows in the declared columns and types, and how many fields were dropped.
 
     `why` has the reason of each that was given, null where it was admitted; it is absent where all were.
     """
 
     rows: pl.DataFrame
-    refused: Refused
     dropped: Refused
     why: pl.Series | None = None
+
+    @property
+    def refused(self) -> Refused:
+        """How many observations were."""
+        return refused_as(self.why)
 
 
 def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> AdmittedRows:
@@ -62,9 +70,36 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
     ]
     admitted = pl.DataFrame(columns)
     if not ranks:
-        return AdmittedRows(admitted, Refused(), dropped)
+        return AdmittedRows(admitted, dropped)
     worst = pl.DataFrame([each.alias(str(place)) for place, each in enumerate(ranks)]).min_horizontal()
-    return AdmittedRows(admitted.filter(worst.is_null()), _counted(worst), dropped, _named(worst))
+    return AdmittedRows(admitted.filter(worst.is_null()), dropped, _named(worst))
+
+
+def refused_as(why: pl.Series | None) -> Refused:
+    """How many there are of each reason, in the order of the vocabulary; null, and no reasons at all, are none."""
+    counts = {} if why is None else dict(why.drop_nulls().value_counts().iter_rows())
+    return Refused(tuple((reason, counts[reason.value]) for reason in Refusal if reason.value in counts))
+
+
+def refused_by_pool(rows: pl.DataFrame, why: pl.Series | None) -> dict[str, Refused]:
+    """The same of each pool in which one of these rows is refused."""
+    if why is None:
+        return {}
+    parts = pl.DataFrame([known_pools(rows), why.alias(WHY)]).drop_nulls().partition_by("pool", as_dict=True)
+    return {str(name): refused_as(part[WHY]) for (name,), part in parts.items()}
+
+
+def known_pool(pool: object) -> str:
+    """The pool that a refusal is told in: the first of the vocabulary where what was said is none that there is."""
+    return pool if isinstance(pool, str) and pool in POOLS else POOLS[0]
+
+
+def known_pools(rows: pl.DataFrame) -> pl.Series:
+    """The same of each of these rows."""
+    said = rows["pool"]
+    if said.dtype != pl.String:
+        return pl.Series("pool", [POOLS[0]]).new_from_index(0, len(rows))
+    return said.set(~said.is_in(POOLS).fill_null(False), POOLS[0])
 
 
 def dropped_columns(undeclared: pl.DataFrame) -> Refused:
@@ -122,7 +157,7 @@ def _dropped(values: pl.Series) -> Refused:
     private = Refused()
     if values.dtype == pl.String:
         ranks = _text_ranks(values, private_reasons(values.drop_nulls().unique()))
-        private = _counted(ranks) if ranks is not None else private
+        private = refused_as(_named(ranks)) if ranks is not None else private
     elif nested := nested_as(values.dtype):
         private = Refused(((nested, count),)) if count and nested is not Refusal.MALFORMED else private
     rest = count - private.total
@@ -189,8 +224,3 @@ def _named(ranks: pl.Series) -> pl.Series | None:
     return ranks.replace_strict(
         {rank: reason.value for rank, reason in _REASONS.items()}, default=None, return_dtype=pl.String
     )
-
-
-def _counted(ranks: pl.Series) -> Refused:
-    counts = dict(ranks.drop_nulls().value_counts().iter_rows())
-    return Refused(tuple((reason, counts[rank]) for rank, reason in _REASONS.items() if rank in counts))

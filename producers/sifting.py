@@ -8,13 +8,13 @@ gets that far. Refusals hold counts, never values.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 
 import polars as pl
 
-from producers.refusing import reasons_in
+from producers.refusing import WHY, reasons_in, refused_as
 from schemas.families import Family
 from schemas.refusals import Refusal, Refused
 
@@ -22,8 +22,6 @@ AMOUNT_MAX = 2**30
 """Largest count or amount of one observation; a thousand of these still fit into a row."""
 
 _CLAIMS_AT_ONCE = 16
-WHY = "\x00why"
-"""Name of a column of reasons; nothing that is declared is called that."""
 
 Rule = tuple[Refusal, pl.Expr]
 """Why an observation is refused, and what has to be true of it; unknown is not true."""
@@ -31,14 +29,15 @@ Rule = tuple[Refusal, pl.Expr]
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """Observations that may be counted, and how many were refused for which reason.
-
-    `why` has the reason of each that was given, null where it is sound; it is absent where all are.
-    """
+    """Observations that may be counted. `why` has the reason of each that was given, null where it is sound; it is absent where all are."""
 
     sound: pl.DataFrame
-    reasons: Refused = field(default_factory=Refused)
     why: pl.Series | None = None
+
+    @property
+    def reasons(self) -> Refused:
+        """How many were refused for which reason."""
+        return refused_as(self.why)
 
     @property
     def refused(self) -> int:
@@ -54,13 +53,7 @@ def sift(rows: pl.DataFrame, rules: Sequence[Rule], dimensions: Sequence[str]) -
         return Sifted(rows)
     first = _first_reasons(rows.filter(~is_sound), claims)
     why = pl.Series(WHY, [None], pl.String).new_from_index(0, len(rows)).scatter((~is_sound).arg_true(), first)
-    return Sifted(rows.filter(is_sound), refused_as(why), why)
-
-
-def refused_as(why: pl.Series) -> Refused:
-    """How many there are of each reason, in the order of the vocabulary."""
-    counts = dict(why.drop_nulls().value_counts().iter_rows())
-    return Refused(tuple((reason, counts[reason.value]) for reason in Refusal if reason.value in counts))
+    return Sifted(rows.filter(is_sound), why)
 
 
 def _all_hold(rows: pl.DataFrame, claims: Sequence[pl.Expr]) -> pl.Series:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from aiokafka import AIOKafkaConsumer
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -66,6 +66,23 @@ class Expected:
     slo: Slo
     truth: Truth
     predicted: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Whether the page has come, and names the stage. Without Alertmanager the page itself is enough."""
+
+    view: View
+    is_page_enough: bool
+    paged: asyncio.Event = field(default_factory=asyncio.Event)
+    named: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def look(self) -> None:
+        """After each thing that was learnt."""
+        if self.view.the_page is not None and (self.is_page_enough or self.view.the_notification is not None):
+            self.paged.set()
+            if self.view.names_stage:
+                self.named.set()
 
 
 def run_demo(once: bool, seed: int, speed: float, ports: tuple[int | None, int | None, int | None]) -> int:
@@ -124,22 +141,22 @@ async def _watch(
     """Drives traffic and shows what becomes of it, until the page has come (once) or the user has seen enough."""
     plan = expected.plan
     view = View(expected.slo, expected.truth, expected.predicted, plan.start_ms, plan.speed, boards=boards)
-    paged, named = asyncio.Event(), asyncio.Event()
+    arrival = Arrival(view, is_page_enough=at.stack.alertmanager is None)
     with Live(draw(view), console=console, refresh_per_second=4, transient=False) as live:
         tasks = [
             asyncio.create_task(task)
             for task in (
                 _drive(plan, at.kafka, view),
-                _follow_alerts(at.kafka, view, paged, named, is_enough=at.stack.alertmanager is None),
-                _follow_notifications(webhook, view, paged, named),
+                _follow_alerts(at.kafka, arrival),
+                _follow_notifications(webhook, arrival),
                 _follow_worker(at.metrics_url, at.worker, view),
                 _follow_burn(at.clickhouse, view),
                 _redraw(live, view),
             )
         ]
         try:
-            await _until_paged(tasks, paged, view)
-            await _until_named(named)
+            await _until_paged(tasks, arrival.paged, view)
+            await _until_named(arrival.named)
             if not once:
                 await _until_interrupted(tasks)
         finally:
@@ -197,9 +214,7 @@ async def _drive(plan: Plan, kafka: KafkaAddress, view: View) -> None:
     await simulate(plan, kafka, note)
 
 
-async def _follow_alerts(
-    kafka: KafkaAddress, view: View, paged: asyncio.Event, named: asyncio.Event, is_enough: bool
-) -> None:
+async def _follow_alerts(kafka: KafkaAddress, arrival: Arrival) -> None:
     """The compacted topic says what fires and since when in event time; without Alertmanager it is the page itself."""
     consumer = AIOKafkaConsumer(ALERTS, auto_offset_reset="earliest", **kafka.aiokafka_options())
     await consumer.start()
@@ -208,30 +223,19 @@ async def _follow_alerts(
             if record.value is None:
                 continue  # It ended long ago.
             alert = AlertState.model_validate_json(record.value)
-            view.alerts[alert.alert] = alert
-            if view.the_page is not None and (is_enough or view.the_notification is not None):
-                paged.set()
-                _note_the_stage(view, named)
+            arrival.view.alerts[alert.alert] = alert
+            arrival.look()
     finally:
         await consumer.stop()
 
 
-async def _follow_notifications(
-    webhook: WebhookReceiver, view: View, paged: asyncio.Event, named: asyncio.Event
-) -> None:
+async def _follow_notifications(webhook: WebhookReceiver, arrival: Arrival) -> None:
     async for notification in webhook:
         for alert in notification.alerts:
             if "slo" not in alert.labels:
                 continue  # A page about telemetry, and not about an objective.
-            view.notified[alert.labels["slo"], alert.labels["slice"], alert.labels["severity"]] = alert
-        if view.the_notification is not None and view.the_page is not None:
-            paged.set()
-            _note_the_stage(view, named)
-
-
-def _note_the_stage(view: View, named: asyncio.Event) -> None:
-    if view.names_stage:
-        named.set()
+            arrival.view.notified[alert.labels["slo"], alert.labels["slice"], alert.labels["severity"]] = alert
+        arrival.look()
 
 
 async def _follow_worker(url: str, worker: Running, view: View) -> None:

@@ -6,20 +6,16 @@ reason and forgotten (`producers/refusing.py`); the batch goes on without it, al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-import polars as pl
 import pyarrow as pa
 
 from producers.collecting.records import DiskRecord, packed
 from producers.kinds import KINDS
 from producers.observation_batches import Batch, BatchHeader, MalformedBatch, decode_batch, encode_batch
-from producers.refusing import admit_rows
-from schemas.dimensions import DIMENSIONS
+from producers.refusing import admit_rows, refused_by_pool
 from schemas.refusals import Refusal, Refused
-
-_POOLS = DIMENSIONS["pool"].vocabulary
 
 ByPool = Mapping[str, Refused]
 """What was refused, by pool; of an unknown one, under the first."""
@@ -50,9 +46,9 @@ def received(header: BatchHeader, body: bytes, at_ms: int) -> Received:
         raise MalformedBatch(400, f"This collector takes no {header.kind}.")
     batch = decode_batch(header, body)
     admitted = admit_rows(batch.rows, KINDS[header.kind].columns)
-    if not (admitted.refused.total or batch.unknown_columns or _says_more(body)):
+    if not (admitted.why is not None or batch.unknown_columns or _says_more(body)):
         return Received(batch, body, at_ms, {})
-    by_pool = refused_by_pool(batch.rows, lambda rows: admit_rows(rows, KINDS[header.kind].columns).refused)
+    by_pool = refused_by_pool(batch.rows, admitted.why)
     return Received(replace(batch, rows=admitted.rows), encode_batch(header, admitted.rows)[1], at_ms, by_pool)
 
 
@@ -60,15 +56,6 @@ def _says_more(body: bytes) -> bool:
     """Whether the stream has notes of its own beside its columns."""
     with pa.ipc.open_stream(body) as reader:
         return bool(reader.schema.metadata) or any(column.metadata for column in reader.schema)
-
-
-def refused_by_pool(rows: pl.DataFrame, refuse: Callable[[pl.DataFrame], Refused]) -> dict[str, Refused]:
-    """Refuses again pool by pool: refusals are rare, and their number is wanted by pool."""
-    said = rows["pool"] if rows.schema["pool"] == pl.String else pl.Series([None] * len(rows), dtype=pl.String)
-    pool = pl.when(said.is_in(list(_POOLS))).then(said).otherwise(pl.lit(_POOLS[0]))
-    parts = rows.with_columns(_pool=pool).partition_by("_pool", as_dict=True, include_key=False)
-    found = {str(name): refuse(part) for (name,), part in parts.items()}
-    return {name: refused for name, refused in found.items() if refused.total}
 
 
 def journalled(each: Received) -> bytes:

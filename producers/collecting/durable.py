@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from producers.collecting.abandoned import Owners
-from producers.collecting.admission import ByPool, Received, journalled, read_again, refused_by_pool
+from producers.collecting.admission import ByPool, Received, journalled, read_again
 from producers.collecting.beginning import collector_of, head_of, identity_of, new_collector, require_ours
 from producers.collecting.fences import Fences, fences_of
 from producers.collecting.journal import Journal, read_journal
@@ -26,6 +26,7 @@ from producers.collector import WINDOW_MS, Collector
 from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.observation_batches import Answer
+from producers.refusing import refused_by_pool
 from schemas.counted import counted
 from schemas.refusals import Refusal, Refused
 
@@ -201,7 +202,8 @@ class DurableCollector:
         for each in fresh:
             header, is_timely = each.batch.header, _is_timely(kind, each.at_ms)
             timely[_identity(each)] = rows = each.batch.rows.filter(is_timely)
-            untimely = refused_by_pool(each.batch.rows.filter(~is_timely), _contradicting)
+            others = each.batch.rows.filter(~is_timely)
+            untimely = refused_by_pool(others, pl.Series([Refusal.INCONSISTENT.value]).new_from_index(0, len(others)))
             refused[_identity(each)] = self._told(kind, each.refused) + self._told(kind, untimely)
             news = self.fences.note(header, each.at_ms)
             self._told(kind, news.refused_by_pool)
@@ -244,10 +246,6 @@ class DurableCollector:
 def _identity(each: Received) -> Identity:
     header = each.batch.header
     return header.recorder, header.incarnation, header.kind, header.sequence
-
-
-def _contradicting(rows: pl.DataFrame) -> Refused:
-    return Refused(((Refusal.INCONSISTENT, len(rows)),))
 
 
 def _is_timely(kind: str, now_ms: int) -> pl.Expr:

@@ -21,7 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observation_batches import OBSERVATIONS
-from producers.refusing import HOST, reasons_in
+from producers.refusing import HOST, POOLS, known_pool, reasons_in
 from producers.refusing_attributes import dropped_as
 from schemas.dimensions import DIMENSIONS, GENERALISED, SLUG
 from schemas.families import FAMILIES
@@ -30,7 +30,6 @@ from schemas.private_values import private_reasons
 from schemas.refusals import Refusal
 
 _REASONS = tuple(Refusal)
-_POOLS = DIMENSIONS["pool"].vocabulary
 Refusals = Counter[tuple[str, Refusal]]
 """How many observations were refused, by pool and reason."""
 CELLS_MAX = 10_000
@@ -63,8 +62,8 @@ class Placed:
         """How many rows are refused, by pool and reason; those marked in `but` are not."""
         is_refused = self.places < 0 if but is None else (self.places < 0) & ~but
         codes, counts = np.unique(-1 - self.places[is_refused], return_counts=True)
-        found = zip(*np.divmod(codes, len(_POOLS)), counts, strict=True)
-        return Counter({(_POOLS[pool], _REASONS[rank]): int(count) for rank, pool, count in found})
+        found = zip(*np.divmod(codes, len(POOLS)), counts, strict=True)
+        return Counter({(POOLS[pool], _REASONS[rank]): int(count) for rank, pool, count in found})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +106,11 @@ def pool_told(defaults: Defaults, given: Mapping[str, Any]) -> str:
     """The pool that an observation is refused in; the first of the vocabulary where it says none that there is."""
     told = given.get("pool")
     pool = defaults.values.get("pool") if told is None else told
-    return pool if isinstance(pool, str) and pool in _POOLS else _POOLS[0]
+    return known_pool(pool)
 
 
 def _place_of_refused(rank: int, pool: str) -> int:
-    return -1 - (rank * len(_POOLS) + _POOLS.index(pool))
+    return -1 - (rank * len(POOLS) + POOLS.index(pool))
 
 
 class Cells:

@@ -64,7 +64,8 @@ def event_columns(
     kind: str, rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_time: EventTime
 ) -> tuple[Columned, pl.Series]:
     """The columns, and the sessions to choose collectors by, null where there is none. Raises as `turn_columns` does."""
-    unknown = {at: why for at, row in enumerate(rows) if (why := _why_no_sample(kind, row[2]))}
+    is_sample = kind == QUEUES.name
+    unknown = {at: why for at, row in enumerate(rows) if is_sample and (why := _why_no_sample(row[2]))}
     refused = sum((refused_of([rows[at]], why) for at, why in unknown.items()), Counter[tuple[str, Refusal]]())
     rows = [row for at, row in enumerate(rows) if at not in unknown]
     needs_session = kind in NEEDS_SESSION
@@ -81,11 +82,9 @@ def event_columns(
         name: _values(name, OBSERVATIONS[kind][name], [row[2].get(name) for row in sound], lost)
         for name in value_names(kind)
     }
-    for part, whole in _PARTS.items() if kind == QUEUES.name else ():
-        is_unknown = (
-            pl.Series([row[2].get(part) is not None for row in sound], dtype=pl.Boolean) & columns[part].is_null()
-        )
-        columns[whole] = columns[whole].set(is_unknown, None)
+    for part, whole in _PARTS.items() if is_sample else ():
+        is_told = pl.Series([row[2].get(part) is not None for row in sound], dtype=pl.Boolean)
+        columns[whole] = columns[whole].set(is_told & columns[part].is_null(), None)
     hashes = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
     if "session" in OBSERVATIONS[kind]:
         columns["session"] = hashes
@@ -94,9 +93,9 @@ def event_columns(
     return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost), hashes
 
 
-def _why_no_sample(kind: str, values: Mapping[str, Any]) -> Refusal | None:
+def _why_no_sample(values: Mapping[str, Any]) -> Refusal | None:
     """Why an engine's sample says of a gauge what cannot be. Without the value it would say that there are none."""
-    gauges = [values.get(name) for name in GAUGES if name not in _PARTS] if kind == QUEUES.name else []
+    gauges = [values.get(name) for name in GAUGES if name not in _PARTS]
     numbers = [float(value) for value in gauges if value is not None and _is_of(value, pl.Int64())]
     if not all(map(math.isfinite, numbers)):
         return Refusal.NOT_FINITE

@@ -44,13 +44,17 @@ def is_nobody(session: object) -> bool:
 
 def names_a_session(session: object) -> bool:
     """Whether it is text, bytes or a whole number; `True` is none, though Python counts with it."""
-    return isinstance(session, str | bytes | int) and not isinstance(session, bool)
+    return _names_one(type(session))
 
 
 def require_names(sessions: Sequence[object]) -> None:
     """Raises `TypeError` where one names no session. By type: `True` and `1.0` would be found where 1 is remembered."""
-    if any(kind is bool or not issubclass(kind, str | bytes | int) for kind in set(map(type, sessions))):
+    if not all(map(_names_one, set(map(type, sessions)))):
         raise TypeError("a session is named by text, bytes or a whole number")
+
+
+def _names_one(kind: type) -> bool:
+    return issubclass(kind, str | bytes | int) and kind is not bool
 
 
 def tenant_key_of(keys: Keys) -> object:

@@ -22,7 +22,7 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,8 +205,8 @@ class Stage(Arrivals):
         generation, events = self._generation, self._applied
         self._applied = []
         for phase in self.phases():
-            items = [item async for item in self._by_turns(phase)]
-            if generation != self._generation:
+            items = await self._made(phase)
+            if items is None:
                 return
             state_bytes = sum(len(item[1].value or b"") for item in items if isinstance(item, tuple))
             self._metrics.state_bytes.labels(self.name).inc(state_bytes)
@@ -221,17 +221,18 @@ class Stage(Arrivals):
         self._applied_bytes = 0
         self._room.set()
 
-    async def _by_turns(self, phase: Iterable[Sent | None]) -> AsyncIterator[Sent]:
-        """The items of a phase, as long as the state that they are made of is ours; others of this loop have their turns meanwhile."""
-        generation, began_at = self._generation, time.monotonic()
+    async def _made(self, phase: Iterable[Sent | None]) -> list[Sent] | None:
+        """The items of a phase; others of this loop have their turns meanwhile. None where the partitions went elsewhere amid it."""
+        generation, began_at, items = self._generation, time.monotonic(), list[Sent]()
         for item in phase:
             if item is not None:
-                yield item
+                items.append(item)
             if time.monotonic() - began_at >= TURN_S:
                 await give_way()
                 began_at = time.monotonic()
                 if generation != self._generation:
-                    return
+                    return None
+        return items
 
     def _send(self, item: Sent) -> asyncio.Future[Any]:
         if isinstance(item, tuple):
