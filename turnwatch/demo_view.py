@@ -77,11 +77,10 @@ class View:
 
 
 def draw(view: View) -> Group:
+    """The page stands first once it has come: a terminal shows as much from the top as it has lines for."""
     parts: list[RenderableType] = [_story(view), _flow(view), _burns(view)]
     page = view.the_page
-    if page is not None:
-        parts.append(_page(view, page))
-    return Group(*parts)
+    return Group(*parts) if page is None else Group(_page(view, page), *parts)
 
 
 def verdict(view: View, bucket_ms: int) -> tuple[str, bool]:

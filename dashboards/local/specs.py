@@ -26,6 +26,9 @@ ROW_PX, AROUND_PX, HEIGHT_MIN_PX = 30, 60, 170
 DIGITS = 7
 """Significant digits of drawn values."""
 
+BAND_TITLES = 3
+"""So many titles of what lasts at once are told; of others how many there are."""
+
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -138,8 +141,34 @@ def mark_rows(marks: pl.DataFrame, during: Range) -> list[dict[str, Any]]:
     return reaching.drop("begins", "ends").to_dicts()
 
 
+def bands(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Marks of one colour that overlap, as one: laid over each other they would hide the lines of the chart.
+
+    >>> mark = {"name": "Pages", "text": "why", "colour": "red"}
+    >>> [band] = bands([mark | {"title": "a", "t": 0, "t2": 20}, mark | {"title": "b", "t": 10, "t2": 30}])
+    >>> band["t"], band["t2"], band["title"], band["text"]
+    (0, 30, 'a; b', '2 that overlap')
+    """
+    if not rows:
+        return []
+    ordered = pl.DataFrame(rows).sort("colour", "t", "t2", "title")
+    ended = pl.col("t2").cum_max().shift(1).over("colour")
+    piece = (pl.col("t") > ended).fill_null(True).cum_sum().over("colour")
+    first = pl.col("title").head(BAND_TITLES).str.join("; ")
+    merged = ordered.group_by("colour", piece.alias("piece"), maintain_order=True).agg(
+        pl.col("t").min(),
+        pl.col("t2").max(),
+        pl.col("name").unique(maintain_order=True).str.join(", "),
+        title=first,
+        text=pl.when(pl.len() > 1).then(pl.format("{} that overlap", pl.len())).otherwise(pl.col("text").first()),
+        more=pl.len().cast(pl.Int64) - BAND_TITLES,
+    )
+    more = pl.when(pl.col("more") > 0).then(pl.format("{} and {} more", "title", "more")).otherwise("title")
+    return merged.with_columns(title=more).drop("piece", "more").sort("t", "colour").to_dicts()
+
+
 def mark_layers(rows: list[dict[str, Any]], during: Range) -> list[Spec]:
-    """A band from begin to end of each, and a line where it begins; told when pointed at."""
+    """A band while any of a colour lasts, and a line where each begins; told when pointed at."""
     if not rows:
         return []
     colours = list(dict.fromkeys(row["colour"] for row in rows))
@@ -157,10 +186,14 @@ def mark_layers(rows: list[dict[str, Any]], during: Range) -> list[Spec]:
         told_at("t2", "to (UTC)"),
     ]
     x = time_axis(during)
-    data = {"name": "marks"}
+    lasting, data = {"values": bands(rows)}, {"name": "marks"}
     band = {"type": "rect", "opacity": 0.14, "clip": True}
     begin = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [2, 2], "clip": True}
     return [
-        {"data": data, "mark": band, "encoding": {"x": x, "x2": {"field": "t2"}, "color": colour, "tooltip": tooltip}},
+        {
+            "data": lasting,
+            "mark": band,
+            "encoding": {"x": x, "x2": {"field": "t2"}, "color": colour, "tooltip": tooltip},
+        },
         {"data": data, "mark": begin, "encoding": {"x": x, "color": colour, "tooltip": tooltip}},
     ]

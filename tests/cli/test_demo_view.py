@@ -70,6 +70,12 @@ def test_without_alertmanager_the_page_itself_is_shown(view: View) -> None:
     assert "slo-burn-rate.md" in text and "% of turns bad" in text
 
 
+def test_the_page_stands_where_a_short_terminal_shows_it(view: View) -> None:
+    assert shown(view).lstrip("╭─ ").startswith("PAGE at")
+    view.alerts.clear()
+    assert "PAGE" not in shown(view)
+
+
 def test_what_alertmanager_notified_of_is_shown_as_it_says(view: View) -> None:
     assert view.the_page is not None
     told = NotifiedAlert(
