@@ -14,6 +14,7 @@ from grafana_foundation_sdk.cog import variants
 from grafana_foundation_sdk.models import common, dashboard
 
 from dashboards.data_source import PLUGIN, PLUGIN_VERSION
+from dashboards.nothing_to_show import why_nothing
 from dashboards.panels import (
     GAP_S,
     OKABE_ITO,
@@ -114,7 +115,7 @@ def _described(panel: Panel) -> str:
 
 
 def _chart(chart: Chart, choices: Sequence[str]) -> timeseries.Panel:
-    panel = _opened(timeseries.Panel(), chart)
+    panel = _opened(timeseries.Panel(), chart).no_value(why_nothing(chart) or "No data")
     (
         panel.unit(chart.unit)
         .axis_label(chart.axis)
@@ -177,7 +178,7 @@ def _limit_line(colour: str) -> Properties:
 
 def _heat_map(heat_map: HeatMap, choices: Sequence[str]) -> statushistory.Panel:
     """Grafana's heat map sorts series into buckets of a number; rows that are names are its status history."""
-    panel = _opened(statushistory.Panel(), heat_map)
+    panel = _opened(statushistory.Panel(), heat_map).no_value(why_nothing(heat_map) or "No data")
     panel.unit(heat_map.unit).interval("10s").display_name("${__field.labels.series}").min(heat_map.low)
     panel.row_height(0.9).col_width(1.0).line_width(0).fill_opacity(90).show_value(common.VisibilityMode.AUTO)
     panel.legend(common_builders.VizLegendOptions().show_legend(False))
@@ -194,7 +195,7 @@ def _heat_map(heat_map: HeatMap, choices: Sequence[str]) -> statushistory.Panel:
 
 
 def _bars(bars: Bars) -> barchart.Panel:
-    panel = _opened(barchart.Panel(), bars)
+    panel = _opened(barchart.Panel(), bars).no_value(why_nothing(bars) or "No data")
     panel.unit(bars.unit).axis_label(bars.axis).axis_soft_min(0).fill_opacity(90).line_width(0)
     panel.orientation(common.VizOrientation.HORIZONTAL).x_field(bars.label).show_value(common.VisibilityMode.AUTO)
     panel.stacking(common.StackingMode.NORMAL if bars.is_stacked else common.StackingMode.NONE)

@@ -16,6 +16,7 @@ from dashboards.local.heat_maps import heat_map
 from dashboards.local.markup import element, heading, instant, nothing, table, text
 from dashboards.local.tables import figures, grid
 from dashboards.local.units import MISSING, formatted
+from dashboards.nothing_to_show import why_nothing
 from dashboards.panels import Bars, Chart, Figures, Grid, HeatMap, Panel
 from dashboards.substitution import Range, Value
 
@@ -28,7 +29,8 @@ def drawn(
     """The panel, from the `rows` that `asking.ask` gave for `during`; `marks` are those of `asking.ask_marks`."""
     made = _drawn(panel, rows, during, marks, link_to) if rows.height else Drawn(EMPTY, "", is_empty=True)
     if made.is_empty:
-        return Drawn(EMPTY, nothing(EMPTY), is_empty=True)
+        said = f"{EMPTY} {why_nothing(panel)}".rstrip()
+        return Drawn(said, nothing(said), is_empty=True)
     if rows.height == panel.query.rows_max:
         more = f"These are the first {rows.height} rows, and there may be more: narrow the range or the filters."
         return replace(made, summary=f"{made.summary} {more}", html=made.html + element("p", text(more), class_="more"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.queries import Query
 from dashboards.queries.queues import OF_QUEUES
 from dashboards.queries.selection import STEP, given, matches, rollup
+from dashboards.queries.traffic import REPLICAS_KNOWN
 from schemas.families import QUEUES, STREAMS
 
 _SLICES_MAX = 50
@@ -19,8 +20,9 @@ REPLICAS = Query(
     f"""{given(of=OF_QUEUES)}
 SELECT time, concat(pool, ' ', kind) AS series, max(replicas) AS value FROM (
   SELECT {STEP} AS time, pool, bucket_start, 'needed' AS kind, toFloat64(sum(replicas_needed)) AS replicas
-  FROM {rollup("concurrency", "pool, bucket_start, replicas_needed", of=OF_QUEUES)}
+  FROM {rollup("concurrency", "pool, bucket_start, peak_upper, replicas_needed", of=OF_QUEUES)}
   GROUP BY time, pool, bucket_start
+  HAVING {REPLICAS_KNOWN}
   UNION ALL
   SELECT {STEP} AS time, pool, bucket_start, 'serving' AS kind, toFloat64(sum(servers)) AS replicas
   FROM {rollup("queues", "pool, bucket_start, servers", of=OF_QUEUES)}

@@ -33,6 +33,9 @@ AUDIO_PER_SECOND = _rate(
 
 _CONCURRENT = rollup("concurrency", "pool, bucket_start, active_at_start, peak_lower, peak_upper, replicas_needed")
 
+REPLICAS_KNOWN = "sum(replicas_needed) > 0 OR sum(peak_upper) = 0"
+"""Streams that take no replica come from workers that know no capacity figures: what they need is unknown, and not 0."""
+
 # Peaks of slices need not coincide. Over several slices, the sum of their upper bounds still bounds the peak from
 # above; from below do the largest single one and what was active at one instant.
 PEAK_STREAMS = Query(
@@ -56,7 +59,8 @@ REPLICAS_NEEDED = Query(
 SELECT time, toString(pool) AS series, max(replicas) AS value FROM (
   SELECT {STEP} AS time, pool, bucket_start, sum(replicas_needed) AS replicas
   FROM {_CONCURRENT}
-  GROUP BY time, pool, bucket_start)
+  GROUP BY time, pool, bucket_start
+  HAVING {REPLICAS_KNOWN})
 GROUP BY time, series
 ORDER BY time, series""",
     "time_series",

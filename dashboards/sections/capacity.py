@@ -15,7 +15,7 @@ _SHORT = Steps(calm=0.0)
 def replicas() -> Chart:
     meaning = (
         "Replicas that serve, of all stages together, and those that the upper bound of concurrent streams takes at the "
-        "deployment's capacity figures (0 where none are configured). Where 'needed' comes near 'serving', or above, add "
+        "deployment's capacity figures (nothing where none are configured). Where 'needed' comes near 'serving', or above, add "
         "replicas; far below for days, take some away."
     )
     series = tuple(f"{pool} {kind}" for pool in _POOLS for kind in ("needed", "serving"))

@@ -30,8 +30,8 @@ def streams() -> Chart:
 
 def replicas() -> Chart:
     meaning = (
-        "Replicas that the upper bound of concurrent streams takes, at the deployment's capacity figures; 0 where "
-        "none are configured."
+        "Replicas that the upper bound of concurrent streams takes, at the deployment's capacity figures; nothing "
+        "where none are configured."
     )
     return Chart(
         traffic.REPLICAS_NEEDED,

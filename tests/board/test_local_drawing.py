@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -22,6 +23,7 @@ from dashboards.local import specs, themes
 from dashboards.local.asking import NO_MARKS, NO_POINTS
 from dashboards.local.drawing import EMPTY, drawn, tabled, titled
 from dashboards.local.drawn import Drawn
+from dashboards.nothing_to_show import why_nothing
 from dashboards.panels import (
     CALM,
     OKABE_ITO,
@@ -397,6 +399,9 @@ def test_nothing_is_said_to_be_nothing(place: int) -> None:
     panel, rows = _panels()[place]
     made = drawn(panel, rows.clear() if place > 1 else NO_POINTS, DURING)
     assert (made.is_empty, made.spec, made.summary) == (True, None, EMPTY)
+    asked = replace(panel, query=Query("pages_history", ""))
+    said = drawn(asked, rows.clear() if place > 1 else NO_POINTS, DURING)
+    assert said.summary == f"{EMPTY} {why_nothing(asked)}" != EMPTY and why_nothing(asked) in said.html
 
 
 def test_values_that_are_no_number_are_counted() -> None:

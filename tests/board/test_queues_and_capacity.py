@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from dashboards.queries import capacity, queues
+from dashboards.queries import capacity, queues, traffic
 from dashboards.queries.findings import NUMBER, TEXT, found
 from dashboards.substitution import Range
 from schemas.saturation import TARGET_UTILISATION
@@ -112,6 +112,16 @@ def test_replicas_are_those_of_all_stages_and_what_the_peak_takes(boards: Boards
     assert peaks["batch serving"] == serving["servers"].max()
     needed = pl.DataFrame(boards.world.rows["concurrency_10s"]).filter(cut="pool", pool="batch")["replicas_needed"]
     assert peaks["batch needed"] == needed.max()
+
+
+@pytest.mark.parametrize("sql", [capacity.REPLICAS.sql, traffic.REPLICAS_NEEDED.sql], ids=["and serving", "needed"])
+def test_what_streams_take_is_unknown_and_not_nothing_where_no_figures_are_configured(boards: Boards, sql: str) -> None:
+    known = boards.rows(sql).filter(~pl.col("series").str.ends_with("serving"))
+    unknown = boards.rows(sql.replace("sum(replicas_needed)", "sum(0 * replicas_needed)"))
+    assert known.filter(pl.col("value") > 0).height
+    assert unknown.filter(
+        ~pl.col("series").str.ends_with("serving"), pl.col("time").is_in(known["time"].implode())
+    ).is_empty()
 
 
 @pytest.mark.parametrize("region", [None, REGIONS[0]])

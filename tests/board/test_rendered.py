@@ -15,6 +15,7 @@ import yaml
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from dashboards import data_source, render
+from dashboards.nothing_to_show import REASONS
 from dashboards.panels import HeatMap
 from dashboards.provisioning import OWN_PREFIX
 from dashboards.queries import Query
@@ -277,3 +278,16 @@ def test_the_chosen_cut_names_as_much_of_a_selection_as_any(wanted: tuple[str, .
     held = max(len(set(wanted) & set(cut.dimensions)) for cut in operational_cuts())
     assert len(set(wanted) & set(chosen.dimensions)) == held
     assert best_cut(frozenset()).name == "pool"
+
+
+def test_every_panel_says_why_it_may_have_nothing_to_show() -> None:
+    asked = {panel.query.name for board in DEFINED.values() for panels in board.sections.values() for panel in panels}
+    assert asked == REASONS.keys()
+    assert all(why.endswith(".") for why in REASONS.values())
+    drawn = [
+        panel
+        for uid in DEFINED
+        for panel in _panels(uid)
+        if panel["type"] in ("timeseries", "statushistory", "barchart")
+    ]
+    assert drawn and {panel["fieldConfig"]["defaults"]["noValue"] for panel in drawn} <= set(REASONS.values())
