@@ -12,6 +12,7 @@ from dashboards.local.legends import parts_legend
 from dashboards.local.themes import token
 from dashboards.local.units import axis_expression, formatted
 from dashboards.panels import UNSEEN, Bars
+from schemas.counted import counted
 
 BAR_PX, BAR_MAX_PX, AXIS_PX = 22, 44, 60
 LABELS_PX = 240
@@ -56,7 +57,7 @@ def _summary(panel: Bars, rows: pl.DataFrame, seen: list[str]) -> str:
         return f"{row['bar']}: {', '.join(figures)}"
 
     more = f"; and {rows.height - _NAMED} more" if rows.height > _NAMED else ""
-    return f"{rows.height} {'bar' if rows.height == 1 else 'bars'}. {'; '.join(map(told, rows.head(_NAMED).to_dicts()))}{more}."
+    return f"{counted(rows.height, 'bar')}. {'; '.join(map(told, rows.head(_NAMED).to_dicts()))}{more}."
 
 
 def _spec(panel: Bars, rows: pl.DataFrame, drawn: list[dict[str, Any]], seen: list[str], said: str) -> Spec:

@@ -21,6 +21,7 @@ from dashboards.local.themes import line_shade, token
 from dashboards.local.units import axis_expression, expression
 from dashboards.panels import GAP_S, OKABE_ITO, STEPS_MISSED, Chart, Steps
 from dashboards.substitution import Range
+from schemas.counted import counted
 
 _DASHES: tuple[tuple[int, ...], ...] = ((), (8, 3), (3, 3), (10, 3, 2, 3), (1, 3))
 _NAMED_DASHES: tuple[tuple[int, ...], ...] = ((), (10, 6))
@@ -45,7 +46,7 @@ def chart(panel: Chart, rows: pl.DataFrame, during: Range, marks: pl.DataFrame, 
 def _uncounted(dropped: int, empty: int) -> str:
     """Values that cannot be drawn, unless they only say that there is none."""
     wrong = dropped - empty
-    return f" {wrong} {'value is' if wrong == 1 else 'values are'} no finite number and not drawn." if wrong else ""
+    return f" {counted(wrong, 'value is', 'values are')} no finite number and not drawn." if wrong else ""
 
 
 def _limits_of(panel: Chart, names: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from dashboards.local.static import svg
 from dashboards.local.themes import stylesheet
 from dashboards.panels import Bars, Chart, Grid, HeatMap, Panel
 from dashboards.substitution import Range
+from schemas.counted import counted
 
 COLUMN_PX = 46
 """Width in px of one of the 24 columns of the page."""
@@ -168,5 +169,5 @@ def _length(during: Range) -> str:
     left, parts = during.to_s - during.from_s, []
     for name, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
         count, left = divmod(left, seconds)
-        parts += [f"{count} {name}{'s' if count > 1 else ''}"] if count else []
+        parts += [counted(count, name)] if count else []
     return " ".join(parts)

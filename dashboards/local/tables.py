@@ -11,6 +11,7 @@ from dashboards.local.drawn import Drawn, LinkTo
 from dashboards.local.markup import element, heading, table, text
 from dashboards.local.units import formatted
 from dashboards.panels import Column, Figures, Grid
+from schemas.counted import counted
 
 _PLAIN = Column()
 _DENSE, _PROSE = 8, 25
@@ -66,8 +67,7 @@ def _cells(
 
 
 def _summary(rows: pl.DataFrame, names: list[str]) -> str:
-    count = f"{rows.height} {'row' if rows.height == 1 else 'rows'}"
-    return f"A table of {count}, by {', '.join(name.replace('_', ' ') for name in names[:_NAMED])} and more."
+    return f"A table of {counted(rows.height, 'row')}, by {', '.join(name.replace('_', ' ') for name in names[:_NAMED])} and more."
 
 
 def figures(panel: Figures, rows: pl.DataFrame, link_to: LinkTo) -> Drawn:
