@@ -1,7 +1,7 @@
 """The command `turnwatch`, as a script and as `python -m turnwatch`.
 
-Nothing but the standard library is loaded before failures are caught: of an installation that is broken `turnwatch gate` ends with
-4, as for any other crash, and not with the interpreter's 1, which would read as `rollback`.
+Nothing but the standard library and `exit_codes` is loaded before failures are caught: of an installation that is broken
+`turnwatch gate` ends with 4, as for any other crash, and not with the interpreter's 1, which would read as `rollback`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import sys
 import traceback
 from contextlib import suppress
 
-FAILED, NO_VERDICT = 1, 4
-VERDICTS = (["gate"], ["rollback"], ["cost", "reconcile"], ["drift", "why"], ["gates", "list"], ["release"])
-"""Commands whose exit code is read as a verdict, or beside one (`turnwatch/verdict_codes.py`)."""
+from turnwatch.exit_codes import FAILED, NO_VERDICT, is_verdict_asked
+
 YOUNG_OBJECTS_MAX = 50_000
 """So many objects are new before Python looks for garbage among them. Loading makes three times as many and no garbage; Python's
 own 700 would have it look through them two hundred times."""
@@ -31,11 +30,6 @@ def main() -> None:
             traceback.print_exception(error)
             print("turnwatch: it cannot be run: install turnwatch again, with all it needs.", file=sys.stderr)
         sys.exit(NO_VERDICT if is_verdict_asked() else FAILED)
-
-
-def is_verdict_asked() -> bool:
-    """Whether the command that runs is one of those."""
-    return any(sys.argv[1 : 1 + len(words)] == words for words in VERDICTS)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from turnwatch.__main__ import FAILED, NO_VERDICT, is_verdict_asked
+from turnwatch.exit_codes import FAILED, NO_VERDICT, is_verdict_asked
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from turnwatch.__main__ import NO_VERDICT
+from turnwatch.exit_codes import NO_VERDICT
 from turnwatch.standard_output import Unwritable
 
 if TYPE_CHECKING:
