@@ -15,9 +15,12 @@ from producers.drive import Progress
 from producers.prediction import Prediction
 from producers.scenarios import Truth
 from schemas.burns import AlertState
+from schemas.counted import counted
 from schemas.slos import Slo
 
 _BARS = "▁▂▃▄▅▆▇█"
+_NAMED = 4
+"""So many other slices that fire are named, so that a terminal has room for the page."""
 _AFTER_MS = 600_000
 """What a link to a page's board shows after its start."""
 
@@ -165,9 +168,10 @@ def _page(view: View, page: AlertState) -> Panel:
         lines.append(f"on this machine: {view.board_at(page.starts_event_ms + _AFTER_MS, given)}")
     facts = f"burn {page.burn.long_burn:.2f} over {page.burn.long_s // 60} min and {page.burn.short_burn:.2f} over {page.burn.short_s // 60} min; budget left {page.burn.budget_left:.1%}"
     others = sorted(
-        alert.burn.slice for alert in view.alerts.values() if alert.state == "firing" and alert.alert != page.alert
+        {alert.burn.slice for alert in view.alerts.values() if alert.state == "firing" and alert.alert != page.alert}
     )
-    also = [f"also firing: {'; '.join(dict.fromkeys(others))}"] if others else []
+    more = f" and {counted(len(others) - _NAMED, 'slice')} more" if len(others) > _NAMED else ""
+    also = [f"also firing: {'; '.join(others[:_NAMED])}{more}"] if others else []
     text = "\n".join([f"slice {page.burn.slice}: {facts}", *lines, *also])
     return Panel(
         text,
