@@ -76,6 +76,15 @@ def test_the_page_stands_where_a_short_terminal_shows_it(view: View) -> None:
     assert "PAGE" not in shown(view)
 
 
+def test_of_many_other_slices_that_fire_some_are_named_and_the_rest_counted(view: View) -> None:
+    page = view.the_page
+    assert page is not None
+    for place in range(6):
+        burn = page.burn.model_copy(update={"slice": f"pool=realtime,route=r{place}"})
+        view.alerts[str(place)] = page.model_copy(update={"alert": str(place), "burn": burn, "state": "firing"})
+    assert "route=r3 and 2 slices more" in shown(view) and "route=r4" not in shown(view)
+
+
 def test_what_alertmanager_notified_of_is_shown_as_it_says(view: View) -> None:
     assert view.the_page is not None
     told = NotifiedAlert(
