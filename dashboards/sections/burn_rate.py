@@ -32,8 +32,8 @@ def worst(watched: Watched) -> Figures:
         "decided ago": Column("s", 0, steps=Steps(ticket=LATE_AFTER_S["burn_windows"])),
     }
     meaning = (
-        "Slices with a firing alert; how near the worst slice is to its nearest policy row, 1 being the threshold;"
-        " the least error budget left; and the share of recent volume that had reported when this was decided, and how long "
+        "Slices with a firing alert; how near the worst slice is to its nearest policy row, 1 being the threshold (once a row that "
+        "pages is reached, to that one, however far tickets are exceeded); the least error budget left; and the share of recent volume that had reported when this was decided, and how long "
         "before the range's end (or now) that was. Old figures say nothing of now: look whether the pipeline is silent."
     )
     return Figures(burn_rate.worst_now(watched), "Now", meaning, Place(24, 4), columns)
@@ -61,7 +61,8 @@ def burning(watched: Watched) -> Grid:
     meaning = (
         "Worst first. Burn is how many times faster than allowed the error budget is spent, window by window; a "
         "cell changes where its window reaches the lowest factor of a policy row. 'threshold' and 'nearness' judge"
-        " both windows of a row by the SLO's own factor: above 1, both exceed it. 'alert' is what fires. 'spent "
+        " both windows of a row by the SLO's own factor: above 1, both exceed it; a row that pages comes before any that tickets. 'alert' "
+        "is what fires. 'spent "
         "in' is the time until the budget is gone at the burn of the last hour."
     )
     return Grid(burn_rate.burning_now(watched), "Burning now, worst first", meaning, Place(24, 11), columns)
@@ -80,7 +81,7 @@ def _factors(watched: Watched, seconds: int) -> Steps:
 def nearness(watched: Watched) -> Chart:
     meaning = (
         "For each slice, the smaller burn of a policy row's two windows over the row's factor, for its nearest "
-        "row; the eight slices that came nearest. Above the dashed line at 1 both windows exceed the row. Of each window the "
+        "row, be it of a page or a ticket; the eight slices that came nearest. Above the dashed line at 1 both windows exceed the row. Of each window the "
         "highest burn of a step, so over long ranges a point may be too high, never too low."
     )
     query = burn_rate.nearness_over_time(watched)
