@@ -206,14 +206,24 @@ _VERDICTS = Table(
         ),
         *(count(f"{side}_samples", f"what the {side}'s value is of") for side in ("baseline", "candidate")),
         count("windows", "roll-up windows in which both served"),
-        share("allowed", "how much worse it may get"),
+        Column(
+            "allowed",
+            "Nullable(Float64)",
+            "how much worse it may get; unknown where that is a ratio of nothing yet",
+            pa.float64(),
+        ),
         *(
             Column(
                 name, "Nullable(Float64)", f"{which} bound of how much worse it is, valid at all looks", pa.float64()
             )
             for name, which in (("low", "lower"), ("high", "upper"))
         ),
-        share("alpha", "the error rate that the bounds hold; in the row of the verdict itself that of all of them"),
+        Column(
+            "alpha",
+            "Nullable(Float64)",
+            "the error rate that the bounds hold, unknown where nothing is spent yet; in the row of the verdict itself that of all of them",
+            pa.float64(),
+        ),
         Column("because", "String", "why, in one line", pa.string()),
         Column("blockers", "String", "slices that got worse with their reasons, semicolons between them", pa.string()),
         Column("insufficient", "String", "slices of too few samples, semicolons between them", pa.string()),

@@ -18,7 +18,8 @@ from schemas.exclusions import WHO_MAX
 from schemas.gates import Decision
 from schemas.releases import Slug, WayBack
 
-VERDICT_FORMAT = 1
+VERDICT_FORMAT = 2
+"""Since 2 `allowed` and `alpha` may be unknown. A verdict of 1 told 0 and the policy's own alpha of what nobody knew."""
 JUDGED_MAX = 50_000
 NAMED_MAX = 1_000
 """Slices that a verdict names as blockers, and as insufficient: others are counted."""
@@ -60,10 +61,12 @@ class Judgement(BaseModel):
     """What the values are of: turns, words, successes."""
     windows: Count
     """Roll-up windows in which both served."""
-    allowed: float
+    allowed: float | None
+    """`None` where it is a ratio of a baseline that nobody knows yet."""
     low: float | None
     high: float | None
-    alpha: Annotated[float, Field(gt=0, lt=1)]
+    alpha: Annotated[float, Field(gt=0, lt=1)] | None
+    """`None` where nothing is spent on it yet, as not both serve it."""
     because: Line
 
 
@@ -119,7 +122,7 @@ class ReleaseVerdict(BaseModel):
     to_ms: Instant
     at_ms: Instant
     who: Who
-    format: Annotated[int, Field(strict=True, ge=1, le=VERDICT_FORMAT)] = VERDICT_FORMAT
+    format: Annotated[int, Field(strict=True, ge=1, le=VERDICT_FORMAT)] = 1
 
     @model_validator(mode="after")
     def _is_of_two(self) -> ReleaseVerdict:
@@ -130,8 +133,11 @@ class ReleaseVerdict(BaseModel):
         return self
 
     def encode(self) -> bytes:
-        """The record of the topic; judgements at the end, and then slices, are left out and counted where it would be too long."""
-        told = self
+        """The record of the topic, in the oldest format that can say it; judgements at the end, and then slices, are left out and
+        counted where it would be too long.
+        """
+        is_unknown = any(each.allowed is None or each.alpha is None for each in self.judged)
+        told = self.model_copy(update={"format": VERDICT_FORMAT if is_unknown else 1})
         while len(payload := told.model_dump_json().encode()) > RECORD_BYTES_MAX and told.judged:
             kept = len(told.judged) * 3 // 4
             left_out = self.unlisted + len(self.judged) - kept

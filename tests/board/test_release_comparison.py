@@ -41,6 +41,13 @@ def test_what_got_worse_is_the_first_that_a_verdict_was_judged_by(boards: Boards
     assert worst["low"] > worst["allowed"] and worst["candidate_value"] > worst["baseline_value"]
 
 
+def test_what_nobody_could_judge_yet_allows_nothing_that_is_known(boards: Boards) -> None:
+    paused = boards.rows(releases.LOOKS.sql).filter(decision="pause")
+    at_s = int(paused["at"][0].timestamp())
+    told = boards.rows(releases.JUDGED.sql, type(boards.range)(at_s - DAY_S, at_s + 1))
+    assert told.select("outcome", "allowed").rows() == [("insufficient", None), ("inside", 0.005)]
+
+
 def test_a_release_is_told_artifact_by_artifact(boards: Boards) -> None:
     told = boards.rows(releases.RELEASED.sql)
     assert told["bundle"].to_list() == [CANARY] * 3 + [STABLE] * 3

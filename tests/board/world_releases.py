@@ -93,7 +93,7 @@ def _judged(metric: str, outcome: str) -> Judgement:
         {
             "slice": "pool=realtime", "metric": metric, "reason": reason, "outcome": outcome, "is_protected": True,
             "unit": unit, "baseline": baseline, "candidate": candidate, "baseline_samples": 9_000,
-            "candidate_samples": 90 if outcome == "insufficient" else 4_000, "windows": 12, "allowed": allowed,
-            "low": low, "high": high, "alpha": 0.01, "because": f"{metric} is {outcome}",
+            "candidate_samples": 90 if outcome == "insufficient" else 4_000, "windows": 12,
+            "allowed": None if baseline is None else allowed, "low": low, "high": high, "alpha": 0.01, "because": f"{metric} is {outcome}",
         }
     )  # fmt: skip

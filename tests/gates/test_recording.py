@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.kafka import KafkaAddress
 from schemas.topics import VERDICTS
 from schemas.verdict_rows import rows
-from schemas.verdicts import decode
+from schemas.verdicts import VERDICT_FORMAT, decode
 from tests.gates.verdicts import AT_MS, FAR_FIELD, THIN, judgement, verdict
 from tests.landed import landed
 from turnwatch import statements
@@ -32,7 +33,9 @@ def test_a_verdict_is_a_row_of_its_own_and_one_for_each_judgement() -> None:
     assert (far_field["slice"], far_field["cut"], far_field["outcome"]) == (FAR_FIELD, "pool,noise_class", "worse")
     assert (far_field["baseline_value"], far_field["candidate_value"], far_field["low"]) == (0.11, 0.16, 0.03)
     assert (far_field["is_protected"], far_field["candidate_samples"], far_field["windows"]) == (1, 4_000, 60)
-    assert (thin["baseline_value"], thin["low"], thin["because"]) == (None, None, "12 of 200 words")
+    unknown = [thin[name] for name in ("baseline_value", "allowed", "low", "alpha")]
+    assert (unknown, thin["because"]) == ([None] * 4, "12 of 200 words")
+    assert (far_field["allowed"], far_field["alpha"], head["allowed"], head["alpha"]) == (0.015, 0.001, None, 0.05)
 
 
 def test_every_row_says_of_which_verdict_it_is() -> None:
@@ -87,6 +90,24 @@ async def test_what_kafka_does_not_have_is_no_verdict() -> None:
     ):
         await record(KafkaAddress("127.0.0.1:1"), verdict("continue"))
     assert time.monotonic() - began < 10
+
+
+def test_a_record_of_the_first_format_is_read_and_lands_as_it_was_told() -> None:
+    """Recorded before what is allowed could be unknown: then it told 0 of it, and the policy's whole alpha."""
+    older = decode((Path(__file__).parent / "recorded" / "verdict_format_1.json").read_bytes())
+    assert (older.format, older.decision, older.way_back is not None) == (1, "rollback", True)
+    _, worse, alone = rows(older).to_pylist()
+    assert (worse["low"], worse["allowed"], worse["alpha"]) == (0.03, 0.015, 0.001)
+    assert (alone["because"][:19], alone["allowed"], alone["alpha"]) == ("Only the candidate ", 0.0, 0.05)
+    assert decode(older.encode()) == older
+
+
+def test_a_verdict_is_told_in_the_oldest_format_that_can_say_it() -> None:
+    """Or readers of an older version would pass over a verdict that they understand."""
+    assert decode(verdict("continue").encode()).format == 1
+    for unknown in ({"allowed": None}, {"alpha": None}):
+        told = decode(verdict("continue", judged=(judgement(**unknown),)).encode())
+        assert told.format == VERDICT_FORMAT == 2 and told.judged == (judgement(**unknown),)
 
 
 def test_a_record_that_would_be_too_long_counts_what_it_leaves_out() -> None:

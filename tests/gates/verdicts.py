@@ -24,7 +24,7 @@ def judgement(**changes: Any) -> Judgement:
 WORSE = judgement(outcome="worse", candidate=0.16, low=0.03, high=0.07, because="at least 0.03 worse")
 THIN = judgement(
     slice="pool=realtime,accent=scots", outcome="insufficient", baseline=None, candidate=None, baseline_samples=0,
-    candidate_samples=12, windows=0, low=None, high=None, because="12 of 200 words",
+    candidate_samples=12, windows=0, allowed=None, low=None, high=None, alpha=None, because="12 of 200 words",
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def verdict(decision: str = "continue", **changes: Any) -> ReleaseVerdict:
         "release": "v42", "baseline": "v41", "decision": decision, "because": f"It is to {decision}.", "judged": judged,
         "policy": "canary", "policy_version": "0123456789abcdef", "alpha": 0.05, "asked": ("SELECT 1",),
         "from_ms": AT_MS - 7_200_000, "to_ms": AT_MS - 60_000, "at_ms": AT_MS, "who": "ana",
+        "format": 2 if THIN in judged else 1,
     }  # fmt: skip
     if decision == "rollback":
         back = WayBack(kind="pin_artifact", artifact="asr", target="asr-6")

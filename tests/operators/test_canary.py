@@ -320,6 +320,23 @@ def test_no_data_too_little_and_one_side_only_are_a_pause() -> None:
     assert judged(metric, mine, windows(metric, False, [1] * 50, 0)).decision == "pause"
 
 
+@pytest.mark.parametrize(("kind", "known"), [({"ratio": 1.5}, None), ({"delta": 0.01}, 0.01)])
+def test_a_ratio_of_a_baseline_that_nobody_knows_yet_allows_nothing_that_is_known(
+    kind: dict[str, float], known: float | None
+) -> None:
+    """A difference is known before anybody serves; a ratio, and how much worse it may be, only once the baseline is."""
+    metric = watched("errors", floor=0.01 if known is None else 0.0, **kind)
+    mine = windows(metric, True, [1] * 50, 100)
+    for rows in ([mine], [mine, windows(metric, False, [0] * 50, 0)]):
+        (told,) = judge_all([counted_ratio(metric, pl.concat(rows), WIDTH_MS)], policy(metric))
+        assert (told.outcome, told.baseline, told.allowed, told.baseline_samples) == ("insufficient", None, known, 0)
+        assert known is not None or (told.low, told.high) == (None, None)
+    assert judge_all([counted_ratio(metric, mine, WIDTH_MS)], policy(metric))[0].alpha is None
+    both = [mine, windows(metric, False, [1] * 50, 100)]
+    (told,) = judge_all([counted_ratio(metric, pl.concat(both), WIDTH_MS)], policy(metric))
+    assert told.allowed == pytest.approx(0.005 if known is None else known) and told.alpha == pytest.approx(0.025)
+
+
 def test_it_goes_on_only_once_all_protected_slices_are_surely_no_worse() -> None:
     metric = watched("errors", delta=0.01)
     equal = [windows(metric, side, [2] * 100, 100) for side in (True, False)]

@@ -147,8 +147,9 @@ def _judgements(watched: Watched, policy: CanaryPolicy) -> Iterator[Judgement]:
 def _judgement(watched: Watched, policy: CanaryPolicy, of: Outcomes, place: int, name: str, note: _Note) -> Judgement:
     metric, found = watched.metric.metric, of.found
     outcome = IMPORTANCE[of.outcome[place]]
-    allowed = _finite(found.allowed[place]) or 0.0
-    low, high = (_finite(each[place] + allowed) for each in (found.excess.low, found.excess.high))
+    allowed = _finite(found.allowed[place])
+    beyond = (found.excess.low[place], found.excess.high[place])
+    low, high = (None if allowed is None else _finite(each + allowed) for each in beyond)
     baseline, candidate = (_told(watched.metric, each[place]) for each in (found.baseline, found.candidate))
     return Judgement(
         slice=name,
@@ -231,10 +232,10 @@ def _nothing(watched: WatchedMetric, policy: CanaryPolicy, name: str, sentence: 
         baseline_samples=0,
         candidate_samples=0,
         windows=0,
-        allowed=watched.allowed_delta or 0.0,
+        allowed=watched.allowed_delta if watched.allowed_ratio is None else None,
         low=None,
         high=None,
-        alpha=policy.alpha,
+        alpha=None,
         because=sentence,
     )
 
