@@ -14,6 +14,10 @@ from typing import Literal
 
 Direction = Literal["lower_is_better", "higher_is_better"]
 Decision = Literal["continue", "pause", "rollback"]
+Outcome = Literal["worse", "undecided", "insufficient", "inside"]
+"""Of one metric of one slice. `worse`: by more than is allowed. `inside`: not so. `insufficient`: too few samples to say anything."""
+IMPORTANCE: tuple[Outcome, ...] = ("worse", "insufficient", "undecided", "inside")
+"""Outcomes in the order in which a verdict names what it judged."""
 
 CALLS_MIN = 200
 CALLS = "calls"
@@ -60,6 +64,28 @@ class GatePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """One metric of one slice as a gate judged figures of it, in the metric's own unit; `None` is what nobody knows.
+
+    It is `worse` where it got worse by more than is allowed, exactly. `slice` and samples are `None` for figures of the whole.
+    """
+
+    slice: str | None
+    metric: str
+    reason: str
+    outcome: Outcome
+    is_protected: bool
+    baseline: Fraction | None
+    candidate: Fraction | None
+    worse_by: Fraction | None
+    """Below 0 where it got better."""
+    allowed: Fraction | None
+    baseline_samples: int | None = None
+    candidate_samples: int | None = None
+    """Calls that the values are of."""
+
+
+@dataclass(frozen=True, slots=True)
 class Blocker:
     """A slice that got worse, with the reasons of the metrics that did."""
 
@@ -69,7 +95,9 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a gate answers. `insufficient` could not be judged, or not in full; `pooled` were judged together."""
+    """What a gate answers. `insufficient` could not be judged, or not in full; `pooled` were judged together. `judged` has the
+    figures of every slice and metric, and of those that were judged together.
+    """
 
     decision: Decision
     reasons: tuple[str, ...] = ()
@@ -77,6 +105,7 @@ class Verdict:
     insufficient: tuple[str, ...] = ()
     pooled: tuple[str, ...] = ()
     because: str = ""
+    judged: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

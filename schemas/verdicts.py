@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.burns import Count, Instant, Name, SliceText, no_statement
 from schemas.exclusions import WHO_MAX
-from schemas.gates import Decision
+from schemas.gates import Decision, Outcome
 from schemas.releases import Slug, WayBack
 
 VERDICT_FORMAT = 2
@@ -25,11 +25,6 @@ NAMED_MAX = 1_000
 """Slices that a verdict names as blockers, and as insufficient: others are counted."""
 RECORD_BYTES_MAX = 900_000
 """What one record of the topic may have: below Kafka's 1 MiB, with its headers."""
-
-Outcome = Literal["worse", "undecided", "insufficient", "inside"]
-"""`worse`: surely by more than is allowed. `inside`: surely not. `insufficient`: too few samples to say anything."""
-IMPORTANCE: tuple[Outcome, ...] = ("worse", "insufficient", "undecided", "inside")
-"""Outcomes in the order in which a verdict names what it judged."""
 
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Line = Annotated[str, Field(min_length=1, max_length=600)]

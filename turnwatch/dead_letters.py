@@ -28,6 +28,7 @@ from schemas.rejections import DeadLetter, Position, Reason, shown
 from schemas.topics import DEAD_LETTERS
 from stream_jobs.agents.reading import Reader
 from turnwatch.places import kafka
+from turnwatch.printable import printable
 from turnwatch.reading import reader_of
 from turnwatch.settings import load
 
@@ -204,7 +205,7 @@ def _as_json(group: Group) -> dict[str, Any]:
 
 def _printable(text: str) -> Text:
     """Plain text: whoever may write to the topic must not move a terminal's cursor."""
-    return Text("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text))
+    return Text(printable(text))
 
 
 async def _found(address: KafkaAddress, choice: Choice) -> Found:

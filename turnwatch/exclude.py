@@ -30,6 +30,7 @@ from schemas.rollups import encode
 from schemas.topics import EXCLUSIONS, ROLLUPS
 from turnwatch.exclusion_words import declared, known_id, withdrawn
 from turnwatch.places import kafka
+from turnwatch.printable import printable
 from turnwatch.settings import load
 from turnwatch.statements import read_statements, say_unreadable
 
@@ -136,7 +137,7 @@ def _print_table(events: Sequence[Exclusion]) -> None:
     for column in _shown(events[0]):
         table.add_column(column, overflow="fold")
     for event in events:
-        table.add_row(*(Text(value) for value in _shown(event).values()))
+        table.add_row(*(Text(printable(value)) for value in _shown(event).values()))
     console.print(table)
 
 

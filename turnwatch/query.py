@@ -21,6 +21,7 @@ from schemas.failures import BadInput
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect, explained, is_about_the_statement
 from turnwatch.places import clickhouse
+from turnwatch.printable import printable
 from turnwatch.settings import load
 
 Format = Literal["table", "csv", "json"]
@@ -122,4 +123,4 @@ def _shown(value: Any) -> Text:
     if value is None:
         return Text("null", style="dim")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return Text("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text))
+    return Text(printable(text))

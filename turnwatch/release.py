@@ -27,6 +27,7 @@ from schemas.rollups import encode
 from schemas.topics import RELEASE_DOCUMENTS, ROLLUPS
 from turnwatch.exclude import PIPED_WIDTH, NotTold, producer_of
 from turnwatch.places import kafka
+from turnwatch.printable import printable
 from turnwatch.settings import load
 from turnwatch.statements import read_statements, say_unreadable
 
@@ -105,6 +106,6 @@ def _print_table(releases: list[Release]) -> None:
         ways = "; ".join(map(way_back_text, release.ways_back))
         for each in release.artifacts:
             cells = (release.bundle, each.name, each.version, each.owner, each.rollback_to, each.evaluation, ways)
-            table.add_row(*map(Text, cells))
+            table.add_row(*(Text(printable(each)) for each in cells))
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     Console(width=width, highlight=False, markup=False).print(table)

@@ -9,6 +9,7 @@ import traceback
 import typer
 
 from schemas.failures import BadInput, Foreseen
+from turnwatch.printable import printable_lines
 
 FAILED, BAD_INPUT = 1, 2
 
@@ -37,13 +38,13 @@ def _of_usage(said: str) -> str:
 def exit_code_for(error: BaseException) -> int:
     """Tells the user what went wrong, and returns the exit code that says whose it is."""
     if isinstance(error, BadInput):
-        print(f"turnwatch: {error}", file=sys.stderr)
+        print(printable_lines(f"turnwatch: {error}"), file=sys.stderr)
         return BAD_INPUT
     if isinstance(error, OSError) and error.filename and error.strerror:
-        print(f"turnwatch: {error.filename}: {error.strerror}.", file=sys.stderr)
+        print(printable_lines(f"turnwatch: {error.filename}: {error.strerror}."), file=sys.stderr)
         return FAILED
     if isinstance(error, Foreseen | OSError):
-        print(f"turnwatch: {error}", file=sys.stderr)
+        print(printable_lines(f"turnwatch: {error}"), file=sys.stderr)
         return FAILED
     traceback.print_exception(error)
     print("turnwatch: this is a defect of turnwatch; please report it with the lines above.", file=sys.stderr)

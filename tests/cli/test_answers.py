@@ -169,7 +169,7 @@ def test_a_wrong_table_is_refused_with_line_field_and_value(tmp_path: Path, comm
     ("value", "said"),
     [
         ("-1", "is negative"), ('"7"', "is no number"), ("true", "is no number"), ("null", "is no number"),
-        ("NaN", "NaN is no number that can be compared"), ("1e999", "has too many digits"), ("[]", "a list is no number"),
+        ("NaN", "is NaN, which is no number"), ("1e999", "1e999 is no figure that anybody measures"), ("[]", "a list is no number"),
     ],
 )  # fmt: skip
 def test_every_figure_of_a_period_wrong_in_turn_is_refused(tmp_path: Path, name: str, value: str, said: str) -> None:

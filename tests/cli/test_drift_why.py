@@ -243,7 +243,7 @@ def test_a_csv_file_that_cannot_be_meant_is_a_sentence(tmp_path: Path, text: str
     [
         ('{"a": {"words": 10, "word_errors": 1.5}}', "slice 'a': word_errors 1.5 is no count"),
         ('{"a": {"words": -1, "word_errors": 1}}', "slice 'a': words -1 is negative"),
-        ('{"a": {"words": NaN, "word_errors": 1}}', "NaN is no number that can be compared"),
+        ('{"a": {"words": NaN, "word_errors": 1}}', "'words' is NaN, which is no number"),
         ('{"a": 3}', "slice 'a': write an object of counts"),
         ('{"x=1,y": {"words": 10, "word_errors": 1}}', "slice 'x=1,y': each part is NAME=VALUE"),
         ('{"=1": {"words": 10, "word_errors": 1}}', "slice '=1': each part is NAME=VALUE"),

@@ -205,7 +205,7 @@ def test_a_defect_does_not_read_as_a_rollback_of_nobody(tmp_path: Path, monkeypa
     [
         ({"far": SLICE}, {"far": SLICE | {"wer": "0.1"}}, 'wer "0.1" is no number'),
         ({"far": SLICE}, {"far": SLICE | {"wer": -0.1}}, "wer -0.1 is negative"),
-        ({"far": SLICE}, '{"far": {"calls": 5, "wer": NaN, "p95_ms": 1, "cost_per_min": 1}}', "NaN is no number"),
+        ({"far": SLICE}, '{"far": {"calls": 5, "wer": NaN, "p95_ms": 1, "cost_per_min": 1}}', "'wer' is NaN, which is no number: write the one"),
         ({"far": SLICE}, {"far": {"calls": 300, "wer": 0.1, "cost_per_min": 1}}, "no slice has the metric p95_ms"),
         ({"far": SLICE}, {"far": {key: value for key, value in SLICE.items() if key != "calls"}}, "calls is missing"),
         ({"far": SLICE}, {"far": SLICE | {"calls": 10.5}}, "calls is missing or no whole number"),

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from alerts.gate_document import load_gate
 from schemas.gates import Figures, GateMetric, GatePolicy
+from stream_jobs.operators.release.comparing import regresses
 from stream_jobs.operators.release.gates import (
     POOLED,
     RolloutDeltas,
     metric_gate,
-    regresses,
     roll_back_first,
     rollout_gate,
     slice_gate,

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from turnwatch.answers.waterfall import waterfall
+from turnwatch.printable import printable
 
 MICRO = 1_000_000
 Answer = dict[str, Any]
@@ -20,11 +21,11 @@ def print_why(answer: Answer) -> None:
     """Prints the document that `turnwatch.answers.cost_why.told` makes."""
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     for line in headline(answer):
-        console.print(Text(line))
+        console.print(Text(printable(line)))
     console.print()
     console.print(_table(answer))
     for line in notes(answer):
-        console.print(Text(line, style="dim"))
+        console.print(Text(printable(line), style="dim"))
 
 
 def headline(answer: Answer) -> Iterator[str]:

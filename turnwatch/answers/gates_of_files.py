@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from alerts.gate_document import STANDARD_GATE, load_gate
 from schemas.counted import counted
 from schemas.failures import BadInput
-from schemas.gates import CALLS, Figures, GatePolicy, Verdict
+from schemas.gates import CALLS, Compared, Figures, GatePolicy, Verdict
 from stream_jobs.operators.release.gates import RolloutDeltas, metric_gate, roll_back_first, rollout_gate, slice_gate
 from turnwatch.answers.json_figures import Figures as Object
 from turnwatch.answers.json_figures import read_number, read_object, shown
+from turnwatch.answers.judged_table import print_judged
 from turnwatch.answers.printing import Format, print_answer
+from turnwatch.printable import printable
 from turnwatch.verdict_codes import EXIT_CODE
 
 _DELTAS = (
@@ -46,16 +50,16 @@ def run_rollout_gate(deltas: Path, output: Format) -> int:
 def run_rollback(regressions: Path, weights: Path | None, output: Format) -> int:
     """Prints which version to roll back first, and the score of each."""
     read = {
-        version: _figures(f"{regressions}: version {version[:100]!r}", value, is_negative_known=True)
+        version: _scored(f"{regressions}: version {version[:100]!r}", value)
         for version, value in read_object(regressions).items()
     }
-    weighed = _figures(str(weights), read_object(weights)) if weights else {}
+    weighed = _weights(weights) if weights else {}
     found = roll_back_first(read, weighed)
     scores = {version: float(score) for version, score in found.scores.items()}
     print_answer({"version": found.version, "scores": scores}, ("version", "scores"), output)
     sys.stdout.flush()
     for note in _weights_of_nothing(weights, weighed, read):
-        print(f"turnwatch: {note}", file=sys.stderr)
+        print(printable(f"turnwatch: {note}"), file=sys.stderr)
     return 0
 
 
@@ -77,6 +81,8 @@ def _weights_of_nothing(weights: Path | None, weighed: Figures, read: Mapping[st
 def _print_verdict(verdict: Verdict, output: Format) -> int:
     """Prints a verdict and returns its exit code, once it is really printed."""
     print_answer(_as_json(verdict), _COLUMNS, output)
+    if output == "table":
+        print_judged(map(_row, verdict.judged), len(verdict.judged))
     sys.stdout.flush()
     return EXIT_CODE[verdict.decision]
 
@@ -132,6 +138,27 @@ def _slices(path: Path, read: Mapping[str, Any], policy: GatePolicy) -> dict[str
     return slices
 
 
+def _scored(where: str, value: object) -> Figures:
+    """How much worse each slice got. What nobody knows would score as what did not get worse."""
+    if unknown := _first_null(value):
+        raise BadInput(f"{where}: slice {unknown} is null: write how much worse it got, or 0 where it did not.")
+    return _figures(where, value, is_negative_known=True)
+
+
+def _weights(path: Path) -> Figures:
+    """What each slice weighs. What nobody knows would weigh 1."""
+    value = read_object(path)
+    if unknown := _first_null(value):
+        raise BadInput(f"{path}: slice {unknown} is null: write its weight, or leave it out where it weighs 1.")
+    return _figures(str(path), value)
+
+
+def _first_null(value: object) -> str | None:
+    """The first name of an object whose value nobody knows."""
+    names = [name for name, each in value.items() if each is None] if isinstance(value, dict) else []
+    return repr(names[0][:100]) if names else None
+
+
 def _figures(where: str, value: object, is_negative_known: bool = False) -> Figures:
     """Numbers by name; `null` is a figure that is not known, such as a word error rate without words."""
     if not isinstance(value, dict):
@@ -163,4 +190,15 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
         "insufficient": list(verdict.insufficient),
         "pooled": list(verdict.pooled),
         "because": verdict.because,
+        "judged": list(map(_judged_as_json, verdict.judged)),
     }
+
+
+def _judged_as_json(judged: Compared) -> dict[str, Any]:
+    return {name: float(value) if isinstance(value, Fraction) else value for name, value in asdict(judged).items()}
+
+
+def _row(judged: Compared) -> dict[str, Any]:
+    told = _judged_as_json(judged)
+    samples = None if judged.slice is None else f"{judged.baseline_samples} and {judged.candidate_samples}"
+    return told | {"worse by": told["worse_by"], "samples": samples}

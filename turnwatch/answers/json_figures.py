@@ -16,6 +16,8 @@ from schemas.failures import BadInput
 
 _DIGITS_MAX = 60
 """Of a number that is read exactly: more, or a larger exponent, is a mistake and would take for ever."""
+_SHOWN_MAX = 30
+"""Letters of a number that a sentence shows."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """JSON may escape half of a pair, which no output can be encoded with."""
 
@@ -100,7 +102,11 @@ def shown(value: object) -> str:
 def _exact(path: Path, number: str) -> Decimal:
     read = exact(number)
     if read is None:
-        raise BadInput(f"{path}: the number {number[:30]}… has too many digits to be a figure.")
+        written = number if len(number) <= _SHOWN_MAX else f"{number[:_SHOWN_MAX]}…"
+        raise BadInput(
+            f"{path}: {written} is no figure that anybody measures: a number has at most {_DIGITS_MAX} digits and lies "
+            f"between 1e-{_DIGITS_MAX} and 1e{_DIGITS_MAX}."
+        )
     return read
 
 
@@ -122,14 +128,15 @@ class _Constant:
 
 
 def _once_each(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of numbers that can be compared, whose names are text that can be printed, each written once."""
+    """An object of numbers, whose names are text that can be printed, each written once."""
     for name, value in pairs:
         if _SURROGATE.search(name):
             raise BadInput(f"{path}: the name {name[:100]!r} has half of a character: write it as Unicode text.")
         for each in value if isinstance(value, list) else (value,):
             if isinstance(each, _Constant):
-                where = f"{path}: {name[:100]} {each.name}"
-                raise BadInput(f"{where} is no number that can be compared: leave the entry out.")
+                raise BadInput(
+                    f"{path}: {name[:100]!r} is {each.name}, which is no number: write the one that was measured."
+                )
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = said_twice([name for name, _ in pairs]) or ""

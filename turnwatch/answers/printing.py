@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.counted import counted
+from turnwatch.printable import printable
 
 Format = Literal["table", "json"]
 Answer = Mapping[str, Any]
@@ -29,7 +30,7 @@ def print_answer(answer: Answer | Sequence[Answer], columns: Sequence[str], outp
         table.add_column(column, overflow="fold")
     for row in rows:
         # As text: names are of the user, and square brackets in them would be read as styles.
-        table.add_row(*(Text(_shown(row[column])) for column in columns))
+        table.add_row(*(Text(printable(_shown(row[column]))) for column in columns))
     console.print(table)
     console.print(counted(len(rows), "row"), style="dim")
 

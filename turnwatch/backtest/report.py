@@ -21,6 +21,7 @@ from schemas.slos import Slo, WatchedSlo
 from turnwatch.backtest.engine import Alerted, judged_rows
 from turnwatch.backtest.judgement import Detection
 from turnwatch.backtest.series import Series, instant_text
+from turnwatch.printable import printable
 
 ROWS_MAX = 200
 PIPED_WIDTH = 10_000
@@ -65,9 +66,9 @@ def print_report(report: Report, output: str, stream: TextIO = sys.stdout) -> No
     console = Console(file=stream, width=None if stream.isatty() else PIPED_WIDTH, highlight=False, markup=False)
     slo = report.watched.slo
     console.print(f"{slo.name}: {slo.indicator.meaning}, {_objective(slo)} over {slo.period_s // 86_400} d")
-    console.print(f"{report.source}, {instant_text(report.from_ms)} to {instant_text(report.to_ms)} UTC")
+    console.print(printable(f"{report.source}, {instant_text(report.from_ms)} to {instant_text(report.to_ms)} UTC"))
     for note in report.notes:
-        console.print(f"note: {note}")
+        console.print(printable(f"note: {note}"))
     for verdict in report.verdicts:
         _print_verdict(console, verdict)
 
@@ -75,11 +76,11 @@ def print_report(report: Report, output: str, stream: TextIO = sys.stdout) -> No
 def _print_verdict(console: Console, verdict: Verdict) -> None:
     console.print()
     if verdict.name:
-        console.print(f"With {verdict.name}:", style="bold")
+        console.print(printable(f"With {verdict.name}:"), style="bold")
     if verdict.alerts:
         console.print(_alert_table(verdict.alerts))
     for line in summary(verdict):
-        console.print(line)
+        console.print(printable(line))
     if verdict.detections:
         console.print(_incident_table(verdict.detections))
 
@@ -123,7 +124,7 @@ def _alert_table(alerts: Sequence[Alerted]) -> Table:
             str(alert.bad),
             str(alert.total),
         )
-        table.add_row(*(Text(value) for value in values))
+        table.add_row(*(Text(printable(value)) for value in values))
     return table
 
 
@@ -136,7 +137,7 @@ def _incident_table(detections: Sequence[Detection]) -> Table:
         by = f"{page.row.name} on {page.slice}" if page else ""
         after = "never" if each.delay_s is None else _duration(each.delay_s)
         values = (instant_text(incident.from_ms), instant_text(incident.to_ms), incident.slice, after, by)
-        table.add_row(*(Text(value) for value in values))
+        table.add_row(*(Text(printable(value)) for value in values))
     return table
 
 

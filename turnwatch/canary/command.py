@@ -10,15 +10,14 @@ from typing import Any
 
 from schemas.failures import BadInput
 from schemas.verdicts import GateQuestion, Judgement, ReleaseVerdict
-from turnwatch.answers.printing import Format, print_answer
+from turnwatch.answers.judged_table import print_judged
+from turnwatch.answers.printing import Format
 from turnwatch.canary.judging import judge
 from turnwatch.gates.recording import record
 from turnwatch.places import clickhouse, kafka
+from turnwatch.printable import printable
 from turnwatch.settings import load
 from turnwatch.verdict_codes import EXIT_CODE
-
-SHOWN_MAX = 40
-_COLUMNS = ("slice", "metric", "outcome", "baseline", "candidate", "worse by", "allowed", "samples")
 
 
 def run_release_gate(question: GateQuestion, output: Format) -> int:
@@ -50,14 +49,10 @@ def instant_ms(written: str | None) -> int | None:
 
 
 def _print_table(verdict: ReleaseVerdict) -> None:
-    print(f"{verdict.decision}: {verdict.release} beside {verdict.baseline}. {verdict.because}")
+    print(printable(f"{verdict.decision}: {verdict.release} beside {verdict.baseline}. {verdict.because}"))
     if verdict.way_back:
-        print(f"Way back: {verdict.way_back.because}")
-    shown = verdict.judged[:SHOWN_MAX]
-    if shown:
-        print_answer([_row(each) for each in shown], _COLUMNS, "table")
-    if len(verdict.judged) > len(shown):
-        print(f"{len(verdict.judged) - len(shown)} more are in --format json.")
+        print(printable(f"Way back: {verdict.way_back.because}"))
+    print_judged(map(_row, verdict.judged), len(verdict.judged))
     if verdict.unlisted:
         print(f"{verdict.unlisted} less important ones are listed nowhere.")
 

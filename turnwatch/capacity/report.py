@@ -21,6 +21,7 @@ from turnwatch.answers.printing import Format
 from turnwatch.backtest.series import instant_text
 from turnwatch.capacity.terminal import day_chart, week_chart
 from turnwatch.capacity.told import Told
+from turnwatch.printable import printable
 
 BATCH_SHARE_TOLD = 0.01
 Row = dict[str, Any]
@@ -74,7 +75,7 @@ def print_report(report: Report, output: Format) -> None:
         return
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
     for line in lines(report):
-        console.print(line, soft_wrap=True)
+        console.print(printable(line), soft_wrap=True)
 
 
 # -- one document ------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from turnwatch.costs.money import CURRENCY
 from turnwatch.costs.printing import Format, print_table
 from turnwatch.places import clickhouse
 from turnwatch.price_choice import chosen_prices
+from turnwatch.printable import printable
 from turnwatch.settings import load
 
 
@@ -47,7 +48,7 @@ def run_bill(data: Sequence[str], by: By, prices: Path | None, output: Format) -
         rows = [*told_rows(bill), {by: "total", **told_total(bill)}]
         print_table(rows, list(rows[0]), chosen.prices.name, output)
         for note in notes:
-            print(f"turnwatch: {note}", file=sys.stderr)
+            print(printable(f"turnwatch: {note}"), file=sys.stderr)
     chosen.tell()
     return 0
 

@@ -19,6 +19,7 @@ from turnwatch.costs.bill_rows import NOT_TOLD
 from turnwatch.costs.cost_rows import read_costs
 from turnwatch.costs.focus_lines import LINE, Issuer, focus_lines, metered_days
 from turnwatch.price_choice import chosen_prices
+from turnwatch.printable import printable
 
 NAME_MAX = 200
 
@@ -35,7 +36,7 @@ def run_export(data: Sequence[str], prices: Path | None, provider: str | None, a
         )
     _write(focus_lines(days, pricing, issuer, costs.from_ms, costs.to_ms).write_csv(), out)
     for note in _notes(days):
-        print(f"turnwatch: {note}", file=sys.stderr)
+        print(printable(f"turnwatch: {note}"), file=sys.stderr)
     chosen.tell()
     return 0
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from turnwatch.answers.printing import print_answer
+from turnwatch.printable import printable
 
 Format = Literal["table", "csv", "json"]
 
@@ -21,4 +22,4 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], price
         writer.writerows(told)
     else:
         print_answer(told, columns, "table")
-        print(f"prices: {prices}")
+        print(printable(f"prices: {prices}"))

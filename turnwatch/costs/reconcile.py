@@ -24,6 +24,7 @@ from turnwatch.costs.invoice import INVOICED_SKU, Invoice, read_invoice, read_sk
 from turnwatch.costs.money import CURRENCY, dollars
 from turnwatch.costs.printing import Format, print_table
 from turnwatch.price_choice import chosen_prices
+from turnwatch.printable import printable
 
 Cost = Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"]
 AGREES, DIFFERS = 0, 1
@@ -61,7 +62,7 @@ def run_reconcile(
     _print(lines, read, asked, chosen.prices.name, output)
     sys.stdout.flush()
     for note in () if skus is None else unused(skus, named, read):
-        print(f"turnwatch: {note}", file=sys.stderr)
+        print(printable(f"turnwatch: {note}"), file=sys.stderr)
     chosen.tell()
     return AGREES if set(lines["status"]) <= {"agrees", "not_compared"} else DIFFERS
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from turnwatch.printable import printable
+
 BILLION = 1_000_000_000
 ROWS_MAX = 12
 Answer = dict[str, Any]
@@ -20,15 +22,15 @@ def print_why(answer: Answer) -> None:
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     for rate in sorted(answer["rates"], key=lambda rate: not _is_news(rate)):
         for line in rate["sentences"]:
-            console.print(Text(line))
+            console.print(Text(printable(line)))
         if _is_news(rate) or len(answer["rates"]) == 1:
             for line in began(rate):
-                console.print(Text(line))
+                console.print(Text(printable(line)))
             console.print(_table(rate))
             for line in _other_cuts(rate):
-                console.print(Text(line, style="dim"))
+                console.print(Text(printable(line), style="dim"))
     for note in answer["notes"]:
-        console.print(Text(note, style="dim"))
+        console.print(Text(printable(note), style="dim"))
 
 
 def began(rate: Answer) -> Iterator[str]:
@@ -55,13 +57,13 @@ def _is_news(rate: Answer) -> bool:
 def _table(rate: Answer) -> Table:
     cut = rate["cuts"][0]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column(f"slice of {cut['cut']}", overflow="fold")
+    table.add_column(Text(printable(f"slice of {cut['cut']}")), overflow="fold")
     for name in ("old", "new", "samples", "weight", "by rate", "by mix"):
         table.add_column(name, justify="right")
     table.add_column("")
     shown = cut["slices"][:ROWS_MAX]
     for row in shown:
-        table.add_row(Text(row["slice"]), *map(Text, _cells(row)))
+        table.add_row(Text(printable(row["slice"])), *map(Text, _cells(row)))
     rest = [*cut["slices"][ROWS_MAX:]]
     count = len(rest) + cut["others"]["slices"]
     if count:

@@ -13,9 +13,9 @@ import numpy as np
 
 from schemas.arrays import Floats, Integers
 from schemas.canary import CanaryPolicy, WatchedMetric, cuts_beside
-from schemas.gates import Decision
+from schemas.gates import IMPORTANCE, Decision, Outcome
 from schemas.slices import cut_of
-from schemas.verdicts import IMPORTANCE, BlockedSlice, Judgement, Outcome
+from schemas.verdicts import BlockedSlice, Judgement
 from stream_jobs.operators.release.alpha import Purse, spent
 from stream_jobs.operators.release.bounds import Found, dispersion, judged, never_varied
 from stream_jobs.operators.release.pairs import PairedSums

@@ -11,21 +11,30 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from schemas.gates import CALLS, Blocker, Figures, GateMetric, GatePolicy, Rollback, Verdict
+from schemas.gates import (
+    CALLS,
+    Blocker,
+    Compared,
+    Figures,
+    GateMetric,
+    GatePolicy,
+    Outcome,
+    Rollback,
+    Verdict,
+)
+from stream_jobs.operators.release.comparing import (
+    Values,
+    by_importance,
+    compared,
+    exact,
+    missing_of,
+    reasons_of,
+)
 
 POOLED = "pooled"
 """The name of the slices that are judged together, among blockers; with underscores where a slice is called so."""
 
 P95_DELTA_MS, FAR_FIELD_DELTA, WER_GAIN = Decimal(100), Decimal("0.03"), Decimal("-0.02")
-
-
-def regresses(metric: GateMetric, baseline: Fraction, candidate: Fraction) -> bool:
-    """Whether the candidate is worse by strictly more than the metric allows. With a ratio, no figure is negative."""
-    worse, better = (candidate, baseline) if metric.direction == "lower_is_better" else (baseline, candidate)
-    if metric.allowed_ratio is not None:
-        assert min(worse, better) >= 0, f"{metric.name}: of {worse} and {better} there is no ratio"
-        return worse > Fraction(metric.allowed_ratio) * max(better, Fraction(metric.floor))
-    return worse - better > Fraction(metric.allowed_delta or 0)
 
 
 def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], policy: GatePolicy) -> Verdict:
@@ -36,20 +45,25 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
     """
     both = [text for text in candidate if _is_told(baseline.get(text)) and _is_told(candidate[text])]
     large = [text for text in both if candidate[text].get(CALLS, 0) >= policy.calls_min]
-    judged = {text: _judged(baseline[text], candidate[text], policy.metrics) for text in large}
-    pool = _pool(baseline, candidate, [text for text in both if text not in judged], policy)
     known = dict.fromkeys((*candidate, *baseline, *sorted(policy.protected or ())))
-    unjudged = tuple(text for text in known if text not in judged or judged[text].is_partial)
-    reasons = {text: each.reasons for text, each in judged.items()} | {_name_of_pool(known): pool.reasons}
+    enough = frozenset(large)
+    figures = {text: _compared_slice(text, baseline, candidate, policy, text in enough) for text in known}
+    judged = {text: figures[text] for text in large}
+    pool = _pool(baseline, candidate, [text for text in both if text not in judged], policy, _name_of_pool(known))
+    unjudged = tuple(text for text in known if text not in judged or missing_of(judged[text]))
+    reasons = {text: reasons_of(each) for text, each in (*judged.items(), (_name_of_pool(known), pool.judged))}
     blockers = tuple(Blocker(text, each) for text, each in reasons.items() if each)
+    told = by_importance((*(each for text in known for each in figures[text]), *pool.judged))
     if blockers:
         distinct = tuple(dict.fromkeys(reason for each in blockers for reason in each.reasons))
-        return Verdict("rollback", distinct, blockers, unjudged, pool.slices, "These slices got worse than allowed.")
-    is_anything_judged = bool(pool.slices) or any(each.is_judged for each in judged.values())
+        because = _why_rolled_back(len(blockers), bool(reasons_of(pool.judged)))
+        return Verdict("rollback", distinct, blockers, unjudged, pool.slices, because, told)
+    is_anything_judged = any(each.outcome != "insufficient" for each in told)
     because = _why_paused(any(map(policy.protects, unjudged)), is_anything_judged)
     if because:
-        return Verdict("pause", (), (), unjudged, pool.slices, because)
-    return Verdict("continue", (), (), unjudged, pool.slices, _why_continued(len(unjudged), len(known)))
+        return Verdict("pause", (), (), unjudged, pool.slices, because, told)
+    because = _why_continued(len(unjudged), len(pool.slices), len(known))
+    return Verdict("continue", (), (), unjudged, pool.slices, because, told)
 
 
 def metric_gate(baseline: Figures, candidate: Figures, metrics: Iterable[GateMetric]) -> Verdict:
@@ -60,13 +74,14 @@ def metric_gate(baseline: Figures, candidate: Figures, metrics: Iterable[GateMet
     named = tuple(metrics)
     if not named:
         raise ValueError("A gate without metrics judges nothing: name one.")
-    found = _judged(baseline, candidate, named)
-    if found.reasons:
-        return Verdict("rollback", found.reasons, insufficient=found.missing, because="These metrics regressed.")
-    if found.is_partial:
+    found = tuple(compared(each, Values(exact(baseline, each), exact(candidate, each))) for each in named)
+    told, missing = by_importance(found), missing_of(found)
+    if reasons := reasons_of(found):
+        return Verdict("rollback", reasons, insufficient=missing, because="These metrics regressed.", judged=told)
+    if missing:
         because = "These metrics are missing on either side, or on both: are they called so?"
-        return Verdict("pause", insufficient=found.missing, because=because)
-    return Verdict("continue", because="No metric regressed by more than is allowed.")
+        return Verdict("pause", insufficient=missing, because=because, judged=told)
+    return Verdict("continue", because="No metric regressed by more than is allowed.", judged=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +96,36 @@ class RolloutDeltas:
 
 def rollout_gate(deltas: RolloutDeltas) -> Verdict:
     """Rolls back on latency, far-field errors or any privacy error; goes on only where overall errors fell by 2 %."""
-    reasons = tuple(
-        reason
-        for reason, is_worse in (
-            ("latency", deltas.p95_latency_ms_delta > P95_DELTA_MS),
-            ("far_field_wer", deltas.far_field_wer_relative_delta > FAR_FIELD_DELTA),
-            ("privacy", deltas.privacy_error_count > 0),
+    is_gain = deltas.overall_wer_relative_delta <= WER_GAIN
+    found = (
+        _of_delta("p95_latency_ms_delta", "latency", deltas.p95_latency_ms_delta, P95_DELTA_MS),
+        _of_delta(
+            "far_field_wer_relative_delta", "far_field_wer", deltas.far_field_wer_relative_delta, FAR_FIELD_DELTA
+        ),
+        _of_delta("privacy_error_count", "privacy", Decimal(deltas.privacy_error_count), Decimal(0)),
+        _of_delta(
+            "overall_wer_relative_delta",
+            "quality_gain",
+            deltas.overall_wer_relative_delta,
+            WER_GAIN,
+            beyond="undecided",
+        ),
+    )
+    told = by_importance(found)
+    if reasons := reasons_of(found):
+        return Verdict("rollback", reasons, because="The rollout made these worse than allowed.", judged=told)
+    if is_gain:
+        return Verdict(
+            "continue", ("quality_gain",), because="Nothing got worse, and overall errors fell.", judged=told
         )
-        if is_worse
-    )
-    if reasons:
-        return Verdict("rollback", reasons, because="The rollout made these worse than allowed.")
-    if deltas.overall_wer_relative_delta <= WER_GAIN:
-        return Verdict("continue", ("quality_gain",), because="Nothing got worse, and overall errors fell.")
-    return Verdict(
-        "pause", ("insufficient_gain",), because="Nothing got worse, and overall errors did not fall by 2 %."
-    )
+    because = "Nothing got worse, and overall errors did not fall by 2 %."
+    return Verdict("pause", ("insufficient_gain",), because=because, judged=told)
+
+
+def _of_delta(name: str, reason: str, delta: Decimal, allowed: Decimal, beyond: Outcome = "worse") -> Compared:
+    """A delta of the whole, which is `beyond` where it is above what is allowed."""
+    outcome: Outcome = beyond if delta > allowed else "inside"
+    return Compared(None, name, reason, outcome, True, None, None, Fraction(delta), Fraction(allowed))
 
 
 def roll_back_first(regressions: Mapping[str, Figures], weights: Figures) -> Rollback:
@@ -114,55 +143,44 @@ def _score(slices: Figures, weights: Figures) -> Fraction:
     return sum(weighed, Fraction(0))
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """The reasons of what regressed, and the metrics that could not be judged."""
-
-    reasons: tuple[str, ...]
-    missing: tuple[str, ...]
-    is_judged: bool
-
-    @property
-    def is_partial(self) -> bool:
-        return bool(self.missing)
-
-
-def _judged(baseline: Figures, candidate: Figures, metrics: tuple[GateMetric, ...]) -> _Judged:
-    comparable = [each for each in metrics if each.name in baseline and each.name in candidate]
-    worse = [
-        each.reason
-        for each in comparable
-        if regresses(each, Fraction(baseline[each.name]), Fraction(candidate[each.name]))
-    ]
-    missing = tuple(each.name for each in metrics if each not in comparable)
-    return _Judged(tuple(dict.fromkeys(worse)), missing, bool(comparable))
+def _compared_slice(
+    text: str, baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], policy: GatePolicy, is_enough: bool
+) -> tuple[Compared, ...]:
+    """Every metric of a slice, which either side may lack."""
+    before, now = baseline.get(text, {}), candidate.get(text, {})
+    samples = (int(before.get(CALLS, 0)), int(now.get(CALLS, 0)))
+    return tuple(
+        compared(each, Values(exact(before, each), exact(now, each), samples), text, policy.protects(text), is_enough)
+        for each in policy.metrics
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """The slices that were judged together by a metric or more, and the reasons of what regressed."""
+    """The slices that were judged together by a metric or more, and by which figures."""
 
     slices: tuple[str, ...]
-    reasons: tuple[str, ...]
+    judged: tuple[Compared, ...]
 
 
 def _pool(
-    baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], texts: list[str], policy: GatePolicy
+    baseline: Mapping[str, Figures], candidate: Mapping[str, Figures], texts: list[str], policy: GatePolicy, name: str
 ) -> _Pool:
     """Judges each metric over those of these slices that nobody protects and that have it on both sides, if together they
     have calls enough.
     """
     small = [text for text in texts if not policy.protects(text)]
     slices: set[str] = set()
-    reasons: list[str] = []
+    judged: list[Compared] = []
     for metric in (each for each in policy.metrics if each.is_pooled):
         having = [text for text in small if metric.name in baseline[text] and metric.name in candidate[text]]
         before, now = (_mean(side, having, metric) for side in (baseline, candidate))
         if before is None or now is None or _calls(candidate, having) < policy.calls_min:
             continue
         slices |= set(having)
-        reasons += [metric.reason] if regresses(metric, before, now) else []
-    return _Pool(tuple(text for text in small if text in slices), tuple(dict.fromkeys(reasons)))
+        samples = (int(_calls(baseline, having)), int(_calls(candidate, having)))
+        judged.append(compared(metric, Values(before, now, samples), name, is_protected=False))
+    return _Pool(tuple(text for text in small if text in slices), tuple(judged))
 
 
 def _is_told(figures: Figures | None) -> bool:
@@ -189,13 +207,24 @@ def _mean(side: Mapping[str, Figures], texts: list[str], metric: GateMetric) -> 
     return sum(weighed, Fraction(0)) / total if total else None
 
 
-def _why_continued(unjudged: int, known: int) -> str:
+def _why_rolled_back(blockers: int, is_pool_worse: bool) -> str:
+    """The pool is no slice of anybody: it is named as what it is."""
+    if not is_pool_worse:
+        return "These slices got worse than allowed."
+    if blockers == 1:
+        return "The slices that are too small to be judged alone got worse than allowed, taken together."
+    return (
+        "These slices got worse than allowed, and so did those that are too small to be judged alone, taken together."
+    )
+
+
+def _why_continued(unjudged: int, pooled: int, known: int) -> str:
     """Silence about slices that were not judged would read as if they were well."""
     if not unjudged:
         return "No slice got worse than allowed."
-    return (
-        f"No slice that was judged got worse than allowed; {unjudged} of {known} could not be judged, or not in full."
-    )
+    small = f"{pooled} of {known} are too small and were judged together" if pooled else ""
+    others = f"{unjudged - pooled} of {known} could not be judged, or not in full" if unjudged > pooled else ""
+    return f"No slice that was judged got worse than allowed; {'; '.join(filter(None, (small, others)))}."
 
 
 def _why_paused(is_protected_unjudged: bool, is_anything_judged: bool) -> str:
