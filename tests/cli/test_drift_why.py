@@ -22,6 +22,7 @@ from turnwatch.drift.dating import shared
 from turnwatch.drift.pictures import Limits, pictures
 from turnwatch.drift.told import told_of
 from turnwatch.drift.why import cut_answer
+from turnwatch.sentences import exit_code_for
 
 Counts = tuple[int, int]
 """Calls, each of ten words, and word errors."""
@@ -188,6 +189,41 @@ def test_what_one_side_alone_told_is_left_out_and_named(tmp_path: Path) -> None:
     assert said["notes"] == [f"{old}: the other side did not tell word_error_rate by region: left out"]
 
 
+def test_what_is_passed_over_or_may_be_misspelt_is_named(tmp_path: Path) -> None:
+    counts = {"calls": 900, "words": 9_000, "word_errors": 90}
+    old = write(tmp_path / "a.json", {"accent=us": (900, 90)})
+    new = file_of(
+        tmp_path / "b.json",
+        json.dumps({"accent=us": counts | {"word_errors_sumsqq": 3}, "acent=uk": counts, "age=3": counts}),
+    )
+    notes = json.loads(invoked("--old", old, "--new", new, "--format", "json").stdout)["notes"]
+    assert notes == [
+        f"{new}: passed over, as no rate is made of them: word_errors_sumsqq (did you mean word_errors_sumsq?)",
+        f"{new}: slices are told by acent, which nobody declared: did you mean accent?",
+        f"{new}: the other side did not tell word_error_rate by acent, word_error_rate by age: left out",
+    ]
+    rows = [CSV, ROW.replace("pool,accent", "pool,region"), ROW.replace("pool,accent", "pool,acent"), OF_POOL]
+    sides = [file_of(tmp_path / name, "".join(rows)) for name in ("a.csv", "b.csv")]
+    notes = json.loads(invoked("--old", sides[0], "--new", sides[1], "--format", "json").stdout)["notes"]
+    assert notes[-2:] == [
+        f"{sides[1]}: passed over: 1 row of the cut 'pool,acent', as there is no such cut of quality",
+        f"{sides[1]}: passed over: 1 row of the cut 'pool,region', as there is no column region",
+    ]
+
+
+def test_what_would_command_a_terminal_is_shown_as_an_escape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names are of whoever wrote the file, in tables, notes and refusals alike."""
+    red = "a\x1b[31m\u202e"
+    old, new = (write(tmp_path / f"{name}.json", {red: (900, bad)}) for name, bad in (("a", 90), ("b", 900)))
+    printed = invoked("--old", old, "--new", new).output
+    assert r"a\x1b[31m\u202e" in printed and "\x1b" not in printed and "\u202e" not in printed
+    sentence = refused("--old", old, "--new", new, "--cut", red)
+    assert "\x1b" in sentence and exit_code_for(BadInput(sentence)) == 2
+    assert "\x1b" not in (said := capsys.readouterr().err) and r"a\x1b[31m\u202e" in said
+
+
 def test_what_moved_is_looked_up_where_all_of_its_slices_lie() -> None:
     assert shared(["pool=realtime,accent=us", "pool=realtime,accent=scottish"]) == "pool=realtime"
     assert shared(["pool=realtime", "pool=batch"]) == "all"
@@ -213,6 +249,9 @@ CSV = "cut,pool,accent,bucket_start,calls,words,word_errors\n"
 ROW = '"pool,accent",realtime,us,2026-10-01T00:00:00Z,300,3000,30\n'
 
 
+OF_POOL = ROW.replace('"pool,accent"', "pool").replace("us", "")
+
+
 def file_of(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
@@ -226,6 +265,11 @@ def file_of(path: Path, text: str) -> Path:
         (CSV + ROW.replace("T00:00:00Z", ""), "a.csv:2: bucket_start '2026-10-01' is no beginning of a bucket"),
         (CSV + ROW + ROW, "a.csv:3: bucket_start '2026-10-01T00:00:00Z' of this slice was told before"),
         (CSV.replace("cut,", "kut,") + ROW, "a.csv:1: column cut is missing"),
+        (CSV.replace("accent", "acent") + ROW, "a.csv:1: column 'acent' is unknown: did you mean accent?"),
+        (
+            CSV + ROW,
+            "nothing was told of any rate: passed over: 1 row of the cut 'pool,accent', as there is no such cut",
+        ),
         (CSV.replace("words,word_errors", "a,b") + ROW, "a.csv:1: its columns make no rate"),
         ("", "a.csv:1: the file is empty"),
         (
@@ -252,7 +296,14 @@ def test_a_csv_file_that_cannot_be_meant_is_a_sentence(tmp_path: Path, text: str
         ('{"a": {"wer": 0.1}}', "its slices make no rate"),
         ('{"a": {"words": 0, "word_errors": 0}}', "nothing was told of any rate"),
         ('{"a": {"words": 0, "word_errors": 5}}', "have no rate in common"),
-        ("{}", "its slices make no rate"),
+        (
+            '{"a": {"wrods": 10, "word_errors": 1}}',
+            "make no rate, such as words and word_errors: did you mean words by 'wrods'?",
+        ),
+        ('{"a": {"words": 10, "word_errors": 1}, "b": {}}', "slice 'b' has no counts: write them"),
+        ('{"a": {"words": 1e999, "word_errors": 1}}', "1e999 is no figure that anybody measures"),
+        ('{"acent=us": {"words": 10, "word_errors": 1}}', "by acent, the other by slices: name the same dimensions"),
+        ("{}", "there is no slice in it"),
         ("[1]", "this is a list: write an object"),
         ('{"a": {"words": 1, "words": 2}}', "'words' is written twice"),
     ],

@@ -120,6 +120,59 @@ def test_differences_of_negative_figures_are_judged(tmp_path: Path) -> None:
     assert gated(tmp_path, {"gain": -0.5}, {"gain": -0.52}, *policy).exit_code == 1
 
 
+def test_a_verdict_says_by_which_figures(tmp_path: Path) -> None:
+    """Given figures as they were written, differences exact: 0.13 - 0.115 is what is allowed and no more."""
+    small, before = SLICE | {"calls": 150}, {"far": SLICE | {"wer": 0.115}, "near": SLICE, "gone": SLICE}
+    verdict = said(gated(tmp_path, before, {"far": SLICE | {"wer": 0.13, "p95_ms": 1300}, "near": small}))
+    judged = {(each.pop("slice"), each.pop("metric")): each for each in verdict["judged"]}
+    assert judged["far", "wer"] == {
+        "reason": "quality", "outcome": "inside", "is_protected": True, "baseline": 0.115, "candidate": 0.13,
+        "worse_by": 0.015, "allowed": 0.015, "baseline_samples": 500, "candidate_samples": 500,
+    }  # fmt: skip
+    assert verdict["judged"][0].items() >= {"outcome": "worse", "worse_by": 400.0, "allowed": 250.0}.items()
+    assert (
+        judged["near", "cost_per_min"].items()
+        >= {"outcome": "insufficient", "allowed": 0.01, "candidate_samples": 150}.items()
+    )
+    gone = {"outcome": "insufficient", "baseline": 0.1, "candidate": None, "worse_by": None, "candidate_samples": 0}
+    assert judged["gone", "wer"].items() >= gone.items()
+    assert len(judged) == 9 and verdict["insufficient"] == ["near", "gone"]
+
+
+def test_metrics_of_the_whole_and_deltas_say_by_which_figures_too(tmp_path: Path) -> None:
+    policy = ("--policy", document(tmp_path, "policy.yaml", WHOLE))
+    (judged,) = said(gated(tmp_path, {"accuracy": 0.9}, {"accuracy": 0.88}, *policy))["judged"]
+    assert (judged["slice"], judged["worse_by"], judged["allowed"], judged["candidate_samples"]) == (
+        None,
+        0.02,
+        0.01,
+        None,
+    )
+    deltas = document(tmp_path, "d.json", DELTAS | {"overall_wer_relative_delta": -0.015})
+    verdict = said(asked("gate", "--deltas", deltas, "--format", "json"))
+    told = {each["metric"]: (each["outcome"], each["worse_by"], each["allowed"]) for each in verdict["judged"]}
+    assert told["overall_wer_relative_delta"] == ("undecided", -0.015, -0.02) and verdict["decision"] == "pause"
+    assert told["p95_latency_ms_delta"] == ("inside", 10.0, 100.0)
+    assert "overall_wer_relative_delta" in asked("gate", "--deltas", deltas).stdout
+
+
+@pytest.mark.parametrize(
+    ("regressions", "weights", "sentence"),
+    [
+        ({"v1": {"a": 1}, "v2": {"b": 2, "emergency": None}}, {}, "r.json: version 'v2': slice 'emergency' is null"),
+        ({"v1": {"emergency": 1}}, {"emergency": None}, "w.json: slice 'emergency' is null: write its weight"),
+        ('{"v1": {"a": NaN}}', {}, "'a' is NaN, which is no number"),
+    ],
+)
+def test_what_nobody_knows_is_no_regression_of_0_and_no_weight_of_1(
+    tmp_path: Path, regressions: object, weights: object, sentence: str
+) -> None:
+    files = document(tmp_path, "r.json", regressions), document(tmp_path, "w.json", weights)
+    ended = asked("rollback", "--regressions", files[0], "--weights", files[1])
+    assert isinstance(ended.exception, BadInput) and sentence in str(ended.exception)
+    assert not ended.stdout
+
+
 def test_a_rollout_is_judged_by_its_deltas(tmp_path: Path) -> None:
     for changed, code in (({}, 0), ({"privacy_error_count": 1}, 1), ({"overall_wer_relative_delta": 0}, 3)):
         ended = asked("gate", "--deltas", document(tmp_path, "d.json", DELTAS | changed), "--format", "json")
@@ -205,7 +258,11 @@ def test_a_defect_does_not_read_as_a_rollback_of_nobody(tmp_path: Path, monkeypa
     [
         ({"far": SLICE}, {"far": SLICE | {"wer": "0.1"}}, 'wer "0.1" is no number'),
         ({"far": SLICE}, {"far": SLICE | {"wer": -0.1}}, "wer -0.1 is negative"),
-        ({"far": SLICE}, '{"far": {"calls": 5, "wer": NaN, "p95_ms": 1, "cost_per_min": 1}}', "'wer' is NaN, which is no number: write the one"),
+        (
+            {"far": SLICE},
+            '{"far": {"calls": 5, "wer": NaN, "p95_ms": 1, "cost_per_min": 1}}',
+            "'wer' is NaN, which is no number: write the one",
+        ),
         ({"far": SLICE}, {"far": {"calls": 300, "wer": 0.1, "cost_per_min": 1}}, "no slice has the metric p95_ms"),
         ({"far": SLICE}, {"far": {key: value for key, value in SLICE.items() if key != "calls"}}, "calls is missing"),
         ({"far": SLICE}, {"far": SLICE | {"calls": 10.5}}, "calls is missing or no whole number"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alerts.gate_document import load_gate
 from schemas.gates import Figures, GateMetric, GatePolicy
-from stream_jobs.operators.release.comparing import regresses
+from stream_jobs.operators.release.comparing import Values, compared, regresses
 from stream_jobs.operators.release.gates import (
     POOLED,
     RolloutDeltas,
@@ -124,6 +124,12 @@ def test_small_slices_that_nobody_protects_are_judged_together_by_calls() -> Non
         assert (verdict.decision, verdict.pooled) == (decision, ("s1", "s2"))
         assert [each.slice for each in verdict.blockers] == ([POOLED] if decision == "rollback" else [])
         assert verdict.insufficient == ("s1", "s2"), "their p95 cannot be pooled"
+        assert (
+            "taken together" if decision == "rollback" else "; 2 of 3 are too small and were judged together."
+        ) in verdict.because
+        pooled = next(each for each in verdict.judged if (each.slice, each.metric) == (POOLED, "wer"))
+        assert (pooled.baseline, pooled.candidate, pooled.candidate_samples) == (Fraction("0.15"), Fraction(wer), 200)
+        assert pooled.outcome == ("worse" if decision == "rollback" else "inside") and not pooled.is_protected
 
 
 def test_small_slices_that_are_too_small_together_are_only_named() -> None:
@@ -267,3 +273,6 @@ def test_a_metric_regresses_as_the_arithmetic_of_fractions_says(
         else Fraction(worse) - Fraction(better) > Fraction(allowed)
     )
     assert regresses(metric, Fraction(before), Fraction(now)) is expected
+    told = compared(metric, Values(Fraction(before), Fraction(now)))
+    assert told.worse_by == Fraction(worse) - Fraction(better) and told.allowed is not None
+    assert (told.worse_by > told.allowed) is expected is (told.outcome == "worse")

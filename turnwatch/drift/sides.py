@@ -101,7 +101,8 @@ def _side(asked: Asked, text: str, source: Path | Stretch, where: Sequence[str])
         cut = cuttings(families, asked.cuts, set(only), apart)
         side = _of_rows(name, of_file, cut, only) if of_file else _stored(name, asked, source, cut, only)
     if side.told.is_empty():
-        raise BadInput(f"{name}: nothing was told of {' or '.join(asked.rates) or 'any rate'}: name another period.")
+        why = "; ".join(of_file.notes) if of_file and of_file.notes else "name another period"
+        raise BadInput(f"{name}: nothing was told of {' or '.join(asked.rates) or 'any rate'}: {why}.")
     return side
 
 
@@ -131,7 +132,7 @@ def _of_rows(name: str, read: FileRows, cut: Sequence[Cutting], only: Mapping[st
     ]
     sliced = pl.concat(parts) if parts else rows.clear().with_columns(slice=pl.lit(""))
     stretch = Stretch(int(sliced[WINDOW].min()), int(sliced[WINDOW].max()) + 1) if len(sliced) else None  # type: ignore[arg-type]
-    return FileSide(name, sliced, told_of(sliced, read.family), stretch)
+    return FileSide(name, sliced, told_of(sliced, read.family), stretch, _notes(name, read))
 
 
 def _of_slices(name: str, asked: Asked, read: FileRows, only: Mapping[str, Collection[str]]) -> FileSide:
@@ -144,10 +145,11 @@ def _of_slices(name: str, asked: Asked, read: FileRows, only: Mapping[str, Colle
         if cut not in rows["cut"].to_list():
             raise BadInput(f"{name}: no slice is of the cut {cut}: there are {'; '.join(rows['cut'].unique().sort())}.")
     rows = rows.filter(pl.col("cut").is_in(list(asked.cuts))) if asked.cuts else rows
-    over = (
-        (f"{name}: passed over, as no rate is made of them: {', '.join(read.passed_over)}",) if read.passed_over else ()
-    )
-    return FileSide(name, rows, told_of(rows, read.family), None, over)
+    return FileSide(name, rows, told_of(rows, read.family), None, _notes(name, read))
+
+
+def _notes(name: str, read: FileRows) -> tuple[str, ...]:
+    return tuple(f"{name}: {note}" for note in read.notes)
 
 
 def _refuse_the_same(asked: Asked, old: Path | Stretch, new: Path | Stretch) -> None:

@@ -56,8 +56,21 @@ def explain(asked: Asked, now_ms: int) -> Why:
     limits = Limits(asked.share, asked.least, asked.samples_min)
     found = pictures(_of_rates(old.told, asked.rates), _of_rates(new.told, asked.rates), limits)
     if not found:
-        raise BadInput(f"{old.name} and {new.name} have no rate in common: name periods, or files, that told the same.")
+        raise BadInput(_nothing_in_common(old, new))
     return Why(old, new, asked, [(each, dated(old, new, each)) for each in found])
+
+
+def _nothing_in_common(old: Side, new: Side) -> str:
+    """Why nothing can be compared: no rate that both told, or none that both told by the same cut."""
+    rates = set(old.told["rate"]) & set(new.told["rate"])
+    cuts = [sorted({*side.told["cut"]}) for side in (old, new)]
+    if not rates or set(cuts[0]) & set(cuts[1]):
+        return f"{old.name} and {new.name} have no rate in common: name periods, or files, that told the same."
+    by = [f"{'; '.join(each[:ALONE_MAX])}{' and others' if len(each) > ALONE_MAX else ''}" for each in cuts]
+    return (
+        f"{old.name} and {new.name} have no cut in common: the one tells {min(rates)} by {by[0]}, the other by {by[1]}: name the "
+        "same dimensions on both sides."
+    )
 
 
 def _of_rates(told: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
