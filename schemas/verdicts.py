@@ -178,4 +178,4 @@ class GateQuestion:
 
 Judge = Callable[[GateQuestion], ReleaseVerdict]
 """Answers the question of one look, and raises `Foreseen` where there is no verdict: `BadInput` for what is to be corrected
-by whoever asks (unknown release, no policy), else what is away. Reads ClickHouse; writes nothing."""
+by whoever asks (unknown release, no policy), else what is away. Reads ClickHouse and Kafka; writes nothing."""

@@ -17,7 +17,7 @@ from schemas.failures import BadInput, Undecodable
 from schemas.kafka import KafkaAddress
 from schemas.releases import Release, decode, rows
 from tests.landed import landed
-from turnwatch.release import run_release_declare, run_release_list
+from turnwatch.release import declared_at, run_release_declare, run_release_list
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "releases.md"
 SHOWN = PAGE.read_text().partition("```yaml\n")[2].partition("```")[0]
@@ -142,6 +142,8 @@ async def test_a_release_is_declared_once_and_what_changes_replaces_it(
         ("asr-7", "ana"),
         ("asr-8", "ben"),
     ]
+    known = await asyncio.to_thread(declared_at(kafka), ["v42", "v43"])
+    assert [(name, release.artifacts[0].version) for name, release in known.items()] == [("v42", "asr-8")]
     assert await asyncio.to_thread(run_release_list, "table") == 0
     assert "speech-team" in capsys.readouterr().out
     with pytest.raises(BadInput, match="--who has to be one line"):

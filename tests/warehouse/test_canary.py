@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
 from tests.stack_fixtures import own_database
 from turnwatch.canary import command
-from turnwatch.canary.judging import judge
+from turnwatch.canary.judging import Declared, judge
 from turnwatch.cli import app
 from turnwatch.gates.access import Access
 from turnwatch.gates.asking import Desk
@@ -148,10 +148,25 @@ def policy(tmp_path: Path) -> Path:
     return file
 
 
+def nobody(_: Sequence[str]) -> Mapping[str, Release]:
+    """What Kafka has on the record that ClickHouse does not: nothing."""
+    return {}
+
+
+def brought_by_nobody_yet(bundles: Sequence[str]) -> Mapping[str, Release]:
+    """Every bundle that ClickHouse does not know was declared a moment ago."""
+    return {name: _release(name, "asr-9") for name in bundles}
+
+
 def looked(
-    address: ClickHouseAddress, policy: Path, at_ms: int, release: str, baseline: str | None = None
+    address: ClickHouseAddress,
+    policy: Path,
+    at_ms: int,
+    release: str,
+    baseline: str | None = None,
+    on_record: Declared | None = None,
 ) -> ReleaseVerdict:
-    return judge(GateQuestion(release, "ci", baseline, str(policy)), address, at_ms)
+    return judge(GateQuestion(release, "ci", baseline, str(policy)), address, on_record or nobody, at_ms)
 
 
 def test_an_equal_release_goes_on_and_says_by_what(address: ClickHouseAddress, policy: Path, began_ms: int) -> None:
@@ -188,7 +203,7 @@ def test_words_that_only_noisy_calls_lose_are_found_once_their_hour_is_over(
 
 
 def test_the_shipped_policy_judges_what_there_is(address: ClickHouseAddress, began_ms: int) -> None:
-    verdict = judge(GateQuestion("v2", "ci"), address, began_ms + LOOK_MS)
+    verdict = judge(GateQuestion("v2", "ci"), address, nobody, began_ms + LOOK_MS)
     assert (verdict.decision, verdict.policy) == ("continue", "standard")
     told = {each.metric: each for each in verdict.judged if each.slice == "pool=realtime"}
     assert {name for name, each in told.items() if each.is_protected} == {
@@ -203,6 +218,21 @@ def test_a_release_that_nobody_declared_never_goes_on(address: ClickHouseAddress
     verdict = looked(address, policy, began_ms + LOOK_MS, "v5", "v1")
     assert verdict.decision == "pause" and "was not declared" in verdict.because
     assert verdict.insufficient == ("pool=realtime",), "nobody labelled a call of all of it, which a pause says too"
+
+
+def test_what_was_declared_a_moment_ago_is_known_before_a_worker_brings_it_to_clickhouse(
+    address: ClickHouseAddress, policy: Path, began_ms: int
+) -> None:
+    """Of v9 nobody has told, and of v5 everything but what it is made of: that is no data, and no mistake of whoever asks."""
+    silent = looked(address, policy, began_ms + LOOK_MS, "v9", on_record=brought_by_nobody_yet)
+    assert (silent.decision, silent.baseline) == ("pause", "v1") and "declared" not in silent.because
+    served = looked(address, policy, began_ms + LOOK_MS, "v5", on_record=brought_by_nobody_yet)
+    assert (served.decision, served.baseline) == ("continue", "v1")
+
+    def never(_: Sequence[str]) -> Mapping[str, Release]:
+        raise AssertionError
+
+    assert looked(address, policy, began_ms + LOOK_MS, "v2", on_record=never).decision == "continue"
 
 
 def test_too_little_and_nothing_at_all_are_a_pause(address: ClickHouseAddress, policy: Path, began_ms: int) -> None:
@@ -246,6 +276,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[ReleaseVerdict]:
 
     monkeypatch.setenv("TURNWATCH_KAFKA__BOOTSTRAP", "127.0.0.1:9")
     monkeypatch.setattr(command, "record", record)
+    monkeypatch.setattr(command, "declared_at", lambda _: nobody)
     return told
 
 
@@ -266,7 +297,11 @@ def test_the_exit_code_is_the_verdict_and_the_json_a_record(
         CliRunner().invoke(app, ["gate", "--release", "v9", "--beside", "v1", "--policy", str(policy)]).exit_code == 3
     )
 
-    assert [each.decision for each in recorded] == ["rollback", "rollback", "continue", "pause"]
+    unknown = CliRunner().invoke(app, ["gate", "--release", "v9", "--policy", str(policy)])
+    assert isinstance(unknown.exception, BadInput) and "v9 was not declared" in str(unknown.exception)
+    monkeypatch.setattr(command, "declared_at", lambda _: brought_by_nobody_yet)
+    assert CliRunner().invoke(app, ["gate", "--release", "v9", "--policy", str(policy)]).exit_code == 3
+    assert [each.decision for each in recorded] == ["rollback", "rollback", "continue", "pause", "pause"]
 
 
 def test_a_verdict_that_kafka_does_not_take_is_none_and_not_printed(
@@ -295,7 +330,7 @@ async def test_over_http_the_verdicts_are_the_same_and_each_is_on_the_record(
     async def record(verdict: ReleaseVerdict) -> None:
         told.append(f"{verdict.who}: {verdict.decision} {verdict.release}")
 
-    desk = Desk(judge_of(address), record, GateMetrics(CollectorRegistry()), str(policy))
+    desk = Desk(judge_of(address, nobody), record, GateMetrics(CollectorRegistry()), str(policy))
     async with TestServer(application(desk, Access())) as server, ClientSession(server.make_url("/")) as client:
         for release, fields, confirmed, rolled_back in (
             ("v2", {}, 200, 409),

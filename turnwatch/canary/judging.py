@@ -7,7 +7,7 @@ that nobody has told of yet gets `pause`. Whatever makes a verdict impossible is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,20 +34,22 @@ SETTLING_MS = 120_000
 STALE_WINDOWS = 3
 """Windows of the policy without a turn of either bundle, after which what was known of both is no longer news."""
 BASELINE = "baseline (--beside; `baseline` over HTTP)"
-NOT_DECLARED = "was not declared, or no worker has brought that to ClickHouse yet, so nothing says what it is made of, who answers for it and how to undo it"
+NOT_DECLARED = "was not declared, so nothing says what it is made of, who answers for it and how to undo it"
+Declared = Callable[[Sequence[str]], Mapping[str, Release]]
+"""The newest declaration of each of these bundles that has one, by what is on the record (topic `releases`). Raises `Foreseen`."""
 
 
-def judge(question: GateQuestion, address: ClickHouseAddress, at_ms: int) -> ReleaseVerdict:
+def judge(question: GateQuestion, address: ClickHouseAddress, on_record: Declared, at_ms: int) -> ReleaseVerdict:
     """Answers what is asked (`schemas.verdicts.Judge`), `at_ms` being now."""
     _refuse_what_names_nothing(question)
     policy = load_canary(Path(question.policy) if question.policy else STANDARD_CANARY)
     questions = Questions.at(address)
     try:
         named = [question.release, *([question.baseline] if question.baseline else [])]
-        releases = declared(questions, named)
+        releases = _declared(questions, named, on_record)
         baseline = _baseline(question, releases.get(question.release))
         if baseline not in named:
-            releases |= declared(questions, [baseline])
+            releases |= _declared(questions, [baseline], on_record)
         from_ms = question.from_ms if question.from_ms is not None else at_ms - LOOKBACK_MS
         if from_ms >= at_ms:
             raise BadInput(f"The release cannot have begun at {utc_text(from_ms)}, which is not past.")
@@ -72,6 +74,15 @@ def _refuse_what_names_nothing(question: GateQuestion) -> None:
     who = question.who
     if not who.strip() or len(who) > WHO_MAX or not who.isprintable():
         raise BadInput(f"Who asks has to be one line of 1 to {WHO_MAX} characters.")
+
+
+def _declared(questions: Questions, bundles: Sequence[str], on_record: Declared) -> dict[str, Release]:
+    """As ClickHouse has it, and what no worker has brought there yet as it is on the record: a pipeline that declares a release and
+    asks at once must not hear that nobody did.
+    """
+    found = declared(questions, bundles)
+    missing = [name for name in bundles if name not in found]
+    return found | dict(on_record(missing)) if missing else found
 
 
 def _baseline(question: GateQuestion, release: Release | None) -> str:

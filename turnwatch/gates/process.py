@@ -15,13 +15,14 @@ from schemas.kafka import KafkaAddress
 from schemas.metrics import GateMetrics
 from schemas.verdicts import GateQuestion, Judge, ReleaseVerdict
 from schemas.warehouse import ClickHouseAddress
-from turnwatch.canary.judging import judge
+from turnwatch.canary.judging import Declared, judge
 from turnwatch.gates.access import Access, require_token
 from turnwatch.gates.asking import Desk
 from turnwatch.gates.recording import record
 from turnwatch.gates.server import application
 from turnwatch.long_running import asked_to_stop, log_events
 from turnwatch.places import clickhouse, kafka
+from turnwatch.release import declared_at
 from turnwatch.settings import load
 
 log = logging.getLogger("turnwatch.gates")
@@ -60,16 +61,16 @@ def gate_server(host: str | None, port: int | None, policy: Path | None) -> Gate
         section.port if port is None else port,
         Access(token),
         kafka(settings),
-        judge_of(clickhouse(settings)),
+        judge_of(clickhouse(settings), declared_at(kafka(settings))),
         str(chosen) if chosen else None,
     )
 
 
-def judge_of(address: ClickHouseAddress) -> Judge:
+def judge_of(address: ClickHouseAddress, on_record: Declared) -> Judge:
     """Whoever answers questions by what this ClickHouse has now."""
 
     def judged(question: GateQuestion) -> ReleaseVerdict:
-        return judge(question, address, int(time.time() * 1_000))
+        return judge(question, address, on_record, int(time.time() * 1_000))
 
     return judged
 
