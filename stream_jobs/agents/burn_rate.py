@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import faust
@@ -63,10 +63,11 @@ class BurnRateStage(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED  # Partials are absolutes: reading one again is harmless, so none is passed over.
 
-    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterator[None]:
         for partial in read_partials(events, self._sources, self._diversion):
             too_late = self._shards[partition].apply(partial)
             self._metrics.rows_too_late.labels(self.name, self._family.name).inc(too_late)
+            yield None
         self._offsets[partition] = max(self._offsets[partition], events[-1].message.offset)
         self._metrics.partials_applied.labels(self.name, self._family.name).inc(len(events))
 

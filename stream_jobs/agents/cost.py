@@ -52,7 +52,7 @@ class CostStage(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED  # Spend is absolutes: reading a statement again is harmless, so none is passed over.
 
-    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterable[None]:
         for event in events:
             try:
                 too_late = self._spending.hear(self._spend_of(event))
@@ -62,6 +62,7 @@ class CostStage(Stage):
             self._metrics.rows_too_late.labels(self.name, COSTS.name).inc(too_late)
             self._unsaid += self._spending.findings()
         self._offset = max(self._offset, events[-1].message.offset)
+        return ()
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         unsaid, self._unsaid = self._unsaid, []

@@ -13,6 +13,9 @@ The recipe was found by killing workers (`docs/decisions/0001-exactness-on-faust
 - offsets already seen are passed over, and a gap stops the process; so does state that has judged more than there is.
 - events of another generation, or of a partition not owned, are dropped: whoever owns it gets them.
 - what a save sends is made bit by bit, with turns of others in between, and sent once a phase is whole: who loses its partitions amid one sends none of it.
+- a batch is applied bit by bit alike, and what follows from it begins once it is whole: nobody saves, tells or acknowledges half of one, for that is the same
+  task's next step. Who loses its partitions amid one has forgotten what it applied with all other state, takes nothing of the rest into the state that comes then,
+  and acknowledges nothing of it: all of it comes once more, to whoever has them. What comes to this stage meanwhile waits for the next batch.
 - a worker whose loop stood still for half the session timeout ends itself (`pulse.py`): its partitions may be somebody else's by now.
 """
 
@@ -22,9 +25,9 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 
@@ -41,7 +44,7 @@ AHEAD_EVENTS = 100
 """So many events that came while a batch was prepared are a backlog: the next batch is prepared while this one is applied."""
 BATCH_S = 0.05
 TURN_S = 0.02
-"""So long a save keeps the loop before others, pages among them, have their turn."""
+"""So long a save, or a batch that is applied, keeps the loop before others, pages among them, have their turn."""
 MANY_EVENTS = 300
 """So many events between two saves are more than live traffic brings to one stage of one worker."""
 
@@ -58,6 +61,7 @@ class Outgoing:
 
 
 Sent = Outgoing | tuple[int, Block]
+Item = TypeVar("Item")
 
 
 async def give_way() -> None:
@@ -104,8 +108,12 @@ class Stage(Arrivals):
         return {}
 
     @abstractmethod
-    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
-        """Takes events of one source partition, in offset order, into state."""
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterable[None]:
+        """Takes events of one source partition, in offset order, into state; all of them once its items are taken.
+
+        Between two items others may have their turn, who change no state of this stage, unless its partitions go elsewhere: then
+        no further item is taken.
+        """
 
     @abstractmethod
     def phases(self) -> Iterable[Iterable[Sent | None]]:
@@ -165,11 +173,17 @@ class Stage(Arrivals):
         if batch.generation != self._generation:
             return  # The partitions went elsewhere meanwhile, with these events.
         self.prepared = batch.prepared
-        for (topic, partition), of_source in batch.by_source.items():
-            self.apply(topic, partition, of_source)
+        is_whole = await self._bit_by_bit(self._applying(batch)) is not None
         self.prepared = {}
+        if not is_whole:
+            return  # They went elsewhere amid it.
         self._applied += batch.events
         self._let_go_of_payloads(batch.events)
+
+    def _applying(self, batch: _Batch) -> Iterator[None]:
+        for (topic, partition), of_source in batch.by_source.items():
+            yield from self.apply(topic, partition, of_source)
+            yield None
 
     async def _next_batch(self) -> _Batch:
         generation, events = self._generation, self._taken()
@@ -205,7 +219,7 @@ class Stage(Arrivals):
         generation, events = self._generation, self._applied
         self._applied = []
         for phase in self.phases():
-            items = await self._made(phase)
+            items: list[Sent] | None = await self._bit_by_bit(phase)
             if items is None:
                 return
             state_bytes = sum(len(item[1].value or b"") for item in items if isinstance(item, tuple))
@@ -221,10 +235,10 @@ class Stage(Arrivals):
         self._applied_bytes = 0
         self._room.set()
 
-    async def _made(self, phase: Iterable[Sent | None]) -> list[Sent] | None:
-        """The items of a phase; others of this loop have their turns meanwhile. None where the partitions went elsewhere amid it."""
-        generation, began_at, items = self._generation, time.monotonic(), list[Sent]()
-        for item in phase:
+    async def _bit_by_bit(self, work: Iterable[Item | None]) -> list[Item] | None:
+        """What is made of work; others of this loop have their turns meanwhile. None where the partitions went elsewhere amid it."""
+        generation, began_at, items = self._generation, time.monotonic(), list[Item]()
+        for item in work:
             if item is not None:
                 items.append(item)
             if time.monotonic() - began_at >= TURN_S:

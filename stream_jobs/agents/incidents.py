@@ -95,7 +95,7 @@ class IncidentsStage(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED  # Decisions are statements in full: an older one after a newer changes nothing.
 
-    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterable[None]:
         others = {
             SILENCES: self._take_in_silence,
             GROWTHS: self._take_in_growths,
@@ -107,6 +107,7 @@ class IncidentsStage(Stage):
                 take_in(event)
             except Undecodable as error:
                 divert(event, error, self._diversion)
+        return ()
 
     def _take_in_decision(self, event: Event) -> None:
         self._offset = max(self._offset, event.message.offset)  # Read again, it must not stamp blocks as older.

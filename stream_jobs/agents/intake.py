@@ -83,16 +83,17 @@ class IntakeStage(Stage):
 
         return await asyncio.to_thread(opened) if records else {}
 
-    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterable[None]:
         opened = self.prepared.get((topic, partition))
         if opened is None:
-            return  # All of them were judged before.
+            return ()  # All of them were judged before.
         family = _FAMILY_OF[topic]
         outcome = self._intakes[family, partition].take_in(opened)
         self._taken_in_s[family, partition] = time.monotonic()
         self._count(family, outcome)
         if outcome.refusals:
             self._divert(topic, partition, events, outcome.refusals)
+        return ()
 
     def _rest_where_idle(self) -> None:
         """Tells shards of partitions that were read to their end a while ago, or never had anything."""

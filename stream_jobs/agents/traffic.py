@@ -66,11 +66,12 @@ class TrafficStage(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED  # Partials are absolutes: reading one again is harmless, so none is passed over.
 
-    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterator[None]:
         family = FAMILY_OF[topic]
         for partial in read_partials(events, self._sources, self._diversion):
             too_late = self._shards[partition].apply(partial)
             self._metrics.rows_too_late.labels(self.name, family).inc(too_late)
+            yield None
         self._offsets[family, partition] = max(self._offsets[family, partition], events[-1].message.offset)
         self._metrics.partials_applied.labels(self.name, family).inc(len(events))
 

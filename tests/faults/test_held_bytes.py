@@ -40,8 +40,9 @@ class Reading(Stage):
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED
 
-    def apply(self, topic: str, partition: int, events: list[Event]) -> None:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterable[None]:
         self.taken += [len(event.message.value or b"") for event in events]
+        return ()
 
     def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
         return ()

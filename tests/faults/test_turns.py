@@ -1,10 +1,11 @@
-"""A save that takes long lets others of its loop have their turns, and ends where the state it tells of is somebody else's."""
+"""What takes long lets others of its loop have their turns, and ends where the state it changes or tells of is somebody else's."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faust
@@ -23,24 +24,29 @@ ITEMS = 5
 
 
 class Telling(Stage):
-    """A stage that tells two phases of some items, and makes each as it is taken."""
+    """A stage that applies event by event, tells two phases of some items, and makes each as it is taken."""
 
     name = "telling"
 
     def __init__(self, app: faust.App) -> None:
         super().__init__(app, ["records"], 1, StageSettings())
         self._metrics = WorkerMetrics(CollectorRegistry())
+        self.heard: list[bytes | None] = []
         self.made: list[str] = []
         self.sent: list[str] = []
 
     def restore(self, partition: int, stored: dict[bytes, bytes]) -> None: ...
 
-    def forget(self) -> None: ...
+    def forget(self) -> None:
+        self.heard = []
 
     def marked(self, topic: str, partition: int) -> int:
         return NOTHING_APPLIED
 
-    def apply(self, topic: str, partition: int, events: list[Event]) -> None: ...
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterator[None]:
+        for event in events:
+            self.heard.append(event.message.value)
+            yield None
 
     def phases(self) -> Iterable[Iterable[Sent | None]]:
         yield self._phase("rows")
@@ -93,3 +99,63 @@ async def test_a_save_whose_partitions_went_elsewhere_amid_a_phase_sends_none_of
     await stage._save(Pulse(3_600))
     await beside
     assert (stage.sent, stage.made) == ([], ["rows"] * 2)
+
+
+class Heard:
+    """An event of the stage's only partition, and whether it was acknowledged."""
+
+    def __init__(self, place: int) -> None:
+        self.message = SimpleNamespace(topic="records", partition=0, offset=place, value=b"%d" % place)
+        self.is_acknowledged = False
+
+    def ack(self) -> None:
+        self.is_acknowledged = True
+
+
+def pending(stage: Telling) -> list[Heard]:
+    events: Any = [Heard(place) for place in range(ITEMS)]
+    stage._pending += events
+    stage._pending_bytes += ITEMS
+    return list(events)
+
+
+async def test_others_have_their_turns_while_a_batch_is_applied_and_nothing_is_saved_of_half_of_it(
+    stage: Telling,
+) -> None:
+    events, seen = pending(stage), list[tuple[int, int]]()
+
+    async def other() -> None:
+        while len(stage.heard) < ITEMS:
+            seen.append((len(stage.heard), len(stage._applied)))
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    await stage._apply_pending()
+    await beside
+    assert {1, 2, 3, 4} <= {heard for heard, _ in seen} and {applied for _, applied in seen} == {0}
+    assert (stage.made, stage._pending_bytes) == ([], 0)
+    await stage._save(Pulse(3_600))
+    assert all(event.is_acknowledged for event in events)
+
+
+@pytest.mark.parametrize("is_taken_over", [False, True])
+async def test_a_batch_whose_partitions_went_elsewhere_amid_it_leaves_nothing_in_what_comes_then(
+    stage: Telling, is_taken_over: bool
+) -> None:
+    """Not even where the same worker has the partition at once again, from its changelog: its events come once more."""
+    events = pending(stage)
+
+    async def rebalanced() -> None:
+        while len(stage.heard) < 2:
+            await asyncio.sleep(0)
+        if is_taken_over:
+            stage.take_over({0: {}})
+        else:
+            stage.let_go()
+
+    beside = asyncio.create_task(rebalanced())
+    await stage._apply_pending()
+    await beside
+    await stage._save(Pulse(3_600))
+    assert (stage.heard, stage._applied, stage._pending_bytes) == ([], [], 0)
+    assert not any(event.is_acknowledged for event in events)
