@@ -261,7 +261,7 @@ def test_a_defect_does_not_read_as_a_rollback_of_nobody(tmp_path: Path, monkeypa
         (
             {"far": SLICE},
             '{"far": {"calls": 5, "wer": NaN, "p95_ms": 1, "cost_per_min": 1}}',
-            "'wer' is NaN, which is no number: write the one",
+            "'wer' is NaN, which is no number: write the one that was measured, or null.",
         ),
         ({"far": SLICE}, {"far": {"calls": 300, "wer": 0.1, "cost_per_min": 1}}, "no slice has the metric p95_ms"),
         ({"far": SLICE}, {"far": {key: value for key, value in SLICE.items() if key != "calls"}}, "calls is missing"),

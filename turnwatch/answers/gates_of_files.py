@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +34,7 @@ NAMED_MAX = 5
 """So many weights that count for nothing are named; of more the number is told."""
 COMPARED_MAX = 1_000
 """Among more slices the one that was meant is not looked for: each look takes a tenth of a millisecond."""
+_FIGURES = tuple(each.name for each in fields(Compared))
 _COLUMNS = ("decision", "reasons", "blockers", "insufficient", "because")
 
 
@@ -90,7 +91,7 @@ def _print_verdict(verdict: Verdict, output: Format) -> int:
 def _gate(baseline: Path, candidate: Path, policy: Path | None) -> Verdict:
     if baseline.samefile(candidate):
         raise BadInput(f"{candidate}: this is the baseline as well: a release is compared with another one.")
-    before, now = read_object(baseline), read_object(candidate)
+    before, now = (read_object(path, "write the one that was measured, or null") for path in (baseline, candidate))
     kinds = {path: _is_of_slices(path, read) for path, read in ((baseline, before), (candidate, now)) if read}
     if len(set(kinds.values())) > 1:
         raise BadInput(f"{baseline} and {candidate}: one has slices and the other metrics: write both alike.")
@@ -195,7 +196,8 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _judged_as_json(judged: Compared) -> dict[str, Any]:
-    return {name: float(value) if isinstance(value, Fraction) else value for name, value in asdict(judged).items()}
+    told = {name: getattr(judged, name) for name in _FIGURES}
+    return {name: float(value) if isinstance(value, Fraction) else value for name, value in told.items()}
 
 
 def _row(judged: Compared) -> dict[str, Any]:

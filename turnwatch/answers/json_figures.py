@@ -68,8 +68,8 @@ def read_number(where: str, name: str, value: object, is_negative_known: bool = 
     return number
 
 
-def read_object(path: Path) -> Mapping[str, Any]:
-    """The document's object; raises `BadInput` where it is none, or a field is written twice."""
+def read_object(path: Path, instead: str = "write the one that was measured") -> Mapping[str, Any]:
+    """The document's object; raises `BadInput` where it is none, or a field is written twice. `instead`: what to write where NaN is."""
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
@@ -80,7 +80,7 @@ def read_object(path: Path) -> Mapping[str, Any]:
             parse_float=lambda number: _exact(path, number),
             parse_int=lambda number: int(_exact(path, number)),
             parse_constant=_Constant,
-            object_pairs_hook=lambda pairs: _once_each(path, pairs),
+            object_pairs_hook=lambda pairs: _once_each(path, pairs, instead),
         )
     except json.JSONDecodeError as error:
         raise BadInput(f"{path}:{error.lineno}: this is no JSON: {error.msg} at column {error.colno}.") from None
@@ -127,16 +127,14 @@ class _Constant:
     name: str
 
 
-def _once_each(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once_each(path: Path, pairs: list[tuple[str, Any]], instead: str) -> dict[str, Any]:
     """An object of numbers, whose names are text that can be printed, each written once."""
     for name, value in pairs:
         if _SURROGATE.search(name):
             raise BadInput(f"{path}: the name {name[:100]!r} has half of a character: write it as Unicode text.")
         for each in value if isinstance(value, list) else (value,):
             if isinstance(each, _Constant):
-                raise BadInput(
-                    f"{path}: {name[:100]!r} is {each.name}, which is no number: write the one that was measured."
-                )
+                raise BadInput(f"{path}: {name[:100]!r} is {each.name}, which is no number: {instead}.")
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = said_twice([name for name, _ in pairs]) or ""
