@@ -54,7 +54,7 @@ class Desk:
         message = SimpleNamespace(topic=topic, partition=0, offset=self.offset, value=payload)
         self.offset += 1
         event: Any = SimpleNamespace(message=message)
-        self.stage.apply(topic, 0, [event])
+        list(self.stage.apply(topic, 0, [event]))
 
     def save(self) -> list[str]:
         """One save; the states that it published."""

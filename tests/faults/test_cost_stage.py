@@ -51,7 +51,7 @@ class Desk:
         message = SimpleNamespace(topic=SPEND, partition=0, offset=self.offset, headers=list(headers), value=payload)
         self.offset += 1
         event: Any = SimpleNamespace(message=message)
-        self.stage.apply(SPEND, 0, [event])
+        list(self.stage.apply(SPEND, 0, [event]))
 
     def save(self, phases: int = 3) -> list[Outgoing]:
         """One save, of which so many phases land; what it sent."""

@@ -60,7 +60,7 @@ def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_pa
         records = world(seed=partition).records
         events = [event_of(record) for record in records]
         stage.prepared = asyncio.run(stage.prepare({(aggregates(TURNS.name), partition): events}))
-        stage.apply(aggregates(TURNS.name), partition, events)
+        list(stage.apply(aggregates(TURNS.name), partition, events))
         alone = Intake(TURNS, partition, PARTITIONS)
         alone.apply(records)
         wanted[partition] = {block.key: block.value for block in (*alone.unsaved_blocks(), *alone.marker())}
@@ -93,7 +93,7 @@ def test_what_was_used_leaves_a_worker_priced_by_its_list_before_state_is_saved(
     told = [partial_encode(partial) for _, partial in intake.unsent_partials()]
     topic = partials(COSTS.name)
     records = [Record(offset, 0, dict(headers), payload) for offset, (headers, payload) in enumerate(told)]
-    traffic.apply(topic, 0, [event_of(record, topic) for record in records])
+    list(traffic.apply(topic, 0, [event_of(record, topic) for record in records]))
 
     first, *later = [list(phase) for phase in traffic.phases()]
     outgoing = [item for item in first if isinstance(item, Outgoing)]

@@ -127,7 +127,7 @@ def test_a_worker_shows_what_its_shards_decided_and_nothing_once_they_are_not_it
     stage = BurnRateStage(app, 1, StageSettings(), WorkerMetrics(registry), (watched,), REPLAYED)
     stage.take_over({0: {}})
     for place in range(3):
-        stage.apply(partials(TURNS.name), 0, [event_of(place)])
+        list(stage.apply(partials(TURNS.name), 0, [event_of(place)]))
         for phase in stage.phases():
             list(phase)
     assert shown(registry) == {
