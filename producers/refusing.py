@@ -6,6 +6,8 @@ does not declare is **dropped**, whatever it holds: the observation goes on with
 may not is **refused** whole, and counts once, under the first reason in the order of `Refusal`. Nothing that is returned,
 besides the admitted rows, holds a name or a value that was sent.
 
+Family `privacy` is told of what was refused, and of fields that were dropped unless they were only unknown (`is_withheld`).
+
 Only distinct texts are looked at. A recorder admits rows before anything leaves the host, a collector again on what arrives.
 """
 
@@ -31,6 +33,12 @@ LIST_LENGTH_MAX = 100
 HOST = "host"
 """The field that tells engines apart, and stays in the collector: pods and machines are named at random, and may be."""
 
+_UNSEEN = re.compile(
+    r"[\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
+    r"\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
+)
+"""White space, and `Default_Ignorable_Code_Point` of Unicode 15 (DerivedCoreProperties.txt)."""
+
 POOLS = DIMENSIONS["pool"].vocabulary
 WHY = "\x00why"
 """Name of a column of reasons; nothing that is declared is called that."""
@@ -41,14 +49,26 @@ _REASONS = dict(enumerate(Refusal))
 
 @dataclass(frozen=True, slots=True)
 class AdmittedRows:
-    """Rows in the declared columns and types, and how many fields were dropped.
+    """Rows in the declared columns and types, and which fields were dropped.
 
-    `why` has the reason of each that was given, null where it was admitted; it is absent where all were.
+    `why` has the reason of each that was given, null where it was admitted; it is absent where all were. `dropped_why` has for each
+    undeclared column that holds anything what each of its values was, null where there was none.
     """
 
     rows: pl.DataFrame
-    dropped: Refused
     why: pl.Series | None = None
+    dropped_why: tuple[pl.Series, ...] = ()
+
+    @property
+    def dropped(self) -> Refused:
+        """How many fields were."""
+        return sum(map(refused_as, self.dropped_why), Refused())
+
+    @property
+    def withheld_why(self) -> tuple[pl.Series, ...]:
+        """The same of fields that family `privacy` is told of."""
+        told = (why.set(why == Refusal.UNKNOWN_FIELD.value, None) for why in self.dropped_why)
+        return tuple(why for why in told if why.null_count() < len(why))
 
     @property
     def refused(self) -> Refused:
@@ -61,7 +81,8 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
 
     Whether numbers are plausible (negative, a part above its whole) is for whoever knows the kind to say.
     """
-    dropped = dropped_columns(rows.select(name for name in rows.columns if name not in declared))
+    undeclared = [_dropped_why(rows[name]) for name in rows.columns if name not in declared]
+    dropped_why = tuple(why for why in undeclared if why is not None)
     present = [(rows[name], declared[name]) for name in declared if name in rows.columns]
     ranks = [ranks for values, dtype in present if (ranks := _ranks(values, dtype)) is not None]
     columns = [
@@ -70,9 +91,14 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
     ]
     admitted = pl.DataFrame(columns)
     if not ranks:
-        return AdmittedRows(admitted, dropped)
+        return AdmittedRows(admitted, dropped_why=dropped_why)
     worst = pl.DataFrame([each.alias(str(place)) for place, each in enumerate(ranks)]).min_horizontal()
-    return AdmittedRows(admitted.filter(worst.is_null()), dropped, _named(worst))
+    return AdmittedRows(admitted.filter(worst.is_null()), _named(worst), dropped_why)
+
+
+def is_withheld(reason: Refusal) -> bool:
+    """Whether family `privacy` is told of a field that was dropped for this: not of every field that is nobody's secret."""
+    return reason is not Refusal.UNKNOWN_FIELD
 
 
 def refused_as(why: pl.Series | None) -> Refused:
@@ -102,9 +128,13 @@ def known_pools(rows: pl.DataFrame) -> pl.Series:
     return said.set(~said.is_in(POOLS).fill_null(False), POOLS[0])
 
 
-def dropped_columns(undeclared: pl.DataFrame) -> Refused:
-    """What the values of undeclared columns were; nulls are nothing."""
-    return sum((_dropped(undeclared[name]) for name in undeclared.columns), Refused())
+def is_blank(text: str) -> bool:
+    r"""Whether there is nothing to be seen of it: white space, and code points that Unicode says to ignore where they have no glyph.
+
+    >>> [is_blank(text) for text in ("", " \t", "\u200b\ufeff", "\u200bcall-1", "0")]
+    [True, True, True, False, False]
+    """
+    return _UNSEEN.fullmatch(text) is not None
 
 
 def refused_counts(reasons: Iterable[Refusal]) -> Refused:
@@ -149,19 +179,17 @@ def _holds_numbers(dtype: pl.List | pl.Array) -> bool:
     return _holds_numbers(inner) if isinstance(inner, pl.List | pl.Array) else inner.is_numeric()
 
 
-def _dropped(values: pl.Series) -> Refused:
-    """What the values of an undeclared column count as: by its name, else by what they are."""
-    count = len(values) - values.null_count()
-    if count and is_content_field(values.name):
-        return Refused(((Refusal.CONTENT_FIELD, count),))
-    private = Refused()
-    if values.dtype == pl.String:
+def _dropped_why(values: pl.Series) -> pl.Series | None:
+    """What each value of an undeclared column counts as: by its name, else by what it is. None where there is no value."""
+    ranks, rest = None, Refusal.UNKNOWN_FIELD
+    if is_content_field(values.name):
+        rest = Refusal.CONTENT_FIELD
+    elif values.dtype == pl.String:
         ranks = _text_ranks(values, private_reasons(values.drop_nulls().unique()))
-        private = refused_as(_named(ranks)) if ranks is not None else private
-    elif nested := nested_as(values.dtype):
-        private = Refused(((nested, count),)) if count and nested is not Refusal.MALFORMED else private
-    rest = count - private.total
-    return private + Refused(((Refusal.UNKNOWN_FIELD, rest),) if rest else ())
+    elif (nested := nested_as(values.dtype)) and nested is not Refusal.MALFORMED:
+        rest = nested
+    ranks = _also(ranks, values.is_not_null(), rest)
+    return None if ranks is None else _named(ranks)
 
 
 def _ranks(values: pl.Series, dtype: pl.DataType) -> pl.Series | None:

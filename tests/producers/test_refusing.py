@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.observations import TURN_COLUMNS
-from producers.refusing import LIST_LENGTH_MAX, admit_rows
+from producers.refusing import LIST_LENGTH_MAX, admit_rows, is_blank
 from producers.refusing_attributes import admit_attributes
 from schemas.dimensions import DIMENSIONS
 from schemas.refusals import Refusal
@@ -58,6 +58,28 @@ def test_an_undeclared_field_is_dropped_and_counted_under_what_it_was(reason: Re
     answer = admit_rows(rows(note=[value, None, "fine", None]), DECLARED)
     assert answer.dropped.as_dict() == {reason.value: 1, "unknown_field": 1}
     assert len(answer.rows) == ROWS and "note" not in answer.rows.columns
+    assert [why.to_list() for why in answer.withheld_why] == [[reason.value, None, None, None]]
+
+
+def test_which_row_a_field_was_dropped_from_is_known_of_all_but_what_was_only_unknown() -> None:
+    answer = admit_rows(rows(prompt=[None, "a", None, 3], mood=["so", "sad", None, "x"]), DECLARED)
+    assert answer.dropped.as_dict() == {"content_field": 2, "unknown_field": 3}
+    assert [why.to_list() for why in answer.withheld_why] == [[None, "content_field", None, "content_field"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_nothing"),
+    [
+        ("\u2003", True),
+        ("\u200b\u2060 \ufeff", True),
+        ("\u3164", True),
+        ("a\u200b", False),
+        ("_", False),
+        ("\x00", False),
+    ],
+)
+def test_what_nobody_can_see_is_blank(text: str, is_nothing: bool) -> None:
+    assert is_blank(text) is is_nothing
 
 
 @pytest.mark.parametrize(
