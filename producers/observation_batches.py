@@ -24,13 +24,15 @@ from producers.refusing import HOST, POOLS, in_type, reasons_in
 from schemas.arrow_streams import LZ4, measured, read_measured
 from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
+from schemas.families import UNKNOWN
 from schemas.refusals import Refusal, Refused
 
 PATH = "/v1/observations"
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
 
 KIND, RECORDER, INCARNATION = "tw-kind", "tw-recorder", "tw-incarnation"
-SEQUENCE, SEEN, DROPPED, REFUSED = "tw-sequence", "tw-seen", "tw-dropped", "tw-refused"
+SEQUENCE, SEEN, DROPPED = "tw-sequence", "tw-seen", "tw-dropped"
+REFUSED, WITHHELD = "tw-refused", "tw-withheld"
 RETRY_AFTER = "retry-after"
 
 BATCH_ROWS_MAX = 20_000
@@ -41,8 +43,9 @@ NUMBER_MAX = 2**53
 """Every number of a header: beyond, JSON and floats would round it."""
 
 REFUSED_BYTES_MAX = 4_096
-"""Of the header of refusals: several times all reasons in all pools."""
+"""Of a header of refusals: several times all reasons in all pools."""
 _REFUSED = r"[a-z][a-z_]{0,30}:[a-z][a-z_]{0,30}=[0-9]{1,15}"
+_WITHHELD = rf"({UNKNOWN}:)?{_REFUSED}"
 
 OBSERVATIONS: dict[str, dict[str, pl.DataType]] = {**OBSERVED, "duplex": DUPLEX_COLUMNS}
 """Columns of every kind of observation: what recorders send."""
@@ -62,7 +65,9 @@ class MalformedBatch(BadInput):
 class BatchHeader:
     """Whose batch it is. `seen` and `dropped` are totals of the kind since the incarnation began, this batch included:
     `seen` counts what the host handed in for this collector, `dropped` what of it will never come. `refused` is the part of
-    `dropped` that the recorder refused itself, by `pool:reason`; who does not tell it leaves it out."""
+    `dropped` that the recorder refused itself, by `pool:reason`; who does not tell it leaves it out. `withheld` are totals of what is no
+    observation of the kind: fields that were dropped of such as came, by `pool:reason`, and observations of no known kind, by
+    `unknown:pool:reason`."""
 
     kind: str
     recorder: str
@@ -71,25 +76,41 @@ class BatchHeader:
     seen: int
     dropped: int
     refused: Mapping[str, int] = field(default_factory=dict, hash=False)
+    withheld: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def refused_by_pool(self) -> dict[str, Refused]:
-        """The same by pool."""
-        by_pool = {
-            pool: tuple(
-                (reason, count) for reason in Refusal if (count := self.refused.get(refusal_name(pool, reason), 0))
-            )
-            for pool in POOLS
-        }
-        return {pool: Refused(by_reason) for pool, by_reason in by_pool.items() if by_reason}
+        """Observations of the kind."""
+        return _by_pool(self.refused, self.kind)
+
+    @property
+    def withheld_by_pool(self) -> dict[str, Refused]:
+        """Fields of the kind."""
+        return _by_pool(self.withheld, self.kind)
+
+    @property
+    def unknown_by_pool(self) -> dict[str, Refused]:
+        """Observations of no known kind."""
+        return _by_pool(self.withheld, UNKNOWN)
 
 
-def refusal_name(pool: str, reason: Refusal) -> str:
-    """What a header calls what was refused of a pool for a reason."""
-    return f"{pool}:{reason.value}"
+def refusal_name(kind: str, pool: str, reason: Refusal) -> str:
+    """What a header calls what was refused of a kind (its own or `UNKNOWN`) and pool for a reason."""
+    name = f"{pool}:{reason.value}"
+    return f"{UNKNOWN}:{name}" if kind == UNKNOWN else name
 
 
-_REFUSALS = frozenset(refusal_name(pool, reason) for pool in POOLS for reason in Refusal)
+_REFUSALS = frozenset(
+    refusal_name(kind, pool, reason) for kind in ("", UNKNOWN) for pool in POOLS for reason in Refusal
+)
+
+
+def _by_pool(counts: Mapping[str, int], kind: str) -> dict[str, Refused]:
+    by_pool = {
+        pool: tuple((reason, count) for reason in Refusal if (count := counts.get(refusal_name(kind, pool, reason), 0)))
+        for pool in POOLS
+    }
+    return {pool: Refused(by_reason) for pool, by_reason in by_pool.items() if by_reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +177,11 @@ def headers_of(header: BatchHeader) -> dict[str, str]:
         SEQUENCE: str(header.sequence),
         SEEN: str(header.seen),
         DROPPED: str(header.dropped),
-        **({REFUSED: ",".join(f"{name}={count}" for name, count in header.refused.items())} if header.refused else {}),
+        **{
+            name: ",".join(f"{what}={count}" for what, count in counts.items())
+            for name, counts in ((REFUSED, header.refused), (WITHHELD, header.withheld))
+            if counts
+        },
     }
 
 
@@ -174,10 +199,11 @@ def decode_header(headers: Mapping[str, str]) -> BatchHeader:
     incarnation, sequence, seen, dropped = (_number(headers, name) for name in (INCARNATION, SEQUENCE, SEEN, DROPPED))
     if dropped > seen:
         raise MalformedBatch(400, f"Header {DROPPED} exceeds {SEEN}: what is dropped was seen.")
-    refused = _refused(headers.get(REFUSED, ""))
+    refused = _refused(headers, REFUSED, _REFUSED)
     if sum(refused.values()) > dropped:
         raise MalformedBatch(400, f"Header {REFUSED} exceeds {DROPPED}: what is refused is dropped.")
-    return BatchHeader(kind, recorder, incarnation, sequence, seen, dropped, refused)
+    withheld = _refused(headers, WITHHELD, _WITHHELD)
+    return BatchHeader(kind, recorder, incarnation, sequence, seen, dropped, refused, withheld)
 
 
 @lru_cache(maxsize=4_096)
@@ -233,15 +259,16 @@ def _number(headers: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _refused(text: str) -> dict[str, int]:
+def _refused(headers: Mapping[str, str], header: str, shape: str) -> dict[str, int]:
     """What a recorder refused; of pools and reasons that this version does not know nothing is kept but their part of `dropped`."""
+    text = headers.get(header, "")
     if not text:
         return {}
     parts = text.split(",")
     named = [part.partition("=")[::2] for part in parts]
-    is_sound = len(text) <= REFUSED_BYTES_MAX and all(re.fullmatch(_REFUSED, part) for part in parts)
+    is_sound = len(text) <= REFUSED_BYTES_MAX and all(re.fullmatch(shape, part) for part in parts)
     if not is_sound or len({name for name, _ in named}) < len(named):
-        raise MalformedBatch(400, f"Header {REFUSED} has to be POOL:REASON=COUNT, several with commas, each once.")
+        raise MalformedBatch(400, f"Header {header} has to be POOL:REASON=COUNT, several with commas, each once.")
     return {name: int(count) for name, count in named if name in _REFUSALS}
 
 

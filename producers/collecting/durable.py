@@ -28,6 +28,7 @@ from producers.kinds import KINDS
 from producers.observation_batches import Answer
 from producers.refusing import refused_by_pool
 from schemas.counted import counted
+from schemas.families import UNKNOWN
 from schemas.refusals import Refusal, Refused
 
 WINDOWS_AT_ONCE = 30
@@ -207,6 +208,8 @@ class DurableCollector:
             refused[_identity(each)] = self._told(kind, each.refused) + self._told(kind, untimely)
             news = self.fences.note(header, each.at_ms)
             self._told(kind, news.refused_by_pool)
+            self._told(kind, news.withheld_by_pool)
+            self._told(UNKNOWN, news.unknown_by_pool)
             self.collector.note_dropped(kind, news.dropped + refused[_identity(each)].total)
             if kind == "streams":
                 self.owners.note(header, rows)

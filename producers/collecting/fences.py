@@ -39,6 +39,7 @@ class Fence:
     dropped: int = 0
     heard_ms: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+    withheld: dict[str, int] = field(default_factory=dict)
 
     @property
     def mark(self) -> int:
@@ -83,14 +84,23 @@ class Fences:
         return "new" if self._has_room(now_ms) else "too_many"
 
     def note(self, header: BatchHeader, now_ms: int) -> BatchHeader:
-        """Takes a batch that is new; returns its header, `dropped` and `refused` being what the recorder says that it did
-        not say before."""
+        """Takes a batch that is new; returns its header, `dropped`, `refused` and `withheld` being what the recorder says that
+        it did not say before."""
         fence = self.sources.setdefault(_source(header), Fence())
         fence.note(header.sequence)
         fence.heard_ms = max(fence.heard_ms, now_ms)
-        dropped, refused = fence.dropped, Counter(fence.refused)
-        fence.dropped, fence.refused = max(dropped, header.dropped), dict(refused | Counter(header.refused))
-        return replace(header, dropped=fence.dropped - dropped, refused=dict(Counter(fence.refused) - refused))
+        dropped, refused, withheld = fence.dropped, Counter(fence.refused), Counter(fence.withheld)
+        fence.dropped = max(dropped, header.dropped)
+        fence.refused, fence.withheld = (
+            dict(refused | Counter(header.refused)),
+            dict(withheld | Counter(header.withheld)),
+        )
+        return replace(
+            header,
+            dropped=fence.dropped - dropped,
+            refused=dict(Counter(fence.refused) - refused),
+            withheld=dict(Counter(fence.withheld) - withheld),
+        )
 
     def forget_idle(self, now_ms: int, after_ms: int = FORGOTTEN_AFTER_MS) -> None:
         for source in [each for each, fence in self.sources.items() if now_ms - fence.heard_ms > after_ms]:
@@ -111,6 +121,7 @@ class Fences:
                 each.dropped,
                 each.heard_ms,
                 each.refused,
+                each.withheld,
             ]
             for source, each in self.sources.items()
         ]
@@ -127,9 +138,9 @@ def fences_of(saved: dict[str, Any]) -> Fences:
 
 
 def _read(entry: Iterable[Any]) -> tuple[Source, Fence]:
-    """An entry of before refusals were told has none."""
-    recorder, incarnation, kind, following, holes, given_up_below, dropped, heard_ms, *refused = entry
-    return (recorder, incarnation, kind), Fence(following, set(holes), given_up_below, dropped, heard_ms, *refused)
+    """An entry of before refusals, or dropped fields, were told has none."""
+    recorder, incarnation, kind, following, holes, given_up_below, dropped, heard_ms, *told = entry
+    return (recorder, incarnation, kind), Fence(following, set(holes), given_up_below, dropped, heard_ms, *told)
 
 
 def _source(header: BatchHeader) -> Source:

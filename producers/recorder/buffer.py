@@ -47,7 +47,7 @@ class Buffer:
             self._drop(kind, self._why_full)
 
     def missed(self, what: str) -> None:
-        """A value that could not be kept, of a turn that may be; with `internal`, the turn itself."""
+        """A value that came after its turn's end; with `internal`, the turn itself."""
         if what == "internal":
             self._drop(TURNS, what)
         else:

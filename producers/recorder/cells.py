@@ -21,7 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observation_batches import OBSERVATIONS
-from producers.refusing import HOST, POOLS, known_pool, reasons_in
+from producers.refusing import HOST, POOLS, is_blank, known_pool, reasons_in
 from producers.refusing_attributes import dropped_as
 from schemas.dimensions import DIMENSIONS, GENERALISED, SLUG
 from schemas.families import FAMILIES
@@ -31,7 +31,7 @@ from schemas.refusals import Refusal
 
 _REASONS = tuple(Refusal)
 Refusals = Counter[tuple[str, Refusal]]
-"""How many observations were refused, by pool and reason."""
+"""How many observations were refused, or fields dropped, by pool and reason."""
 CELLS_MAX = 10_000
 """Combinations that are remembered; beyond, all are judged anew."""
 REMEMBERED_LENGTH_MAX = 256
@@ -52,11 +52,11 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Each row's place in `cells`, below zero where it is refused (`_place_of_refused`), and values that were dropped by reason."""
+    """Each row's place in `cells`, below zero where it is refused (`_place_of_refused`), and undeclared fields that were dropped."""
 
     places: NDArray[np.int64]
     cells: pl.DataFrame
-    lost_values: Counter[Refusal]
+    dropped: Refusals
 
     def refused(self, but: NDArray[np.bool_] | None = None) -> Refusals:
         """How many rows are refused, by pool and reason; those marked in `but` are not."""
@@ -96,6 +96,12 @@ def reasons_of_fields(fields: Sequence[tuple[object, object]]) -> list[Refusal]:
         else dropped_as(name if isinstance(name, str) else "", value, private)
         for name, value in fields
     ]
+
+
+def counted_in(pools: NDArray[np.object_], places: NDArray[np.int64], reason: Refusal) -> Refusals:
+    """So many of one reason as there are places, by the pool at each."""
+    told, counts = np.unique(pools[places], return_counts=True)
+    return Counter({(str(pool), reason): int(count) for pool, count in zip(told, counts, strict=True)})
 
 
 def is_allowed(dimension: str, value: object) -> bool:
@@ -175,7 +181,7 @@ class Cells:
 
     def _counts_of_undeclared(
         self, keys: list[tuple[object, ...]], told: list[tuple[Defaults, dict[str, Any]]]
-    ) -> Iterator[tuple[tuple[object, ...], Counter[Refusal]]]:
+    ) -> Iterator[tuple[tuple[object, ...], Refusals]]:
         """What each combination has besides, all judged at once."""
         fields = [
             [
@@ -187,15 +193,16 @@ class Cells:
             for defaults, given in told
         ]
         reasons = iter(reasons_of_fields([field for of_key in fields for field in of_key]))
-        for key, of_key in zip(keys, fields, strict=True):
+        pools = (pool_told(defaults, given) for defaults, given in told)
+        for key, of_key, pool in zip(keys, fields, pools, strict=True):
             if of_key:
-                yield key, Counter(islice(reasons, len(of_key)))
+                yield key, Counter((pool, reason) for reason in islice(reasons, len(of_key)))
 
     def _cell(self, defaults: Defaults, given: Mapping[str, Any]) -> tuple[Any, ...]:
         values = {name: self._value(name, text, defaults.values, given) for name, text in self._texts.items()}
         if self._pseudonym is not None and isinstance(tenant := values.get("tenant"), str):
             # What is blank is nobody's name: it stays what it is, and is refused.
-            is_told = not tenant.strip() or is_allowed("tenant", tenant)
+            is_told = is_blank(tenant) or is_allowed("tenant", tenant)
             values["tenant"] = tenant if is_told else self._pseudonym(tenant)
         return tuple(values.values())
 
@@ -210,7 +217,7 @@ class Cells:
         """Judges all combinations anew: keys of tenants may have changed."""
         self._place_of: dict[tuple[object, ...], int] = {}
         self._cells: list[tuple[Any, ...]] = []
-        self._undeclared: dict[tuple[object, ...], Counter[Refusal]] = {}
+        self._undeclared: dict[tuple[object, ...], Refusals] = {}
 
 
 def _text(kind: str, name: str, host: str) -> Text:
@@ -233,11 +240,10 @@ def _reasons(name: str, text: Text, values: tuple[Any, ...]) -> list[Refusal | N
 
 
 def _reason_of_no_text(value: object) -> Refusal:
-    """Why what is no text is no dimension: `None` and numbers are outside of its vocabulary."""
+    """Why what is no text is no dimension. Nothing at all, where something has to be said, is outside of its vocabulary."""
     if isinstance(value, Misplaced):
         return value.declared
-    reason = misplaced([value])[0]
-    return Refusal.OUTSIDE_VOCABULARY if reason is Refusal.MALFORMED else reason
+    return Refusal.OUTSIDE_VOCABULARY if value is None else misplaced([value])[0]
 
 
 def _is_small(value: object) -> bool:

@@ -25,9 +25,12 @@ from producers.observation_batches import (
     headers_of,
     refusal_name,
 )
+from producers.recorder.buffer import TURNS
 from producers.recorder.spool import Entry, NoSpool, Outgoing, SpoolDamaged, SpoolUnwritable
 from producers.recorder.suspects import Suspects
 from producers.recorder.tally import Tally
+from producers.refusing import is_withheld
+from schemas.families import UNKNOWN
 from schemas.refusals import Refusal
 
 _REASONS = frozenset(Refusal)
@@ -70,6 +73,8 @@ class Delivery:
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._told_dropped: Counter[tuple[str, str]] = Counter()
         self._refused: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._withheld: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._told_withheld: Counter[tuple[str, str]] = Counter()
         self._heard_s = dict.fromkeys(addresses, monotonic())
         self._told: Counter[str] = Counter()
         self._patience = {address: _Patience() for address in addresses}
@@ -83,9 +88,17 @@ class Delivery:
             self._dropped[address, kind] += count
 
     def count_refused(self, address: str, kind: str, pool: str, reason: Refusal, count: int) -> None:
-        """The same of those that this recorder refused; the next batch tells why, too."""
-        self.count_dropped(address, kind, count)
-        self._refused[address, kind][refusal_name(pool, reason)] += count
+        """The same of those that this recorder refused; the next batch tells why, too. What is of no known kind is told with turns."""
+        if kind in OBSERVATIONS:
+            self.count_dropped(address, kind, count)
+            self._refused[address, kind][refusal_name(kind, pool, reason)] += count
+        else:
+            self._withheld[address, TURNS][refusal_name(UNKNOWN, pool, reason)] += count
+
+    def count_withheld(self, address: str, kind: str, pool: str, reason: Refusal, count: int) -> None:
+        """Fields that were dropped of observations which go on; the next batch tells why, unless they were only unknown."""
+        if is_withheld(reason):
+            self._withheld[address, kind][refusal_name(kind, pool, reason)] += count
 
     def send(self, address: str, kind: str, rows: pl.DataFrame, deadline_s: float) -> None:
         """Numbers the rows, and sends them now, or keeps them for later."""
@@ -107,9 +120,12 @@ class Delivery:
 
         Where nothing waits, that is; at the end in any case.
         """
-        for address, kind in sorted({*self._dropped, *self._sequences}):
+        for address, kind in sorted({*self._dropped, *self._withheld, *self._sequences}):
             is_free = not self._in_line(address) and self._is_due(address, deadline_s)
-            is_news = self._dropped_of(address, kind) > self._told_dropped[address, kind]
+            is_news = (
+                self._dropped_of(address, kind) > self._told_dropped[address, kind]
+                or self._withheld_of(address, kind) > self._told_withheld[address, kind]
+            )
             is_quiet = self._monotonic() - self._heard_s[address] >= QUIET_S_MAX and not is_last
             if (is_news or is_quiet) and (is_free or is_last):
                 self.send(address, kind, pl.DataFrame(schema=OBSERVATIONS[kind]), deadline_s)
@@ -122,14 +138,15 @@ class Delivery:
         """One batch, or as many as it takes for each to stay below the largest body."""
         stream, lost = (address, kind), self._lost(address, kind)
         seen, dropped = self._seen[stream] + len(rows), self._dropped_of(address, kind)
-        number, refused = self._sequences[stream], dict(self._refused[stream])
-        header = BatchHeader(kind, self._recorder, self._incarnation, number, seen, dropped, refused)
+        number, refused, withheld = self._sequences[stream], dict(self._refused[stream]), dict(self._withheld[stream])
+        header = BatchHeader(kind, self._recorder, self._incarnation, number, seen, dropped, refused, withheld)
         payload = encode_batch(header, rows)[1]
         if len(payload) > BATCH_BYTES_MAX and len(rows) > 1:
             half = len(rows) // 2
             return [*self._batches(address, kind, rows.head(half)), *self._batches(address, kind, rows[half:])]
         self._seen[stream] += len(rows)
         self._told_dropped[stream] = dropped
+        self._told_withheld[stream] = self._withheld_of(*stream)
         self._sequences[stream] += 1
         return [Outgoing(address, header, len(rows), lost, payload)]
 
@@ -139,6 +156,9 @@ class Delivery:
 
     def _dropped_of(self, address: str, kind: str) -> int:
         return self._dropped[address, kind] + self._lost(address, kind)
+
+    def _withheld_of(self, address: str, kind: str) -> int:
+        return self._withheld[address, kind].total()
 
     def _is_due(self, address: str, deadline_s: float) -> bool:
         return self._patience[address].not_before_s <= self._monotonic() < deadline_s

@@ -6,10 +6,10 @@ kind, told apart by name. What is dropped and what refused is as it is for turns
 
 from __future__ import annotations
 
-import math
-import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,25 @@ from numpy.typing import NDArray
 
 from producers.observation_batches import OBSERVATIONS
 from producers.queues import GAUGES
-from producers.recorder.cells import Cells, Placed
+from producers.recorder.amounts import (
+    Allowed,
+    allowed_in,
+    are_claims,
+    as_float,
+    is_list_of_numbers,
+    is_number,
+    wrong,
+)
+from producers.recorder.cells import Cells, Placed, counted_in
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys, is_nobody, require_names
-from producers.recorder.turn_columns import VALUE_MAX, Columned, refused_of
-from producers.refusing import LIST_LENGTH_MAX
+from producers.recorder.turn_columns import Columned, refused_of
+from producers.refusing import LIST_LENGTH_MAX, known_pools
+from schemas.arrays import Floats, Integers
 from schemas.families import QUEUES
-from schemas.misplaced import numbers_in
 from schemas.refusals import Refusal
 
 INSTANT = "at_ms"
-MAY_BE_NEGATIVE = frozenset({"safety_lead_ms"})
 NEEDS_SESSION = frozenset({"streams", "quality"})
 """An engine's sample and an idle replica's cost have none."""
 
@@ -45,25 +53,36 @@ def misplaced_values(kind: str, told: Mapping[str, Any]) -> list[tuple[str, Any]
     return [
         (name, value)
         for name in (INSTANT, *value_names(kind))
-        if (value := told.get(name)) is not None and not _is_of(value, OBSERVATIONS[kind][name])
+        if (value := told.get(name)) is not None and not _is_of(kind, name, value)
     ]
 
 
-def _is_of(value: object, dtype: pl.DataType) -> bool:
-    if isinstance(dtype, pl.List):
-        return isinstance(value, list | tuple) and all(isinstance(each, float | int) for each in value)
-    return hasattr(value, "__float__") and numbers_in(value) <= 1
+def _is_of(kind: str, name: str, value: object) -> bool:
+    """Whether the value is what its column takes; what cannot be counted all the same, such as NaN, may be."""
+    if isinstance(OBSERVATIONS[kind][name], pl.List):
+        return is_list_of_numbers(value)
+    number, claimed = np.array([as_float(value)]), are_claims([value])
+    return is_number(value) and not wrong(number, claimed, _allowed(kind, name))[Refusal.MALFORMED].any()
+
+
+@cache
+def _allowed(kind: str, name: str) -> Allowed:
+    return allowed_in(kind, [name])
 
 
 _PARTS = {measure.name: measure.part_of for measure in QUEUES.measures if measure.merge == "gauge" and measure.part_of}
-"""Gauges that are parts, and of which: where a part cannot be nothing is said of its whole, for 0 of 100 would be a full 100 free."""
+"""Gauges that are parts, and of which: where a part is not known nothing is said of its whole, for 0 of 100 would be a full 100 free."""
+_WHOLE_GAUGES = tuple(name for name in GAUGES if name not in _PARTS)
+Lost = dict[Refusal, Integers]
+"""At which rows a value was dropped, by reason."""
 _VALUES = frozenset(name for kind in OBSERVATIONS for name in value_names(kind))
 
 
 def event_columns(
     kind: str, rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_time: EventTime
 ) -> tuple[Columned, pl.Series]:
-    """The columns, and the sessions to choose collectors by, null where there is none. Raises as `turn_columns` does."""
+    """The columns, and the sessions to choose collectors by, null where there is none. Raises as `turn_columns` does, and where
+    a value is of another type than its column."""
     is_sample = kind == QUEUES.name
     unknown = {at: why for at, row in enumerate(rows) if is_sample and (why := _why_no_sample(row[2]))}
     refused = sum((refused_of([rows[at]], why) for at, why in unknown.items()), Counter[tuple[str, Refusal]]())
@@ -75,31 +94,35 @@ def event_columns(
     is_end = np.array([kind == "streams" and row[2].get("is_start") is False for row in named], np.bool_)
     kept = np.flatnonzero((placed.places >= 0) | is_end)
     sound = [named[place] for place in kept.tolist()]
-    lost = placed.lost_values
-    columns = {INSTANT: _instants(sound, event_time, lost)}
-    columns |= _gathered(placed, kept)
-    columns |= {
-        name: _values(name, OBSERVATIONS[kind][name], [row[2].get(name) for row in sound], lost)
-        for name in value_names(kind)
-    }
+    instants, repaired = _instants(sound, event_time)
+    texts = _gathered(placed, kept)
+    columns, lost = {INSTANT: instants, **texts}, placed.dropped
+    pools = known_pools(pl.DataFrame(texts)).to_numpy()
+    for name in value_names(kind):
+        columns[name], places_of = _values(kind, name, [row[2].get(name) for row in sound])
+        for reason, places in places_of.items():
+            lost = lost + counted_in(pools, places, reason)
     for part, whole in _PARTS.items() if is_sample else ():
-        is_told = pl.Series([row[2].get(part) is not None for row in sound], dtype=pl.Boolean)
+        is_told = pl.Series([part in row[2] for row in sound], dtype=pl.Boolean)
         columns[whole] = columns[whole].set(is_told & columns[part].is_null(), None)
     hashes = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
     if "session" in OBSERVATIONS[kind]:
         columns["session"] = hashes
     nobody = [row for row in rows if needs_session and is_nobody(row[0])]
     refused += placed.refused(but=is_end) + refused_of(nobody, Refusal.NO_SESSION)
-    return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost), hashes
+    return Columned(pl.DataFrame(columns).select(list(OBSERVATIONS[kind])), refused, lost, repaired), hashes
 
 
 def _why_no_sample(values: Mapping[str, Any]) -> Refusal | None:
-    """Why an engine's sample says of a gauge what cannot be. Without the value it would say that there are none."""
-    gauges = [values.get(name) for name in GAUGES if name not in _PARTS]
-    numbers = [float(value) for value in gauges if value is not None and _is_of(value, pl.Int64())]
-    if not all(map(math.isfinite, numbers)):
-        return Refusal.NOT_FINITE
-    return Refusal.NEGATIVE if any(number < 0 for number in numbers) else None
+    """Why an engine's sample says of a gauge what cannot be, or that it is not known. Without the value it would say that there are
+    none."""
+    gauges = [values[name] for name in _WHOLE_GAUGES if name in values]
+    if any(value is None for value in gauges):
+        return Refusal.MALFORMED
+    if not all(map(is_number, gauges)):
+        return None  # What it is instead is told of the whole observation.
+    why = wrong(np.array([as_float(value) for value in gauges]), are_claims(gauges), _allowed(QUEUES.name, "depth"))
+    return next((reason for reason in Refusal if reason in why and why[reason].any()), None)
 
 
 def _hash_each(rows: list[list[Any]], sessions: Keys) -> list[int | None]:
@@ -114,15 +137,19 @@ def _texts(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _VALUES and name != INSTANT}
 
 
-def _instants(rows: list[list[Any]], event_time: EventTime, lost: Counter[Refusal]) -> pl.Series:
-    """Now, or the `at_ms` that was told: a label tells of a call of yesterday."""
+def _instants(rows: list[list[Any]], event_time: EventTime) -> tuple[pl.Series, int]:
+    """Now, or the `at_ms` that was told: a label tells of a call of yesterday. And how often the clock had to be put right."""
     now_ms, repaired = event_time.event_ms(np.array([row[3] for row in rows], np.float64))
-    lost[Refusal.CLOCK_BACKWARDS] += repaired
     told = [row[2].get(INSTANT) for row in rows]
-    return pl.Series(
-        [now if at is None else operator.index(at) for now, at in zip(now_ms.tolist(), told, strict=True)],
-        dtype=pl.Int64(),
-    )
+    at_ms = [now if at is None else _whole(at) for now, at in zip(now_ms.tolist(), told, strict=True)]
+    return pl.Series(at_ms, dtype=pl.Int64()), repaired
+
+
+def _whole(at: Any) -> int:
+    """An instant as it was told; raises where it is no whole number."""
+    if isinstance(at, bool | np.bool_) or at != int(at):
+        raise TypeError("an instant is a whole number of milliseconds")
+    return int(at)
 
 
 def _gathered(placed: Placed, kept: NDArray[np.int64]) -> dict[str, pl.Series]:
@@ -132,37 +159,44 @@ def _gathered(placed: Placed, kept: NDArray[np.int64]) -> dict[str, pl.Series]:
     return {series.name: series.gather(at) for series in placed.cells}
 
 
-def _values(name: str, dtype: pl.DataType, told: list[Any], lost: Counter[Refusal]) -> pl.Series:
-    """One column; raises where a value is of another type, so that its row is found and dropped."""
+def _values(kind: str, name: str, told: list[Any]) -> tuple[pl.Series, Lost]:
+    """One column, without what cannot be; raises where a value is of another type, so that its row is found and dropped."""
+    dtype = OBSERVATIONS[kind][name]
     if dtype == pl.Boolean():
-        return pl.Series(told, dtype=dtype, strict=True)
+        return pl.Series(told, dtype=dtype, strict=True), {}
     if isinstance(dtype, pl.List):
-        return pl.Series([None if each is None else _sound(each, lost) for each in told], dtype=dtype)
+        return _lists(kind, name, told)
     if any(isinstance(each, str | bytes) for each in told):
         raise TypeError("text is no number, whatever it looks like")
-    values = np.array([np.nan if each is None else each for each in told], np.float64)
+    places = np.flatnonzero([each is not None for each in told])
+    numbers = [told[at] for at in places.tolist()]
+    sound, lost = _sound(np.array(numbers, np.float64), numbers, places, _allowed(kind, name))
+    values = np.full(len(told), np.nan)
+    values[places] = np.rint(sound) if dtype.is_integer() else sound
+    return pl.Series(values).fill_nan(None).cast(dtype), lost
+
+
+def _lists(kind: str, name: str, told: list[Any]) -> tuple[pl.Series, Lost]:
+    """The same of lists, each without the numbers that cannot be; of one as long as those that models make nothing is kept."""
+    is_long = [each is not None and len(each) > LIST_LENGTH_MAX for each in told]
+    lists = [None if each is None or long else each for each, long in zip(told, is_long, strict=True)]
+    if not all(each is None or is_list_of_numbers(each) for each in lists):
+        raise TypeError("a list of numbers holds nothing else")
+    lengths = [0 if each is None else len(each) for each in lists]
+    numbers = list(chain.from_iterable(each for each in lists if each is not None))
+    places = np.repeat(np.arange(len(told)), np.array(lengths, np.int64))
+    sound, lost = _sound(np.array(numbers, np.float64), numbers, places, _allowed(kind, name))
+    parts = np.split(sound, np.cumsum(lengths)[:-1]) if lists else []
+    kept = [None if each is None else part[~np.isnan(part)].tolist() for each, part in zip(lists, parts, strict=True)]
+    return pl.Series(kept, dtype=OBSERVATIONS[kind][name]), lost | {Refusal.EMBEDDING: np.flatnonzero(is_long)}
+
+
+def _sound(values: Floats, numbers: list[Any], places: Integers, allowed: Allowed) -> tuple[Floats, Lost]:
+    """The values with NaN instead of what cannot be; raises where that is of another type."""
     if values.ndim > 1:
         raise TypeError("a list is no number, also where there are only lists")
-    is_finite, is_negative = np.isfinite(values), (values < 0) & (name not in MAY_BE_NEGATIVE)
-    is_large = np.abs(values) > VALUE_MAX
-    lost[Refusal.NOT_FINITE] += int(np.count_nonzero(~is_finite)) - told.count(None)
-    lost[Refusal.NEGATIVE] += int(np.count_nonzero(is_finite & is_negative))
-    lost[Refusal.TOO_LARGE] += int(np.count_nonzero(is_finite & is_large & ~is_negative))
-    sound = pl.Series(np.where(is_finite & ~is_negative & ~is_large, values, np.nan)).fill_nan(None)
-    return sound.round().cast(dtype) if dtype.is_integer() else sound
-
-
-def _sound(numbers: Sequence[float], lost: Counter[Refusal]) -> list[float] | None:
-    """The numbers that may be counted; none of a list as long as those that models make."""
-    if len(numbers) > LIST_LENGTH_MAX:
-        lost[Refusal.EMBEDDING] += 1
-        return None
-    values = np.array(numbers, np.float64)
-    if values.ndim > 1:
-        raise TypeError("lists are no numbers")
-    is_finite = np.isfinite(values)
-    is_sound = is_finite & (values >= 0)
-    lost[Refusal.NOT_FINITE] += int(np.count_nonzero(~is_finite))
-    lost[Refusal.NEGATIVE] += int(np.count_nonzero(is_finite & ~is_sound))
-    sound: list[float] = values[is_sound].tolist()
-    return sound
+    why = wrong(values, are_claims(numbers), allowed)
+    if why.pop(Refusal.MALFORMED).any():
+        raise TypeError("a claim is no number, and half of anything no count")
+    is_lost = np.logical_or.reduce(list(why.values()))
+    return np.where(is_lost, np.nan, values), {reason: places[is_wrong] for reason, is_wrong in why.items()}

@@ -33,6 +33,7 @@ from producers.recorder.turns import RecordsTurns
 from schemas.counted import counted
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
+from schemas.families import UNKNOWN
 
 FLUSH_INTERVAL_S = 1.0
 CYCLE_S_MAX = 10.0
@@ -109,7 +110,7 @@ class Recorder(RecordsTurns):
     def observe(self, kind: str, session: object = None, /, **values: Any) -> None:
         """An observation of any kind but turns, as of now: dimensions and columns of the kind, by name."""
         try:
-            known = kind if kind in OBSERVATIONS and kind != TURNS else "unknown"
+            known = kind if isinstance(kind, str) and kind in OBSERVATIONS and kind != TURNS else UNKNOWN
             self._buffer.put_event(known, [session, self._defaults, values, self._clock.monotonic()])
         except Exception as error:
             self._tally.fail("internal", "an observation could not be recorded", error)

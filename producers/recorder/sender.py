@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
+from operator import not_
 from typing import Any
 
 import numpy as np
@@ -30,9 +32,17 @@ EVENT_ENTRIES = 4
 """Of an observation that is no turn."""
 
 
-def _may_be_counted(row: list[Any]) -> bool:
-    """Whether its session is named by what can name one."""
+def _may_be_counted(kind: str, row: list[Any]) -> bool:
+    """Whether its session is named by what can name one, and its values are of the types of their columns."""
+    return _has_session(row) and not _misplaced_values(kind, row)
+
+
+def _has_session(row: list[Any]) -> bool:
     return is_nobody(row[0]) or names_a_session(row[0])
+
+
+def _misplaced_values(kind: str, row: list[Any]) -> list[tuple[str, Any]]:
+    return misplaced_values(kind, row[2]) if len(row) == EVENT_ENTRIES else []
 
 
 def _refused_each(kind: str, rows: Rows) -> Refusals:
@@ -41,11 +51,8 @@ def _refused_each(kind: str, rows: Rows) -> Refusals:
 
 
 def _why_not(kind: str, row: list[Any]) -> Refusal:
-    wrong = [] if _may_be_counted(row) else [("session", row[0])]
-    try:
-        wrong += misplaced_values(kind, row[2]) if len(row) == EVENT_ENTRIES else []
-    except Exception:  # A kind that is none, or an object that fails at being looked at.
-        return Refusal.MALFORMED
+    wrong = [] if _has_session(row) else [("session", row[0])]
+    wrong += _misplaced_values(kind, row)
     reasons = set(misplaced_fields(wrong))
     return next((reason for reason in Refusal if reason in reasons), Refusal.MALFORMED)
 
@@ -94,10 +101,14 @@ class Sender:
 
     def _send(self, kind: str, rows: Rows, deadline_s: float) -> None:
         self._tally.see(kind, len(rows))
+        if kind not in OBSERVATIONS:
+            if rows:
+                self._tally.fail("unknown_kind", "an observation was told of a kind that there is not, and is dropped")
+            self._drop(kind, refused_of(rows, Refusal.OUTSIDE_VOCABULARY))
+            return
         for columned, sessions in self._in_columns(kind, rows):
             self._drop(kind, columned.refused)
-            for reason, count in (+columned.lost_values).items():
-                self._tally.lose_values(reason, count)
+            self._lose(kind, columned)
             for address, part in self._by_collector(columned.rows, sessions):
                 self._deliver(address, kind, part, deadline_s)
 
@@ -115,12 +126,11 @@ class Sender:
         try:
             return [self._converted(kind, rows)]
         except Exception as error:
-            sound = [row for row in rows if _may_be_counted(row)] if len(rows) > 1 else []
-            if len(sound) < len(rows):
+            may_be = [len(rows) > 1 and _may_be_counted(kind, row) for row in rows]
+            if not all(may_be):
                 self._tally.fail("malformed", "something that was recorded is nothing that can be counted", error)
-                unsound = [row for row in rows if not _may_be_counted(row)] if len(rows) > 1 else rows
-                self._drop(kind, _refused_each(kind, unsound))
-                return self._in_columns(kind, sound)
+                self._drop(kind, _refused_each(kind, list(compress(rows, map(not_, may_be)))))
+                return self._in_columns(kind, list(compress(rows, may_be)))
         half = len(rows) // 2
         return [*self._in_columns(kind, rows[:half]), *self._in_columns(kind, rows[half:])]
 
@@ -139,6 +149,14 @@ class Sender:
             self._tally.fail("internal", "recorded observations could not be made a batch", error)
             self._tally.drop(kind, "internal", len(rows))
             self._delivery.count_dropped(address, kind, len(rows))
+
+    def _lose(self, kind: str, columned: Columned) -> None:
+        """Counts what observations go on without, and times that had to be put right."""
+        for (pool, reason), count in (+columned.lost_values).items():
+            self._tally.lose_values(reason.value, count)
+            self._delivery.count_withheld(self._home, kind, pool, reason, count)
+        if columned.repaired:
+            self._tally.lose_values(Refusal.CLOCK_BACKWARDS.value, columned.repaired)
 
     def _drop(self, kind: str, refused: Refusals) -> None:
         for (pool, reason), count in (+refused).items():

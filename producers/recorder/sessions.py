@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from producers.refusing import is_blank
 from schemas.failures import BadInput
 
 KEY_BYTES_MIN = 16
@@ -34,12 +35,14 @@ class Keys(Protocol):
 
 
 def is_nobody(session: object) -> bool:
-    """Whether it names no session: `None`, and a text of nothing but space, which would make one session of many callers.
+    """Whether it names no session: `None`, and a text of which nothing is to be seen, which would make one session of many callers.
 
-    >>> [is_nobody(session) for session in (None, "", b" ", "call-1", 0)]
-    [True, True, True, False, False]
+    >>> [is_nobody(session) for session in (None, "", b" ", "\\u200b", "call-1", 0)]
+    [True, True, True, True, False, False]
     """
-    return session is None or (isinstance(session, str | bytes) and not session.strip())
+    if isinstance(session, bytes):
+        session = session.decode("utf-8", "replace")
+    return session is None or (isinstance(session, str) and is_blank(session))
 
 
 def names_a_session(session: object) -> bool:

@@ -1,6 +1,6 @@
 """From the lists that turns left behind to the columns of kind `turns`, many turns at once.
 
-What is no number, below zero, or of no known name is dropped and counted, and the turn goes on without it. A turn without
+What is no number or claim, below zero, or of no known name is dropped and counted, and the turn goes on without it. A turn without
 a session, or with a dimension's value that is not allowed, is refused. A stage that was timed twice, and an amount that
 was noted twice, add up.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
@@ -19,17 +19,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observations import LATENCIES, TURN_COLUMNS, TURN_DIMENSIONS
-from producers.recorder.cells import Cells, Refusals, pool_told, reasons_of_fields
+from producers.recorder.amounts import TURNS, Allowed, allowed_in, are_claims, as_float, is_number, wrong
+from producers.recorder.cells import Cells, Misplaced, Refusals, counted_in, pool_told, reasons_of_fields
 from producers.recorder.clock import EventTime
 from producers.recorder.sessions import Keys, is_nobody, require_names
 from producers.recorder.turns import HEAD, STEP, TAIL
-from schemas.arrays import Flags, Floats
-from schemas.misplaced import misplaced, numbers_in
+from producers.refusing import known_pools
+from schemas.arrays import Flags, Floats, Integers
+from schemas.misplaced import misplaced
 from schemas.refusals import Refusal
 
 VALUES_MAX = 256
 """Things told of one turn; what comes after them is dropped, counted."""
-VALUE_MAX, LATENCY_S_MAX = 2.0**53, 86_400.0
 
 FACTS = tuple(name for name in TURN_COLUMNS if name not in ("ended_at_ms", "session", *TURN_DIMENSIONS))
 _PLACE = {name: place for place, name in enumerate(FACTS)}
@@ -37,7 +38,11 @@ _CODES: dict[Any, int] = {stage: _PLACE[column] for stage, column in LATENCIES.i
     name: place for name, place in _PLACE.items() if name not in LATENCIES.values()
 }
 _IS_LATENCY = np.array([name in LATENCIES.values() for name in FACTS])
-_LARGEST = np.where(_IS_LATENCY, LATENCY_S_MAX, VALUE_MAX)
+_IN_MS = allowed_in(TURNS, FACTS)
+_ALLOWED = Allowed(
+    _IN_MS.is_claim, _IN_MS.is_whole, _IN_MS.is_signed, np.where(_IS_LATENCY, _IN_MS.largest / 1_000, _IN_MS.largest)
+)
+"""Of latencies in seconds, as they are told."""
 _KNOWN_OF_EVERY_TURN = {"is_error", "is_abandoned", "is_cancelled"}
 """False where nobody says otherwise; other outcomes are unknown then, and amounts are none."""
 
@@ -46,14 +51,19 @@ _UNKNOWN, _NO_NUMBER, _NOTHING, _REFUSED = -1, -2, -3, -4
 _CODE_OF = {reason: _REFUSED - rank for rank, reason in enumerate(Refusal)}
 _REASON_OF = {code: reason for reason, code in _CODE_OF.items()}
 
+Pools = NDArray[np.object_]
+"""Of each row the pool that it is told in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Columned:
-    """Observations as columns, those refused by pool and reason, and single values dropped by reason."""
+    """Observations as columns, those refused by pool and reason, single values that were dropped of others, and how many times of
+    events had to be put right."""
 
     rows: pl.DataFrame
     refused: Refusals
-    lost_values: Counter[Refusal]
+    lost_values: Refusals
+    repaired: int
 
 
 def turn_columns(rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_time: EventTime) -> Columned:
@@ -67,16 +77,16 @@ def turn_columns(rows: Sequence[list[Any]], sessions: Keys, cells: Cells, event_
     began = np.array([row[HEAD - 1] for row in sound], np.float64)
     ended = np.array([row[-TAIL] for row in sound], np.float64)
     ended_at_ms, repaired = event_time.event_ms(ended)
-    facts, lost = _facts(sound, ended - began)
+    dimensions = placed.cells[placed.places[kept]]
+    facts, lost = _facts(sound, ended - began, known_pools(dimensions).to_numpy())
     columns = {
         "ended_at_ms": pl.Series(ended_at_ms),
         "session": pl.Series(sessions.of(names), dtype=pl.UInt64),
-        **placed.cells[placed.places[kept]].to_dict(),
+        **dimensions.to_dict(),
         **facts,
     }
-    lost += placed.lost_values + Counter({Refusal.CLOCK_BACKWARDS: repaired})
     refused = placed.refused() + refused_of([row for row in rows if is_nobody(row[0])], Refusal.NO_SESSION)
-    return Columned(pl.DataFrame(columns).select(list(TURN_COLUMNS)), refused, lost)
+    return Columned(pl.DataFrame(columns).select(list(TURN_COLUMNS)), refused, lost + placed.dropped, repaired)
 
 
 def refused_of(rows: Sequence[list[Any]], reason: Refusal) -> Refusals:
@@ -84,14 +94,14 @@ def refused_of(rows: Sequence[list[Any]], reason: Refusal) -> Refusals:
     return Counter((pool_told(defaults, given), reason) for _, defaults, given, *_ in rows)
 
 
-def _facts(rows: list[list[Any]], whole_s: Floats) -> tuple[dict[str, pl.Series], Counter[Refusal]]:
+def _facts(rows: list[list[Any]], whole_s: Floats, pools: Pools) -> tuple[dict[str, pl.Series], Refusals]:
     """Every column that is neither time, session nor dimension."""
-    places, values, lost = _sound_values(rows)
+    places, values, lost = _sound_values(rows, pools)
     size, shape = len(rows) * len(FACTS), (len(rows), len(FACTS))
     sums = np.bincount(places, values, size).astype(np.float64).reshape(shape)
     is_told = np.bincount(places, minlength=size).reshape(shape) > 0
     whole = _PLACE[LATENCIES["turn"]]
-    lost[Refusal.CLOCK_BACKWARDS] += int(np.count_nonzero(whole_s < 0))
+    lost += counted_in(pools, np.flatnonzero(whole_s < 0), Refusal.CLOCK_BACKWARDS)
     sums[:, whole] = np.where(is_told[:, whole], sums[:, whole], np.maximum(whole_s, 0.0))
     is_told[:, whole] |= whole_s >= 0
     for name, kind in (("is_error", Exception), ("is_cancelled", CancelledError)):
@@ -99,74 +109,70 @@ def _facts(rows: list[list[Any]], whole_s: Floats) -> tuple[dict[str, pl.Series]
     return {name: _column(name, sums[:, at], is_told[:, at]) for name, at in _PLACE.items()}, lost
 
 
-def _sound_values(rows: list[list[Any]]) -> tuple[NDArray[np.int64], Floats, Counter[Refusal]]:
+def _sound_values(rows: list[list[Any]], pools: Pools) -> tuple[Integers, Floats, Refusals]:
     """What may be counted of what was told: the place of each value (row by row, fact by fact), and the value."""
     end = HEAD + STEP * VALUES_MAX
     told = [row[HEAD : min(end, len(row) - TAIL)] for row in rows]
     flat = list(chain.from_iterable(told))
-    counts = np.fromiter(map(len, told), np.int64, len(told)) // STEP
-    codes = np.fromiter(map(_CODES.get, flat[::STEP], repeat(_UNKNOWN)), np.int64, len(flat) // STEP)
-    values = _numbers(flat[1::STEP], codes)
-    codes[np.fromiter((each is None for each in flat[1::STEP]), np.bool_, len(codes))] = _NOTHING
-    _say_why(codes, flat[::STEP], flat[1::STEP])
-    is_sound, lost = _judged(codes, values)
-    lost[Refusal.TOO_LARGE] += sum(len(row) - TAIL - end for row in rows if len(row) - TAIL > end) // STEP
-    return (np.repeat(np.arange(len(rows)), counts) * len(FACTS) + codes)[is_sound], values[is_sound], lost
+    names, noted = flat[::STEP], flat[1::STEP]
+    row_of = np.repeat(np.arange(len(rows)), _things(len(each) for each in told))
+    codes = np.fromiter(map(_CODES.get, names, repeat(_UNKNOWN)), np.int64, len(names))
+    values = _numbers(noted, codes)
+    codes[np.fromiter((each is None for each in noted), np.bool_, len(codes))] = _NOTHING
+    _say_why(codes, names, noted)
+    why = _why_lost(codes, values, are_claims(noted))
+    beyond = np.repeat(np.arange(len(rows)), _things(max(0, len(row) - TAIL - end) for row in rows))
+    lost = counted_in(pools, beyond, Refusal.TOO_LARGE)
+    for reason, is_lost in why.items():
+        lost += counted_in(pools, row_of[is_lost], reason)
+    is_sound = ~np.logical_or.reduce([codes < 0, *why.values()])
+    return (row_of * len(FACTS) + codes)[is_sound], values[is_sound], lost
 
 
-def _say_why(codes: NDArray[np.int64], names: list[Any], values: list[Any]) -> None:
+def _things(entries: Iterable[int]) -> Integers:
+    """How many things so many entries of a turn's list are."""
+    return np.fromiter(entries, np.int64) // STEP
+
+
+def _say_why(codes: Integers, names: list[Any], values: list[Any]) -> None:
     """Says of unknown names, and of values that are no numbers, what they were."""
     unknown, misplaced_at = (np.flatnonzero(codes == code) for code in (_UNKNOWN, _NO_NUMBER))
     why = reasons_of_fields([(names[at], values[at]) for at in unknown.tolist()])
     codes[unknown] = [_CODE_OF[reason] for reason in why]
-    codes[misplaced_at] = [_CODE_OF[reason] for reason in misplaced([values[at] for at in misplaced_at.tolist()])]
+    codes[misplaced_at] = [_CODE_OF[reason] for reason in _why_no_number([values[at] for at in misplaced_at.tolist()])]
 
 
-def _judged(codes: NDArray[np.int64], values: Floats) -> tuple[Flags, Counter[Refusal]]:
-    """Which values may be counted, and how many may not, each under one reason."""
-    is_known, is_finite = codes >= 0, np.isfinite(values)
-    places = np.maximum(codes, 0)
-    is_judged, is_negative, is_timed = is_known & is_finite, values < 0, _IS_LATENCY[places]
-    is_large = values > _LARGEST[places]
-    lost = {
-        Refusal.NOT_FINITE: is_known & ~is_finite,
-        Refusal.CLOCK_BACKWARDS: is_judged & is_negative & is_timed,
-        Refusal.NEGATIVE: is_judged & is_negative & ~is_timed,
-        Refusal.TOO_LARGE: is_judged & is_large,
-    }
-    counts = Counter({reason: int(np.count_nonzero(broken)) for reason, broken in lost.items()})
-    counts.update(_REASON_OF[code] for code in codes[codes <= _REFUSED].tolist())
-    return is_judged & ~is_negative & ~is_large, counts
+def _why_no_number(values: list[Any]) -> list[Refusal]:
+    """What they are; of some it was seen before (`Misplaced`)."""
+    seen = zip(values, misplaced(values), strict=True)
+    return [value.declared if isinstance(value, Misplaced) else reason for value, reason in seen]
 
 
-def _numbers(values: list[Any], codes: NDArray[np.int64]) -> Floats:
+def _why_lost(codes: Integers, values: Floats, claimed: Flags) -> dict[Refusal, Flags]:
+    """Which of the values may not be counted, each under one reason."""
+    places, is_known = np.maximum(codes, 0), codes >= 0
+    lost = {reason: is_known & is_wrong for reason, is_wrong in wrong(values, claimed, _ALLOWED.at(places)).items()}
+    # A stage that we timed ourselves is below zero where a clock went back.
+    is_timed = _IS_LATENCY[places]
+    lost[Refusal.CLOCK_BACKWARDS] = lost[Refusal.NEGATIVE] & is_timed
+    lost[Refusal.NEGATIVE] &= ~is_timed
+    for code in np.unique(codes[codes <= _REFUSED]).tolist():
+        lost[_REASON_OF[code]] = lost.get(_REASON_OF[code], False) | (codes == code)
+    return lost
+
+
+def _numbers(values: list[Any], codes: Integers) -> Floats:
     """The values as floats; where one is no number, its code says so from now on."""
     try:
         found = np.array(values)
     except Exception:  # Lists of several lengths, or a tensor that makes no array of itself.
         found = np.array(None)
-    if (
-        found.ndim == 1 and found.dtype.kind in "biuf"
-    ):  # Neither text that looks like a number, nor lists of one length.
+    # Neither text that looks like a number, nor lists of one length.
+    if found.ndim == 1 and found.dtype.kind in "biuf":
         return found.astype(np.float64)
-    is_number = np.fromiter((each is None or _is_number(each) for each in values), np.bool_)
-    codes[~is_number & (codes >= 0)] = _NO_NUMBER
-    return np.fromiter((_float(each) for each in values), np.float64, len(values))
-
-
-def _is_number(value: object) -> bool:
-    """Whether it is one number of any type, such as an array of one; those of several have the method as well."""
-    return hasattr(value, "__float__") and numbers_in(value) <= 1
-
-
-def _float(value: object) -> float:
-    """Any type's number, such as Decimal's; text is none."""
-    try:
-        return float(value) if hasattr(value, "__float__") else np.nan
-    except OverflowError:
-        return np.inf
-    except Exception:  # Tensors of several numbers raise what they like.
-        return np.nan
+    are_numbers = np.fromiter((each is None or is_number(each) for each in values), np.bool_)
+    codes[~are_numbers & (codes >= 0)] = _NO_NUMBER
+    return np.fromiter((as_float(each) for each in values), np.float64, len(values))
 
 
 def _column(name: str, sums: Floats, is_told: Flags) -> pl.Series:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from schemas.misplaced import misplaced
+from producers.recorder.cells import Misplaced
+from schemas.refusals import Refusal
 
 try:
     from producers.recorder._hot_path import BegunTurn, RecordsTurns, TimedStage, register
@@ -28,6 +29,8 @@ __all__ = ["HEAD", "IS_COMPILED", "STEP", "TAIL", "RecordsTurns", "Stage", "Turn
 
 HEAD, TAIL, STEP = 4, 2, 2
 """Entries before what was told, after it, and of each thing that was told."""
+
+_BELOW_ZERO = Misplaced(Refusal.NEGATIVE, Refusal.UNKNOWN_FIELD)
 
 
 class Turn(BegunTurn):
@@ -51,12 +54,13 @@ class Turn(BegunTurn):
     def took(self, name: str, milliseconds: float) -> None:
         """A stage that somebody else has timed."""
         try:
+            # Told on as it is, a number below zero would be a clock of ours that went back, and a claim a number.
             if milliseconds < 0:
-                self._buffer.missed("negative")  # Told on, it would be a clock that went back.
+                self.tell(name, _BELOW_ZERO)
             else:
-                self.tell(name, milliseconds / 1_000)
-        except Exception:
-            self._buffer.missed(misplaced([milliseconds])[0].value)
+                self.tell(name, milliseconds if isinstance(milliseconds, bool) else milliseconds / 1_000)
+        except Exception:  # No number: the thread that sends says what it is.
+            self.tell(name, milliseconds)
 
     def note(self, /, **facts: float | bool | None) -> None:
         """Amounts (`tokens_in=812`) and outcomes (`is_abandoned=True`). What is noted twice adds up, or is

@@ -189,7 +189,7 @@ def test_each_kind_of_failure_is_logged_once_and_names_no_value(
                 pass
             until(lambda: under_test.totals()["waiting"] == 0)
     events = [record.getMessage().partition(":")[0] for record in caplog.records]
-    assert sorted(events) == ["change_refused", "malformed"]
+    assert sorted(events) == ["change_refused", "unknown_kind"]
     assert "Ana" not in caplog.text
     assert "Ana" not in str(under_test.totals())
 

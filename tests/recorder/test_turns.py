@@ -95,7 +95,7 @@ def test_an_exception_passes_through_and_says_how_the_turn_ended(
         (float("inf"), "not_finite"),
         (-1, "negative"),
         (10**400, "not_finite"),
-        (2.0**60, "too_large"),
+        (2.0**31, "inconsistent"),
         ("a secret", "malformed"),
         ("812", "malformed"),
         ([1.0], "embedding"),
@@ -179,7 +179,7 @@ def test_nothing_long_that_a_host_tells_stays_in_memory() -> None:
     told = [(Defaults({"region": "eu-west-1"}), {"mood": "so sad " * 100, "weather": (0.5,) * 1_536, "route": "voice"})]
     for _ in range(2):
         placed = cells.place(told)
-        assert placed.lost_values == {Refusal.FREE_TEXT: 1, Refusal.EMBEDDING: 1}
+        assert placed.dropped == {("realtime", Refusal.FREE_TEXT): 1, ("realtime", Refusal.EMBEDDING): 1}
     kept = [value for each in (gc.get_referents(*vars(cells).values())) if isinstance(each, tuple) for value in each]
     assert not any(name in repr(kept) for name in ("sad", "0.5"))
 
