@@ -169,11 +169,11 @@ class Delivery:
         except SpoolDamaged:
             self._tally.fail("spool_damaged", "a batch in the spool cannot be read and is dropped")
             self._lose(entry.batch, "spool_damaged")
-            self._spool.forget(entry)
+            self._spool.forget(entry, "dropped_damaged")
             return True
         answer = self._answer(batch, deadline_s)
         if answer.is_final:
-            self._spool.forget(entry)
+            self._spool.forget(entry, "sent" if answer.is_taken else "dropped_refused")
             self._suspects[entry.batch.address].note_done(entry)
         elif self._suspects[entry.batch.address].note_failed(entry, answer, self._monotonic()):
             self._tally.fail(
@@ -261,5 +261,5 @@ class Delivery:
         for address in self._spool.addresses() - set(self._addresses):
             self._tally.fail("collector_gone", "the spool holds batches for a collector that is no longer named")
             for entry in self._spool.waiting(address):
-                self._spool.forget(entry)
+                self._spool.forget(entry, "dropped_collector_gone")
                 self._lose(entry.batch, "collector_gone")

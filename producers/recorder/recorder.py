@@ -78,7 +78,7 @@ class Recorder(RecordsTurns):
         self._post = post or Http(self._addresses, cafile).post
         self._spool_root, self._spool_bytes_max = Path(spool), spool_bytes_max
         self._interval_s = flush_interval_s
-        self._sessions = SessionHashes(session_key) if isinstance(session_key, bytes) else session_key
+        self._sessions = _keys(session_key)
         self._defaults = Defaults().changed(self._sound(dimensions or {}))
         self.name = _name(name)
         self.incarnation = _incarnation(self._clock)
@@ -124,8 +124,8 @@ class Recorder(RecordsTurns):
             self._tally.fail("change_refused", "a change of dimensions is not allowed; they stay as they were", error)
 
     def totals(self) -> dict[str, int]:
-        """What became of everything so far, by kind and reason; `waiting` is still in memory."""
-        return self._tally.totals() | {"waiting": len(self._buffer)}
+        """What became of everything so far, by kind and reason; `waiting` is still in memory, `spool_…` went through the spool."""
+        return self._tally.totals() | self._spool.flow.totals() | {"waiting": len(self._buffer)}
 
     def close(self, deadline_s: float = CLOSE_S) -> None:
         """Sends what waits, for at most `deadline_s`, and leaves the rest in the spool. Afterwards nothing is recorded."""
@@ -215,6 +215,7 @@ class Recorder(RecordsTurns):
         self._tally = Tally()
         self._buffer.fork("forked", self._tally)
         self._spool.disown()
+        self._spool = NoSpool()
         # The parent's sending thread may have held the lock of the old one, and never lets go of it here.
         self._stop = threading.Event()
         self._stop.set()
@@ -242,6 +243,18 @@ def _addresses(collectors: Sequence[str]) -> tuple[str, ...]:
     if isinstance(collectors, str) or not addresses:
         raise BadInput("A recorder needs a list of collectors' addresses, such as ['http://127.0.0.1:9471'].")
     return addresses
+
+
+def _keys(session_key: bytes | Keys) -> Keys:
+    """Who numbers sessions; a key as text is refused, for nobody knows what encoding makes it the key of other hosts."""
+    if isinstance(session_key, bytes):
+        return SessionHashes(session_key)
+    if not callable(getattr(session_key, "of", None)):
+        raise BadInput(
+            "The session key of a recorder has to be bytes, or keys such as RingOnDisk: of a text take its bytes, such as "
+            "bytes.fromhex(text), the same on every host."
+        )
+    return session_key
 
 
 def _name(given: str | None) -> str:

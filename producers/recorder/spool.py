@@ -24,6 +24,7 @@ from typing import IO
 import xxhash
 
 from producers.observation_batches import BatchHeader
+from producers.recorder.spool_flow import Came, Left, SpoolFlow
 
 _LOST, _LOCK = "lost.json", "lock"
 _SUFFIX = ".batch"
@@ -76,6 +77,7 @@ class NoSpool:
 
     def __init__(self) -> None:
         self._lost: Counter[str] = Counter()
+        self.flow = SpoolFlow()
 
     def lost(self, stream: str) -> int:
         """Rows of the stream that were lost after they were numbered, ever."""
@@ -87,8 +89,7 @@ class NoSpool:
 
     def keep(self, batch: Outgoing) -> list[Outgoing]:
         """Keeps a batch; returns those that were lost for it, or that it was lost itself."""
-        self.lose(batch)
-        return [batch]
+        return self._too_large(batch, len(batch.payload))
 
     def waiting(self, address: str) -> list[Entry]:
         """The batches for a collector, oldest first."""
@@ -100,8 +101,15 @@ class NoSpool:
     def read(self, entry: Entry) -> Outgoing:
         raise SpoolDamaged
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: Entry, why: Left) -> None:
         raise SpoolDamaged
+
+    def _too_large(self, batch: Outgoing, size: int) -> list[Outgoing]:
+        """A batch that there is no room for at all: it comes and is dropped."""
+        self.lose(batch)
+        self.flow.count("kept", batch.rows, size)
+        self.flow.count("dropped_full", batch.rows, size)
+        return [batch]
 
     def close(self) -> None:
         """Leaves what waits for the next process."""
@@ -135,8 +143,7 @@ class Spool(NoSpool):
     def keep(self, batch: Outgoing) -> list[Outgoing]:
         content = _written(batch)
         if len(content) > self._bytes_max or (batch.rows == 0 and self.bytes + len(content) > self._bytes_max):
-            self.lose(batch)  # What only tells of drops is not worth dropping something for.
-            return [batch]
+            return self._too_large(batch, len(content))  # What only tells of drops is not worth dropping something for.
         gone = self._make_room(len(content))
         path = self._own / f"{self._written:012d}{_SUFFIX}"
         self._written += 1
@@ -144,7 +151,7 @@ class Spool(NoSpool):
             _write(path, content)
         except OSError as error:
             raise SpoolUnwritable(gone) from error
-        self._add(path, batch, len(content))
+        self._add(path, batch, len(content), "kept")
         return gone
 
     def waiting(self, address: str) -> list[Entry]:
@@ -163,8 +170,9 @@ class Spool(NoSpool):
         header = replace(batch.header, dropped=batch.header.dropped + more)
         return replace(batch, header=header, lost=batch.lost + more)
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: Entry, why: Left) -> None:
         """The batch is done with."""
+        self.flow.count(why, entry.batch.rows, entry.bytes)
         self._entries.remove(entry)
         self.bytes -= entry.bytes
         entry.path.unlink(missing_ok=True)
@@ -188,7 +196,7 @@ class Spool(NoSpool):
             with suppress(OSError):  # On a full disk only the next process does not know of it.
                 self.lose(entry.batch)
             gone.append(entry.batch)
-            self.forget(entry)
+            self.forget(entry, "dropped_full")
         return gone
 
     def _take_over(self, folder: Path) -> None:
@@ -202,14 +210,15 @@ class Spool(NoSpool):
             self.damaged += 1
         for file in sorted(folder.glob(f"*{_SUFFIX}")):
             try:
-                self._add(file, _read(file), file.stat().st_size)
+                self._add(file, _read(file), file.stat().st_size, "found")
             except SpoolDamaged:
                 file.unlink()
                 self.damaged += 1
         if not self._is_used(folder):
             self._leave(folder)
 
-    def _add(self, path: Path, batch: Outgoing, size: int) -> None:
+    def _add(self, path: Path, batch: Outgoing, size: int, how: Came) -> None:
+        self.flow.count(how, batch.rows, size)
         self._entries.append(Entry(path, replace(batch, payload=b""), size))
         self.bytes += size
 
