@@ -18,12 +18,12 @@ ANSWERING_S = 5.0
 
 @asynccontextmanager
 async def listening(
-    application: web.Application, host: str, port: int, cannot: str, settings: str
+    application: web.Application, host: str, port: int, cannot: str, settings: str, port_set_by: str = ""
 ) -> AsyncIterator[list[tuple[str, int]]]:
     """Listens inside of the block, whose value are the addresses, and answers what has begun before it leaves.
 
     Raises `BadInput` where that address cannot be listened on: `cannot` begins its sentence, `settings` is what the settings
-    of host and port begin with.
+    of host and port begin with, and `port_set_by` how the port was given, where that is no setting.
     """
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=ANSWERING_S, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
@@ -33,7 +33,7 @@ async def listening(
         except OSError as error:
             raise BadInput(
                 f"{cannot} on {host}:{port} ({error.strerror}): stop what listens there, or set {settings}__HOST or "
-                f"{settings}__PORT."
+                f"{port_set_by or f'{settings}__PORT'}."
             ) from None
         yield [_host_and_port(address) for address in runner.addresses]
     finally:

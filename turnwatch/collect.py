@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
+from pathlib import Path
 
+from producers.collecting.beginning import SETTINGS, SetBy
 from producers.collecting.durable import Limits
 from producers.collecting.engine import Connect
 from producers.collecting.process import CollectorSettings, collect, finish, kafka
@@ -35,16 +38,20 @@ def run_collector(name: str | None, region: str | None, port: int | None, is_fin
 def collector_settings(settings: Settings, name: str | None, region: str | None, port: int | None) -> CollectorSettings:
     """What the process needs; `SettingsError` names what is missing or cannot be meant."""
     section = settings.collector
-    producer = _matching(SLUG, name or section.name, "name")
+    set_by = _set_by(section.folder, name=name, region=region, port=port)
+    producer = _matching(SLUG, section.name if name is None else name, "name", set_by.name)
     return CollectorSettings(
         producer,
-        _matching(DIMENSIONS["region"].full_pattern, region or section.region, "region"),
+        _matching(
+            DIMENSIONS["region"].full_pattern, section.region if region is None else region, "region", set_by.region
+        ),
         section.folder or settings.run_dir / "collectors" / producer,
         section.host,
         section.port if port is None else port,
         settings.stop_within_s,
         Limits(round(section.grace_s * 1_000), section.disk_mb << 20, section.rows_max),
         opendp_sampler() if section.noise else None,
+        set_by,
     )
 
 
@@ -52,11 +59,17 @@ async def _until_stopped(known: CollectorSettings, connect: Connect) -> None:
     await collect(known, connect, asked_to_stop())
 
 
-def _matching(pattern: str, value: str | None, what: str) -> str:
+def _set_by(folder: Path | None, **options: object) -> SetBy:
+    """What the user wrote: `--name` where that was given, else the variable. A folder that nobody named is called as the collector is."""
+    given = {what: f"--{what}" for what, value in options.items() if value is not None}
+    set_by = replace(SETTINGS, **given)
+    return set_by if folder else replace(set_by, folder=f"{set_by.name}, or {SETTINGS.folder}")
+
+
+def _matching(pattern: str, value: str | None, what: str, set_by: str) -> str:
     """A region that the contract does not know would be refused at intake, with every frame of its collector."""
-    variable = f"TURNWATCH_COLLECTOR__{what.upper()}"
     if value is None:
-        raise SettingsError(f"The collector's {what} is not known: give --{what}, or set {variable}.")
+        raise SettingsError(f"The collector's {what} is not known: give --{what}, or set {set_by}.")
     if not re.fullmatch(pattern, value):
-        raise SettingsError(f"{variable}: the collector's {what} has to match {pattern}.")
+        raise SettingsError(f"{set_by}: the collector's {what} has to match {pattern}.")
     return value

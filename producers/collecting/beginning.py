@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,19 @@ from schemas.families import FAMILIES
 FORMAT = 1
 _UNBOUNDED = 1 << 62
 """Our own limit holds before a batch is taken: what was taken is never dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetBy:
+    """What the user calls each setting, in sentences: an option where one was given, else its variable."""
+
+    name: str
+    region: str
+    port: str
+    folder: str
+
+
+SETTINGS = SetBy(*(f"TURNWATCH_COLLECTOR__{each}" for each in ("NAME", "REGION", "PORT", "FOLDER")))
 
 
 class OtherState(BadInput):
@@ -41,12 +54,12 @@ def head_of(collector: Collector) -> dict[str, object]:
     return {"format": FORMAT, "layout": _layout(), "producer": collector.producer, "region": collector.region}
 
 
-def require_ours(head: Mapping[str, Any], producer: str, region: str) -> None:
+def require_ours(head: Mapping[str, Any], producer: str, region: str, set_by: SetBy) -> None:
     """Raises `OtherState` where a state is another collector's, or another version's."""
     if (head["producer"], head["region"]) != (producer, region):
         raise OtherState(
             f"The collector's folder is that of {head['producer']} in {head['region']}: give it that name and "
-            "region (TURNWATCH_COLLECTOR__NAME, TURNWATCH_COLLECTOR__REGION), or another folder."
+            f"region ({set_by.name}, {set_by.region}), or another folder."
         )
     if head["format"] != FORMAT or head["layout"] != _layout():
         raise OtherState(

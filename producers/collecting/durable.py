@@ -18,7 +18,15 @@ import polars as pl
 
 from producers.collecting.abandoned import Owners
 from producers.collecting.admission import ByPool, Received, journalled, read_again
-from producers.collecting.beginning import collector_of, head_of, identity_of, new_collector, require_ours
+from producers.collecting.beginning import (
+    SETTINGS,
+    SetBy,
+    collector_of,
+    head_of,
+    identity_of,
+    new_collector,
+    require_ours,
+)
 from producers.collecting.fences import Fences, fences_of
 from producers.collecting.journal import Journal, read_journal
 from producers.collecting.store import Store
@@ -81,18 +89,21 @@ class DurableCollector:
         self._limits = limits
 
     @classmethod
-    def opened(cls, folder: Path, producer: str, region: str, now_ms: int, limits: Limits) -> DurableCollector:
+    def opened(
+        cls, folder: Path, producer: str, region: str, now_ms: int, limits: Limits, set_by: SetBy = SETTINGS
+    ) -> DurableCollector:
         """Raises `Foreseen` where the folder is in use, damaged, or another collector's."""
-        store = Store(folder)
+        store = Store(folder, set_by.folder)
         try:
             if store.is_new:
                 fresh = cls(store, Journal(folder, 0), new_collector(producer, region, now_ms), Fences(), limits)
                 fresh._observe_journal(0)
                 fresh._commit([], fresh._journal.begin_segment())
                 return fresh
-            require_ours(store.read_head(), producer, region)
+            require_ours(store.read_head(), producer, region, set_by)
             return cls._restored(store, store.read_state(), limits)
         except BaseException:
+            store.remove_if_new()
             store.close()
             raise
 
@@ -142,6 +153,11 @@ class DurableCollector:
         due_ms = now_ms - self._limits.grace_ms
         self._close_to(min(due_ms, begun_ms + WINDOWS_AT_ONCE * WINDOW_MS))
         return (self.collector.open_ms - begun_ms) // WINDOW_MS
+
+    def abandon(self) -> None:
+        """Leaves no folder behind in which nothing was ever taken: a start in vain."""
+        if not self._journal.size:
+            self.store.remove_if_new()
 
     def shut(self) -> None:
         """Lets go of the folder."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from producers.collecting.beginning import SETTINGS, SetBy
 from producers.collecting.durable import DurableCollector, Limits
 from producers.collecting.engine import Connect, Engine
 from producers.collecting.server import application
@@ -20,6 +21,7 @@ from producers.drive import Clock, WallClock
 from producers.listening import ANSWERING_S, listening
 from producers.noising import Sampler
 from producers.transport import KafkaTransport
+from schemas.failures import BadInput
 from schemas.kafka import KafkaAddress
 from schemas.metrics import CollectorMetrics
 
@@ -38,6 +40,7 @@ class CollectorSettings:
     stop_within_s: float
     limits: Limits = field(default_factory=Limits)
     sampler: Sampler | None = None
+    set_by: SetBy = SETTINGS
 
 
 async def collect(
@@ -54,6 +57,9 @@ async def collect(
         engine = Engine(core, clock, connect, metrics or CollectorMetrics())
         await _serve(settings, engine, stop)
         await engine.finish(max(1.0, settings.stop_within_s - ANSWERING_S - 1))
+    except BadInput:
+        core.abandon()
+        raise
     finally:
         core.shut()
 
@@ -75,9 +81,8 @@ async def finish(settings: CollectorSettings, connect: Connect, clock: Clock | N
 
 
 async def _opened(settings: CollectorSettings, clock: Clock) -> DurableCollector:
-    core = await asyncio.to_thread(
-        DurableCollector.opened, settings.folder, settings.producer, settings.region, clock.now_ms(), settings.limits
-    )
+    whose = (settings.folder, settings.producer, settings.region)
+    core = await asyncio.to_thread(DurableCollector.opened, *whose, clock.now_ms(), settings.limits, settings.set_by)
     core.collector.sampler = settings.sampler
     _tell(core, settings)
     return core
@@ -91,7 +96,7 @@ async def _serve(settings: CollectorSettings, engine: Engine, stop: asyncio.Even
     """Answers until `stop` or until the engine fails; the engine works until the last request is answered."""
     is_closed = asyncio.Event()
     working = asyncio.create_task(engine.run(is_closed))
-    address = (settings.host, settings.port, "The collector cannot listen", "TURNWATCH_COLLECTOR")
+    address = (settings.host, settings.port, "The collector cannot listen", "TURNWATCH_COLLECTOR", settings.set_by.port)
     try:
         async with listening(application(engine, stop), *address) as addresses:
             for host, port in addresses:

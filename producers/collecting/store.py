@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from schemas.frames import decode_header
 from schemas.rejections import Rejected
 
 FRAMES, STATE, TABLES = "frames", "state", "tables"
+LOCK = "lock"
 
 
 class Damaged(Foreseen):
@@ -50,9 +52,11 @@ class FolderTaken(Foreseen):
 class Store:
     """Owns a folder for as long as it is open. `unsent` are the commits whose frames wait, with their bytes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, set_by: str = "TURNWATCH_COLLECTOR__FOLDER") -> None:
+        """`set_by` is what the user calls the setting of the folder."""
         self.folder = folder
-        self._lock = _locked(folder)
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        self._lock = _locked(folder, set_by)
         self._known: dict[int, tuple[pl.DataFrame, Place]] = {}
         try:
             remove_unfinished(folder)
@@ -61,6 +65,7 @@ class Store:
         except BaseException:
             self.close()
             raise
+        self._was_new = self.is_new
         self.unsent = {number: path.stat().st_size for number, path in numbered(folder, FRAMES).items()}
 
     @property
@@ -122,6 +127,16 @@ class Store:
         (self.folder / name_of(number, FRAMES)).unlink()
         del self.unsent[number]
 
+    def remove_if_new(self) -> None:
+        """Removes what beginning here has left, if nothing came after it: folders that were there before stay."""
+        if not self._was_new or self.number > 0:
+            return
+        for path in (*(self.folder / name_of(0, ending) for ending in (STATE, TABLES, FRAMES)), self.folder / LOCK):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # Somebody else has put something there.
+            for made in self._made:
+                made.rmdir()
+
     def close(self) -> None:
         os.close(self._lock)
 
@@ -175,11 +190,11 @@ def _frame(record: DiskRecord) -> Frame:
     return Frame(header, headers, record.body, record.head["rows"])
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path, set_by: str) -> int:
     """The lock of a folder, which is made where it is not there; the end of the process lets go of it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise FolderTaken(f"{folder}: the collector's folder cannot be used ({error.strerror}).") from error
     try:
@@ -187,6 +202,6 @@ def _locked(folder: Path) -> int:
     except BlockingIOError:
         os.close(lock)
         raise FolderTaken(
-            f"{folder}: another collector is running there; give each one a folder of its own (TURNWATCH_COLLECTOR__FOLDER)."
+            f"{folder}: another collector is running there; give each one a folder of its own ({set_by})."
         ) from None
     return lock
