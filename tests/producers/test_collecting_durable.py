@@ -240,7 +240,11 @@ def test_what_a_recorder_refused_itself_is_told_once_by_pool_and_reason(tmp_path
     """Also where batches come again, or the journal is read again, or nothing but refusals came."""
 
     def refusing(number: int, dropped: int, **refused: int) -> Received:
-        told = replace(header(number, dropped=dropped), refused={f"batch:{name}": of for name, of in refused.items()})
+        told = replace(
+            header(number, dropped=dropped),
+            refused={f"batch:{name}": of for name, of in refused.items()},
+            withheld={"realtime:audio": 2 + number, "unknown:batch:outside_vocabulary": 1},
+        )
         return received(told, turns_world(1, count=40, start_ms=START_MS - 5_000, span_ms=5_000).head(0), START_MS)
 
     core = opened(tmp_path)
@@ -253,7 +257,10 @@ def test_what_a_recorder_refused_itself_is_told_once_by_pool_and_reason(tmp_path
     assert sorted(told.select("pool", "because", "observations").rows()) == [
         ("batch", "content_field", 2),
         ("batch", "email", 4),
+        ("realtime", "audio", 3),
     ]
+    unknown = rows_of(frames_of(core), "privacy").filter(reported_family="unknown")
+    assert unknown.select("pool", "because", "observations").rows() == [("batch", "outside_vocabulary", 1)]
     heartbeat = rows_of(frames_of(core), "heartbeats").filter(reported_family="turns")
     assert heartbeat.select("observations_seen", "observations_dropped").sum().row(0) == (9, 9)
 

@@ -69,16 +69,22 @@ def test_what_a_recorder_refused_is_counted_once_for_each_reason() -> None:
     known = Fences()
     email, phone = "realtime:email", "batch:phone"
     totals = [{email: 2}, {email: 3, phone: 1}, {email: 2, phone: 1}, {email: 3, phone: 2}]
-    sent = [replace(header(number, dropped=9), refused=told) for number, told in zip((0, 2, 1, 3), totals, strict=True)]
-    assert [known.note(each, NOW_MS).refused for each in sent] == [{email: 2}, {email: 1, phone: 1}, {}, {phone: 1}]
+    sent = [
+        replace(header(number, dropped=9), refused=told, withheld=told)
+        for number, told in zip((0, 2, 1, 3), totals, strict=True)
+    ]
+    news = [known.note(each, NOW_MS) for each in sent]
+    assert [each.refused for each in news] == [{email: 2}, {email: 1, phone: 1}, {}, {phone: 1}]
+    assert [each.withheld for each in news] == [each.refused for each in news]
     assert fences_of(json.loads(json.dumps(known.as_json()))) == known
 
 
-def test_fences_that_were_saved_before_refusals_were_told_are_read() -> None:
+@pytest.mark.parametrize("absent", [1, 2])
+def test_fences_that_were_saved_before_refusals_or_dropped_fields_were_told_are_read(absent: int) -> None:
     known = Fences()
     known.note(header(0, dropped=3), NOW_MS)
     saved = known.as_json()
-    saved["sources"] = [entry[:-1] for entry in saved["sources"]]
+    saved["sources"] = [entry[:-absent] for entry in saved["sources"]]
     assert fences_of(saved) == known
 
 

@@ -84,13 +84,26 @@ async def test_finishing_while_kafka_is_away_may_be_done_again(tmp_path: Path) -
     assert rows_of(hands.sent, "turns")["turns"].sum() == 40
 
 
-async def test_a_port_that_is_taken_is_one_sentence_and_the_folder_is_free_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["collectors/eu-0", "."])
+async def test_a_port_that_is_taken_is_one_sentence_and_leaves_no_folder_behind(tmp_path: Path, way: str) -> None:
     hands, metrics = Jumping(), CollectorMetrics(CollectorRegistry())
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(BadInput, match=rf"cannot listen on 127\.0\.0\.1:{port} .*TURNWATCH_COLLECTOR__PORT"):
-            await collect(settings(tmp_path, port), hands.connect, asyncio.Event(), hands, metrics)
-    DurableCollector.opened(tmp_path, "eu-0", "eu-west-1", START_MS, Limits()).shut()
+        given = settings(tmp_path / way, port)
+        given = replace(given, set_by=replace(given.set_by, port="--port"))
+        with pytest.raises(BadInput, match=rf"cannot listen on 127\.0\.0\.1:{port} .*__HOST or --port\.$"):
+            await collect(given, hands.connect, asyncio.Event(), hands, metrics)
+    assert list(tmp_path.iterdir()) == []
+    DurableCollector.opened(tmp_path / way, "eu-1", "eu-west-1", START_MS, Limits()).shut()
+
+
+async def test_a_port_that_is_taken_costs_a_folder_nothing_that_it_held(tmp_path: Path) -> None:
+    taken(tmp_path, 40)
+    hands, metrics = Jumping(), CollectorMetrics(CollectorRegistry())
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(BadInput, match="TURNWATCH_COLLECTOR__PORT"):
+        await collect(settings(tmp_path, other.getsockname()[1]), hands.connect, asyncio.Event(), hands, metrics)
+    await finish(settings(tmp_path), hands.connect, hands)
+    assert rows_of(hands.sent, "turns")["turns"].sum() == 40
 
 
 async def test_a_collector_that_is_told_to_adds_noise_and_shows_what_it_spent(tmp_path: Path) -> None:

@@ -148,8 +148,9 @@ async def test_what_a_recorder_recorded_is_what_kafka_is_sent(tmp_path: Path) ->
         with recorder.stream("call-1") as call:
             call.duplex("barge_in", stopped_after_ms=120.0, detected_after_ms=90.0)
             for _ in range(30):
-                with recorder.turn("call-1", language="en", device_class="phone") as turn:
+                with recorder.turn("call-1", language="en", device_class="phone", prompt="words of hers") as turn:
                     turn.took("llm_first_token", 0.001)
+        recorder.observe("nonsense", pool="batch")
         with recorder.turn("call-2", route="ana@example.org"):
             pass
         await recorder.aclose()
@@ -165,7 +166,12 @@ async def test_what_a_recorder_recorded_is_what_kafka_is_sent(tmp_path: Path) ->
         told = rows_of(sent, "heartbeats").filter(reported_family="turns")
         assert told.select("observations_seen", "observations_dropped").sum().row(0) == (31, 1)
         refused = rows_of(sent, "privacy").filter(fate="refused", reported_family="turns")
-        assert refused.select("pool", "because", "observations").rows() == [("realtime", "email", 1)]
+        assert sorted(refused.select("pool", "because", "observations").rows()) == [
+            ("realtime", "content_field", 30),
+            ("realtime", "email", 1),
+        ]
+        unknown = rows_of(sent, "privacy").filter(reported_family="unknown")
+        assert unknown.select("pool", "because", "observations").rows() == [("batch", "outside_vocabulary", 1)]
 
 
 def headed(headers: dict[str, str], body: bytes, **others: str) -> bytes:

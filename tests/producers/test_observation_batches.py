@@ -85,6 +85,9 @@ def test_a_column_that_nobody_declared_is_dropped_and_counted_and_a_missing_one_
         ("tw-refused", "realtime:email=1,realtime:email=1", 400),
         ("tw-refused", "ana@example.org", 400),
         ("tw-refused", "realtime:email=1," * 400, 400),
+        ("tw-refused", "unknown:realtime:email=1", 400),
+        ("tw-withheld", "unknown:realtime:email", 400),
+        ("tw-withheld", "costs:realtime:email=1", 400),
     ],
 )
 def test_headers_that_say_nothing_are_refused_without_repeating_them(name: str, value: str, status: int) -> None:
@@ -105,6 +108,19 @@ def test_what_a_recorder_refused_is_told_by_pool_and_reason() -> None:
         "realtime": {"email": 3, "free_text": 2},
     }
     assert decode_header(headers_of(HEADER)).refused_by_pool == {}
+
+
+def test_what_is_no_observation_of_the_kind_is_told_beside_it_however_much_it_is() -> None:
+    told = {"batch:phone": 4_000, "realtime:email": 1, "unknown:realtime:outside_vocabulary": 2}
+    read = decode_header(headers_of(replace(HEADER, withheld={**told, "realtime:voiceprint": 1})))
+    assert read == replace(HEADER, withheld=told)
+    fields, unknown = (
+        {pool: refused.as_dict() for pool, refused in by_pool.items()}
+        for by_pool in (read.withheld_by_pool, read.unknown_by_pool)
+    )
+    assert fields == {"batch": {"phone": 4_000}, "realtime": {"email": 1}}
+    assert unknown == {"realtime": {"outside_vocabulary": 2}}
+    assert read.refused_by_pool == {}
 
 
 def test_a_content_type_may_have_parameters() -> None:

@@ -88,6 +88,11 @@ class FakeCollector:
         (header,) = [batch.header for batch in self.taken.values() if batch.header.kind == kind][-1:]
         return dict(header.refused)
 
+    def withheld(self, kind: str = "turns") -> dict[str, int]:
+        """What the newest batch of a kind says of fields that were dropped, and of observations of no known kind."""
+        (header,) = [batch.header for batch in self.taken.values() if batch.header.kind == kind][-1:]
+        return dict(header.withheld)
+
 
 @dataclass
 class Host(RecordsTurns):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,7 @@ from producers.collector import Collector
 from producers.duplex import sift_duplex
 from producers.observation_batches import KINDS
 from producers.refusing import LIST_LENGTH_MAX
+from schemas.families import UNKNOWN
 from tests.producers.worlds import rows_of
 from tests.recorder.hosts import START_S, FakeCollector, Host
 
@@ -94,12 +97,62 @@ def test_what_may_not_leave_a_host_is_refused_for_what_it_is(host: Host) -> None
 
 def test_a_gauge_that_cannot_be_refuses_its_sample_for_it_is_not_none(host: Host) -> None:
     """A counter that cannot be is dropped by itself."""
-    for told in ({"depth": float("nan")}, {"running": -1}, {"depth": 7, "served": float("inf")}):
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"depth": float("nan")}, "not_finite"),
+        ({"running": -1}, "negative"),
+        ({"depth": None, "running": 3}, "malformed"),
+        ({"depth": 2**54}, "inconsistent"),
+        ({"kv_blocks": 2.0**31}, "inconsistent"),
+        ({"depth": 1.5}, "malformed"),
+        ({"servers": True}, "malformed"),
+        ({"depth": "7"}, "malformed"),
+    ]
+    for told in [{"depth": 7.0, "served": float("inf")}, *(told for told, _ in wrong)]:
         host.event("queues", queue="vad", **told)
     (row,) = rows(host, "queues")
-    assert (row["depth"], row["served"]) == (7, None)
+    assert (row["depth"], row["running"], row["served"]) == (7, None, None)
     totals = host.tally.totals()
-    assert totals["queues_dropped_not_finite"] == totals["queues_dropped_negative"] == totals["values_not_finite"] == 1
+    dropped = {name.rpartition("dropped_")[2]: totals[name] for name in totals if "_dropped_" in name}
+    assert dropped == Counter(reason for _, reason in wrong)
+    assert host.collector.withheld("queues") == {"realtime:not_finite": totals["values_not_finite"]}
+
+
+def test_of_a_cache_whose_use_is_not_known_nothing_is_told(host: Host) -> None:
+    for used in (None, float("nan"), 40):
+        host.event("queues", queue="vad", depth=1, kv_blocks=100, kv_blocks_used=used)
+    assert [row["kv_blocks"] for row in rows(host, "queues")] == [None, None, 100]
+
+
+def test_a_kind_that_there_is_not_is_refused_and_told_of_no_family(host: Host) -> None:
+    for kind, pool in (("nonsense", "batch"), ("ana@example.com", "realtime"), ("nonsense", "batch")):
+        host.event(UNKNOWN, "call-1", pool=pool, what=kind)
+    host.cycle()
+    assert host.tally.totals()["unknown_dropped_outside_vocabulary"] == 3
+    assert host.collector.withheld() == {
+        "unknown:batch:outside_vocabulary": 2,
+        "unknown:realtime:outside_vocabulary": 1,
+    }
+    assert host.collector.told() == (0, 0), "no heartbeat of turns has them"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"words": 1.5}, "malformed"),
+        ({"words": True}, "malformed"),
+        ({"at_ms": True}, "malformed"),
+        ({"at_ms": 0.5}, "malformed"),
+    ],
+)
+def test_what_counts_is_whole_and_no_truth(host: Host, values: dict[str, Any], reason: str) -> None:
+    """One such label costs one conversion more, not one for every halving."""
+    for each in ({"at_ms": float(START_MS), "words": np.int64(9)}, values, {"index_age_s_sum": 1.6, "words": 8.0}):
+        host.event("quality", "call-1", **{"consent": "granted", **each})
+    with patch.object(host.sender, "_converted", side_effect=host.sender._converted) as conversions:
+        first, second = rows(host, "quality")
+    assert conversions.call_count == 2
+    assert (first["at_ms"], first["words"], second["words"], second["index_age_s_sum"]) == (START_MS, 9, 8, 2)
+    assert host.tally.totals()[f"quality_dropped_{reason}"] == 1
 
 
 def test_a_label_of_yesterday_keeps_its_time_and_needs_a_session(host: Host) -> None:
@@ -131,6 +184,8 @@ def test_a_cost_may_be_of_no_session_at_all(host: Host) -> None:
         {"duplex_event": "micro_turn", "at_ms": "1732294800000"},
         {"duplex_event": ["a list"]},
         {"duplex_event": "playback", "frames_played": 3, "gaps_ms": ["a list"]},
+        {"duplex_event": "playback", "frames_played": 3, "gaps_ms": ["5"]},
+        {"duplex_event": "playback", "frames_played": 3, "gaps_ms": [True]},
     ],
 )
 def test_an_observation_of_which_nothing_can_be_made_drops_alone(host: Host, values: dict[str, Any]) -> None:

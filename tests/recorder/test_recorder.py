@@ -254,6 +254,8 @@ def test_a_fork_at_any_instant_of_the_sending_thread_ends(tmp_path: Path) -> Non
         ({"collectors": ["c:9471"]}, "http:// or https://"),
         ({"collectors": ["http://ana:pw@c"]}, "credentials"),
         ({"session_key": b"x"}, "16 to 64 bytes"),
+        ({"session_key": "Ana's key, 16 characters"}, "has to be bytes, or keys such as RingOnDisk"),
+        ({"session_key": None}, "has to be bytes"),
         ({"name": "Host One"}, "name of a recorder"),
         ({"dimensions": {"regoin": "eu-west-1"}}, "that there is not"),
         ({"dimensions": {"region": "Ana's"}}, "dimension region"),

@@ -293,3 +293,38 @@ def test_a_recorder_with_nothing_to_say_says_that_it_lives() -> None:
     assert collector.sequences(1, kind="streams") == [0, 1, 2]
     assert [len(batch.rows) for batch in collector.taken.values()] == [1, 0, 0]
     assert collector.told("streams") == (1, 0)
+
+
+def test_what_went_through_the_spool_is_told_in_rows_and_bytes(tmp_path: Path) -> None:
+    """What came has been sent or dropped, or is on disk: of the process that is told of, and of those before it."""
+    collector = FakeCollector()
+    first = recorded_while_away(tmp_path, collector, 12, spool_bytes_max=30_000)
+    left, flow = files(tmp_path), first.spool.flow.totals()
+    on_disk = sum(path.stat().st_size for path in left)
+    assert (flow["spool_rows_kept"], flow["spool_rows_waiting"]) == (120, 10 * len(left))
+    assert flow["spool_rows_dropped_full"] == first.dropped()["spool_full"] == 120 - 10 * len(left)
+    assert flow["spool_bytes_waiting"] == on_disk == flow["spool_bytes_kept"] - flow["spool_bytes_dropped_full"]
+    first.killed()
+    second = Host(tmp_path, collector, incarnation=2)
+    assert second.spool.flow.totals() == {
+        "spool_bytes_found": on_disk,
+        "spool_bytes_waiting": on_disk,
+        "spool_rows_found": 10 * len(left),
+        "spool_rows_waiting": 10 * len(left),
+    }
+    collector.answer = None
+    second.turns(5)
+    second.cycle(60)
+    flow = second.spool.flow.totals()
+    assert (flow["spool_rows_sent"], flow["spool_bytes_sent"]) == (10 * len(left), on_disk)
+    assert (flow["spool_rows_waiting"], flow["spool_bytes_waiting"]) == (0, 0)
+    assert "spool_rows_kept" not in flow, "what is sent at once goes through no spool"
+
+
+def test_without_a_disk_what_cannot_be_sent_at_once_is_dropped_of_the_spool() -> None:
+    host = Host(None, FakeCollector(answer=AWAY))
+    host.turns(10)
+    host.cycle()
+    flow = host.spool.flow.totals()
+    assert (flow["spool_rows_kept"], flow["spool_rows_dropped_full"], flow["spool_rows_waiting"]) == (10, 10, 0)
+    assert host.dropped() == {"spool_full": 10}

@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 from uuid import UUID
 
@@ -105,6 +105,10 @@ def test_an_exception_passes_through_and_says_how_the_turn_ended(
         (["a"], "malformed"),
         ({"a": 1.0}, "malformed"),
         ("ana@example.com", "email"),
+        (1.5, "malformed"),
+        (True, "malformed"),
+        (np.True_, "malformed"),
+        (Decimal("1.5"), "malformed"),
     ],
 )
 def test_a_value_that_cannot_be_is_dropped_and_counted_and_the_turn_goes_on(
@@ -112,13 +116,33 @@ def test_a_value_that_cannot_be_is_dropped_and_counted_and_the_turn_goes_on(
 ) -> None:
     with host.turn() as turn:
         turn.note(tokens_in=value, tokens_out=7)
-        turn.took("retrieval", value if isinstance(value, float) else 1.0)
+        turn.took("retrieval", value if isinstance(value, float) and value != 1.5 else 1.0)
     with host.turn() as turn:
         turn.note(tokens_in=3)
     first, second = rows(host)
     assert (first["tokens_in"], first["tokens_out"], second["tokens_in"]) == (0, 7, 3)
     lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
-    assert lost == {f"values_{reason}": 2 if isinstance(value, float) else 1}
+    assert lost == {f"values_{reason}": 2 if isinstance(value, float) and value != 1.5 else 1}
+
+
+@pytest.mark.parametrize("value", [1, 0, 2, 1.0, "yes", np.float64(1), -1])
+def test_a_claim_that_is_no_truth_is_unknown(host: Host, value: Any) -> None:
+    with host.turn() as turn:
+        turn.note(is_success=value, is_handoff=cast(Any, np.True_), is_refused=False)
+    (row,) = rows(host)
+    assert (row["is_success"], row["is_handoff"], row["is_refused"]) == (None, True, False)
+    assert host.tally.totals()["values_malformed"] == 1
+
+
+def test_an_amount_is_whole_and_a_time_is_rounded(host: Host) -> None:
+    with host.turn() as turn:
+        turn.note(tokens_in=2.0, tokens_out=cast(Any, np.float32(3)), audio_in_ms=0.75)
+        turn.note(audio_in_ms=0.75, jitter_ms=2.25)
+        turn.took("vad", 1.25)
+    (row,) = rows(host)
+    assert (row["tokens_in"], row["tokens_out"], row["audio_in_ms"], row["jitter_ms"]) == (2, 3, 2, 2.25)
+    assert row["vad_ms"] == pytest.approx(1.25)
+    assert not [name for name in host.tally.totals() if name.startswith("values_")]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +239,50 @@ def test_numbers_of_other_types_are_numbers_beside_what_is_none(host: Host) -> N
     assert (row["tokens_in"], row["tokens_out"], row["audio_in_ms"], row["audio_out_ms"]) == (812, 7, 0, 4)
 
 
+def test_a_time_that_somebody_else_took_is_no_truth_and_no_text(host: Host) -> None:
+    for told in (True, "ana@example.com", -3, 4_000_000.0):
+        with host.turn() as turn:
+            turn.took("vad", told)  # type: ignore[arg-type]  # Hosts are not checked.
+    assert [row["vad_ms"] for row in rows(host)] == [None] * 4
+    lost = {name: count for name, count in host.tally.totals().items() if name.startswith("values_")}
+    assert lost == {f"values_{reason}": 1 for reason in ("malformed", "email", "negative", "inconsistent")}
+
+
+def test_what_a_turn_goes_on_without_is_told_by_pool_and_reason_but_not_what_was_only_unknown(host: Host) -> None:
+    """As of attributes and labels, so that family `privacy` says what no dashboard would: somebody hands in content."""
+    host.change(pool="batch")
+    for session, pool in (("call-1", "batch"), ("call-2", "realtime"), (None, "batch")):
+        with host.turn(session, pool=pool, speaker="ana@example.com", mood="calm") as turn:
+            turn.note(prompt="hers", loudness=3, tokens_in=-1)  # type: ignore[arg-type]  # Hosts are not checked.
+            turn.took("vad", -1)
+    host.cycle()
+    assert host.collector.withheld() == {
+        **{f"{pool}:{reason}": 1 for pool in ("batch", "realtime") for reason in ("email", "content_field")},
+        **{f"{pool}:negative": 2 for pool in ("batch", "realtime")},
+    }
+    assert host.collector.refused() == {"batch:no_session": 1} and host.collector.told() == (3, 1)
+    host.cycle()
+    assert host.collector.sequences(1) == [0], "what was told is no news"
+    host.event("costs", "call-1", pool="batch", prompt="hers")
+    host.cycle()
+    assert host.collector.refused("costs") == {"batch:outside_vocabulary": 1}
+    assert host.collector.withheld("costs") == {"batch:content_field": 1}
+    assert host.collector.sequences(1) == [0]
+
+
+def test_what_a_turn_goes_on_without_is_told_alone_where_no_turn_comes_after_it(host: Host) -> None:
+    """Of a turn whose session belongs to another collector the recorder's own one is told."""
+    host = Host(None, FakeCollector(), addresses=("http://c-0", "http://c-1"))
+    for number in range(8):
+        with host.turn(f"call-{number}", prompt="hers"):
+            pass
+    host.cycle()
+    told = {known[0]: batch.header.withheld for known, batch in host.collector.taken.items()}
+    assert sorted(map(dict, told.values()), key=len) == [{}, {"realtime:content_field": 8}]
+    (home,) = [address for address, withheld in told.items() if withheld]
+    assert home == host.sender._home
+
+
 def test_what_nobody_declared_is_counted_for_what_it_is_and_never_sent(host: Host) -> None:
     for _ in range(2):
         with host.turn(prompt="a secret", mood="a secret", language="en", self="a secret") as turn:
@@ -269,7 +337,7 @@ def test_what_python_takes_for_a_session_that_is_known_is_none_all_the_same(host
     assert host.tally.totals()["quality_dropped_malformed"] == 1
 
 
-@pytest.mark.parametrize("session", ["", b"", " \t\n"])
+@pytest.mark.parametrize("session", ["", b"", " \t\n", "\u200b", "\u200b\ufeff ".encode()])
 def test_a_session_without_a_name_is_none_and_makes_no_crowd_one_caller(host: Host, session: Any) -> None:
     """k callers that a host names alike would pass for one, whose cell is never told."""
     for name in ("call-1", session, session):
@@ -280,6 +348,17 @@ def test_a_session_without_a_name_is_none_and_makes_no_crowd_one_caller(host: Ho
     assert len(rows(host)) == 1 and host.dropped() == {"no_session": 2}
     assert host.tally.totals()["quality_dropped_no_session"] == 1
     assert len(host.collector.rows("duplex")) == 1
+
+
+@pytest.mark.parametrize("value", [5, 1.5, True, object(), {"a": 1}, ("de",)])
+def test_a_dimension_that_is_no_text_is_malformed(host: Host, value: Any) -> None:
+    for told in ("de", value, value):
+        with host.turn(language=value if told is not value else told):
+            pass
+    with host.turn(language="de"):
+        pass
+    assert [row["language"] for row in rows(host)] == ["de"]
+    assert host.dropped() == {"malformed": 3}
 
 
 def test_a_dimension_that_is_told_as_none_is_not_known_and_costs_no_turn(host: Host) -> None:
