@@ -3,8 +3,8 @@
 An observation is counted once for each identifying dimension of each partition that it is in. `kept` left with its value,
 `generalised` left as `*` (also where nobody had said a value), `held` waits because its pool is below k, `released` waited
 before and has left, as kept or generalised. So kept + generalised = observed - held + released. All of it can be read off
-the frames that were sent, so the tally tells nobody anything more. What was `refused` is counted by reason and once, so that sums
-are observations: under the family of its own kind (a turn is one of `turns`, also where `stages` and others would have counted it), or under
+the frames that were sent, so the tally tells nobody anything more. What was `refused`, an observation or a field that one goes on
+without, is counted by reason and once: under the family of its own kind (a turn is one of `turns`, also where `stages` and others would have counted it), or under
 `unknown`; where its pool is unknown, under the first pool of the vocabulary.
 """
 

@@ -28,6 +28,17 @@ STEPS = st.lists(
 )
 
 
+def through_spool(host: Host) -> Counter[str]:
+    """Rows by what became of them; its totals add up to what seen, taken and dropped leave."""
+    totals = host.tally.totals() | host.spool.flow.totals()
+    flow = Counter(
+        {name.removeprefix("spool_rows_"): totals[name] for name in totals if name.startswith("spool_rows_")}
+    )
+    gone = sum(count for name, count in totals.items() if name == "turns_taken" or name.startswith("turns_dropped_"))
+    assert totals.get("turns_seen", 0) + flow["found"] == gone + flow["waiting"]
+    return flow
+
+
 @given(steps=STEPS, spool_bytes_max=st.sampled_from([12_000, 40_000, 10_000_000]))
 @settings(max_examples=30, deadline=None)
 def test_recorded_is_taken_plus_dropped_and_the_collector_is_told(
@@ -35,6 +46,7 @@ def test_recorded_is_taken_plus_dropped_and_the_collector_is_told(
 ) -> None:
     collector, time, recorded = FakeCollector(), HeldClock(), 0
     dropped: Counter[str] = Counter()
+    flow: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Path(folder), collector, time, rows_max=60, spool_bytes_max=spool_bytes_max)
         for step, value in [*steps, ("answer", None), ("cycle", 60), ("cycle", 60), ("restart", 0)]:
@@ -56,14 +68,17 @@ def test_recorded_is_taken_plus_dropped_and_the_collector_is_told(
                 case _:
                     host.close()
                     dropped += host.dropped()
+                    flow += through_spool(host)
                     started = host.incarnation + 1
                     host = Host(Path(folder), collector, time, started, (COLLECTOR,), 60, spool_bytes_max)
         host.cycle(60)
         host.close()
         dropped += host.dropped()
+        flow += through_spool(host)
         assert not list(Path(folder).iterdir()), "nothing waits any more"
     taken = sum(len(batch.rows) for batch in collector.taken.values())
     assert recorded == taken + dropped.total()
+    assert flow["kept"] == flow["sent"] + flow["dropped_full"], "with what was found nothing comes or goes"
     seen_told, dropped_told = collector.told()
     if spool_bytes_max == 10_000_000:
         assert (seen_told, dropped_told) == (recorded, dropped.total())
