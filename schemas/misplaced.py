@@ -38,7 +38,7 @@ def misplaced_fields(fields: Sequence[tuple[str, object]]) -> list[Refusal]:
     """
     reasons = misplaced([value for _, value in fields])
     return [
-        Refusal.MALFORMED if isinstance(value, str) and is_time_as_text(name, value) else reason
+        Refusal.MALFORMED if type(value) is str and is_time_as_text(name, value) else reason
         for (name, value), reason in zip(fields, reasons, strict=True)
     ]
 
@@ -85,6 +85,6 @@ def _one_or(member: object, depth: int) -> int:
 def _misplaced(value: object, private: Mapping[str, Refusal]) -> Refusal:
     if type(value) is str:
         return private.get(value, Refusal.MALFORMED)
-    if isinstance(value, bytes | bytearray | memoryview):
+    if issubclass(type(value), bytes | bytearray | memoryview):  # Of what an object says it is nothing is asked: it may raise.
         return Refusal.AUDIO
     return Refusal.EMBEDDING if numbers_in(value) else Refusal.MALFORMED

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -79,14 +80,19 @@ def wrong(values: Floats, are_claims: Flags, allowed: Allowed) -> dict[Refusal, 
 
 def is_number(value: object) -> bool:
     """Whether it is one number or truth of any type, such as an array of one; those of several have the method as well."""
-    return hasattr(value, "__float__") and numbers_in(value) <= 1
+    try:
+        return hasattr(value, "__float__") and numbers_in(value) <= 1
+    except Exception:  # An object that fails at being looked at.
+        return False
 
 
 def is_list_of_numbers(value: object) -> bool:
     """Whether it is a list, or an array of one dimension, of numbers and nothing else."""
+    if not issubclass(type(value), list | tuple | np.ndarray):  # What an object says it is may raise.
+        return False
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.dtype.kind in "iuf"
-    return isinstance(value, list | tuple) and all(is_number(each) and type(each) not in _BOOLEANS for each in value)
+    return all(is_number(each) and type(each) not in _BOOLEANS for each in cast(Sequence[object], value))
 
 
 def as_float(value: object) -> float:

@@ -48,21 +48,24 @@ def value_names(kind: str) -> tuple[str, ...]:
     )
 
 
-def misplaced_values(kind: str, told: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """What stands where the kind declares something of another type: text for a number, a list for one number."""
-    return [
-        (name, value)
-        for name in (INSTANT, *value_names(kind))
-        if (value := told.get(name)) is not None and not _is_of(kind, name, value)
-    ]
+def misplaced_values(kind: str, told: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, Any]]]:
+    """Of each observation what stands where the kind declares something of another type: text for a number, a list for one number."""
+    found: list[list[tuple[str, Any]]] = [[] for _ in told]
+    for name in (INSTANT, *value_names(kind)):
+        given = [(at, value) for at, values in enumerate(told) if (value := values.get(name)) is not None]
+        for (at, value), fits in zip(given, _are_of(kind, name, [value for _, value in given]), strict=True):
+            if not fits:
+                found[at].append((name, value))
+    return found
 
 
-def _is_of(kind: str, name: str, value: object) -> bool:
-    """Whether the value is what its column takes; what cannot be counted all the same, such as NaN, may be."""
+def _are_of(kind: str, name: str, values: list[Any]) -> list[bool]:
+    """Which of the values are what the column takes; what cannot be counted all the same, such as NaN, is."""
     if isinstance(OBSERVATIONS[kind][name], pl.List):
-        return is_list_of_numbers(value)
-    number, claimed = np.array([as_float(value)]), are_claims([value])
-    return is_number(value) and not wrong(number, claimed, _allowed(kind, name))[Refusal.MALFORMED].any()
+        return [is_list_of_numbers(value) for value in values]
+    numbers = np.array([as_float(value) for value in values], np.float64)
+    is_wrong = wrong(numbers, are_claims(values), _allowed(kind, name))[Refusal.MALFORMED].tolist()
+    return [is_number(value) and not misplaced for value, misplaced in zip(values, is_wrong, strict=True)]
 
 
 @cache

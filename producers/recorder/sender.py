@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import compress
-from operator import not_
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ import polars as pl
 
 from producers.observation_batches import OBSERVATIONS
 from producers.recorder.buffer import TURNS, Buffer
-from producers.recorder.cells import Cells, Refusals, texts_of
+from producers.recorder.cells import Cells, Refusals, pool_told, texts_of
 from producers.recorder.clock import EventTime
 from producers.recorder.delivery import Delivery
 from producers.recorder.event_columns import event_columns, misplaced_values, value_names
@@ -28,33 +26,23 @@ from schemas.misplaced import misplaced_fields
 from schemas.refusals import Refusal
 
 Rows = Sequence[list[Any]]
-EVENT_ENTRIES = 4
-"""Of an observation that is no turn."""
 
 
-def _may_be_counted(kind: str, row: list[Any]) -> bool:
-    """Whether its session is named by what can name one, and its values are of the types of their columns."""
-    return _has_session(row) and not _misplaced_values(kind, row)
+def _why_not(kind: str, rows: Rows) -> list[Refusal | None]:
+    """Why of each row nothing can be made, at first sight: its session is named by what can name none, or values are of other types than
+    their columns. The first reason of what stands where it may not."""
+    misplaced = misplaced_values(kind, [row[2] for row in rows]) if kind != TURNS else [[] for _ in rows]
+    for row, wrong in zip(rows, misplaced, strict=True):
+        if not (is_nobody(row[0]) or names_a_session(row[0])):
+            wrong.append(("session", row[0]))
+    reasons = [set(misplaced_fields(wrong)) for wrong in misplaced]
+    return [next((reason for reason in Refusal if reason in given), None) for given in reasons]
 
 
-def _has_session(row: list[Any]) -> bool:
-    return is_nobody(row[0]) or names_a_session(row[0])
-
-
-def _misplaced_values(kind: str, row: list[Any]) -> list[tuple[str, Any]]:
-    return misplaced_values(kind, row[2]) if len(row) == EVENT_ENTRIES else []
-
-
-def _refused_each(kind: str, rows: Rows) -> Refusals:
-    """Rows of which nothing can be made, each under the first reason of what stands in it where it may not."""
-    return sum((refused_of([row], _why_not(kind, row)) for row in rows), Counter())
-
-
-def _why_not(kind: str, row: list[Any]) -> Refusal:
-    wrong = [] if _has_session(row) else [("session", row[0])]
-    wrong += _misplaced_values(kind, row)
-    reasons = set(misplaced_fields(wrong))
-    return next((reason for reason in Refusal if reason in reasons), Refusal.MALFORMED)
+def _refused_each(rows: Rows, why: Sequence[Refusal | None]) -> Refusals:
+    """The rows of which nothing can be made, by pool and reason."""
+    each = zip(rows, why, strict=True)
+    return Counter((pool_told(defaults, given), reason) for (_, defaults, given, *_), reason in each if reason)
 
 
 class Sender:
@@ -126,11 +114,12 @@ class Sender:
         try:
             return [self._converted(kind, rows)]
         except Exception as error:
-            may_be = [len(rows) > 1 and _may_be_counted(kind, row) for row in rows]
-            if not all(may_be):
+            at_fault = Refusal.MALFORMED if len(rows) == 1 else None
+            why = [reason or at_fault for reason in _why_not(kind, rows)]
+            if any(why):
                 self._tally.fail("malformed", "something that was recorded is nothing that can be counted", error)
-                self._drop(kind, _refused_each(kind, list(compress(rows, map(not_, may_be)))))
-                return self._in_columns(kind, list(compress(rows, may_be)))
+                self._drop(kind, _refused_each(rows, why))
+                return self._in_columns(kind, [row for row, reason in zip(rows, why, strict=True) if reason is None])
         half = len(rows) // 2
         return [*self._in_columns(kind, rows[:half]), *self._in_columns(kind, rows[half:])]
 

@@ -40,9 +40,11 @@ def is_nobody(session: object) -> bool:
     >>> [is_nobody(session) for session in (None, "", b" ", "\\u200b", "call-1", 0)]
     [True, True, True, True, False, False]
     """
-    if isinstance(session, bytes):
-        session = session.decode("utf-8", "replace")
-    return session is None or (isinstance(session, str) and is_blank(session))
+    if session is None:
+        return True
+    if not issubclass(type(session), str | bytes):  # What an object says it is may raise.
+        return False
+    return is_blank(session.decode("utf-8", "replace") if isinstance(session, bytes) else str(session))
 
 
 def names_a_session(session: object) -> bool:

@@ -198,6 +198,22 @@ def test_an_observation_of_which_nothing_can_be_made_drops_alone(host: Host, val
     assert totals["duplex_seen"] == 3
 
 
+class Broken:
+    """Fails at being looked at, even at being asked what it is."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("a secret")
+
+
+def test_an_object_that_fails_at_being_looked_at_drops_its_observation_alone(host: Host) -> None:
+    broken = Broken()
+    for told in ({"context_age_ms": broken}, {"gaps_ms": broken}, {"duplex_event": broken}, {"at_ms": broken}, {}):
+        host.event("duplex", "call-1", **{"duplex_event": "micro_turn", **told})
+    host.event("duplex", broken, duplex_event="micro_turn")
+    assert len(rows(host, "duplex")) == 1
+    assert host.tally.totals()["duplex_dropped_malformed"] == 5
+
+
 @pytest.mark.parametrize("is_alone", [True, False])
 @pytest.mark.parametrize(
     "values",
