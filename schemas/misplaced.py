@@ -85,6 +85,8 @@ def _one_or(member: object, depth: int) -> int:
 def _misplaced(value: object, private: Mapping[str, Refusal]) -> Refusal:
     if type(value) is str:
         return private.get(value, Refusal.MALFORMED)
-    if issubclass(type(value), bytes | bytearray | memoryview):  # Of what an object says it is nothing is asked: it may raise.
+    if issubclass(
+        type(value), bytes | bytearray | memoryview
+    ):  # Of what an object says it is nothing is asked: it may raise.
         return Refusal.AUDIO
     return Refusal.EMBEDDING if numbers_in(value) else Refusal.MALFORMED
