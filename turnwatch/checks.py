@@ -10,6 +10,7 @@ from alerts.document_files import WrongFiles
 from dashboards.render import render_all
 from schemas.counted import counted
 from turnwatch.contract_checks import board_problems, contract_problems
+from turnwatch.printable import printable_lines
 from turnwatch.query_checks import page_problems, shown_pages, view_problems
 from turnwatch.rendering import stale_files
 
@@ -19,9 +20,9 @@ def run_check(today: date | None = None) -> int:
     declared = contract_problems(today or datetime.now(UTC).date())
     problems = [*check(), *declared, *_boards(), *view_problems(), *page_problems(shown_pages()), *_stale_files()]
     for note in notes():
-        print(f"note: {note}")
+        print(printable_lines(f"note: {note}"))
     for problem in problems:
-        print(f"problem: {problem}")
+        print(printable_lines(f"problem: {problem}"))
     print(f"{counted(len(problems), 'problem')}.")
     return 1 if problems else 0
 

@@ -24,6 +24,7 @@ from schemas.failures import BadInput
 from stack.alertmanager import HOW_TO_GET_IT, Alertmanager, find_alertmanager, start_alertmanager
 from stack.failures import StackFailure
 from stack.local import ALERTMANAGER_CONFIGURATION
+from turnwatch.printable import printable
 from turnwatch.routes_player import Player, Tried
 
 TOGETHER_MAX = 8
@@ -110,7 +111,7 @@ def _err_in(logged: str) -> str:
 
 
 def _show(tried: Tried, late_s: float) -> None:
-    print(f"{_from_here(tried.file.path)}: {tried.file.script.about}")
+    print(printable(f"{_from_here(tried.file.path)}: {tried.file.script.about}"))
     print(
         f"  {tried.speed:g} times as fast as the clock; {duration_written(late_s * 1_000 * tried.speed)} late is in time"
     )
@@ -118,7 +119,7 @@ def _show(tried: Tried, late_s: float) -> None:
     for finding in tried.findings:
         verdict = finding.verdict if finding.is_right else f"WRONG, {finding.verdict}"
         at = duration_written(finding.at_ms // 1_000 * 1_000)
-        print(f"  {at:>7}  {finding.receiver:<{widest}}  {finding.what}: {verdict}")
+        print(printable(f"  {at:>7}  {finding.receiver:<{widest}}  {finding.what}: {verdict}"))
     if not tried.findings:
         print("  nobody is told anything, as expected")
 
