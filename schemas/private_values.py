@@ -24,8 +24,11 @@ FREE_DIMENSIONS = frozenset(name for name, dimension in DIMENSIONS.items() if di
 """Dimensions that allow any name. The others' vocabularies and patterns are too narrow for anything private."""
 
 NAME_LENGTH_MAX = 63
-ENCODED_LENGTH_MIN = 200
-"""So many characters without a space that bytes could be encoded in are bytes."""
+ENCODED_LENGTH_MIN, ENCODED_EXCESS_MIN = 200, 200.0
+"""So many characters without a space that bytes could be encoded in are bytes, if they look like those: capital and small letters
+and digits among each other, as in base64, or as random. Many words without a space between them have less than 200 bits of excess."""
+CHARACTERS_MIN = 16
+"""What is longer than a name and has fewer different characters repeats itself: that is no key, and no bytes either."""
 
 _DATE = r"20[23][0-9]([._-]?)(?:0[1-9]|1[0-2])[._-]?(?:0[1-9]|[12][0-9]|3[01])"
 _STAMP = rf"(^|[^0-9+])(?:{_DATE}(?:T?[0-9]{{2}}(?:[0-9]{{2}}){{0,2}}Z?)?)($|[^0-9])"
@@ -101,6 +104,7 @@ def refusals_of(values: pl.Series) -> pl.Series:
     known = pl.DataFrame({"value": values.str.head(LOOKED_AT_BYTES * 2), "length": values.str.len_chars()})
     told = known.with_columns(told=pl.col("value").str.replace_all(_STAMP, "${1}-${3}"))
     told = told.with_columns(excess=excess_bits(told["told"].str.replace_all(_SHORT_HASH, "-")))
+    told = told.with_columns(is_varied=_is_varied())
     return told.select(_first_reason()).to_series().alias(values.name)
 
 
@@ -109,6 +113,22 @@ def _first_reason() -> pl.Expr:
     for refusal, breaks in reversed(_RULES):
         reason = pl.when(breaks).then(pl.lit(refusal.value)).otherwise(reason)
     return reason.alias("reason")
+
+
+def _is_varied() -> pl.Expr:
+    is_long = pl.col("length") > NAME_LENGTH_MAX
+    characters = pl.when(is_long).then("value").str.split("").list.n_unique()
+    return ~is_long | (characters >= CHARACTERS_MIN)
+
+
+def _are_bytes() -> pl.Expr:
+    is_mixed = pl.all_horizontal(_any("value", some) for some in ("[A-Z]", "[a-z]", "[0-9+/]"))
+    looks_so = pl.col("is_varied") & (is_mixed | (pl.col("excess") > ENCODED_EXCESS_MIN))
+    return _any("value", _MEDIA) | (_any("value", _ENCODED) & looks_so)
+
+
+def _is_key() -> pl.Expr:
+    return pl.col("is_varied") & (_any("told", _TOKEN, _UUID, _HEX) | (pl.col("excess") > EXCESS_MAX))
 
 
 def _any(column: str, *patterns: str) -> pl.Expr:
@@ -125,11 +145,11 @@ def _is_phone() -> pl.Expr:
 
 
 _RULES: tuple[tuple[Refusal, pl.Expr], ...] = (
-    (Refusal.AUDIO, _any("value", _MEDIA, _ENCODED)),
+    (Refusal.AUDIO, _are_bytes()),
     (Refusal.EMBEDDING, _any("value", _NUMBERS)),
     (Refusal.EMAIL, _any("value", _EMAIL, _EMAIL_SPELLED)),
     (Refusal.PHONE, _is_phone()),
-    (Refusal.HIGH_ENTROPY, _any("told", _TOKEN, _UUID, _HEX) | (pl.col("excess") > EXCESS_MAX)),
+    (Refusal.HIGH_ENTROPY, _is_key()),
     (Refusal.FREE_TEXT, _any("value", _WORDS) | (pl.col("length") > NAME_LENGTH_MAX)),
 )
 """In the order of precedence."""
