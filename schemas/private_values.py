@@ -104,7 +104,7 @@ def refusals_of(values: pl.Series) -> pl.Series:
     known = pl.DataFrame({"value": values.str.head(LOOKED_AT_BYTES * 2), "length": values.str.len_chars()})
     told = known.with_columns(told=pl.col("value").str.replace_all(_STAMP, "${1}-${3}"))
     told = told.with_columns(excess=excess_bits(told["told"].str.replace_all(_SHORT_HASH, "-")))
-    told = told.with_columns(is_varied=_is_varied())
+    told = told.with_columns(_looks(has_long=bool((told["length"] > NAME_LENGTH_MAX).any())))
     return told.select(_first_reason()).to_series().alias(values.name)
 
 
@@ -115,16 +115,17 @@ def _first_reason() -> pl.Expr:
     return reason.alias("reason")
 
 
-def _is_varied() -> pl.Expr:
+def _looks(has_long: bool) -> tuple[pl.Expr, pl.Expr]:
+    """Whether each value is of enough characters to be a key, and whether it looks like encoded bytes; names are short, and
+    nobody waits for what is asked of others."""
+    if not has_long:
+        return pl.lit(True).alias("is_varied"), pl.lit(False).alias("is_encoded")
     is_long = pl.col("length") > NAME_LENGTH_MAX
     characters = pl.when(is_long).then("value").str.split("").list.n_unique()
-    return ~is_long | (characters >= CHARACTERS_MIN)
-
-
-def _are_bytes() -> pl.Expr:
+    is_varied = ~is_long | (characters >= CHARACTERS_MIN)
     is_mixed = pl.all_horizontal(_any("value", some) for some in ("[A-Z]", "[a-z]", "[0-9+/]"))
-    looks_so = pl.col("is_varied") & (is_mixed | (pl.col("excess") > ENCODED_EXCESS_MIN))
-    return _any("value", _MEDIA) | (_any("value", _ENCODED) & looks_so)
+    looks_so = is_varied & (is_mixed | (pl.col("excess") > ENCODED_EXCESS_MIN))
+    return is_varied.alias("is_varied"), (_any("value", _ENCODED) & looks_so).alias("is_encoded")
 
 
 def _is_key() -> pl.Expr:
@@ -145,7 +146,7 @@ def _is_phone() -> pl.Expr:
 
 
 _RULES: tuple[tuple[Refusal, pl.Expr], ...] = (
-    (Refusal.AUDIO, _are_bytes()),
+    (Refusal.AUDIO, _any("value", _MEDIA) | pl.col("is_encoded")),
     (Refusal.EMBEDDING, _any("value", _NUMBERS)),
     (Refusal.EMAIL, _any("value", _EMAIL, _EMAIL_SPELLED)),
     (Refusal.PHONE, _is_phone()),
