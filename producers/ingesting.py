@@ -4,8 +4,8 @@ Event time comes out of the lines: windows end two minutes of it behind the newe
 of order, and what comes later still makes frames of its own. With `is_live` windows end by the clock instead, for a pipe
 that never does. A file that is read twice is counted twice: each run is another incarnation of the producer.
 
-What is refused stands in family `privacy` at the time that its own line says. Where it says none, or one that intake would not
-take, it is told as of now: in a pipe at once, of a file at its end.
+What is refused, a line or a private field of one that goes on without it, stands in family `privacy` at the time that its own
+line says. Where it says none, or one that intake would not take, it is told as of now: in a pipe at once, of a file at its end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from producers.aggregated import ROW_KINDS, kind_of
 from producers.collector import NEVER_MS, WINDOW_MS, Collector, Frame
 from producers.drive import Clock
 from producers.kinds import KINDS
-from producers.observation_lines import Demand, ObservationLines, RefusedWhere, Tidings
+from producers.line_tidings import RefusedWhere, Tidings
+from producers.observation_lines import Demand, ObservationLines
 from producers.tally import reported_as
 from producers.transport import Transport
 from schemas.families import FAMILIES, PRIVACY, UNKNOWN
@@ -140,15 +141,18 @@ class Ingestion:
         return [where.window_start_ms for where in self._refused if where.window_start_ms is not None]
 
     def _heed_refused(self) -> None:
-        """Takes in what was refused since; a time that intake would refuse a frame for is none."""
+        """Takes in which lines and fields were refused since. A line is one of its kind that was dropped, a field is none."""
+        refused, withheld = self.ingested.tidings.refused_news()
+        for where, count in refused.items():
+            self._dropped[where.kind] += count
         now_ms = self._clock.now_ms()
         else_ms = now_ms // WINDOW_MS * WINDOW_MS if self._is_live else None
-        for where, count in self.ingested.tidings.refused_news().items():
+        for where, count in (refused + withheld).items():
+            # A time that intake would refuse a frame for is none.
             at_ms = where.window_start_ms
             is_timely = at_ms is not None and now_ms - AGE_MS_MAX <= at_ms <= now_ms + AHEAD_MS_MAX
             is_told_there = is_timely and (where in self._refused or len(self._refused) < PLACES_MAX)
             self._refused[where if is_told_there else where._replace(window_start_ms=else_ms)] += count
-            self._dropped[where.kind] += count
 
     def _tell_refused(self, collector: Collector, watermark_ms: int, is_now: bool = False) -> None:
         """What was refused in windows that are over is told, and with `is_now` what has none as well; the next heartbeat says

@@ -30,17 +30,23 @@ def whereabouts_of(line: bytes) -> tuple[str | None, int | None]:
     return (pool if isinstance(pool, str) else None), at_ms
 
 
-def why_unreadable(line: bytes, columns: Mapping[str, pl.DataType]) -> Refusal | None:
-    """A line is no object, or a declared field holds something of another type, or endless; none where it can be read."""
+def is_object(line: bytes) -> bool:
+    """Whether a line is an object that names each of its fields once."""
+    return _object(line) is not None
+
+
+def why_unreadable(line: bytes, columns: Mapping[str, pl.DataType]) -> tuple[Refusal | None, tuple[str, ...]]:
+    """A line is no object, or declared fields, which are named, hold something of another type, or endless; no reason where it can be read."""
     said = _object(line)
     if said is None:
-        return Refusal.MALFORMED
+        return Refusal.MALFORMED, ()
     declared = [(name, value) for name, value in said.items() if name in columns]
-    finite = [(name, value) for name, value in declared if not isinstance(value, float) or math.isfinite(value)]
-    reasons = set(misplaced_fields([(name, value) for name, value in finite if not _is_of(value, columns[name])]))
-    if len(finite) < len(declared):
-        reasons.add(Refusal.NOT_FINITE)
-    return next((reason for reason in Refusal if reason in reasons), None)
+    endless = [name for name, value in declared if isinstance(value, float) and not math.isfinite(value)]
+    others = [(name, value) for name, value in declared if name not in endless and not _is_of(value, columns[name])]
+    reasons = dict.fromkeys(endless, Refusal.NOT_FINITE)
+    reasons |= zip((name for name, _ in others), misplaced_fields(others), strict=True)
+    first = next((reason for reason in Refusal if reason in reasons.values()), None)
+    return first, tuple(name for name, reason in reasons.items() if reason is first)
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

@@ -1,8 +1,9 @@
 """Observations as NDJSON: one JSON object a line, of one kind a file or of the kind that its field `kind` names.
 
 Lines are read in columns, thousands at once. Where that fails the lines are halved until the bad ones stand alone, so that
-each is refused by itself, counted under its reason, and told by its number, never by what stands in it. Fields that the
-contract does not declare are dropped and counted (`producers/refusing.py`); the line goes on without them.
+each is refused by itself, counted under its reason, and told by its number and the declared columns that were wrong, never by
+what stands in it. Fields that the contract does not declare are dropped and counted (`producers/refusing.py`); the line goes on
+without them.
 
 `session` is a whole number, an opaque key already, or a text, which is hashed under a key that the process makes for itself
 and forgets: it only tells sessions apart.
@@ -11,12 +12,10 @@ and forgets: it only tells sessions apart.
 from __future__ import annotations
 
 import io
-from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -26,11 +25,13 @@ from producers.aggregated import ROW_KINDS
 from producers.collector import WINDOW_MS
 from producers.counting import sifted
 from producers.kinds import KINDS
-from producers.line_objects import KIND, kind_of, whereabouts_of, why_unreadable
+from producers.line_objects import KIND, is_object, kind_of, whereabouts_of, why_unreadable
 from producers.line_shapes import in_bounds, is_braced, is_flat
-from producers.refusing import WHY, admit_rows, known_pool, known_pools
+from producers.line_tidings import TOLD_MAX, RefusedWhere, Tidings
+from producers.refusing import WHY, AdmittedRows, admit_rows, columns_refused, is_blank, known_pool, known_pools
+from producers.sifting import columns_broken
 from schemas.families import UNKNOWN
-from schemas.refusals import MEANINGS, Refusal
+from schemas.refusals import Refusal
 
 COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
     name: kind.columns for name, kind in KINDS.items() if name not in ROW_KINDS
@@ -38,73 +39,12 @@ COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
 """Of every kind of observation that a line may be; rows that are aggregated already are none."""
 LINE_BYTES_MAX = 65_536
 """Longest line: a stretch of audio with a hundred gaps takes 2 KB."""
-TOLD_MAX = 20
-"""So many refused lines of a file are told one by one; the others are counted."""
 LINE = "\x00line"
 """Column of the line's number, from 1; no field of an observation is called that."""
 
 _Numbered = list[tuple[int, bytes]]
-
-
-class RefusedWhere(NamedTuple):
-    """Of which kind something was refused and why, in which pool, and in which window of ten seconds it says it was.
-
-    The first pool of the vocabulary where it says none that there is; no window where it says no time.
-    """
-
-    kind: str
-    reason: Refusal
-    pool: str
-    window_start_ms: int | None
-
-
-@dataclass(slots=True)
-class Tidings:
-    """What became of lines: each was blank, taken or refused. `refused_of` is by kind, `UNKNOWN` where a line did not say any;
-    `refused_since` are those since somebody looked last; `first` are the first of them, and why."""
-
-    lines: int = 0
-    blank: int = 0
-    taken: Counter[str] = field(default_factory=Counter)
-    refused_of: Counter[tuple[str, Refusal]] = field(default_factory=Counter)
-    refused_since: Counter[RefusedWhere] = field(default_factory=Counter)
-    dropped: Counter[Refusal] = field(default_factory=Counter)
-    first: list[tuple[int, Refusal]] = field(default_factory=list)
-    meant: dict[int, str] = field(default_factory=dict)
-    """What of its reason's meaning it is, of lines in `first` of which more is known."""
-
-    @property
-    def refused(self) -> Counter[Refusal]:
-        """Lines of any kind, by reason."""
-        refused: Counter[Refusal] = Counter()
-        for (_, reason), count in self.refused_of.items():
-            refused[reason] += count
-        return refused
-
-    def refuse(self, where: RefusedWhere, count: int) -> None:
-        self.refused_of[where.kind, where.reason] += count
-        self.refused_since[where] += count
-
-    def refused_news(self) -> Counter[RefusedWhere]:
-        """What was refused since this was asked last."""
-        news, self.refused_since = self.refused_since, Counter()
-        return news
-
-    def tell(self, line: int, reason: Refusal, meaning: str = "") -> None:
-        """Notes the line among the first: those that break their shape are known of before those whose values are refused."""
-        insort(self.first, (line, reason))
-        if meaning:
-            self.meant[line] = meaning
-        for beyond, _ in self.first[TOLD_MAX:]:
-            self.meant.pop(beyond, None)
-        del self.first[TOLD_MAX:]
-
-    def sentences(self) -> list[str]:
-        """What is told of the first lines that were refused."""
-        return [
-            f"Line {line} is refused ({reason.value}): {self.meant.get(line, MEANINGS[reason])}."
-            for line, reason in self.first
-        ]
+_Wrong = Callable[[pl.DataFrame, Refusal], Sequence[str]]
+"""Which columns of one row are why it is refused for this reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +91,12 @@ class ObservationLines:
             self._refuse((numbered[0], b""), self.kind or UNKNOWN, Refusal.MALFORMED)
         return is_sound
 
-    def _refuse(self, numbered: tuple[int, bytes], kind: str, reason: Refusal) -> None:
+    def _refuse(self, numbered: tuple[int, bytes], kind: str, reason: Refusal, columns: Sequence[str] = ()) -> None:
         """Refuses a line that is not read as a row; of one that may not be looked into only the number is given."""
         pool, at_ms = whereabouts_of(numbered[1])
         window_start_ms = None if at_ms is None else at_ms // WINDOW_MS * WINDOW_MS
         self.tidings.refuse(RefusedWhere(kind, reason, known_pool(pool), window_start_ms), 1)
-        self.tidings.tell(numbered[0], reason)
+        self.tidings.tell(numbered[0], reason, columns=columns)
 
     def _by_kind(self, lines: _Numbered) -> Iterator[tuple[str, _Numbered]]:
         if self.kind:
@@ -168,7 +108,8 @@ class ObservationLines:
             if kind in COLUMNS:
                 of_kinds.setdefault(kind, []).append(numbered)
             else:
-                self._refuse(numbered, UNKNOWN, Refusal.MALFORMED if kind is None else Refusal.OUTSIDE_VOCABULARY)
+                reason = Refusal.MALFORMED if kind is None else Refusal.OUTSIDE_VOCABULARY
+                self._refuse(numbered, UNKNOWN, reason, (KIND,) if is_object(numbered[1]) else ())
         yield from of_kinds.items()
 
     def _parsed(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
@@ -183,10 +124,10 @@ class ObservationLines:
             return
         # One line at least is wrong. Each is looked at by itself, this once, and the sound ones are read together.
         reasons = [(numbered, why_unreadable(numbered[1], COLUMNS[kind])) for numbered in lines]
-        for numbered, reason in reasons:
+        for numbered, (reason, columns) in reasons:
             if reason:
-                self._refuse(numbered, kind, reason)
-        yield from self._halved([numbered for numbered, reason in reasons if not reason], kind)
+                self._refuse(numbered, kind, reason, columns)
+        yield from self._halved([numbered for numbered, (reason, _) in reasons if not reason], kind)
 
     def _halved(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
         """The same of lines that are sound by themselves: undeclared fields may have several types, or names twice."""
@@ -205,40 +146,60 @@ class ObservationLines:
         keyed = self._keyed(
             rows.drop(KIND, strict=False).with_columns(pl.col("region").fill_null(pl.lit(self._region, pl.String)))
         )
-        admitted = admit_rows(keyed, {**COLUMNS[kind], LINE: pl.Int64()})
-        self.tidings.dropped += Counter(dict(admitted.dropped.by_reason))
-        self._note(keyed, admitted.why, kind)
+        declared = {**COLUMNS[kind], LINE: pl.Int64()}
+        admitted = admit_rows(keyed, declared)
+        self._note_dropped(keyed, admitted, kind)
+        self._note(keyed, admitted.why, kind, lambda row, reason: columns_refused(row, declared, reason))
         sifting = sifted(kind, admitted.rows.drop(LINE))
-        self._note(admitted.rows, sifting.why, kind)
+        self._note(
+            admitted.rows, sifting.why, kind, lambda row, reason: columns_broken(sifted(kind, row.drop(LINE)), reason)
+        )
         sound = sifting.sound
         for demand in self.demands:
             # What cannot be right was refused for that.
             is_refused = ~pl.lit(True if sifting.why is None else sifting.why.is_null())
             is_met = demand.holds(kind)  # Asked once: by the clock it would be another demand the next time.
-            unmet = pl.when(~is_met & ~is_refused).then(pl.lit(demand.reason.value))
-            self._note(admitted.rows, admitted.rows.select(unmet).to_series(), kind, demand.meaning)
+            unmet = admitted.rows.select(pl.when(~is_met & ~is_refused).then(pl.lit(demand.reason.value))).to_series()
+            self._note(admitted.rows, unmet, kind, lambda *_: (KINDS[kind].time,), demand.meaning)
             sound = sound.filter(is_met)
         return sound
 
-    def _note(self, rows: pl.DataFrame, why: pl.Series | None, kind: str, meaning: str = "") -> None:
+    def _note(self, rows: pl.DataFrame, why: pl.Series | None, kind: str, wrong: _Wrong, meaning: str = "") -> None:
         """Takes in why each of these rows is refused; null of one that is not, nothing at all where none is."""
         if why is None or why.null_count() == len(why):
             return
-        refused = rows.with_columns(known_pools(rows), why.alias(WHY)).filter(pl.col(WHY).is_not_null())
-        window = pl.col(KINDS[kind].time) // WINDOW_MS * WINDOW_MS
-        for reason, pool, start_ms, count in refused.group_by(WHY, "pool", window.alias("at")).len().rows():
-            self.tidings.refuse(RefusedWhere(kind, Refusal(reason), pool, start_ms), count)
-        for line, reason in refused.select(LINE, WHY).bottom_k(TOLD_MAX, by=LINE).rows():
-            self.tidings.tell(line, Refusal(reason), meaning)
+        for where, count in _places(rows, [why], kind):
+            self.tidings.refuse(where, count)
+        refused = rows.with_columns(why.alias(WHY)).filter(pl.col(WHY).is_not_null()).bottom_k(TOLD_MAX, by=LINE)
+        for place, (line, reason) in enumerate(refused.select(LINE, WHY).rows()):
+            if self.tidings.is_told(line):
+                columns = wrong(refused.drop(WHY)[place : place + 1], Refusal(reason))
+                self.tidings.tell(line, Refusal(reason), meaning, columns)
+
+    def _note_dropped(self, rows: pl.DataFrame, admitted: AdmittedRows, kind: str) -> None:
+        """Takes in which fields of these rows were dropped; what was only unknown is nobody's secret, and only counted."""
+        self.tidings.dropped += Counter(dict(admitted.dropped.by_reason))
+        self.tidings.withheld_since += Counter(dict(_places(rows, admitted.withheld_why, kind)))
 
     def _keyed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Sessions that are texts, as numbers of 64 bits that nobody can look up; a text of nothing but space names none."""
+        """Sessions that are texts, as numbers of 64 bits that nobody can look up; a text of which nobody can see anything names none."""
         if "session" not in rows.columns or rows["session"].dtype != pl.String:
             return rows
-        texts = [text for text in rows["session"].drop_nulls().unique().to_list() if text.strip()]
+        texts = [text for text in rows["session"].drop_nulls().unique().to_list() if not is_blank(text)]
         keys = [blake2b(text.encode(), key=self._session_key, digest_size=8).digest() for text in texts]
         numbers = [int.from_bytes(each, "little") for each in keys]
         return rows.with_columns(pl.col("session").replace_strict(texts, numbers, default=None, return_dtype=pl.UInt64))
+
+
+def _places(rows: pl.DataFrame, whys: Sequence[pl.Series], kind: str) -> Iterator[tuple[RefusedWhere, int]]:
+    """Where these reasons are told, of which each row has one or none (null) in each of the columns, and how often each."""
+    if not whys:
+        return
+    window = (rows[KINDS[kind].time] // WINDOW_MS * WINDOW_MS).alias("at")
+    place = pl.DataFrame([known_pools(rows), window])
+    found = pl.concat(place.with_columns(why.alias(WHY)).filter(pl.col(WHY).is_not_null()) for why in whys)
+    for reason, pool, start_ms, count in found.group_by(WHY, "pool", "at").len().rows():
+        yield RefusedWhere(kind, Refusal(reason), pool, start_ms), count
 
 
 def _schemas(kind: str) -> Iterator[pa.Schema]:

@@ -174,7 +174,8 @@ def sift_stream_changes(changes: pl.DataFrame) -> Sifted:
     for part, is_of_part in ((starts, is_start), (ends, ~is_start)):
         if part.why is not None:
             why = why.scatter(is_of_part.arg_true(), part.why)
-    return Sifted(sound, why)
+    refused = starts if starts.broken is not None else ends
+    return Sifted(sound, why, refused.broken, refused.claims)
 
 
 KINDS: dict[str, dict[str, pl.DataType]] = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -83,8 +83,7 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
     """
     undeclared = [_dropped_why(rows[name]) for name in rows.columns if name not in declared]
     dropped_why = tuple(why for why in undeclared if why is not None)
-    present = [(rows[name], declared[name]) for name in declared if name in rows.columns]
-    ranks = [ranks for values, dtype in present if (ranks := _ranks(values, dtype)) is not None]
+    ranks = [ranks for _, ranks in _ranks_by_name(rows, declared)]
     columns = [
         in_type(rows[name], dtype) if name in rows.columns else pl.Series(name, [None] * len(rows), dtype)
         for name, dtype in declared.items()
@@ -94,6 +93,19 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
         return AdmittedRows(admitted, dropped_why=dropped_why)
     worst = pl.DataFrame([each.alias(str(place)) for place, each in enumerate(ranks)]).min_horizontal()
     return AdmittedRows(admitted.filter(worst.is_null()), _named(worst), dropped_why)
+
+
+def columns_refused(rows: pl.DataFrame, declared: Mapping[str, pl.DataType], reason: Refusal) -> tuple[str, ...]:
+    """The declared columns of these rows for which `admit_rows` refuses one for this reason."""
+    wrong = _ranks_by_name(rows, declared)
+    return tuple(name for name, ranks in wrong if (ranks == _RANKS[reason]).any())
+
+
+def _ranks_by_name(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Iterator[tuple[str, pl.Series]]:
+    """Of each declared column that holds what it may not, the rank of each value's reason."""
+    for name, dtype in declared.items():
+        if name in rows.columns and (ranks := _ranks(rows[name], dtype)) is not None:
+            yield name, ranks
 
 
 def is_withheld(reason: Refusal) -> bool:
@@ -186,10 +198,23 @@ def _dropped_why(values: pl.Series) -> pl.Series | None:
         rest = Refusal.CONTENT_FIELD
     elif values.dtype == pl.String:
         ranks = _text_ranks(values, private_reasons(values.drop_nulls().unique()))
+    elif isinstance(values.dtype, pl.Struct):
+        ranks = _also(None, _holds_content(values), Refusal.CONTENT_FIELD)
     elif (nested := nested_as(values.dtype)) and nested is not Refusal.MALFORMED:
         rest = nested
     ranks = _also(ranks, values.is_not_null(), rest)
     return None if ranks is None else _named(ranks)
+
+
+def _holds_content(objects: pl.Series) -> pl.Series:
+    """Whether a field within each of these objects, however deep, is one of content, as in attributes."""
+    found = pl.Series([False]).new_from_index(0, len(objects))
+    for field in objects.struct.unnest():
+        if is_content_field(field.name):
+            found |= field.is_not_null()
+        elif isinstance(field.dtype, pl.Struct):
+            found |= _holds_content(field)
+    return found
 
 
 def _ranks(values: pl.Series, dtype: pl.DataType) -> pl.Series | None:

@@ -29,10 +29,15 @@ Rule = tuple[Refusal, pl.Expr]
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """Observations that may be counted. `why` has the reason of each that was given, null where it is sound; it is absent where all are."""
+    """Observations that may be counted. `why` has the reason of each that was given, null where it is sound; it is absent where all are.
+
+    `broken` are others that had to hold the same `claims`, for whoever wants to know more (`columns_broken`).
+    """
 
     sound: pl.DataFrame
     why: pl.Series | None = None
+    broken: pl.DataFrame | None = None
+    claims: Sequence[Rule] = ()
 
     @property
     def reasons(self) -> Refused:
@@ -51,9 +56,26 @@ def sift(rows: pl.DataFrame, rules: Sequence[Rule], dimensions: Sequence[str]) -
     is_sound = _all_hold(rows, [claim for _, claim in claims])
     if is_sound.all():
         return Sifted(rows)
-    first = _first_reasons(rows.filter(~is_sound), claims)
+    broken = rows.filter(~is_sound)
+    first = _first_reasons(broken, claims)
     why = pl.Series(WHY, [None], pl.String).new_from_index(0, len(rows)).scatter((~is_sound).arg_true(), first)
-    return Sifted(rows.filter(is_sound), why)
+    return Sifted(rows.filter(is_sound), why, broken, claims)
+
+
+def columns_broken(sifted: Sifted, reason: Refusal) -> tuple[str, ...]:
+    """The columns for which the first of the refused observations is refused for this reason.
+
+    A part and its whole are two. Of the columns that a rule is about, those without a value are meant where something is
+    missing, and those with one where something is wrong.
+    """
+    if sifted.broken is None:
+        return ()
+    row = sifted.broken.head(1)
+    broken = [claim for of, claim in sifted.claims if of is reason and not row.select(claim).item()]
+    names = dict.fromkeys(name for claim in broken[:1] for name in claim.meta.root_names())
+    is_missing = reason in (Refusal.MALFORMED, Refusal.NO_SESSION)
+    meant = tuple(name for name in names if (row[name].item() is None) == is_missing)
+    return meant or tuple(names)
 
 
 def _all_hold(rows: pl.DataFrame, claims: Sequence[pl.Expr]) -> pl.Series:

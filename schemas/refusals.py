@@ -48,7 +48,7 @@ MEANINGS: dict[Refusal, str] = {
     Refusal.NEGATIVE: "a duration, an amount or an instant below zero",
     Refusal.INCONSISTENT: "values that contradict each other: a part longer than its whole, one series told twice, an instant yet to come",
     Refusal.CLOCK_BACKWARDS: "an instant before the one that the same source has told already",
-    Refusal.NO_SESSION: "an aggregate without sessions, in a partition that protects them",
+    Refusal.NO_SESSION: "no session, or a blank one, where one is needed; an aggregate has none, and partitions that protect sessions need them",
 }
 
 

@@ -13,7 +13,8 @@ from producers import ingesting
 from producers.collector import Frame
 from producers.ingesting import Ingested, Ingestion, ingest
 from producers.kinds import KINDS
-from producers.observation_lines import COLUMNS, TOLD_MAX, ObservationLines
+from producers.line_tidings import TOLD_MAX
+from producers.observation_lines import COLUMNS, ObservationLines
 from schemas.families import REPORTED_FAMILIES
 from schemas.instants import DAY_MS
 from schemas.refusals import Refusal
@@ -163,8 +164,8 @@ async def test_what_is_from_the_future_or_too_old_is_refused_here() -> None:
     assert (told.tidings.refused, kafka.sum("turns", "turns")) == ({Refusal.INCONSISTENT: 2}, 1)
     assert max(frame.header.window_end_ms for frame in kafka.frames) <= NOW_MS + 60_000
     assert told.tidings.sentences() == [
-        "Line 1 is refused (inconsistent): its time is more than 10 s from now.",
-        "Line 2 is refused (inconsistent): its time is more than 167 hours ago, and intake takes nothing as old.",
+        "Line 1 is refused (inconsistent): its time is more than 10 s from now; column: ended_at_ms.",
+        "Line 2 is refused (inconsistent): its time is more than 167 hours ago, and intake takes nothing as old; column: ended_at_ms.",
     ]
     assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == 2
     assert kafka.sum("privacy", "observations", fate="refused") == 2
@@ -213,6 +214,31 @@ async def test_refused_lines_are_in_heartbeats_and_in_the_tally() -> None:
 
 def test_the_family_of_a_kind_is_the_first_that_counts_it() -> None:
     assert all(kind.families[0].name == name.removeprefix("rows.") for name, kind in KINDS.items() if kind.families)
+
+
+async def test_private_fields_of_lines_that_go_on_are_in_the_tally_at_the_time_and_pool_of_their_line() -> None:
+    """And in no heartbeat: no observation was dropped. What is only unknown is nobody's secret."""
+    lines = [
+        turn(3 * DAY_MS, prompt="what she said", mood="calm"),
+        turn(4 * DAY_MS, caller="ana@example.com", pool="batch"),
+        turn(60_000, trace={"input": {"messages": ["hi"]}}, caller="+49 170 1234567", turn_ms=-1.0),
+        turn(9 * DAY_MS, prompt="too old"),
+    ]
+    told, kafka = await ingested([turn(5 * DAY_MS)], lines, [turn(30_000, mood="calm")])
+    columns = ["window_start_ms", "pool", "because", "observations"]
+    of_turns = rows_of(kafka.frames, "privacy").filter(fate="refused", reported_family="turns")
+    at = {ago_ms: (NOW_MS - ago_ms) // 10_000 * 10_000 for ago_ms in (4 * DAY_MS, 3 * DAY_MS, 60_000, 0)}
+    assert set(of_turns.select(columns).rows()) == {
+        (at[3 * DAY_MS], "realtime", "content_field", 1),
+        (at[4 * DAY_MS], "batch", "email", 1),
+        (at[60_000], "realtime", "content_field", 1),
+        (at[60_000], "realtime", "phone", 1),
+        (at[60_000], "realtime", "negative", 1),
+        (at[0], "realtime", "content_field", 1),
+        (at[0], "realtime", "inconsistent", 1),
+    }
+    assert kafka.sum("heartbeats", "observations_dropped", reported_family="turns") == told.tidings.refused.total() == 2
+    assert told.tidings.dropped[Refusal.UNKNOWN_FIELD] == 2
 
 
 async def test_a_refused_line_counts_in_the_families_of_its_kind_and_in_none_where_it_says_none() -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from producers.line_reading import Lines
 from producers.line_shapes import CELLS_AT_ONCE, LINES_AT_ONCE, in_bounds, names_in
-from producers.observation_lines import COLUMNS, LINE_BYTES_MAX, TOLD_MAX, ObservationLines
-from schemas.refusals import Refusal
+from producers.line_tidings import TOLD_MAX
+from producers.observation_lines import COLUMNS, LINE_BYTES_MAX, ObservationLines
+from schemas.refusals import MEANINGS, Refusal
 
 TURN: dict[str, Any] = {
     "kind": "turns", "ended_at_ms": 1_700_000_000_000, "session": "call-1", "region": "eu-west-1", "pool": "realtime",
@@ -56,45 +57,57 @@ def test_sessions_that_are_texts_are_told_apart_and_cannot_be_looked_up() -> Non
     assert other["turns"]["session"][0] != first
 
 
+WAIT = {"kind": "duplex", "at_ms": 1_700_000_000_000, "region": "eu-west-1", "pool": "realtime", "route": "voice", "bundle": "v2",
+        "language": "en", "device_class": "phone"}  # fmt: skip
 BAD = [
-    (b"nope", Refusal.MALFORMED),
-    (b"[1, 2]", Refusal.MALFORMED),
-    (b'{"kind": "turns", "tokens_in": 3', Refusal.MALFORMED),
-    (b'{"kind": "turns"} {"kind": "turns"}', Refusal.MALFORMED),
-    (b'{"kind": "turns", "kind": "turns"}', Refusal.MALFORMED),
-    (b'{"kind": "turns", "route": "\xff"}', Refusal.MALFORMED),
-    (b'{"tokens_in": 3}', Refusal.MALFORMED),
-    (b"[" * 30_000, Refusal.MALFORMED),
-    (line(kind="dreams"), Refusal.OUTSIDE_VOCABULARY),
-    (line(tokens_in="300"), Refusal.MALFORMED),
-    (line(tokens_in=1.5), Refusal.MALFORMED),
-    (line(is_error=1), Refusal.MALFORMED),
-    (line(is_error=float("nan")), Refusal.NOT_FINITE),
-    (line(ended_at_ms="2026-11-22T17:00:00Z"), Refusal.MALFORMED),
-    (line(ended_at_ms="1732294800000"), Refusal.MALFORMED),
-    (line(ended_at_ms="4915112345678"), Refusal.PHONE),
-    (line(session=-1), Refusal.MALFORMED),
-    (line(session=" "), Refusal.NO_SESSION),
-    (line(is_error=None), Refusal.MALFORMED),
-    (line(turn_ms=float("nan")), Refusal.NOT_FINITE),
-    (line(turn_ms=float("inf")), Refusal.NOT_FINITE),
-    (line(turn_ms=-1.0), Refusal.NEGATIVE),
-    (line(tokens_in=-3), Refusal.NEGATIVE),
-    (line(llm_first_token_ms=5_000.0), Refusal.INCONSISTENT),
-    (line(pool="live"), Refusal.OUTSIDE_VOCABULARY),
-    (line(tenant="acme"), Refusal.OUTSIDE_VOCABULARY),
-    (line(route="ana@example.com"), Refusal.EMAIL),
-    (line(route="x" * LINE_BYTES_MAX), Refusal.TOO_LARGE),
-]
+    (b"nope", Refusal.MALFORMED, ""),
+    (b"[1, 2]", Refusal.MALFORMED, ""),
+    (b'{"kind": "turns", "tokens_in": 3', Refusal.MALFORMED, ""),
+    (b'{"kind": "turns"} {"kind": "turns"}', Refusal.MALFORMED, ""),
+    (b'{"kind": "turns", "kind": "turns"}', Refusal.MALFORMED, ""),
+    (b'{"kind": "turns", "route": "\xff"}', Refusal.MALFORMED, ""),
+    (b'{"tokens_in": 3}', Refusal.MALFORMED, "kind"),
+    (b"[" * 30_000, Refusal.MALFORMED, ""),
+    (line(kind="dreams"), Refusal.OUTSIDE_VOCABULARY, "kind"),
+    (line(tokens_in="300"), Refusal.MALFORMED, "tokens_in"),
+    (line(tokens_in=1.5), Refusal.MALFORMED, "tokens_in"),
+    (line(is_error=1, route=5), Refusal.MALFORMED, "route, is_error"),
+    (line(is_error=float("nan")), Refusal.NOT_FINITE, "is_error"),
+    (line(ended_at_ms="2026-11-22T17:00:00Z"), Refusal.MALFORMED, "ended_at_ms"),
+    (line(ended_at_ms="1732294800000"), Refusal.MALFORMED, "ended_at_ms"),
+    (line(ended_at_ms="4915112345678"), Refusal.PHONE, "ended_at_ms"),
+    (line(session=-1), Refusal.MALFORMED, "session"),
+    (line(session=" "), Refusal.NO_SESSION, "session"),
+    (line(session="\u200b\u2060"), Refusal.NO_SESSION, "session"),
+    (line(session=None), Refusal.NO_SESSION, "session"),
+    (line(is_error=None), Refusal.MALFORMED, "is_error"),
+    (line(turn_ms=float("nan")), Refusal.NOT_FINITE, "turn_ms"),
+    (line(turn_ms=float("inf")), Refusal.NOT_FINITE, "turn_ms"),
+    (line(turn_ms=-1.0), Refusal.NEGATIVE, "turn_ms"),
+    (line(tokens_in=-3), Refusal.NEGATIVE, "tokens_in"),
+    (line(llm_first_token_ms=5_000.0), Refusal.INCONSISTENT, "llm_first_token_ms, turn_ms"),
+    (line(tool_calls=1, tool_calls_unsafe=2), Refusal.INCONSISTENT, "tool_calls_unsafe, tool_calls"),
+    (line(pool="live"), Refusal.OUTSIDE_VOCABULARY, "pool"),
+    (line(pool=None), Refusal.OUTSIDE_VOCABULARY, "pool"),
+    (line(tenant="acme"), Refusal.OUTSIDE_VOCABULARY, "tenant"),
+    (line(route="ana@example.com"), Refusal.EMAIL, "route"),
+    (line(route="x" * 300), Refusal.FREE_TEXT, "route"),
+    (line(route="ana@example.com", bundle="bob@example.com", turn_ms=-1.0), Refusal.EMAIL, "route, bundle"),
+    (line(route="x" * LINE_BYTES_MAX), Refusal.TOO_LARGE, ""),
+    (json.dumps({**WAIT, "duplex_event": "interruption", "was_stopped": True}).encode(), Refusal.MALFORMED, "answered_new_intent"),
+    (json.dumps({**WAIT, "duplex_event": "playback", "frames_played": 1, "gaps_ms": [1, 2]}).encode(), Refusal.INCONSISTENT, "gaps_ms, frames_played"),
+    (b'{"kind": "streams", "at_ms": 1700000000000, "is_start": false}', Refusal.NO_SESSION, "session"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("bad", "reason"), BAD)
-def test_a_bad_line_is_refused_alone_and_told(bad: bytes, reason: Refusal) -> None:
+@pytest.mark.parametrize(("bad", "reason", "columns"), BAD)
+def test_a_bad_line_is_refused_alone_and_told_with_its_columns(bad: bytes, reason: Refusal, columns: str) -> None:
     tables, reader = read([line(), bad, line(tokens_in=7)])
     assert tables["turns"]["tokens_in"].to_list() == [300, 7]
     assert +reader.tidings.refused == {reason: 1}
     (sentence,) = reader.tidings.sentences()
-    assert sentence.startswith(f"Line 2 is refused ({reason.value}): ")
+    named = f"; {'columns' if ',' in columns else 'column'}: {columns}" if columns else ""
+    assert sentence == f"Line 2 is refused ({reason.value}): {MEANINGS[reason]}{named}."
 
 
 @pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"a":', b"}")])
@@ -145,7 +158,7 @@ def test_brackets_in_a_text_are_no_depth() -> None:
 
 def test_many_bad_lines_are_found_among_many_good_ones() -> None:
     lines = [line(tokens_in=place) for place in range(2_000)]
-    bad = {place * 150: each for place, (each, _) in enumerate(BAD[:12], 1)}
+    bad = {place * 150: each for place, (each, *_) in enumerate(BAD[:12], 1)}
     for place, each in bad.items():
         lines[place] = each
     tables, reader = read(lines)
@@ -162,8 +175,11 @@ def test_numbers_of_lines_go_on_from_chunk_to_chunk_and_empty_lines_count() -> N
 
 
 def test_only_the_first_bad_lines_are_told_and_all_are_counted() -> None:
-    _, reader = read([line(turn_ms=-1.0)] * 60)
-    assert len(reader.tidings.sentences()) == TOLD_MAX and reader.tidings.refused == {Refusal.NEGATIVE: 60}
+    _, reader = read([*[line(turn_ms=-1.0)] * 58, line(pool="live"), b"{"])
+    *told, more = reader.tidings.sentences()
+    assert (len(told), len(reader.tidings.meant)) == (TOLD_MAX, TOLD_MAX)
+    assert more == "40 more lines are refused: 1 × malformed, 1 × outside_vocabulary, 38 × negative."
+    assert reader.tidings.refused == {Refusal.NEGATIVE: 58, Refusal.OUTSIDE_VOCABULARY: 1, Refusal.MALFORMED: 1}
 
 
 SECRETS = {
