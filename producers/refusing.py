@@ -44,7 +44,7 @@ WHY = "\x00why"
 """Name of a column of reasons; nothing that is declared is called that."""
 
 _RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
-_REASONS = dict(enumerate(Refusal))
+_NAMES = pl.Series([reason.value for reason in Refusal])
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +274,4 @@ def _also(ranks: pl.Series | None, is_refused: pl.Series, reason: Refusal) -> pl
 def _named(ranks: pl.Series) -> pl.Series | None:
     if ranks.null_count() == len(ranks):
         return None
-    return ranks.replace_strict(
-        {rank: reason.value for rank, reason in _REASONS.items()}, default=None, return_dtype=pl.String
-    )
+    return _NAMES.gather(ranks).alias(ranks.name)
