@@ -31,6 +31,7 @@ from schemas.arrays import Floats
 from schemas.histograms import ZERO_INDEX, downscaled
 
 UNITS: dict[str, Fraction] = {
+    "min": Fraction(60_000),
     "s": Fraction(1_000),
     "ms": Fraction(1),
     "us": Fraction(1, 1_000),

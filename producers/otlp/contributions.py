@@ -17,21 +17,9 @@ import polars as pl
 from producers.aggregated import ROW_KINDS, kind_of, partition_of
 from producers.observations import QUEUE_COLUMNS, with_unsaid
 from producers.otlp.buckets import Placed, sums_ms
+from producers.otlp.engine_samples import Cell, EngineSamples, Sample
 from schemas.families import FAMILIES, PRIVACY, QUEUES, STAGE_LATENCIES, Family
 from schemas.refusals import Refusal
-
-Cell = tuple[str, ...]
-"""Values of the dimensions of a family's partition, in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Which sample of which engine a number belongs to: time, engine, dimensions, queue."""
-
-    at_ms: int
-    host: str
-    cell: Cell
-    queue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +44,12 @@ class Withheld:
 
 @dataclass(slots=True)
 class Contributions:
-    """`numbers` by family, window and cell; `histograms` of stages; `samples` of engines; and what was `withheld`."""
+    """`numbers` by family, window and cell; `histograms` of stages; what `engines` say, and the `samples` that it makes; and what
+    was `withheld`."""
 
     numbers: dict[str, dict[tuple[int, Cell], dict[str, int]]] = field(default_factory=dict)
     histograms: list[StageHistogram] = field(default_factory=list)
+    engines: EngineSamples = field(default_factory=EngineSamples)
     samples: dict[Sample, dict[str, int]] = field(default_factory=dict)
     withheld: Counter[Withheld] = field(default_factory=Counter)
 
@@ -69,15 +59,10 @@ class Contributions:
         measures = cells.setdefault((at_ms, cell), defaultdict(int))
         measures[measure] += value
 
-    def sample(self, sample: Sample, measure: str, value: int) -> None:
-        """Adds up what one engine says of one queue at one instant, a gauge's series included."""
-        measures = self.samples.setdefault(sample, defaultdict(int))
-        measures[measure] += value
-
     def cut_down(self) -> int:
         """Makes parts that exceed their wholes as large as those, and withholds the rest; returns how many there were."""
         rows = [(FAMILIES[name], cell, row) for name, cells in self.numbers.items() for (_, cell), row in cells.items()]
-        rows += [(QUEUES, each.cell, row) for each, row in self.samples.items()]
+        rows += [(QUEUES, each.engine.cell, row) for each, row in self.samples.items()]
         cut = [(family, cell, _cut_down(family, measures)) for family, cell, measures in rows]
         for family, cell, parts in cut:
             self.withhold(family, cell, Refusal.INCONSISTENT, parts)
@@ -127,9 +112,9 @@ class Contributions:
         rows = [
             {
                 "at_ms": each.at_ms,
-                "host": each.host,
-                "queue": each.queue,
-                **dict(zip(dimensions, each.cell, strict=True)),
+                "host": each.engine.host,
+                "queue": each.engine.queue,
+                **dict(zip(dimensions, each.engine.cell, strict=True)),
             }
             | measures
             for each, measures in self.samples.items()

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from producers.aggregated import partition_of
 from producers.otlp.buckets import UNITS, judged, placed, sums_ms
-from producers.otlp.contributions import Cell, Contributions, Sample, StageHistogram
+from producers.otlp.contributions import Contributions, StageHistogram
+from producers.otlp.engine_samples import Cell, Engine, Sample
 from producers.otlp.mapping import INDICATOR_OF_STAGE, Line
 from producers.otlp.points import Histogram
 from producers.otlp.series import Value
@@ -58,10 +59,11 @@ def refusal_of(told: Told, lines: Sequence[Line]) -> Refusal | None:
 def count(line: Line, cell: Cell, told: Told, to: Contributions) -> None:
     """Adds what the line takes of the point to the window in which the point ends."""
     family = FAMILIES[line.family]
-    at_ms = (told.time_ns - 1) // 1_000_000  # It covers its end, too: at the very end of a window it is that window's.
+    at_ms = at_ms_of(told.time_ns)
     if family is QUEUES:
         assert not isinstance(told.news, Histogram)
-        to.sample(Sample(at_ms, told.host, cell, told.queue), line.measure, round(told.news * _factor(line, told.unit)))
+        sample = Sample(Engine(told.host, cell, told.queue), at_ms)
+        to.engines.add(sample, line.measure, round(told.news * _factor(line, told.unit)))
         return
     width_ms = partition_of(family).k_window_s * 1_000
     start_ms = at_ms // width_ms * width_ms
@@ -69,6 +71,11 @@ def count(line: Line, cell: Cell, told: Told, to: Contributions) -> None:
         _count_buckets(line, start_ms, cell, told, to)
     else:
         to.add(family, start_ms, cell, line.measure, _number(line, told))
+
+
+def at_ms_of(time_ns: int) -> int:
+    """When a point that ends then counts: it covers its end, too, so at the very end of a window it is that window's."""
+    return (time_ns - 1) // 1_000_000
 
 
 def _count_buckets(line: Line, start_ms: int, cell: Cell, told: Told, to: Contributions) -> None:

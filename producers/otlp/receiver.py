@@ -19,8 +19,9 @@ from xxhash import xxh3_128_digest
 from producers.aggregated import partition_of
 from producers.otlp.attributes import LabelBook, Labels, plain, source_of
 from producers.otlp.buckets import UNITS
-from producers.otlp.contributions import Cell, Contributions, Withheld
-from producers.otlp.counting import Told, count, refusal_of
+from producers.otlp.contributions import Contributions, Withheld
+from producers.otlp.counting import Told, at_ms_of, count, refusal_of
+from producers.otlp.engine_samples import Cell, Engine, Sample, Waiting, given_up
 from producers.otlp.mapping import DEFAULTS, QUEUE_ATTRIBUTE, TURNS_FROM, Line, lines_by_metric
 from producers.otlp.points import Histogram, Point, points_of
 from producers.otlp.series import Series
@@ -61,6 +62,7 @@ class Receiver:
     _series: Series = field(init=False)
     _book: LabelBook = field(init=False, default_factory=LabelBook)
     _lines: dict[str, tuple[Line, ...]] = field(init=False)
+    _waiting: Waiting = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._unsaid = {"region": self.region, **self.defaults}
@@ -76,8 +78,10 @@ class Receiver:
                 labels, digest = self._book.of(resource, source, raw)
                 heard = _Heard(metric.name, metric.unit, source, digest, labels, now_ms)
                 word = self._told(lines, heard, point, tally)
+                if word:
+                    self._miss(lines, heard, at_ms_of(raw.time_unix_nano), tally)
                 tally.tell(word, lines, self._cell(PRIVACY, labels.dimensions), labels.dropped)
-        return tally.taken(now_ms)
+        return tally.taken(now_ms, self._waiting)
 
     def forget_series(self, now_ms: int) -> None:
         """What comes next of every cumulative series is a baseline, as after a start."""
@@ -96,12 +100,21 @@ class Receiver:
         if isinstance(news, str):
             return news
         unit = heard.unit or lines[0].unit
-        told = Told(news, unit, point.time_ns, heard.source.hex(), heard.labels.deciding.get(QUEUE_ATTRIBUTE, ""))
+        told = Told(news, unit, point.time_ns, heard.host, heard.labels.deciding.get(QUEUE_ATTRIBUTE, ""))
         refusal = refusal_of(told, lines)
         if refusal is None:
             for line, cell in zip(lines, cells, strict=True):
                 count(line, cell, told, tally.contributions)
         return refusal
+
+    def _miss(self, lines: tuple[Line, ...], heard: _Heard, at_ms: int, tally: _Tally) -> None:
+        """Notes that a gauge of an engine's queue came without a number that counts; of a queue that is none there is nothing."""
+        queue = heard.labels.deciding.get(QUEUE_ATTRIBUTE, "")
+        cell = self._cell(QUEUES, heard.labels.dimensions)
+        if queue in PARTS and not heard.labels.wrong.keys() & set(QUEUES.dimensions):
+            for line in lines:
+                if line.family == QUEUES.name and line.takes == "gauge":
+                    tally.contributions.engines.miss(Sample(Engine(heard.host, cell, queue), at_ms), line.measure)
 
     def _cell(self, family: Family, dimensions: Mapping[str, str]) -> Cell:
         """The dimensions of the partition that identifies nobody; empty where one is neither said nor has a default."""
@@ -119,6 +132,11 @@ class _Heard:
     digest: bytes
     labels: Labels
     now_ms: int
+
+    @property
+    def host(self) -> str:
+        """What tells one engine from another."""
+        return self.source.hex()
 
     def series(self, point: Point) -> bytes:
         return xxh3_128_digest(self.digest + f"{self.metric}\0{self.unit}\0{point.temporality}".encode())
@@ -146,7 +164,11 @@ class _Tally:
             if family and reason is not Refusal.UNKNOWN_FIELD:
                 self.contributions.withheld[Withheld(cell, family, reason.value)] += times
 
-    def taken(self, now_ms: int) -> Taken:
+    def taken(self, now_ms: int, waiting: Waiting) -> Taken:
+        self.contributions.samples = self.contributions.engines.whole(waiting)
+        for engine in given_up(waiting):
+            self.words[Refusal.TOO_LARGE] += 1
+            self.contributions.withhold(QUEUES, engine.cell, Refusal.TOO_LARGE, 1)
         cut = self.contributions.cut_down()
         if cut:
             self.words[Refusal.INCONSISTENT.value] += cut
@@ -204,8 +226,8 @@ def _refusal(lines: tuple[Line, ...], heard: _Heard, point: Point | Refusal | No
 
 
 def _is_of_kind(line: Line, unit: str, point: Point) -> bool:
-    """Whether the metric is the instrument that the line takes something of, in a unit of time where it has to be."""
-    is_told = (unit in UNITS) or not (line.takes == "buckets" or line.unit in UNITS)
+    """Whether the metric is the instrument that the line takes something of, in a unit of what the line means."""
+    is_told = _is_unit_of(line, unit)
     if line.takes == "gauge":
         is_sinking = point.temporality == "cumulative" and not point.is_monotonic
         return is_told and not isinstance(point.value, Histogram) and (point.temporality == "instant" or is_sinking)
@@ -214,3 +236,10 @@ def _is_of_kind(line: Line, unit: str, point: Point) -> bool:
             is_told and not isinstance(point.value, Histogram) and point.is_monotonic and point.temporality != "instant"
         )
     return is_told and isinstance(point.value, Histogram)
+
+
+def _is_unit_of(line: Line, unit: str) -> bool:
+    """Whether times are in a unit of time, and nothing else is in one. What counts something may be called as it likes."""
+    if line.takes == "buckets" or line.unit in UNITS:
+        return unit in UNITS
+    return unit.replace("^", "") == line.unit.replace("^", "") or unit.rstrip("^0123456789") not in UNITS

@@ -1,7 +1,7 @@
 """Requests as they come over HTTP or Kafka: bytes, perhaps gzip, protobuf or JSON, and the answer in the same encoding.
 
 Source: OTLP specification 1.x, "OTLP/HTTP". A body is bounded before and after decompression; JSON is protobuf's JSON
-mapping, in which unknown fields are ignored. Nothing of a body that cannot be read is ever repeated.
+mapping, in which unknown fields are ignored, and a request without any telemetry is a success. Nothing of a body that cannot be read is ever repeated.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ Encoding = Literal["application/x-protobuf", "application/json"]
 PROTOBUF: Encoding = "application/x-protobuf"
 JSON: Encoding = "application/json"
 
+_OTHER_SIGNALS = {f"resource{each}" for each in ("Spans", "Logs", "Profiles")} | {
+    f"resource_{each}" for each in ("spans", "logs", "profiles")
+}
 _GZIP = b"\x1f\x8b"
 _STATUS_MESSAGE = 2 << 3 | 2
 BODY_BYTES_MAX = 20 * 2**20
@@ -73,12 +76,25 @@ def decode(body: bytes, encoding: Encoding) -> ExportMetricsServiceRequest:
         if encoding == PROTOBUF:
             request.ParseFromString(body)
         else:
-            json_format.Parse(body.decode("utf-8"), request, ignore_unknown_fields=True)
+            _parse_json(body.decode("utf-8"), request)
     except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
         raise Refusable(
             400, "The body is no ExportMetricsServiceRequest of OTLP in the encoding that it names."
         ) from None
     return request
+
+
+def _parse_json(text: str, request: ExportMetricsServiceRequest) -> None:
+    """Reads an object into the request. One without metrics is empty, which is a success, and so is one with fields that nobody knows;
+    what holds another signal was meant for somebody else."""
+    if not text.lstrip().startswith("{"):
+        raise ValueError("no object")  # Protobuf's reader takes an empty list, and a text, for an empty message.
+    json_format.Parse(text, request, ignore_unknown_fields=True)
+    if not request.resource_metrics:
+        for field in _OTHER_SIGNALS & json.loads(text).keys():
+            raise Refusable(
+                400, f"The body holds {field}: this address takes metrics (resourceMetrics) and no other signal."
+            )
 
 
 def success(refused: Mapping[str, int], encoding: Encoding) -> bytes:

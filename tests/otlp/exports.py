@@ -55,9 +55,11 @@ def request(metrics: Sequence[Metric], resource: Mapping[str, Any] | None = None
     return made
 
 
-def counter(name: str, value: float, at_ms: int, start_ms: int = 0, temporality: int = DELTA, **labels: Any) -> Metric:
+def counter(
+    name: str, value: float, at_ms: int, start_ms: int = 0, temporality: int = DELTA, unit: str = "", **labels: Any
+) -> Metric:
     """A monotonic sum of one point; `labels` have underscores instead of dots."""
-    metric = Metric(name=name)
+    metric = Metric(name=name, unit=unit)
     metric.sum.aggregation_temporality = temporality  # type: ignore[assignment]
     metric.sum.is_monotonic = True
     metric.sum.data_points.add(

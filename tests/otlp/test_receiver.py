@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, E
 from producers.aggregated import ROW_KINDS
 from producers.observations import QUEUE_COLUMNS
 from producers.otlp.receiver import FUTURE_MS_MAX, PAST_MS_MAX, Receiver, Taken
+from producers.queues import GAUGES
 from schemas.histograms import bucket_indexes
 from tests.otlp.exports import (
     CUMULATIVE,
@@ -158,6 +159,24 @@ def _one_e2e() -> SdkExport:
     return export
 
 
+@pytest.mark.parametrize(("unit", "of_a_second"), [("ms", 1e3), ("us", 1e6), ("ns", 1e9), ("min", 1 / 60), ("", 1.0)])
+def test_a_duration_is_in_the_unit_that_it_names_whatever_the_mapping_means(unit: str, of_a_second: float) -> None:
+    def told(unit: str, factor: float) -> list[Any]:
+        metrics = [
+            explicit("lk.agents.turn.e2e_latency", unit, NOW_MS, [factor / 4, factor / 2], [0, 3, 0], sum=1.2 * factor),
+            counter("lk.agents.usage.stt_audio_duration", 2 * factor, NOW_MS, unit=unit),
+        ]
+        tables = taken(*metrics).tables
+        return [tables[name].rows() for name in ("rows.stages", "rows.turns")]
+
+    assert told(unit, of_a_second) == told("s", 1.0) and "1200" in str(told("s", 1.0))
+
+
+@pytest.mark.parametrize("unit", ["", "1", "{token}", "tokens", "By"])
+def test_what_is_counted_may_be_called_as_one_likes(unit: str) -> None:
+    assert measured(taken(counter("turnwatch.turns.tokens_in", 5, NOW_MS, unit=unit))) == {"tokens_in": 5}
+
+
 def test_an_engine_is_one_sample_of_each_queue() -> None:
     export = SdkExport(HOST)
     queue = {"turnwatch.queue": "llm_first_token"}
@@ -172,6 +191,60 @@ def test_an_engine_is_one_sample_of_each_queue() -> None:
     (row,) = rows.rows(named=True)
     assert (row["depth"], row["running"], row["arrivals"], row["busy_ms"]) == (7, 3, 11, 2_000)
     assert HOST["service.instance.id"] not in str(row)
+
+
+def of_queue(name: str, value: float, at_ms: int = NOW_MS, **labels: str) -> Metric:
+    make = gauge if name in GAUGES else counter
+    return make(f"turnwatch.queues.{name}", value, at_ms, turnwatch__queue="vad", **labels)
+
+
+def test_a_gauge_that_is_no_number_is_not_0_and_what_was_counted_is_told_when_all_is_known() -> None:
+    ours = receiver()
+    lost = of_queue("depth", 5, NOW_MS + 20_000)
+    lost.gauge.data_points[0].flags = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
+    empty = of_queue("depth", 5, NOW_MS + 30_000)
+    empty.gauge.data_points[0].ClearField("value")
+    rounds = [
+        [of_queue("depth", math.nan), of_queue("running", 3), of_queue("arrivals", 11)],
+        [of_queue("depth", -1, NOW_MS + 10_000), of_queue("running", 3, NOW_MS + 10_000)],
+        [lost, of_queue("arrivals", 5, NOW_MS + 20_000)],
+        [empty, of_queue("running", 2, NOW_MS + 30_000)],
+        [of_queue("depth", 4, NOW_MS + 40_000), of_queue("arrivals", 1, NOW_MS + 40_000)],
+        [of_queue("depth", 4, NOW_MS + 50_000), of_queue("arrivals", 2, NOW_MS + 50_000)],
+    ]
+    told = [ours.take(request(metrics), NOW_MS + 50_000) for metrics in rounds]
+    assert [each.refused for each in told] == [{"not_finite": 1}, {"negative": 1}, {}, {"malformed": 1}, {}, {}]
+    assert not any("queues" in each.tables for each in told[:4])
+    rows = [each.tables["queues"].select("depth", "arrivals").row(0) for each in told[4:]]
+    assert rows == [(4, 17), (4, 2)]
+
+
+def test_of_a_cache_whose_use_is_not_known_nothing_is_told_and_other_queues_and_engines_are_told() -> None:
+    told = taken(
+        *(of_queue("kv_blocks", 90), of_queue("kv_blocks_used", math.nan), of_queue("depth", 2)),
+        *(gauge("turnwatch.queues.depth", 6, NOW_MS, turnwatch__queue="retrieval"),),
+        *(of_queue("depth", math.inf, turnwatch__bundle="v9"), of_queue("running", 1, turnwatch__bundle="v9")),
+    )
+    rows = told.tables["queues"].select("queue", "bundle", "depth", "kv_blocks", "kv_blocks_used").rows()
+    assert sorted(rows) == [("retrieval", "unversioned", 6, 0, 0), ("vad", "unversioned", 2, 0, 0)]
+
+
+def test_points_of_one_collection_are_one_sample_though_their_clocks_differ_by_a_moment() -> None:
+    """As those of the SDK for Go; the last of several samples would say 0 of what it lacks."""
+    told = taken(*(of_queue(name, 3, NOW_MS + place) for place, name in enumerate(("depth", "running", "servers"))))
+    assert told.tables["queues"].select("at_ms", "depth", "running", "servers").rows() == [(NOW_MS + 1, 3, 3, 3)]
+    apart = taken(of_queue("depth", 3, NOW_MS - 10_000), of_queue("depth", 5, NOW_MS))
+    assert sorted(apart.tables["queues"]["depth"]) == [3, 5]
+
+
+def test_counters_wait_within_a_bound_and_are_refused_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.otlp.engine_samples.WAITING_MAX", 1)
+    bundles = [{"turnwatch__bundle": name} for name in ("v1", "v2")]
+    told = taken(
+        *(of_queue("depth", math.nan, **each) for each in bundles),
+        *(of_queue("arrivals", 7, **each) for each in bundles),
+    )
+    assert told.refused == {"too_large": 1, "not_finite": 2} and "queues" not in told.tables
 
 
 # -- what attributes say ---------------------------------------------------------------------------------------------
@@ -259,6 +332,11 @@ OF_A_SERIES = "turnwatch.turns.turns"
         (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 0, -1, [1], sum=-1), "negative"),
         (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 0, -1, [2**40], sum=2.0**40), "too_large"),
         (exponential("lk.agents.turn.llm_ttft", "s", NOW_MS, 0, 0, [0] * 2_001), "too_large"),
+        (exponential("lk.agents.turn.llm_ttft", "h", NOW_MS, 3, 0, [1]), "malformed"),
+        (exponential("lk.agents.turn.llm_ttft", "seconds", NOW_MS, 3, 0, [1]), "malformed"),
+        (counter(OF_A_SERIES, 5, NOW_MS, unit="ms"), "malformed"),
+        (counter("turnwatch.turns.turn_latency_ms_sumsq", 5, NOW_MS, unit="s2"), "malformed"),
+        (counter("turnwatch.turns.turn_latency_ms_sum", 5, NOW_MS, unit="parsec"), "malformed"),
         (explicit("lk.agents.turn.llm_ttft", "s", NOW_MS, [2, 1], [1, 0, 0]), "inconsistent"),
         (explicit("lk.agents.turn.llm_ttft", "s", NOW_MS, [1, math.inf], [1, 0, 0]), "not_finite"),
         (explicit("lk.agents.turn.llm_ttft", "s", NOW_MS, [-1, 1], [1, 0, 0]), "negative"),

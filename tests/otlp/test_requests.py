@@ -9,7 +9,9 @@ import pytest
 from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
@@ -43,6 +45,34 @@ def test_both_encodings_are_read() -> None:
     assert decode(json_format.MessageToJson(EXAMPLE).encode(), JSON) == EXAMPLE
     (metric,) = decode(IN_JSON.encode(), JSON).resource_metrics[0].scope_metrics[0].metrics
     assert metric.sum.data_points[0].as_int == 5
+
+
+@pytest.mark.parametrize(
+    "body", ['{"resourceSpans": [{"%s": 1}]}', '{"a": 1, "resource_logs": []}', "[]", '"%s"', '["a"]']
+)
+def test_another_signal_and_what_is_no_object_are_refused_in_a_sentence(body: str) -> None:
+    with pytest.raises(
+        Refusable, match=r"is no ExportMetrics|holds resource(Spans|_logs): this address takes metrics"
+    ) as told:
+        decode(body.replace("%s", SECRET).encode(), JSON)
+    assert told.value.status == 400 and "ana" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", ' {"resourceMetrics": []}', '{"resourceMetrics": null}', '{"notYetInvented": 7}']
+)
+def test_a_request_without_telemetry_is_a_success(body: str) -> None:
+    """So the specification says, and that unknown fields are to be ignored."""
+    assert not decode(body.encode(), JSON).resource_metrics and not decode(b"", PROTOBUF).resource_metrics
+
+
+def test_traces_and_logs_in_protobuf_are_refused() -> None:
+    spans, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
+    spans.resource_spans.add().scope_spans.add().spans.add(trace_id=bytes(range(128, 144)), name="chat")
+    logs.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=5).body.string_value = SECRET
+    for each in (spans, logs):
+        with pytest.raises(Refusable):
+            decode(each.SerializeToString(), PROTOBUF)
 
 
 def test_metrics_data_of_kafka_are_the_same_bytes() -> None:
