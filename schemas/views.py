@@ -12,7 +12,7 @@ from __future__ import annotations
 from schemas.analyst_views import analyst_views, dollars, told_by
 from schemas.budget_views import budget_columns, budgets_select
 from schemas.capacity_views import capacity_columns, capacity_select
-from schemas.families import FAMILIES, INDICATORS_OF, STREAMS, Family
+from schemas.families import FAMILIES, INDICATORS_OF, PRIVACY, STREAMS, Family
 from schemas.histograms import ZERO_INDEX
 from schemas.prices import PRICED
 from schemas.rollup_tables import MINUTE_S
@@ -29,16 +29,22 @@ LATENCY_MS = f"if(bucket_index = {ZERO_INDEX}, 0., 2 * {_LOW} * {_HIGH} / ({_LOW
 _MINUTE = "toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC')"
 
 
+SHOWN_CUTS: dict[str, str] = {PRIVACY.name: max(PRIVACY.cuts, key=lambda cut: len(cut.dimensions)).name}
+"""Views that show one cut, in which every dimension is said and nothing is generalised: whatever is added up of it is counted once."""
+
+
 def _counted(family: Family, name: str) -> View:
     """The rows of a family's widest table, and what came late for them."""
     table, rollup = widest(name), rollups_of(family)[-1]
+    where = f" WHERE cut = '{SHOWN_CUTS[name]}'" if name in SHOWN_CUTS else ""
     keys = [column for column in table.column_names if column not in (*rollup.measures, "version")]
     gauges = {measure.name for measure in family.measures if measure.merge == "gauge"}
     values = {name: _late_gauge(family, rollup) % name if name in gauges else name for name in rollup.measures}
     values |= {"bucket_start": _MINUTE if rollup.width_s == MINUTE_S else "bucket_start"}
     late = ", ".join(values.get(column, column) for column in (*keys, *rollup.measures))
     sums = [f"sum({name})" for name in rollup.measures]
-    return _added(table, keys, sums, list(rollup.measures), f"SELECT {late} FROM {late_table(family)} FINAL")
+    late = f"SELECT {late} FROM {late_table(family)} FINAL{where}"
+    return _added(table, keys, sums, list(rollup.measures), late, where)
 
 
 def _late_gauge(family: Family, rollup: Rollup) -> str:
@@ -96,23 +102,24 @@ def _concurrency() -> View:
     return _added(table, keys, summed, list(told), late)
 
 
-def _added(table: Table, keys: list[str], sums: list[str], names: list[str], late: str) -> View:
-    """The rows of `table` with those that `late` selects added to them."""
+def _added(table: Table, keys: list[str], sums: list[str], names: list[str], late: str, where: str = "") -> View:
+    """The rows of `table` for which `where` holds, with those that `late` selects added to them."""
     name = table.name.rpartition("_")[0]
     values = ",\n    ".join(f"{value} AS {column}" for value, column in zip(sums, names, strict=True))
     select = f"""SELECT {", ".join(keys)},
     {values}
 FROM (
-    {_with_late(table, (*keys, *names), late)})
+    {_with_late(table, (*keys, *names), late, where)})
 GROUP BY {", ".join(keys)}"""
-    return View(
-        name, f"{table.question} Each row once, with what came late.", select, told_by(table.name, *keys, *names)
-    )
+    question = f"{table.question} Each row once, with what came late."
+    if where:
+        question = f"{question} Of one cut, that by {SHOWN_CUTS[name]}: rows add up as they are."
+    return View(name, question, select, told_by(table.name, *keys, *names))
 
 
-def _with_late(table: Table, columns: tuple[str, ...], late: str) -> str:
-    """The rows of `table` and those that `late` selects, one after the other."""
-    return f"SELECT {', '.join(columns)} FROM {table.name} FINAL\n    UNION ALL\n    {late}"
+def _with_late(table: Table, columns: tuple[str, ...], late: str, where: str = "") -> str:
+    """The rows of `table` for which `where` holds and those that `late` selects, one after the other."""
+    return f"SELECT {', '.join(columns)} FROM {table.name} FINAL{where}\n    UNION ALL\n    {late}"
 
 
 def _lateness() -> View:

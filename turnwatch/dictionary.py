@@ -147,7 +147,8 @@ def _table(table: Table) -> str:
 
 _VIEWS = (
     "# Views\n\n"
-    "A plain SELECT of a view is right: it reads each row once. Names and meanings of views and their columns are stable: columns may "
+    "A plain SELECT of a view is right: it reads each row once. Before you add rows up, choose one `cut`: each groups the same observations "
+    "anew, so sums over several count them several times (`privacy` shows one cut only). Names and meanings of views and their columns are stable: columns may "
     "be added at the end. [Examples](queries.md), which are tests; `turnwatch export` writes any of them as Parquet or CSV.\n"
 )
 

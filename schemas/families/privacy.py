@@ -38,7 +38,7 @@ PRIVACY = Family(
         Measure(
             "observations",
             "observations",
-            "observations that this was done to; one that was refused is told once, one that gave up two dimensions of both, and in each family that counts it",
+            "observations that this was done to; one that was refused is told once, and so is each private field that was dropped from one; one that gave up two dimensions of both, and in each family that counts it",
         ),
     ),
     cuts=(Cut("operational", ("pool",)), Cut("operational", ("pool", "region"))),

@@ -193,7 +193,7 @@ def test_an_engine_is_one_sample_of_each_queue() -> None:
     assert HOST["service.instance.id"] not in str(row)
 
 
-def of_queue(name: str, value: float, at_ms: int = NOW_MS, **labels: str) -> Metric:
+def of_queue(name: str, value: float, at_ms: int = NOW_MS, **labels: Any) -> Metric:
     make = gauge if name in GAUGES else counter
     return make(f"turnwatch.queues.{name}", value, at_ms, turnwatch__queue="vad", **labels)
 
@@ -239,7 +239,7 @@ def test_points_of_one_collection_are_one_sample_though_their_clocks_differ_by_a
 
 def test_counters_wait_within_a_bound_and_are_refused_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("producers.otlp.engine_samples.WAITING_MAX", 1)
-    bundles = [{"turnwatch__bundle": name} for name in ("v1", "v2")]
+    bundles: list[dict[str, Any]] = [{"turnwatch__bundle": name} for name in ("v1", "v2")]
     told = taken(
         *(of_queue("depth", math.nan, **each) for each in bundles),
         *(of_queue("arrivals", 7, **each) for each in bundles),

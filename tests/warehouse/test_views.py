@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from schemas.families import FAMILIES, INDICATORS, QUEUES, SCALE_OF_STAGE, STREAMS, TURNS, Family
+from schemas.families import FAMILIES, INDICATORS, PRIVACY, QUEUES, SCALE_OF_STAGE, STREAMS, TURNS, Family
 from schemas.histograms import bucket_indexes
 from schemas.tables import FAMILY_TABLES, TABLES, late_table, widest
 from schemas.verdict_rows import rows as verdict_rows
-from schemas.views import QUANTILES
+from schemas.views import QUANTILES, SHOWN_CUTS
 from tests.gates.verdicts import AT_MS, FAR_FIELD, verdict
 from tests.warehouse.rows import START, Row, arrow_of, rows_of
 from turnwatch.query_checks import queries_in, shown_pages
@@ -26,7 +26,7 @@ HISTOGRAM = TABLES["stage_latency_1m"]
 @pytest.mark.parametrize("name", [name for names in FAMILY_TABLES.values() for name in names])
 def test_a_view_shows_each_row_once(client: Client, name: str) -> None:
     table = widest(name)
-    rows = arrow_of(table, rows_of(table, SEED))
+    rows = arrow_of(table, in_its_cut(name, rows_of(table, SEED)))
     for _ in range(2):
         client.insert_arrow(table.name, rows)
     columns = ", ".join(column for column in table.column_names if column != "version")
@@ -34,10 +34,29 @@ def test_a_view_shows_each_row_once(client: Client, name: str) -> None:
     assert client.query(f"SELECT * FROM {name} ORDER BY {', '.join(table.order_by)}").result_rows == final
 
 
+def in_its_cut(view: str, rows: list[Row]) -> list[Row]:
+    """These rows, all of them of the cut that the view shows, where it shows only one."""
+    return [row | {"cut": SHOWN_CUTS.get(view, row["cut"])} for row in rows]
+
+
+def test_what_was_refused_adds_up_though_no_cut_is_chosen(client: Client) -> None:
+    """In time and late, each told in every cut."""
+    of = {"reported_family": "turns", "fate": "refused", "because": "email", "observations": 3, "version": 1}
+    late = {"producer": "host-1", "origin_topic": "t", "origin_partition": 0, "origin_offset": 5}
+    for name, more in (("privacy_1m", {}), (late_table(PRIVACY), late)):
+        rows = [
+            {"cut": cut.name, "slice": cut.name, "bucket_start": START, "pool": "batch", "region": region, **of, **more}
+            for cut, region in zip(PRIVACY.cuts, ("", "eu-west-1"), strict=True)
+        ]
+        client.insert_arrow(name, arrow_of(TABLES[name], rows))
+    asked = "SELECT because, pool, sum(observations) FROM privacy WHERE fate = 'refused' GROUP BY because, pool"
+    assert client.query(asked).result_rows == [("email", "batch", 6)]
+
+
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
 def test_views_add_what_came_late_once(client: Client, family: Family) -> None:
     table = TABLES[late_table(family)]
-    late = arrow_of(table, rows_of(table, SEED))
+    late = arrow_of(table, in_its_cut(family.name, rows_of(table, SEED)))
     for _ in range(2):
         client.insert_arrow(table.name, late)
     sums = ", ".join(f"sum({name})" for name in family.measure_names)

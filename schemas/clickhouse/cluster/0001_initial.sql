@@ -263,7 +263,7 @@ CREATE TABLE IF NOT EXISTS privacy_10s_local ON CLUSTER '{cluster}' (
     fate LowCardinality(String) COMMENT 'what was done',
     because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
     bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
+    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, and so is each private field that was dropped from one; one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
@@ -591,7 +591,7 @@ CREATE TABLE IF NOT EXISTS privacy_1m_local ON CLUSTER '{cluster}' (
     fate LowCardinality(String) COMMENT 'what was done',
     because LowCardinality(String) COMMENT 'the dimension that gave way, or the reason of a refusal',
     bucket_start DateTime64(3, 'UTC') COMMENT 'start of the bucket, event time' CODEC(Delta, ZSTD(1)),
-    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
+    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, and so is each private field that was dropped from one; one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
@@ -1183,7 +1183,7 @@ CREATE TABLE IF NOT EXISTS privacy_late_local ON CLUSTER '{cluster}' (
     origin_partition UInt32 COMMENT 'partition of that topic',
     origin_offset UInt64 COMMENT 'offset of the frame; 0 for rows of a source partition that lagged behind the others' CODEC(T64, ZSTD(1)),
     producer LowCardinality(String) COMMENT 'the producer that was late; empty for rows of a lagging partition',
-    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
+    observations UInt64 COMMENT 'observations that this was done to; one that was refused is told once, and so is each private field that was dropped from one; one that gave up two dimensions of both, and in each family that counts it (observations)' CODEC(T64, ZSTD(1)),
     version UInt64 COMMENT 'grows with every source record applied to this row; the largest wins' CODEC(T64, ZSTD(1))
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version)
@@ -1772,16 +1772,16 @@ FROM (
 GROUP BY cut, slice, pool, bundle, region, artifact, artifact_kind, bucket_start
 COMMENT 'How many hosts serve which artifact of which bundle, and since when? Buckets of 1 min. Each row once, with what came late.';
 
--- What did the edge withhold, and for which reason? Buckets of 1 min. Each row once, with what came late.
+-- What did the edge withhold, and for which reason? Buckets of 1 min. Each row once, with what came late. Of one cut, that by pool,region: rows add up as they are.
 CREATE VIEW IF NOT EXISTS privacy ON CLUSTER '{cluster}' AS
 SELECT cut, slice, pool, region, reported_family, fate, because, bucket_start,
     sum(observations) AS observations
 FROM (
-    SELECT cut, slice, pool, region, reported_family, fate, because, bucket_start, observations FROM privacy_1m FINAL
+    SELECT cut, slice, pool, region, reported_family, fate, because, bucket_start, observations FROM privacy_1m FINAL WHERE cut = 'pool,region'
     UNION ALL
-    SELECT cut, slice, pool, region, reported_family, fate, because, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), observations FROM privacy_late FINAL)
+    SELECT cut, slice, pool, region, reported_family, fate, because, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), observations FROM privacy_late FINAL WHERE cut = 'pool,region')
 GROUP BY cut, slice, pool, region, reported_family, fate, because, bucket_start
-COMMENT 'What did the edge withhold, and for which reason? Buckets of 1 min. Each row once, with what came late.';
+COMMENT 'What did the edge withhold, and for which reason? Buckets of 1 min. Each row once, with what came late. Of one cut, that by pool,region: rows add up as they are.';
 
 -- How long did each stage take, at its median and in its tail? Buckets of 1 min.
 CREATE VIEW IF NOT EXISTS stage_quantiles ON CLUSTER '{cluster}' AS
