@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from producers import key_ring_file
-from producers.session_keys import Key, KeyRing, in_force, known_days
+from producers.session_keys import SESSION_LIFE_MS, TENANT_LATENESS_MS, Key, KeyRing, known_days
 from schemas.families import FAMILIES
 
 TENANT_KEPT_D = max(family.retention_d for family in FAMILIES.values() if "tenant" in family.dimensions)
@@ -36,7 +36,13 @@ def run_keys_rotate(ring: Path, tenant: bool, leaked: bool) -> int:
     applies = _shown(rotated.session[-1].from_ms)
     print(f"Every host of the region has to have this ring before {applies}.")
     if tenant:
+        kept = _shown(rotated.tenant[-1].from_ms + TENANT_LATENESS_MS)
+        gone = _shown(rotated.tenant_rotatable_from_ms())
         print(f"From {applies} on every tenant has another pseudonym: comparisons over time begin anew there.")
+        print(
+            f"The old pseudonyms are used until then, and until {kept} for what comes late from before; the next rotation after that "
+            f"forgets their key. Rows with them are kept until {gone}."
+        )
     if leaked:
         print(
             f"Until {applies} hosts go on with the keys that leaked: whoever has them can link what is told until then, "
@@ -46,17 +52,26 @@ def run_keys_rotate(ring: Path, tenant: bool, leaked: bool) -> int:
 
 
 def _tell(ring: KeyRing, now_ms: int) -> None:
-    for what, keys in (("session", ring.session), ("tenant", ring.tenant)):
-        for key in keys:
-            print(f"{what:8}{key.key_id}  {_state(key, keys, now_ms)}")
+    for what, keys, overlap_ms in (
+        ("session", ring.session, SESSION_LIFE_MS),
+        ("tenant", ring.tenant, TENANT_LATENESS_MS),
+    ):
+        for key, later in zip(keys, [*keys[1:], None], strict=True):
+            print(f"{what:8}{key.key_id}  {_state(key, later, now_ms, overlap_ms)}")
     print(f"The tenant key may be changed from {_shown(ring.tenant_rotatable_from_ms())} on.")
 
 
-def _state(key: Key, keys: tuple[Key, ...], now_ms: int) -> str:
+def _state(key: Key, later: Key | None, now_ms: int, overlap_ms: int) -> str:
+    """Since when a key applies, until when, and until when it is needed for what was before that."""
+    since = _shown(key.from_ms)
     if key.from_ms > now_ms:
-        return f"applies from {_shown(key.from_ms)}"
-    state = "in force" if key is in_force(keys, now_ms) else "for what began under it"
-    return f"{state}, since {_shown(key.from_ms)}"
+        return f"applies from {since}"
+    if later is None:
+        return f"in force, since {since}"
+    ends, kept = _shown(later.from_ms), _shown(later.from_ms + overlap_ms)
+    if later.from_ms > now_ms:
+        return f"in force, since {since}, until {ends}; for what began until then until {kept}"
+    return f"for what began under it, since {since}, until {ends}; kept until {kept}"
 
 
 def _shown(at_ms: int) -> str:

@@ -1,8 +1,10 @@
-"""`turnwatch scrape`: scrapes the targets of a file until SIGTERM or SIGINT; with `--once` shows what each of them says."""
+"""`turnwatch scrape`: scrapes the targets of a file until SIGTERM or SIGINT; with `--once` shows what each of them says, and ends
+with 1 where one of them gives nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 from producers.drive import WallClock
@@ -10,6 +12,7 @@ from producers.scraping.process import scrape
 from producers.scraping.targets import Config, read_config
 from producers.scraping.trial import tried
 from producers.transport import KafkaTransport
+from schemas.counted import counted
 from schemas.kafka import KafkaAddress
 from schemas.scrape_metrics import ScrapeMetrics
 from turnwatch.long_running import asked_to_stop, log_events
@@ -37,7 +40,11 @@ def _try(config: Config) -> int:
     trials = asyncio.run(tried(config))
     for trial in trials:
         print(trial.sentence)
-    return 0 if all(trial.is_heard for trial in trials) else SOME_SAY_NOTHING
+    silent = sum(not trial.is_heard for trial in trials)
+    if not silent:
+        return 0
+    print(f"{silent:,} of {counted(len(trials), 'target')} gave nothing that could be told.", file=sys.stderr)
+    return SOME_SAY_NOTHING
 
 
 async def _until_stopped(config: Config, address: KafkaAddress) -> None:

@@ -6,6 +6,7 @@ known before it is unpacked. Of an answer that is too large no more is read than
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,7 +58,23 @@ async def fetch(asking: aiohttp.ClientSession, url: str, bytes_max: int = BODY_B
     except aiohttp.ClientPayloadError:
         raise Unreadable(Refusal.MALFORMED, "the answer breaks off") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise NoAnswer("away", f"it cannot be asked ({type(error).__name__})") from None
+        raise NoAnswer("away", _in_words(error)) from None
+
+
+def _in_words(error: Exception) -> str:
+    """Why there is no connection, or nothing that is HTTP comes of it."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "nobody knows the name of its host"
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not trusted"
+        case aiohttp.ClientConnectorError() if error.os_error.errno:
+            return f"it cannot be connected to ({os.strerror(error.os_error.errno)})"
+        case aiohttp.ServerDisconnectedError():
+            return "it closes the connection without an answer"
+        case aiohttp.ClientResponseError():
+            return "what answers there is no HTTP"
+    return f"it cannot be asked ({type(error).__name__})"
 
 
 async def _body(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:

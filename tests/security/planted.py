@@ -33,13 +33,21 @@ PRIVATE: dict[Refusal, tuple[str, ...]] = {
         base64.b64encode(random.Random(7).randbytes(300)).decode(),
         "UklGRiQAAABXQVZFZm10IBAAAAA",
         random.Random(7).randbytes(300).hex(),
-        base64.b64encode(bytes(random.Random(7).choices([*range(8), *range(248, 256)], k=300))).decode(),  # Soft speech.
+        base64.b64encode(
+            bytes(random.Random(7).choices([*range(8), *range(248, 256)], k=300))
+        ).decode(),  # Soft speech.
     ),
     Refusal.EMBEDDING: (", ".join(f"{value / 97:.4f}" for value in range(-9, 9)),),
     Refusal.FREE_TEXT: (
         "please call me back tomorrow",
         "ä" * 64,
-        *("x" * 300, "A1b" * 100, "support-billing-" * 20, "api/v1/turns/" * 24, "RouteNumber1" * 25),  # Longer than any name.
+        *(
+            "x" * 300,
+            "A1b" * 100,
+            "support-billing-" * 20,
+            "api/v1/turns/" * 24,
+            "RouteNumber1" * 25,
+        ),  # Longer than any name.
     ),
 }
 

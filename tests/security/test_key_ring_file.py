@@ -16,7 +16,7 @@ from producers.recorder.sessions import Keys, pseudonym_of
 from producers.session_keys import TooEarly, known_days, session_number
 from schemas.failures import BadInput, Foreseen
 from schemas.families import FAMILIES
-from schemas.instants import HOUR_MS
+from schemas.instants import DAY_MS, HOUR_MS, utc_text
 from turnwatch.keys import run_keys_create, run_keys_rotate, run_keys_show
 
 NOW_MS = 1_700_000_000_000
@@ -80,6 +80,13 @@ def test_a_rotation_says_from_when_its_keys_apply_and_what_that_changes(
     assert ring.session[-1].from_ms == ring.tenant[-1].from_ms
     assert "every tenant has another pseudonym" in said and "hosts go on with the keys that leaked" in said
     assert "sessions that began until then" in said
+    began_ms = ring.tenant[-1].from_ms
+    applies, late, gone = (utc_text(began_ms + days * DAY_MS)[:16] for days in (0, 3, 400))
+    assert f"From {applies}Z on every tenant has another pseudonym" in said
+    assert f"used until then, and until {late}Z for what comes late" in said
+    assert f"Rows with them are kept until {gone}Z." in said
+    (old,) = (line for line in said.splitlines() if line.startswith(f"tenant  {ring.tenant[0].key_id}"))
+    assert "in force, since " in old and f"until {applies}Z; for what began until then until {late}Z" in old
     assert not any(secret in plain + said for secret in secrets_in(path))
 
 

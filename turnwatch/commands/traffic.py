@@ -63,7 +63,10 @@ def scenarios(
 def scrape(
     config: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML of targets; docs/scraping.md.")],
     once: Annotated[
-        bool, typer.Option("--once", help="Ask every target once, show what it says, and send nothing.")
+        bool,
+        typer.Option(
+            "--once", help="Ask every target once, show what it says, and send nothing; 1 where one gives nothing."
+        ),
     ] = False,
 ) -> None:
     """Scrape serving engines and GPU exporters (vLLM, SGLang, TGI, Triton, DCGM), and send what they say as frames."""

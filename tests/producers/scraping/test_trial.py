@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from producers.scraping.targets import Config
 from producers.scraping.trial import tried
@@ -57,11 +59,45 @@ async def test_what_is_dropped_is_told_apart_from_what_is_refused_and_no_number_
     )
 
 
-async def test_the_command_tries_without_a_kafka_and_fails_where_a_target_is_silent(tmp_path: Path) -> None:
-    away = {"url": "http://127.0.0.1:1/metrics", "kind": "vllm", "host": "gpu-07", "pool": "realtime", "bundle": "v2"}
+@pytest.mark.parametrize(
+    ("answer", "words"), [(b"", "closes the connection"), (b"hello\n", "what answers there is no HTTP")]
+)
+async def test_what_does_not_speak_http_is_told_in_words(answer: bytes, words: str) -> None:
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(answered, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        odd = target("vllm", host="odd", url=f"http://{host}:{port}/metrics")
+        (trial,) = await tried(Config(producer="scrape-1", region="eu-west-1", targets=(odd,)))
+    assert not trial.is_heard and words in trial.sentence
+
+
+async def test_the_command_tries_without_a_kafka_and_ends_with_1_where_a_target_is_silent(tmp_path: Path) -> None:
+    away = target("vllm", host="gpu-07", url="http://127.0.0.1:1/metrics")
     config = tmp_path / "scrape.yaml"
-    config.write_text(json.dumps({"producer": "scrape-1", "region": "eu-west-1", "targets": [away]}))
-    command = [sys.executable, "-m", "turnwatch", "scrape", str(config), "--once"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
-    assert (ended.returncode, ended.stderr) == (1, "")
-    assert ended.stdout.startswith("gpu-07 (vllm): gives nothing: it cannot be asked")
+    async with serving() as exporters:
+        exporters.texts["well"] = shows.vllm([0.2], waiting=4, running=3)
+        well = target("vllm", host="gpu-08", url=exporters.url("well"))
+        for targets, code, said in (
+            ([well, away], 1, "1 of 2 targets gave nothing that could be told.\n"),
+            ([well], 0, ""),
+        ):
+            config.write_text(
+                json.dumps(
+                    {
+                        "producer": "scrape-1",
+                        "region": "eu-west-1",
+                        "targets": [each.model_dump(mode="json", exclude_unset=True) for each in targets],
+                    }
+                )
+            )
+            command = [sys.executable, "-m", "turnwatch", "scrape", str(config), "--once"]
+            ended = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1, cwd=Path(__file__).parents[3])
+            out, err = await ended.communicate()
+            assert (ended.returncode, err.decode()) == (code, said)
+            assert out.startswith(b"gpu-08 (vllm): ")
+    assert b"gpu-07" not in out
