@@ -34,7 +34,7 @@ class Refusal(StrEnum):
 
 MEANINGS: dict[Refusal, str] = {
     Refusal.TOO_LARGE: "more bytes, rows or fields than one batch, line or answer may have",
-    Refusal.MALFORMED: "not what it says it is: half a line, a page of HTML, a column of another type",
+    Refusal.MALFORMED: "not what it says it is: half a line, a page of HTML, a column of another type, or without the value that it needs",
     Refusal.CONTENT_FIELD: "a field that the GenAI conventions declare as content: messages, instructions, arguments, results",
     Refusal.AUDIO: "bytes, or text that encodes bytes: a recording, an image, a file",
     Refusal.EMBEDDING: "a list of numbers where one value is expected: an embedding, a voiceprint, samples",
@@ -48,7 +48,7 @@ MEANINGS: dict[Refusal, str] = {
     Refusal.NEGATIVE: "a duration, an amount or an instant below zero",
     Refusal.INCONSISTENT: "values that contradict each other: a part longer than its whole, one series told twice, an instant yet to come",
     Refusal.CLOCK_BACKWARDS: "an instant before the one that the same source has told already",
-    Refusal.NO_SESSION: "no session, or a blank one, where one is needed; an aggregate has none, and partitions that protect sessions need them",
+    Refusal.NO_SESSION: "no session, or a blank one, where one is needed (an aggregate never has one)",
 }
 
 

@@ -81,20 +81,25 @@ def decode(body: bytes, encoding: Encoding) -> ExportMetricsServiceRequest:
         raise Refusable(
             400, "The body is no ExportMetricsServiceRequest of OTLP in the encoding that it names."
         ) from None
+    if encoding == JSON and not request.resource_metrics:
+        _require_no_other_signal(body)
     return request
 
 
 def _parse_json(text: str, request: ExportMetricsServiceRequest) -> None:
-    """Reads an object into the request. One without metrics is empty, which is a success, and so is one with fields that nobody knows;
-    what holds another signal was meant for somebody else."""
+    """Reads an object into the request. One without metrics is empty, which is a success, and so is one with fields that nobody
+    knows."""
     if not text.lstrip().startswith("{"):
         raise ValueError("no object")  # Protobuf's reader takes an empty list, and a text, for an empty message.
     json_format.Parse(text, request, ignore_unknown_fields=True)
-    if not request.resource_metrics:
-        for field in _OTHER_SIGNALS & json.loads(text).keys():
-            raise Refusable(
-                400, f"The body holds {field}: this address takes metrics (resourceMetrics) and no other signal."
-            )
+
+
+def _require_no_other_signal(text: bytes) -> None:
+    """Traces and logs are fields that nobody knows here, and were meant for somebody else."""
+    for field in _OTHER_SIGNALS & json.loads(text).keys():
+        raise Refusable(
+            400, f"The body holds {field}: this address takes metrics (resourceMetrics) and no other signal."
+        )
 
 
 def success(refused: Mapping[str, int], encoding: Encoding) -> bytes:

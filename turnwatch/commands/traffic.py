@@ -92,7 +92,7 @@ def ingest(
         bool, typer.Option("--live", help="End windows by the clock: for a pipe that does not end.")
     ] = False,
 ) -> None:
-    """Send observations given as NDJSON, one a line. Exit 1 where lines were refused; they are told by number and reason."""
+    """Send observations given as NDJSON, one a line. Exit 1 where lines were refused; they are told by number, reason and column."""
     from turnwatch.ingest import run_ingest
 
     raise typer.Exit(run_ingest(source, kind, producer, region, live))
