@@ -133,6 +133,8 @@ def _parser_of(content_type: str) -> Callable[[str], Iterable[Metric]]:
 def _text_of(body: bytes) -> str:
     if len(body) > BODY_BYTES_MAX:
         raise Unreadable(Refusal.TOO_LARGE, f"the answer has more than {BODY_BYTES_MAX:,} bytes")
+    if not body:
+        raise Unreadable(Refusal.MALFORMED, "the answer is empty")
     if not body.endswith(b"\n"):
         raise Unreadable(Refusal.MALFORMED, "the answer ends within a line")
     try:
