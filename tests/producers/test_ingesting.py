@@ -262,6 +262,23 @@ async def test_a_refused_line_counts_in_the_families_of_its_kind_and_in_none_whe
     assert kafka.sum("privacy", "observations", fate="refused") == 6
 
 
+async def test_a_host_that_changes_its_bundle_within_a_window_has_the_gauges_of_its_last_sample_and_counts_in_both() -> (
+    None
+):
+    sample = {"kind": "queues", **PLACE, "host": "gpu-1", "queue": "vad"}
+    start_ms = (NOW_MS - 60_000) // 10_000 * 10_000
+    lines = [
+        {**sample, "at_ms": start_ms + 1_000, "bundle": "v1", "depth": 3, "arrivals": 2},
+        {**sample, "at_ms": start_ms + 4_000, "bundle": "v2", "depth": 5, "arrivals": 4},
+    ]
+    _, kafka = await ingested([json.dumps(each).encode() for each in lines])
+    told = [
+        (kafka.sum("queues", "depth", bundle=name), kafka.sum("queues", "arrivals", bundle=name))
+        for name in ("v1", "v2")
+    ]
+    assert told == [(0, 2), (5, 4)]
+
+
 @pytest.mark.parametrize("kind", COLUMNS)
 def test_a_line_without_a_region_is_of_the_one_that_is_named_and_others_keep_theirs(kind: str) -> None:
     said = {"kind": kind, KINDS[kind].time: NOW_MS} | PLACE | LINES[kind]
