@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from producers.queues import GAUGES
+from schemas.families import QUEUES
 
 Cell = tuple[str, ...]
 """Values of the dimensions of a family's partition, in order."""
@@ -22,7 +23,13 @@ TOGETHER_MS = 100
 """Some SDKs look at the clock anew for each metric of a collection: what is as near is one sample, at its last time."""
 WAITING_MAX = 10_000
 """Queues of engines whose counters wait for a sample of which all is known."""
-_CACHE = frozenset(name for name in GAUGES if name.startswith("kv_blocks"))
+_CACHE = frozenset(
+    name
+    for measure in QUEUES.measures
+    if measure.merge == "gauge" and measure.part_of
+    for name in (measure.name, measure.part_of)
+)
+"""Gauges of which one is a part of the other: without either of them both are left out, which says that there is no cache."""
 
 
 class Engine(NamedTuple):

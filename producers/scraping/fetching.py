@@ -68,6 +68,8 @@ def _in_words(error: Exception) -> str:
             return "nobody knows the name of its host"
         case aiohttp.ClientConnectorCertificateError():
             return "its certificate is not trusted"
+        case aiohttp.ClientSSLError():
+            return "what answers there is no TLS"
         case aiohttp.ClientConnectorError() if error.os_error.errno:
             return f"it cannot be connected to ({os.strerror(error.os_error.errno)})"
         case aiohttp.ServerDisconnectedError():

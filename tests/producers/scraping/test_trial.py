@@ -60,18 +60,23 @@ async def test_what_is_dropped_is_told_apart_from_what_is_refused_and_no_number_
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"), [(b"", "closes the connection"), (b"hello\n", "what answers there is no HTTP")]
+    ("scheme", "answer", "words"),
+    [
+        ("http", b"", "it closes the connection without an answer"),
+        ("http", b"hello\n", "what answers there is no HTTP"),
+        ("https", b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no TLS"),
+    ],
 )
-async def test_what_does_not_speak_http_is_told_in_words(answer: bytes, words: str) -> None:
+async def test_what_does_not_speak_http_is_told_in_words(scheme: str, answer: bytes, words: str) -> None:
     async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        await reader.read(65_536)
         writer.write(answer)
         writer.close()
 
     server = await asyncio.start_server(answered, "127.0.0.1", 0)
     async with server:
         host, port = server.sockets[0].getsockname()
-        odd = target("vllm", host="odd", url=f"http://{host}:{port}/metrics")
+        odd = target("vllm", host="odd", url=f"{scheme}://{host}:{port}/metrics")
         (trial,) = await tried(Config(producer="scrape-1", region="eu-west-1", targets=(odd,)))
     assert not trial.is_heard and words in trial.sentence
 
