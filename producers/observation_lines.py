@@ -196,8 +196,9 @@ def _places(rows: pl.DataFrame, whys: Sequence[pl.Series], kind: str) -> Iterato
     if not whys:
         return
     window = (rows[KINDS[kind].time] // WINDOW_MS * WINDOW_MS).alias("at")
-    place = pl.DataFrame([known_pools(rows), window])
-    found = pl.concat(place.with_columns(why.alias(WHY)).filter(pl.col(WHY).is_not_null()) for why in whys)
+    place = pl.concat([why.is_not_null().arg_true() for why in whys])
+    reasons = pl.concat([why.drop_nulls() for why in whys], rechunk=True)
+    found = pl.DataFrame([known_pools(rows), window])[place].with_columns(reasons.alias(WHY))
     for reason, pool, start_ms, count in found.group_by(WHY, "pool", "at").len().rows():
         yield RefusedWhere(kind, Refusal(reason), pool, start_ms), count
 

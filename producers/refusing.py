@@ -83,15 +83,14 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
     """
     undeclared = [_dropped_why(rows[name]) for name in rows.columns if name not in declared]
     dropped_why = tuple(why for why in undeclared if why is not None)
-    ranks = [ranks for _, ranks in _ranks_by_name(rows, declared)]
+    worst = _least(ranks for _, ranks in _ranks_by_name(rows, declared))
     columns = [
         in_type(rows[name], dtype) if name in rows.columns else pl.Series(name, [None] * len(rows), dtype)
         for name, dtype in declared.items()
     ]
     admitted = pl.DataFrame(columns)
-    if not ranks:
+    if worst is None:
         return AdmittedRows(admitted, dropped_why=dropped_why)
-    worst = pl.DataFrame([each.alias(str(place)) for place, each in enumerate(ranks)]).min_horizontal()
     return AdmittedRows(admitted.filter(worst.is_null()), _named(worst), dropped_why)
 
 
@@ -193,28 +192,38 @@ def _holds_numbers(dtype: pl.List | pl.Array) -> bool:
 
 def _dropped_why(values: pl.Series) -> pl.Series | None:
     """What each value of an undeclared column counts as: by its name, else by what it is. None where there is no value."""
-    ranks, rest = None, Refusal.UNKNOWN_FIELD
-    if is_content_field(values.name):
-        rest = Refusal.CONTENT_FIELD
-    elif values.dtype == pl.String:
-        ranks = _text_ranks(values, private_reasons(values.drop_nulls().unique()))
-    elif isinstance(values.dtype, pl.Struct):
-        ranks = _also(None, _holds_content(values), Refusal.CONTENT_FIELD)
-    elif (nested := nested_as(values.dtype)) and nested is not Refusal.MALFORMED:
-        rest = nested
-    ranks = _also(ranks, values.is_not_null(), rest)
+    ranks = _also(_private_ranks(values, (values.name,)), values.is_not_null(), Refusal.UNKNOWN_FIELD)
     return None if ranks is None else _named(ranks)
 
 
-def _holds_content(objects: pl.Series) -> pl.Series:
-    """Whether a field within each of these objects, however deep, is one of content, as in attributes."""
-    found = pl.Series([False]).new_from_index(0, len(objects))
-    for field in objects.struct.unnest():
-        if is_content_field(field.name):
-            found |= field.is_not_null()
-        elif isinstance(field.dtype, pl.Struct):
-            found |= _holds_content(field)
-    return found
+def _private_ranks(values: pl.Series, path: tuple[str, ...]) -> pl.Series | None:
+    """The rank of what each value is that is private, however deep within it; null of others. `path` are the names that lead there."""
+    if any(is_content_field(".".join(path[place:])) for place in range(len(path))):
+        return _also(None, values.is_not_null(), Refusal.CONTENT_FIELD)
+    if values.dtype == pl.String:
+        return _text_ranks(values, private_reasons(values.drop_nulls().unique()))
+    nested = nested_as(values.dtype)
+    if nested is not None and nested is not Refusal.MALFORMED:
+        return _also(None, values.is_not_null(), nested)
+    if isinstance(values.dtype, pl.Struct):
+        return _least([_private_ranks(field, (*path, field.name)) for field in values.struct.unnest()])
+    return _ranks_within(values, path) if isinstance(values.dtype, pl.List | pl.Array) else None
+
+
+def _ranks_within(lists: pl.Series, path: tuple[str, ...]) -> pl.Series | None:
+    """The least rank of what is in each list."""
+    members = lists.alias("member").to_frame().with_row_index("row").explode("member")
+    ranks = _private_ranks(members["member"], path)
+    if ranks is None:
+        return None
+    first = members.select("row", rank=ranks).drop_nulls().group_by("row").agg(pl.col("rank").min())
+    return pl.Series([None], dtype=pl.UInt8).new_from_index(0, len(lists)).scatter(first["row"], first["rank"])
+
+
+def _least(ranks: Iterable[pl.Series | None]) -> pl.Series | None:
+    """Row by row the least of these ranks; None where there are none."""
+    some = [each.alias(str(place)) for place, each in enumerate(ranks) if each is not None]
+    return pl.DataFrame(some).min_horizontal() if some else None
 
 
 def _ranks(values: pl.Series, dtype: pl.DataType) -> pl.Series | None:

@@ -15,6 +15,8 @@ from schemas.misplaced import misplaced, numbers_in
 from schemas.private_values import private_reasons
 from schemas.refusals import Refusal, Refused
 
+DEPTH_MAX = 8
+_RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
 NUMBERS_MIN = 8
 """From so many numbers on, a list that feeds no dimension is an embedding; fewer are the bounds of a histogram, or a version."""
 
@@ -39,9 +41,8 @@ def admit_attributes(sets: Sequence[Mapping[str, object]], mapped: Mapping[str, 
     """
     wrong = {name: reasons_in(mapped[name], _texts(sets, name)) for name in mapped}
     judged = [_judged(each, mapped, wrong) for each in sets]
-    private = private_reasons(
-        {value for each in sets for name, value in each.items() if name not in mapped and isinstance(value, str)}
-    )
+    undeclared = (value for each in sets for name, value in each.items() if name not in mapped)
+    private = private_reasons({text for value in undeclared for text in _texts_in(value)})
     dropped = (
         dropped_as(name, value, private)
         for each in sets
@@ -56,16 +57,22 @@ def admit_attributes(sets: Sequence[Mapping[str, object]], mapped: Mapping[str, 
 
 
 def dropped_as(name: str, value: object, private: Mapping[str, Refusal]) -> Refusal:
-    """What an attribute that feeds no dimension counts as; `private` tells of its text, if it is one."""
+    """What an attribute that feeds no dimension counts as; `private` tells of its text, if it is one, or of those within it."""
     if is_content_field(name):
         return Refusal.CONTENT_FIELD
     if isinstance(value, str):
         return private.get(value, Refusal.UNKNOWN_FIELD)
     if isinstance(value, bytes | bytearray | memoryview):
         return Refusal.AUDIO
-    if isinstance(value, Mapping):
-        return Refusal.CONTENT_FIELD if any(map(is_content_field, _names(value))) else Refusal.UNKNOWN_FIELD
-    return Refusal.EMBEDDING if numbers_in(value) >= NUMBERS_MIN else Refusal.UNKNOWN_FIELD
+    if isinstance(value, Mapping) and any(map(is_content_field, _names(value, name))):
+        return Refusal.CONTENT_FIELD
+    if numbers_in(value) >= NUMBERS_MIN:
+        return Refusal.EMBEDDING
+    return min(
+        (private[text] for text in _texts_in(value) if text in private),
+        key=_RANKS.__getitem__,
+        default=Refusal.UNKNOWN_FIELD,
+    )
 
 
 def _judged(
@@ -88,9 +95,19 @@ def _texts(sets: Sequence[Mapping[str, object]], name: str) -> set[str]:
     return {value for each in sets if isinstance(value := each.get(name), str)}
 
 
-def _names(fields: Mapping[object, object], depth: int = 0) -> Iterator[str]:
-    """The names of fields within fields, 8 deep: whoever nests deeper hides nothing that would be taken in."""
+def _names(fields: Mapping[object, object], path: str, depth: int = 0) -> Iterator[str]:
+    """The names of fields within fields, and with those that lead there; 8 deep: whoever nests deeper hides nothing that would be taken in."""
     for name, value in fields.items():
         yield str(name)
-        if isinstance(value, Mapping) and depth < 8:
-            yield from _names(value, depth + 1)
+        yield f"{path}.{name}"
+        if isinstance(value, Mapping) and depth < DEPTH_MAX:
+            yield from _names(value, str(name), depth + 1)
+
+
+def _texts_in(value: object, depth: int = 0) -> Iterator[str]:
+    """A text, or those in lists and fields within one another, as deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple) and depth < DEPTH_MAX:
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(each, depth + 1)

@@ -55,7 +55,7 @@ class LabelBook:
 
 
 def plain(attributes: Iterable[Any]) -> dict[str, Any]:
-    """Attributes as Python values; a list stays one, what is nested deeper is kept by its names only."""
+    """Attributes as Python values; lists stay lists, and what is nested stays so."""
     return {each.key: _value(each.value) for each in attributes}
 
 
@@ -79,7 +79,7 @@ def _value(value: Any) -> Any:
         case "array_value":
             return [_value(each) for each in value.array_value.values]
         case "kvlist_value":
-            return {each.key: None for each in value.kvlist_value.values}
+            return {each.key: _value(each.value) for each in value.kvlist_value.values}
         case field_name:
             return getattr(value, field_name)
 

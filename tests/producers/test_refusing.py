@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +67,29 @@ def test_which_row_a_field_was_dropped_from_is_known_of_all_but_what_was_only_un
     answer = admit_rows(rows(prompt=[None, "a", None, 3], mood=["so", "sad", None, "x"]), DECLARED)
     assert answer.dropped.as_dict() == {"content_field": 2, "unknown_field": 3}
     assert [why.to_list() for why in answer.withheld_why] == [[None, "content_field", None, "content_field"]]
+
+
+NESTED: list[tuple[Any, Refusal]] = [
+    ({"email": "x"}, Refusal.UNKNOWN_FIELD),
+    ({"user": {"email": "x"}}, Refusal.CONTENT_FIELD),
+    ({"input": {"messages": ["hi"]}}, Refusal.CONTENT_FIELD),
+    ({"who": {"what": "ana@example.com"}}, Refusal.EMAIL),
+    (["calm", "ana@example.com"], Refusal.EMAIL),
+    ([{"to": ["49-151-12345678", None]}, {"to": []}], Refusal.PHONE),
+    ({"a": "49-151-12345678", "b": {"c": "ana@example.com"}}, Refusal.EMAIL),
+    ([["calm"], []], Refusal.UNKNOWN_FIELD),
+    ({}, Refusal.UNKNOWN_FIELD),
+]
+
+
+@pytest.mark.parametrize(("value", "reason"), NESTED)
+def test_what_lies_within_an_undeclared_field_counts_as_what_it_is(value: Any, reason: Refusal) -> None:
+    """The same in tables and among attributes, and once for a field."""
+    said = pl.from_arrow(pa.Table.from_pylist([{"note": value}, {"note": None}]))
+    assert isinstance(said, pl.DataFrame)
+    table = admit_rows(rows().head(2).hstack(said), DECLARED)
+    assert [why.to_list() for why in table.dropped_why] == [[reason.value, None]]
+    assert admit_attributes([{"note": value}], {}).dropped.as_dict() == {reason.value: 1}
 
 
 @pytest.mark.parametrize(
