@@ -29,27 +29,21 @@ PRIVATE: dict[Refusal, tuple[str, ...]] = {
         "q8fj2kz0x7vb3nw9ty5h",
         "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
     ),
+    Refusal.AUDIO: (base64.b64encode(random.Random(7).randbytes(300)).decode(), "UklGRiQAAABXQVZFZm10IBAAAAA"),
+    Refusal.EMBEDDING: (", ".join(f"{value / 97:.4f}" for value in range(-9, 9)),),
+    Refusal.FREE_TEXT: ("please call me back tomorrow", "ä" * 64),
+}
+
+LONG: dict[Refusal, tuple[str, ...]] = {
     Refusal.AUDIO: (
-        base64.b64encode(random.Random(7).randbytes(300)).decode(),
-        "UklGRiQAAABXQVZFZm10IBAAAAA",
         random.Random(7).randbytes(300).hex(),
         base64.b64encode(
             bytes(random.Random(7).choices([*range(8), *range(248, 256)], k=300))
         ).decode(),  # Soft speech.
     ),
-    Refusal.EMBEDDING: (", ".join(f"{value / 97:.4f}" for value in range(-9, 9)),),
-    Refusal.FREE_TEXT: (
-        "please call me back tomorrow",
-        "ä" * 64,
-        *(
-            "x" * 300,
-            "A1b" * 100,
-            "support-billing-" * 20,
-            "api/v1/turns/" * 24,
-            "RouteNumber1" * 25,
-        ),  # Longer than any name.
-    ),
+    Refusal.FREE_TEXT: ("x" * 300, "A1b" * 100, "support-billing-" * 20, "api/v1/turns/" * 24, "RouteNumber1" * 25),
 }
+"""Longer than any name: what looks like encoded bytes, and what is only long."""
 
 LEGAL = [
     "v1",

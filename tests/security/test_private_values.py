@@ -11,13 +11,15 @@ from schemas.private_values import FREE_DIMENSIONS, PASSED_MAX, is_host_name, pr
 from schemas.randomness import EXCESS_MAX, excess_bits
 from schemas.refusals import Refusal
 from tests.security.fit_names import rows, surprisal_bits
-from tests.security.planted import LEGAL, PRIVATE, keys, uuids
+from tests.security.planted import LEGAL, LONG, PRIVATE, keys, uuids
 
 SEED = 20_261_121
 HEX = "0123456789abcdef"
 
 
-@pytest.mark.parametrize(("reason", "value"), [(reason, value) for reason in PRIVATE for value in PRIVATE[reason]])
+@pytest.mark.parametrize(
+    ("reason", "value"), [(reason, value) for each in (PRIVATE, LONG) for reason in each for value in each[reason]]
+)
 def test_what_is_private_is_refused_for_its_reason(reason: Refusal, value: str) -> None:
     assert refusals_of(pl.Series([value])).to_list() == [reason.value]
 

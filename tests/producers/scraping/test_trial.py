@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from producers.scraping.trial import tried
 from tests.producers.scraping import expositions as shows
 from tests.producers.scraping.engines import target
 from tests.producers.scraping.exporters import SECRET, serving
+from turnwatch.scrape import run_scrape
 
 
 async def test_every_target_is_tried_and_told_in_a_sentence() -> None:
@@ -81,7 +81,9 @@ async def test_what_does_not_speak_http_is_told_in_words(scheme: str, answer: by
     assert not trial.is_heard and words in trial.sentence
 
 
-async def test_the_command_tries_without_a_kafka_and_ends_with_1_where_a_target_is_silent(tmp_path: Path) -> None:
+async def test_the_command_tries_without_a_kafka_and_ends_with_1_where_a_target_is_silent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     away = target("vllm", host="gpu-07", url="http://127.0.0.1:1/metrics")
     config = tmp_path / "scrape.yaml"
     async with serving() as exporters:
@@ -91,18 +93,9 @@ async def test_the_command_tries_without_a_kafka_and_ends_with_1_where_a_target_
             ([well, away], 1, "1 of 2 targets gave nothing that could be told.\n"),
             ([well], 0, ""),
         ):
-            config.write_text(
-                json.dumps(
-                    {
-                        "producer": "scrape-1",
-                        "region": "eu-west-1",
-                        "targets": [each.model_dump(mode="json", exclude_unset=True) for each in targets],
-                    }
-                )
-            )
-            command = [sys.executable, "-m", "turnwatch", "scrape", str(config), "--once"]
-            ended = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1, cwd=Path(__file__).parents[3])
-            out, err = await ended.communicate()
-            assert (ended.returncode, err.decode()) == (code, said)
-            assert out.startswith(b"gpu-08 (vllm): ")
-    assert b"gpu-07" not in out
+            told = [each.model_dump(mode="json", exclude_unset=True) for each in targets]
+            config.write_text(json.dumps({"producer": "scrape-1", "region": "eu-west-1", "targets": told}))
+            ended = await asyncio.to_thread(run_scrape, config, is_trial=True)
+            printed = capsys.readouterr()
+            assert (ended, printed.err, printed.out.count("gives nothing")) == (code, said, code)
+            assert printed.out.startswith("gpu-08 (vllm): ") and printed.out.count("\n") == len(targets)
