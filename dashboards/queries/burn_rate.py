@@ -120,16 +120,15 @@ _OPEN_PAGES = """open AS (
 
 def burning_now(watched: Watched) -> Query:
     """Worst first: what is nearest to a page, its burn in each window, what is left and when it is spent."""
-    pivot = ",\n  ".join(
-        f"if(mapContains(burns, {seconds}), burns[{seconds}], NULL) AS `burn {window_text(seconds)}`"
+    pivot = "".join(
+        f"\n  if(mapContains(burns, {seconds}), burns[{seconds}], NULL) AS `burn {window_text(seconds)}`,"
         for seconds in windows(watched)
     )
     return Query(
         "burning_now",
         f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _ROWS, _SLICES, _OPEN_PAGES)}
 SELECT open.alert AS alert, multiIf(worst.1, 'above page', worst.2 > 1, 'above ticket', 'below') AS threshold,
-  slices.slo AS slo, slices.slice AS slice, worst.2 AS nearness, worst.3 AS row,
-  {pivot},
+  slices.slo AS slo, slices.slice AS slice, worst.2 AS nearness, worst.3 AS row,{pivot}
   budget_left, exhausted_in_s AS `spent in`, completeness, decided_at, {dimensions_of()}
 FROM slices
 LEFT JOIN open ON open.slo = slices.slo AND open.slice = slices.slice
@@ -212,16 +211,15 @@ def exhaustion_columns(watched: Watched) -> dict[str, int]:
 
 def exhaustion(watched: Watched) -> Query:
     """What is left of each budget, and when it is spent at the burn of each long window."""
-    pivot = ", ".join(
-        f"anyIf(newest.exhausted_in_s, newest.window_s = {seconds}) AS `{name}`"
+    pivot = "".join(
+        f"\n  anyIf(newest.exhausted_in_s, newest.window_s = {seconds}) AS `{name}`,"
         for name, seconds in exhaustion_columns(watched).items()
     )
     return Query(
         "exhaustion",
         f"""{given(selected("slo"), slos_clause(watched), _newest("cut = shown_cut"))}
 SELECT newest.slo AS slo, newest.slice AS slice, any(slos.objective) AS objective,
-  argMax(newest.budget_left, newest.decided) AS budget_left,
-  {pivot},
+  argMax(newest.budget_left, newest.decided) AS budget_left,{pivot}
   {dimensions_of()}
 FROM newest LEFT JOIN slos ON slos.slo = newest.slo
 GROUP BY slo, slice
@@ -270,14 +268,18 @@ def over_time(name: str, figure: str, watched: Watched, series_max: int) -> Quer
     columns = "indicator, slice, bucket_start, bad, total"
     asked = f"total > 0 AND indicator IN (SELECT indicator FROM slos WHERE {matches('slo')})"
     counted = rollup("burn_rate", columns, cut="broken_down_cut", where=asked)
+    steps = f"toUInt32(intDiv(dateDiff('second', range_from, $__toTime), step_s) + 1) AS steps"
+    step = "toUInt32(intDiv(dateDiff('second', range_from, bucket_start), step_s))"
+    told = ", ".join(f"sumResample(0, steps, 1)({each}, {step}) AS {each}_of" for each in ("bad", "total"))
     return Query(
         name,
-        f"""{given(broken_down_by, broken_down_cut(BREAKDOWNS), selected("slo"), slos_clause(watched), fine_when=f"{chosen} NOT IN ({audience})")}
-SELECT point.1 AS time, {SERIES} AS series, {figure.format(share="point.2")} AS value, slo, {dimensions_of()} FROM (
-  SELECT slos.slo AS slo, objective, slice, points, {figure.format(share="highest")} AS peak FROM (
-    SELECT indicator, extract(toString(slice), 'pool=([^,]+)') AS slice_pool, slice, max(share) AS highest,
-      groupArray((time, share)) AS points
-    FROM (SELECT indicator, slice, {STEP} AS time, sum(bad) / sum(total) AS share FROM {counted} GROUP BY indicator, slice, time)
+        f"""{given(broken_down_by, broken_down_cut(BREAKDOWNS), selected("slo"), slos_clause(watched), steps, fine_when=f"{chosen} NOT IN ({audience})")}
+SELECT range_from + toIntervalSecond(step_s * point.1) AS time, {SERIES} AS series, {figure.format(share="point.2")} AS value, slo, {dimensions_of()} FROM (
+  SELECT slos.slo AS slo, objective, slice, arrayFilter(each -> each.3 > 0, arrayZip(range(steps), shares, total_of)) AS points,
+    {figure.format(share="arrayMax(shares)")} AS peak FROM (
+    SELECT indicator, extract(toString(slice), 'pool=([^,]+)') AS slice_pool, slice, {told},
+      arrayMap((bad, total) -> if(total = 0, 0., bad / total), bad_of, total_of) AS shares
+    FROM {counted}
     GROUP BY indicator, slice) AS counted
   INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.slice_pool
   WHERE {matches("slo")}

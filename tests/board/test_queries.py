@@ -161,6 +161,21 @@ def test_a_board_judges_by_the_policy_it_was_rendered_for(boards: Boards) -> Non
     assert "above page" in set(boards.rows(burn_rate.burning_now(boards.watched).sql)["threshold"])
 
 
+def test_objectives_that_no_policy_row_watches_are_shown_without_windows(boards: Boards) -> None:
+    """What is left of their budgets is told all the same, and how near they came to nothing is not."""
+    unwatched = tuple(replace(each, rows=()) for each in boards.watched)
+    now = boards.rows(burn_rate.burning_now(unwatched).sql)
+    assert set(now["threshold"]) == {"below"} and now["budget_left"].is_not_null().all()
+    assert not [name for name in now.columns if name.startswith("burn ")]
+    left = boards.rows(burn_rate.exhaustion(unwatched).sql)
+    known = boards.rows(burn_rate.exhaustion(boards.watched).sql)
+    assert left.equals(known.select(left.columns)) and left.height
+    assert boards.rows(burn_rate.nearness_over_time(unwatched).sql).is_empty()
+    burnt = boards.rows(burn_rate.burn_over_time(unwatched).sql, window="1h")
+    drawn = boards.rows(burn_rate.burn_over_time(boards.watched).sql, window="1h")
+    assert burnt.height and burnt.equals(drawn.filter(~pl.col("series").str.contains(" at ")))
+
+
 def test_the_burn_chart_draws_the_factors_of_its_window(boards: Boards) -> None:
     series = set(boards.rows(burn_rate.burn_over_time(boards.watched).sql, window="5m")["series"])
     factors = {f"page at {float(row.factor):g}" for each in boards.watched for row in each.rows if row.short_s == 300}
