@@ -19,7 +19,7 @@ from clickhouse_connect.driver.client import Client
 from dashboards.boards import Board, Choice
 from dashboards.panels import HeatMap, Panel
 from dashboards.queries import Query
-from dashboards.queries.selection import EVERYTHING
+from dashboards.queries.selection import EVERYTHING, without_choices
 from dashboards.substitution import Range, Value, substituted
 
 Selection = Mapping[str, Value]
@@ -61,10 +61,16 @@ def ask(client: Client, asked: Panel | Query, during: Range, selection: Selectio
     Raises ClickHouseError, and KeyError for a variable that `selection` does not have.
     """
     query = asked if isinstance(asked, Query) else asked.query
-    rows = _frame(client, substituted(query.sql, during, selection))
+    rows = _frame(client, statement(query, during, selection))
     if query.shape == "table":
         return rows
     return rows.sort("time", maintain_order=True) if rows.columns else NO_POINTS
+
+
+def statement(query: Query, during: Range, selection: Selection) -> str:
+    """What is sent: the query with its range and choices in place, without conditions of choices that nobody made."""
+    unchosen = [name for name, value in selection.items() if value in ("", EVERYTHING, [])]
+    return substituted(without_choices(query.sql, unchosen), during, selection)
 
 
 def ask_marks(client: Client, board: Board, during: Range, selection: Selection) -> pl.DataFrame:

@@ -15,7 +15,6 @@ from dashboards.queries.selection import (
     SERIES,
     SLICE_MATCHES,
     SLICE_VARIABLES,
-    STEP,
     broken_down_cut,
     dimensions_of,
     given,
@@ -268,7 +267,7 @@ def over_time(name: str, figure: str, watched: Watched, series_max: int) -> Quer
     columns = "indicator, slice, bucket_start, bad, total"
     asked = f"total > 0 AND indicator IN (SELECT indicator FROM slos WHERE {matches('slo')})"
     counted = rollup("burn_rate", columns, cut="broken_down_cut", where=asked)
-    steps = f"toUInt32(intDiv(dateDiff('second', range_from, $__toTime), step_s) + 1) AS steps"
+    steps = "toUInt32(intDiv(dateDiff('second', range_from, $__toTime), step_s) + 1) AS steps"
     step = "toUInt32(intDiv(dateDiff('second', range_from, bucket_start), step_s))"
     told = ", ".join(f"sumResample(0, steps, 1)({each}, {step}) AS {each}_of" for each in ("bad", "total"))
     return Query(

@@ -10,6 +10,8 @@ a step of a chart is a whole number of buckets, so rates don't flicker.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -38,6 +40,23 @@ def selected(variable: str) -> str:
 def matches(column: str) -> str:
     """Whether a row lies in what is selected for `column`; a row whose cut does not name it contains it."""
     return f"({column} = '' OR empty(selected_{column}) OR has(selected_{column}, {column}))"
+
+
+def without_choices(sql: str, unchosen: Iterable[str]) -> str:
+    """The same statement in fewer words, for whoever knows that nothing is chosen in these variables.
+
+    ClickHouse analyses every condition that always holds, in each of a statement's subqueries: a fifth of what a statement
+    takes that reads little. What is chosen stays as it is, so no value is ever written into a statement.
+    """
+    for name in unchosen:
+        sql = sql.replace(selected(name), f"CAST([], 'Array(String)') AS selected_{name}").replace(
+            matches(name), "true"
+        )
+        sql = re.sub(rf"(?:{_CHOSEN} AND )*notEmpty\(selected_{name}\)(?: AND {_CHOSEN})*, '[^']*', ", "", sql)
+    return re.sub(r"multiIf\(('[^']*')\)", r"\1", sql)
+
+
+_CHOSEN = r"notEmpty\(selected_\w+\)"
 
 
 def dimensions_of(names: tuple[str, ...] = SLICE_VARIABLES) -> str:

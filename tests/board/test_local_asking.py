@@ -9,7 +9,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from dashboards import render
 from dashboards.boards import Choice
 from dashboards.local import asking
-from dashboards.local.asking import NO_MARKS, ask, ask_marks, ask_options, chosen, interval_s, ranged
+from dashboards.local.asking import NO_MARKS, ask, ask_marks, ask_options, chosen, interval_s, ranged, statement
 from dashboards.panels import HeatMap, Place
 from dashboards.queries import Query
 from dashboards.queries.pages import PAGES_HISTORY
@@ -22,9 +22,9 @@ from tests.board.world import REGIONS
 
 
 def test_every_panel_is_told_what_arrow_says(boards: Boards) -> None:
-    """With the same values and in order; times, which Arrow has as numbers, are times."""
+    """With the same values and in order, whatever is not chosen; times, which Arrow has as numbers, are times."""
     board = render.all_boards(boards.watched)[OVERVIEW_UID]
-    selection = chosen(board.choices, {})
+    selection = chosen(board.choices, {"pool": ["realtime"]})
     for panel in (panel for panels in board.sections.values() for panel in panels):
         told = ask(boards.client, panel, boards.range, selection)
         arrow = boards.rows(panel.query.sql, selection=selection)
@@ -38,6 +38,22 @@ def test_every_panel_is_told_what_arrow_says(boards: Boards) -> None:
                 assert told[name].dt.epoch("s").to_list() == seconds.to_list(), (panel.title, name)
             else:
                 assert told[name].to_list() == arrow[name].to_list(), (panel.title, name)
+
+
+def test_what_nobody_chose_is_no_condition_of_a_statement(boards: Boards) -> None:
+    """On no board; what is chosen is one as often as before."""
+    for board in render.all_boards(boards.watched).values():
+        nothing, (first, *others) = chosen(board.choices, {}), [each.name for each in board.choices if each.is_multi]
+        narrowed = chosen(board.choices, {name: ["x"] for name in others})
+        for panel in (panel for panels in board.sections.values() for panel in panels):
+            sent = statement(panel.query, boards.range, nothing)
+            cuts = [line for line in sent.splitlines() if line.endswith("_cut,")]
+            assert "OR empty(selected_" not in sent and "notEmpty" not in "".join(cuts), panel.title
+            sent = statement(panel.query, boards.range, narrowed)
+            assert f"OR empty(selected_{first})" not in sent, panel.title
+            for name in others:
+                condition = f"empty(selected_{name})"
+                assert sent.count(condition) == panel.query.sql.count(condition), panel.title
 
 
 def test_an_empty_time_series_has_the_columns_and_types_of_a_full_one(boards: Boards) -> None:

@@ -2,7 +2,7 @@
 
 A ClickHouse of its own is filled (`board_rows.py`, `board_families.py`), then every panel of every board is asked as a browser asks:
 over the range that its board opens with and over the whole month, several times; the first time counts like the others. The
-overview is asked whole, six statements at once, as many connections as browsers keep. Bytes of a row are those of ClickHouse's
+overview is asked whole, six statements at once, as many connections as browsers keep: whichever is answered first asks the next. Bytes of a row are those of ClickHouse's
 parts, beside the same rows in a MergeTree in order of time without codecs.
 """
 
@@ -12,9 +12,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import numpy as np
 from clickhouse_connect.driver.client import Client
@@ -23,10 +25,10 @@ from rich.progress import track
 
 from alerts.definitions import watched_slos
 from dashboards.boards import Board
-from dashboards.local.asking import ranged
+from dashboards.local.asking import ranged, statement
 from dashboards.panels import Panel
 from dashboards.render import all_boards
-from dashboards.substitution import Value, substituted
+from dashboards.substitution import Value
 from schemas.boards import OVERVIEW_UID
 from schemas.ddl import contract
 from schemas.tables import TABLES
@@ -127,11 +129,18 @@ def whole_overview(address: ClickHouseAddress, end_s: int, seconds: int, runs: i
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         clients = [connect(address) for _ in range(CONNECTIONS)]
 
-        def ask(place: int) -> None:
-            for statement in statements[place::CONNECTIONS]:
-                clients[place].raw_query(statement, fmt="Native")
+        def ask(client: Client, left: SimpleQueue[str]) -> None:
+            with suppress(Empty):
+                while True:
+                    client.raw_query(left.get_nowait(), fmt="Native")
 
-        taken = [_seconds(lambda: list(pool.map(ask, range(CONNECTIONS)))) for _ in range(runs)]
+        def ask_all() -> None:
+            left: SimpleQueue[str] = SimpleQueue()
+            for each in statements:
+                left.put(each)
+            list(pool.map(ask, clients, repeat(left)))
+
+        taken = [_seconds(ask_all) for _ in range(runs)]
         for client in clients:
             client.close()
     return taken
@@ -174,7 +183,7 @@ def _boards() -> dict[str, Board]:
 
 def _statement(board: Board, panel: Panel, end_s: int, seconds: int) -> str:
     chosen: dict[str, Value] = {choice.name: "" if choice.is_multi else choice.chosen for choice in board.choices}
-    return substituted(panel.query.sql, ranged(end_s - seconds, end_s, panel), chosen)
+    return statement(panel.query, ranged(end_s - seconds, end_s, panel), chosen)
 
 
 def _seconds(work: Callable[[], object]) -> float:
