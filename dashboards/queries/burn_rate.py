@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from dashboards.queries import Query
 from dashboards.queries.constants import listed
+from dashboards.queries.pipeline import newest_of
 from dashboards.queries.selection import (
     SERIES,
     SLICE_MATCHES,
@@ -78,16 +79,16 @@ def policy_clause(watched: Watched) -> str:
 
 
 def _newest(where: str = "true") -> str:
+    """What every slice was decided last; `where` looks only at what is in the key, the same of every version of a row."""
     return f"""newest AS (
     SELECT slo, slice, window_s,
       argMax(burn, decided_at) AS burn, argMax(budget_left, decided_at) AS budget_left,
       argMax(tuple(exhausted_in_s), decided_at).1 AS exhausted_in_s, argMax(completeness, decided_at) AS completeness,
       max(decided_at) AS decided
     FROM burn_windows FINAL
-    WHERE decided_at <= $__toTime AND {matches("slo")} AND {SLICE_MATCHES} AND {where}
-      AND decided_at > (SELECT max(decided_at) FROM burn_windows WHERE {_DECIDED_IN_RANGE})
-        - INTERVAL {NEWEST_WITHIN_MIN} MINUTE
-      AND {_DECIDED_IN_RANGE}
+    PREWHERE {_DECIDED_IN_RANGE} AND {matches("slo")} AND {where}
+      AND decided_at > {newest_of("burn_windows", "decided_at")} - INTERVAL {NEWEST_WITHIN_MIN} MINUTE
+    WHERE {SLICE_MATCHES}
     GROUP BY slo, slice, window_s)"""
 
 
