@@ -13,9 +13,12 @@ from dashboards.queries import Query
 from dashboards.queries.constants import listed
 from dashboards.queries.pipeline import newest_of
 from dashboards.queries.selection import (
+    POINTS_OF_SHARES,
     SERIES,
     SLICE_MATCHES,
     SLICE_VARIABLES,
+    STEPS,
+    TIME_OF_POINT,
     broken_down_cut,
     dimensions_of,
     given,
@@ -23,6 +26,7 @@ from dashboards.queries.selection import (
     matches,
     rollup,
     selected,
+    shares_of_steps,
     step_of,
 )
 from dashboards.queries.worst_slices import HIGHEST_BURN, drawn_worst, nearness
@@ -268,17 +272,13 @@ def over_time(name: str, figure: str, watched: Watched, series_max: int) -> Quer
     columns = "indicator, slice, bucket_start, bad, total"
     asked = f"total > 0 AND indicator IN (SELECT indicator FROM slos WHERE {matches('slo')})"
     counted = rollup("burn_rate", columns, cut="broken_down_cut", where=asked)
-    steps = "toUInt32(intDiv(dateDiff('second', range_from, $__toTime), step_s) + 1) AS steps"
-    step = "toUInt32(intDiv(dateDiff('second', range_from, bucket_start), step_s))"
-    told = ", ".join(f"sumResample(0, steps, 1)({each}, {step}) AS {each}_of" for each in ("bad", "total"))
     return Query(
         name,
-        f"""{given(broken_down_by, broken_down_cut(BREAKDOWNS), selected("slo"), slos_clause(watched), steps, fine_when=f"{chosen} NOT IN ({audience})")}
-SELECT range_from + toIntervalSecond(step_s * point.1) AS time, {SERIES} AS series, {figure.format(share="point.2")} AS value, slo, {dimensions_of()} FROM (
-  SELECT slos.slo AS slo, objective, slice, arrayFilter(each -> each.3 > 0, arrayZip(range(steps), shares, total_of)) AS points,
+        f"""{given(broken_down_by, broken_down_cut(BREAKDOWNS), selected("slo"), slos_clause(watched), STEPS, fine_when=f"{chosen} NOT IN ({audience})")}
+SELECT {TIME_OF_POINT}, {SERIES} AS series, {figure.format(share="point.2")} AS value, slo, {dimensions_of()} FROM (
+  SELECT slos.slo AS slo, objective, slice, {POINTS_OF_SHARES},
     {figure.format(share="arrayMax(shares)")} AS peak FROM (
-    SELECT indicator, extract(toString(slice), 'pool=([^,]+)') AS slice_pool, slice, {told},
-      arrayMap((bad, total) -> if(total = 0, 0., bad / total), bad_of, total_of) AS shares
+    SELECT indicator, extract(toString(slice), 'pool=([^,]+)') AS slice_pool, slice, {shares_of_steps()}
     FROM {counted}
     GROUP BY indicator, slice) AS counted
   INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.slice_pool

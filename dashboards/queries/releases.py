@@ -5,14 +5,18 @@ from __future__ import annotations
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched, slos_clause
 from dashboards.queries.selection import (
+    POINTS_OF_SHARES,
     SLICE_VARIABLES,
     STEP,
     STEP_COVERED_S,
+    STEPS,
+    TIME_OF_POINT,
     given,
     largest,
     matches,
     rollup,
     selected,
+    shares_of_steps,
 )
 from schemas.families import COSTS, PARTS, WHOLES
 from schemas.prices import NANO_PER_USD
@@ -190,16 +194,17 @@ def burn_by_bundle(watched: Watched) -> Query:
     """Burn of each objective and bundle in each step, as counted in it; those with the highest peak."""
     return Query(
         "burn_by_bundle",
-        f"""{given(selected("slo"), slos_clause(watched), required=("bundle",))}
-SELECT time, series, value FROM (
-  SELECT *, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT {STEP} AS time, concat(slos.slo, ' · ', counted.bundle) AS series,
-      sum(bad) / sum(total) / any(1 - slos.objective) AS value
-    FROM {rollup("burn_rate", f"indicator, {_SLICE_COLUMNS}, bucket_start, bad, total")} AS counted
-    INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
-    WHERE total > 0 AND {matches("slo")}
-    GROUP BY time, series))
-QUALIFY {largest(_SERIES_MAX)}
+        f"""{given(selected("slo"), slos_clause(watched), STEPS, required=("bundle",))}
+SELECT {TIME_OF_POINT}, series, point.2 / (1 - objective) AS value FROM (
+  SELECT concat(slos.slo, ' · ', counted.bundle) AS series, objective, {POINTS_OF_SHARES},
+    arrayMax(shares) / (1 - objective) AS peak FROM (
+    SELECT indicator, pool, bundle, {shares_of_steps()}
+    FROM {rollup("burn_rate", f"indicator, {_SLICE_COLUMNS}, bucket_start, bad, total", where="total > 0")}
+    GROUP BY indicator, pool, bundle) AS counted
+  INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
+  WHERE {matches("slo")}
+  ORDER BY peak DESC, series LIMIT {_SERIES_MAX})
+ARRAY JOIN points AS point
 ORDER BY time, peak DESC, series""",
         "time_series",
     )
