@@ -127,8 +127,12 @@ def refused_by_pool(rows: pl.DataFrame, why: pl.Series | None) -> dict[str, Refu
 
 
 def known_pool(pool: object) -> str:
-    """The pool that a refusal is told in: the first of the vocabulary where what was said is none that there is."""
-    return pool if isinstance(pool, str) and pool in POOLS else POOLS[0]
+    """The pool that a refusal is told in: the first of the vocabulary where what was said is none that there is.
+
+    Always a word of ours, whatever type the host says it in (an enum's text is the enum's), and whatever an object answers when it is asked.
+    """
+    is_text = issubclass(type(pool), str)
+    return next((each for each in POOLS if is_text and str.__eq__(each, pool)), POOLS[0])
 
 
 def known_pools(rows: pl.DataFrame) -> pl.Series:

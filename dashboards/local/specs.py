@@ -151,7 +151,7 @@ def bands(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     if not rows:
         return []
-    ordered = pl.DataFrame(rows).sort("colour", "t", "t2", "title")
+    ordered = pl.DataFrame(rows, infer_schema_length=None).sort("colour", "t", "t2", "title")
     ended = pl.col("t2").cum_max().shift(1).over("colour")
     piece = (pl.col("t") > ended).fill_null(True).cum_sum().over("colour")
     first = pl.col("title").head(BAND_TITLES).str.join("; ")

@@ -90,9 +90,12 @@ def is_list_of_numbers(value: object) -> bool:
     """Whether it is a list, or an array of one dimension, of numbers and nothing else."""
     if not issubclass(type(value), list | tuple | np.ndarray):  # What an object says it is may raise.
         return False
-    if isinstance(value, np.ndarray):
-        return value.ndim == 1 and value.dtype.kind in "iuf"
-    return all(is_number(each) and type(each) not in _BOOLEANS for each in cast(Sequence[object], value))
+    try:
+        if isinstance(value, np.ndarray):
+            return bool(value.ndim == 1 and value.dtype.kind in "iuf")
+        return all(is_number(each) and type(each) not in _BOOLEANS for each in cast(Sequence[object], value))
+    except Exception:  # A list of a type of its own may fail at being gone through.
+        return False
 
 
 def as_float(value: object) -> float:

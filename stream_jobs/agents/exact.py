@@ -132,6 +132,7 @@ class Stage(Arrivals):
                 await self._nap()
                 pulse.check()
                 await self._apply_pending()
+                pulse.check()
                 if time.monotonic() - saved_at >= self._pace_s() and self._owned:
                     await self._save(pulse)
                     saved_at = time.monotonic()
@@ -226,7 +227,7 @@ class Stage(Arrivals):
             self._metrics.state_bytes.labels(self.name).inc(state_bytes)
             sent = [self._send(item) for item in items]
             if self._settings.is_fenced:
-                await asyncio.gather(*sent)
+                await asyncio.shield(asyncio.gather(*sent))  # Cancelled, each would be an error once it is confirmed.
             pulse.check()
             if generation != self._generation:
                 return  # The partitions went elsewhere meanwhile; whoever has them reads these events again.

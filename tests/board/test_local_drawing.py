@@ -399,7 +399,7 @@ def test_nothing_is_said_to_be_nothing(place: int) -> None:
     panel, rows = _panels()[place]
     made = drawn(panel, rows.clear() if place > 1 else NO_POINTS, DURING)
     assert (made.is_empty, made.spec, made.summary) == (True, None, EMPTY)
-    asked = replace(panel, query=Query("pages_history", ""))
+    asked = replace(panel, query=Query("dropped", ""))
     said = drawn(asked, rows.clear() if place > 1 else NO_POINTS, DURING)
     assert said.summary == f"{EMPTY} {why_nothing(asked)}" != EMPTY and why_nothing(asked) in said.html
 

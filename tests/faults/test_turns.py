@@ -159,3 +159,26 @@ async def test_a_batch_whose_partitions_went_elsewhere_amid_it_leaves_nothing_in
     await stage._save(Pulse(3_600))
     assert (stage.heard, stage._applied, stage._pending_bytes) == ([], [], 0)
     assert not any(event.is_acknowledged for event in events)
+
+
+async def test_a_save_that_is_given_up_leaves_what_was_sent_to_be_confirmed(
+    stage: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled, each of tens of thousands would raise a traceback of its own once the broker confirms it."""
+    sent: list[asyncio.Future[Any]] = []
+
+    def send(item: Sent) -> asyncio.Future[Any]:
+        sent.append(asyncio.get_running_loop().create_future())
+        return sent[-1]
+
+    monkeypatch.setattr(stage, "_send", send)
+    save = asyncio.create_task(stage._save(Pulse(3_600)))
+    while len(sent) < ITEMS:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    save.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await save
+    for each in sent:
+        each.set_result(None)
+    assert len(sent) == ITEMS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.observations import TURN_COLUMNS
-from producers.refusing import LIST_LENGTH_MAX, admit_rows, is_blank
+from producers.refusing import LIST_LENGTH_MAX, POOLS, admit_rows, is_blank, known_pool
 from producers.refusing_attributes import admit_attributes
 from schemas.dimensions import DIMENSIONS
 from schemas.refusals import Refusal
@@ -240,3 +241,21 @@ def test_attributes_become_dimensions_or_are_dropped() -> None:
         "high_entropy": 1,
         "unknown_field": 4,
     }
+
+
+class _Pool(str, Enum):  # noqa: UP042  # As hosts write it; its text is not its value.
+    BATCH = "batch"
+
+
+def _fails_when_asked(_: object) -> type:
+    raise RuntimeError("outside of a request")
+
+
+_Unaskable = type("_Unaskable", (), {"__class__": property(_fails_when_asked)})
+"""As proxies of web frameworks are outside of a request."""
+
+
+def test_a_pool_is_told_in_a_word_of_ours_whatever_type_it_is_said_in() -> None:
+    """An enum's text would be `_Pool.BATCH` in a header, and every batch after it refused."""
+    said = (_Pool.BATCH, "batch", "nope", None, 5, _Unaskable())
+    assert [f"{known_pool(each)}:x" for each in said] == ["batch:x"] * 2 + [f"{POOLS[0]}:x"] * 4

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from producers.observation_lines import ObservationLines
+from producers.recorder.amounts import is_list_of_numbers
 from tests.recorder.hosts import CELL, START_S, FakeCollector, Host
 
 LINE: dict[str, Any] = {
@@ -64,3 +66,12 @@ def test_an_amount_is_whole_and_a_time_is_rounded_once_it_is_added_up() -> None:
     host.cycle()
     (row,) = host.collector.rows().to_dicts()
     assert (row["audio_in_ms"], row["vad_ms"]) == (1, pytest.approx(1.25)) and lost == {}
+
+
+class _Lazy(list[float]):
+    def __iter__(self) -> Iterator[float]:
+        raise RuntimeError("not loaded")
+
+
+def test_a_list_that_fails_at_being_gone_through_is_no_list_of_numbers() -> None:
+    assert not is_list_of_numbers(_Lazy([1.0])) and is_list_of_numbers([1.0])
