@@ -107,14 +107,14 @@ def test_every_block_stays_small_with_as_many_producers_as_there_may_be() -> Non
     intake = Intake(TURNS, 0, 1)
     names = [f"{place:063}" for place in range(PRODUCERS_MAX)]
     for offset, name in enumerate(names):
-        intake._fences.admit(name, 10**17, 2, START_MS, offset)
+        intake.admissions.fences.admit(name, 10**17, 2, START_MS, offset)
         for partition in TURNS.partitions:
             intake.reach_of(partition.name).report(name, START_MS, 2**40 - offset, offset)
     blocks = intake.marker()
     assert len(blocks) > PAGES
     assert max(len(block.value or b"") for block in blocks) < BLOCK_BYTES_MAX
     again = Intake.restored(TURNS, 0, 1, {block.key: block.value or b"" for block in blocks})
-    assert len(again.reach_of("audience").producers) == len(again._fences) == PRODUCERS_MAX
+    assert len(again.reach_of("audience").producers) == len(again.admissions.fences) == PRODUCERS_MAX
 
 
 # -- totals ------------------------------------------------------------------------------------------------------------

@@ -18,34 +18,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import polars as pl
 import pyarrow as pa
 
 from schemas.families import Family, PrivacyPartition
 from schemas.partials import Partial, partial_schema
-from schemas.rejections import PRODUCERS_MAX, Reason, Rejected
+from schemas.rejections import PRODUCERS_MAX
 from schemas.rows import FRAME
 from schemas.tables import late_table
 from schemas.topics import aggregates
+from stream_jobs.operators.totals.admissions import Admission, Admissions
 from stream_jobs.operators.totals.blocks import (
     NOTHING_APPLIED,
     Block,
     applied_offset,
-    body,
     pack_json,
     stamped,
-    state_format,
-    unpack_json,
 )
 from stream_jobs.operators.totals.constant_columns import repeated
-from stream_jobs.operators.totals.fences import Fences
 from stream_jobs.operators.totals.late_rows import Origin, late_rows
 from stream_jobs.operators.totals.open_totals import BlockKey, OpenTotals
 from stream_jobs.operators.totals.opening import (
     Opened,
-    OpenedFrame,
     OpenedFrames,
     Record,
     Refusal,
@@ -53,14 +48,12 @@ from stream_jobs.operators.totals.opening import (
     open_records,
     summed,
 )
-from stream_jobs.operators.totals.reach import SourceReach, remembered_ms
+from stream_jobs.operators.totals.reach import SourceReach
 from stream_jobs.operators.totals.slice_register import SliceRegister
 
 _PARTIAL_ROWS = 4_000
 _LATER_VALUES_MAX = 1_000
 """More values than any vocabulary has."""
-
-Admission = Literal["in time", "late", "repeated"]
 
 
 @dataclass(slots=True)
@@ -94,15 +87,10 @@ class Intake:
         self.shards = shards
         self.marked = NOTHING_APPLIED
         """Offset of the newest record judged: fences, slices and reach include it."""
-        self._fences = Fences(producers_max)
-        self._reach: dict[str, SourceReach] = {
-            partition.name: SourceReach(remembered_ms=remembered_ms(partition.k_window_s))
-            for partition in family.partitions
-        }
+        self.admissions = Admissions(family, producers_max)
         self._slices = {partition.name: SliceRegister(family, slices_max) for partition in family.partitions}
         self._totals = OpenTotals(family)
         self._judged_until = NOTHING_APPLIED
-        self._reach_changed = False
         self._saved_marker: tuple[int, object] | None = None
         self._late: list[pl.DataFrame] = []
         self._is_idle = False
@@ -120,20 +108,26 @@ class Intake:
 
     def take_in(self, opened: Opened) -> Intaken:
         """Takes in records that were opened elsewhere; all of them above the marker."""
-        outcome = Intaken(opened.refusals, columns_dropped=opened.columns_dropped)
         self._is_idle = False
-        judged = self._judged(opened, outcome)
+        admitted = self.admissions.judged(opened)
+        outcome = Intaken(
+            opened.refusals + admitted.refusals,
+            columns_dropped=opened.columns_dropped,
+            frames_repeated=admitted.frames_repeated,
+            frames_missing=admitted.frames_missing,
+            frames_given_up=admitted.frames_given_up,
+        )
         for frames in opened.frames:
-            self._apply_frames(frames, judged, outcome)
+            self._apply_frames(frames, admitted.by_offset, outcome)
         self.marked = opened.newest_offset
         outcome.refusals.sort(key=lambda refusal: refusal.offset)
         self._close_buckets()
-        outcome.frames_given_up += self._fences.forget_idle()
+        outcome.frames_given_up += self.admissions.forget_idle()
         return outcome
 
     def rest(self) -> None:
         """The partition was read to its end and nothing comes: shards are told that they need not wait for it."""
-        self._reach_changed = self._reach_changed or not self._is_idle
+        self.admissions.is_reach_changed |= not self._is_idle
         self._is_idle = True
 
     def _apply_frames(self, opened: OpenedFrames, judged: dict[int, Admission], outcome: Intaken) -> None:
@@ -153,56 +147,6 @@ class Intake:
         if taken:
             producers = {opened.frames[place].offset: opened.frames[place].header.producer for place in late}
             self._add_slices(partition, slices, producers, opened.frames[max(taken)].offset, outcome)
-
-    def _judged(self, opened: Opened, outcome: Intaken) -> dict[int, Admission]:
-        """What becomes of each frame, by offset; what is refused is noted.
-
-        In the order of the log: privacy partitions share their fences, and what a fence gives up must not depend on
-        which records came in one batch.
-        """
-        frames = [(frame, of.broken.get(place)) for of in opened.frames for place, frame in enumerate(of.frames)]
-        judged: dict[int, Admission] = {}
-        for frame, broken in sorted(frames, key=lambda each: each[0].offset):
-            if broken:
-                reason, column = broken
-                sentence = f"Column {column} of family {self.family.name} breaks the contract ({reason.value})."
-                admitted: Rejected | Admission = Rejected(reason, sentence)
-            else:
-                admitted = self._admit(frame, outcome)
-            if isinstance(admitted, Rejected):
-                outcome.refusals.append(Refusal(frame.offset, admitted, frame.header.producer))
-            else:
-                judged[frame.offset] = admitted
-        return judged
-
-    def _admit(self, frame: OpenedFrame, outcome: Intaken) -> Rejected | Admission:
-        """What becomes of a sound frame; a repeat is passed over, and is no fault.
-
-        After a crash fences may have been saved by which the marker was not: they know frames above it, of which the
-        reach has to hear all the same, or what is late would be judged otherwise than before the crash.
-        """
-        header = frame.header
-        admitted = self._fences.admit(
-            header.producer, header.incarnation, header.sequence, header.window_end_ms, frame.offset
-        )
-        outcome.frames_missing += admitted.missing
-        outcome.frames_given_up += admitted.given_up
-        if admitted.passage in _REFUSALS:
-            return _REFUSALS[admitted.passage]
-        reach = self._reach[header.partition.name]
-        is_late = header.window_end_ms + self.family.lateness_s * 1_000 < reach.newest_ms
-        report = (header.producer, header.window_end_ms, frame.volume, frame.offset)
-        if admitted.passage != "fresh":
-            outcome.frames_repeated += 1
-            may_be_news = admitted.passage == "repeated" and not is_late
-            if may_be_news and reach.hear_again(*report):
-                self._reach_changed = True
-            return "repeated"
-        if is_late:
-            return "late"
-        reach.report(*report)
-        self._reach_changed = True
-        return "in time"
 
     def _add_slices(
         self, partition: PrivacyPartition, slices: pl.DataFrame, late: dict[int, str], newest: int, outcome: Intaken
@@ -237,14 +181,14 @@ class Intake:
 
     def _close_buckets(self) -> None:
         for partition in self.family.partitions:
-            reach = self._reach[partition.name]
+            reach = self.reach_of(partition.name)
             reach.forget_silent()
             open_ms = self.family.lateness_s * 1_000 + partition.k_window_s * 1_000
             self._totals.close(partition.name, reach.newest_ms - open_ms)
 
     def reach_of(self, partition: str) -> SourceReach:
         """How far the producers of a privacy partition have come."""
-        return self._reach[partition]
+        return self.admissions.reach_of(partition)
 
     # -- saving and sending --------------------------------------------------------------------------------------------
 
@@ -258,7 +202,7 @@ class Intake:
     def unsaved_blocks(self) -> Iterator[Block]:
         """Blocks that changed since the last call, and keys of what is over. To be confirmed before the marker."""
         yield from self._totals.unsaved_blocks()
-        for gap in self._fences.filled_gaps():
+        for gap in self.admissions.filled_gaps():
             yield Block(f"{self.family.name}|gaps|{gap}".encode(), None)
 
     def marker(self) -> list[Block]:
@@ -277,35 +221,29 @@ class Intake:
         def block(kind: str, content: bytes | None) -> Block:
             return Block(f"{name}|{kind}".encode(), stamped(self.marked, content) if content is not None else None)
 
-        yield [block(f"gaps|{key}", pack_json(missing)) for key, missing in self._fences.unsaved_gaps()]
+        yield [block(*gap) for gap in self.admissions.unsaved_gaps()]
         yield [
             *(
                 block(f"slices|{partition}|{page}", content or None)
                 for partition, register in self._slices.items()
                 for page, content in register.unsaved_pages(self.marked)
             ),
-            *(block(f"fences|{page}", content) for page, content in self._fences.unsaved_pages(self.marked)),
-            *(
-                block(f"reach|{partition}|{page}", pack_json(content))
-                for partition, reach in self._reach.items()
-                for page, content in reach.unsaved_pages(self.marked)
-            ),
+            *(block(*page) for page in self.admissions.unsaved_pages(self.marked)),
         ]
-        newest_ms = {partition: reach.newest_ms for partition, reach in self._reach.items()}
-        marker = (self.marked, {"newest_ms": self._fences.newest_ms, "reach": newest_ms})
+        marker = (self.marked, self.admissions.marker())
         yield [] if marker == self._saved_marker else [block("marker", pack_json(marker[1]))]
         self._saved_marker = marker
 
     def unsent_partials(self) -> list[tuple[int, Partial]]:
         """(shard, partial) for everything that changed since the last call, and the reach to every shard."""
-        if not (self._totals.unsent or self._reach_changed) or self.is_catching_up:
+        if not (self._totals.unsent or self.admissions.is_reach_changed) or self.is_catching_up:
             return []
         partials: list[tuple[int, Partial]] = []
         for partition in self.family.partitions:
             keys = sorted(key for key in self._totals.unsent if key[0] == partition.name)
             partials += self._partials_of(partition, keys)
         self._totals.unsent.clear()
-        self._reach_changed = False
+        self.admissions.is_reach_changed = False
         self._close_buckets()  # After a crash nothing may come any more: what had to be told once more is over by now.
         return partials
 
@@ -331,7 +269,7 @@ class Intake:
             for place, piece in enumerate(pieces, start=1):
                 table = pa.Table.from_batches([], schema) if piece is None else _to_arrow(piece, schema)
                 # The reach comes last: a shard that has heard it lets go of what it says is over.
-                reach = self._reach[partition.name].summary() if place == len(pieces) else ()
+                reach = self.reach_of(partition.name).summary() if place == len(pieces) else ()
                 version = self.marked + 1
                 yield (
                     shard,
@@ -360,10 +298,8 @@ class Intake:
             if name == family.name:
                 kinds[kind]["|".join(rest)] = value
                 intake._judged_until = max(intake._judged_until, applied_offset(value))
-        for value in kinds["marker"].values():
-            intake._restore_marker(value)
-        intake._restore_reach(kinds["reach"])
-        intake._restore_fences(kinds["fences"], kinds["gaps"])
+        intake.marked = max(map(applied_offset, kinds["marker"].values()), default=NOTHING_APPLIED)
+        intake.admissions.restore(kinds)
         intake._totals.restore(kinds["totals"])
         for partition, register in intake._slices.items():
             pages = [
@@ -371,53 +307,9 @@ class Intake:
                 for key, value in kinds["slices"].items()
                 if key.partition("|")[0] == partition
             ]
-            register.restore(pages, intake._reach[partition].newest_ms)
+            register.restore(pages, intake.reach_of(partition).newest_ms)
         intake._close_buckets()
         return intake
-
-    def _restore_marker(self, value: bytes) -> None:
-        self.marked = applied_offset(value)
-        content = unpack_json(body(value))
-        if state_format(value) < 3:
-            self._reach |= {
-                name: SourceReach.of_marker(reach, self._reach[name].remembered_ms)
-                for name, reach in content.items()
-                if name in self._reach
-            }
-            self._fences.newest_ms = max((reach.newest_ms for reach in self._reach.values()), default=0)
-            return
-        self._fences.newest_ms = content["newest_ms"]
-        for name, newest_ms in content["reach"].items():
-            if name in self._reach:
-                self._reach[name].newest_ms = newest_ms
-
-    def _restore_reach(self, pages: dict[str, bytes]) -> None:
-        for name, reach in self._reach.items():
-            found = {
-                int(page): (applied_offset(value), unpack_json(body(value)))
-                for partition, _, page, value in ((*key.partition("|"), value) for key, value in pages.items())
-                if partition == name
-            }
-            reach.restore(reach.newest_ms, found)
-
-    def _restore_fences(self, pages: dict[str, bytes], gaps: dict[str, bytes]) -> None:
-        for page, value in pages.items():
-            restore = self._fences.restore if state_format(value) >= 3 else self._fences.restore_older
-            restore(int(page), unpack_json(body(value)), applied_offset(value))
-        for key, value in sorted(gaps.items(), key=lambda each: (applied_offset(each[1]), each[0])):
-            self._fences.restore_gap(key, unpack_json(body(value)))
-
-
-_REFUSALS: dict[str, Rejected] = {
-    "expired": Rejected(
-        Reason.FENCE_EXPIRED,
-        "The frame's sequence number was given up as lost long ago; it cannot be told from a repeat.",
-    ),
-    "crowded": Rejected(
-        Reason.TOO_MANY_PRODUCERS,
-        "More producers than a Kafka partition has room for were heard within 7 days; this one is new.",
-    ),
-}
 
 
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
