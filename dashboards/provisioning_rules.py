@@ -25,8 +25,7 @@ _NOT_COMPARED = {"orgID"}
 
 def provision_rules(grafana: Grafana, rules: Sequence[Rule], how: How) -> list[Change]:
     """Every rule by its uid, and how often their group is evaluated."""
-    found = {rule["uid"]: rule for rule in _all_rules(grafana)}
-    changes = [_rule(grafana, rule, found.get(rule["uid"]), how) for rule in rules]
+    changes = [_rule(grafana, rule, _found(grafana, str(rule["uid"])), how) for rule in rules]
     return [*changes, *_group(grafana, how)] if rules else changes
 
 
@@ -35,6 +34,13 @@ def leftover_rules(grafana: Grafana, rules: Sequence[Rule], how: How) -> list[Ch
     wanted = {rule["uid"] for rule in rules}
     left = (rule for rule in _all_rules(grafana) if is_ours(rule["uid"]) and rule["folderUID"] == FOLDER_UID)
     return [_leftover(grafana, rule, how) for rule in left if rule["uid"] not in wanted]
+
+
+def _found(grafana: Grafana, uid: str) -> Rule | None:
+    """A rule as it is. Asked alone: a list of all of them need not say who provisioned each (Grafana 10.1 does not)."""
+    path = f"/v1/provisioning/alert-rules/{uid}"
+    found: Rule | None = grafana.find("read alert rules", lambda api: api.client.GET(path))
+    return found
 
 
 def _all_rules(grafana: Grafana) -> list[Rule]:
@@ -81,7 +87,7 @@ def _leftover(grafana: Grafana, rule: Rule, how: How) -> Change:
     name = str(rule["title"])
     if not how.prunes:
         return left_over("alert rule", name)
-    refuse_foreign("alert rule", name, rule.get("provenance"))
+    refuse_foreign("alert rule", name, (_found(grafana, rule["uid"]) or rule).get("provenance"))
     if not how.is_dry_run:
         path = f"/v1/provisioning/alert-rules/{rule['uid']}"
         grafana.write(f"delete the alert rule '{name}'", lambda api: api.client.DELETE(path))
