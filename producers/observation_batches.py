@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -21,6 +22,7 @@ from producers.aggregated import ROW_KINDS
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
 from producers.refusing import HOST, POOLS, in_type, reasons_in
+from producers.undeclared import undeclared_why
 from schemas.arrow_streams import LZ4, measured, read_measured
 from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
@@ -59,6 +61,10 @@ class MalformedBatch(BadInput):
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+class OfNewerVersion(BadInput):
+    """A newer version wrote it, and says more than this one knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,22 @@ _REFUSALS = frozenset(
 )
 
 
+HEADER_FIELDS = tuple(each.name for each in fields(BatchHeader))
+
+
+def header_as_json(header: BatchHeader) -> dict[str, Any]:
+    """What a file holds; `header_of_json` reads it. What there is nothing of is left out: a version that does not know of it reads the rest."""
+    facts = {name: getattr(header, name) for name in HEADER_FIELDS}
+    return {name: value for name, value in facts.items() if not (isinstance(value, Mapping) and not value)}
+
+
+def header_of_json(facts: Mapping[str, Any]) -> BatchHeader:
+    """Raises `OfNewerVersion` where there is something that this version does not know."""
+    if facts.keys() - set(HEADER_FIELDS) or facts["kind"] not in KINDS:
+        raise OfNewerVersion("The batch says something that only a newer version knows.")
+    return BatchHeader(**facts)
+
+
 def _by_pool(counts: Mapping[str, int], kind: str) -> dict[str, Refused]:
     by_pool = {
         pool: tuple((reason, count) for reason in Refusal if (count := counts.get(refusal_name(kind, pool, reason), 0)))
@@ -115,16 +137,19 @@ def _by_pool(counts: Mapping[str, int], kind: str) -> dict[str, Refused]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows with exactly the columns of their kind; `unknown_columns` were sent besides, and dropped unread."""
+    """Rows with exactly the columns of their kind; `unknown_columns` were sent besides, and dropped. `dropped_why` has for each of those
+    that held anything what each value was (`Refusal`), null where there was none."""
 
     header: BatchHeader
     rows: pl.DataFrame
-    unknown_columns: int
+    unknown_columns: int = 0
+    dropped_why: tuple[pl.Series, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a collector says to a batch. `refused` counts rows by reason; `error` is a sentence where it took none."""
+    """What a collector says to a batch. `refused` counts rows by reason, `dropped` values of columns that nobody declared; `error` is
+    a sentence where it took none."""
 
     status: int
     taken: int = 0
@@ -132,6 +157,7 @@ class Answer:
     is_repeated: bool = False
     error: str = ""
     retry_after_s: int | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_taken(self) -> bool:
@@ -147,11 +173,13 @@ class Answer:
         return {} if self.retry_after_s is None else {RETRY_AFTER: str(self.retry_after_s)}
 
     def body(self) -> bytes:
-        """JSON: `{"taken": 3, "refused": {"negative": 1}}`, with `"repeated": true` of one it has; else `{"error": …}`."""
+        """JSON: `{"taken": 3, "refused": {"negative": 1}}`, with `"dropped"` in the same way where there were undeclared columns, and
+        `"repeated": true` of one it has; else `{"error": …}`."""
         if not self.is_taken:
             return json.dumps({"error": self.error}).encode()
+        dropped = {"dropped": dict(self.dropped)} if self.dropped else {}
         repeated = {"repeated": True} if self.is_repeated else {}
-        return json.dumps({"taken": self.taken, "refused": dict(self.refused)} | repeated).encode()
+        return json.dumps({"taken": self.taken, "refused": dict(self.refused)} | dropped | repeated).encode()
 
 
 def encode_batch(header: BatchHeader, rows: pl.DataFrame) -> tuple[dict[str, str], bytes]:
@@ -226,7 +254,8 @@ def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
     if not all(_is_plain(table.schema.field(name).type) for name in table.column_names if name in columns):
         raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.")
     rows = pl.DataFrame(pl.from_arrow(table.drop_columns(unknown)))
-    return Batch(header, pl.DataFrame([_typed(rows, *column) for column in columns.items()]), len(unknown))
+    typed = pl.DataFrame([_typed(rows, *column) for column in columns.items()])
+    return Batch(header, typed, len(unknown), undeclared_why(table, unknown))
 
 
 def _typed(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
@@ -244,8 +273,11 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     try:
         told = json.loads(body)
         if status == 200:
-            refused = {str(reason): int(count) for reason, count in told["refused"].items()}
-            return Answer(200, int(told["taken"]), refused, bool(told.get("repeated", False)))
+            refused, dropped = (
+                {str(reason): int(count) for reason, count in counts.items()}
+                for counts in (told["refused"], told.get("dropped", {}))
+            )
+            return Answer(200, int(told["taken"]), refused, bool(told.get("repeated", False)), dropped=dropped)
         return Answer(status, error=str(told["error"])[:300], retry_after_s=retry_after_s)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         status = 502 if status in (200, 400, 413, 415) else status

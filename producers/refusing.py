@@ -81,7 +81,7 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
 
     Whether numbers are plausible (negative, a part above its whole) is for whoever knows the kind to say.
     """
-    undeclared = [_dropped_why(rows[name]) for name in rows.columns if name not in declared]
+    undeclared = [dropped_why(rows[name]) for name in rows.columns if name not in declared]
     dropped_why = tuple(why for why in undeclared if why is not None)
     worst = _least(ranks for _, ranks in _ranks_by_name(rows, declared))
     columns = [
@@ -194,7 +194,7 @@ def _holds_numbers(dtype: pl.List | pl.Array) -> bool:
     return _holds_numbers(inner) if isinstance(inner, pl.List | pl.Array) else inner.is_numeric()
 
 
-def _dropped_why(values: pl.Series) -> pl.Series | None:
+def dropped_why(values: pl.Series) -> pl.Series | None:
     """What each value of an undeclared column counts as: by its name, else by what it is. None where there is no value."""
     ranks = _also(_private_ranks(values, (values.name,)), values.is_not_null(), Refusal.UNKNOWN_FIELD)
     return None if ranks is None else _named(ranks)

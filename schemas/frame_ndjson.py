@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -12,10 +13,18 @@ from pydantic import ValidationError
 from schemas.arrow_streams import UNREADABLE
 from schemas.content_fields import is_content_field
 from schemas.counted import counted
+from schemas.dimensions import DIMENSIONS
 from schemas.failures import Undecodable
-from schemas.frame_columns import CONTENT_REFUSED, MODEL_DATA_REFUSED, later_measures, with_later_measures
+from schemas.frame_columns import (
+    CONTENT_REFUSED,
+    MODEL_DATA_REFUSED,
+    TEXT_REFUSED,
+    later_measures,
+    with_later_measures,
+)
 from schemas.frames import FRAME_ROWS_MAX, NDJSON_LINE_BYTES_MAX, SCHEMA_MINOR, FrameHeader, too_large
 from schemas.misplaced import DEPTH_MAX, numbers_in
+from schemas.private_values import private_reasons
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
 
@@ -24,9 +33,22 @@ _NOT_NDJSON = Rejected(
 )
 _JSON_REASONS = {
     "extra_forbidden": Reason.UNKNOWN_COLUMN,
+    "none_required": Reason.DIMENSION_NOT_IN_PARTITION,
     "missing": Reason.MISSING_COLUMN,
     "json_invalid": Reason.MALFORMED_PAYLOAD,
 }
+_WRONG = {
+    Reason.UNKNOWN_COLUMN: "not declared",
+    Reason.DIMENSION_NOT_IN_PARTITION: "a dimension that the frame's privacy partition does not carry",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What lies in a field of some lines: what refuses the frame whoever declared the field, and texts."""
+
+    refused: set[Rejected] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
 
 
 def read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
@@ -68,23 +90,30 @@ def _content_among(lines: list[bytes], expected: pa.Schema) -> Rejected | None:
     return _content_in(told, but=expected.names)
 
 
-def _content_in(told: Mapping[str, set[Rejected]], but: Collection[str] = ()) -> Rejected | None:
+def _content_in(told: Mapping[str, _Told], but: Collection[str] = ()) -> Rejected | None:
     """Why a frame with these fields is refused, by their names (`but` those that are declared) or for what lies in them."""
-    found: set[Rejected] = set().union(*told.values())
-    if CONTENT_REFUSED in found or any(is_content_field(name) for name in told if name not in but):
+    found: set[Rejected] = set().union(*(each.refused for each in told.values()))
+    undeclared = {name: each for name, each in told.items() if name not in but}
+    if CONTENT_REFUSED in found or any(map(is_content_field, undeclared)):
         return CONTENT_REFUSED
-    return MODEL_DATA_REFUSED if found else None
+    if found:
+        return MODEL_DATA_REFUSED
+    return TEXT_REFUSED if private_reasons(set().union(*(each.texts for each in undeclared.values()))) else None
 
 
-def _private_within(value: object, depth: int = 0) -> set[Rejected]:
-    """Fields of content in objects, and lists of numbers, as deep as embeddings may lie."""
-    if not isinstance(value, dict | list) or depth > DEPTH_MAX:
-        return set()
-    found = {MODEL_DATA_REFUSED} if numbers_in(value) else set()
-    if isinstance(value, dict) and any(map(is_content_field, value)):
-        found.add(CONTENT_REFUSED)
-    members = value.values() if isinstance(value, dict) else value
-    return found.union(*(_private_within(each, depth + 1) for each in members))
+def _look_within(value: object, path: tuple[str, ...], told: _Told) -> None:
+    """Notes fields of content in objects, lists of numbers, and texts, as deep as embeddings may lie; `path` are the names that lead there."""
+    if isinstance(value, str):
+        told.texts.add(value)
+    if not isinstance(value, dict | list) or len(path) > DEPTH_MAX + 1:
+        return
+    if numbers_in(value):
+        told.refused.add(MODEL_DATA_REFUSED)
+    for name, member in value.items() if isinstance(value, dict) else (("", each) for each in value):
+        within = (*path, name)
+        if name and any(is_content_field(".".join(within[place:])) for place in range(len(within))):
+            told.refused.add(CONTENT_REFUSED)
+        _look_within(member, within, told)
 
 
 def _not_lines(lines: list[bytes]) -> Rejected | None:
@@ -97,15 +126,15 @@ def _not_lines(lines: list[bytes]) -> Rejected | None:
     return None
 
 
-def _fields(lines: list[bytes]) -> dict[str, set[Rejected]]:
-    """The fields that lines name, and what in them refuses the frame; raises `Undecodable` where a line names one twice.
+def _fields(lines: list[bytes]) -> dict[str, _Told]:
+    """The fields that lines name, and what lies in them; raises `Undecodable` where a line names one twice.
 
     Only where there may be something wrong, or unknown. Otherwise each row has a colon for each of its fields, and no more.
     """
-    told: dict[str, set[Rejected]] = {}
+    told: dict[str, _Told] = {}
     for line in lines:
         for name, value in json.loads(line, object_pairs_hook=_named_once).items():
-            told.setdefault(name, set()).update(_private_within(value))
+            _look_within(value, (name,), told.setdefault(name, _Told()))
     return told
 
 
@@ -119,12 +148,12 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _json_rejection(header: FrameHeader, error: ValidationError) -> Rejected:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     reason = _JSON_REASONS.get(first["type"], Reason.WRONG_TYPE)
-    line = int(first["loc"][0]) + 1 if first["loc"] else 0
-    declared = {*header.partition.dimensions, *header.family.key_names, *header.family.measure_names}
-    field = first["loc"][1] if len(first["loc"]) > 1 and first["loc"][1] in declared else "a field"
+    name = first["loc"][1] if len(first["loc"]) > 1 else None
+    if reason is Reason.UNKNOWN_COLUMN and name in DIMENSIONS:
+        reason = Reason.DIMENSION_NOT_IN_PARTITION
     if reason is Reason.MALFORMED_PAYLOAD:
         return _NOT_NDJSON
-    return Rejected(
-        reason,
-        f"Line {line}: {field} is {'not declared' if reason is Reason.UNKNOWN_COLUMN else 'missing or of a wrong type'}.",
-    )
+    line = int(first["loc"][0]) + 1 if first["loc"] else 0
+    declared = {*header.family.dimensions, *header.family.key_names, *header.family.measure_names}
+    what = name if name in declared else "a field"
+    return Rejected(reason, f"Line {line}: {what} is {_WRONG.get(reason, 'missing or of a wrong type')}.")

@@ -15,7 +15,14 @@ import pyarrow as pa
 from schemas.arrow_streams import READ_OPTIONS, UNREADABLE, Measured, holds_schema_alone, measured
 from schemas.failures import Undecodable
 from schemas.families import Family
-from schemas.frame_columns import later_measures, schema_difference, with_later_measures
+from schemas.frame_columns import (
+    CONTENT_REFUSED,
+    MODEL_DATA_REFUSED,
+    later_measures,
+    schema_difference,
+    text_difference,
+    with_later_measures,
+)
 from schemas.frame_ndjson import read_ndjson
 from schemas.frames import (
     ARROW,
@@ -32,6 +39,7 @@ from schemas.frames import (
 )
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema
+from schemas.undeclared_columns import may_hold_text
 from schemas.upgrades import UPGRADES
 
 
@@ -112,6 +120,8 @@ def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
                 return _sound(reader, expected), 0
             sent = reader.schema
         refused = schema_difference(header, sent, expected)
+        if not _is_about_privacy(refused):
+            refused = text_difference(_undeclared(payload, sent, expected)) or refused
         return refused or _read_declared(header, payload, sent, expected)
     except Undecodable as error:
         return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
@@ -134,11 +144,32 @@ def _read_former(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | 
             sent = _sound(reader, reader.schema)
         expected, rows = arrow_schema(header.family), UPGRADES[header.major](header.family.name, sent)
         upgraded = replace(header, major=SCHEMA_MAJOR, minor=SCHEMA_MINOR)
-        return schema_difference(upgraded, rows.schema, expected) or (rows.select(expected.names).cast(expected), 0)
+        refused = schema_difference(upgraded, rows.schema, expected)
+        if not _is_about_privacy(refused):
+            refused = text_difference(rows[name] for name in set(rows.column_names) - set(expected.names)) or refused
+        return refused or (rows.select(expected.names).cast(expected), 0)
     except Undecodable as error:
         return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
     except (KeyError, *UNREADABLE):  # An upgrade looks for columns that a broken frame has not got.
         return Rejected(Reason.MALFORMED_PAYLOAD, "The payload is not a readable Arrow IPC stream.")
+
+
+def _is_about_privacy(refused: Rejected | None) -> bool:
+    """Whether there is nothing to look for: a frame is refused for what is private first, and once."""
+    return refused in (CONTENT_REFUSED, MODEL_DATA_REFUSED)
+
+
+def _undeclared(payload: bytes, sent: pa.Schema, expected: pa.Schema) -> list[pa.ChunkedArray]:
+    """The columns of a frame that nobody declared, so that what is private in them is counted as such. Mostly numbers of a newer
+    version, which are not unpacked: nothing is looked for in those."""
+    places = [
+        place for place, field in enumerate(sent) if field.name not in expected.names and may_hold_text(field.type)
+    ]
+    if not places:
+        return []
+    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
+    with pa.ipc.open_stream(payload, options=options) as reader:
+        return list(_sound(reader, pa.schema([sent.field(place) for place in places])).columns)
 
 
 def _above_bounds(stream: Measured) -> Rejected | None:

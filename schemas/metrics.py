@@ -177,7 +177,12 @@ class CollectorMetrics:
         self.observations_refused = counter(
             "observations_refused", "observations of taken batches that were refused", "kind", "reason"
         )
-        self.columns_dropped = counter("columns_dropped", "unknown columns of newer recorders, dropped unread", "kind")
+        self.columns_dropped = counter(
+            "columns_dropped", "columns that no kind of observation declares, dropped", "kind"
+        )
+        self.fields_dropped = counter(
+            "fields_dropped", "values in columns that no kind declares, by what they were", "kind", "reason"
+        )
         self.windows_closed = counter("windows_closed", "windows whose frames are on disk")
         self.frames_sent = counter("frames_sent", "frames that Kafka has, repeats after a restart included", "family")
         self.kafka_waiting_seconds = gauge(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import polars as pl
 import pyarrow as pa
@@ -40,9 +40,11 @@ def row_adapter(
 ) -> TypeAdapter[list[dict[str, Any]]]:
     """Reads JSON rows of one privacy partition as contract version `minor` declares them.
 
-    Missing fields and wrong types are refused, and so are unknown fields unless they are accepted (and dropped).
+    Missing fields and wrong types are refused, and so are unknown fields unless they are accepted (and dropped). A dimension that
+    the partition does not carry is absent, or null.
     """
-    fields: dict[str, Any] = {name: Annotated[str, StringConstraints(strict=True)] for name in partition.dimensions}
+    fields: dict[str, Any] = dict.fromkeys(family.dimensions, NotRequired[None])
+    fields |= {name: Annotated[str, StringConstraints(strict=True)] for name in partition.dimensions}
     fields |= {key.name: str if key.vocabulary else StrictInt for key in family.keys}
     fields |= {measure.name: StrictInt for measure in family.measures if measure.since_minor <= minor}
     typed_dict: Any = TypedDict  # The fields come from the contract, so no checker can know them.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from xxhash import xxh3_64_hexdigest
@@ -13,6 +15,7 @@ from xxhash import xxh3_64_hexdigest
 from producers.collecting.packing import parts_of_state
 from producers.collector import Collector
 from producers.kinds import KINDS
+from producers.observation_batches import OfNewerVersion
 from schemas.failures import BadInput
 from schemas.families import FAMILIES
 
@@ -34,6 +37,9 @@ class SetBy:
 SETTINGS = SetBy(*(f"TURNWATCH_COLLECTOR__{each}" for each in ("NAME", "REGION", "PORT", "FOLDER")))
 
 
+_IDENTITY = ("producer", "region", "incarnation", "opens_at_ms", "content_type", "k")
+
+
 class OtherState(BadInput):
     """The folder holds the state of another collector, or of another version. The message is a sentence for the user."""
 
@@ -43,7 +49,9 @@ def new_collector(producer: str, region: str, now_ms: int) -> Collector:
 
 
 def collector_of(state: Mapping[str, Any]) -> Collector:
-    """A collector that goes on where the state ends."""
+    """A collector that goes on where the state ends; raises `OfNewerVersion`."""
+    if state["identity"].keys() - set(_IDENTITY):
+        raise OfNewerVersion("A state says something of its collector that only a newer version knows.")
     collector = Collector(**state["identity"], observations_max=_UNBOUNDED)
     collector.restore(state["collector"])
     return collector
@@ -70,8 +78,19 @@ def require_ours(head: Mapping[str, Any], producer: str, region: str, set_by: Se
 
 def identity_of(collector: Collector) -> dict[str, object]:
     """What a collector is made with."""
-    names = ("producer", "region", "incarnation", "opens_at_ms", "content_type", "k")
-    return {name: getattr(collector, name) for name in names}
+    return {name: getattr(collector, name) for name in _IDENTITY}
+
+
+@contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """Reads what a folder holds; raises `OtherState` where a newer version has written more than this one knows."""
+    try:
+        yield
+    except OfNewerVersion as error:
+        raise OtherState(
+            f"{folder}: a newer version has written here, and says what this one cannot read. Nothing was changed: start that "
+            "version again; to go back, let it end the folder with `turnwatch collector --finish`, then move it away."
+        ) from error
 
 
 @cache

@@ -26,6 +26,7 @@ from producers.collecting.beginning import (
     identity_of,
     new_collector,
     require_ours,
+    understood,
 )
 from producers.collecting.fences import Fences, fences_of
 from producers.collecting.journal import Journal, read_journal
@@ -92,16 +93,17 @@ class DurableCollector:
     def opened(
         cls, folder: Path, producer: str, region: str, now_ms: int, limits: Limits, set_by: SetBy = SETTINGS
     ) -> DurableCollector:
-        """Raises `Foreseen` where the folder is in use, damaged, or another collector's."""
+        """Raises `Foreseen` where the folder is in use, damaged, another collector's, or a newer version's."""
         store = Store(folder, set_by.folder)
         try:
-            if store.is_new:
-                fresh = cls(store, Journal(folder, 0), new_collector(producer, region, now_ms), Fences(), limits)
-                fresh._observe_journal(0)
-                fresh._commit([], fresh._journal.begin_segment())
-                return fresh
-            require_ours(store.read_head(), producer, region, set_by)
-            return cls._restored(store, store.read_state(), limits)
+            with understood(folder):
+                if store.is_new:
+                    fresh = cls(store, Journal(folder, 0), new_collector(producer, region, now_ms), Fences(), limits)
+                    fresh._observe_journal(0)
+                    fresh._commit([], fresh._journal.begin_segment())
+                    return fresh
+                require_ours(store.read_head(), producer, region, set_by)
+                return cls._restored(store, store.read_state(), limits)
         except BaseException:
             store.remove_if_new()
             store.close()
@@ -222,6 +224,7 @@ class DurableCollector:
             others = each.batch.rows.filter(~is_timely)
             untimely = refused_by_pool(others, pl.Series([Refusal.INCONSISTENT.value]).new_from_index(0, len(others)))
             refused[_identity(each)] = self._told(kind, each.refused) + self._told(kind, untimely)
+            self._told(kind, each.withheld)
             news = self.fences.note(header, each.at_ms)
             self._told(kind, news.refused_by_pool)
             self._told(kind, news.withheld_by_pool)
@@ -273,7 +276,7 @@ def _is_timely(kind: str, now_ms: int) -> pl.Expr:
 
 
 def _taken(each: Received, refused: Refused) -> Answer:
-    return Answer(200, each.rows - refused.total, refused.as_dict())
+    return Answer(200, each.rows - refused.total, refused.as_dict(), dropped=each.dropped.as_dict())
 
 
 def _not_now(why: str) -> Answer:

@@ -184,8 +184,12 @@ class Engine:
         self.metrics.batches_taken.labels(kind).inc()
         self.metrics.observations_taken.labels(kind).inc(answer.taken)
         self.metrics.columns_dropped.labels(kind).inc(received.batch.unknown_columns)
-        for reason, count in answer.refused.items():
-            self.metrics.observations_refused.labels(kind, reason).inc(count)
+        for counter, counts in (
+            (self.metrics.observations_refused, answer.refused),
+            (self.metrics.fields_dropped, answer.dropped),
+        ):
+            for reason, count in counts.items():
+                counter.labels(kind, reason).inc(count)
 
     def _show(self) -> None:
         core, metrics = self.core, self.metrics

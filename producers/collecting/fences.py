@@ -8,11 +8,11 @@ them come after all, it is refused and not counted, for nobody could tell it fro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from producers.observation_batches import BatchHeader
+from producers.observation_batches import BatchHeader, OfNewerVersion
 
 HOLES_MAX = 4_096
 """Numbers of one fence that may be missing below its newest."""
@@ -68,6 +68,9 @@ class Fence:
             self.given_up_below = max(self.given_up_below, given_up[-1] + 1)
 
 
+_HOLES = [each.name for each in fields(Fence)].index("holes")
+
+
 @dataclass(slots=True)
 class Fences:
     """All fences of a collector; `expired` holds, by recorder, the newest incarnation that was forgotten."""
@@ -112,19 +115,7 @@ class Fences:
 
     def as_json(self) -> dict[str, Any]:
         """What a file holds; `fences_of` reads it."""
-        sources = [
-            [
-                *source,
-                each.following,
-                sorted(each.holes),
-                each.given_up_below,
-                each.dropped,
-                each.heard_ms,
-                each.refused,
-                each.withheld,
-            ]
-            for source, each in self.sources.items()
-        ]
+        sources = [[*source, *_written(each)] for source, each in self.sources.items()]
         return {"sources": sources, "expired": self.expired}
 
     def _has_room(self, now_ms: int) -> bool:
@@ -137,10 +128,22 @@ def fences_of(saved: dict[str, Any]) -> Fences:
     return Fences(dict(map(_read, saved["sources"])), dict(saved["expired"]))
 
 
-def _read(entry: Iterable[Any]) -> tuple[Source, Fence]:
-    """An entry of before refusals, or dropped fields, were told has none."""
-    recorder, incarnation, kind, following, holes, given_up_below, dropped, heard_ms, *told = entry
-    return (recorder, incarnation, kind), Fence(following, set(holes), given_up_below, dropped, heard_ms, *told)
+def _written(fence: Fence) -> list[Any]:
+    """What there is nothing of at the end is left out: a version that does not know of it reads the rest."""
+    values = [getattr(fence, each.name) for each in fields(Fence)]
+    values[_HOLES] = sorted(fence.holes)
+    while values[-1] == {}:
+        del values[-1]
+    return values
+
+
+def _read(entry: Sequence[Any]) -> tuple[Source, Fence]:
+    """An entry of before refusals, or dropped fields, were told has none. Raises `OfNewerVersion`."""
+    (recorder, incarnation, kind), values = entry[:3], list(entry[3:])
+    if len(values) > len(fields(Fence)):
+        raise OfNewerVersion("A fence says something that only a newer version knows.")
+    values[_HOLES] = set(values[_HOLES])
+    return (recorder, incarnation, kind), Fence(*values)
 
 
 def _source(header: BatchHeader) -> Source:

@@ -35,6 +35,7 @@ from schemas.rejections import Rejected
 
 FRAMES, STATE, TABLES = "frames", "state", "tables"
 LOCK = "lock"
+_TRIES_MAX = 100
 
 
 class Damaged(Foreseen):
@@ -191,17 +192,42 @@ def _frame(record: DiskRecord) -> Frame:
 
 
 def _locked(folder: Path, set_by: str) -> int:
-    """The lock of a folder, which is made where it is not there; the end of the process lets go of it."""
+    """The lock of a folder, which is made where it is not there; the end of the process lets go of it.
+
+    Whoever gave the folder up may have removed it between our opening the lock and our holding it. Then it is nobody's lock any
+    more, and we begin again.
+    """
+    for _ in range(_TRIES_MAX):
+        lock = _opened(folder)
+        if lock is None:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise FolderTaken(
+                f"{folder}: another collector is running there; give each one a folder of its own ({set_by})."
+            ) from None
+        if _is_there(folder, lock):
+            return lock
+        os.close(lock)
+    raise FolderTaken(f"{folder}: the collector's folder is removed again and again while it is opened.")
+
+
+def _opened(folder: Path) -> int | None:
+    """The lock, held or not; none where the folder was removed as soon as it was made."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise FolderTaken(f"{folder}: the collector's folder cannot be used ({error.strerror}).") from error
+
+
+def _is_there(folder: Path, lock: int) -> bool:
+    """Whether the lock that we hold is the one that others find."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise FolderTaken(
-            f"{folder}: another collector is running there; give each one a folder of its own ({set_by})."
-        ) from None
-    return lock
+        return os.path.samestat(os.fstat(lock), (folder / LOCK).stat())
+    except FileNotFoundError:
+        return False

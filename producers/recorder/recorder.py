@@ -208,6 +208,11 @@ class Recorder(RecordsTurns):
                 "spool_damaged",
                 f"the spool has {counted(spool.damaged, 'batch that cannot be read and is', 'batches that cannot be read and are')} dropped",
             )
+        if spool.newer:
+            self._tally.fail(
+                "spool_newer",
+                f"the spool has {counted(spool.newer, 'batch', 'batches')} of a newer version; what only that one knows of them is not sent",
+            )
         return spool
 
     def _forked(self) -> None:

@@ -17,13 +17,13 @@ import os
 import re
 from collections import Counter, deque
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import xxhash
 
-from producers.observation_batches import BatchHeader
+from producers.observation_batches import HEADER_FIELDS, BatchHeader, header_as_json
 from producers.recorder.spool_flow import Came, Left, SpoolFlow
 
 _LOST, _LOCK = "lost.json", "lock"
@@ -74,6 +74,8 @@ class NoSpool:
     """Where there is no disk to write to: what cannot be sent at once is lost, counted."""
 
     damaged = 0
+    newer = 0
+    """Batches of a newer version: they go on without what only that one knows."""
 
     def __init__(self) -> None:
         self._lost: Counter[str] = Counter()
@@ -165,7 +167,7 @@ class Spool(NoSpool):
 
         No more than it can have dropped of what it has seen: what came after it and is lost, the batches behind it tell.
         """
-        batch = _read(entry.path)
+        batch, _ = _read(entry.path)
         more = min(self.lost(batch.stream) - batch.lost, batch.header.seen - batch.header.dropped)
         header = replace(batch.header, dropped=batch.header.dropped + more)
         return replace(batch, header=header, lost=batch.lost + more)
@@ -210,7 +212,9 @@ class Spool(NoSpool):
             self.damaged += 1
         for file in sorted(folder.glob(f"*{_SUFFIX}")):
             try:
-                self._add(file, _read(file), file.stat().st_size, "found")
+                batch, is_newer = _read(file)
+                self.newer += is_newer
+                self._add(file, batch, file.stat().st_size, "found")
             except SpoolDamaged:
                 file.unlink()
                 self.damaged += 1
@@ -256,7 +260,7 @@ def _is_a_recorders(folder: Path) -> bool:
 
 
 def _written(batch: Outgoing) -> bytes:
-    facts = {"address": batch.address, "rows": batch.rows, "lost": batch.lost, **asdict(batch.header)}
+    facts = {"address": batch.address, "rows": batch.rows, "lost": batch.lost, **header_as_json(batch.header)}
     facts["checksum"] = xxhash.xxh3_64_hexdigest(batch.payload)
     return json.dumps(facts).encode() + b"\n" + batch.payload
 
@@ -268,14 +272,16 @@ def _write(path: Path, content: bytes) -> None:
     aside.replace(path)
 
 
-def _read(path: Path) -> Outgoing:
+def _read(path: Path) -> tuple[Outgoing, bool]:
+    """The batch, and whether a newer version says more of it than this one knows; raises `SpoolDamaged`."""
     try:
         line, _, payload = path.read_bytes().partition(b"\n")
         facts = json.loads(line)
         is_whole = facts.pop("checksum") == xxhash.xxh3_64_hexdigest(payload)
         address, rows, lost = facts.pop("address"), facts.pop("rows"), facts.pop("lost")
+        known = {name: facts[name] for name in facts if name in HEADER_FIELDS}
         if is_whole:
-            return Outgoing(address, BatchHeader(**facts), rows, lost, payload)
+            return Outgoing(address, BatchHeader(**known), rows, lost, payload), known.keys() < facts.keys()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     raise SpoolDamaged(path.name)

@@ -163,18 +163,77 @@ def test_a_newer_version_has_no_thousands_of_columns() -> None:
     assert reason_of(written(table), NEWER) is Reason.FRAME_TOO_LARGE
 
 
-def test_what_a_newer_version_declared_is_dropped_unread_whatever_its_type() -> None:
+def test_what_a_newer_version_declared_is_dropped_whatever_its_type() -> None:
     table = rows(3)
     for name, values in {
         "nested": pa.array([[{"a": 1}]] * 3),
         "union": pa.UnionArray.from_sparse(pa.array([0, 0, 0], pa.int8()), [pa.array([1, 2, 3])]),
-        "view": pa.array(["far too long to be inlined"] * 3, pa.string_view()),
+        "view": pa.array(["far-too-long-to-be-inlined"] * 3, pa.string_view()),
         "nothing": pa.nulls(3),
     }.items():
         table = table.append_column(name, values)
     read = opened(written(table), NEWER)
     assert not isinstance(read, Rejected), read
     assert read[0].equals(rows(3)) and read[1] == 4
+
+
+MAIL = "planted-ana@example.org"
+HOLDERS = {
+    "text": pa.array([MAIL]),
+    "view": pa.array([MAIL], pa.string_view()),
+    "object": pa.array([{"a": [{"b": MAIL}]}]),
+    "map": pa.array([[("a", MAIL)]], pa.map_(pa.string(), pa.string())),
+    "union": pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([MAIL])]),
+    "runs": pa.RunEndEncodedArray.from_arrays([1], [MAIL]),
+    "list view": pa.array([[MAIL]], pa.list_view(pa.string())),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+@pytest.mark.parametrize("header", [HEADER, NEWER], ids=["known", "newer"])
+def test_an_address_is_counted_as_one_wherever_nobody_declared_a_column(header: FrameHeader, holder: str) -> None:
+    """Not only as an unknown column; also where a declared one is missing besides."""
+    laden = rows(1).append_column("later", HOLDERS[holder])
+    for table in (laden, laden.drop_columns(["turns"])):
+        assert reason_of(written(table), header) is Reason.PRIVATE_VALUE
+    refused = opened(written(laden), header)
+    assert isinstance(refused, Rejected) and MAIL not in refused.detail
+
+
+def test_content_below_the_names_of_objects_is_content() -> None:
+    """`input.value` is; neither `input` nor `value` is by itself."""
+    for values in (pa.array([{"value": "hello"}]), pa.array([[{"value": "hello"}]])):
+        for header in (HEADER, NEWER):
+            assert reason_of(written(rows(1).append_column("input", values)), header) is Reason.CONTENT_FIELD
+
+
+def test_a_dimension_of_another_partition_is_told_as_one_in_either_encoding() -> None:
+    """Also one that no partition of the family carries; null, as Arrow has it, it says nothing."""
+    sound = rows(1).to_pylist()[0] | dict.fromkeys(TURNS.measure_names, 0)
+    plain = {name: sound[name] for name in (*OPERATIONAL.dimensions, *TURNS.measure_names)}
+    for name in ("language", "tenant"):
+        for minor in {HEADER.minor, NEWER.minor} if name in TURNS.dimensions else {HEADER.minor}:
+            header = replace(HEADER, content_type=NDJSON, minor=minor)
+            refused = opened(json.dumps(plain | {name: "de"}).encode(), header)
+            assert isinstance(refused, Rejected) and refused.reason is Reason.DIMENSION_NOT_IN_PARTITION
+            assert name in refused.detail or name not in TURNS.dimensions
+    nothing_said = opened(json.dumps(plain | {"language": None}).encode(), replace(HEADER, content_type=NDJSON))
+    assert not isinstance(nothing_said, Rejected)
+    assert reason_of(written(rows(1).append_column("tenant", pa.array(["t-0"])))) is Reason.DIMENSION_NOT_IN_PARTITION
+
+
+def test_what_is_private_in_ndjson_is_told_before_what_is_unknown() -> None:
+    plain = {name: 0 for name in TURNS.measure_names} | {name: "a" for name in OPERATIONAL.dimensions}
+    header = replace(HEADER, content_type=NDJSON)
+    for value, reason in (
+        ({"contact": MAIL}, Reason.PRIVATE_VALUE),
+        ({"contact": [{"to": MAIL}]}, Reason.PRIVATE_VALUE),
+        ({"input": {"value": "hello"}}, Reason.CONTENT_FIELD),
+        ({"contact": "support"}, Reason.UNKNOWN_COLUMN),
+    ):
+        refused = opened(json.dumps(plain | value).encode(), header)
+        assert isinstance(refused, Rejected) and refused.reason is reason and MAIL not in refused.detail
+    assert reason_of(json.dumps(plain | {"contact": MAIL}).encode(), replace(header, minor=NEWER.minor)) is Reason.PRIVATE_VALUE
 
 
 @pytest.mark.parametrize("values", [[[{"a": [1]}]], [[0.5, 0.25]], [b"0" * 16]], ids=["within", "list", "bytes"])

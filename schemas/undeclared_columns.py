@@ -1,0 +1,100 @@
+"""What columns that nobody declared hold: judged by their names, their types, and the distinct texts in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+from schemas.content_fields import is_content_field
+from schemas.private_values import private_reasons
+from schemas.refusals import Refusal
+
+_RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+
+
+def has_content(dtype: pa.DataType, *path: str) -> bool:
+    """Whether a column of this type holds content by its name, or by that of something within it; `path` are the names that lead there."""
+    own = any(is_content_field(".".join(path[place:])) for place in range(len(path)))
+    return own or any(has_content(inner, *path, *([name] if name else [])) for name, inner in _within(dtype))
+
+
+def is_model_data(dtype: pa.DataType) -> bool:
+    """Whether a column holds bytes, or lists of numbers however they are nested, or tensors: nothing that any version declares."""
+    return model_data_as(dtype) is not None
+
+
+def model_data_as(dtype: pa.DataType) -> Refusal | None:
+    """What of models such a column holds: bytes are audio, lists of numbers embeddings."""
+    if any(is_bytes(dtype) for is_bytes in _BYTES):
+        return Refusal.AUDIO
+    if _is_list(dtype) and _is_number(dtype.value_type):
+        return Refusal.EMBEDDING
+    return least(model_data_as(inner) for _, inner in _within(dtype))
+
+
+def may_hold_text(dtype: pa.DataType) -> bool:
+    """Whether there may be text in a column of this type, however deep."""
+    return any(is_text(dtype) for is_text in _TEXTS) or any(may_hold_text(inner) for _, inner in _within(dtype))
+
+
+def private_text_in(columns: Iterable[pa.ChunkedArray]) -> Refusal | None:
+    """The first reason for which some text in these columns, however deep, may not leave a host."""
+    texts = {text for column in columns for chunk in column.chunks for text in _texts_in(chunk)}
+    return least(private_reasons(texts).values())
+
+
+def least(reasons: Iterable[Refusal | None]) -> Refusal | None:
+    """The first of these in the order of precedence; none where there is none."""
+    return min((reason for reason in reasons if reason is not None), key=_RANKS.__getitem__, default=None)
+
+
+def _texts_in(values: pa.Array) -> Iterator[str]:
+    """Each distinct text, or more often."""
+    dtype = values.type
+    if any(is_text(dtype) for is_text in _TEXTS):
+        yield from (text for text in values.cast(pa.large_string()).unique().to_pylist() if text is not None)
+        return
+    for part in _parts(values):
+        yield from _texts_in(part)
+
+
+def _parts(values: pa.Array) -> list[pa.Array]:
+    """What values are made of; nothing of what has no parts."""
+    dtype = values.type
+    if isinstance(dtype, pa.BaseExtensionType):
+        return [values.storage]
+    if isinstance(dtype, pa.DictionaryType):
+        return [values.dictionary]
+    if isinstance(dtype, pa.MapType):
+        return [values.keys, values.items]
+    if _is_list(dtype) or isinstance(dtype, pa.RunEndEncodedType):
+        return [values.values]
+    if isinstance(dtype, pa.StructType | pa.UnionType):
+        return [values.field(place) for place in range(dtype.num_fields)]
+    return []
+
+
+def _within(dtype: pa.DataType) -> list[tuple[str, pa.DataType]]:
+    """The types that `_parts` has; each with its name, if any."""
+    if isinstance(dtype, pa.BaseExtensionType):
+        return [("", dtype.storage_type)]
+    if isinstance(dtype, pa.MapType):
+        return [("", dtype.key_type), ("", dtype.item_type)]
+    if _is_list(dtype) or isinstance(dtype, pa.DictionaryType | pa.RunEndEncodedType):
+        return [("", dtype.value_type)]
+    if isinstance(dtype, pa.StructType | pa.UnionType):
+        fields = [dtype.field(place) for place in range(dtype.num_fields)]
+        return [(field.name, field.type) for field in fields]
+    return []
+
+
+def _is_list(dtype: pa.DataType) -> bool:
+    lists = pa.ListType | pa.LargeListType | pa.FixedSizeListType | pa.ListViewType | pa.LargeListViewType
+    return isinstance(dtype, lists)
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
