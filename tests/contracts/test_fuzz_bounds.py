@@ -223,7 +223,7 @@ def test_a_dimension_of_another_partition_is_told_as_one_in_either_encoding() ->
 
 
 def test_what_is_private_in_ndjson_is_told_before_what_is_unknown() -> None:
-    plain = {name: 0 for name in TURNS.measure_names} | {name: "a" for name in OPERATIONAL.dimensions}
+    plain = dict.fromkeys(TURNS.measure_names, 0) | dict.fromkeys(OPERATIONAL.dimensions, "a")
     header = replace(HEADER, content_type=NDJSON)
     for value, reason in (
         ({"contact": MAIL}, Reason.PRIVATE_VALUE),
@@ -233,7 +233,10 @@ def test_what_is_private_in_ndjson_is_told_before_what_is_unknown() -> None:
     ):
         refused = opened(json.dumps(plain | value).encode(), header)
         assert isinstance(refused, Rejected) and refused.reason is reason and MAIL not in refused.detail
-    assert reason_of(json.dumps(plain | {"contact": MAIL}).encode(), replace(header, minor=NEWER.minor)) is Reason.PRIVATE_VALUE
+    assert (
+        reason_of(json.dumps(plain | {"contact": MAIL}).encode(), replace(header, minor=NEWER.minor))
+        is Reason.PRIVATE_VALUE
+    )
 
 
 @pytest.mark.parametrize("values", [[[{"a": [1]}]], [[0.5, 0.25]], [b"0" * 16]], ids=["within", "list", "bytes"])

@@ -21,7 +21,7 @@ import pytest
 
 from producers.collecting import admission, beginning
 from producers.collecting.admission import Received
-from producers.collecting.beginning import OtherState
+from producers.collecting.beginning import OtherState, identity_of
 from producers.collecting.durable import DurableCollector, Limits
 from producers.collecting.records import numbered, packed, unpacked
 from producers.collecting.store import Damaged, FolderTaken, NotWritten
@@ -204,7 +204,7 @@ def test_what_is_private_is_counted_by_reason_and_never_written_down(tmp_path: P
         writer.write_table(table)
     core = opened(tmp_path)
     (answer,) = core.take([admission.received(header(0), sink.getvalue().to_pybytes(), START_MS)])
-    assert answer == Answer(200, 37, {"email": 3})
+    assert answer == Answer(200, 37, {"email": 3}, dropped={"content_field": 40})
     assert all(secret.encode() not in path.read_bytes() for path in tmp_path.iterdir())
     core = again(core, START_MS + 5_000)
     core.close(START_MS + 12_000)
@@ -212,6 +212,43 @@ def test_what_is_private_is_counted_by_reason_and_never_written_down(tmp_path: P
     assert heartbeat.select("observations_seen", "observations_dropped").sum().row(0) == (40, 3)
     told = rows_of(frames_of(core), "privacy").filter(fate="refused", reported_family="turns", because="email")
     assert told["observations"].sum() == 3
+
+
+def test_columns_that_nobody_declared_count_by_what_they_hold_and_family_privacy_is_told_once(tmp_path: Path) -> None:
+    """Of a sender that is none of ours, whatever types it has; also where the batch comes again and the journal is read again."""
+    rows = turns_world(1, count=3, start_ms=START_MS - 5_000, span_ms=5_000).with_columns(pool=pl.lit("batch"))
+    mail = "planted.ana@example.org"
+    foreign = {
+        "gen_ai.input.messages": pa.array(["hello", None, "again"]),
+        "contact": pa.array([mail, "support", None]),
+        "caller": pa.array([None, None, {"number": "+49 151 12345678"}]),
+        "input": pa.array([{"value": 1}, None, None]),
+        "notes": pa.array([[("to", mail)], None, None], pa.map_(pa.string(), pa.string())),
+        "voice_vector": pa.array([None, [0.5, 0.25], None], pa.list_view(pa.float64())),
+        "wave": pa.array([b"RI", None, None], pa.binary(2)),
+        "shard": pa.array([1, None, 2]),
+        "nothing": pa.nulls(3),
+    }
+    table = rows.to_arrow()
+    for name, values in foreign.items():
+        table = table.append_column(name, values)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    came = admission.received(header(0), sink.getvalue().to_pybytes(), START_MS)
+    dropped = {"content_field": 3, "audio": 1, "embedding": 1, "email": 2, "phone": 1, "unknown_field": 3}
+    core = opened(tmp_path)
+    answers = core.take([came]) + core.take([came])
+    assert answers == [Answer(200, 3, dropped=dropped), Answer(200, is_repeated=True)]
+    assert all(mail.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+    core = again(again(core, START_MS + 3_000), START_MS + 5_000)
+    core.close(START_MS + 12_000)
+    told = rows_of(frames_of(core), "privacy").filter(fate="refused")
+    assert set(told.select("reported_family", "pool").rows()) == {("turns", "batch")}
+    del dropped["unknown_field"]
+    assert dict(told.select("because", "observations").rows()) == dropped
+    heartbeat = rows_of(frames_of(core), "heartbeats").filter(reported_family="turns")
+    assert heartbeat.select("observations_seen", "observations_dropped").sum().row(0) == (3, 0)
 
 
 @pytest.mark.parametrize(
@@ -362,6 +399,55 @@ def test_a_state_whose_windows_are_of_other_partitions_is_refused(
     monkeypatch.setattr("producers.collecting.beginning._layout", beginning._layout.__wrapped__)
     with pytest.raises(OtherState, match="with other columns"):
         opened(tmp_path)
+
+
+def _says_more(head: dict[str, Any]) -> None:
+    head["of_tomorrow"] = {}
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        _says_more,
+        lambda head: _says_more(head["header"]),
+        lambda head: head["header"].update(kind="thoughts"),
+        lambda head: head.update(refused={"realtime": {"of_tomorrow": 1}}),
+    ],
+    ids=["of the batch", "of its header", "a kind", "a reason"],
+)
+def test_a_journal_of_a_newer_version_is_one_sentence_and_stays_for_that_version(
+    newer: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    opened(tmp_path).shut()
+    (record,), _ = unpacked(admission.journalled(turns(0)))
+    newer(record.head)
+    journal = tmp_path / "000000000007.journal"
+    journal.write_bytes(packed(record.head, record.body))
+    with pytest.raises(OtherState, match=r"a newer version has written here.* start that version again"):
+        opened(tmp_path)
+    assert unpacked(journal.read_bytes())[0] == [record]
+
+
+def test_a_state_of_a_newer_version_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, more in (
+        ("identity_of", lambda core: identity_of(core) | {"of_tomorrow": 1}),
+        ("Fences.as_json", lambda _: {"sources": [["a", 1, "turns", 0, [], 0, 0, 0, {}, {}, {}]], "expired": {}}),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"producers.collecting.durable.{name}", more)
+            opened(tmp_path / name).shut()
+        with pytest.raises(OtherState, match="a newer version has written here"):
+            opened(tmp_path / name)
+
+
+def test_what_there_is_nothing_of_is_not_written_so_an_older_version_reads_on(tmp_path: Path) -> None:
+    """Versions from before what is withheld was told take no word of it."""
+    (record,), _ = unpacked(admission.journalled(turns(0)))
+    assert record.head.keys() == {"header", "at_ms", "refused"}
+    assert record.head["header"].keys() == {"kind", "recorder", "incarnation", "sequence", "seen", "dropped"}
+    core = opened(tmp_path)
+    core.take([turns(0)])
+    assert [len(entry) for entry in core.fences.as_json()["sources"]] == [8]
 
 
 def test_damage_is_one_sentence(tmp_path: Path) -> None:

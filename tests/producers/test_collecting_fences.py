@@ -79,12 +79,14 @@ def test_what_a_recorder_refused_is_counted_once_for_each_reason() -> None:
     assert fences_of(json.loads(json.dumps(known.as_json()))) == known
 
 
-@pytest.mark.parametrize("absent", [1, 2])
-def test_fences_that_were_saved_before_refusals_or_dropped_fields_were_told_are_read(absent: int) -> None:
+@pytest.mark.parametrize("told", [[], [{}], [{}, {}]], ids=["nothing", "refusals", "both"])
+def test_fences_that_were_saved_before_refusals_or_dropped_fields_were_told_are_read(
+    told: list[dict[str, int]],
+) -> None:
     known = Fences()
     known.note(header(0, dropped=3), NOW_MS)
     saved = known.as_json()
-    saved["sources"] = [entry[:-absent] for entry in saved["sources"]]
+    saved["sources"] = [[*entry, *told] for entry in saved["sources"]]
     assert fences_of(saved) == known
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from producers.collecting.admission import received
 from producers.collecting.durable import DurableCollector, Limits
 from producers.collecting.process import CollectorSettings, collect, finish
+from producers.collecting.store import FolderTaken, Store
 from producers.collector import Frame
 from producers.observation_batches import BatchHeader, encode_batch
 from producers.transport import NotDelivered
@@ -95,6 +98,48 @@ async def test_a_port_that_is_taken_is_one_sentence_and_leaves_no_folder_behind(
             await collect(given, hands.connect, asyncio.Event(), hands, metrics)
     assert list(tmp_path.iterdir()) == []
     DurableCollector.opened(tmp_path / way, "eu-1", "eu-west-1", START_MS, Limits()).shut()
+
+
+_OTHER = """
+import sys
+from pathlib import Path
+from producers.collecting import store
+
+opened = store._opened
+
+def waiting(folder):
+    lock = opened(folder)
+    print(flush=True)
+    sys.stdin.readline()
+    return lock
+
+store._opened = waiting
+store.Store(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_folder_that_is_given_up_while_others_wait_for_it_has_one_lock(tmp_path: Path) -> None:
+    """Another process has opened the lock when we remove it: it does not hold what nobody else would find."""
+    folder = tmp_path / "collectors" / "eu-0"
+    ours = Store(folder)
+    command = [sys.executable, "-c", _OTHER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as other:
+        assert other.stdin and other.stdout
+        try:
+            assert other.stdout.readline() == "\n"  # It has opened our lock.
+            ours.remove_if_new()
+            ours.close()
+            assert list(tmp_path.iterdir()) == []
+            other.stdin.write("\n")
+            assert other.stdout.readline() == "\n"  # It found that this is nobody's any more, and begins again.
+            other.stdin.write("\n")
+            assert other.stdout.readline() == "held\n"
+            with pytest.raises(FolderTaken, match="another collector is running there"):
+                Store(folder)
+        finally:
+            other.kill()
 
 
 async def test_a_port_that_is_taken_costs_a_folder_nothing_that_it_held(tmp_path: Path) -> None:

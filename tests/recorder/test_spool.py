@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,23 @@ def test_files_that_are_none_are_passed_over_when_a_folder_is_taken_over(tmp_pat
     assert host.spool.damaged == 2
     host.cycle()
     assert collector.sequences(incarnation=1) == [2]
+
+
+def test_what_a_newer_version_left_is_sent_without_what_only_that_one_knows(tmp_path: Path) -> None:
+    """And an older one reads on: of what there is nothing of nothing is written."""
+    collector = FakeCollector()
+    recorded_while_away(tmp_path, collector, 2).killed()
+    first, _ = files(tmp_path)
+    line, _, payload = first.read_bytes().partition(b"\n")
+    facts = json.loads(line)
+    assert not {"refused", "withheld"} & facts.keys()
+    first.write_bytes(json.dumps(facts | {"of_tomorrow": 1}).encode() + b"\n" + payload)
+    collector.answer = None
+    host = Host(tmp_path, collector, incarnation=2)
+    assert (host.spool.damaged, host.spool.newer) == (0, 1)
+    host.cycle()
+    assert collector.sequences(incarnation=1) == [0, 1]
+    assert collector.told() == (20, 0)
 
 
 def test_a_disk_that_cannot_be_written_drops_counted(tmp_path: Path) -> None:
