@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from aiohttp import ClientSession
@@ -123,18 +124,25 @@ async def test_batches_become_frames_and_are_counted_at_metrics(tmp_path: Path) 
     async with running(tmp_path) as collector:
         answers = await asyncio.gather(*(collector.post(*batch(number)) for number in (0, 1, 2, 1)))
         assert sorted((each.taken, each.is_repeated) for each in answers) == [(0, True), *[(50, False)] * 3]
+        foreign = turns_world(9, count=3, start_ms=START_MS - 5_000, span_ms=5_000).with_columns(
+            caller=pl.Series(["+49 151 12345678", "ana@example.org", None])
+        )
+        answer = await collector.post(*encode_batch(BatchHeader("turns", "host-2", 1, 0, 3, 0), foreign))
+        assert answer == Answer(200, 3, dropped={"email": 1, "phone": 1})
         collector.hands.at_ms += 12_000
         async with asyncio.timeout(10):
             while not collector.hands.sent:
                 await asyncio.sleep(0.01)
-        assert rows_of(collector.hands.sent, "turns")["turns"].sum() == 150
+        assert rows_of(collector.hands.sent, "turns")["turns"].sum() == 153
         _, shown = await collector.get("/metrics")
         for line in (
-            'turnwatch_collector_batches_taken_total{kind="turns"} 3.0',
+            'turnwatch_collector_batches_taken_total{kind="turns"} 4.0',
             'turnwatch_collector_batches_repeated_total{kind="turns"} 1.0',
-            'turnwatch_collector_observations_taken_total{kind="turns"} 150.0',
+            'turnwatch_collector_observations_taken_total{kind="turns"} 153.0',
+            'turnwatch_collector_columns_dropped_total{kind="turns"} 1.0',
+            'turnwatch_collector_fields_dropped_total{kind="turns",reason="phone"} 1.0',
             "turnwatch_collector_windows_closed_total 1.0",
-            "turnwatch_collector_recorders 1.0",
+            "turnwatch_collector_recorders 2.0",
         ):
             assert line in shown
 
