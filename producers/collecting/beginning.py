@@ -37,7 +37,9 @@ class SetBy:
 SETTINGS = SetBy(*(f"TURNWATCH_COLLECTOR__{each}" for each in ("NAME", "REGION", "PORT", "FOLDER")))
 
 
-_IDENTITY = ("producer", "region", "incarnation", "opens_at_ms", "content_type", "k")
+_IDENTITY = ("producer", "region", "incarnation", "opens_at_ms", "content_type")
+_FORMERLY = "k"
+"""Earlier versions wrote their k. It is the running version's that holds: sets of sessions that end at another are too small at most."""
 
 
 class OtherState(BadInput):
@@ -50,9 +52,10 @@ def new_collector(producer: str, region: str, now_ms: int) -> Collector:
 
 def collector_of(state: Mapping[str, Any]) -> Collector:
     """A collector that goes on where the state ends; raises `OfNewerVersion`."""
-    if state["identity"].keys() - set(_IDENTITY):
+    identity = {name: value for name, value in state["identity"].items() if name != _FORMERLY}
+    if identity.keys() - set(_IDENTITY):
         raise OfNewerVersion("A state says something of its collector that only a newer version knows.")
-    collector = Collector(**state["identity"], observations_max=_UNBOUNDED)
+    collector = Collector(**identity, observations_max=_UNBOUNDED)
     collector.restore(state["collector"])
     return collector
 

@@ -27,7 +27,7 @@ from producers.collecting.records import numbered, packed, unpacked
 from producers.collecting.store import Damaged, FolderTaken, NotWritten
 from producers.collector import Frame
 from producers.observation_batches import Answer, BatchHeader, encode_batch
-from schemas.families import FAMILIES, QUALITY
+from schemas.families import FAMILIES, K_SESSIONS_MIN, QUALITY
 from tests.producers.worlds import START_MS, duplex_world, rows_of, stream_changes, turns_world
 
 LIMITS = Limits(grace_ms=2_000)
@@ -438,6 +438,18 @@ def test_a_state_of_a_newer_version_is_one_sentence(tmp_path: Path, monkeypatch:
             opened(tmp_path / name).shut()
         with pytest.raises(OtherState, match="a newer version has written here"):
             opened(tmp_path / name)
+
+
+def test_a_state_that_names_another_k_is_held_to_that_of_the_running_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As versions wrote it that kept theirs: one that asks for more sessions must not go on with fewer."""
+    monkeypatch.setattr("producers.collecting.durable.identity_of", lambda core: identity_of(core) | {"k": 2})
+    core = opened(tmp_path)
+    core.take([turns(0, count=K_SESSIONS_MIN)])
+    monkeypatch.undo()
+    core = again(core, START_MS + 5_000)
+    assert core.collector.k == K_SESSIONS_MIN
 
 
 def test_what_there_is_nothing_of_is_not_written_so_an_older_version_reads_on(tmp_path: Path) -> None:
