@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from producers.refusing import dropped_why
 from schemas.refusals import Refusal
-from schemas.undeclared_columns import has_content, least, model_data_as, private_text_in
+from schemas.undeclared_columns import has_content, least, model_data_as, private_text, texts_in
 
 DEPTH_MAX = 8
 
@@ -28,7 +28,7 @@ def _why(name: str, column: pa.ChunkedArray) -> pl.Series | None:
     if _has_polars(column.type):
         return dropped_why(pl.DataFrame(pl.from_arrow(pa.table({name: column})))[name])
     of_type = Refusal.CONTENT_FIELD if has_content(column.type, name) else model_data_as(column.type)
-    reason = least([of_type, private_text_in([column])]) or Refusal.UNKNOWN_FIELD
+    reason = least([of_type, private_text({name: texts_in(column)})]) or Refusal.UNKNOWN_FIELD
     is_there = pl.Series(name, column.is_valid().to_pylist(), pl.Boolean)
     if not is_there.any():
         return None

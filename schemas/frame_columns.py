@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from schemas.dimensions import DIMENSIONS
 from schemas.families import Family
 from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, FrameHeader
 from schemas.rejections import Reason, Rejected
-from schemas.undeclared_columns import has_content, is_model_data, private_text_in
+from schemas.undeclared_columns import has_content, is_model_data, private_text
 
 CONTENT_REFUSED = Rejected(
     Reason.CONTENT_FIELD,
@@ -65,9 +65,9 @@ def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schem
     )
 
 
-def text_difference(columns: Iterable[pa.ChunkedArray]) -> Rejected | None:
-    """Why a frame whose undeclared columns these are is refused for what stands in them."""
-    return TEXT_REFUSED if private_text_in(columns) else None
+def text_difference(texts: Mapping[str, Iterable[str]]) -> Rejected | None:
+    """Why a frame with these texts in its undeclared columns, by their names, is refused for them."""
+    return TEXT_REFUSED if private_text(texts) else None
 
 
 @cache

@@ -18,13 +18,12 @@ from schemas.failures import Undecodable
 from schemas.frame_columns import (
     CONTENT_REFUSED,
     MODEL_DATA_REFUSED,
-    TEXT_REFUSED,
     later_measures,
+    text_difference,
     with_later_measures,
 )
 from schemas.frames import FRAME_ROWS_MAX, NDJSON_LINE_BYTES_MAX, SCHEMA_MINOR, FrameHeader, too_large
 from schemas.misplaced import DEPTH_MAX, numbers_in
-from schemas.private_values import private_reasons
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
 
@@ -98,7 +97,7 @@ def _content_in(told: Mapping[str, _Told], but: Collection[str] = ()) -> Rejecte
         return CONTENT_REFUSED
     if found:
         return MODEL_DATA_REFUSED
-    return TEXT_REFUSED if private_reasons(set().union(*(each.texts for each in undeclared.values()))) else None
+    return text_difference({name: each.texts for name, each in undeclared.items()})
 
 
 def _look_within(value: object, path: tuple[str, ...], told: _Told) -> None:
@@ -155,5 +154,5 @@ def _json_rejection(header: FrameHeader, error: ValidationError) -> Rejected:
         return _NOT_NDJSON
     line = int(first["loc"][0]) + 1 if first["loc"] else 0
     declared = {*header.family.dimensions, *header.family.key_names, *header.family.measure_names}
-    what = name if name in declared else "a field"
+    what = name if name in declared or name in DIMENSIONS else "a field"
     return Rejected(reason, f"Line {line}: {what} is {_WRONG.get(reason, 'missing or of a wrong type')}.")

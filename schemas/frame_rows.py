@@ -39,7 +39,7 @@ from schemas.frames import (
 )
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema
-from schemas.undeclared_columns import may_hold_text
+from schemas.undeclared_columns import may_hold_text, texts_in
 from schemas.upgrades import UPGRADES
 
 
@@ -121,7 +121,7 @@ def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
             sent = reader.schema
         refused = schema_difference(header, sent, expected)
         if not _is_about_privacy(refused):
-            refused = text_difference(_undeclared(payload, sent, expected)) or refused
+            refused = text_difference(_undeclared_texts(payload, sent, expected)) or refused
         return refused or _read_declared(header, payload, sent, expected)
     except Undecodable as error:
         return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
@@ -146,7 +146,8 @@ def _read_former(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | 
         upgraded = replace(header, major=SCHEMA_MAJOR, minor=SCHEMA_MINOR)
         refused = schema_difference(upgraded, rows.schema, expected)
         if not _is_about_privacy(refused):
-            refused = text_difference(rows[name] for name in set(rows.column_names) - set(expected.names)) or refused
+            undeclared = set(rows.column_names) - set(expected.names)
+            refused = text_difference({name: texts_in(rows[name]) for name in undeclared}) or refused
         return refused or (rows.select(expected.names).cast(expected), 0)
     except Undecodable as error:
         return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
@@ -159,17 +160,18 @@ def _is_about_privacy(refused: Rejected | None) -> bool:
     return refused in (CONTENT_REFUSED, MODEL_DATA_REFUSED)
 
 
-def _undeclared(payload: bytes, sent: pa.Schema, expected: pa.Schema) -> list[pa.ChunkedArray]:
-    """The columns of a frame that nobody declared, so that what is private in them is counted as such. Mostly numbers of a newer
-    version, which are not unpacked: nothing is looked for in those."""
+def _undeclared_texts(payload: bytes, sent: pa.Schema, expected: pa.Schema) -> dict[str, set[str]]:
+    """What stands in the columns of a frame that nobody declared, so that what is private is counted as such. Mostly those are numbers
+    of a newer version, which are not unpacked: nothing is looked for in them."""
     places = [
         place for place, field in enumerate(sent) if field.name not in expected.names and may_hold_text(field.type)
     ]
     if not places:
-        return []
+        return {}
     options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
     with pa.ipc.open_stream(payload, options=options) as reader:
-        return list(_sound(reader, pa.schema([sent.field(place) for place in places])).columns)
+        laden = _sound(reader, pa.schema([sent.field(place) for place in places]))
+    return {name: texts_in(laden[name]) for name in laden.column_names}
 
 
 def _above_bounds(stream: Measured) -> Rejected | None:

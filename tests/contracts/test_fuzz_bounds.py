@@ -214,12 +214,19 @@ def test_a_dimension_of_another_partition_is_told_as_one_in_either_encoding() ->
     for name in ("language", "tenant"):
         for minor in {HEADER.minor, NEWER.minor} if name in TURNS.dimensions else {HEADER.minor}:
             header = replace(HEADER, content_type=NDJSON, minor=minor)
-            refused = opened(json.dumps(plain | {name: "de"}).encode(), header)
+            refused = opened(
+                json.dumps(plain | {name: "de" if name == "language" else "t-0123456789abcdef"}).encode(), header
+            )
             assert isinstance(refused, Rejected) and refused.reason is Reason.DIMENSION_NOT_IN_PARTITION
             assert name in refused.detail or name not in TURNS.dimensions
     nothing_said = opened(json.dumps(plain | {"language": None}).encode(), replace(HEADER, content_type=NDJSON))
     assert not isinstance(nothing_said, Rejected)
-    assert reason_of(written(rows(1).append_column("tenant", pa.array(["t-0"])))) is Reason.DIMENSION_NOT_IN_PARTITION
+    for header, value, reason in (
+        (HEADER, "t-0123456789abcdef", Reason.DIMENSION_NOT_IN_PARTITION),
+        (HEADER, MAIL, Reason.PRIVATE_VALUE),
+        (NEWER, MAIL, Reason.PRIVATE_VALUE),
+    ):
+        assert reason_of(written(rows(1).append_column("tenant", pa.array([value]))), header) is reason
 
 
 def test_what_is_private_in_ndjson_is_told_before_what_is_unknown() -> None:
