@@ -31,14 +31,14 @@ toDate(newest - INTERVAL 1 MINUTE, 'UTC') AS today,
 {_EXCLUDED} AS excluded,
 {_lattice()} AS lattice,
 judged AS ({_judged(_hours(counted))}),
-judged_minutes AS ({_judged("SELECT * FROM burn_rate")}),
+judged_minutes AS ({_judged(counted)}),
 watched AS ({_watched()}),
 parts AS ({_PARTS}),
 minutes AS ({_minutes()}),
 spans AS ({_spans()}),
 moves AS ({_moves()}),
 sums AS ({_sums()})
-SELECT {", ".join(("slo", "cut", "slice", *_DIMENSIONS, "day"))},
+SELECT slo, cut, slice, {_dimensions()}, day,
     least(newest, toDateTime64(day + 1, 3, 'UTC')) AS decided_at,
     objective, bad, total,
     if(total = 0, 1., 1 - bad / allowed) AS budget_left,
@@ -79,7 +79,16 @@ _DIMENSIONS = tuple(
     for name in TABLES["burn_rate_1m"].column_names
     if name not in ("cut", "slice", "indicator", "bucket_start", "bad", "total", "version")
 )
-_KEYS = ", ".join(("slo", "cut", "slice", *_DIMENSIONS, "objective"))
+_KEYS = "slo, cut, slice, objective"
+BUDGET_KEYS = ("cut", "slice", "pool", "indicator", "bucket_start")
+"""What `budgets` reads of a counted row, beside `bad` and `total`."""
+
+
+
+def _dimensions() -> str:
+    """Dimensions out of the slice's text: among the keys of every step they took a third of what the view takes to be analysed."""
+    return ", ".join(f"toLowCardinality(extract(toString(slice), '(?:^|,){name}=([^,]+)')) AS {name}" for name in _DIMENSIONS)
+
 
 _EXCLUDED = f"""(SELECT groupArray((slo, from_at, to_at, pairs, arrayMap(pair -> splitByChar('=', pair)[1], pairs)))
     FROM (
@@ -93,7 +102,7 @@ _EXCLUDED = f"""(SELECT groupArray((slo, from_at, to_at, pairs, arrayMap(pair ->
 
 def _hours(counted: str) -> str:
     """Sums of every hour, or of every minute of an hour that an exclusion reaches into."""
-    keys = ", ".join(("cut", "slice", *_DIMENSIONS, "indicator"))
+    keys = "cut, slice, pool, indicator"
     reaches = (
         "arrayExists(each -> bucket_start >= toStartOfHour(each.2, 'UTC') "
         "AND bucket_start < toStartOfHour(each.3, 'UTC') + INTERVAL 1 HOUR, excluded)"

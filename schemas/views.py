@@ -10,7 +10,7 @@ keeps the relative error within (base - 1) ÷ (base + 1): 0.55 % at scale 6 (`tu
 from __future__ import annotations
 
 from schemas.analyst_views import analyst_views, dollars, told_by
-from schemas.budget_views import budget_columns, budgets_select
+from schemas.budget_views import BUDGET_KEYS, budget_columns, budgets_select
 from schemas.capacity_views import capacity_columns, capacity_select
 from schemas.families import FAMILIES, INDICATORS_OF, PRIVACY, STREAMS, Family
 from schemas.histograms import ZERO_INDEX
@@ -201,7 +201,7 @@ _DECLARED = (
         "budgets",
         "What was left of each budget at the end of each day, as counted, and without what was excluded?",
         budgets_select(
-            _with_late(widest("burn_rate"), (*_burn_rate_keys(), "bad", "total"), _late_burns(_burn_rate_keys()))
+            _with_late(widest("burn_rate"), (*BUDGET_KEYS, "bad", "total"), _late_burns([*BUDGET_KEYS]))
         ),
         budget_columns(),
         "day",
