@@ -9,6 +9,7 @@ and nothing else. What a quiet slice did is not even read: what decides lies in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +20,8 @@ from schemas.slos import WatchedSlo
 
 _WHOLE_HOURS = "toStartOfHour(toDateTime64($__toTime, 3, 'UTC'))"
 _COLUMNS = "slo, slice, window_s, burn"
+_NONE = Decimal(0)
+"""The factor of an objective that has no row of these windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def nearness(watched: tuple[WatchedSlo, ...]) -> Figure:
     judged = {name for of in factors.values() for name in of}
     looked_at = sorted({seconds for pair in factors for seconds in pair})
     highest = "".join(f", max(if(window_s = {seconds}, burn, -1.)) AS burn_{seconds}" for seconds in looked_at)
-    near = ", ".join(_near(*pair, of, len(of) == len(judged)) for pair, of in factors.items())
+    near = ", ".join(_near(*pair, {name: of.get(name, _NONE) for name in sorted(judged)}) for pair, of in factors.items())
 
     def of(source: str, keys: str) -> str:
         burns = f"SELECT {keys}{highest} FROM {source} GROUP BY {keys}"
@@ -61,12 +64,17 @@ def nearness(watched: tuple[WatchedSlo, ...]) -> Figure:
     return Figure(of, f"window_s IN ({', '.join(map(str, looked_at)) or '0'}) AND {slos}")
 
 
-def _near(long_s: int, short_s: int, factors: dict[str, Decimal], is_of_all: bool) -> str:
+def _near(long_s: int, short_s: int, factors: dict[str, Decimal]) -> str:
+    """How near to the row of these windows; -1 for objectives without one. The most usual factor is said once, not of each."""
     lower = f"least(burn_{long_s}, burn_{short_s})"
-    if is_of_all and len(set(factors.values())) == 1:
-        return f"{lower} / {plain(next(iter(factors.values())))}"
-    factor = f"transform(toString(slo), [{', '.join(map(literal, factors))}], [{', '.join(map(plain, factors.values()))}], 0.)"
+    ((usual, _),) = Counter(factors.values()).most_common(1)
+    if not (others := {name: factor for name, factor in factors.items() if factor != usual}):
+        return f"{lower} / {plain(usual)}"
+    factor = f"transform(toString(slo), [{', '.join(map(literal, others))}], [{', '.join(map(plain, others.values()))}], {plain(usual)})"
+    if _NONE not in factors.values():
+        return f"{lower} / {factor}"
     return f"if(({factor} AS factor_{long_s}_{short_s}) > 0, {lower} / factor_{long_s}_{short_s}, -1.)"
+
 
 
 def drawn_worst(figure: Figure, series_max: int) -> tuple[str, str]:
