@@ -84,10 +84,11 @@ BUDGET_KEYS = ("cut", "slice", "pool", "indicator", "bucket_start")
 """What `budgets` reads of a counted row, beside `bad` and `total`."""
 
 
-
 def _dimensions() -> str:
     """Dimensions out of the slice's text: among the keys of every step they took a third of what the view takes to be analysed."""
-    return ", ".join(f"toLowCardinality(extract(toString(slice), '(?:^|,){name}=([^,]+)')) AS {name}" for name in _DIMENSIONS)
+    return ", ".join(
+        f"toLowCardinality(extract(toString(slice), '(?:^|,){name}=([^,]+)')) AS {name}" for name in _DIMENSIONS
+    )
 
 
 _EXCLUDED = f"""(SELECT groupArray((slo, from_at, to_at, pairs, arrayMap(pair -> splitByChar('=', pair)[1], pairs)))

@@ -200,9 +200,7 @@ _DECLARED = (
     View(
         "budgets",
         "What was left of each budget at the end of each day, as counted, and without what was excluded?",
-        budgets_select(
-            _with_late(widest("burn_rate"), (*BUDGET_KEYS, "bad", "total"), _late_burns([*BUDGET_KEYS]))
-        ),
+        budgets_select(_with_late(widest("burn_rate"), (*BUDGET_KEYS, "bad", "total"), _late_burns([*BUDGET_KEYS]))),
         budget_columns(),
         "day",
     ),

@@ -54,7 +54,9 @@ def nearness(watched: tuple[WatchedSlo, ...]) -> Figure:
     judged = {name for of in factors.values() for name in of}
     looked_at = sorted({seconds for pair in factors for seconds in pair})
     highest = "".join(f", max(if(window_s = {seconds}, burn, -1.)) AS burn_{seconds}" for seconds in looked_at)
-    near = ", ".join(_near(*pair, {name: of.get(name, _NONE) for name in sorted(judged)}) for pair, of in factors.items())
+    near = ", ".join(
+        _near(*pair, {name: of.get(name, _NONE) for name in sorted(judged)}) for pair, of in factors.items()
+    )
 
     def of(source: str, keys: str) -> str:
         burns = f"SELECT {keys}{highest} FROM {source} GROUP BY {keys}"
@@ -74,7 +76,6 @@ def _near(long_s: int, short_s: int, factors: dict[str, Decimal]) -> str:
     if _NONE not in factors.values():
         return f"{lower} / {factor}"
     return f"if(({factor} AS factor_{long_s}_{short_s}) > 0, {lower} / factor_{long_s}_{short_s}, -1.)"
-
 
 
 def drawn_worst(figure: Figure, series_max: int) -> tuple[str, str]:

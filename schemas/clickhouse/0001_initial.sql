@@ -1691,24 +1691,28 @@ judged AS (SELECT objectives.slo AS slo, objectives.objective AS objective, obje
         splitByChar(' ', objectives.cuts) AS cuts, counted.*,
         splitByChar(',', toString(slice)) AS pairs, splitByChar(',', toString(cut)) AS names,
         arrayFilter(each -> each.1 IN ('all', slo) AND each.2 <= bucket_start AND bucket_start < each.3, excluded) AS met
-    FROM (SELECT cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, begins AS bucket_start, bad, total
-        FROM (SELECT cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, if(arrayExists(each -> bucket_start >= toStartOfHour(each.2, 'UTC') AND bucket_start < toStartOfHour(each.3, 'UTC') + INTERVAL 1 HOUR, excluded), bucket_start, toDateTime64(toStartOfHour(bucket_start, 'UTC'), 3, 'UTC')) AS begins, sum(bad) AS bad, sum(total) AS total
-            FROM (SELECT cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, bucket_start, bad, total FROM burn_rate_1m FINAL
+    FROM (SELECT cut, slice, pool, indicator, begins AS bucket_start, bad, total
+        FROM (SELECT cut, slice, pool, indicator, if(arrayExists(each -> bucket_start >= toStartOfHour(each.2, 'UTC') AND bucket_start < toStartOfHour(each.3, 'UTC') + INTERVAL 1 HOUR, excluded), bucket_start, toDateTime64(toStartOfHour(bucket_start, 'UTC'), 3, 'UTC')) AS begins, sum(bad) AS bad, sum(total) AS total
+            FROM (SELECT cut, slice, pool, indicator, bucket_start, bad, total FROM burn_rate_1m FINAL
     UNION ALL
-    SELECT cut, slice, pool, region, route, bundle, language, device_class, '', counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM turns_late FINAL ARRAY JOIN [('first_partial_500ms', first_partial_500ms_bad, first_partial_500ms_total), ('first_audio_1800ms', first_audio_1800ms_bad, first_audio_1800ms_total), ('turn_4000ms', turn_4000ms_bad, turn_4000ms_total), ('queue_wait_250ms', queue_wait_250ms_bad, queue_wait_250ms_total), ('turn_error', turn_error_bad, turn_error_total), ('abandonment', abandonment_bad, abandonment_total), ('retrieval_stale', retrieval_stale_bad, retrieval_stale_total), ('privacy_error', privacy_error_bad, privacy_error_total)] AS counted WHERE counted.3 > 0
+    SELECT cut, slice, pool, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM turns_late FINAL ARRAY JOIN [('first_partial_500ms', first_partial_500ms_bad, first_partial_500ms_total), ('first_audio_1800ms', first_audio_1800ms_bad, first_audio_1800ms_total), ('turn_4000ms', turn_4000ms_bad, turn_4000ms_total), ('queue_wait_250ms', queue_wait_250ms_bad, queue_wait_250ms_total), ('turn_error', turn_error_bad, turn_error_total), ('abandonment', abandonment_bad, abandonment_total), ('retrieval_stale', retrieval_stale_bad, retrieval_stale_total), ('privacy_error', privacy_error_bad, privacy_error_total)] AS counted WHERE counted.3 > 0
     UNION ALL
-    SELECT cut, slice, pool, region, route, bundle, '', '', duplex_event, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM duplex_late FINAL ARRAY JOIN [('interruption_success', interruption_success_bad, interruption_success_total), ('false_interruption', false_interruption_bad, false_interruption_total), ('backchannel_timing', backchannel_timing_bad, backchannel_timing_total), ('assistant_stop_300ms', assistant_stop_300ms_bad, assistant_stop_300ms_total), ('overlap_recovery_1500ms', overlap_recovery_1500ms_bad, overlap_recovery_1500ms_total), ('barge_in_latency_200ms', barge_in_latency_200ms_bad, barge_in_latency_200ms_total), ('micro_turn_freshness_400ms', micro_turn_freshness_400ms_bad, micro_turn_freshness_400ms_total), ('action_safety', action_safety_bad, action_safety_total), ('speech_continuity_60ms', speech_continuity_60ms_bad, speech_continuity_60ms_total)] AS counted WHERE counted.3 > 0)
-            GROUP BY cut, slice, pool, region, route, bundle, language, device_class, duplex_event, indicator, begins)) AS counted
+    SELECT cut, slice, pool, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM duplex_late FINAL ARRAY JOIN [('interruption_success', interruption_success_bad, interruption_success_total), ('false_interruption', false_interruption_bad, false_interruption_total), ('backchannel_timing', backchannel_timing_bad, backchannel_timing_total), ('assistant_stop_300ms', assistant_stop_300ms_bad, assistant_stop_300ms_total), ('overlap_recovery_1500ms', overlap_recovery_1500ms_bad, overlap_recovery_1500ms_total), ('barge_in_latency_200ms', barge_in_latency_200ms_bad, barge_in_latency_200ms_total), ('micro_turn_freshness_400ms', micro_turn_freshness_400ms_bad, micro_turn_freshness_400ms_total), ('action_safety', action_safety_bad, action_safety_total), ('speech_continuity_60ms', speech_continuity_60ms_bad, speech_continuity_60ms_total)] AS counted WHERE counted.3 > 0)
+            GROUP BY cut, slice, pool, indicator, begins)) AS counted
     INNER JOIN (SELECT * FROM objectives FINAL WHERE since = (SELECT max(since) FROM objectives)) AS objectives
         ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool),
 judged_minutes AS (SELECT objectives.slo AS slo, objectives.objective AS objective, objectives.period_s AS period_s,
         splitByChar(' ', objectives.cuts) AS cuts, counted.*,
         splitByChar(',', toString(slice)) AS pairs, splitByChar(',', toString(cut)) AS names,
         arrayFilter(each -> each.1 IN ('all', slo) AND each.2 <= bucket_start AND bucket_start < each.3, excluded) AS met
-    FROM (SELECT * FROM burn_rate) AS counted
+    FROM (SELECT cut, slice, pool, indicator, bucket_start, bad, total FROM burn_rate_1m FINAL
+    UNION ALL
+    SELECT cut, slice, pool, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM turns_late FINAL ARRAY JOIN [('first_partial_500ms', first_partial_500ms_bad, first_partial_500ms_total), ('first_audio_1800ms', first_audio_1800ms_bad, first_audio_1800ms_total), ('turn_4000ms', turn_4000ms_bad, turn_4000ms_total), ('queue_wait_250ms', queue_wait_250ms_bad, queue_wait_250ms_total), ('turn_error', turn_error_bad, turn_error_total), ('abandonment', abandonment_bad, abandonment_total), ('retrieval_stale', retrieval_stale_bad, retrieval_stale_total), ('privacy_error', privacy_error_bad, privacy_error_total)] AS counted WHERE counted.3 > 0
+    UNION ALL
+    SELECT cut, slice, pool, counted.1, toDateTime64(toStartOfMinute(bucket_start, 'UTC'), 3, 'UTC'), counted.2, counted.3 FROM duplex_late FINAL ARRAY JOIN [('interruption_success', interruption_success_bad, interruption_success_total), ('false_interruption', false_interruption_bad, false_interruption_total), ('backchannel_timing', backchannel_timing_bad, backchannel_timing_total), ('assistant_stop_300ms', assistant_stop_300ms_bad, assistant_stop_300ms_total), ('overlap_recovery_1500ms', overlap_recovery_1500ms_bad, overlap_recovery_1500ms_total), ('barge_in_latency_200ms', barge_in_latency_200ms_bad, barge_in_latency_200ms_total), ('micro_turn_freshness_400ms', micro_turn_freshness_400ms_bad, micro_turn_freshness_400ms_total), ('action_safety', action_safety_bad, action_safety_total), ('speech_continuity_60ms', speech_continuity_60ms_bad, speech_continuity_60ms_total)] AS counted WHERE counted.3 > 0) AS counted
     INNER JOIN (SELECT * FROM objectives FINAL WHERE since = (SELECT max(since) FROM objectives)) AS objectives
         ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool),
-watched AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, period_s, bucket_start, bad, total,
+watched AS (SELECT slo, cut, slice, objective, period_s, bucket_start, bad, total,
         arrayFilter(each -> NOT arrayExists(
             (pair, name) -> has(names, name) AND NOT has(pairs, pair), each.4, each.5), met) AS overlapping,
         arrayExists(each -> hasAll(pairs, each.4), overlapping) AS is_inside,
@@ -1726,7 +1730,7 @@ parts AS (SELECT slo, bucket_start, cut AS source,
     ARRAY JOIN arrayFilter(known -> known != cut AND hasAll(names, splitByChar(',', known)),
         arrayFirst(each -> has(each.1, indicator) AND has(each.2, cut), lattice).2) AS coarser
     GROUP BY slo, bucket_start, source, whole),
-minutes AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, period_s, bucket_start, bad, total,
+minutes AS (SELECT slo, cut, slice, objective, period_s, bucket_start, bad, total,
         notEmpty(overlapping) AND NOT is_inside AS is_partial,
         is_partial AND (source = '' OR parts.bad_there != bad OR parts.total_there != total) AS is_unknown,
         multiIf(is_inside, bad, is_partial AND NOT is_unknown, parts.taken_bad, 0) AS taken_bad,
@@ -1734,18 +1738,18 @@ minutes AS (SELECT slo, cut, slice, pool, region, route, bundle, language, devic
     FROM watched
     LEFT JOIN parts ON parts.slo = watched.slo AND parts.whole = toString(watched.slice)
         AND parts.bucket_start = watched.bucket_start AND parts.source = watched.source),
-spans AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, toDate(bucket_start, 'UTC') AS entered,
+spans AS (SELECT slo, cut, slice, objective, toDate(bucket_start, 'UTC') AS entered,
         toDate(toStartOfHour(bucket_start, 'UTC') + INTERVAL 1 HOUR + toIntervalSecond(period_s) - INTERVAL 1 SECOND, 'UTC') AS due, due + (due = today AND newest < toStartOfHour(bucket_start, 'UTC') + INTERVAL 1 HOUR + toIntervalSecond(period_s)) AS left_on,
         toInt64(sum(bad)) AS bad, toInt64(sum(total)) AS total, toInt64(sum(taken_bad)) AS taken_bad, toInt64(sum(taken_total)) AS taken_total, toInt64(sum(unknown)) AS unknown
-    FROM (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, period_s, bucket_start, bad, total, taken_bad, taken_total, is_unknown AS unknown FROM minutes)
-    GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, entered, due, left_on),
-moves AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, move.1 AS day, sum(move.2 * bad) AS bad_change, sum(move.2 * total) AS total_change, sum(move.2 * taken_bad) AS taken_bad_change, sum(move.2 * taken_total) AS taken_total_change, sum(move.2 * unknown) AS unknown_change,
+    FROM (SELECT slo, cut, slice, objective, period_s, bucket_start, bad, total, taken_bad, taken_total, is_unknown AS unknown FROM minutes)
+    GROUP BY slo, cut, slice, objective, entered, due, left_on),
+moves AS (SELECT slo, cut, slice, objective, move.1 AS day, sum(move.2 * bad) AS bad_change, sum(move.2 * total) AS total_change, sum(move.2 * taken_bad) AS taken_bad_change, sum(move.2 * taken_total) AS taken_total_change, sum(move.2 * unknown) AS unknown_change,
         sumIf(bad, move.2 = 1) AS bad_of_day, sumIf(taken_bad, move.2 = 1) AS taken_of_day
     FROM spans
     ARRAY JOIN [(entered, 1), (left_on, -1), (today, 0)] AS move
     WHERE move.1 <= today
-    GROUP BY slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, day),
-sums AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, objective, day, bad_of_day, taken_of_day,
+    GROUP BY slo, cut, slice, objective, day),
+sums AS (SELECT slo, cut, slice, objective, day, bad_of_day, taken_of_day,
         sum(bad_change) OVER so_far AS bad,
         sum(total_change) OVER so_far AS total,
         sum(taken_bad_change) OVER so_far AS taken_bad,
@@ -1753,7 +1757,7 @@ sums AS (SELECT slo, cut, slice, pool, region, route, bundle, language, device_c
         sum(unknown_change) OVER so_far AS unknown
     FROM moves
     WINDOW so_far AS (PARTITION BY slo, cut, slice ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))
-SELECT slo, cut, slice, pool, region, route, bundle, language, device_class, duplex_event, day,
+SELECT slo, cut, slice, toLowCardinality(extract(toString(slice), '(?:^|,)pool=([^,]+)')) AS pool, toLowCardinality(extract(toString(slice), '(?:^|,)region=([^,]+)')) AS region, toLowCardinality(extract(toString(slice), '(?:^|,)route=([^,]+)')) AS route, toLowCardinality(extract(toString(slice), '(?:^|,)bundle=([^,]+)')) AS bundle, toLowCardinality(extract(toString(slice), '(?:^|,)language=([^,]+)')) AS language, toLowCardinality(extract(toString(slice), '(?:^|,)device_class=([^,]+)')) AS device_class, toLowCardinality(extract(toString(slice), '(?:^|,)duplex_event=([^,]+)')) AS duplex_event, day,
     least(newest, toDateTime64(day + 1, 3, 'UTC')) AS decided_at,
     objective, bad, total,
     if(total = 0, 1., 1 - bad / allowed) AS budget_left,

@@ -20,8 +20,8 @@ from schemas.boards import OVERVIEW_UID
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import start_clickhouse
 from tests.board import conftest
-from tests.board.browser import Page, chromium
 from tests.board.small_pictures import small, whole
+from turnwatch.bench.browser import Page, chromium
 from turnwatch.board.process import serving
 
 WIDTH, LOWEST = 1180, 640

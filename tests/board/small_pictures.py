@@ -6,7 +6,7 @@ import base64
 import struct
 import zlib
 
-from tests.board.browser import Page
+from turnwatch.bench.browser import Page
 
 _BEST = 9
 

@@ -21,8 +21,8 @@ from dashboards.panels import Chart, Column, Grid
 from dashboards.render import all_boards
 from dashboards.variables import BUDGETS_UID, OVERVIEW_UID
 from schemas.warehouse import ClickHouseAddress
-from tests.board.browser import Browser, Page, chromium
 from tests.board.conftest import Boards
+from turnwatch.bench.browser import Browser, Page, chromium
 from turnwatch.board.process import serving
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]

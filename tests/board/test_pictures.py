@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.board.browser import Page, chromium
 from tests.board.conftest import BOARDS
 from tests.board.pictures import BYTES_MAX, LOWEST, WIDTH
 from tests.board.small_pictures import small, whole
+from turnwatch.bench.browser import Page, chromium
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 

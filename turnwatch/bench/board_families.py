@@ -19,7 +19,7 @@ from schemas.dimensions import DIMENSIONS
 from schemas.drift_measures import MEASURE_NAMES
 from schemas.families import COSTS, DUPLEX, FAMILIES, INDICATORS_OF, OUTCOMES, Cut, Family
 from schemas.tables import TABLES, rollups_of
-from turnwatch.bench.board_rows import BUNDLE, DAY_S, REGIONS, ROUTES, SHORT_S, Filling, inserting
+from turnwatch.bench.board_rows import BUNDLE, DAY_S, REGIONS, ROUTES, SHORT_S, SLICES, Filling, inserting
 
 STATED = 2_000
 """Rows of each table of statements, spread over the days."""
@@ -102,26 +102,21 @@ def cut_slices(cuts: tuple[Cut, ...], most: int) -> pa.Table:
     )  # fmt: skip
 
 
-def fill_others(client: Client, watched: Watched, slices: int, end_s: int, days: int) -> Iterator[str]:
-    """Makes the rows up to `end_s`; yields what was made last."""
+def filling_others(client: Client, watched: Watched, slices: int, end_s: int, days: int) -> Iterator[str]:
+    """Stores slices, and what is stated; statements that make the rows up to `end_s`, of a table and day each."""
     client.insert_arrow("objectives", objectives.rows((each.slo for each in watched), (end_s - days * DAY_S) * 1_000))
     for name in ("pages", "findings", "releases", "verdicts"):
-        client.command(_stating(name, end_s - days * DAY_S, end_s))
-    yield "objectives and statements"
-    for each in others():
+        yield _stating(name, end_s - days * DAY_S, end_s)
+    for number, each in enumerate(others()):
         made = cut_slices(each.cuts, max(4, slices // 20))
         columns = ", ".join(f"{name} LowCardinality(String)" for name in made.column_names)
-        client.command(f"CREATE OR REPLACE TABLE bench_cuts ({columns}) ENGINE = MergeTree ORDER BY (cut, slice)")
-        client.insert_arrow("bench_cuts", made)
-        length_s = each.length_s or days * DAY_S
-        for from_s in range(end_s - length_s, end_s, DAY_S):
+        source = f"{SLICES}_{number}"
+        client.command(f"CREATE TABLE {source} ({columns}) ENGINE = MergeTree ORDER BY (cut, slice)")
+        client.insert_arrow(source, made)
+        dimensions = tuple(made.column_names[2:])
+        for from_s in range(end_s - (each.length_s or days * DAY_S), end_s, DAY_S):
             to_s = min(from_s + DAY_S, end_s)
-            dimensions = tuple(made.column_names[2:])
-            client.command(
-                inserting(TABLES[each.table], each.filling, each.width_s, from_s, to_s, "bench_cuts", dimensions)
-            )
-            yield f"{each.table}, {(to_s - end_s) // DAY_S} days"
-    client.command("DROP TABLE bench_cuts SYNC")
+            yield inserting(TABLES[each.table], each.filling, each.width_s, from_s, to_s, source, dimensions)
 
 
 def _stating(name: str, from_s: int, to_s: int) -> str:

@@ -95,20 +95,16 @@ def _size(dimensions: Sequence[str], values: Mapping[str, Sequence[str]]) -> int
     return size
 
 
-def fill(client: Client, slices: pa.Table, end_s: int, days: int) -> Iterator[str]:
-    """Makes the rows up to `end_s`, a table and day at a time; yields what was made last."""
+def filling(client: Client, slices: pa.Table, end_s: int, days: int) -> Iterator[str]:
+    """Stores the slices; statements that make their rows up to `end_s`, of a table and day each."""
     columns = ", ".join(f"{name} LowCardinality(String)" for name in slices.column_names)
     client.command(f"CREATE TABLE {SLICES} ({columns}) ENGINE = MergeTree ORDER BY (cut, slice)")
     client.insert_arrow(SLICES, slices)
     for name in FILLINGS:
         if f"{name}_10s" in TABLES:
-            client.command(_insert(f"{name}_10s", 10, end_s - SHORT_S, end_s))
-        yield f"{name}_10s"
-        for day in range(days):
-            client.command(
-                _insert(minutes_of(name), 60, end_s - (days - day) * DAY_S, end_s - (days - day - 1) * DAY_S)
-            )
-            yield f"{minutes_of(name)}, day {day + 1}"
+            yield _insert(f"{name}_10s", 10, end_s - SHORT_S, end_s)
+        for day in range(days, 0, -1):
+            yield _insert(minutes_of(name), 60, end_s - day * DAY_S, end_s - (day - 1) * DAY_S)
 
 
 def minutes_of(name: str) -> str:
@@ -126,7 +122,11 @@ def _insert(name: str, width_s: int, from_s: int, to_s: int) -> str:
 def inserting(
     table: Table, filling: Filling, width_s: int, from_s: int, to_s: int, slices: str, dimensions: tuple[str, ...]
 ) -> str:
-    """The statement that makes a table's rows between two instants, of slices with these dimensions."""
+    """The statement that makes a table's rows between two instants, of slices with these dimensions.
+
+    Bucket by bucket, as a sink writes them: parts follow each other in time. Were each of them of all hours and some slices,
+    whoever reads the newest rows with FINAL would have to merge all parts of the day.
+    """
     joined = "".join(f" ARRAY JOIN {list(values)} AS {key}_" for key, values in list(filling.keys.items())[:1])
     nested = "".join(f", arrayJoin({list(values)}) AS {key}_" for key, values in list(filling.keys.items())[1:])
     known = {
@@ -139,9 +139,9 @@ def inserting(
         for column in table.columns
     )
     return f"""INSERT INTO {table.name} SELECT {told}
-FROM (SELECT *, cityHash64(slice, number) AS h{nested} FROM {slices} AS sliced
-CROSS JOIN numbers({(to_s - from_s) // width_s}) AS buckets){joined}
-SETTINGS max_insert_threads = 1"""
+FROM (SELECT *, cityHash64(slice, number) AS h{nested} FROM numbers({(to_s - from_s) // width_s}) AS buckets
+CROSS JOIN {slices} AS sliced){joined}
+SETTINGS max_insert_threads = 1, max_threads = 1, query_plan_join_swap_table = 'false', query_plan_optimize_join_order_limit = 0"""
 
 
 def _otherwise(kind: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 START_S, ANSWER_S, UNTIL_S = 60.0, 60.0, 25.0
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless=new",
     "--remote-debugging-port=0",
@@ -37,7 +38,7 @@ FLAGS = (
 
 
 class PageError(AssertionError):
-    """A script of the test failed in the page."""
+    """A script failed in the page."""
 
 
 @dataclass(slots=True)
@@ -180,13 +181,18 @@ class Browser:
                 self._pages[told["sessionId"]]._happened(told["method"], told["params"])
 
 
+def installed() -> str | None:
+    """The program, where this machine has one."""
+    return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+
+
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """A browser inside of the block."""
+    """A browser inside of the block; `FileNotFoundError` where none is installed."""
     profile = Path(tempfile.mkdtemp(prefix="turnwatch-chromium-"))
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     process = await asyncio.create_subprocess_exec(
-        "chromium", *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank",
+        installed() or PROGRAMS[0], *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -216,8 +222,12 @@ async def _address(file: Path, process: asyncio.subprocess.Process) -> tuple[int
     """Port and path, which the browser writes once it listens."""
     async with asyncio.timeout(START_S):
         while True:
-            lines = file.read_text().split() if file.is_file() else []
+            lines = await asyncio.to_thread(_lines, file)
             if len(lines) == 2:
                 return int(lines[0]), lines[1]
             assert process.returncode is None, "Chromium ended before it listened."
             await asyncio.sleep(0.05)
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().split() if file.is_file() else []
