@@ -56,12 +56,14 @@ def test_every_panel_and_table_has_a_line_and_a_limit_that_is_missed_is_exit_1(m
     read = [each for each in board_families.others() if each.table.startswith(("heartbeats", "privacy"))]
     monkeypatch.setattr(board_families, "others", lambda: read)
     monkeypatch.setattr(board_rows, "SHORT_S", 600)
+    monkeypatch.setattr(boards, "installed", lambda: None)
     told = CliRunner().invoke(app, ["bench", "boards", "--slices", "60", "--days", "1", "--runs", "1"])
     assert told.exit_code == 1, told.output
     panels = re.findall(r'^board=(\S+) range=(as_opened|1d) panel="[^"]+" p95_s=\d', told.stdout, re.MULTILINE)
     assert {uid for uid, _ in panels} == {OVERVIEW_UID}
     assert len(panels) == 2 * sum(len(boards.panels_of(board)) for board in boards._boards().values())
     assert len(re.findall(r"^overview range=\S+ p95_s=\d", told.stdout, re.MULTILINE)) == 2
+    assert "first_paint is not measured: no Chromium is installed here." in told.stdout.splitlines()
     rows = dict(re.findall(r"(\w+_1m|burn_windows)=(\d+)", told.stdout.splitlines()[0]))
     count = len(slices_of(60))
     assert int(rows["traffic_1m"]) == int(rows["burn_rate_1m"]) == count * 1_440

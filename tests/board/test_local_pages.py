@@ -23,6 +23,7 @@ from dashboards.variables import BUDGETS_UID, OVERVIEW_UID
 from schemas.warehouse import ClickHouseAddress
 from tests.board.conftest import Boards
 from turnwatch.bench.browser import Browser, Page, chromium
+from turnwatch.bench.first_paint import first_screen
 from turnwatch.board.process import serving
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
@@ -87,6 +88,12 @@ async def _serious(page: Page, *rules: str, within: str = "html") -> list[str]:
         if each["impact"] in ("serious", "critical")
         for node in each["nodes"]
     ]
+
+
+async def test_the_first_screen_is_there_after_the_first_paint(browser: Browser, server: str, boards: Boards) -> None:
+    """As `turnwatch bench boards` measures it."""
+    seen = await first_screen(await browser.page(), f"{server}/d/{OVERVIEW_UID}?{_during(boards)}")
+    assert 0 < seen.first_s < seen.screen_s
 
 
 @pytest.mark.parametrize("uid", BOARDS)
