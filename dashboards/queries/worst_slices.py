@@ -2,9 +2,9 @@
 
 What a chart draws of a slice (its burn, how near it came) never falls where a burn of a window grows. Hours keep the highest
 burn of every slice and window (`schemas/hourly_tables.py`), so the same figure of whole hours bounds what the slice
-reached in any step of them. The slices with the highest bounds are drawn up first, as many as the chart has series. Whoever is
-bounded below the least of these cannot be among the worst, with equals in order of their series: the rest is drawn up too,
-and nothing else. What a quiet slice did is not even read: what decides lies in the key, and is looked at before the rest of a row.
+reached in any step of them. The slices that came worst in the hour of the highest burn are drawn up first, of that hour alone, as many as the chart has series:
+over the range they came at least as bad. Whoever is bounded below the least of these cannot be among the worst, with equals in order of
+their series: the rest is drawn up, and nothing else. What a quiet slice did is not even read: what decides lies in the key, and is looked at before the rest of a row.
 """
 
 from __future__ import annotations
@@ -84,12 +84,15 @@ def drawn_worst(figure: Figure, series_max: int) -> tuple[str, str]:
     What a slice told becomes arrays, and those of the slices that are drawn become rows again: every slice's points in order of
     their series, as a window function has them, is the most expensive of all a chart does.
     """
-    bounds = f"""bounds AS (
+    bounds = f"""(SELECT argMax(hour_start, burn) FROM {_hours(figure, "hour_start, burn")}) AS worst_hour,
+  bounds AS (
     SELECT slice, -value AS minus_peak, {SERIES} AS series FROM ({figure.of(_hours(figure), "slo, slice")}))"""
-    likely = f"SELECT slice FROM bounds ORDER BY minus_peak, series LIMIT {series_max}"
+    of_hour = figure.of(_hours(figure, among="hour_start = worst_hour"), "slo, slice")
+    likely = f"SELECT slice FROM ({of_hour}) ORDER BY value DESC, {SERIES} LIMIT {series_max}"
+    in_hour = "decided_at >= worst_hour AND decided_at < worst_hour + INTERVAL 1 HOUR"
     least = f"""(
           SELECT if(count() < {series_max}, (inf, ''), arraySort(groupArray((minus_peak, series)))[{series_max}]) FROM (
-            SELECT -max(value) AS minus_peak, {SERIES} AS series FROM ({_steps(figure, f"NOT is_long AND slice GLOBAL IN ({likely})")})
+            SELECT -max(value) AS minus_peak, {SERIES} AS series FROM ({_steps(figure, f"NOT is_long AND {in_hour} AND slice GLOBAL IN ({likely})")})
             GROUP BY slo, slice))"""
     is_rest = f"(is_long OR slice GLOBAL IN (SELECT slice FROM bounds WHERE (minus_peak, series) <= {least}))"
     points = f"""(SELECT point.1 AS time, slo, slice, point.2 AS value, peak FROM (
@@ -100,11 +103,11 @@ def drawn_worst(figure: Figure, series_max: int) -> tuple[str, str]:
     return bounds, points
 
 
-def _hours(figure: Figure) -> str:
+def _hours(figure: Figure, columns: str = _COLUMNS, among: str = "true") -> str:
     return f"""(
-      SELECT {_COLUMNS} FROM burn_windows_1h
+      SELECT {columns} FROM burn_windows_1h
       WHERE NOT is_long AND hour_start >= toStartOfHour(toDateTime64($__fromTime, 3, 'UTC')) AND hour_start <= $__toTime
-        AND {figure.where} AND {matches("slo")} AND {SLICE_MATCHES})"""
+        AND {among} AND {figure.where} AND {matches("slo")} AND {SLICE_MATCHES})"""
 
 
 def _steps(figure: Figure, among: str, *, has_hours: bool = False) -> str:
