@@ -40,12 +40,13 @@ SHOWN = shown()
 COMPLETENESS = Query(
     "completeness",
     f"""{given(selected("slo"), has_hours=True)}
-SELECT {step_of("decided_at")} AS time, toString(slo) AS series, min(completeness) AS value
-FROM {decisions("slo, completeness")}
+SELECT {step_of("decided_at")} AS time, toString(slo) AS series, min(least_of_instant) AS value
+FROM (SELECT decided_at, slo, min(completeness) AS least_of_instant FROM {decisions("slo, completeness")} GROUP BY decided_at, slo)
 GROUP BY time, series
 ORDER BY time, series""",
     "time_series",
 )
+"""Instant by instant first: a step and a text for each of thousands of slices' decisions took half of the time."""
 
 _TABLES = ("traffic_1m", "burn_rate_1m", "stage_latency_1m", "concurrency_1m", "heartbeats_1m")
 

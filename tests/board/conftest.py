@@ -17,6 +17,7 @@ from alerts.definitions import watched_slos
 from alerts.openslo import load_slos
 from alerts.policies import policy_for
 from dashboards import render
+from dashboards.local.asking import TIMEOUT_S
 from dashboards.substitution import Range, Value, substituted
 from schemas.ddl import contract
 from schemas.slos import WatchedSlo
@@ -108,7 +109,9 @@ def boards(clickhouse_server: Any) -> Iterator[Boards]:
     world = incident(SEED, (int(time.time()) // 3_600 * 3_600 - 3_600 - LENGTH_S) * 1000, watched)
     admin = clickhouse_connect.get_client(dsn=clickhouse_server.url)
     admin.command("CREATE DATABASE IF NOT EXISTS boards")
-    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database="boards")
+    # So every statement that is asked here, of panels, marks, choices and rules, stays under the time that the board gives it.
+    bounded = {"max_execution_time": TIMEOUT_S}
+    client = clickhouse_connect.get_client(dsn=clickhouse_server.url, database="boards", settings=bounded)
     for statement in contract().split(";\n"):
         if statement.strip():
             client.command(statement)
