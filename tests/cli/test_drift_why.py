@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from schemas.failures import BadInput
 from schemas.families import QUALITY
 from turnwatch.cli import app
-from turnwatch.drift.dating import shared
+from turnwatch.drift.dating import OF_FILES, shared
 from turnwatch.drift.pictures import Limits, pictures
 from turnwatch.drift.told import told_of
 from turnwatch.drift.why import cut_answer
@@ -111,6 +111,36 @@ def test_slices_that_came_and_went_are_mix_and_say_so(tmp_path: Path) -> None:
     assert found["cuts"][0]["cut"] == "slices" and not found["is_mix"]
 
 
+def counts_of(calls: int, words: int, errors: int) -> dict[str, int]:
+    return {"calls": calls, "words": words, "word_errors": errors}
+
+
+def test_a_slice_without_reference_words_is_not_enough_and_its_calls_are_no_samples(tmp_path: Path) -> None:
+    """In both periods, in one of them, and with word errors of no words; a slice that one period has alone came, or went."""
+    sides = (
+        {"us": counts_of(900, 9_000, 900), "mute": counts_of(300, 0, 0), "odd": counts_of(300, 0, 7), "late": counts_of(300, 0, 0)},
+        {"us": counts_of(900, 9_000, 1_900), "mute": counts_of(400, 0, 0), "odd": counts_of(300, 0, 0), "late": counts_of(300, 3_000, 300),
+         "new": counts_of(10, 100, 1), "hush": counts_of(10, 0, 0)},
+    )  # fmt: skip
+    paths = [file_of(tmp_path / f"{place}.json", json.dumps(side)) for place, side in enumerate(sides)]
+    ended = invoked("--old", paths[0], "--new", paths[1], "--format", "json")
+    assert "Infinity" not in ended.stdout and "NaN" not in ended.stdout
+    (rate,) = json.loads(ended.stdout)["rates"]
+    (cut,) = rate["cuts"]
+    told = {each["slice"]: (each["state"], each["old_samples"], each["new_samples"]) for each in cut["slices"]}
+    assert told == {
+        "us": ("worse", 900, 900), "mute": ("not_enough", 0, 0), "odd": ("not_enough", 0, 0), "late": ("not_enough", 0, 300),
+        "new": ("came", 0, 10), "hush": ("not_enough", 0, 0),
+    }  # fmt: skip
+    whole = {name: sum(each[name] for each in cut["slices"]) for name in ("old_samples", "new_samples")}
+    assert {name: rate["overall"][name] for name in whole} == whole == {"old_samples": 900, "new_samples": 1_210}
+    assert (cut["not_enough"], cut["undivided"], {each["old"] for each in cut["slices"]}) == (4, 7, {0.1, None})
+    assert rate["verdict"] == "worse overall, one slice worse, 4 could not be judged: about everywhere"
+    table = invoked("--old", paths[0], "--new", paths[1])
+    assert table.exit_code == ended.exit_code == 0
+    assert table.stdout.count("not enough") == 5 and "not enough was told of 4 slices of slices" in table.stdout
+
+
 def test_every_cut_of_a_file_is_looked_through_and_the_surest_slice_comes_first(tmp_path: Path) -> None:
     old = {
         "accent=us": (8_000, 8_000),
@@ -178,6 +208,7 @@ def test_a_tenant_a_client_and_a_region_are_found_without_being_chosen(tmp_path:
     (rate,) = json.loads(ended.stdout)["rates"]
     assert rate["cuts"][0]["explained_by"] == [f"pool=realtime,{dimension}={named % 17}"]
     assert (rate["began"], rate["is_begun_between"], rate["cuts"][0]["worse"]) == ("2026-10-02T03:00:00Z", False, 1)
+    assert rate["began_with"] is None and rate["began_with_unknown"] == OF_FILES
     apart = invoked("--old", sides[0], "--new", sides[2])
     assert "since some time between the last window" in apart.stdout and "since about" not in apart.stdout
 

@@ -20,6 +20,8 @@ from stream_jobs.operators.totals.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
 from tests.stack_fixtures import own_database
+from turnwatch.drift.dating import OF_FILES, UNTOLD
+from turnwatch.drift.printing import began
 from turnwatch.drift.sides import Asked
 from turnwatch.drift.why import explain, told
 from turnwatch.query import ask
@@ -40,7 +42,9 @@ def start_ms() -> int:
 
 @pytest.fixture(scope="module")
 def address(clickhouse_server: ClickHouseServer, start_ms: int) -> Iterator[ClickHouseAddress]:
-    """Four days of labelled calls: from the third morning on noisy accented ones are heard worse, the others better."""
+    """Four days of labelled calls: from the third morning on noisy accented ones are heard worse, the others better; nobody wrote
+    down what Welsh callers said.
+    """
     with own_database(clickhouse_server) as address:
         migrate(address)
         client = connect(address)
@@ -63,7 +67,9 @@ def labelled(start_ms: int) -> pl.DataFrame:
     dice = np.random.default_rng(8)
     found = []
     for hour in range(96):
-        for accent, noise, words in (("us", "quiet", 9_000), ("us", "noisy", 4_000), ("scottish", "noisy", 900)):
+        for accent, noise, words in (
+            ("us", "quiet", 9_000), ("us", "noisy", 4_000), ("scottish", "noisy", 900), ("welsh", "noisy", 0)
+        ):  # fmt: skip
             bundle = "v2" if hour >= WORSE_FROM_H - 1 else "v1"
             is_worse = hour >= WORSE_FROM_H and (accent, noise) == ("scottish", "noisy")
             is_better = hour >= WORSE_FROM_H and noise == "quiet"
@@ -74,7 +80,7 @@ def labelled(start_ms: int) -> pl.DataFrame:
                 "pool=realtime", "pool=realtime,region=eu-west-1", pool, f"{pool},accent={accent}",
                 f"{pool},accent={accent},noise_class={noise}", f"{pool},noise_class={noise}",
             ):  # fmt: skip
-                found.append((start_ms + hour * HOUR_MS, slice_text, words // 10, words, errors))
+                found.append((start_ms + hour * HOUR_MS, slice_text, words // 10 or 50, words, errors))
     told = pl.DataFrame(found, ["bucket_start_ms", "slice", "calls", "words", "word_errors"], orient="row")
     summed = told.group_by("bucket_start_ms", "slice").sum().sort("bucket_start_ms", "slice")
     return summed.with_columns(
@@ -145,7 +151,7 @@ def test_the_slice_is_found_that_nobody_chose_with_what_began_before_it(asked: A
     said = {each["rate"]: each for each in told(explain(asked, 0))["rates"]}
     assert set(said) == {"word_error_rate", "turn_4000ms"}
     wer = said["word_error_rate"]
-    assert wer["verdict"] == "flat overall, one slice worse"
+    assert wer["verdict"] == "flat overall, one slice worse, 1 could not be judged"
     assert (wer["cuts"][0]["cut"], wer["cuts"][0]["explained_by"]) == ("pool,accent", ["pool=realtime,accent=scottish"])
     assert {cut["cut"] for cut in wer["cuts"]} == {
         "pool", "pool,region", "pool,bundle", "pool,accent", "pool,noise_class", "pool,accent,noise_class",
@@ -175,11 +181,44 @@ def test_an_export_of_the_same_days_says_the_same(
         for each in (replace(asked, rates=("word_error_rate",)), Asked(sides[0], sides[1]))
     )
     assert stored.pop("began_with") and of_files.pop("began_with") is None
+    assert (stored.pop("began_with_unknown"), of_files.pop("began_with_unknown")) == (None, OF_FILES)
     for one, other in zip(stored.pop("cuts"), of_files.pop("cuts"), strict=True):
         assert one.pop("slices") == [pytest.approx(each) for each in other.pop("slices")]
         assert one == other
     assert stored.pop("overall") == pytest.approx(of_files.pop("overall"))
     assert stored == of_files
+
+
+def test_calls_without_reference_words_are_no_samples_and_their_slice_is_not_enough(asked: Asked) -> None:
+    wer = next(each for each in told(explain(asked, 0))["rates"] if each["rate"] == "word_error_rate")
+    cut = next(each for each in wer["cuts"] if each["cut"] == "pool,accent")
+    rows_of = {each["slice"].rpartition("=")[2]: each for each in cut["slices"]}
+    assert (rows_of["welsh"]["state"], rows_of["welsh"]["old_samples"], cut["not_enough"]) == ("not_enough", 0, 1)
+    told_of_slices = sum(each["old_samples"] for each in cut["slices"])
+    assert told_of_slices == wer["overall"]["old_samples"] == 48 * 1_390
+
+
+def test_where_nobody_told_of_deployments_nothing_is_said_of_what_began(
+    clickhouse_server: ClickHouseServer, start_ms: int, monkeypatch: pytest.MonkeyPatch, asked: Asked
+) -> None:
+    """That none began is said only where hosts of the pool told what they serve."""
+    with own_database(clickhouse_server) as address:
+        migrate(address)
+        monkeypatch.setenv("TURNWATCH_CLICKHOUSE__URL", address.url)
+        client = connect(address)
+        client.insert_arrow("quality_1h", to_table(with_time(labelled(start_ms)), "quality_1h"))
+        said = []
+        for pool in ("", "batch", "realtime"):
+            if pool:
+                steady = deployed(start_ms).head(1).with_columns(
+                    slice=pl.lit(f"pool={pool},region=eu-west-1,bundle=v0"), bucket_start_ms=pl.lit(start_ms + 50 * HOUR_MS)
+                ).with_columns(pl.lit(0).alias("deployments"))  # fmt: skip
+                client.insert_arrow("deployments_1m", to_table(with_time(steady), "deployments_1m"))
+            (wer,) = told(explain(replace(asked, rates=("word_error_rate",)), 0))["rates"]
+            said.append((wer["began_with"], list(began(wer))[1:]))
+        client.close()
+    nothing = "no bundle, artifact, index or policy began to be served in the day before"
+    assert said == [(None, [UNTOLD]), (None, [UNTOLD]), ([], [nothing])]
 
 
 def test_bundles_of_one_time_are_compared_slice_by_slice(asked: Asked, start_ms: int) -> None:

@@ -47,8 +47,9 @@ class Began:
         return " ".join(part for part in (self.kind, self.artifact, self.version, "of bundle", self.bundle) if part)
 
 
-def began_with(address: ClickHouseAddress, onset_ms: int, window_ms: int, text: str) -> list[Began]:
+def began_with(address: ClickHouseAddress, onset_ms: int, window_ms: int, text: str) -> list[Began] | None:
     """What began in the day before a change of the slice `text`, or in the window with which it changed; the last first.
+    `None` where nobody told in that time what hosts of its pool serve: that nothing was told is no news of nothing.
 
     A bundle, or an artifact of one, begins when hosts serve it for the first time ever; an index whenever hosts begin to serve
     it, as it is refreshed under its name. Of a new bundle only those artifacts are told whose version is new, where they are
@@ -59,10 +60,13 @@ def began_with(address: ClickHouseAddress, onset_ms: int, window_ms: int, text: 
     try:
         served = pl.DataFrame(pl.from_arrow(client.query_arrow(_SERVED, parameters, _SETTINGS)))
         declared = pl.DataFrame(pl.from_arrow(client.query_arrow(_DECLARED, None, _SETTINGS)))
+        pools = pl.DataFrame(pl.from_arrow(client.query_arrow(_POOLS, parameters, _SETTINGS)))
     except ClickHouseError as error:
         raise explained(error, address) from error
     finally:
         client.close()
+    if not any(may_overlap(text, pool) for pool in pools["slice"]):
+        return None
     return [each for each in told_once(served, declared) if may_overlap(text, each.slice)]
 
 
@@ -98,6 +102,10 @@ FROM (
     WHERE cut = 'pool,bundle,artifact' AND artifact_kind != 'bundle' AND deployments > 0
     GROUP BY deployments.slice, artifact_kind)
 WHERE at_ms >= {{from_ms:Int64}} AND at_ms < {{to_ms:Int64}}"""
+_POOLS = """SELECT DISTINCT concat('pool=', pool) AS slice
+FROM deployments
+WHERE bucket_start >= fromUnixTimestamp64Milli({from_ms:Int64}) AND bucket_start < fromUnixTimestamp64Milli({to_ms:Int64})"""
+"""Hosts tell every window what they serve, so pools without a row are those that nobody told of."""
 _DECLARED = """SELECT bundle, artifact_kind, artifact, artifact_version, owner, rollback_to,
     toBool(at > min(at) OVER (PARTITION BY artifact_kind, artifact, artifact_version)) AS is_known
 FROM (

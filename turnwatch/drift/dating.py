@@ -15,10 +15,14 @@ from turnwatch.drift.pictures import RatePicture
 from turnwatch.drift.sides import Side, StoredSide
 from turnwatch.drift.told import WINDOW
 
+OF_FILES = "a file tells nothing of deployments: what began with it is not known"
+UNTOLD = "nobody told of deployments there in the day before: what began with it is not known"
+
 
 @dataclass(frozen=True, slots=True)
 class Dated:
     """When what explains a rate best began, and what began `with_it`; `None` where that is not known, or nothing got worse.
+    `unknown` says why, where it is known since when and not what began with it.
 
     `is_between`: it began after the last window of the one period and before the first of the other, with time between them.
     """
@@ -26,6 +30,7 @@ class Dated:
     began_ms: int | None = None
     is_between: bool = False
     with_it: list[Began] | None = None
+    unknown: str | None = None
 
 
 def dated(old: Side, new: Side, found: RatePicture) -> Dated:
@@ -43,11 +48,12 @@ def dated(old: Side, new: Side, found: RatePicture) -> Dated:
     if began_ms == sides[1][WINDOW][0] and steps_ms[len(sides[0]) - 1] > steps_ms.min():
         return Dated(is_between=True)
     if not isinstance(new, StoredSide):
-        return Dated(began_ms)
+        return Dated(began_ms, unknown=OF_FILES)
     cutting = new.cuts[found.rate.family, found.best.name]
     window_ms = cutting.family.partition(cutting.cut.partition).k_window_s * 1_000
     where = text or shared(found.best.slices["slice"].to_list())
-    return Dated(began_ms, with_it=began_with(new.period.address, began_ms, window_ms, where))
+    with_it = began_with(new.period.address, began_ms, window_ms, where)
+    return Dated(began_ms, with_it=with_it, unknown=UNTOLD if with_it is None else None)
 
 
 def shared(texts: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class Limits:
 class CutPicture:
     """One rate over the slices of one cut.
 
-    `slices` has a row for each: `slice`, `state` (of `State`, or `came`, `gone`), `old`, `new`, `low`, `high`, `p_worse`, `evidence`,
+    `slices` has a row for each: `slice`, `state` (of `State`, or `came`, `gone` where one period alone told of it), `old`, `new`, `low`, `high`, `p_worse`, `evidence`,
     `old_samples`, `new_samples`, `old_weight`, `new_weight`, and `rate` and `mix`, which over all rows sum to the change.
     `explained_by`: the fewest slices that add `share` of what slices that got worse added by rate, and `moved_by` those whose
     change of weight added as much of what traffic that moved did. `undivided`: what was counted in slices that had nothing to
@@ -64,8 +64,13 @@ class CutPicture:
     @property
     def mix_of_known(self) -> float:
         """The mix parts of slices that both periods have."""
-        is_known = ~pl.col("state").is_in(["came", "gone"])
+        is_known = (pl.col("old_weight") > 0) & (pl.col("new_weight") > 0)
         return float(self.slices.filter(is_known)["mix"].sum())
+
+    @property
+    def not_enough(self) -> int:
+        """How many slices were told too little of to be judged."""
+        return int((self.slices["state"] == "not_enough").sum())
 
     @property
     def judged_share(self) -> float:
@@ -129,7 +134,9 @@ def pictures(old: pl.DataFrame, new: pl.DataFrame, limits: Limits) -> list[RateP
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """One rate in one cut: rows of both sides, of the same slices; the first is of all together."""
+    """One rate in one cut: rows of both sides, of the same slices; the first is of all together. `is_told`: whether a side told
+    of a slice at all, which has zeros otherwise.
+    """
 
     rate: Rate
     cut: str
@@ -152,7 +159,8 @@ def _pairs(old: pl.DataFrame, new: pl.DataFrame) -> list[_Pair]:
         if all(float(side["denominator"].sum()) > 0 for side in sides):
             texts = pl.concat([side.select("slice") for side in sides]).unique().sort("slice")
             aligned = [texts.join(side, on="slice", how="left", maintain_order="left") for side in sides]
-            filled = [side.with_columns(pl.col(pl.Float64).fill_null(0.0)) for side in aligned]
+            told = [side.with_columns(is_told=pl.col("cut").is_not_null()) for side in aligned]
+            filled = [side.with_columns(pl.col(pl.Float64).fill_null(0.0)) for side in told]
             assert texts["slice"][0] == WHOLE, "nothing sorts before the empty text"
             found.append(_Pair(RATES[name], cut, texts["slice"].to_list(), filled[0], filled[1]))
     return sorted(found, key=lambda pair: list(RATES).index(pair.rate.name))
@@ -164,8 +172,7 @@ def _judge(pair: _Pair, limits: Limits) -> _Judged:
 
 
 def _picture(rate: Rate, judged: Sequence[_Judged], chances: tuple[float, float], limits: Limits) -> RatePicture:
-    widest = max(judged, key=lambda each: each.pair.old["denominator"][0] + each.pair.new["denominator"][0])
-    overall = _rows(widest, chances[0]).row(0, named=True)
+    overall = _rows(max(judged, key=_width), chances[0]).row(0, named=True)
     cuts = sorted((_cut(each, chances[1], limits) for each in judged), key=_strength)
     mixed = [cut for cut in cuts if cut.is_mix] if overall["state"] == "worse" else []
     if mixed:
@@ -173,6 +180,14 @@ def _picture(rate: Rate, judged: Sequence[_Judged], chances: tuple[float, float]
         cuts = [best, *(cut for cut in cuts if cut is not best)]
     is_everywhere = overall["state"] == "worse" and not mixed and cuts[0].lift < LIFT_MIN
     return RatePicture(rate, overall, tuple(cuts), bool(mixed), is_everywhere)
+
+
+def _width(judged: _Judged) -> tuple[float, float]:
+    """What a cut was told of; of cuts told of the same, the one that sees best which samples had nothing to divide by."""
+    denominator, samples = (
+        float(judged.pair.old[name][0] + judged.pair.new[name][0]) for name in ("denominator", "samples")
+    )
+    return denominator, -samples
 
 
 def _strength(cut: CutPicture) -> tuple[float, int, str]:
@@ -187,9 +202,9 @@ def _cut(judged: _Judged, chance: float, limits: Limits) -> CutPicture:
     undivided = sum(float(sums[side][sums[side + 1] == 0].sum()) for side in (0, 2))
     parts = split(*(np.where(sums[place | 1] > 0, sums[place], 0.0) for place in range(4)))
     rows = _rows(judged, chance)[1:].with_columns(
-        state=pl.when(pl.Series(sums[1] == 0))
+        state=pl.when(~pair.old["is_told"][1:] & pl.Series(sums[3] > 0))
         .then(pl.lit("came"))
-        .when(pl.Series(sums[3] == 0))
+        .when(~pair.new["is_told"][1:] & pl.Series(sums[1] > 0))
         .then(pl.lit("gone"))
         .otherwise("state"),
         old_weight=pl.Series(sums[1] / sums[1].sum()),

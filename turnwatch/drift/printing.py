@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.counted import counted
 from turnwatch.printable import printable
 
 BILLION = 1_000_000_000
@@ -41,6 +42,7 @@ def began(rate: Answer) -> Iterator[str]:
         return
     yield f"since about {rate['began']}"
     if rate["began_with"] is None:
+        yield rate["began_with_unknown"]
         return
     for each in rate["began_with"]:
         before = f"{each['before_s'] / 3_600:.1f} h before" if each["before_s"] > 0 else "with it"
@@ -88,9 +90,12 @@ def _part(billionths: int) -> str:
 
 
 def _other_cuts(rate: Answer) -> Iterator[str]:
-    """What the best cut leaves out, and what the other cuts say, in one line each."""
-    if rate["cuts"][0]["undivided"]:
-        yield f"{rate['cuts'][0]['undivided']:,} counted in slices that have nothing to divide it by, and in no part"
+    """What the best cut leaves out, or cannot judge, and what the other cuts say, in one line each."""
+    best = rate["cuts"][0]
+    if best["undivided"]:
+        yield f"{best['undivided']:,} counted in slices that have nothing to divide it by, and in no part"
+    if best["not_enough"]:
+        yield f"not enough was told of {counted(best['not_enough'], 'slice')} of {best['cut']}: neither fine nor worse"
     for cut in rate["cuts"][1:]:
         parts = f"by rate {_part(cut['rate_billionths'])}, by mix {_part(cut['mix_billionths'])}"
         yield f"by {cut['cut']}: {cut['worse'] or 'no'} {'slice' if cut['worse'] < 2 else 'slices'} worse, {parts}"

@@ -37,6 +37,8 @@ def verdict(found: RatePicture) -> str:
     if count == 0 and found.best.judged_share < JUDGED_SHARE_MIN:
         is_none = found.best.judged_share == 0
         slices = "not enough was told of any slice" if is_none else f"{slices} of those that could be judged"
+    if found.best.not_enough and found.best.judged_share:
+        slices = f"{slices}, {found.best.not_enough:,} could not be judged"
     where = ": traffic moved between them" if found.is_mix else ": about everywhere" if found.is_everywhere else ""
     return f"{_OVERALL[str(found.overall['state'])]}, {slices}{where}"
 

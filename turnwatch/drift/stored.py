@@ -20,7 +20,7 @@ from schemas.tables import FAMILY_TABLES
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect, explained
 from turnwatch.drift.cuttings import Cutting
-from turnwatch.drift.told import OF_CALLS, TOLD, WINDOW
+from turnwatch.drift.told import OF_CALLS, TOLD, WINDOW, heard
 
 READ_TIMEOUT_S = 300.0
 _SETTINGS = {
@@ -30,7 +30,7 @@ _SETTINGS = {
 }
 
 _WITHIN = "bucket_start >= fromUnixTimestamp64Milli({from_ms:Int64}) AND bucket_start < fromUnixTimestamp64Milli({to_ms:Int64})"
-_SUMS = """count() AS windows, sum(samples_) AS samples, sum(above) AS numerator, sum(below) AS denominator,
+_SUMS = """countIf(below > 0 OR above > 0) AS windows, sum(samples_) AS samples, sum(above) AS numerator, sum(below) AS denominator,
     sum(toFloat64(above) * above) AS numerator_sq, sum(toFloat64(below) * below) AS denominator_sq,
     sum(toFloat64(above) * below) AS product, sum(above_sq) AS calls_numerator_sq, sum(below_sq) AS calls_denominator_sq,
     sum(both) AS calls_product"""
@@ -54,7 +54,7 @@ class StoredPeriod:
             _of_cutting(each, [rate for rate in rates if rate.family == each.family.name], self) for each in cuttings
         ]
         parts = [self._asked(sql) for sql in asked]
-        return pl.concat(parts).select(list(TOLD)).cast(TOLD)  # type: ignore[arg-type]
+        return heard(pl.concat(parts).select(list(TOLD)).cast(TOLD))  # type: ignore[arg-type]
 
     def series(self, cutting: Cutting, slice_text: str, rate: Rate) -> pl.DataFrame:
         """`window_ms`, `numerator` and `denominator` of one slice, in order of time; of all slices where it is empty."""
@@ -83,7 +83,6 @@ ORDER BY bucket_start"""
 def _of_cutting(cutting: Cutting, rates: Sequence[Rate], period: StoredPeriod) -> str:
     return f"""SELECT rate, '{cutting.name}' AS cut, piece AS slice, {_SUMS}
 FROM ({_windows(cutting, rates, period)})
-WHERE below > 0 OR above > 0
 GROUP BY rate, piece"""
 
 
@@ -94,9 +93,10 @@ def _windows(cutting: Cutting, rates: Sequence[Rate], period: StoredPeriod) -> s
     if cutting.family is TURNS:
         return _of_indicators(cutting, rates, where)
     columns = dict.fromkeys(
-        name for rate in rates for name in (rate.numerator, rate.denominator, rate.samples, *(rate.squares or ()))
+        name for rate in rates for name in (rate.numerator, rate.denominator, *(rate.squares or ()))
     )
-    sums = ", ".join(f"sum({name}) AS of_{name}" for name in columns)
+    samples = dict.fromkeys(f"sumIf({rate.samples}, {rate.denominator} > 0) AS {_samples_of(rate)}" for rate in rates)
+    sums = ", ".join((*(f"sum({name}) AS of_{name}" for name in columns), *samples))
     told = ", ".join(map(_tuple, rates))
     return f"""SELECT piece, bucket_start, told.1 AS rate, told.2 AS above, told.3 AS below, told.4 AS samples_,
     told.5 AS above_sq, told.6 AS below_sq, told.7 AS both
@@ -121,7 +121,12 @@ GROUP BY GROUPING SETS ((slice_, bucket_start, rate), (bucket_start, rate))"""
 def _tuple(rate: Rate) -> str:
     squares = [f"toFloat64(of_{name})" for name in rate.squares or ()] or ["0."] * len(OF_CALLS)
     above = f"of_{rate.denominator} - of_{rate.numerator}" if rate.is_complement else f"of_{rate.numerator}"
-    return f"('{rate.name}', toUInt64({above}), of_{rate.denominator}, of_{rate.samples}, {', '.join(squares)})"
+    return f"('{rate.name}', toUInt64({above}), of_{rate.denominator}, {_samples_of(rate)}, {', '.join(squares)})"
+
+
+def _samples_of(rate: Rate) -> str:
+    """What is counted of rows that have something to divide by: calls without a reference word are no samples."""
+    return f"{rate.samples}_with_{rate.denominator}"
 
 
 def _piece(cutting: Cutting) -> str:

@@ -1,10 +1,13 @@
 """What a period told of rates, slice by slice, in one shape whether it comes of files or of ClickHouse.
 
 A frame `told` has a row for each rate, cut and slice: `TOLD`. The row of a cut whose slice is empty is all of its slices
-together, window by window.
+together, window by window. A slice that was told of without anything to divide by (calls without a reference word) has a row
+as well, of zeros: its calls are no samples of the rate, neither its own nor of all together.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -26,11 +29,29 @@ TOLD = {"rate": pl.String, "cut": pl.String, "slice": pl.String, **dict.fromkeys
 def told_of(rows: pl.DataFrame, family: Family) -> pl.DataFrame:
     """From rows with `cut`, `slice`, `window_ms` and the family's measures: sums over windows, of slices and of all."""
     measures = [name for name in family.measure_names if name in rows.columns]
-    windows = rows.group_by("cut", "slice", WINDOW).agg(pl.col(measures).cast(pl.Int64).sum())
-    whole = windows.group_by("cut", WINDOW).agg(pl.col(measures).sum(), slice=pl.lit(WHOLE).first())
+    rates = [rate for rate in rates_of(family) if {rate.numerator, rate.denominator} <= set(measures)]
+    counts = rows.select("cut", "slice", WINDOW, pl.col(measures).cast(pl.Int64))
+    sampled = counts.with_columns(_samples(rate, measures) for rate in rates)
+    windows = sampled.group_by("cut", "slice", WINDOW).agg(pl.all().sum())
+    whole = windows.drop("slice").group_by("cut", WINDOW).agg(pl.all().sum()).with_columns(slice=pl.lit(WHOLE))
     both = pl.concat([windows, whole.select(windows.columns)])
-    told = [_of_rate(both, rate) for rate in rates_of(family) if {rate.numerator, rate.denominator} <= set(measures)]
-    return pl.concat(told) if told else pl.DataFrame(schema=TOLD)
+    told = [_of_rate(both, rate) for rate in rates]
+    return heard(pl.concat(told)) if told else pl.DataFrame(schema=TOLD)
+
+
+def heard(told: pl.DataFrame) -> pl.DataFrame:
+    """Without rates of cuts of which no slice had anything to count or to divide by."""
+    return told.filter((pl.col("windows") > 0).any().over("rate", "cut"))
+
+
+def _samples(rate: Rate, measures: Sequence[str]) -> pl.Expr:
+    """What a row has of what the rate rests on: nothing where there is nothing to divide by."""
+    counted = pl.col(rate.samples if rate.samples in measures else rate.denominator)
+    return pl.when(pl.col(rate.denominator) > 0).then(counted).otherwise(0).alias(_samples_of(rate))
+
+
+def _samples_of(rate: Rate) -> str:
+    return f"samples of {rate.name}"
 
 
 def _of_rate(windows: pl.DataFrame, rate: Rate) -> pl.DataFrame:
@@ -38,15 +59,15 @@ def _of_rate(windows: pl.DataFrame, rate: Rate) -> pl.DataFrame:
     has_squares = rate.squares is not None and set(rate.squares) <= set(windows.columns)
     of_calls = [pl.col(name).sum() for name in rate.squares or ()] if has_squares else [pl.lit(0.0)] * 3
     sums = {
-        "windows": pl.len(),
-        "samples": pl.col(rate.samples if rate.samples in windows.columns else rate.denominator).sum(),
+        "windows": ((below > 0) | (above > 0)).sum(),
+        "samples": pl.col(_samples_of(rate)).sum(),
         "numerator": above.sum(),
         "denominator": below.sum(),
         **dict(zip(SQUARES, ((above * above).sum(), (below * below).sum(), (above * below).sum()), strict=True)),
         **dict(zip(OF_CALLS, of_calls, strict=True)),
     }
-    heard = windows.filter((below > 0) | (above > 0)).group_by("cut", "slice").agg(**sums)
-    return heard.select(pl.lit(rate.name).alias("rate"), *list(TOLD)[1:]).cast(TOLD)  # type: ignore[arg-type]
+    summed = windows.group_by("cut", "slice").agg(**sums)
+    return summed.select(pl.lit(rate.name).alias("rate"), *list(TOLD)[1:]).cast(TOLD)  # type: ignore[arg-type]
 
 
 def above_of(rate: Rate) -> pl.Expr:

@@ -116,6 +116,7 @@ def _rate(found: RatePicture, since: Dated, share: float) -> dict[str, Any]:
         "began": None if since.began_ms is None else utc_text(since.began_ms),
         "is_begun_between": since.is_between,
         "began_with": None if since.with_it is None else [_began(each, since) for each in since.with_it],
+        "began_with_unknown": since.unknown,
         "cuts": [cut_answer(each) for each in found.cuts],
     }
 
@@ -143,6 +144,7 @@ def cut_answer(cut: CutPicture) -> dict[str, Any]:
         "mix_billionths": parts["mix"].sum(),
         "undivided": cut.undivided,
         "worse": len(cut.worse),
+        "not_enough": cut.not_enough,
         "explained_by": list(cut.explained_by),
         "moved_by": list(cut.moved_by),
         "slices": ordered.filter(is_told).drop("evidence").rename(_NAMES).to_dicts(),

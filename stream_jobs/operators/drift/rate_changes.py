@@ -64,7 +64,7 @@ class Changes:
 
 def changes(old: RateSums, new: RateSums, least: float, samples_min: int) -> Changes:
     """Of the same n slices in two periods, where to rise is to get worse; a change of `least` times the old rate, either way, counts as none."""
-    before, after = old.windows.ratio, new.windows.ratio
+    before, after = _rates(old), _rates(new)
     enough = (old.samples >= samples_min) & (new.samples >= samples_min)
     of_old, of_new = _common(_uncertainty(old, enough), _uncertainty(new, enough), old, new)
     both = of_old.plus(of_new)
@@ -75,6 +75,11 @@ def changes(old: RateSums, new: RateSums, least: float, samples_min: int) -> Cha
     )
     low, high = after - before - half, after - before + half
     return Changes(before, after, low, high, worse.chance, better.chance, worse.deviations)
+
+
+def _rates(sums: RateSums) -> Floats:
+    """Not a number where there is nothing to divide by, whatever was counted."""
+    return np.where(sums.windows.denominator > 0, sums.windows.ratio, np.nan)
 
 
 def onset(numerator: Floats, denominator: Floats, starts_ms: NDArray[np.int64]) -> int | None:
