@@ -10,7 +10,6 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -69,16 +68,6 @@ async def read_releases(address: KafkaAddress) -> tuple[dict[str, Release], int]
         address, RELEASE_DOCUMENTS, decode, lambda release: found.update({release.bundle: release})
     )
     return found, unreadable
-
-
-def declared_at(address: KafkaAddress) -> Callable[[Sequence[str]], Mapping[str, Release]]:
-    """Whoever says what is declared of bundles by this Kafka, where a declaration is from the moment on that it was confirmed."""
-
-    def declared(bundles: Sequence[str]) -> Mapping[str, Release]:
-        found, _ = asyncio.run(read_releases(address))
-        return {name: found[name] for name in bundles if name in found}
-
-    return declared
 
 
 async def _tell(address: KafkaAddress, release: Release) -> Release | None:

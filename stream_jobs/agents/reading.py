@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,15 +47,20 @@ class Reader:
             raise ReadFailure(f"Topic {topic} is not there: `turnwatch prepare` creates what is missing.")
         return [TopicPartition(topic, each["partition"]) for each in described["partitions"]]
 
-    async def records(self, topic: str, since_ms: int | None = None) -> AsyncIterator[Any]:
-        """What the topic holds now, partition by partition in order; from `since_ms` on, by the records' own times."""
+    async def records(
+        self, topic: str, since_ms: int | None = None, begins: Mapping[int, int] | None = None
+    ) -> AsyncIterator[Any]:
+        """What the topic holds now, partition by partition in order; from `since_ms` on, by the records' own times, and from the
+        offsets `begins` on.
+        """
         partitions = await self.partitions_of(topic)
         ends = await self._consumer.end_offsets(partitions)
-        begins = await self._begins(partitions, since_ms)
-        left = {each: ends[each] for each in partitions if begins.get(each, ends[each]) < ends[each]}
+        kept = await self._begins(partitions, since_ms)
+        first = {each: max(offset, (begins or {}).get(each.partition, 0)) for each, offset in kept.items()}
+        left = {each: ends[each] for each in partitions if first.get(each, ends[each]) < ends[each]}
         self._consumer.assign(list(left))
         for partition in left:
-            self._consumer.seek(partition, begins[partition])
+            self._consumer.seek(partition, first[partition])
         while left:
             for partition, records in (await self._polled(topic)).items():
                 for record in records:
@@ -85,6 +90,11 @@ class Reader:
             at = record.offset + 1
             yield offset, record if record.offset == offset else None
         self._consumer.pause(place)
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """The offset that each partition's next record will have."""
+        found = await self._consumer.end_offsets(await self.partitions_of(topic))
+        return {partition.partition: offset for partition, offset in found.items()}
 
     async def kept_from(self, topic: str) -> dict[int, int]:
         """The oldest offset that each partition of the topic still has."""

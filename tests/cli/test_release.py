@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from schemas.failures import BadInput, Undecodable
 from schemas.kafka import KafkaAddress
 from schemas.releases import Release, decode, rows
 from tests.landed import landed
-from turnwatch.release import declared_at, run_release_declare, run_release_list
+from turnwatch import declared_releases
+from turnwatch.declared_releases import DeclaredReleases
+from turnwatch.release import run_release_declare, run_release_list
+from turnwatch.statements import take_statements
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "releases.md"
 SHOWN = PAGE.read_text().partition("```yaml\n")[2].partition("```")[0]
@@ -117,6 +120,39 @@ def test_what_is_no_release_is_not_read(tmp_path: Path, changed: dict[str, Any])
         decode(json.dumps(loaded(tmp_path).model_dump() | changed).encode())
 
 
+async def what_is_asked_again_is_read_once(
+    kafka: KafkaAddress, declare: Callable[[str, str], Awaitable[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks again hears what was declared meanwhile, and reads that alone; what there was no room for is looked for anew."""
+    read: list[str] = []
+
+    def noted(payload: bytes) -> Release:
+        release = decode(payload)
+        read.append(release.artifacts[0].version)
+        return release
+
+    monkeypatch.setattr(declared_releases, "take_statements", noting(noted))
+    roomy, tight = DeclaredReleases(kafka), DeclaredReleases(kafka, bytes_max=1)
+
+    async def versions(asked: DeclaredReleases) -> list[str]:
+        read.clear()
+        return [each.artifacts[0].version for each in (await asyncio.to_thread(asked, ["v42", "v43"])).values()]
+
+    assert (await versions(roomy), read) == (["asr-8"], ["asr-7", "asr-8"])
+    assert (await versions(roomy), read) == (["asr-8"], [])
+    assert (await versions(tight), read) == (["asr-8"], ["asr-7", "asr-8"] * 2)
+    await declare(SHOWN.replace("asr-7", "asr-9"), "ben")
+    assert (await versions(roomy), read) == (["asr-9"], ["asr-9"])
+    assert (await versions(tight), read) == (["asr-9"], ["asr-9", "asr-7", "asr-8", "asr-9"])
+
+
+def noting(noted: Callable[[bytes], Release]) -> Callable[..., Awaitable[int]]:
+    async def take(reader: Any, topic: str, _: object, *rest: Any) -> int:
+        return await take_statements(reader, topic, noted, *rest)
+
+    return take
+
+
 async def test_a_release_is_declared_once_and_what_changes_replaces_it(
     kafka: KafkaAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,8 +178,9 @@ async def test_a_release_is_declared_once_and_what_changes_replaces_it(
         ("asr-7", "ana"),
         ("asr-8", "ben"),
     ]
-    known = await asyncio.to_thread(declared_at(kafka), ["v42", "v43"])
+    known = await asyncio.to_thread(DeclaredReleases(kafka), ["v42", "v43"])
     assert [(name, release.artifacts[0].version) for name, release in known.items()] == [("v42", "asr-8")]
+    await what_is_asked_again_is_read_once(kafka, declare, monkeypatch)
     assert await asyncio.to_thread(run_release_list, "table") == 0
     assert "speech-team" in capsys.readouterr().out
     with pytest.raises(BadInput, match="--who has to be one line"):

@@ -229,10 +229,22 @@ def test_what_was_declared_a_moment_ago_is_known_before_a_worker_brings_it_to_cl
     served = looked(address, policy, began_ms + LOOK_MS, "v5", on_record=brought_by_nobody_yet)
     assert (served.decision, served.baseline) == ("continue", "v1")
 
-    def never(_: Sequence[str]) -> Mapping[str, Release]:
-        raise AssertionError
 
-    assert looked(address, policy, began_ms + LOOK_MS, "v2", on_record=never).decision == "continue"
+def test_a_release_that_is_declared_anew_counts_at_once_and_what_is_older_on_the_record_does_not(
+    address: ClickHouseAddress, policy: Path, began_ms: int
+) -> None:
+    """ClickHouse still has v3 with a pin of its artifact; its new declaration has none, so the bundle is restored."""
+
+    def declared_at(at_ms: int) -> Declared:
+        anew = _release("v3", "asr-8").model_copy(update={"at_ms": at_ms})
+        return lambda bundles: {name: anew for name in bundles if name == "v3"}
+
+    def way_back(on_record: Declared) -> str | None:
+        told = looked(address, policy, began_ms + LOOK_MS, "v3", on_record=on_record)
+        return told.way_back and told.way_back.way.kind
+
+    moments = (DECLARED_MS - 1, DECLARED_MS, DECLARED_MS + 1)
+    assert [way_back(declared_at(at_ms)) for at_ms in moments] == ["pin_artifact", "pin_artifact", "restore_bundle"]
 
 
 def test_too_little_and_nothing_at_all_are_a_pause(address: ClickHouseAddress, policy: Path, began_ms: int) -> None:
@@ -276,7 +288,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[ReleaseVerdict]:
 
     monkeypatch.setenv("TURNWATCH_KAFKA__BOOTSTRAP", "127.0.0.1:9")
     monkeypatch.setattr(command, "record", record)
-    monkeypatch.setattr(command, "declared_at", lambda _: nobody)
+    monkeypatch.setattr(command, "DeclaredReleases", lambda _: nobody)
     return told
 
 
@@ -299,7 +311,7 @@ def test_the_exit_code_is_the_verdict_and_the_json_a_record(
 
     unknown = CliRunner().invoke(app, ["gate", "--release", "v9", "--policy", str(policy)])
     assert isinstance(unknown.exception, BadInput) and "v9 was not declared" in str(unknown.exception)
-    monkeypatch.setattr(command, "declared_at", lambda _: brought_by_nobody_yet)
+    monkeypatch.setattr(command, "DeclaredReleases", lambda _: brought_by_nobody_yet)
     assert CliRunner().invoke(app, ["gate", "--release", "v9", "--policy", str(policy)]).exit_code == 3
     assert [each.decision for each in recorded] == ["rollback", "rollback", "continue", "pause", "pause"]
 
@@ -311,7 +323,7 @@ def test_a_verdict_that_kafka_does_not_take_is_none_and_not_printed(
     monkeypatch.setenv("TURNWATCH_KAFKA__BOOTSTRAP", "127.0.0.1:9")
     ended = CliRunner().invoke(app, ["gate", "--release", "v2", "--policy", str(policy), "--format", "json"])
     assert (ended.exit_code, ended.stdout) == (4, "")
-    assert "is not recorded, so there is none" in ended.stderr
+    assert "Kafka at 127.0.0.1:9" in ended.stderr and "decision" not in ended.stderr
 
 
 def test_a_warehouse_that_is_away_is_no_verdict(

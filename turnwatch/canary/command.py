@@ -13,10 +13,10 @@ from schemas.verdicts import GateQuestion, Judgement, ReleaseVerdict
 from turnwatch.answers.judged_table import print_judged
 from turnwatch.answers.printing import Format
 from turnwatch.canary.judging import judge
+from turnwatch.declared_releases import DeclaredReleases
 from turnwatch.gates.recording import record
 from turnwatch.places import clickhouse, kafka
 from turnwatch.printable import printable
-from turnwatch.release import declared_at
 from turnwatch.settings import load
 from turnwatch.verdict_codes import EXIT_CODE
 
@@ -25,7 +25,7 @@ def run_release_gate(question: GateQuestion, output: Format) -> int:
     """Judges one look, records the verdict, prints it and returns its exit code, once it is really printed."""
     settings = load()
     log = kafka(settings)
-    verdict = judge(question, clickhouse(settings), declared_at(log), int(time.time() * 1_000))
+    verdict = judge(question, clickhouse(settings), DeclaredReleases(log), int(time.time() * 1_000))
     asyncio.run(record(log, verdict))
     if output == "json":
         print(verdict.model_dump_json(exclude={"format"}))

@@ -77,12 +77,14 @@ def _refuse_what_names_nothing(question: GateQuestion) -> None:
 
 
 def _declared(questions: Questions, bundles: Sequence[str], on_record: Declared) -> dict[str, Release]:
-    """As ClickHouse has it, and what no worker has brought there yet as it is on the record: a pipeline that declares a release and
-    asks at once must not hear that nobody did.
+    """As ClickHouse has it, or as it is on the record where that is newer: a pipeline that declares a release, or declares it anew,
+    and asks at once must not be answered by what no worker has replaced yet.
     """
     found = declared(questions, bundles)
-    missing = [name for name in bundles if name not in found]
-    return found | dict(on_record(missing)) if missing else found
+    for name, release in on_record(bundles).items():
+        if name not in found or release.at_ms > found[name].at_ms:
+            found[name] = release
+    return found
 
 
 def _baseline(question: GateQuestion, release: Release | None) -> str:

@@ -16,13 +16,13 @@ from schemas.metrics import GateMetrics
 from schemas.verdicts import GateQuestion, Judge, ReleaseVerdict
 from schemas.warehouse import ClickHouseAddress
 from turnwatch.canary.judging import Declared, judge
+from turnwatch.declared_releases import DeclaredReleases
 from turnwatch.gates.access import Access, require_token
 from turnwatch.gates.asking import Desk
 from turnwatch.gates.recording import record
 from turnwatch.gates.server import application
 from turnwatch.long_running import asked_to_stop, log_events
 from turnwatch.places import clickhouse, kafka
-from turnwatch.release import declared_at
 from turnwatch.settings import load
 
 log = logging.getLogger("turnwatch.gates")
@@ -61,7 +61,7 @@ def gate_server(host: str | None, port: int | None, policy: Path | None) -> Gate
         section.port if port is None else port,
         Access(token),
         kafka(settings),
-        judge_of(clickhouse(settings), declared_at(kafka(settings))),
+        judge_of(clickhouse(settings), DeclaredReleases(kafka(settings))),
         str(chosen) if chosen else None,
     )
 
