@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from alerts.document_sentences import Name, Number, Part, Text, between, said_twice, wrong
+from alerts.document_sentences import Name, Number, Part, Text, between, clipped, said_twice, wrong
 from alerts.one_document import read_one
 from schemas.gates import CALLS, CALLS_MIN, Direction, GateMetric, GatePolicy
 
@@ -20,6 +20,7 @@ MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")
 SliceName = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 Delta = Annotated[Number, between("allowed difference", "0", "1000000000")]
 Ratio = Annotated[Number, between("allowed ratio", "1", "1000000")]
+Weight = Annotated[Number, between("weight", "0.01", "1000")]
 Floor = Annotated[Number, between("floor", "0", "1000000000")]
 
 
@@ -55,6 +56,11 @@ class MetricPart(Part):
         )
 
 
+class CriticalPart(Part):
+    slice: SliceName
+    weight: Weight
+
+
 class GateMetadata(Part):
     name: Name
 
@@ -63,6 +69,7 @@ class GateSpec(Part):
     description: Text | None = None
     calls_min: Annotated[int, Field(ge=1, le=1_000_000_000)] = CALLS_MIN
     protected: Annotated[list[SliceName], Field(max_length=SLICES_MAX)] | None = None
+    critical: Annotated[list[CriticalPart], Field(max_length=SLICES_MAX)] | None = None
     metrics: Annotated[list[MetricPart], Field(min_length=1, max_length=METRICS_MAX)]
 
     @model_validator(mode="after")
@@ -70,6 +77,8 @@ class GateSpec(Part):
         names = [metric.name for metric in self.metrics]
         if twice := said_twice(names):
             raise wrong(f"Metric {twice} is judged twice: keep one of them.")
+        if twice := said_twice([each.slice for each in self.critical or ()]):
+            raise wrong(f"Slice {clipped(twice)} is weighed twice: keep one of them.")
         return self
 
 
@@ -85,4 +94,7 @@ def load_gate(file: Path = STANDARD_GATE) -> GatePolicy:
     written = read_one(file, GateDocument, "a gate policy", "policies")
     spec = written.spec
     protected = None if spec.protected is None else frozenset(spec.protected)
-    return GatePolicy(written.metadata.name, tuple(each.metric for each in spec.metrics), spec.calls_min, protected)
+    weights = {each.slice: each.weight for each in spec.critical or ()}
+    return GatePolicy(
+        written.metadata.name, tuple(each.metric for each in spec.metrics), spec.calls_min, protected, weights
+    )

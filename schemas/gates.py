@@ -52,15 +52,28 @@ class GateMetric:
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """What a gate judges a release by. `protected` of `None` protects every slice."""
+    """What a gate judges a release by. `protected` of `None` protects every slice.
+
+    `weights` of critical slices, 1 unless given: which are named first, and what a regression there counts when it is asked which
+    version to roll back first. No weight makes a slice that got worse pass.
+    """
 
     name: str
     metrics: tuple[GateMetric, ...]
     calls_min: int = CALLS_MIN
     protected: frozenset[str] | None = None
+    weights: Figures = field(default_factory=dict)
 
     def protects(self, slice_text: str) -> bool:
         return self.protected is None or slice_text in self.protected
+
+    def weight_of(self, slice_text: str) -> Decimal:
+        return self.weights.get(slice_text, Decimal(1))
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The slices that it names, whether or not a release has them."""
+        return tuple(sorted({*(self.protected or ()), *self.weights}))
 
 
 @dataclass(frozen=True, slots=True)

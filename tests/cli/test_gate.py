@@ -188,6 +188,47 @@ def test_who_is_rolled_back_first(tmp_path: Path) -> None:
     assert said(asked("rollback", "--regressions", regressions, "--format", "json"))["version"] == "v1"
 
 
+CRITICAL = """
+    - {name: wer, direction: lower_is_better, allowedDelta: 0.01}
+  protected: [near]
+  critical:
+    - {slice: emergency, weight: 5}
+    - {slice: medical, weight: 3}
+"""
+
+
+def test_a_policy_weighs_critical_slices_and_what_weighs_most_comes_first(tmp_path: Path) -> None:
+    policy = document(tmp_path, "policy.yaml", WHOLE.rpartition("    - ")[0] + CRITICAL.lstrip("\n"))
+    worse = SLICE | {"wer": 0.2}
+    names = ("near", "medical", "emergency")
+    ended = gated(tmp_path, dict.fromkeys(names, SLICE), dict.fromkeys(names, worse), "--policy", policy)
+    assert ended.exit_code == 1, "no weight makes a slice pass, and none is needed to block"
+    assert [each["slice"] for each in said(ended)["blockers"]] == ["emergency", "medical", "near"]
+    assert [each["slice"] for each in said(ended)["judged"]] == ["emergency", "medical", "near"]
+    only = gated(tmp_path, {"near": SLICE}, {"near": SLICE}, "--policy", policy)
+    assert (only.exit_code, said(only)["insufficient"]) == (0, ["emergency", "medical"]), "named, though not protected"
+    regressions = document(tmp_path, "r.json", {"v1": {"near": 0.5}, "v2": {"emergency": 0.2}})
+    first = asked("rollback", "--regressions", regressions, "--policy", policy, "--format", "json")
+    assert said(first) == {"version": "v2", "scores": {"v1": 0.5, "v2": 1.0}}
+    assert "has the slice 'medical', so its weight counts for nothing" in first.stderr
+    both = asked("rollback", "--regressions", regressions, "--policy", policy, "--weights", regressions)
+    assert both.exit_code == 2 and "give --weights or --policy" in both.stderr
+
+
+def test_two_empty_files_are_a_pause_that_says_what_is_missing(tmp_path: Path) -> None:
+    critical = document(tmp_path, "policy.yaml", WHOLE.rpartition("    - ")[0] + CRITICAL.lstrip("\n"))
+    whole = document(tmp_path, "whole.yaml", WHOLE)
+    for more, missing in (
+        ((), ["wer", "p95_ms", "cost_per_min"]),
+        (("--policy", whole), ["accuracy"]),
+        (("--policy", critical), ["emergency", "medical", "near"]),
+    ):
+        ended = gated(tmp_path, {}, {}, *more)
+        assert (ended.exit_code, said(ended)["insufficient"]) == (3, missing)
+        assert said(ended)["because"].startswith("Both files are empty, so nothing could be compared")
+        assert {each["outcome"] for each in said(ended)["judged"]} == {"insufficient"}
+
+
 def test_a_weight_that_counts_for_nothing_is_told(tmp_path: Path) -> None:
     regressions = document(tmp_path, "r.json", {"v1": {"emergency": 0.5}})
     weights = document(tmp_path, "w.json", {"emergency": 5, "emergancy": 9, "payment": 2})

@@ -57,6 +57,17 @@ def test_the_shipped_policy_is_that_of_the_slice_gate() -> None:
     assert policy.protects("anything")
 
 
+def test_critical_slices_are_weighed_once_and_by_something(tmp_path: Path) -> None:
+    weighed = OF_TWO.replace("  metrics:", "  critical:\n    - {slice: emergency, weight: 2.5}\n  metrics:")
+    policy = load_gate(written(tmp_path, weighed))
+    assert dict(policy.weights) == {"emergency": Decimal("2.5")} and policy.weight_of("far_field") == 1
+    assert policy.named == ("emergency", "far_field") and not policy.protects("emergency")
+    (twice,) = problems(tmp_path, weighed.replace("  metrics:", "    - {slice: emergency, weight: 3}\n  metrics:"))
+    assert "Slice emergency is weighed twice" in twice
+    (nothing,) = problems(tmp_path, weighed.replace("2.5", "0"))
+    assert "weight" in nothing and "0.01" in nothing
+
+
 def test_a_policy_of_ones_own(tmp_path: Path) -> None:
     policy = load_gate(written(tmp_path, OF_TWO))
     accuracy, cost = policy.metrics

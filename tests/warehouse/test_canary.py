@@ -241,7 +241,7 @@ def test_a_release_that_is_declared_anew_counts_at_once_and_what_is_older_on_the
 
     def way_back(on_record: Declared) -> str | None:
         told = looked(address, policy, began_ms + LOOK_MS, "v3", on_record=on_record)
-        return told.way_back and told.way_back.way.kind
+        return told.way_back.way.kind if told.way_back else None
 
     moments = (DECLARED_MS - 1, DECLARED_MS, DECLARED_MS + 1)
     assert [way_back(declared_at(at_ms)) for at_ms in moments] == ["pin_artifact", "pin_artifact", "restore_bundle"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
@@ -48,18 +48,18 @@ def run_rollout_gate(deltas: Path, output: Format) -> int:
     return _print_verdict(rollout_gate(_deltas(deltas)), output)
 
 
-def run_rollback(regressions: Path, weights: Path | None, output: Format) -> int:
-    """Prints which version to roll back first, and the score of each."""
+def run_rollback(regressions: Path, weights: Path | None, policy: Path | None, output: Format) -> int:
+    """Prints which version to roll back first, and the score of each; slices weigh what a file, or a gate's policy, says."""
     read = {
         version: _scored(f"{regressions}: version {version[:100]!r}", value)
         for version, value in read_object(regressions).items()
     }
-    weighed = _weights(weights) if weights else {}
+    weighed = _weights(weights) if weights else load_gate(policy).weights if policy else {}
     found = roll_back_first(read, weighed)
     scores = {version: float(score) for version, score in found.scores.items()}
     print_answer({"version": found.version, "scores": scores}, ("version", "scores"), output)
     sys.stdout.flush()
-    for note in _weights_of_nothing(weights, weighed, read):
+    for note in _weights_of_nothing(weights or policy, weighed, read):
         print(printable(f"turnwatch: {note}"), file=sys.stderr)
     return 0
 
@@ -101,7 +101,16 @@ def _gate(baseline: Path, candidate: Path, policy: Path | None) -> Verdict:
         whole = load_gate(policy)
         return metric_gate(_metrics(baseline, before, whole), _metrics(candidate, now, whole), whole.metrics)
     judged_by = load_gate(policy or STANDARD_GATE)
+    if not kinds:
+        return _of_nothing(judged_by)
     return slice_gate(_slices(baseline, before, judged_by), _slices(candidate, now, judged_by), judged_by)
+
+
+def _of_nothing(policy: GatePolicy) -> Verdict:
+    """Of two empty files: what the policy names, slices or else metrics, could not be judged."""
+    of_slices = slice_gate({}, {}, policy)
+    found = of_slices if of_slices.insufficient else metric_gate({}, {}, policy.metrics)
+    return replace(found, because="Both files are empty, so nothing could be compared: write slices, or metrics.")
 
 
 def _metrics(path: Path, written: Mapping[str, Any], policy: GatePolicy) -> Figures:

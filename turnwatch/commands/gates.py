@@ -85,13 +85,21 @@ def rollback(
     weights: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON of slice → weight; 1 unless given.")
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A gate policy whose critical slices weigh, instead of --weights."
+        ),
+    ] = None,
     output: Answered = "table",
 ) -> None:
     """Say which version to roll back first: the one whose regressions weigh most."""
     with a_failure_is_no_verdict():
         from turnwatch.answers.gates_of_files import run_rollback
 
-        raise typer.Exit(run_rollback(regressions, weights, output))
+        if weights and policy:
+            raise typer.BadParameter("give --weights or --policy: each says what slices weigh.")
+        raise typer.Exit(run_rollback(regressions, weights, policy, output))
 
 
 gates = typer.Typer(

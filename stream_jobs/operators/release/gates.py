@@ -41,11 +41,12 @@ def slice_gate(baseline: Mapping[str, Figures], candidate: Mapping[str, Figures]
     """Judges every slice that both have calls of and whose candidate has enough; small ones that nobody protects together.
 
     Any blocker means rollback; otherwise a protected slice that could not be judged, or nothing judged at all, a pause.
-    A slice that the policy protects by name could not be judged where neither side has it, either.
+    A slice that the policy names could not be judged where neither side has it, either. What weighs most comes first.
     """
-    both = [text for text in candidate if _is_told(baseline.get(text)) and _is_told(candidate[text])]
+    told_of = dict.fromkeys((*candidate, *baseline, *policy.named))
+    known = dict.fromkeys(sorted(told_of, key=policy.weight_of, reverse=True))
+    both = [text for text in known if _is_told(baseline.get(text)) and _is_told(candidate.get(text))]
     large = [text for text in both if candidate[text].get(CALLS, 0) >= policy.calls_min]
-    known = dict.fromkeys((*candidate, *baseline, *sorted(policy.protected or ())))
     enough = frozenset(large)
     figures = {text: _compared_slice(text, baseline, candidate, policy, text in enough) for text in known}
     judged = {text: figures[text] for text in large}
