@@ -15,10 +15,10 @@ from schemas.metrics import WorkerMetrics
 from schemas.slos import WatchedSlo
 from schemas.topics import BURNS, burn_rate_stage, partials
 from stream_jobs.agents.diversion import Diversion, DiversionBound
-from stream_jobs.agents.exact import Event, Outgoing, Stage, StageSettings
+from stream_jobs.agents.exact import Event, Outgoing, Sent, Stage, StageSettings
 from stream_jobs.agents.questions import read_partials, rollup_messages
 from stream_jobs.operators.burn_rate.burn_rate import BurnRate, Decided
-from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, Block, applied_offset
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, applied_offset
 from stream_jobs.operators.totals.reach import Patience
 
 PART_BURNS = 500
@@ -71,28 +71,34 @@ class BurnRateStage(Stage):
         self._offsets[partition] = max(self._offsets[partition], events[-1].message.offset)
         self._metrics.partials_applied.labels(self.name, self._family.name).inc(len(events))
 
-    def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
-        told = self._diversion.letters()
-        for shard, burn_rate in self._shards.items():
-            for table, rows in burn_rate.rollups():
-                told += rollup_messages(shard, table, rows, self._metrics)
-            decisions = list(burn_rate.decide(int(time.time() * 1_000)))
-            for decided in decisions:
-                told += self._tell(shard, decided)
-            if decisions:
-                self._metrics.slo_counters.show(shard, burn_rate.counted(), self._family.name)
-            self._metrics.slices.labels(self.name, str(shard)).set(burn_rate.slices)
-        yield told  # Before state lets go of what it was told from: after a crash it is told again.
-        yield [
+    def phases(self) -> Iterable[Iterable[Sent | None]]:
+        yield self._told()  # Before state lets go of what it was told from: after a crash it is told again.
+        yield (
             (shard, block)
             for shard, burn_rate in self._shards.items()
             for block in burn_rate.unsaved_blocks(self._offsets[shard])
-        ]
-        yield [
+        )
+        yield (
             (shard, block)
             for shard, burn_rate in self._shards.items()
             for block in burn_rate.marker(self._offsets[shard])
-        ]
+        )
+
+    def _told(self) -> Iterator[Outgoing | None]:
+        """What is new, made as it is taken: amid a backlog a dozen decisions of every shard are due at once, a second of work."""
+        yield from self._diversion.letters()
+        for shard, burn_rate in self._shards.items():
+            for table, rows in burn_rate.rollups():
+                yield from rollup_messages(shard, table, rows, self._metrics)
+                yield None
+            is_decided = False
+            for decided in burn_rate.decide(int(time.time() * 1_000)):
+                is_decided = True
+                yield from self._tell(shard, decided)
+                yield None
+            if is_decided:
+                self._metrics.slo_counters.show(shard, burn_rate.counted(), self._family.name)
+            self._metrics.slices.labels(self.name, str(shard)).set(burn_rate.slices)
 
     def _tell(self, shard: int, decided: Decided) -> Iterable[Outgoing]:
         decision = decided.decision

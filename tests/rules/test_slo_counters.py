@@ -145,3 +145,16 @@ def event_of(place: int) -> Any:
     return SimpleNamespace(
         message=SimpleNamespace(offset=place, topic=topic, partition=0, headers=headers, value=value)
     )
+
+
+def test_others_have_their_turns_between_the_decisions_of_a_backlog(tmp_path: Path) -> None:
+    app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), 1, data_dir=tmp_path))
+    stage = BurnRateStage(app, 1, StageSettings(), WorkerMetrics(CollectorRegistry()), watched_slos(), REPLAYED)
+    stage.take_over({0: {}})
+    seen: list[int] = []
+    for place in (0, 5):
+        list(stage.apply(partials(TURNS.name), 0, [event_of(place)]))
+        first, *_ = stage.phases()
+        seen = [stage._shards[0].decided_ms for item in first if item is None]
+    decided = sorted({*seen} - {0})
+    assert len(decided) >= 5 and seen == sorted(seen), "a place for others after each, before the next is decided"
