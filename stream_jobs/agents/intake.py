@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import faust
 from faust.types import TP
@@ -15,9 +15,8 @@ from schemas.partials import encode
 from schemas.rejections import PRODUCERS_MAX
 from schemas.topics import SILENCES, aggregates, partials
 from stream_jobs.agents.diversion import Diversion, DiversionBound, dead_letter
-from stream_jobs.agents.exact import Event, Outgoing, Source, Stage, StageSettings
+from stream_jobs.agents.exact import Event, Outgoing, Sent, Source, Stage, StageSettings
 from stream_jobs.agents.questions import rollup_messages
-from stream_jobs.operators.totals.blocks import Block
 from stream_jobs.operators.totals.intake import Intake, Intaken
 from stream_jobs.operators.totals.opening import Opened, Record, Refusal, open_records
 from stream_jobs.operators.totals.reach import LIVE, Patience
@@ -83,17 +82,16 @@ class IntakeStage(Stage):
 
         return await asyncio.to_thread(opened) if records else {}
 
-    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterable[None]:
+    def apply(self, topic: str, partition: int, events: list[Event]) -> Iterator[None]:
         opened = self.prepared.get((topic, partition))
         if opened is None:
-            return ()  # All of them were judged before.
-        family = _FAMILY_OF[topic]
-        outcome = self._intakes[family, partition].take_in(opened)
+            return  # All of them were judged before.
+        family, outcome = _FAMILY_OF[topic], Intaken()
+        yield from self._intakes[family, partition].taking_in(opened, outcome)
         self._taken_in_s[family, partition] = time.monotonic()
         self._count(family, outcome)
         if outcome.refusals:
             self._divert(topic, partition, events, outcome.refusals)
-        return ()
 
     def _rest_where_idle(self) -> None:
         """Tells shards of partitions that were read to their end a while ago, or never had anything."""
@@ -110,29 +108,31 @@ class IntakeStage(Stage):
         highwater = consumer.highwater(partition)
         return highwater is not None and next_offset >= highwater
 
-    def phases(self) -> Iterable[Iterable[Outgoing | tuple[int, Block]]]:
+    def phases(self) -> Iterable[Iterable[Sent | None]]:
         self._rest_where_idle()
         intakes = list(self._intakes.items())
-        changed = [(partition, block) for (_, partition), intake in intakes for block in intake.unsaved_blocks()]
-        late = [
-            message
-            for (_, partition), intake in intakes
-            for table, rows in intake.unsent_late()
-            for message in rollup_messages(partition, table, rows, self._metrics)
-        ]
-        yield [*self._diversion.letters(), *late, *changed]
+        yield self._kept(intakes)
         # The marker comes last in a phase of its own: without the pages it stands for, a repeat would be taken for news.
         # What is missing comes before the pages: they say only that it lies below their marks.
         marking = [(partition, list(intake.marking())) for (_, partition), intake in intakes]
         for phase in zip(*(phases for _, phases in marking), strict=True):
             yield [(at, block) for (at, _), blocks in zip(marking, phase, strict=True) for block in blocks]
-        yield [
+        yield (
             Outgoing(partials(family), value, headers, partition=shard)
             for (family, _), intake in intakes
             for shard, partial in intake.unsent_partials()
             for headers, value in (encode(partial),)
-        ]
+        )
         yield self._silences(int(time.time() * 1_000))
+
+    def _kept(self, intakes: Sequence[tuple[tuple[str, int], Intake]]) -> Iterator[Sent | None]:
+        """What the marker stands for, made as it is taken: of a backlog to pack it takes more than a second."""
+        yield from self._diversion.letters()
+        for (_, partition), intake in intakes:
+            yield from ((partition, block) for block in intake.unsaved_blocks())
+            for table, rows in intake.unsent_late():
+                yield from rollup_messages(partition, table, rows, self._metrics)
+                yield None
 
     def _silences(self, now_ms: int) -> list[Outgoing]:
         """Who is silent, as of a reach that is saved: after a crash the same is found again, once all is judged again."""

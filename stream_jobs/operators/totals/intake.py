@@ -108,29 +108,33 @@ class Intake:
 
     def take_in(self, opened: Opened) -> Intaken:
         """Takes in records that were opened elsewhere; all of them above the marker."""
+        outcome = Intaken()
+        for _ in self.taking_in(opened, outcome):
+            pass
+        return outcome
+
+    def taking_in(self, opened: Opened, outcome: Intaken) -> Iterator[None]:
+        """As `take_in`, with places between blocks; nothing may be asked of this state until it ended, when `outcome` is whole."""
         self._is_idle = False
         admitted = self.admissions.judged(opened)
-        outcome = Intaken(
-            opened.refusals + admitted.refusals,
-            columns_dropped=opened.columns_dropped,
-            frames_repeated=admitted.frames_repeated,
-            frames_missing=admitted.frames_missing,
-            frames_given_up=admitted.frames_given_up,
-        )
+        outcome.refusals = opened.refusals + admitted.refusals
+        outcome.columns_dropped = opened.columns_dropped
+        outcome.frames_repeated = admitted.frames_repeated
+        outcome.frames_missing = admitted.frames_missing
+        outcome.frames_given_up = admitted.frames_given_up
         for frames in opened.frames:
-            self._apply_frames(frames, admitted.by_offset, outcome)
+            yield from self._apply_frames(frames, admitted.by_offset, outcome)
         self.marked = opened.newest_offset
         outcome.refusals.sort(key=lambda refusal: refusal.offset)
         self._close_buckets()
         outcome.frames_given_up += self.admissions.forget_idle()
-        return outcome
 
     def rest(self) -> None:
         """The partition was read to its end and nothing comes: shards are told that they need not wait for it."""
         self.admissions.is_reach_changed |= not self._is_idle
         self._is_idle = True
 
-    def _apply_frames(self, opened: OpenedFrames, judged: dict[int, Admission], outcome: Intaken) -> None:
+    def _apply_frames(self, opened: OpenedFrames, judged: dict[int, Admission], outcome: Intaken) -> Iterator[None]:
         """Adds the rows of all frames whose values keep the contract and that pass fence and lateness."""
         partition, rows, slices = opened.partition, opened.rows, opened.slices
         passing = [place for place, frame in enumerate(opened.frames) if judged.get(frame.offset) == "in time"]
@@ -146,11 +150,11 @@ class Intake:
         outcome.rows_applied += len(rows)
         if taken:
             producers = {opened.frames[place].offset: opened.frames[place].header.producer for place in late}
-            self._add_slices(partition, slices, producers, opened.frames[max(taken)].offset, outcome)
+            yield from self._add_slices(partition, slices, producers, opened.frames[max(taken)].offset, outcome)
 
     def _add_slices(
         self, partition: PrivacyPartition, slices: pl.DataFrame, late: dict[int, str], newest: int, outcome: Intaken
-    ) -> None:
+    ) -> Iterator[None]:
         """Adds slices to their blocks, and sets those of `late` frames (producer by offset) aside."""
         numbered = self._by_key(self._slices[partition.name].numbered(slices, outcome.overflowed))
         if late:
@@ -160,6 +164,7 @@ class Intake:
         chunks = numbered.partition_by("bucket_start_ms", "chunk", as_dict=True, include_key=False)
         for (start_ms, chunk), part in chunks.items():
             self._totals.add((partition.name, start_ms, chunk), part, newest)
+            yield None
 
     def _set_aside(self, rows: pl.DataFrame, producers: dict[int, str]) -> None:
         told = rows.group_by("slice", *self.family.key_names, "bucket_start_ms", "offset").agg(
