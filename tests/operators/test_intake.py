@@ -19,9 +19,9 @@ from schemas.frames import FRAME_BYTES_MAX, NDJSON, SCHEMA_MINOR, FrameHeader, e
 from schemas.rejections import Reason
 from schemas.rows import arrow_schema
 from stream_jobs.operators.totals import slice_register
-from stream_jobs.operators.totals.blocks import STATE_FORMAT, NewerState
-from stream_jobs.operators.totals.intake import Intake
-from stream_jobs.operators.totals.opening import FUTURE_MAX_MS, Record
+from stream_jobs.operators.totals.blocks import NOTHING_APPLIED, STATE_FORMAT, NewerState
+from stream_jobs.operators.totals.intake import Intake, Intaken
+from stream_jobs.operators.totals.opening import FUTURE_MAX_MS, Record, open_records
 from tests.operators.worlds import START_MS, Crash, Plant, oracle, renumbered, world
 
 _SEEDS = st.integers(0, 2**32 - 1)
@@ -67,6 +67,15 @@ def test_the_oracle_notices_one_dropped_frame() -> None:
     plant = Plant()
     plant.run(renumbered(made.records[:-1]), batches=[4])
     assert plant.totals() != oracle(made.rows)
+
+
+def test_a_large_batch_has_places_for_others_and_is_judged_once_all_of_it_is_taken() -> None:
+    records = renumbered(world(seed=1).records)
+    intake, at_once, outcome = Intake(TURNS, 0, 1), Intake(TURNS, 0, 1), Intaken()
+    marks = [intake.marked for _ in intake.taking_in(open_records(TURNS, records), outcome)]
+    assert len(marks) > 10 and set(marks) == {NOTHING_APPLIED}, "a place after each block, and the marker last"
+    assert outcome == at_once.apply(records) and intake.marked == at_once.marked == records[-1].offset
+    assert {block.key for block in intake.unsaved_blocks()} == {block.key for block in at_once.unsaved_blocks()}
 
 
 def test_slices_above_the_cap_count_under_other_and_are_counted() -> None:
