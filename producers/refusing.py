@@ -24,7 +24,8 @@ import polars as pl
 from schemas.content_fields import is_content_field
 from schemas.dimensions import DIMENSIONS
 from schemas.misplaced import is_time_as_text
-from schemas.private_values import FREE_DIMENSIONS, private_reasons
+from schemas.private_names import IDENTIFIER, private_names
+from schemas.private_values import FREE_DIMENSIONS, NAME_LENGTH_MAX, private_reasons
 from schemas.refusals import Refusal, Refused
 
 LIST_LENGTH_MAX = 100
@@ -165,7 +166,9 @@ def reasons_in(field: str, values: Iterable[str]) -> dict[str, Refusal]:
     dimension, are looked at for what is private.
     """
     if field == HOST:
-        return {value: why for value, why in private_reasons(values).items() if why is not Refusal.HIGH_ENTROPY}
+        given = list(values)
+        long = dict.fromkeys((value for value in given if len(value) > NAME_LENGTH_MAX), Refusal.FREE_TEXT)
+        return long | private_names(given, IDENTIFIER)
     if field not in DIMENSIONS:
         return private_reasons(values)
     fits = _pattern(field).fullmatch

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from producers.refusing import reasons_in, refused_counts
 from schemas.content_fields import is_content_field
 from schemas.misplaced import misplaced, numbers_in
+from schemas.private_names import NAME, Naming, private_names
 from schemas.private_values import private_reasons
 from schemas.refusals import Refusal, Refused
 
+Attribute = tuple[str, object]
 DEPTH_MAX = 8
 _RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
 NUMBERS_MIN = 8
@@ -41,19 +43,35 @@ def admit_attributes(sets: Sequence[Mapping[str, object]], mapped: Mapping[str, 
     """
     wrong = {name: reasons_in(mapped[name], _texts(sets, name)) for name in mapped}
     judged = [_judged(each, mapped, wrong) for each in sets]
-    undeclared = (value for each in sets for name, value in each.items() if name not in mapped)
-    private = private_reasons({text for value in undeclared for text in _texts_in(value)})
-    dropped = (
-        dropped_as(name, value, private)
-        for each in sets
-        for name, value in each.items()
-        if name not in mapped and value is not None
-    )
     return AdmittedAttributes(
         [None if isinstance(each, Refusal) else each for each in judged],
         refused_counts(each for each in judged if isinstance(each, Refusal)),
-        refused_counts(dropped),
+        dropped_of([(name, value) for each in sets for name, value in each.items() if name not in mapped]),
     )
+
+
+def dropped_of(attributes: Sequence[Attribute]) -> Refused:
+    """What attributes that feed no dimension count as, one by one; those without a value are none."""
+    private = private_reasons({text for _, value in attributes for text in _texts_in(value)})
+    return refused_counts(dropped_as(name, value, private) for name, value in attributes if value is not None)
+
+
+def private_as(attributes: Sequence[Attribute], naming: Mapping[str, Naming]) -> list[Refusal | None]:
+    """What of each attribute that is read is private all the same; none of what its convention (`naming`, else `NAME`) asks for.
+
+    >>> private_as([("error.type", "timeout"), ("error.type", "no such user: ana@example.com")], {})
+    [None, <Refusal.EMAIL: 'email'>]
+    """
+    kinds = [naming.get(name, NAME) for name, _ in attributes]
+    private = {
+        kind: private_names(
+            {text for (_, value), of in zip(attributes, kinds, strict=True) if of is kind for text in _texts_in(value)},
+            kind,
+        )
+        for kind in set(kinds)
+    }
+    found = [dropped_as(name, value, private[of]) for (name, value), of in zip(attributes, kinds, strict=True)]
+    return [None if reason is Refusal.UNKNOWN_FIELD else reason for reason in found]
 
 
 def dropped_as(name: str, value: object, private: Mapping[str, Refusal]) -> Refusal:

@@ -53,7 +53,8 @@ _UUID = r"(?i)[0-9a-f]{8}[._-]?(?:[0-9a-f]{4}[._-]?){3}[0-9a-f]{12}"
 _HEX = r"(?i)[0-9a-f]{13,}"
 _TOKEN = (
     r"(?i)^(?:(?-i:eyJ)[a-z0-9_-]{6,}|gh[opsu]_[a-z0-9]{20,}|github_pat_|glpat-[a-z0-9_-]{16,}|xox[abprs]-[a-z0-9-]{10,}"
-    r"|(?:akia|asia)[0-9a-z]{12,}|aiza[a-z0-9_-]{20,}|hf_[a-z0-9]{20,}|(?:bearer|basic)\s|-----begin)"
+    r"|(?:akia|asia)[0-9a-z]{12,}|aiza[a-z0-9_-]{20,}|hf_[a-z0-9]{20,}|sk-(?:proj|ant|svcacct)-|sk-[a-z0-9]{32,}|[rs]k_(?:live|test)_"
+    r"|(?:bearer|basic)\s|-----begin)"
 )
 _WORDS = r"\S\s+\S+\s+\S"
 
@@ -85,18 +86,32 @@ def private_reasons(values: Iterable[str]) -> dict[str, Refusal]:
     return {value: Refusal(reason) for value, reason in zip(fresh, reasons, strict=True) if reason is not None}
 
 
+def is_credential(value: str) -> bool:
+    """Whether a text begins as tokens and keys do that are known by their beginning: it is no name, also where names are random."""
+    return re.match(_TOKEN, value) is not None
+
+
+def without_pod_suffix(name: str) -> str:
+    """The name without what Kubernetes appends to that of a pod.
+
+    >>> without_pod_suffix("gateway-5d78c9bcf7-x2k4z")
+    'gateway'
+    """
+    return _POD_SUFFIX.sub("", name)
+
+
 def is_host_name(name: str) -> bool:
     """Whether a legal name of a producer may be one: what it is told by in logs and dead letters.
 
     >>> [is_host_name(name) for name in ("eu-west-1-collector-0", "gateway-5d78c9bcf7-x2k4z", "4915112345678")]
     [True, True, False]
     """
-    return not private_reasons([_POD_SUFFIX.sub("", name)])
+    return not private_reasons([without_pod_suffix(name)])
 
 
 def look_at_host_names(names: Iterable[str]) -> None:
     """Judges many names at once, so that `is_host_name` finds them judged: each on its own costs a millisecond."""
-    private_reasons({_POD_SUFFIX.sub("", name) for name in names if len(name) <= NAME_LENGTH_MAX})
+    private_reasons({without_pod_suffix(name) for name in names if len(name) <= NAME_LENGTH_MAX})
 
 
 def refusals_of(values: pl.Series) -> pl.Series:
