@@ -27,6 +27,7 @@ from schemas.families import (
     STAGES,
     TURNS,
 )
+from schemas.private_names import IDENTIFIER, NAME, Naming
 
 Takes = Literal["buckets", "count", "sum", "squares", "value", "gauge"]
 """`buckets`, `count` and `sum` of a histogram, and the sum of the `squares` of what it counted, as far as buckets tell it;
@@ -55,6 +56,12 @@ class Line:
     where: tuple[tuple[str, str], ...] = ()
     is_judged: bool = False
     is_turn: bool = False
+
+    @property
+    def chosen_by(self) -> frozenset[str]:
+        """The attributes whose value chooses the line; where any value does, only that there is one."""
+        named = {name for name, values in self.where if values != ANY}
+        return frozenset(named | ({QUEUE_ATTRIBUTE} if self.family == QUEUES.name else set()))
 
 
 _ANSWERED = (("gen_ai.operation.name", ANSWERS),)
@@ -164,13 +171,13 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 DECIDING = frozenset((STAGE_ATTRIBUTE, QUEUE_ATTRIBUTE, *(name for line in OTHERS for name, _ in line.where)))
 """Attributes that decide what a point is, and fill no dimension."""
 
-TELLING_APART = frozenset(
-    (
-        *("service.name", "service.namespace", "service.instance.id", "host.id", "host.name", "process.pid"),
-        *("container.id", "k8s.pod.uid", "k8s.pod.name"),
-    )
-)
-"""Attributes of a resource that tell one process from another. They are hashed with everything else, and not kept."""
+TELLING_APART: dict[str, Naming] = {
+    **dict.fromkeys(("service.name", "service.namespace", "process.pid"), NAME),
+    **dict.fromkeys(("service.instance.id", "host.id", "host.name"), IDENTIFIER),
+    **dict.fromkeys(("container.id", "k8s.pod.uid", "k8s.pod.name"), IDENTIFIER),
+}
+"""Attributes of a resource that tell one process from another, and what they may be by OpenTelemetry's semantic conventions (1.40),
+which recommend a random UUID as `service.instance.id`. They are hashed with everything else, and not kept."""
 
 DEFAULTS: dict[str, str] = {"pool": "realtime", "route": "other", "bundle": "unversioned"}
 """What a dimension is where no attribute says it; a deployment names others, and its region. What has none is refused."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags
 
+from schemas.arrays import Floats
 from schemas.histograms import downscaled
 from schemas.refusals import Refusal
 
@@ -33,6 +34,8 @@ BUCKETS_MAX = 2_000
 SCALE_MIN, SCALE_MAX = -10, 20
 """Scales of the data model."""
 COUNT_MAX = 2**40
+ROUNDING = 1e-5
+"""By what part a sum may be beyond its buckets: an edge may be counted a bucket off, which is 7e-7 at the finest scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,31 @@ def _histogram(raw: Any, kind: str) -> Histogram | Refusal:
     if isinstance(read, Refusal):
         return read
     total, low, high = extremes
+    if total is not None and not _may_be_sum(total, read, getattr(raw, "zero_threshold", 0.0)):
+        return Refusal.INCONSISTENT
     return replace(read, total=total, low=low, high=high)
+
+
+def _may_be_sum(total: float, histogram: Histogram, zero_threshold: float) -> bool:
+    """Whether values that lie in these buckets can add up to it, but for rounding: that of sums, and of which bucket holds an edge."""
+    if histogram.count and not len(histogram.counts) and not histogram.zeros:
+        return True  # Nothing but a count is told.
+    with np.errstate(over="ignore"):
+        low, high = _edges(histogram)
+    some = histogram.counts > 0
+    least = float((histogram.counts * low)[some].sum())
+    most = float((histogram.counts[some] * high[some]).sum()) + histogram.zeros * zero_threshold
+    return least * (1 - ROUNDING) <= total <= most * (1 + ROUNDING)
+
+
+def _edges(histogram: Histogram) -> tuple[Floats, Floats]:
+    """The edges of each bucket, where no value is below zero; the last of explicit ones has no upper edge."""
+    if histogram.bounds:
+        bounds = np.maximum(histogram.bounds, 0.0)
+        return np.append(0.0, bounds), np.append(bounds, np.inf)
+    index = np.arange(histogram.offset, histogram.offset + len(histogram.counts) + 1, dtype=np.float64)
+    edges = np.exp2(np.ldexp(index, -histogram.scale))
+    return edges[:-1], edges[1:]
 
 
 def _exponential(raw: Any) -> Histogram | Refusal:

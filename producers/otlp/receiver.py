@@ -8,8 +8,9 @@ Pure: the clock is an argument. The state is what `producers/otlp/series.py` rem
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from xxhash import xxh3_128_digest
 
 from producers.aggregated import partition_of
-from producers.otlp.attributes import LabelBook, Labels, plain, source_of
+from producers.otlp.attributes import LabelBook, Labels, Source, source_of
 from producers.otlp.buckets import UNITS
 from producers.otlp.contributions import Contributions, Withheld
 from producers.otlp.counting import Told, at_ms_of, count, refusal_of
@@ -72,25 +73,27 @@ class Receiver:
     def take(self, request: ExportMetricsServiceRequest, now_ms: int) -> Taken:
         """Everything that can be right is taken; what is not is counted, and changes nothing."""
         tally = _Tally()
-        for metric, source, resource in _metrics(request):
+        for metric, source in _metrics(request):
             lines = self._lines.get(metric.name, ())
             for raw, point in points_of(metric):
-                labels, digest = self._book.of(resource, source, raw)
-                heard = _Heard(metric.name, metric.unit, source, digest, labels, now_ms)
-                word = self._told(lines, heard, point, tally)
+                labels, digest = self._book.of(source, raw)
+                heard = _Heard(metric.name, metric.unit, source.digest, digest, labels, now_ms)
+                asks = _asked(lines, labels.deciding)
+                word = self._told(asks, heard, point, tally)
                 if word:
                     self._miss(lines, heard, at_ms_of(raw.time_unix_nano), tally)
-                tally.tell(word, lines, self._cell(PRIVACY, labels.dimensions), labels.dropped)
+                dropped = labels.dropped_beside(asks.dimensions, asks.deciding)
+                tally.tell(word, lines, self._cell(PRIVACY, labels.dimensions), dropped)
         return tally.taken(now_ms, self._waiting)
 
     def forget_series(self, now_ms: int) -> None:
         """What comes next of every cumulative series is a baseline, as after a start."""
         self._series.forget(now_ms)
 
-    def _told(self, lines: tuple[Line, ...], heard: _Heard, point: Point | Refusal | None, tally: _Tally) -> str | None:
+    def _told(self, asks: _Asked, heard: _Heard, point: Point | Refusal | None, tally: _Tally) -> str | None:
         """Counts a point, or says in one word why not."""
-        lines = tuple(line for line in lines if _applies(line, heard.labels.deciding))
-        refusal = _refusal(lines, heard, point)
+        lines = asks.lines
+        refusal = _refusal(asks, heard, point)
         if refusal is not None or point is None or isinstance(point, Refusal):
             return refusal or "no_value"
         cells = [self._cell(FAMILIES[line.family], heard.labels.dimensions) for line in lines]
@@ -120,6 +123,15 @@ class Receiver:
         """The dimensions of the partition that identifies nobody; empty where one is neither said nor has a default."""
         names = partition_of(family).dimensions
         return tuple(dimensions.get(name) or self._unsaid.get(name, "") for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The lines that apply to a point, the dimensions that it needs for them, and the attributes by which a metric's lines are chosen."""
+
+    lines: tuple[Line, ...]
+    dimensions: Set[str]
+    deciding: Set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +203,28 @@ class _Tally:
 _REASONS = frozenset(Refusal)
 
 
-def _metrics(request: ExportMetricsServiceRequest) -> Iterator[tuple[Any, bytes, dict[str, Any]]]:
-    """Every metric with the hash of where it comes from, and the attributes of its resource."""
+def _metrics(request: ExportMetricsServiceRequest) -> Iterator[tuple[Any, Source]]:
+    """Every metric with where it comes from."""
     for of_resource in request.resource_metrics:
-        attributes = plain(of_resource.resource.attributes)
         for of_scope in of_resource.scope_metrics:
             source = source_of(of_resource.resource, of_scope.scope)
             for metric in of_scope.metrics:
-                yield metric, source, attributes
+                yield metric, source
+
+
+def _asked(lines: tuple[Line, ...], deciding: Mapping[str, str]) -> _Asked:
+    applying = tuple(line for line in lines if _applies(line, deciding))
+    return _Asked(applying, _dimensions_of(applying), _chosen_by(lines))
+
+
+@cache
+def _dimensions_of(lines: tuple[Line, ...]) -> Set[str]:
+    return {name for line in lines for name in partition_of(FAMILIES[line.family]).dimensions}
+
+
+@cache
+def _chosen_by(lines: tuple[Line, ...]) -> Set[str]:
+    return {name for line in lines for name in line.chosen_by}
 
 
 def _applies(line: Line, deciding: Mapping[str, str]) -> bool:
@@ -207,14 +233,13 @@ def _applies(line: Line, deciding: Mapping[str, str]) -> bool:
     )
 
 
-def _refusal(lines: tuple[Line, ...], heard: _Heard, point: Point | Refusal | None) -> Refusal | None:
+def _refusal(asks: _Asked, heard: _Heard, point: Point | Refusal | None) -> Refusal | None:
     """Why a point cannot be counted, whatever was told before."""
-    if not lines:
-        return Refusal.UNKNOWN_FIELD
-    needed = {name for line in lines for name in partition_of(FAMILIES[line.family]).dimensions}
-    wrong = [reason for name, reason in heard.labels.wrong.items() if name in needed]
-    if wrong or point is None or isinstance(point, Refusal):
-        return wrong[0] if wrong else point if isinstance(point, Refusal) else None
+    wrong, lines = heard.labels.refused(asks.dimensions, asks.deciding), asks.lines
+    if wrong or not lines:
+        return wrong or Refusal.UNKNOWN_FIELD
+    if point is None or isinstance(point, Refusal):
+        return point
     at_ms = point.time_ns // 1_000_000
     if not heard.now_ms - PAST_MS_MAX <= at_ms <= heard.now_ms + FUTURE_MS_MAX:
         return Refusal.INCONSISTENT

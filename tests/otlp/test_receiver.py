@@ -24,6 +24,7 @@ from tests.otlp.exports import (
     EXPONENTIAL,
     NOW_MS,
     SdkExport,
+    attributes,
     counter,
     explicit,
     exponential,
@@ -184,7 +185,7 @@ def test_an_engine_is_one_sample_of_each_queue() -> None:
     export.meter.create_up_down_counter("turnwatch.queues.running").add(3, queue)
     export.meter.create_counter("turnwatch.queues.arrivals").add(11, queue)
     export.meter.create_counter("turnwatch.queues.busy_ms", "s").add(2, queue)
-    export.meter.create_gauge("turnwatch.queues.depth").set(1, {"turnwatch.queue": "the other one"})
+    export.meter.create_gauge("turnwatch.queues.depth").set(1, {"turnwatch.queue": "another"})
     told = from_sdk(export)
     rows = told.tables["queues"]
     assert rows.schema == QUEUE_COLUMNS and told.refused == {"outside_vocabulary": 1}
@@ -286,6 +287,89 @@ def test_private_values_are_refused_under_their_own_word() -> None:
     told = taken(counter("turnwatch.turns.turns", 5, NOW_MS, turnwatch__route="ana@example.com"))
     assert told.refused == {"email": 1}
     assert not any("ana" in str(rows.rows()) for rows in told.tables.values())
+
+
+EMBEDDED = [0.25] * 8
+
+
+def fast(name: str, unit: str, **labels: Any) -> Metric:
+    """A histogram of one value below 5."""
+    named = attributes({key.replace("__", "."): each for key, each in labels.items()})
+    return explicit(name, unit, NOW_MS, [5.0], [1, 0], attributes=named)
+
+
+SECRETS = {
+    "ann@example.org": "email",
+    "+49 151 1234 5678": "phone",
+    "Please call my doctor tomorrow": "free_text",
+    "ghp_16C7e42F292c6912E7710c838347Ae178B4a": "high_entropy",
+}
+
+
+@pytest.mark.parametrize(("secret", "reason"), SECRETS.items(), ids=list(SECRETS.values()))
+def test_what_is_private_where_an_attribute_chooses_the_line_is_the_reason(secret: str, reason: str) -> None:
+    told = taken(
+        fast("turnwatch.stages.latency", "ms", turnwatch__stage=secret),
+        fast("gen_ai.server.request.duration", "s", gen_ai__operation__name=secret),
+        gauge("turnwatch.queues.depth", 3, NOW_MS, turnwatch__queue=secret),
+        fast("gen_ai.client.token.usage", "{token}", gen_ai__token__type=secret),
+    )
+    assert (told.refused, told.dropped) == ({reason: 4}, {})
+    assert set(told.tables) == {"rows.privacy"} and set(told.tables["rows.privacy"]["because"]) == {reason}
+
+
+def test_values_that_choose_lines_are_refused_as_what_they_are_and_one_that_no_line_takes_is_none_of_ours() -> None:
+    stages: tuple[Any, ...] = (EMBEDDED, 7, "brewing")
+    told = taken(*(fast("turnwatch.stages.latency", "ms", turnwatch__stage=each) for each in stages))
+    assert told.refused == {"embedding": 1, "malformed": 1, "unknown_field": 1}
+
+
+@pytest.mark.parametrize(("secret", "reason"), SECRETS.items(), ids=list(SECRETS.values()))
+def test_what_is_private_in_attributes_that_a_point_does_not_need_is_dropped_as_what_it_is(
+    secret: str, reason: str
+) -> None:
+    """An error is one whatever its type says, and no dimension of turns is a model; a resource is hidden by its points, and scopes are nobody's."""
+    failed = fast("gen_ai.server.request.duration", "s", gen_ai__operation__name="chat")
+    point = failed.histogram.data_points[0]
+    point.attributes.extend(attributes({"error.type": secret, "gen_ai.request.model": secret, "service.version": "v7"}))
+    sent = request([failed], {"service.instance.id": secret, "service.version": secret})
+    sent.resource_metrics[0].scope_metrics[0].scope.attributes.extend(attributes({"team": secret}))
+    told = receiver().take(sent, NOW_MS)
+    assert (told.refused, told.dropped) == ({}, {reason: 5})
+    assert measured(told) == {"turns": 1, "turn_error_total": 1, "turn_error_bad": 1} | {
+        name: value for name, value in measured(told).items() if "latency" in name
+    }
+    assert (reason, 5) in told.tables["rows.privacy"].select("because", "observations").rows()
+
+
+def test_a_point_of_nobody_has_what_is_private_in_its_attributes_dropped_too() -> None:
+    told = taken(counter("their.requests", 5, NOW_MS, turnwatch__route="ann@example.org", host__name=EMBEDDED))
+    assert (told.refused, told.dropped) == ({"unknown_field": 1}, {"email": 1, "embedding": 1})
+
+
+def test_processes_and_classes_of_errors_may_be_called_as_the_conventions_say() -> None:
+    resource = {
+        "service.name": "unknown_service:python",
+        "service.instance.id": "00000000-0000-4000-8000-000000000000",
+        "host.name": "ip-172-31-123-234.eu-west-1.compute.internal",
+        "host.id": "4567890123456789012",
+        "container.id": "f3" * 32,
+        "process.pid": 4_711,
+    }
+    kind = "software.amazon.awssdk.services.bedrockruntime.model.ModelTimeoutException"
+    labels = {"gen_ai__operation__name": "chat", "error__type": kind}
+    failed = fast("gen_ai.server.request.duration", "s", **labels)
+    told = taken(failed, resource=resource)
+    assert (told.refused, told.dropped, measured(told)["turn_error_bad"]) == ({}, {}, 1)
+
+
+def test_a_point_that_may_not_count_for_several_reasons_counts_under_the_first() -> None:
+    labels: dict[str, Any] = {
+        "turnwatch__region": "ann@example.org",
+        "turnwatch__pool": "cheap",
+        "turnwatch__route": EMBEDDED,
+    }
+    assert taken(counter("turnwatch.turns.turns", 5, NOW_MS, **labels)).refused == {"embedding": 1}
 
 
 def test_a_dimension_that_nobody_says_and_that_has_no_default_refuses() -> None:
@@ -425,3 +509,32 @@ def test_every_table_has_the_columns_of_its_kind() -> None:
     for kind, rows in told.tables.items():
         assert rows.schema == ROW_KINDS[kind]
     assert set(told.tables) == {"rows.turns", "rows.stages", "rows.privacy"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "is_taken"),
+    [
+        (explicit("gen_ai.client.token.usage", "1", NOW_MS, [2.0, 8.0], [0, 3, 0], sum=24.0), True),
+        (explicit("gen_ai.client.token.usage", "1", NOW_MS, [2.0, 8.0], [0, 3, 0], sum=24.1), False),
+        (explicit("gen_ai.client.token.usage", "1", NOW_MS, [2.0, 8.0], [0, 3, 0], sum=5.9), False),
+        (explicit("gen_ai.client.token.usage", "1", NOW_MS, [2.0, 8.0], [0, 3, 1], sum=9e9), True),
+        (explicit("gen_ai.client.token.usage", "1", NOW_MS, [2.0, 8.0], [0, 0, 0], sum=5.0), False),
+        (explicit("gen_ai.client.token.usage", "1", NOW_MS, [], [], count=3, sum=5.0), True),
+        (explicit("gen_ai.client.token.usage", "1", NOW_MS, [], [], count=0, sum=5.0), False),
+        (exponential("gen_ai.client.token.usage", "1", NOW_MS, 0, 3, [2], sum=32.0), True),
+        (exponential("gen_ai.client.token.usage", "1", NOW_MS, 0, 3, [2], sum=33.0), False),
+        (exponential("gen_ai.client.token.usage", "1", NOW_MS, 0, 3, [2], sum=15.0), False),
+        (exponential("gen_ai.client.token.usage", "1", NOW_MS, 0, 3, [0], zero_count=4, sum=1.0), False),
+        (
+            exponential("gen_ai.client.token.usage", "1", NOW_MS, 0, 3, [0], zero_count=4, zero_threshold=0.5, sum=1.0),
+            True,
+        ),
+        (exponential("gen_ai.client.token.usage", "1", NOW_MS, -10, 3, [2], sum=33.0), False),
+        (exponential("gen_ai.client.token.usage", "1", NOW_MS, 0, 3, [2]), True),
+    ],
+)
+def test_a_sum_that_no_values_in_its_buckets_have_is_inconsistent(metric: Metric, is_taken: bool) -> None:
+    metric = Metric.FromString(metric.SerializeToString())
+    points = metric.histogram.data_points or metric.exponential_histogram.data_points
+    points[0].attributes.extend(attributes({"gen_ai.token.type": "input"}))
+    assert taken(metric).refused == ({} if is_taken else {"inconsistent": 1})
