@@ -1,7 +1,8 @@
 """One answer of an exporter, as a table of the samples that its mapping wants.
 
 Only lines of mapped metrics are parsed: what another metric says, in its labels or its value, is never read. Label values
-do not leave this module but for the model's name: a series is known by a hash of what tells it apart. What cannot be right
+do not leave this module but for the model's name: a series is known by a hash of what tells it apart. What of a label is private is
+counted as what it is, whether the mapping knows the label or not. What cannot be right
 is refused sample by sample and counted; an answer that is none (a page of HTML, half a line) is refused as a whole.
 """
 
@@ -21,9 +22,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
 from prometheus_client.samples import Sample
 
-from producers.refusing_attributes import dropped_as
+from producers.refusing_attributes import Attribute, dropped_as, private_as
 from producers.scraping.mapping import Kind, mapping_of
 from producers.scraping.mapping import Mapping as EngineMapping
+from schemas.misplaced import misplaced
+from schemas.private_names import NAME, private_names
 from schemas.private_values import private_reasons
 from schemas.refusals import Refusal
 
@@ -72,7 +75,8 @@ class Exposition:
     """Samples of one answer; `started_s` is when the process began, where it says so.
 
     `refused` are samples that count nowhere, and `refused_of` how many of each mapped metric and model; `dropped` are labels whose
-    samples count without them.
+    samples count without them. `private_models` are models that are called what may not leave a host: why, and how many labels say so. A
+    target may know them by that name all the same.
     """
 
     samples: pl.DataFrame
@@ -80,6 +84,44 @@ class Exposition:
     refused: Counter[Refusal] = field(default_factory=Counter)
     refused_of: Counter[OfModel] = field(default_factory=Counter)
     dropped: Counter[Refusal] = field(default_factory=Counter)
+    private_models: Mapping[str, tuple[Refusal, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Labels:
+    """How often each label was there, by name and value: those that no mapping knows, those that one does, and models."""
+
+    unknown: Counter[Attribute] = field(default_factory=Counter)
+    known: Counter[Attribute] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+
+    def note(self, sample: Sample, wanted: _Wanted, mapping: EngineMapping) -> None:
+        """Takes in a sample's labels, but for one that is read as a number. Information has labels for whatever an engine was told:
+        they are known."""
+        number = "le" if wanted.part == "bucket" else wanted.label
+        for name, value in sample.labels.items():
+            if name == number:
+                continue
+            if name == mapping.model_label:
+                self.models[value] += 1
+            elif wanted.label or name in _known_labels(mapping):
+                self.known[name, value] += 1
+            else:
+                self.unknown[name, value] += 1
+
+    def dropped(self, mapping: EngineMapping) -> Counter[Refusal]:
+        """What the labels count as without which samples count: content, an address, a key, and of the unknown ones also that alone."""
+        private = private_reasons({str(value) for _, value in self.unknown})
+        counts: Counter[Refusal] = Counter()
+        for (name, value), times in self.unknown.items():
+            counts[dropped_as(name, value, private)] += times
+        for reason, times in zip(private_as(list(self.known), mapping.naming), self.known.values(), strict=True):
+            if reason is not None:
+                counts[reason] += times
+        return counts
+
+    def private_models(self) -> dict[str, tuple[Refusal, int]]:
+        return {name: (why, self.models[name]) for name, why in private_names(self.models, NAME).items()}
 
 
 class Unreadable(Exception):
@@ -102,13 +144,12 @@ def read_exposition(body: bytes, content_type: str, kind: Kind) -> Exposition:
     if len(samples) > SAMPLES_MAX:
         raise Unreadable(Refusal.TOO_LARGE, f"the answer has more than {SAMPLES_MAX:,} samples of mapped metrics")
     refused: _Refused = Counter()
-    unknown: Counter[tuple[str, str]] = Counter()
+    labels = _Labels()
     started = [each.value for each in samples if each.name == START and math.isfinite(each.value)]
-    rows = [
-        _row(each, as_what, mapping_of(kind), refused, unknown)
-        for each in samples
-        for as_what in wanted.get(each.name, ())
-    ]
+    for each in samples:
+        if each.name in wanted:
+            labels.note(each, wanted[each.name][0], mapping_of(kind))
+    rows = [_row(each, as_what, mapping_of(kind), refused) for each in samples for as_what in wanted.get(each.name, ())]
     if not rows:
         raise Unreadable(Refusal.MALFORMED, f"the answer shows no metric of {mapping_of(kind).title}")
     table = pl.DataFrame([row for row in rows if row], SAMPLES, orient="row")
@@ -118,7 +159,8 @@ def read_exposition(body: bytes, content_type: str, kind: Kind) -> Exposition:
     for (of_model, reason), count in refused.items():
         by_reason[reason] += count
         by_metric[of_model] += count
-    return Exposition(sound, max(started, default=None), by_reason, by_metric, _unknown_labels(unknown))
+    dropped, models = labels.dropped(mapping_of(kind)), labels.private_models()
+    return Exposition(sound, max(started, default=None), by_reason, by_metric, dropped, models)
 
 
 def _parser_of(content_type: str) -> Callable[[str], Iterable[Metric]]:
@@ -176,19 +218,17 @@ def _row(
     wanted: _Wanted,
     mapping: EngineMapping,
     refused: _Refused,
-    unknown: Counter[tuple[str, str]],
 ) -> _Row | None:
     """A sample as a row, or none where it is refused. An unknown label is dropped, not its sample: what is left of the
     labels still tells it apart, or contradicts."""
     labels = dict(sample.labels)
-    edge = _edge(labels.pop("le", "")) if wanted.part == "bucket" else None
-    value = float(sample.value) if wanted.label is None else _number(labels.get(wanted.label, ""))
+    number = labels.get("le" if wanted.part == "bucket" else wanted.label or "", "")
+    edge = _number(number) if wanted.part == "bucket" else None
+    value = float(sample.value) if wanted.label is None else _number(number)
     stamped_ms = None if sample.timestamp is None else float(sample.timestamp) * 1_000
-    reason = Refusal.MALFORMED if wanted.part == "bucket" and edge is None else _why_wrong(value)
+    reason = _why_no_edge(number) if edge is not None and math.isnan(edge) else _why_wrong(value, number)
     if stamped_ms is not None and not abs(stamped_ms) < VALUE_MAX:
         reason = reason or Refusal.NOT_FINITE
-    if wanted.label is None:
-        unknown.update((name, labels[name]) for name in labels.keys() - _known_labels(mapping))
     model = labels.get(mapping.model_label or "")
     if reason:
         refused[(wanted.metric, model), reason] += 1
@@ -205,20 +245,6 @@ def _known_labels(mapping: EngineMapping) -> frozenset[str]:
     return frozenset((*mapping.labels, *mapping.ignored_labels))
 
 
-def _unknown_labels(unknown: Counter[tuple[str, str]]) -> Counter[Refusal]:
-    """What labels that no mapping knows count as: content, an address, a key, or only unknown."""
-    private = private_reasons({value for _, value in unknown})
-    counts: Counter[Refusal] = Counter()
-    for (name, value), times in unknown.items():
-        counts[dropped_as(name, value, private)] += times
-    return counts
-
-
-def _edge(text: str) -> float | None:
-    edge = _number(text)
-    return None if math.isnan(edge) else edge
-
-
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -226,7 +252,16 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _why_wrong(value: float) -> Refusal | None:
+def _why_no_edge(text: str) -> Refusal:
+    """An edge that is no number, or NaN: something private, or nothing that can be read."""
+    return misplaced([text])[0]
+
+
+def _why_wrong(value: float, text: str) -> Refusal | None:
+    """Why a value is not counted; `text` is what a label said that was read as one."""
+    if math.isnan(value) and text:
+        private = misplaced([text])[0]
+        return Refusal.NOT_FINITE if private is Refusal.MALFORMED else private
     if not math.isfinite(value) or abs(value) >= VALUE_MAX:
         return Refusal.NOT_FINITE
     return Refusal.NEGATIVE if value < 0 else None

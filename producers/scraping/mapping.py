@@ -2,12 +2,13 @@
 
 An entry maps metrics by the name they are shown under to one measure of a family (or one stage, or one indicator). Of
 several `names` of one entry the first that an engine shows counts: newer names come first. `labels` are those that tell
-series apart; `ignored_labels` are known, and looked at no further; any other label is refused, its value unread.
+series apart; `ignored_labels` are known, and tell nothing; any other label is dropped. What is private in any of them is counted as what
+it is. `identifiers` are those of them that may be random (a pod, a device), and `phrases` those that may be several words.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Literal, get_args
 
@@ -15,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.families import FAMILIES, INDICATORS, PARTS, STAGES
+from schemas.private_names import IDENTIFIER, PHRASE, Naming
 
 Kind = Literal["vllm", "sglang", "tgi", "triton", "dcgm"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -92,6 +94,8 @@ class Mapping(_Declared):
     model_label: str | None = None
     labels: tuple[str, ...]
     ignored_labels: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
     queue: str | None = None
     arrivals: Literal["counted", "derived"] = "counted"
     metrics: tuple[Entry, ...]
@@ -100,6 +104,18 @@ class Mapping(_Declared):
     def _has_a_queue_of_the_contract(self) -> Mapping:
         if self.queue and self.queue not in PARTS:
             raise ValueError(f"there is no queue {self.queue}")
+        return self
+
+    @cached_property
+    def naming(self) -> dict[str, Naming]:
+        """What labels may be that are more than a name."""
+        return dict.fromkeys(self.identifiers, IDENTIFIER) | dict.fromkeys(self.phrases, PHRASE)
+
+    @model_validator(mode="after")
+    def _names_labels_that_it_knows(self) -> Mapping:
+        unknown = {*self.identifiers, *self.phrases} - {*self.labels, *self.ignored_labels}
+        if unknown:
+            raise ValueError(f"there is no label {', '.join(sorted(unknown))}")
         return self
 
     @property

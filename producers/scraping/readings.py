@@ -70,7 +70,7 @@ def reading(
 ) -> Reading:
     """What a target says at `at_ms`, later than before; its state is then that after the scrape."""
     mapping, before_ms = mapping_of(target.kind), at_ms if state.scraped_ms is None else state.scraped_ms
-    samples, refused = _with_cells(shown.samples, target, mapping)
+    samples, refused = _with_cells(shown, target, mapping)
     is_baseline = state.known.is_baseline
     state.known, news = increases(state.known, _counters(samples, mapping), shown.started_s)
     passed_ms = min(at_ms - before_ms, INTERVALS_TOLD * interval_ms)
@@ -91,7 +91,7 @@ def reading(
     return Reading(
         {kind: rows for kind, rows in kinds.items() if len(rows)},
         shown.refused + refused + news.refused,
-        shown.dropped,
+        shown.dropped + _models_dropped(target, shown),
         news.resets,
         at_ms - before_ms > 1.5 * interval_ms,
         blunt,
@@ -99,26 +99,32 @@ def reading(
     )
 
 
-def _with_cells(samples: pl.DataFrame, target: Target, mapping: Mapping) -> tuple[pl.DataFrame, Counter[Refusal]]:
-    """Samples with the bundle and queue of their model; those of a model that nobody declared are refused.
+def _with_cells(shown: Exposition, target: Target, mapping: Mapping) -> tuple[pl.DataFrame, Counter[Refusal]]:
+    """Samples with the bundle and queue of their model; those of a model that nobody declared are refused, of one that is called what
+    is private for that.
 
     A share of more than the whole is none. Information has no model, and is joined to what has one.
     """
     info = {name for entry in mapping.of("info") for name in entry.names}
-    models = samples["model"].unique().to_list()
+    models = shown.samples["model"].unique().to_list()
     cells = [(model, *(target.served(model) or (None, None))) for model in models]
     known = pl.DataFrame(cells, {"model": pl.String, "bundle": pl.String, "queue": pl.String}, orient="row")
-    celled = samples.join(known, on="model", how="left", nulls_equal=True)
+    celled = shown.samples.join(known, on="model", how="left", nulls_equal=True)
     is_info, is_known = pl.col("metric").is_in(info), pl.col("bundle").is_not_null()
     shares = {name: entry.factor for entry in mapping.of("share", "utilisation") for name in entry.names}
     is_more = reduce(_either, [_is(name) & (pl.col("value") * by > 1.0) for name, by in shares.items()], pl.lit(False))
-    refused = Counter(
-        {
-            Refusal.OUTSIDE_VOCABULARY: len(celled.filter(~is_info & ~is_known)),
-            Refusal.INCONSISTENT: len(celled.filter(is_more)),
-        }
-    )
+    refused = Counter({Refusal.INCONSISTENT: len(celled.filter(is_more))})
+    for model, count in celled.filter(~is_info & ~is_known)["model"].value_counts().rows():
+        refused[shown.private_models.get(model, (Refusal.OUTSIDE_VOCABULARY, 0))[0]] += count
     return celled.filter((is_info | is_known) & ~is_more), +refused
+
+
+def _models_dropped(target: Target, shown: Exposition) -> Counter[Refusal]:
+    """What is private in names of models, of a target that does not tell its models apart: all its samples count."""
+    dropped: Counter[Refusal] = Counter()
+    for reason, count in shown.private_models.values() if not target.models else ():
+        dropped[reason] += count
+    return dropped
 
 
 def _either(one: pl.Expr, other: pl.Expr) -> pl.Expr:

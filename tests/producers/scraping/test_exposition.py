@@ -117,6 +117,50 @@ def test_a_label_that_no_mapping_knows_is_dropped_by_what_it_holds_and_its_sampl
     assert label.partition('"')[2][:-1] not in repr(read.samples.to_dicts())
 
 
+@pytest.mark.parametrize(
+    ("text", "dropped"),
+    [
+        (f'{SERVED}{{finished_reason="ana@example.com",engine="+49 170 1234567"}} 5\n', {"email": 1, "phone": 1}),
+        (f'{SERVED}{{finished_reason="Please call my doctor tomorrow"}} 5\n', {"free_text": 1}),
+        (f'{SERVED}{{engine="q8fj2kz0x7vb3nw9ty5h"}} 5\n', {"high_entropy": 1}),
+        ('vllm:cache_config_info{num_gpu_blocks="573",path="ana@example.com",cache_dtype="auto"} 5\n', {"email": 1}),
+        # This one is a counter, and the sum of a histogram.
+        ('vllm:request_queue_time_seconds_sum{engine="ana@example.com"} 5\n', {"email": 1}),
+    ],
+)
+def test_what_is_private_in_a_label_that_the_mapping_knows_is_counted_as_what_it_is(
+    text: str, dropped: dict[str, int]
+) -> None:
+    read = shown(text)
+    assert len(read.samples) and {reason.value: count for reason, count in read.dropped.items()} == dropped
+
+
+def test_devices_pods_and_products_may_be_called_as_they_are() -> None:
+    labels = 'gpu="0",UUID="GPU-5d3f6a2b-1111-2222-3333-444455556666",modelName="NVIDIA H100 80GB HBM3",pci_bus_id="00000000:07:00.0"'
+    labels += (
+        ',Hostname="ip-172-31-123-234",pod="gateway-5d78c9bcf7-x2k4z",pod_uid="00000000-0000-4000-8000-000000000000"'
+    )
+    labels += ',DCGM_FI_DRIVER_VERSION="535.104.05",device="nvidia0",namespace="voice",container="engine"'
+    text = f"DCGM_FI_DEV_GPU_UTIL{{{labels}}} 50\n"
+    assert not read_exposition(text.encode(), TEXT, "dcgm").dropped
+    private = text.replace("gateway-5d78c9bcf7-x2k4z", "ana@example.com")
+    assert read_exposition(private.encode(), TEXT, "dcgm").dropped == {Refusal.EMAIL: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('vllm:cache_config_info{num_gpu_blocks="ana@example.com"} 1\n', Refusal.EMAIL),
+        ('vllm:cache_config_info{num_gpu_blocks="None"} 1\n', Refusal.NOT_FINITE),
+        ('vllm:time_to_first_token_seconds_bucket{le="ana@example.com"} 1\n', Refusal.EMAIL),
+        ('vllm:time_to_first_token_seconds_bucket{le="soon"} 1\n', Refusal.MALFORMED),
+    ],
+)
+def test_a_label_that_is_read_as_a_number_and_is_none_refuses_its_sample(text: str, reason: Refusal) -> None:
+    read = shown(f"{text}vllm:num_requests_waiting 3\n")
+    assert (values(read), +read.refused, +read.dropped) == ([3.0], {reason: 1}, {})
+
+
 def test_what_kubernetes_says_of_a_gpu_does_not_tell_it_apart() -> None:
     before, after = (
         read_exposition(shows.dcgm([50], pod=pod).encode(), TEXT, "dcgm").samples for pod in ("a-1", "b-2")

@@ -136,6 +136,17 @@ def test_a_model_that_nobody_declared_is_refused() -> None:
     assert said(scraper.scrape(shows.vllm(FIRST, waiting=3)), "queues")["depth"] == 3
 
 
+def test_a_model_that_is_called_what_is_private_is_counted_as_that_unless_its_target_knows_it() -> None:
+    private, text = "ann@example.org", shows.vllm(FIRST, waiting=3, model="ann@example.org")
+    alone = Scraper(target()).scrape(text)
+    assert said(alone, "queues")["depth"] == 3 and set(alone.dropped) == {Refusal.EMAIL} and not alone.refused
+    others = Scraper(target(bundle=None, models={"llama": {"bundle": "v2"}})).scrape(text)
+    assert others.kinds == {} and set(others.refused) == {Refusal.EMAIL} and not others.dropped
+    known = Scraper(target(bundle=None, models={private: {"bundle": "v2"}})).scrape(text)
+    assert said(known, "queues")["depth"] == 3 and not known.refused and not known.dropped
+    assert not any(private in str(rows.rows()) for told in (alone, known) for rows in told.kinds.values())
+
+
 def test_a_share_of_more_than_the_whole_is_refused_and_a_blank_is_no_number() -> None:
     told = Scraper(target()).scrape(shows.vllm(FIRST, usage=1.5))
     assert told.refused == {Refusal.INCONSISTENT: 1} and "kv_blocks_used" not in said(told, "queues")
