@@ -25,12 +25,21 @@ ATTEMPT_TIMEOUT_MS = 5_000
 
 async def why_unreachable(kafka: KafkaAddress) -> str:
     """The sentence for the server that told most; where all are simply away, for the last one."""
+    return await why_silent(kafka) or (
+        f"Kafka at {kafka.bootstrap} broke off and answers again: it may be restarting; try again."
+    )
+
+
+async def why_silent(kafka: KafkaAddress) -> str | None:
+    """The same sentence, or None where a server answers."""
     reasons = [await _reason(kafka, host, port) for host, port, _ in collect_hosts(kafka.bootstrap)]
-    told = [reason for reason in reasons if not reason.startswith("cannot be reached")]
+    if None in reasons:
+        return None
+    told = [reason for reason in reasons if reason and not reason.startswith("cannot be reached")]
     return f"Kafka at {kafka.bootstrap} {(told or reasons)[-1]}"
 
 
-async def _reason(kafka: KafkaAddress, host: str, port: int) -> str:
+async def _reason(kafka: KafkaAddress, host: str, port: int) -> str | None:
     options = kafka.aiokafka_options()
     del options["bootstrap_servers"]
     try:
@@ -38,7 +47,7 @@ async def _reason(kafka: KafkaAddress, host: str, port: int) -> str:
     except (KafkaError, OSError, EOFError) as error:
         return _told(error, kafka)
     connection.close()
-    return "broke off and answers again: it may be restarting; try again."
+    return None
 
 
 def _told(error: BaseException, kafka: KafkaAddress) -> str:

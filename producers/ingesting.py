@@ -21,6 +21,7 @@ from producers.aggregated import ROW_KINDS, kind_of
 from producers.collector import NEVER_MS, WINDOW_MS, Collector, Frame
 from producers.drive import Clock
 from producers.kinds import KINDS
+from producers.line_progress import Progress
 from producers.line_tidings import RefusedWhere, Tidings
 from producers.observation_lines import Demand, ObservationLines
 from producers.tally import reported_as
@@ -42,10 +43,13 @@ WIDEST_MS = max(partition.k_window_s for family in FAMILIES.values() for partiti
 
 @dataclass(slots=True)
 class Ingested:
-    """What became of the lines, and of what they said."""
+    """What became of the lines, and of what they said. `frames` are those that Kafka has, `in_doubt` how many it was sent since: it may
+    have some of them."""
 
     tidings: Tidings
+    progress: Progress
     frames: Counter[str] = field(default_factory=Counter)
+    in_doubt: int = 0
     held_turns: int = 0
     unfinished: Mapping[str, int] = field(default_factory=dict)
     """By family: observations in windows that are not over, which were not sent."""
@@ -64,7 +68,9 @@ class Ingestion:
         """What family `privacy` was not told of yet, each once however many chunks had it; without a window where that is now."""
         self._dropped: Counter[str] = Counter()
         """By kind: what no heartbeat was told of yet."""
-        self.ingested = Ingested(lines.tidings)
+        self._told_ms = 0
+        """The end of the windows that frames were made of."""
+        self.ingested = Ingested(lines.tidings, lines.progress)
 
     def take(self, lines: list[bytes]) -> Iterator[Frame]:
         """Observes the next lines; yields the frames of windows that are over with them."""
@@ -79,7 +85,7 @@ class Ingestion:
             collector.observe(kind, rows)
         watermark_ms = self._watermark_ms()
         self._tell_refused(collector, watermark_ms)
-        yield from self._counted(collector.close(watermark_ms))
+        yield from self._closed(collector, watermark_ms)
 
     async def finish(self, is_hurried: bool = False) -> AsyncIterator[Frame]:
         """Yields the frames of all that is left, to the end of its minute, which is waited for if it is not over.
@@ -101,10 +107,10 @@ class Ingestion:
         if not is_hurried:
             await self._clock.sleep_until(end_ms)
         widest_ms = -(-(self._newest_ms + 1) // WIDEST_MS) * WIDEST_MS
-        for frame in self._counted(self._collector.close(widest_ms if widest_ms <= self._clock.now_ms() else end_ms)):
+        for frame in self._closed(self._collector, widest_ms if widest_ms <= self._clock.now_ms() else end_ms):
             yield frame
         self._tell_refused(self._collector, NEVER_MS, is_now=True)
-        for frame in self._counted(self._collector.tell_rows(PRIVACY_ROWS)):
+        for frame in self._collector.tell_rows(PRIVACY_ROWS):
             yield frame
         self.ingested.unfinished = self._collector.unfinished
         self.ingested.held_turns = self._collector.held_turns
@@ -182,10 +188,17 @@ class Ingestion:
         now_ms = self._clock.now_ms()
         return now_ms - LIVE_GRACE_MS if self._is_live else min(now_ms, self._newest_ms - DISORDER_MS)
 
-    def _counted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        for frame in frames:
-            self.ingested.frames[frame.header.family.name] += 1
-            yield frame
+    def _closed(self, collector: Collector, watermark_ms: int) -> Iterator[Frame]:
+        yield from collector.close(watermark_ms)
+        self._told_ms = watermark_ms
+
+    async def send(self, frames: list[Frame], transport: Transport) -> None:
+        """Sends the frames of the lines so far, and takes in that Kafka has them."""
+        self.ingested.in_doubt = len(frames)
+        await transport.send(frames)
+        self.ingested.in_doubt = 0
+        self.ingested.frames.update(frame.header.family.name for frame in frames)
+        self.ingested.progress.note_acknowledged(self._told_ms)
 
 
 def _is_over(where: RefusedWhere, watermark_ms: int, is_now: bool) -> bool:
@@ -200,9 +213,9 @@ async def ingest(
     `stop` says that the chunks ended because somebody wants to be gone.
     """
     async for lines in chunks:
-        await transport.send(await asyncio.to_thread(_frames, ingestion, lines))
+        await ingestion.send(await asyncio.to_thread(_frames, ingestion, lines), transport)
     is_hurried = stop is not None and stop.is_set()
-    await transport.send([frame async for frame in ingestion.finish(is_hurried)])
+    await ingestion.send([frame async for frame in ingestion.finish(is_hurried)], transport)
     return ingestion.ingested
 
 

@@ -26,6 +26,7 @@ from producers.collector import WINDOW_MS
 from producers.counting import sifted
 from producers.kinds import KINDS
 from producers.line_objects import KIND, is_object, kind_of, whereabouts_of, why_unreadable
+from producers.line_progress import Progress
 from producers.line_shapes import in_bounds, is_braced, is_flat
 from producers.line_tidings import TOLD_MAX, RefusedWhere, Tidings
 from producers.refusing import WHY, AdmittedRows, admit_rows, columns_refused, is_blank, known_pool, known_pools
@@ -64,7 +65,7 @@ class ObservationLines:
 
     def __init__(self, session_key: bytes, kind: str | None = None, region: str | None = None) -> None:
         self._session_key, self.kind, self._region = session_key, kind, region
-        self.tidings = Tidings()
+        self.tidings, self.progress = Tidings(), Progress()
         self.demands: tuple[Demand, ...] = ()
 
     def read(self, lines: list[bytes]) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -154,14 +155,15 @@ class ObservationLines:
         self._note(
             admitted.rows, sifting.why, kind, lambda row, reason: columns_broken(sifted(kind, row.drop(LINE)), reason)
         )
-        sound = sifting.sound
+        sound, time = sifting.sound, KINDS[kind].time
+        # What cannot be right was refused for that.
+        left = admitted.rows if sifting.why is None else admitted.rows.filter(sifting.why.is_null())
         for demand in self.demands:
-            # What cannot be right was refused for that.
-            is_refused = ~pl.lit(True if sifting.why is None else sifting.why.is_null())
             is_met = demand.holds(kind)  # Asked once: by the clock it would be another demand the next time.
-            unmet = admitted.rows.select(pl.when(~is_met & ~is_refused).then(pl.lit(demand.reason.value))).to_series()
-            self._note(admitted.rows, unmet, kind, lambda *_: (KINDS[kind].time,), demand.meaning)
-            sound = sound.filter(is_met)
+            unmet = left.select(pl.when(~is_met).then(pl.lit(demand.reason.value))).to_series()
+            self._note(left, unmet, kind, lambda *_: (time,), demand.meaning)
+            sound, left = sound.filter(is_met), left.filter(is_met)
+        self.progress.note_taken(left[LINE], left[time])
         return sound
 
     def _note(self, rows: pl.DataFrame, why: pl.Series | None, kind: str, wrong: _Wrong, meaning: str = "") -> None:

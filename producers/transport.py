@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from producers.collector import Frame
-from producers.connection import why_unreachable
+from producers.connection import why_silent, why_unreachable
 from schemas.failures import Foreseen
 from schemas.kafka import KafkaAddress
 from schemas.topics import aggregates
@@ -100,12 +100,15 @@ class KafkaTransport:
                 await asyncio.gather(*pending)
         except TimeoutError as error:  # Before OSError, which it is one of.
             raise NotDelivered(
-                f"Kafka at {self._address.bootstrap} did not acknowledge frames within {self._delivery_timeout_s:g} s: "
+                await why_silent(self._address)
+                or f"Kafka at {self._address.bootstrap} did not acknowledge frames within {self._delivery_timeout_s:g} s: "
                 "check that the broker is up; what was not acknowledged has to be sent again."
             ) from error
         except (KafkaError, OSError) as error:
+            # Of a broker that is silent the client names what it was waiting for, such as a topic that nobody has told it of.
             raise NotDelivered(
-                f"Kafka at {self._address.bootstrap} did not take a frame ({_name(error)}): "
+                await why_silent(self._address)
+                or f"Kafka at {self._address.bootstrap} did not take a frame ({_name(error)}): "
                 "check that the topics exist (`turnwatch check`) and that the broker is healthy."
             ) from error
 

@@ -15,7 +15,7 @@ from producers.drive import WallClock
 from producers.ingesting import Ingested, Ingestion, ingest
 from producers.line_reading import Lines
 from producers.observation_lines import COLUMNS, ObservationLines
-from producers.transport import KafkaTransport
+from producers.transport import KafkaTransport, NotDelivered
 from schemas.counted import counted
 from schemas.dimensions import DIMENSIONS, SLUG
 from schemas.failures import BadInput
@@ -39,7 +39,11 @@ def run_ingest(source: str, kind: str | None, producer: str, region: str, is_liv
     lines = ObservationLines(secrets.token_bytes(32), kind, region)
     ingestion = Ingestion(producer, region, lines, WallClock(), is_live)
     with _opened(source) as stream:
-        return _told(asyncio.run(_all_of(stream, ingestion, address)))
+        try:
+            return _told(asyncio.run(_all_of(stream, ingestion, address)))
+        except NotDelivered:
+            _tell_how_far(ingestion.ingested, source)
+            raise
 
 
 async def _all_of(stream: FileIO, ingestion: Ingestion, address: KafkaAddress) -> Ingested:
@@ -94,8 +98,40 @@ def _read(lines: Lines, chunks: asyncio.Queue[list[bytes] | None], loop: asyncio
             return  # The loop has ended first.
 
 
+def _tell_how_far(ingested: Ingested, source: str) -> None:
+    """Says what became of the lines until Kafka was away, and with which line to go on; nothing where none was read."""
+    lines, progress = ingested.tidings.lines, ingested.progress
+    if not lines:
+        return
+    _tell_lines(ingested)
+    there = ingested.tidings.taken.total() - progress.waiting
+    doubt = counted(ingested.in_doubt, "frame more may have arrived", "frames more may have arrived")
+    print(
+        f"Kafka has acknowledged the windows of {counted(there, 'line')} of those that were taken, and not of {progress.waiting:,}"
+        f"{f'; {doubt}' if ingested.in_doubt else ''}. Go on with line {progress.first_waiting or lines + 1:,} of "
+        f"{'what was read' if source == '-' else source}: what comes before it counts.",
+        file=sys.stderr,
+    )
+
+
 def _told(ingested: Ingested) -> int:
     """Says what became of the lines, without a value of any."""
+    _tell_lines(ingested)
+    if ingested.held_turns:
+        held = counted(ingested.held_turns, "turn too few shared stays", "turns too few shared stay")
+        print(f"{held} private, in the operational partition only.")
+    for family, count in ingested.unfinished.items():
+        minutes = FAMILIES[family].partitions[0].k_window_s // 60
+        print(
+            f"{counted(count, 'observation')} of {family} in a window of {counted(minutes, 'minute')} that is not over: not sent, so ingest "
+            "those lines again when it is.",
+            file=sys.stderr,
+        )
+    return REFUSED if ingested.tidings.refused or ingested.unfinished else 0
+
+
+def _tell_lines(ingested: Ingested) -> None:
+    """What was taken, refused and dropped, and how many frames Kafka has."""
     tidings = ingested.tidings
     taken = ", ".join(_taken(kind, count) for kind, count in sorted(tidings.taken.items()) if count) or "nothing"
     blank = f", {tidings.blank:,} of them blank" if tidings.blank else ""
@@ -109,17 +145,6 @@ def _told(ingested: Ingested) -> int:
         print(f"Refused: {count:,} × {reason.value} ({MEANINGS[reason]}).", file=sys.stderr)
     for reason, count in sorted((+tidings.dropped).items()):
         print(f"Dropped: {counted(count, 'field')} × {reason.value} ({MEANINGS[reason]}).", file=sys.stderr)
-    if ingested.held_turns:
-        held = counted(ingested.held_turns, "turn too few shared stays", "turns too few shared stay")
-        print(f"{held} private, in the operational partition only.")
-    for family, count in ingested.unfinished.items():
-        minutes = FAMILIES[family].partitions[0].k_window_s // 60
-        print(
-            f"{counted(count, 'observation')} of {family} in a window of {counted(minutes, 'minute')} that is not over: not sent, so ingest "
-            "those lines again when it is.",
-            file=sys.stderr,
-        )
-    return REFUSED if refused or ingested.unfinished else 0
 
 
 def _taken(kind: str, count: int) -> str:
