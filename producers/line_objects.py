@@ -1,16 +1,25 @@
-"""One line of JSON as an object: of which kind it says it is, and where it cannot be read why, and when and where that was."""
+"""One line of JSON as an object: of which kind it says it is, what of it is declared, and where it cannot be read why, and when and
+where that was."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from producers.kinds import KINDS
+from producers.line_shapes import DEPTH_MAX
+from producers.queues import GAUGES, PARTS, WHOLE_GAUGES
+from producers.refusing_attributes import Attribute, dropped_as, texts_in
+from schemas.families import QUEUES
 from schemas.instants import TIMES
 from schemas.misplaced import misplaced_fields
+from schemas.private_values import private_reasons
 from schemas.refusals import Refusal
 
 KIND = "kind"
@@ -35,18 +44,78 @@ def is_object(line: bytes) -> bool:
     return _object(line) is not None
 
 
-def why_unreadable(line: bytes, columns: Mapping[str, pl.DataType]) -> tuple[Refusal | None, tuple[str, ...]]:
-    """A line is no object, or declared fields, which are named, hold something of another type, or endless; no reason where it can be read."""
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """The declared fields of an object, each of its column's type, and what the others are."""
+
+    declared: dict[str, Any]
+    others: list[Attribute]
+
+    def line(self) -> bytes:
+        """The declared fields alone."""
+        return json.dumps(self.declared).encode()
+
+
+def parted(line: bytes, columns: Mapping[str, pl.DataType]) -> Parted | tuple[Refusal, tuple[str, ...]]:
+    """A line's object in parts; or why there is none: the line is no object, or declared fields, which are named, hold something of
+    another type, or endless. A count may be told as 2.0."""
     said = _object(line)
     if said is None:
         return Refusal.MALFORMED, ()
-    declared = [(name, value) for name, value in said.items() if name in columns]
+    declared = {name: _whole(value, columns[name]) for name, value in said.items() if name in columns}
+    reason, names = _why_unreadable(list(declared.items()), columns)
+    if reason:
+        return reason, names
+    if columns is KINDS[QUEUES.name].columns and (unknown := _without_unknown(declared)):
+        return Refusal.MALFORMED, unknown
+    return Parted(declared, [each for each in said.items() if each[0] not in columns and each[0] != KIND])
+
+
+_NULL_GAUGE = re.compile(rb'"(?:%s)"\s*:\s*null' % "|".join(GAUGES).encode())
+
+
+def has_unknown_gauge(line: bytes) -> bool:
+    """Whether a sample of a queue may say of a gauge that it is not known: in a table that is the same as saying nothing of it."""
+    return _NULL_GAUGE.search(line) is not None
+
+
+def _without_unknown(sample: dict[str, Any]) -> tuple[str, ...]:
+    """The gauges without which the sample would say that there are none; where a part is not known its whole is taken out."""
+    for part, whole in PARTS.items():
+        if part in sample and sample[part] is None:
+            sample.pop(whole, None)
+    return tuple(name for name in WHOLE_GAUGES if name in sample and sample[name] is None)
+
+
+def _whole(value: object, dtype: pl.DataType) -> object:
+    return int(value) if dtype == pl.Int64 and type(value) is float and value.is_integer() else value
+
+
+def _why_unreadable(
+    declared: Sequence[Attribute], columns: Mapping[str, pl.DataType]
+) -> tuple[Refusal | None, tuple[str, ...]]:
     endless = [name for name, value in declared if isinstance(value, float) and not math.isfinite(value)]
     others = [(name, value) for name, value in declared if name not in endless and not _is_of(value, columns[name])]
+    if not endless and not others:
+        return None, ()
     reasons = dict.fromkeys(endless, Refusal.NOT_FINITE)
     reasons |= zip((name for name, _ in others), misplaced_fields(others), strict=True)
-    first = next((reason for reason in Refusal if reason in reasons.values()), None)
+    first = next(reason for reason in Refusal if reason in reasons.values())
     return first, tuple(name for name, reason in reasons.items() if reason is first)
+
+
+def dropped_in(others: Sequence[Sequence[Attribute]]) -> list[list[Refusal]]:
+    """What each object's fields are that nobody declared: what they would be as columns of a table (`producers/refusing.py`)."""
+    texts = {text for fields in others for _, value in fields for text in texts_in(value, DEPTH_MAX)}
+    private = private_reasons(texts)
+    return [
+        [
+            dropped_as(name, value, private, numbers_min=1, depth_max=DEPTH_MAX)
+            for name, value in fields
+            if value is not None
+        ]
+        for fields in others
+    ]
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection
 
 DEPTH_MAX = 32
 """Objects and lists within one another; readers of JSON follow them on the stack, and Arrow's ends the process there."""
 LINES_AT_ONCE = 5_000
-CELLS_AT_ONCE = 2_000_000
-"""Lines times names in them: a line that has one name of its own adds a column to all that are read with it."""
+NAMES_AT_ONCE = 16
+LINES_A_NAME = 50
+"""A name is a column of all lines that are read with it, which takes as long as to look at so many lines one by one."""
 
 Numbered = list[tuple[int, bytes]]
-
-
-def in_bounds(lines: Numbered) -> Iterator[Numbered]:
-    """The lines in parts, none of which makes a larger table than it may."""
-    if len(lines) <= LINES_AT_ONCE and (len(lines) == 1 or len(lines) * names_in(lines) <= CELLS_AT_ONCE):
-        yield lines
-        return
-    half = len(lines) // 2
-    yield from in_bounds(lines[:half])
-    yield from in_bounds(lines[half:])
-
 
 _NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"\s*:')
 
 
-def names_in(lines: Numbered) -> int:
-    """At most how many columns the lines have; nothing that is declared holds objects, so within those each name is one."""
+def is_narrow(lines: Numbered, declared: Collection[str]) -> bool:
+    """Whether the lines may be read as one table: for their number they have few names that are not declared."""
+    return names_in(lines, declared) <= NAMES_AT_ONCE + len(lines) // LINES_A_NAME
+
+
+def names_in(lines: Numbered, declared: Collection[str] = ()) -> int:
+    """At most how many columns the lines have that are not declared; nothing that is declared holds objects, so within those each name
+    is one."""
     flat = b"\n".join(line for _, line in lines if line.count(b"{") == 1)
-    return len(set(_NAME.findall(flat))) + sum(line.count(b":") for _, line in lines if line.count(b"{") > 1)
+    known = {name.encode() for name in declared}
+    return len(set(_NAME.findall(flat)) - known) + sum(line.count(b":") for _, line in lines if line.count(b"{") > 1)
 
 
 _TEXT_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')

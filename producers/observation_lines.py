@@ -1,7 +1,7 @@
 """Observations as NDJSON: one JSON object a line, of one kind a file or of the kind that its field `kind` names.
 
-Lines are read in columns, thousands at once. Where that fails the lines are halved until the bad ones stand alone, so that
-each is refused by itself, counted under its reason, and told by its number and the declared columns that were wrong, never by
+Lines are read in columns, thousands at once. Where that fails, or would take as many columns as lines, each is looked at by itself, so
+that a bad one is refused alone, counted under its reason, and told by its number and the declared columns that were wrong, never by
 what stands in it. Fields that the contract does not declare are dropped and counted (`producers/refusing.py`); the line goes on
 without them.
 
@@ -25,13 +25,31 @@ from producers.aggregated import ROW_KINDS
 from producers.collector import WINDOW_MS
 from producers.counting import sifted
 from producers.kinds import KINDS
-from producers.line_objects import KIND, is_object, kind_of, whereabouts_of, why_unreadable
+from producers.line_objects import (
+    KIND,
+    Parted,
+    dropped_in,
+    has_unknown_gauge,
+    is_object,
+    kind_of,
+    parted,
+    whereabouts_of,
+)
 from producers.line_progress import Progress
-from producers.line_shapes import in_bounds, is_braced, is_flat
+from producers.line_shapes import LINES_AT_ONCE, is_braced, is_flat, is_narrow
 from producers.line_tidings import TOLD_MAX, RefusedWhere, Tidings
-from producers.refusing import WHY, AdmittedRows, admit_rows, columns_refused, is_blank, known_pool, known_pools
+from producers.refusing import (
+    WHY,
+    AdmittedRows,
+    admit_rows,
+    columns_refused,
+    is_blank,
+    is_withheld,
+    known_pool,
+    known_pools,
+)
 from producers.sifting import columns_broken
-from schemas.families import UNKNOWN
+from schemas.families import QUEUES, UNKNOWN
 from schemas.refusals import Refusal
 
 COLUMNS: dict[str, Mapping[str, pl.DataType]] = {
@@ -115,23 +133,35 @@ class ObservationLines:
 
     def _parsed(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
         """Tables that together hold every line that is JSON with declared fields of their types, and their numbers."""
-        for some in in_bounds(lines):
-            yield from self._table_of(some, kind)
+        for start in range(0, len(lines), LINES_AT_ONCE):
+            yield from self._tables_of(lines[start : start + LINES_AT_ONCE], kind)
 
-    def _table_of(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
-        whole = _as_numbered_table(lines, kind)
+    def _tables_of(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
+        is_plain = is_narrow(lines, (*COLUMNS[kind], KIND)) and not (
+            kind == QUEUES.name and any(has_unknown_gauge(line) for _, line in lines)
+        )
+        whole = _as_numbered_table(lines, kind) if is_plain else None
         if whole is not None:
             yield whole
             return
-        # One line at least is wrong. Each is looked at by itself, this once, and the sound ones are read together.
-        reasons = [(numbered, why_unreadable(numbered[1], COLUMNS[kind])) for numbered in lines]
-        for numbered, (reason, columns) in reasons:
-            if reason:
-                self._refuse(numbered, kind, reason, columns)
-        yield from self._halved([numbered for numbered, (reason, _) in reasons if not reason], kind)
+        # One line at least is wrong, or they have too many names. Each is looked at by itself, this once, and what is declared of
+        # the sound ones is read together.
+        looked_at = [(number, line, parted(line, COLUMNS[kind])) for number, line in lines]
+        sound = [(number, parts) for number, _, parts in looked_at if isinstance(parts, Parted)]
+        for number, line, parts in looked_at:
+            if not isinstance(parts, Parted):
+                self._refuse((number, line), kind, *parts)
+        others = dict(zip((number for number, _ in sound), dropped_in([each.others for _, each in sound]), strict=True))
+        for is_text in (True, False):  # A column of sessions is of texts, or of numbers.
+            of_type = [
+                (n, each.line()) for n, each in sound if isinstance(each.declared.get("session"), str) is is_text
+            ]
+            for rows in self._halved(of_type, kind):
+                self._note_others(rows, others, kind)
+                yield rows
 
     def _halved(self, lines: _Numbered, kind: str) -> Iterator[pl.DataFrame]:
-        """The same of lines that are sound by themselves: undeclared fields may have several types, or names twice."""
+        """The same of lines that are sound by themselves: one may hold half of a character, which no table can."""
         table = _as_numbered_table(lines, kind) if lines else None
         if table is not None:
             yield table
@@ -183,6 +213,14 @@ class ObservationLines:
         self.tidings.dropped += Counter(dict(admitted.dropped.by_reason))
         self.tidings.withheld_since += Counter(dict(_places(rows, admitted.withheld_why, kind)))
 
+    def _note_others(self, rows: pl.DataFrame, others: Mapping[int, Sequence[Refusal]], kind: str) -> None:
+        """The same of fields that were taken off their lines before; `others` has what they were, line by line."""
+        told = [(at, reason) for at, line in enumerate(rows[LINE].to_list()) for reason in others[line]]
+        self.tidings.dropped.update(reason for _, reason in told)
+        withheld = [(at, reason.value) for at, reason in told if is_withheld(reason)]
+        found = pl.DataFrame(withheld, schema={"row": pl.UInt32, WHY: pl.String}, orient="row")
+        self.tidings.withheld_since.update(dict(_placed(rows, found["row"], found[WHY], kind)))
+
     def _keyed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Sessions that are texts, as numbers of 64 bits that nobody can look up; a text of which nobody can see anything names none."""
         if "session" not in rows.columns or rows["session"].dtype != pl.String:
@@ -195,12 +233,15 @@ class ObservationLines:
 
 def _places(rows: pl.DataFrame, whys: Sequence[pl.Series], kind: str) -> Iterator[tuple[RefusedWhere, int]]:
     """Where these reasons are told, of which each row has one or none (null) in each of the columns, and how often each."""
-    if not whys:
-        return
+    if whys:
+        row = pl.concat([why.is_not_null().arg_true() for why in whys])
+        yield from _placed(rows, row, pl.concat([why.drop_nulls() for why in whys], rechunk=True), kind)
+
+
+def _placed(rows: pl.DataFrame, row: pl.Series, reasons: pl.Series, kind: str) -> Iterator[tuple[RefusedWhere, int]]:
+    """The same of reasons of which each is beside the place of its row."""
     window = (rows[KINDS[kind].time] // WINDOW_MS * WINDOW_MS).alias("at")
-    place = pl.concat([why.is_not_null().arg_true() for why in whys])
-    reasons = pl.concat([why.drop_nulls() for why in whys], rechunk=True)
-    found = pl.DataFrame([known_pools(rows), window])[place].with_columns(reasons.alias(WHY))
+    found = pl.DataFrame([known_pools(rows), window])[row].with_columns(reasons.alias(WHY))
     for reason, pool, start_ms, count in found.group_by(WHY, "pool", "at").len().rows():
         yield RefusedWhere(kind, Refusal(reason), pool, start_ms), count
 

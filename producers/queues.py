@@ -15,6 +15,10 @@ from schemas.families import QUEUES, PrivacyPartition
 from schemas.refusals import Refusal
 
 GAUGES = tuple(measure.name for measure in QUEUES.measures if measure.merge == "gauge")
+PARTS = {measure.name: measure.part_of for measure in QUEUES.measures if measure.merge == "gauge" and measure.part_of}
+"""Gauges that are parts, and of which: where a part is not known nothing is said of its whole, for 0 of 100 would be a full 100 free."""
+WHOLE_GAUGES = tuple(name for name in GAUGES if name not in PARTS)
+"""Gauges that a sample is refused without, where it is told that they are not known: it would say that there are none."""
 PAIR = ("depth_from", "depth_to")
 _COUNTERS = tuple(name for name in QUEUES.measure_names if name not in (*GAUGES, *PAIR))
 _ENGINE = ("host", *QUEUES.key_names)

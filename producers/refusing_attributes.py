@@ -52,7 +52,7 @@ def admit_attributes(sets: Sequence[Mapping[str, object]], mapped: Mapping[str, 
 
 def dropped_of(attributes: Sequence[Attribute]) -> Refused:
     """What attributes that feed no dimension count as, one by one; those without a value are none."""
-    private = private_reasons({text for _, value in attributes for text in _texts_in(value)})
+    private = private_reasons({text for _, value in attributes for text in texts_in(value)})
     return refused_counts(dropped_as(name, value, private) for name, value in attributes if value is not None)
 
 
@@ -65,7 +65,7 @@ def private_as(attributes: Sequence[Attribute], naming: Mapping[str, Naming]) ->
     kinds = [naming.get(name, NAME) for name, _ in attributes]
     private = {
         kind: private_names(
-            {text for (_, value), of in zip(attributes, kinds, strict=True) if of is kind for text in _texts_in(value)},
+            {text for (_, value), of in zip(attributes, kinds, strict=True) if of is kind for text in texts_in(value)},
             kind,
         )
         for kind in set(kinds)
@@ -74,23 +74,43 @@ def private_as(attributes: Sequence[Attribute], naming: Mapping[str, Naming]) ->
     return [None if reason is Refusal.UNKNOWN_FIELD else reason for reason in found]
 
 
-def dropped_as(name: str, value: object, private: Mapping[str, Refusal]) -> Refusal:
-    """What an attribute that feeds no dimension counts as; `private` tells of its text, if it is one, or of those within it."""
-    if is_content_field(name):
-        return Refusal.CONTENT_FIELD
-    if isinstance(value, str):
-        return private.get(value, Refusal.UNKNOWN_FIELD)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return Refusal.AUDIO
-    if isinstance(value, Mapping) and any(map(is_content_field, _names(value, name))):
-        return Refusal.CONTENT_FIELD
-    if numbers_in(value) >= NUMBERS_MIN:
-        return Refusal.EMBEDDING
-    return min(
-        (private[text] for text in _texts_in(value) if text in private),
-        key=_RANKS.__getitem__,
-        default=Refusal.UNKNOWN_FIELD,
-    )
+def dropped_as(
+    name: str,
+    value: object,
+    private: Mapping[str, Refusal],
+    numbers_min: int = NUMBERS_MIN,
+    depth_max: int = DEPTH_MAX,
+) -> Refusal:
+    """What an attribute that feeds no dimension counts as: the first reason that its name, or anything within it, gives.
+
+    `private` tells of its text, if it is one, or of those within it; `numbers_min` numbers are an embedding. What lies deeper than
+    `depth_max` is not looked at: whoever nests deeper hides nothing that would be taken in.
+    """
+    if isinstance(value, str) and not is_content_field(name):
+        return private.get(value, Refusal.UNKNOWN_FIELD)  # Nearly always.
+    found = _reasons_within((name,), value, private, numbers_min, depth_max)
+    return min(found, key=_RANKS.__getitem__, default=Refusal.UNKNOWN_FIELD)
+
+
+def _reasons_within(
+    path: tuple[str, ...], value: object, private: Mapping[str, Refusal], numbers_min: int, depth: int
+) -> Iterator[Refusal]:
+    """Why a value, or what lies within it, is private; `path` are the names that lead there."""
+    if any(is_content_field(".".join(path[place:])) for place in range(len(path))):
+        yield Refusal.CONTENT_FIELD
+    elif isinstance(value, str):
+        if value in private:
+            yield private[value]
+    elif isinstance(value, bytes | bytearray | memoryview):
+        yield Refusal.AUDIO
+    elif numbers_in(value) >= numbers_min:
+        yield Refusal.EMBEDDING
+    elif isinstance(value, Mapping) and depth > 0:
+        for name, each in value.items():
+            yield from _reasons_within((*path, str(name)), each, private, numbers_min, depth - 1)
+    elif isinstance(value, list | tuple) and depth > 0:
+        for each in value:
+            yield from _reasons_within(path, each, private, numbers_min, depth - 1)
 
 
 def _judged(
@@ -113,19 +133,10 @@ def _texts(sets: Sequence[Mapping[str, object]], name: str) -> set[str]:
     return {value for each in sets if isinstance(value := each.get(name), str)}
 
 
-def _names(fields: Mapping[object, object], path: str, depth: int = 0) -> Iterator[str]:
-    """The names of fields within fields, and with those that lead there; 8 deep: whoever nests deeper hides nothing that would be taken in."""
-    for name, value in fields.items():
-        yield str(name)
-        yield f"{path}.{name}"
-        if isinstance(value, Mapping) and depth < DEPTH_MAX:
-            yield from _names(value, str(name), depth + 1)
-
-
-def _texts_in(value: object, depth: int = 0) -> Iterator[str]:
+def texts_in(value: object, depth: int = DEPTH_MAX) -> Iterator[str]:
     """A text, or those in lists and fields within one another, as deep."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list | tuple) and depth < DEPTH_MAX:
+    elif isinstance(value, dict | list | tuple) and depth > 0:
         for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts_in(each, depth + 1)
+            yield from texts_in(each, depth - 1)

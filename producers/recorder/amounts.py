@@ -79,11 +79,16 @@ def wrong(values: Floats, are_claims: Flags, allowed: Allowed) -> dict[Refusal, 
 
 
 def is_number(value: object) -> bool:
-    """Whether it is one number or truth of any type, such as an array of one; those of several have the method as well."""
+    """Whether it is one number or truth of any type, such as an array of one; those of several or none have the method as well."""
     try:
-        return hasattr(value, "__float__") and numbers_in(value) <= 1
-    except Exception:  # An object that fails at being looked at.
+        if not hasattr(value, "__float__") or numbers_in(value) > 1:
+            return False
+        float(value)
+    except OverflowError:
+        return True  # One that is too large is one.
+    except Exception:  # An object that fails at being looked at, or has no number after all.
         return False
+    return True
 
 
 def is_list_of_numbers(value: object) -> bool:

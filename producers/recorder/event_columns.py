@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from producers.observation_batches import OBSERVATIONS
-from producers.queues import GAUGES
+from producers.queues import PARTS, WHOLE_GAUGES
 from producers.recorder.amounts import (
     Allowed,
     allowed_in,
@@ -73,9 +73,6 @@ def _allowed(kind: str, name: str) -> Allowed:
     return allowed_in(kind, [name])
 
 
-_PARTS = {measure.name: measure.part_of for measure in QUEUES.measures if measure.merge == "gauge" and measure.part_of}
-"""Gauges that are parts, and of which: where a part is not known nothing is said of its whole, for 0 of 100 would be a full 100 free."""
-_WHOLE_GAUGES = tuple(name for name in GAUGES if name not in _PARTS)
 Lost = dict[Refusal, Integers]
 """At which rows a value was dropped, by reason."""
 _VALUES = frozenset(name for kind in OBSERVATIONS for name in value_names(kind))
@@ -105,7 +102,7 @@ def event_columns(
         columns[name], places_of = _values(kind, name, [row[2].get(name) for row in sound])
         for reason, places in places_of.items():
             lost = lost + counted_in(pools, places, reason)
-    for part, whole in _PARTS.items() if is_sample else ():
+    for part, whole in PARTS.items() if is_sample else ():
         is_told = pl.Series([part in row[2] for row in sound], dtype=pl.Boolean)
         columns[whole] = columns[whole].set(is_told & columns[part].is_null(), None)
     hashes = pl.Series(_hash_each(sound, sessions), dtype=pl.UInt64)
@@ -119,7 +116,7 @@ def event_columns(
 def _why_no_sample(values: Mapping[str, Any]) -> Refusal | None:
     """Why an engine's sample says of a gauge what cannot be, or that it is not known. Without the value it would say that there are
     none."""
-    gauges = [values[name] for name in _WHOLE_GAUGES if name in values]
+    gauges = [values[name] for name in WHOLE_GAUGES if name in values]
     if any(value is None for value in gauges):
         return Refusal.MALFORMED
     if not all(map(is_number, gauges)):

@@ -6,13 +6,14 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 import pytest
 
+from producers import observation_lines
 from producers.line_reading import Lines
-from producers.line_shapes import CELLS_AT_ONCE, LINES_AT_ONCE, in_bounds, names_in
 from producers.line_tidings import TOLD_MAX
 from producers.observation_lines import COLUMNS, LINE_BYTES_MAX, ObservationLines
 from schemas.refusals import MEANINGS, Refusal
@@ -118,17 +119,65 @@ def test_what_lies_too_deep_is_refused_and_ends_nothing(opened: bytes, closed: b
     assert len(tables["turns"]) == 2 and reader.tidings.first == [(2, Refusal.MALFORMED)]
 
 
-def test_lines_are_read_in_parts_that_hold_few_names_each() -> None:
-    """A name of a line's own is a column of all that are read with it: 446 KB of them took more than 9 GB."""
-    strange = [(number, json.dumps({f"{number}-{at}": 1 for at in range(500)}).encode()) for number in range(40)]
-    nested = [(number, b'{"a%d": {"b": [{"c": 1}]}}' % number) for number in range(2_000)]
-    short = [(number, b"{}") for number in range(20_000)]
-    for lines in ([*strange, *short], [*nested, *short], short):
-        parts = list(in_bounds(lines))
-        assert [each for part in parts for each in part] == lines
-        assert max(len(part) * names_in(part) for part in parts) <= CELLS_AT_ONCE
-        assert max(map(len, parts)) <= LINES_AT_ONCE
-    assert names_in(strange) == 20_000 and names_in(nested) == 6_000 and names_in([(1, line())]) == len(TURN)
+@pytest.mark.parametrize(
+    "strange",
+    [
+        lambda at: {f"{at}-{n}": 1 for n in range(50)},
+        lambda at: {f"n{at}": "ann@example.org"},
+        lambda at: {f"n{at}": {"b": [{"c": 1}]}},
+    ],
+)
+def test_names_of_lines_own_are_no_columns(
+    strange: Callable[[int], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column of all that are read with a line: 446 KB of names took more than 9 GB, and an address under each 5 ms a line."""
+    read_whole, widths = observation_lines._as_numbered_table, set[int]()
+
+    def measured(lines: list[tuple[int, bytes]], kind: str) -> pl.DataFrame | None:
+        widths.update(each.count(b":") for _, each in lines)
+        return read_whole(lines, kind)
+
+    monkeypatch.setattr(observation_lines, "_as_numbered_table", measured)
+    tables, reader = read([line(**strange(at)) for at in range(300)])
+    assert len(tables["turns"]) == 300 and widths == {len(TURN) - 1}
+    assert reader.tidings.dropped.total() == 300 * len(strange(0))
+
+
+def test_a_field_of_its_own_counts_as_it_would_as_a_column() -> None:
+    """Whether lines are read as a table or one by one."""
+    fields: list[dict[str, Any]] = [
+        *({"prompt": "x"}, {"a": [0.5]}, {"a": [[0.5], [1]]}, {"a": {"b": [0.5] * 9}}, {"a": None}, {"a": [None]}),
+        *(
+            {"a": [{"b": "ann@example.org"}]},
+            {"a": {"prompt": 1, "b": "ann@example.org"}},
+            {"a": ["+49 151 1234 5678"]},
+        ),
+        *({"a": {"gen_ai": {"input": {"messages": "x"}}}}, {"a": True, "b": 7}, {"a": "UklGRiQAAABXQVZFZm10IBAAAAA"}),
+    ]
+    for each in fields:
+        (_, alone), (_, among) = read([line(**each)]), read([line(**each), line(tokens_in=2.0)])
+        assert alone.tidings.dropped == among.tidings.dropped, each
+        assert alone.tidings.withheld_since == among.tidings.withheld_since, each
+    (_, mixed) = read([line(a=[1, "a", "ann@example.org"], session=7), line(a={"b": 1})])
+    assert mixed.tidings.taken.total() == 2 and mixed.tidings.dropped == {Refusal.EMAIL: 1, Refusal.UNKNOWN_FIELD: 1}
+
+
+def test_a_gauge_that_is_told_as_unknown_is_no_zero_and_one_that_is_left_out_is_one() -> None:
+    """As of what a host observes by its recorder."""
+    place = {"region": "eu-west-1", "pool": "realtime", "bundle": "v2", "host": "gpu-1", "queue": "vad"}
+    sample = {"kind": "queues", "at_ms": 1_700_000_000_000, **place, "running": 2, "kv_blocks": 90, "kv_blocks_used": 9}
+    said: list[dict[str, Any]] = [{"depth": 3}, {"depth": None}, {}, {"kv_blocks_used": None}, {"arrivals": None}]
+    tables, reader = read([json.dumps(sample | each).encode() for each in said])
+    rows = tables["queues"].select("depth", "running", "kv_blocks", "kv_blocks_used").rows()
+    assert rows == [(3, 2, 90, 9), (0, 2, 90, 9), (0, 2, 0, 0), (0, 2, 90, 9)]
+    (sentence,) = reader.tidings.sentences()
+    assert sentence.startswith("Line 2 is refused (malformed)") and sentence.endswith("column: depth.")
+
+
+@pytest.mark.parametrize(("told", "counted"), [(2.0, 2), (2e3, 2_000), (0.0, 0)])
+def test_a_count_may_be_told_as_a_number_with_nothing_behind_its_point(told: float, counted: int) -> None:
+    tables, reader = read([line(tokens_in=told, ended_at_ms=1.7952876e12), line()])
+    assert tables["turns"]["tokens_in"].to_list() == [counted, 300] and not +reader.tidings.refused
 
 
 def test_lines_that_are_no_objects_are_refused_wherever_they_stand_and_end_nothing() -> None:
