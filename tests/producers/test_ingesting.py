@@ -15,6 +15,7 @@ from producers.ingesting import Ingested, Ingestion, ingest
 from producers.kinds import KINDS
 from producers.line_tidings import TOLD_MAX
 from producers.observation_lines import COLUMNS, ObservationLines
+from producers.transport import NotDelivered
 from schemas.families import REPORTED_FAMILIES
 from schemas.instants import DAY_MS
 from schemas.refusals import Refusal
@@ -93,6 +94,44 @@ async def test_every_sound_line_counts_once_in_any_order() -> None:
     windows = {frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "turns"}
     assert min(windows) >= NOW_MS - 360_000 and len(windows) > 20
     assert sum(told.frames.values()) == len(kafka.frames)
+
+
+class Leaving(Kafka):
+    """Takes so many batches, and then nothing."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.batches = batches
+
+    async def send(self, frames: Iterable[Frame]) -> None:
+        self.batches -= 1
+        if self.batches < 0:
+            raise NotDelivered("Kafka is away.")
+        await super().send(frames)
+
+
+@pytest.mark.parametrize("batches", [2, 3])
+async def test_who_goes_on_with_the_line_that_is_named_counts_every_line_once(batches: int) -> None:
+    """Of windows of ten seconds: of longer ones that were not over nothing was sent."""
+    lines = [turn(before_now_ms=600_000 - 2_413 * place, session=place) for place in range(120)]
+    lines[7] = b"{"
+
+    async def coming() -> AsyncIterator[list[bytes]]:
+        for start in range(0, 120, 40):
+            yield lines[start : start + 40]
+
+    kafka = Leaving(batches)
+    ingestion = Ingestion("ingest", "eu-west-1", ObservationLines(b"key"), Clock(), is_live=False)
+    with pytest.raises(NotDelivered):
+        await ingest(ingestion, coming(), kafka)
+    told = ingestion.ingested
+    first = told.progress.first_waiting
+    assert first is not None and told.in_doubt > 0 and sum(told.frames.values()) == len(kafka.frames)
+    there = told.tidings.taken.total() - told.progress.waiting
+    assert there == first - 1 - sum(each == b"{" for each in lines[: first - 1])
+    _, rest = await ingested(lines[first - 1 :])
+    counted = [one.sum("turns", "turns") if one.frames else 0 for one in (kafka, rest)]
+    assert counted[0] == there and sum(counted) == 119
 
 
 async def test_lines_that_are_two_minutes_out_of_order_are_not_late() -> None:

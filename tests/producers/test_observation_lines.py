@@ -146,13 +146,8 @@ def test_names_of_lines_own_are_no_columns(
 def test_a_field_of_its_own_counts_as_it_would_as_a_column() -> None:
     """Whether lines are read as a table or one by one."""
     fields: list[dict[str, Any]] = [
-        *({"prompt": "x"}, {"a": [0.5]}, {"a": [[0.5], [1]]}, {"a": {"b": [0.5] * 9}}, {"a": None}, {"a": [None]}),
-        *(
-            {"a": [{"b": "ann@example.org"}]},
-            {"a": {"prompt": 1, "b": "ann@example.org"}},
-            {"a": ["+49 151 1234 5678"]},
-        ),
-        *({"a": {"gen_ai": {"input": {"messages": "x"}}}}, {"a": True, "b": 7}, {"a": "UklGRiQAAABXQVZFZm10IBAAAAA"}),
+        *({"prompt": "x"}, {"a": [[0.5], [1]]}, {"a": {"b": [0.5] * 9}}, {"a": None}, {"a": True, "b": 7}),
+        *({"a": [{"b": "ann@example.org"}]}, {"a": {"gen_ai": {"input": {"messages": "x"}, "b": "+49 151 1234 5678"}}}),
     ]
     for each in fields:
         (_, alone), (_, among) = read([line(**each)]), read([line(**each), line(tokens_in=2.0)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
 import socket
 import uuid
 
@@ -69,6 +71,23 @@ async def test_a_topic_that_does_not_exist_is_said_and_nothing_is_taken_for_sent
     with pytest.raises(NotDelivered, match=r"did not (acknowledge|take)"):
         async with KafkaTransport(KafkaAddress(kafka_broker.bootstrap), delivery_timeout_s=1) as transport:
             await transport.send(frames_of("test-missing")[:1])
+
+
+async def test_a_broker_that_stops_answering_is_said_to_and_not_that_a_topic_is_missing(
+    kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped before the client has heard of the topic, so that is what the client waits for."""
+    monkeypatch.setattr("producers.connection.ATTEMPT_TIMEOUT_MS", 200)
+    address = KafkaAddress(kafka_broker.bootstrap)
+    await create_topics(address, PARTITIONS_DEFAULT)
+    async with KafkaTransport(address, delivery_timeout_s=20, request_timeout_s=0.3) as transport:
+        os.kill(kafka_broker.running.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(NotDelivered, match=rf"^Kafka at {address.bootstrap} does not answer in time"):
+                await transport.send(frames_of("test-silent")[:1])
+        finally:
+            os.kill(kafka_broker.running.pid, signal.SIGCONT)
+    kafka_broker.wait_until_healthy()
 
 
 async def test_a_topic_without_a_leader_is_waited_for_as_long_as_delivery_may_take(kafka_broker: KafkaBroker) -> None:

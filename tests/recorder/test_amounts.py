@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from producers.observation_lines import ObservationLines
-from producers.recorder.amounts import is_list_of_numbers
+from producers.recorder.amounts import is_list_of_numbers, is_number
 from tests.recorder.hosts import CELL, START_S, FakeCollector, Host
 
 LINE: dict[str, Any] = {
@@ -53,6 +53,16 @@ def test_what_a_line_may_say_a_turn_may(name: str, value: object) -> None:
         [json.dumps({**LINE, name: value}).encode()]
     )
     assert rows[name].to_list() == [row[name]] == [value] and lost == {}
+
+
+class _Unread:
+    def __float__(self) -> float:
+        raise RuntimeError("not loaded")
+
+
+@pytest.mark.parametrize("value", [np.array([]), _Unread(), object()], ids=["empty", "unread", "object"])
+def test_an_object_without_a_number_is_malformed(value: object) -> None:
+    assert of_a_turn(tokens_in=value)[1] == {"malformed": 1} and not is_number(value)
 
 
 def test_an_amount_is_whole_and_a_time_is_rounded_once_it_is_added_up() -> None:
