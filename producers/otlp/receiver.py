@@ -63,12 +63,17 @@ class Receiver:
     _series: Series = field(init=False)
     _book: LabelBook = field(init=False, default_factory=LabelBook)
     _lines: dict[str, tuple[Line, ...]] = field(init=False)
+    _chosen_by: dict[str, Set[str]] = field(init=False)
+    """The attributes by which the lines of each metric are chosen."""
     _waiting: Waiting = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._unsaid = {"region": self.region, **self.defaults}
         self._series = Series(self.opened_ms * 1_000_000)
         self._lines = lines_by_metric(self.turns_from)
+        self._chosen_by = {
+            metric: frozenset().union(*(line.chosen_by for line in lines)) for metric, lines in self._lines.items()
+        }
 
     def take(self, request: ExportMetricsServiceRequest, now_ms: int) -> Taken:
         """Everything that can be right is taken; what is not is counted, and changes nothing."""
@@ -78,7 +83,7 @@ class Receiver:
             for raw, point in points_of(metric):
                 labels, digest = self._book.of(source, raw)
                 heard = _Heard(metric.name, metric.unit, source.digest, digest, labels, now_ms)
-                asks = _asked(lines, labels.deciding)
+                asks = self._asked(metric.name, lines, labels)
                 word = self._told(asks, heard, point, tally)
                 if word:
                     self._miss(lines, heard, at_ms_of(raw.time_unix_nano), tally)
@@ -89,6 +94,11 @@ class Receiver:
     def forget_series(self, now_ms: int) -> None:
         """What comes next of every cumulative series is a baseline, as after a start."""
         self._series.forget(now_ms)
+
+    def _asked(self, metric: str, lines: tuple[Line, ...], labels: Labels) -> _Asked:
+        applying = tuple(line for line in lines if _applies(line, labels.deciding))
+        dimensions = _dimensions_of(tuple(line.family for line in applying))
+        return _Asked(applying, dimensions, self._chosen_by.get(metric, frozenset()))
 
     def _told(self, asks: _Asked, heard: _Heard, point: Point | Refusal | None, tally: _Tally) -> str | None:
         """Counts a point, or says in one word why not."""
@@ -212,19 +222,9 @@ def _metrics(request: ExportMetricsServiceRequest) -> Iterator[tuple[Any, Source
                 yield metric, source
 
 
-def _asked(lines: tuple[Line, ...], deciding: Mapping[str, str]) -> _Asked:
-    applying = tuple(line for line in lines if _applies(line, deciding))
-    return _Asked(applying, _dimensions_of(applying), _chosen_by(lines))
-
-
 @cache
-def _dimensions_of(lines: tuple[Line, ...]) -> Set[str]:
-    return {name for line in lines for name in partition_of(FAMILIES[line.family]).dimensions}
-
-
-@cache
-def _chosen_by(lines: tuple[Line, ...]) -> Set[str]:
-    return {name for line in lines for name in line.chosen_by}
+def _dimensions_of(families: tuple[str, ...]) -> Set[str]:
+    return {name for family in families for name in partition_of(FAMILIES[family]).dimensions}
 
 
 def _applies(line: Line, deciding: Mapping[str, str]) -> bool:
