@@ -21,6 +21,7 @@ from schemas.instants import DAY_MS
 from schemas.refusals import Refusal
 from tests.producers.test_observation_lines import TURN
 from tests.producers.worlds import rows_of
+from turnwatch.ingest import _tell_how_far
 
 NOW_MS = 1_700_000_000_000
 
@@ -111,7 +112,9 @@ class Leaving(Kafka):
 
 
 @pytest.mark.parametrize("batches", [2, 3])
-async def test_who_goes_on_with_the_line_that_is_named_counts_every_line_once(batches: int) -> None:
+async def test_who_goes_on_with_the_line_that_is_named_counts_every_line_once(
+    batches: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Of windows of ten seconds: of longer ones that were not over nothing was sent."""
     lines = [turn(before_now_ms=600_000 - 2_413 * place, session=place) for place in range(120)]
     lines[7] = b"{"
@@ -129,6 +132,10 @@ async def test_who_goes_on_with_the_line_that_is_named_counts_every_line_once(ba
     assert first is not None and told.in_doubt > 0 and sum(told.frames.values()) == len(kafka.frames)
     there = told.tidings.taken.total() - told.progress.waiting
     assert there == first - 1 - sum(each == b"{" for each in lines[: first - 1])
+    _tell_how_far(told, "turns.ndjson")
+    said = capsys.readouterr()
+    assert f"Go on with line {first} of turns.ndjson" in said.err
+    assert f"the windows of {there} lines" in said.err and f"sent {len(kafka.frames)} frames" in said.out
     _, rest = await ingested(lines[first - 1 :])
     counted = [one.sum("turns", "turns") if one.frames else 0 for one in (kafka, rest)]
     assert counted[0] == there and sum(counted) == 119
