@@ -25,7 +25,7 @@ SENT = request(
     [
         counter("turnwatch.turns.turns", 5, START_MS + 4_000),
         counter("turnwatch.costs.attempts", 3, START_MS + 4_000, turnwatch__purchase="spot", turnwatch__pool="cheap"),
-        exponential("gen_ai.server.time_to_first_token", "s", START_MS + 4_000, 3, -8, [4, 0, 3], sum=2.9),
+        exponential("gen_ai.server.time_to_first_token", "s", START_MS + 4_000, 3, -8, [4, 0, 3], sum=3.9),
         gauge("turnwatch.queues.depth", 7, START_MS + 4_000, turnwatch__queue="llm_first_token"),
     ]
 )
@@ -61,7 +61,7 @@ async def test_what_an_exporter_was_told_is_taken_becomes_frames_once_through_a_
     ]
     stages = rows_of(sent, "stages")
     assert (set(stages["stage"]), set(stages["scale"])) == ({"llm_first_token"}, {3})
-    assert (stages["observations"].sum(), stages["latency_ms_sum"].sum()) == (7, 2_900)
+    assert (stages["observations"].sum(), stages["latency_ms_sum"].sum()) == (7, 3_900)
     assert rows_of(sent, "queues")["depth"].sum() == 7
     privacy = rows_of(sent, "privacy").select("reported_family", "because", "observations").rows()
     assert {("turns", "no_session", 5), ("costs", "outside_vocabulary", 1)} <= set(privacy)

@@ -30,7 +30,7 @@ MACHINES = (
 MODELS_AND_CLASSES = (
     "meta-llama/Llama-3.1-8B-Instruct",
     "accounts/fireworks/models/llama-v3p1-405b-instruct",
-    "/root/.cache/hub/models--meta-llama--Llama-3.1-8B-Instruct/snapshots/0e9e39f249a16976918f6564b8830bc894c89659",
+    "/models/.cache/hub/models--meta-llama--Llama-3.1-8B-Instruct/snapshots/0e9e39f249a16976918f6564b8830bc894c89659",
     "software.amazon.awssdk.services.bedrockruntime.model.ModelTimeoutException",
     "500",
     "_OTHER",
