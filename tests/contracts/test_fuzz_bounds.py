@@ -200,6 +200,14 @@ def test_an_address_is_counted_as_one_wherever_nobody_declared_a_column(header: 
     assert isinstance(refused, Rejected) and MAIL not in refused.detail
 
 
+def test_columns_that_share_a_name_are_looked_into_all_the_same() -> None:
+    for values, reason in ((["a", "b"], Reason.MALFORMED_PAYLOAD), (["a", MAIL], Reason.PRIVATE_VALUE)):
+        table = rows(1)
+        for value in values:
+            table = table.append_column("", pa.array([value]))
+        assert reason_of(written(table), NEWER) is reason
+
+
 def test_content_below_the_names_of_objects_is_content() -> None:
     """`input.value` is; neither `input` nor `value` is by itself."""
     for values in (pa.array([{"value": "hello"}]), pa.array([[{"value": "hello"}]])):
