@@ -20,7 +20,7 @@ from producers.collecting.admission import received
 from producers.kinds import KINDS
 from producers.observation_batches import BatchHeader
 from producers.observation_lines import ObservationLines
-from producers.otlp.attributes import LabelBook
+from producers.otlp.attributes import LabelBook, Source
 from producers.refusing_attributes import admit_attributes
 from schemas.families import OPERATIONAL, TURNS
 from schemas.frames import NDJSON, SCHEMA_MINOR, FrameHeader, headers_of
@@ -205,7 +205,7 @@ def test_an_attribute_of_otlp_that_feeds_a_dimension_and_is_a_list_of_numbers_is
             KeyValue(key="turnwatch.bundle", value=AnyValue(bytes_value=b"RIFF")),
         )
 
-    labels, _ = LabelBook().of({}, b"", Point())
+    labels, _ = LabelBook().of(Source((), (), b""), Point())
     assert labels.wrong == {"route": Refusal.EMBEDDING, "bundle": Refusal.AUDIO}
 
 
