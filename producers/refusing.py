@@ -83,7 +83,7 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
     Whether numbers are plausible (negative, a part above its whole) is for whoever knows the kind to say.
     """
     undeclared = [dropped_why(rows[name]) for name in rows.columns if name not in declared]
-    dropped_why = tuple(why for why in undeclared if why is not None)
+    dropped = tuple(why for why in undeclared if why is not None)
     worst = _least(ranks for _, ranks in _ranks_by_name(rows, declared))
     columns = [
         in_type(rows[name], dtype) if name in rows.columns else pl.Series(name, [None] * len(rows), dtype)
@@ -91,8 +91,8 @@ def admit_rows(rows: pl.DataFrame, declared: Mapping[str, pl.DataType]) -> Admit
     ]
     admitted = pl.DataFrame(columns)
     if worst is None:
-        return AdmittedRows(admitted, dropped_why=dropped_why)
-    return AdmittedRows(admitted.filter(worst.is_null()), _named(worst), dropped_why)
+        return AdmittedRows(admitted, dropped_why=dropped)
+    return AdmittedRows(admitted.filter(worst.is_null()), _named(worst), dropped)
 
 
 def columns_refused(rows: pl.DataFrame, declared: Mapping[str, pl.DataType], reason: Refusal) -> tuple[str, ...]:
