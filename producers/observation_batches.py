@@ -322,6 +322,8 @@ def _table(payload: bytes) -> pa.Table:
 
 def _is_plain(dtype: pa.DataType) -> bool:
     """Whether batches may have columns of that type: numbers, truth, text, bytes, lists of numbers, or nothing at all."""
+    if pa.types.is_fixed_size_list(dtype) and not dtype.list_size:
+        return False  # At lists of no width polars panics.
     if _is_list(dtype):
         return _is_number(dtype.value_type) or (_is_list(dtype.value_type) and _is_plain(dtype.value_type))
     is_text = pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)

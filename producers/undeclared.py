@@ -44,7 +44,7 @@ def _has_polars(dtype: pa.DataType, depth: int = 0) -> bool:
         fields = [dtype.field(place) for place in range(dtype.num_fields)]
         is_clear = len({field.name for field in fields}) == len(fields) > 0
         return is_clear and all(_has_polars(field.type, depth + 1) for field in fields)
-    if isinstance(dtype, pa.ListType | pa.LargeListType | pa.FixedSizeListType):
+    if isinstance(dtype, pa.ListType | pa.LargeListType):
         return _has_polars(dtype.value_type, depth + 1)
     is_text = types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype)
     is_bytes = types.is_binary(dtype) or types.is_large_binary(dtype)

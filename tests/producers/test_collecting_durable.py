@@ -226,6 +226,7 @@ def test_columns_that_nobody_declared_count_by_what_they_hold_and_family_privacy
         "notes": pa.array([[("to", mail)], None, None], pa.map_(pa.string(), pa.string())),
         "voice_vector": pa.array([None, [0.5, 0.25], None], pa.list_view(pa.float64())),
         "wave": pa.array([b"RI", None, None], pa.binary(2)),
+        "no_width": pa.array([[], None, None], pa.list_(pa.string(), 0)),
         "shard": pa.array([1, None, 2]),
         "nothing": pa.nulls(3),
     }
@@ -236,7 +237,7 @@ def test_columns_that_nobody_declared_count_by_what_they_hold_and_family_privacy
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     came = admission.received(header(0), sink.getvalue().to_pybytes(), START_MS)
-    dropped = {"content_field": 3, "audio": 1, "embedding": 1, "email": 2, "phone": 1, "unknown_field": 3}
+    dropped = {"content_field": 3, "audio": 1, "embedding": 1, "email": 2, "phone": 1, "unknown_field": 4}
     core = opened(tmp_path)
     answers = core.take([came]) + core.take([came])
     assert answers == [Answer(200, 3, dropped=dropped), Answer(200, is_repeated=True)]

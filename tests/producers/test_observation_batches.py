@@ -134,10 +134,11 @@ def test_a_content_type_may_have_parameters() -> None:
         (b"<html>", 400),
         (stream(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["session", "session"])), 400),
         (stream(pa.table({"session": pa.array(["a"]).dictionary_encode()})), 400),
+        (stream(pa.table({"session": pa.array([[]], pa.list_(pa.float64(), 0))})), 400),
         (stream(pa.table({"session": pa.array([0] * (BATCH_ROWS_MAX + 1), pa.uint64())})), 413),
         (b"0" * (BATCH_BYTES_MAX + 1), 413),
     ],
-    ids=["nothing", "html", "twice", "dictionary", "too many rows", "too many bytes"],
+    ids=["nothing", "html", "twice", "dictionary", "no width", "too many rows", "too many bytes"],
 )
 def test_a_body_that_is_no_batch_is_refused_in_one_sentence(payload: bytes, status: int) -> None:
     with pytest.raises(MalformedBatch) as refusal:
