@@ -113,6 +113,7 @@ def test_a_month_has_rows_and_reads_each_table_as_often_as_it_is_named(boards: B
         sql = substituted(query.sql, boards.last(30 * DAY_S), {**NOTHING, **as_opened(uid)})
         answer = boards.client.query(sql)
         most = sum(stored[table] for table in _named(query.sql) if not table.endswith("_10s"))
+        most += _EDGE_ROWS if re.search(r"\bFINAL\b", query.sql) else 0
         empty += [] if answer.result_rows else [title]
         if (read := int(answer.summary["read_rows"])) > most + _CONSTANT_ROWS:
             too_many[title] = (read, most)
@@ -121,6 +122,10 @@ def test_a_month_has_rows_and_reads_each_table_as_often_as_it_is_named(boards: B
 
 _CONSTANT_ROWS = 1_000
 """Rows of constants: objectives, policy rows, series of limits."""
+
+_EDGE_ROWS = 4 * 8_192
+"""FINAL over parts that overlap is read in layers of the primary key, whose granules at the borders are read by both. How many
+depends on where a Monday, and so a partition, begins in the week of the world."""
 
 
 def _named(sql: str) -> Iterator[str]:
