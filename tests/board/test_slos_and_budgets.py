@@ -62,16 +62,23 @@ def test_no_decision_is_no_figure(boards: Boards) -> None:
 
 
 def test_each_day_tells_what_it_took(boards: Boards) -> None:
-    """Of each day the bad turns until it was decided last, over those that all turns until then allow."""
+    """Of each day the bad turns until it was decided last, over those that all turns until then allow.
+
+    A decision at midnight is the first of the day that begins.
+    """
     told = boards.rows(budget_history.SPENT_BY_DAY.sql, boards.last(30 * DAY_S), slo=[SLO], pool=["realtime"])
     happened = _judged(boards)
     is_decided = (pl.col("bucket_ms") >= boards.world.fine_ms) | (pl.col("bucket_ms") % 3_600_000 == 0)
-    for (day,), of_day in happened.filter(is_decided).group_by("day"):
+    decided_ms = pl.col("bucket_ms") + pl.when(pl.col("bucket_ms") >= boards.world.fine_ms).then(10_000).otherwise(
+        60_000
+    )
+    decided = happened.filter(is_decided).with_columns(decided_on=pl.from_epoch(decided_ms, "ms").dt.date())
+    for (day,), of_day in decided.group_by("decided_on"):
         so_far = happened.filter(pl.col("bucket_ms") <= of_day["bucket_ms"].max())
         bad_today = pl.col("bad").filter(pl.col("day") == day).sum()
         spent = so_far.select(bad_today / (pl.col("total").sum() * BUDGET_RATE)).item()
         assert told.filter(pl.col("time").dt.date() == day)["value"].to_list() == [pytest.approx(spent)]
-    assert told["time"].n_unique() == happened["day"].n_unique()
+    assert told["time"].n_unique() == decided["decided_on"].n_unique()
 
 
 def test_one_failure_costs_a_share_of_what_the_turns_allow(boards: Boards) -> None:

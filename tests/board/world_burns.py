@@ -66,9 +66,12 @@ def _window(buckets: pl.DataFrame, slo: str, budget_rate: float, period_s: int, 
         pl.col("bad").cum_sum().over("slice", pl.col("bucket_start").dt.date()).alias("bad_today"),
     )
     told = placed.join(whole, on=["slice", "bucket_start"]).join(of_day, on=["slice", "bucket_start"])
+    decided_at = pl.col("bucket_start") + pl.duration(milliseconds="width_ms")
+    # What is decided at midnight is of the day that begins, of which nothing has happened.
+    bad_today = pl.when(decided_at.dt.date() == pl.col("bucket_start").dt.date()).then("bad_today").otherwise(0)
     return told.with_columns(
         pl.lit(slo).alias("slo"),
-        (pl.col("bucket_start") + pl.duration(milliseconds="width_ms")).alias("decided_at"),
+        decided_at.alias("decided_at"),
         pl.lit(f"{seconds}s").alias("window"),
         pl.lit(seconds, pl.UInt32).alias("window_s"),
         burn.alias("burn"),
@@ -77,7 +80,7 @@ def _window(buckets: pl.DataFrame, slo: str, budget_rate: float, period_s: int, 
         .then(pl.max_horizontal(left, pl.lit(0.0)) * period_s / burn)
         .otherwise(None)
         .alias("exhausted_in_s"),
-        (pl.col("bad_today") / allowed).alias("spent_today"),
+        (bad_today / allowed).alias("spent_today"),
         (1 / allowed).alias("one_failure_costs"),
         pl.lit(0.97).alias("completeness"),
     )
