@@ -48,3 +48,23 @@ def test_whatever_else_clients_repeat_is_said_once_a_minute_with_how_often() -> 
     last = record("aiokafka.consumer", "Topic rollups is not authorized, attempt 11")
     assert chatter.filter(last)
     assert last.getMessage() == "Topic rollups is not authorized, attempt 11 (and 9 times before that)"
+
+
+def test_advice_on_settings_of_faust_is_left_out_and_of_many_partitions_it_is_said_once() -> None:
+    advice = "\n\nThere are multiple possible explanations for this:\n\n1) The processing of a single event is taking too long."
+    chatter = ClientChatter()
+    said = [
+        record(
+            "faust.transport.drivers.aiokafka", f"Has not committed TP(topic='{topic}', partition=2) at all. {advice}"
+        )
+        for topic in ("aggregates.turns", "aggregates.streams")
+    ]
+    assert [chatter.filter(each) for each in said] == [True, False]
+    assert said[0].getMessage() == "Has not committed TP(topic='aggregates.turns', partition=2) at all."
+
+
+def test_an_agent_that_is_ended_has_not_crashed() -> None:
+    crashed = "[^---Agent*: stream_jobs.agents.arr[.]_listen]: Crashed reason={}"
+    chatter = ClientChatter()
+    assert not chatter.filter(record("faust.agents.actor", crashed.format("CancelledError()")))
+    assert chatter.filter(record("faust.agents.actor", crashed.format("KeyError('x')")))
