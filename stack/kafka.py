@@ -163,7 +163,13 @@ def format_storage(jvm: list[str], settings: Path, log: Path, users: Sequence[st
     command = [*quick, "kafka.tools.StorageTool", "format", "--cluster-id", new_cluster_id(), "--config", str(settings)]
     command += [argument for user in users for argument in ("--add-scram", user)]
     with log.open("ab") as output:
-        formatted = subprocess.run(command, stdout=output, stderr=output, timeout=FORMAT_TIMEOUT_S, check=False)
+        try:
+            formatted = subprocess.run(command, stdout=output, stderr=output, timeout=FORMAT_TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise StackFailure(
+                f"Kafka's data folder was not formatted within {FORMAT_TIMEOUT_S:g} s: this machine is too busy. "
+                "Try again when less runs on it."
+            ) from error
     if formatted.returncode:
         raise StackFailure(f"Kafka's data folder could not be formatted: {last_words(log)}")
 

@@ -91,7 +91,8 @@ class Sender:
         self._tally.see(kind, len(rows))
         if kind not in OBSERVATIONS:
             if rows:
-                self._tally.fail("unknown_kind", "an observation was told of a kind that there is not, and is dropped")
+                sentence = "an observation was told of a kind that there is not, and is dropped"
+                self._tally.fail("unknown_kind", sentence, times=len(rows))
             self._drop(kind, refused_of(rows, Refusal.OUTSIDE_VOCABULARY))
             return
         for columned, sessions in self._in_columns(kind, rows):

@@ -48,11 +48,11 @@ class Tally:
         with self._lock:
             self._values[reason] += count
 
-    def fail(self, what: str, sentence: str, error: BaseException | None = None) -> None:
+    def fail(self, what: str, sentence: str, error: BaseException | None = None, times: int = 1) -> None:
         """Something went wrong; the first time it is said, too. The name of `error` is, its text may hold values."""
         with self._lock:
-            self._failures[what] += 1
-            is_first = self._failures[what] == 1
+            is_first = not self._failures[what]
+            self._failures[what] += times
         if is_first:
             log.warning("%s: %s%s", what, sentence, f" ({type(error).__name__})" if error else "")
 

@@ -184,12 +184,14 @@ def test_each_kind_of_failure_is_logged_once_and_names_no_value(
     with caplog.at_level(logging.INFO), recorder("http://c", tmp_path, post=FakeCollector()) as under_test:
         for _ in range(3):
             under_test.change(bundle="Ana's bundle")
-            under_test.observe("Ana's secrets", transcript="Ana's words")
+            for _ in range(2):
+                under_test.observe("Ana's secrets", transcript="Ana's words")
             with under_test.turn(["Ana"], language="Ana"):
                 pass
             until(lambda: under_test.totals()["waiting"] == 0)
     events = [record.getMessage().partition(":")[0] for record in caplog.records]
     assert sorted(events) == ["change_refused", "unknown_kind"]
+    assert under_test.totals()["failures_unknown_kind"] == 6
     assert "Ana" not in caplog.text
     assert "Ana" not in str(under_test.totals())
 

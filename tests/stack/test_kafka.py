@@ -180,3 +180,11 @@ def test_a_jar_with_other_bytes_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(StackFailure, match=rf"{jar.coordinate} has SHA-256 .* but stack/jars.lock says {jar.sha256}"):
         jars.admit(arrived, jar, tmp_path)
     assert not (tmp_path / jar.filename).exists()
+
+
+def test_a_machine_too_busy_to_format_a_folder_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "FORMAT_TIMEOUT_S", 0.01)
+    settings = tmp_path / "kafka.properties"
+    settings.write_text(kafka.broker_settings(tmp_path, 9092, 9093, {}))
+    with pytest.raises(StackFailure, match="was not formatted within 0.01 s: this machine is too busy"):
+        format_storage(java_of_the_broker(), settings, tmp_path / "kafka.log")
