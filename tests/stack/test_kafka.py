@@ -186,5 +186,5 @@ def test_a_machine_too_busy_to_format_a_folder_is_told_so(tmp_path: Path, monkey
     monkeypatch.setattr(kafka, "FORMAT_TIMEOUT_S", 0.01)
     settings = tmp_path / "kafka.properties"
     settings.write_text(kafka.broker_settings(tmp_path, 9092, 9093, {}))
-    with pytest.raises(StackFailure, match="was not formatted within 0.01 s: this machine is too busy"):
+    with pytest.raises(StackFailure, match=r"was not formatted within 0\.01 s: this machine is too busy"):
         format_storage(java_of_the_broker(), settings, tmp_path / "kafka.log")
