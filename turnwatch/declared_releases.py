@@ -1,75 +1,131 @@
 """What is declared of bundles by the record, the compacted topic `releases`, for whoever asks about a few of them again and again.
 
-The topic is read once; later questions read what came since, and nothing where its ends are as they were. What is kept is
-bounded: beyond it the oldest declarations are let go, and a bundle that may be among those is looked for in the whole topic.
+The topic is gone through once; later questions read what came since. What is kept is where the newest declaration of each
+bundle stands, and no declaration: those that are asked for are read there. A topic that was made anew is gone through again:
+the record that was read last is looked at before each answer, and would be another one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from time import monotonic
+from typing import Any
 
+from schemas.failures import Foreseen, Undecodable
 from schemas.kafka import KafkaAddress
 from schemas.releases import Release, decode
 from schemas.topics import RELEASE_DOCUMENTS
+from stream_jobs.agents.reading import Reader, ReadFailure
 from turnwatch.reading import reader_of
-from turnwatch.statements import take_statements
+from turnwatch.statements import say_unreadable
 
-KEPT_BYTES_MAX = 16_000_000
-"""Some thousands of releases, as they were written."""
+WITHIN_S = 30.0
 
 
 @dataclass(slots=True)
 class DeclaredReleases:
     """The newest declaration of each bundle by this Kafka, where one counts from the moment on that it was confirmed.
 
-    May be asked by several threads. Raises `Foreseen` where Kafka is away.
+    Several threads may ask; one at a time is answered. Raises `ReadFailure` where Kafka is away, where it has not answered
+    within `within_s` seconds (for as long after, others are told so at once), and where a newer version declared one of them.
     """
 
     address: KafkaAddress
-    bytes_max: int = KEPT_BYTES_MAX
-    _kept: dict[str, bytes] = field(default_factory=dict)
-    _kept_bytes: int = 0
-    _is_whole: bool = True
-    _read_to: dict[int, int] = field(default_factory=dict)
+    within_s: float = WITHIN_S
+    _places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each bundle the partition and the offset of its newest declaration; some 250 bytes each."""
+    _last: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Of each partition the offset of the record that was read last, and its `_mark`."""
+    _silent_until: float = 0.0
     _asking: Lock = field(default_factory=Lock)
 
     def __call__(self, bundles: Sequence[str]) -> Mapping[str, Release]:
         """Of these bundles those that were declared."""
-        with self._asking:
+        if not self._asking.acquire(timeout=self.within_s):
+            raise self._silence()
+        try:
+            if monotonic() < self._silent_until:
+                raise self._silence()
             return asyncio.run(self._declared(bundles))
+        finally:
+            self._asking.release()
 
     async def _declared(self, bundles: Sequence[str]) -> dict[str, Release]:
-        await self._read(self._keep)
-        found = {name: decode(self._kept[name]) for name in bundles if name in self._kept}
-        missing = set(bundles).difference(found)
-        if missing and not self._is_whole:
-            await self._read(lambda release: _take(found, release, missing), is_anew=True)
-        return found
+        try:
+            async with asyncio.timeout(self.within_s), reader_of(self.address) as reader:
+                await self._read_on(reader)
+                return await self._read(reader, bundles)
+        except TimeoutError:  # What was read until now is kept: the next question goes on there.
+            self._silent_until = monotonic() + self.within_s
+            raise self._silence() from None
 
-    async def _read(self, take: Callable[[Release], object], is_anew: bool = False) -> None:
-        """What came since the last time, or all of it; a topic that is shorter than it was is another one."""
-        async with reader_of(self.address) as reader:
-            ends = await reader.ends(RELEASE_DOCUMENTS)
-            if ends == self._read_to and not is_anew:
-                return
-            if any(ends.get(partition, 0) < offset for partition, offset in self._read_to.items()):
-                self._kept, self._kept_bytes, self._is_whole, self._read_to = {}, 0, True, {}
-            await take_statements(reader, RELEASE_DOCUMENTS, decode, take, {} if is_anew else self._read_to)
-        if not is_anew:
-            self._read_to = ends
+    def _silence(self) -> ReadFailure:
+        return ReadFailure(
+            f"Kafka at {self.address.bootstrap} did not tell within {self.within_s:g} s what was declared "
+            f"(topic {RELEASE_DOCUMENTS}): is it healthy? Ask again."
+        )
 
-    def _keep(self, release: Release) -> None:
-        written = release.encode()
-        self._kept_bytes += len(written) - len(self._kept.pop(release.bundle, b""))
-        self._kept[release.bundle] = written
-        while self._kept_bytes > self.bytes_max:
-            self._kept_bytes -= len(self._kept.pop(next(iter(self._kept))))
-            self._is_whole = False
+    async def _read_on(self, reader: Reader) -> None:
+        """Notes where declarations stand that came since the last time."""
+        if not await self._is_what_was_read(reader):
+            self._places.clear()
+            self._last.clear()
+        begins = {partition: offset + 1 for partition, (offset, _) in self._last.items()}
+        unreadable = 0
+        try:
+            async for record in reader.records(RELEASE_DOCUMENTS, begins=begins):
+                self._last[record.partition] = record.offset, _mark(record)
+                try:
+                    bundle = _bundle(record)
+                except Undecodable:
+                    unreadable += 1
+                else:
+                    self._places[bundle] = record.partition, record.offset
+        finally:
+            say_unreadable(unreadable, RELEASE_DOCUMENTS, "release")
+
+    async def _is_what_was_read(self, reader: Reader) -> bool:
+        """Whether each partition still has the record that was read last. One that was replaced since and is gone counts as another."""
+        for partition, (offset, mark) in self._last.items():
+            async for _, record in reader.records_at(RELEASE_DOCUMENTS, partition, [offset]):
+                if record is None or _mark(record) != mark:
+                    return False
+        return True
+
+    async def _read(self, reader: Reader, bundles: Iterable[str]) -> dict[str, Release]:
+        named: dict[int, dict[int, str]] = {}
+        for bundle in bundles:
+            if place := self._places.get(bundle):
+                named.setdefault(place[0], {})[place[1]] = bundle
+        return {
+            at[offset]: _release(at[offset], record.value)
+            for partition, at in named.items()
+            async for offset, record in reader.records_at(RELEASE_DOCUMENTS, partition, sorted(at))
+            if record is not None
+        }
 
 
-def _take(found: dict[str, Release], release: Release, named: set[str]) -> None:
-    if release.bundle in named:
-        found[release.bundle] = release
+def _mark(record: Any) -> int:
+    return hash((record.timestamp, record.key, record.value))
+
+
+def _bundle(record: Any) -> str:
+    """Which bundle is declared; by its key where a newer version declared it, which is said to whoever asks for it."""
+    try:
+        return decode(record.value or b"").bundle
+    except Undecodable:
+        raise
+    except Foreseen:
+        return str((record.key or b"").decode(errors="replace"))
+
+
+def _release(bundle: str, payload: bytes) -> Release:
+    try:
+        return decode(payload)
+    except Foreseen:
+        raise ReadFailure(
+            f"Release {bundle} was declared by a newer version of turnwatch, which this gate cannot read: deploy the newer gate."
+        ) from None

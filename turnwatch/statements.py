@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from schemas.counted import counted
 from schemas.failures import Undecodable
 from schemas.kafka import KafkaAddress
-from stream_jobs.agents.reading import Reader
 from turnwatch.reading import reader_of
 
 Statement = TypeVar("Statement")
@@ -19,26 +18,15 @@ async def read_statements(
     address: KafkaAddress, topic: str, decode: Callable[[bytes], Statement], take: Callable[[Statement], object]
 ) -> int:
     """Hands every statement of a topic to `take`, in order; returns how many records are none."""
-    async with reader_of(address) as reader:
-        return await take_statements(reader, topic, decode, take)
-
-
-async def take_statements(
-    reader: Reader,
-    topic: str,
-    decode: Callable[[bytes], Statement],
-    take: Callable[[Statement], object],
-    begins: Mapping[int, int] | None = None,
-) -> int:
-    """As `read_statements`, from these offsets on, by partition; from its beginning on where there is none."""
     unreadable = 0
-    async for record in reader.records(topic, begins=begins):
-        try:
-            statement = decode(record.value or b"")
-        except Undecodable:
-            unreadable += 1
-        else:
-            take(statement)
+    async with reader_of(address) as reader:
+        async for record in reader.records(topic):
+            try:
+                statement = decode(record.value or b"")
+            except Undecodable:
+                unreadable += 1
+            else:
+                take(statement)
     return unreadable
 
 

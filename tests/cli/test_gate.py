@@ -211,6 +211,10 @@ def test_a_policy_weighs_critical_slices_and_what_weighs_most_comes_first(tmp_pa
     first = asked("rollback", "--regressions", regressions, "--policy", policy, "--format", "json")
     assert said(first) == {"version": "v2", "scores": {"v1": 0.5, "v2": 1.0}}
     assert "has the slice 'medical', so its weight counts for nothing" in first.stderr
+    whole = document(tmp_path, "whole.yaml", WHOLE)
+    unweighed = asked("rollback", "--regressions", regressions, "--policy", whole, "--format", "json")
+    assert said(unweighed)["scores"] == {"v1": 0.5, "v2": 0.2}
+    assert unweighed.stderr == f"turnwatch: {whole}: the policy has no `critical` slices, so every slice weighs 1.\n"
     both = asked("rollback", "--regressions", regressions, "--policy", policy, "--weights", regressions)
     assert both.exit_code == 2 and "give --weights or --policy" in both.stderr
 

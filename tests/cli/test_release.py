@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from alerts.release_document import load_release
 from schemas.failures import BadInput, Undecodable
 from schemas.kafka import KafkaAddress
-from schemas.releases import Release, decode, rows
+from schemas.releases import RELEASE_FORMAT, Release, decode, rows
+from schemas.topics import RELEASE_DOCUMENTS
+from stream_jobs.agents.reading import ReadFailure
 from tests.landed import landed
 from turnwatch import declared_releases
 from turnwatch.declared_releases import DeclaredReleases
+from turnwatch.prepare import create_topics
 from turnwatch.release import run_release_declare, run_release_list
-from turnwatch.statements import take_statements
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "releases.md"
 SHOWN = PAGE.read_text().partition("```yaml\n")[2].partition("```")[0]
@@ -123,34 +130,25 @@ def test_what_is_no_release_is_not_read(tmp_path: Path, changed: dict[str, Any])
 async def what_is_asked_again_is_read_once(
     kafka: KafkaAddress, declare: Callable[[str, str], Awaitable[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks again hears what was declared meanwhile, and reads that alone; what there was no room for is looked for anew."""
-    read: list[str] = []
+    """Whoever asks again hears what was declared meanwhile, and goes through that alone."""
+    gone_through: list[int] = []
+    bundle = declared_releases._bundle
 
-    def noted(payload: bytes) -> Release:
-        release = decode(payload)
-        read.append(release.artifacts[0].version)
-        return release
+    def noted(record: Any) -> str:
+        gone_through.append(record.offset)
+        return bundle(record)
 
-    monkeypatch.setattr(declared_releases, "take_statements", noting(noted))
-    roomy, tight = DeclaredReleases(kafka), DeclaredReleases(kafka, bytes_max=1)
+    monkeypatch.setattr(declared_releases, "_bundle", noted)
+    asked = DeclaredReleases(kafka)
 
-    async def versions(asked: DeclaredReleases) -> list[str]:
-        read.clear()
+    async def versions() -> list[str]:
+        gone_through.clear()
         return [each.artifacts[0].version for each in (await asyncio.to_thread(asked, ["v42", "v43"])).values()]
 
-    assert (await versions(roomy), read) == (["asr-8"], ["asr-7", "asr-8"])
-    assert (await versions(roomy), read) == (["asr-8"], [])
-    assert (await versions(tight), read) == (["asr-8"], ["asr-7", "asr-8"] * 2)
+    assert (await versions(), gone_through) == (["asr-8"], [0, 1])
+    assert (await versions(), gone_through) == (["asr-8"], []), "v43 is nowhere, and nothing came"
     await declare(SHOWN.replace("asr-7", "asr-9"), "ben")
-    assert (await versions(roomy), read) == (["asr-9"], ["asr-9"])
-    assert (await versions(tight), read) == (["asr-9"], ["asr-9", "asr-7", "asr-8", "asr-9"])
-
-
-def noting(noted: Callable[[bytes], Release]) -> Callable[..., Awaitable[int]]:
-    async def take(reader: Any, topic: str, _: object, *rest: Any) -> int:
-        return await take_statements(reader, topic, noted, *rest)
-
-    return take
+    assert (await versions(), gone_through) == (["asr-9"], [2])
 
 
 async def test_a_release_is_declared_once_and_what_changes_replaces_it(
@@ -178,10 +176,81 @@ async def test_a_release_is_declared_once_and_what_changes_replaces_it(
         ("asr-7", "ana"),
         ("asr-8", "ben"),
     ]
-    known = await asyncio.to_thread(DeclaredReleases(kafka), ["v42", "v43"])
-    assert [(name, release.artifacts[0].version) for name, release in known.items()] == [("v42", "asr-8")]
     await what_is_asked_again_is_read_once(kafka, declare, monkeypatch)
     assert await asyncio.to_thread(run_release_list, "table") == 0
     assert "speech-team" in capsys.readouterr().out
     with pytest.raises(BadInput, match="--who has to be one line"):
         run_release_declare(file, " ")
+
+
+@asynccontextmanager
+async def telling(kafka: KafkaAddress) -> AsyncIterator[Callable[[str, bytes], Awaitable[object]]]:
+    """Puts records under a bundle onto the topic of releases."""
+    async with AIOKafkaProducer(**kafka.aiokafka_options()) as producer:
+
+        async def tell(bundle: str, value: bytes) -> None:
+            await producer.send_and_wait(RELEASE_DOCUMENTS, value, key=bundle.encode(), partition=0)
+
+        yield tell
+
+
+async def test_a_declaration_that_cannot_be_read_stops_the_gate_of_its_bundle_alone(
+    kafka: KafkaAddress, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release = loaded(tmp_path)
+    newer = json.dumps(release.model_dump() | {"bundle": "v50", "format": RELEASE_FORMAT + 1}).encode()
+    async with telling(kafka) as tell:
+        for bundle, value in (("v42", release.encode()), ("v50", newer), ("v42", b"none")):
+            await tell(bundle, value)
+    asked = DeclaredReleases(kafka)
+    assert await asyncio.to_thread(asked, ["v42", "v43"]) == {"v42": release}
+    assert "topic releases has 1 record that is no release: passed over" in capsys.readouterr().err
+    with pytest.raises(ReadFailure, match=r"Release v50 was declared by a newer version .*: deploy the newer gate\."):
+        await asyncio.to_thread(asked, ["v42", "v50"])
+    assert capsys.readouterr().err == "", "told once"
+
+
+async def test_a_topic_that_is_made_anew_is_gone_through_again_however_long_it_is(
+    kafka: KafkaAddress, tmp_path: Path
+) -> None:
+    declared = {
+        name: loaded(tmp_path).model_copy(update={"bundle": name, "at_ms": NOW_MS + place})
+        for place, name in enumerate(("v1", "v2", "v3", "v4"))
+    }
+    asked = DeclaredReleases(kafka)
+
+    async def known_once_there_are(*bundles: str) -> list[str]:
+        async with telling(kafka) as tell:
+            for bundle in bundles:
+                await tell(bundle, declared[bundle].encode())
+        return sorted(await asyncio.to_thread(asked, list(declared)))
+
+    assert await known_once_there_are("v1", "v2") == ["v1", "v2"]
+    await make_anew(kafka, RELEASE_DOCUMENTS)
+    assert await known_once_there_are("v2", "v3") == ["v2", "v3"]
+    await make_anew(kafka, RELEASE_DOCUMENTS)
+    assert await known_once_there_are("v3", "v1", "v4") == ["v1", "v3", "v4"]
+
+
+async def make_anew(kafka: KafkaAddress, topic: str) -> None:
+    admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
+    await admin.start()
+    await admin.delete_topics([topic])
+    while topic in await admin.list_topics():
+        await asyncio.sleep(0.02)
+    await admin.close()
+    await create_topics(kafka, 1)
+
+
+def test_a_kafka_that_says_nothing_is_waited_for_once_by_all_that_ask() -> None:
+    """None of them hears of it much later than the first, however many there are."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor() as threads:  # Takes connections only.
+        asked = DeclaredReleases(KafkaAddress(f"127.0.0.1:{silent.getsockname()[1]}"), within_s=0.5)
+        begun = [threads.submit(asked, ["v42"]) for _ in range(4)]
+        for each in begun:
+            with pytest.raises(ReadFailure, match=r"did not tell within 0\.5 s what was declared \(topic releases\)"):
+                each.result()
+        silent.settimeout(0.0)
+        silent.accept()
+        with pytest.raises(BlockingIOError):
+            silent.accept()

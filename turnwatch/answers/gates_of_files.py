@@ -59,6 +59,11 @@ def run_rollback(regressions: Path, weights: Path | None, policy: Path | None, o
     scores = {version: float(score) for version, score in found.scores.items()}
     print_answer({"version": found.version, "scores": scores}, ("version", "scores"), output)
     sys.stdout.flush()
+    if policy and not weighed:
+        print(
+            printable(f"turnwatch: {policy}: the policy has no `critical` slices, so every slice weighs 1."),
+            file=sys.stderr,
+        )
     for note in _weights_of_nothing(weights or policy, weighed, read):
         print(printable(f"turnwatch: {note}"), file=sys.stderr)
     return 0

@@ -45,11 +45,7 @@ def judge(question: GateQuestion, address: ClickHouseAddress, on_record: Declare
     policy = load_canary(Path(question.policy) if question.policy else STANDARD_CANARY)
     questions = Questions.at(address)
     try:
-        named = [question.release, *([question.baseline] if question.baseline else [])]
-        releases = _declared(questions, named, on_record)
-        baseline = _baseline(question, releases.get(question.release))
-        if baseline not in named:
-            releases |= _declared(questions, [baseline], on_record)
+        baseline, releases = _declared(question, questions, on_record)
         from_ms = question.from_ms if question.from_ms is not None else at_ms - LOOKBACK_MS
         if from_ms >= at_ms:
             raise BadInput(f"The release cannot have begun at {utc_text(from_ms)}, which is not past.")
@@ -76,15 +72,28 @@ def _refuse_what_names_nothing(question: GateQuestion) -> None:
         raise BadInput(f"Who asks has to be one line of 1 to {WHO_MAX} characters.")
 
 
-def _declared(questions: Questions, bundles: Sequence[str], on_record: Declared) -> dict[str, Release]:
-    """As ClickHouse has it, or as it is on the record where that is newer: a pipeline that declares a release, or declares it anew,
-    and asks at once must not be answered by what no worker has replaced yet.
+def _declared(question: GateQuestion, questions: Questions, on_record: Declared) -> tuple[str, dict[str, Release]]:
+    """The baseline, and what is declared of it and of the release: as ClickHouse has it, or as it is on the record where that is
+    newer. A pipeline that declares a release, or declares it anew, and asks at once must not be answered by what no worker has
+    replaced yet.
     """
-    found = declared(questions, bundles)
-    for name, release in on_record(bundles).items():
-        if name not in found or release.at_ms > found[name].at_ms:
-            found[name] = release
-    return found
+    named = [question.release, *filter(None, [question.baseline])]
+    found = declared(questions, named)
+    if question.baseline is None and (restored := _restored(found.get(question.release))):
+        named.append(restored)  # The record is asked once, unless the baseline is another by it.
+        found |= declared(questions, [restored])
+    found = _newest(found, on_record(named))
+    baseline = _baseline(question, found.get(question.release))
+    if baseline not in named:
+        found |= _newest(declared(questions, [baseline]), on_record([baseline]))
+    return baseline, found
+
+
+def _newest(found: Mapping[str, Release], on_record: Mapping[str, Release]) -> dict[str, Release]:
+    newer = {
+        name: release for name, release in on_record.items() if name not in found or release.at_ms > found[name].at_ms
+    }
+    return {**found, **newer}
 
 
 def _baseline(question: GateQuestion, release: Release | None) -> str:
@@ -94,13 +103,17 @@ def _baseline(question: GateQuestion, release: Release | None) -> str:
         raise BadInput(
             f"Release {question.release} {NOT_DECLARED}, nor what it is compared with: declare it, or name its {BASELINE}."
         )
-    if baseline is None and release is not None:
-        baseline = next((way.target for way in release.ways_back if way.kind == "restore_bundle"), None)
+    baseline = baseline or _restored(release)
     if baseline is None:
         raise BadInput(
             f"Release {question.release} declares no bundle to restore, and so none to be compared with: name its {BASELINE}."
         )
     return baseline
+
+
+def _restored(release: Release | None) -> str | None:
+    ways = release.ways_back if release else ()
+    return next((way.target for way in ways if way.kind == "restore_bundle"), None)
 
 
 def _began_ms(question: GateQuestion, baseline: str, spans: Mapping[str, Served], at_ms: int) -> int:

@@ -25,6 +25,9 @@ from turnwatch.long_running import asked_to_stop, log_events
 from turnwatch.places import clickhouse, kafka
 from turnwatch.settings import load
 
+DECLARED_WITHIN_S = 5.0
+"""Others wait meanwhile, and pipelines for 30 s at most: whatever Kafka has not told by then is no verdict."""
+
 log = logging.getLogger("turnwatch.gates")
 
 
@@ -61,7 +64,7 @@ def gate_server(host: str | None, port: int | None, policy: Path | None) -> Gate
         section.port if port is None else port,
         Access(token),
         kafka(settings),
-        judge_of(clickhouse(settings), DeclaredReleases(kafka(settings))),
+        judge_of(clickhouse(settings), DeclaredReleases(kafka(settings), DECLARED_WITHIN_S)),
         str(chosen) if chosen else None,
     )
 
