@@ -24,6 +24,7 @@ from schemas.releases import RELEASE_FORMAT, Release, decode, rows
 from schemas.topics import RELEASE_DOCUMENTS
 from stream_jobs.agents.reading import ReadFailure
 from tests.landed import landed
+from tests.stack_fixtures import PARTITIONS
 from turnwatch import declared_releases
 from turnwatch.declared_releases import DeclaredReleases
 from turnwatch.prepare import create_topics
@@ -239,7 +240,7 @@ async def make_anew(kafka: KafkaAddress, topic: str) -> None:
     while topic in await admin.list_topics():
         await asyncio.sleep(0.02)
     await admin.close()
-    await create_topics(kafka, 1)
+    await create_topics(kafka, PARTITIONS)
 
 
 def test_a_kafka_that_says_nothing_is_waited_for_once_by_all_that_ask() -> None:

@@ -233,11 +233,19 @@ def test_what_was_declared_a_moment_ago_is_known_before_a_worker_brings_it_to_cl
 def test_a_release_that_is_declared_anew_counts_at_once_and_what_is_older_on_the_record_does_not(
     address: ClickHouseAddress, policy: Path, began_ms: int
 ) -> None:
-    """ClickHouse still has v3 with a pin of its artifact; its new declaration has none, so the bundle is restored."""
+    """ClickHouse still has v3 with a pin of its artifact; its new declaration has none, so the bundle is restored. The record
+    is asked once a look, as its baseline is known from ClickHouse.
+    """
+    asked: list[Sequence[str]] = []
 
     def declared_at(at_ms: int) -> Declared:
         anew = _release("v3", "asr-8").model_copy(update={"at_ms": at_ms})
-        return lambda bundles: {name: anew for name in bundles if name == "v3"}
+
+        def on_record(bundles: Sequence[str]) -> Mapping[str, Release]:
+            asked.append(bundles)
+            return {name: anew for name in bundles if name == "v3"}
+
+        return on_record
 
     def way_back(on_record: Declared) -> str | None:
         told = looked(address, policy, began_ms + LOOK_MS, "v3", on_record=on_record)
@@ -245,6 +253,7 @@ def test_a_release_that_is_declared_anew_counts_at_once_and_what_is_older_on_the
 
     moments = (DECLARED_MS - 1, DECLARED_MS, DECLARED_MS + 1)
     assert [way_back(declared_at(at_ms)) for at_ms in moments] == ["pin_artifact", "pin_artifact", "restore_bundle"]
+    assert asked == [["v3", "v1"]] * 3
 
 
 def test_too_little_and_nothing_at_all_are_a_pause(address: ClickHouseAddress, policy: Path, began_ms: int) -> None:
