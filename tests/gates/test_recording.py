@@ -71,7 +71,7 @@ async def test_of_two_that_were_judged_at_once_the_later_look_is_the_newest(monk
     later, older = verdict("rollback", at_ms=AT_MS + 1), verdict("continue")
 
     class Reader:
-        async def records(self, _topic: str, begins: object) -> AsyncIterator[Any]:
+        async def records(self, _topic: str) -> AsyncIterator[Any]:
             for each in (later, older):
                 yield SimpleNamespace(value=each.encode())
 
