@@ -114,13 +114,16 @@ class IntakeStage(Stage):
         yield self._kept(intakes)
         # The marker comes last in a phase of its own: without the pages it stands for, a repeat would be taken for news.
         # What is missing comes before the pages: they say only that it lies below their marks.
-        marking = [(partition, list(intake.marking())) for (_, partition), intake in intakes]
-        for phase in zip(*(phases for _, phases in marking), strict=True):
-            yield [(at, block) for (at, _), blocks in zip(marking, phase, strict=True) for block in blocks]
+        for phase in zip(*(intake.marking() for _, intake in intakes), strict=True):
+            yield (
+                (partition, block)
+                for ((_, partition), _), blocks in zip(intakes, phase, strict=True)
+                for block in blocks
+            )
         yield (
             Outgoing(partials(family), value, headers, partition=shard)
             for (family, _), intake in intakes
-            for shard, partial in intake.unsent_partials()
+            for shard, partial in intake.telling()
             for headers, value in (encode(partial),)
         )
         yield self._silences(int(time.time() * 1_000))

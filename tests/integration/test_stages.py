@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,17 +51,25 @@ def event_of(record: Record, topic: str = aggregates(TURNS.name)) -> Any:
     return SimpleNamespace(message=message)
 
 
-def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_path: Path) -> None:
-    """What one partition has applied, another must never restore."""
-    app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), PARTITIONS, data_dir=tmp_path))
+def intake_stage(folder: Path) -> IntakeStage:
+    app = build(ApplicationSettings(KafkaAddress("127.0.0.1:1"), PARTITIONS, data_dir=folder))
     stage = IntakeStage(app, PARTITIONS, StageSettings(), WorkerMetrics(CollectorRegistry()))
     stage.take_over({partition: {} for partition in range(PARTITIONS)})
-    wanted: dict[int, dict[bytes, bytes | None]] = {}
+    return stage
+
+
+def apply(stage: IntakeStage, partition: int, records: Sequence[Record]) -> None:
+    events = [event_of(record) for record in records]
+    stage.prepared = asyncio.run(stage.prepare({(aggregates(TURNS.name), partition): events}))
+    list(stage.apply(aggregates(TURNS.name), partition, events))
+
+
+def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_path: Path) -> None:
+    """What one partition has applied, another must never restore."""
+    stage, wanted = intake_stage(tmp_path), dict[int, dict[bytes, bytes | None]]()
     for partition in range(PARTITIONS):
         records = world(seed=partition).records
-        events = [event_of(record) for record in records]
-        stage.prepared = asyncio.run(stage.prepare({(aggregates(TURNS.name), partition): events}))
-        list(stage.apply(aggregates(TURNS.name), partition, events))
+        apply(stage, partition, records)
         alone = Intake(TURNS, partition, PARTITIONS)
         alone.apply(records)
         wanted[partition] = {block.key: block.value for block in (*alone.unsaved_blocks(), *alone.marker())}
@@ -77,6 +86,29 @@ def test_every_block_of_intake_goes_to_the_changelog_of_its_own_partition(tmp_pa
         assert {block.key: rows_of(block) for block in of_turns if is_totals(block)} == {
             key: rows_of(Block(key, value)) for key, value in wanted[partition].items() if is_totals(Block(key, value))
         }
+
+
+def test_what_intake_saves_and_tells_is_made_as_it_is_taken(tmp_path: Path) -> None:
+    """Others of the loop have their turns between the items of a phase: once the first is made, the last partition's are not."""
+    stage, records = intake_stage(tmp_path), world(seed=1).records
+    for partition in (0, PARTITIONS - 1):
+        apply(stage, partition, records)
+    first, last = (stage._intakes[TURNS.name, partition] for partition in (0, PARTITIONS - 1))
+    seen = set[str]()
+    still_to_do = {
+        "totals": last.unsaved_blocks,
+        "fences": lambda: last.admissions.unsaved_pages(last.marked),
+        "partials": last.telling,
+    }
+    for phase in stage.phases():
+        for item in phase:
+            kind = item.topic if isinstance(item, Outgoing) else item[1].key.decode().split("|")[1] if item else ""
+            kind = "partials" if kind == partials(TURNS.name) else kind
+            if kind in still_to_do and kind not in seen:
+                seen.add(kind)
+                assert list(still_to_do[kind]()), f"all {kind} were made before the first was taken"
+                assert kind != "partials" or first.admissions.is_reach_changed, "the first partition's were all made"
+    assert seen == set(still_to_do)
 
 
 def test_what_was_used_leaves_a_worker_priced_by_its_list_before_state_is_saved(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import polars as pl
 import pyarrow as pa
@@ -214,9 +215,9 @@ class Intake:
         """All that says what was judged, in the order in which it has to be confirmed; see `marking`."""
         return [block for phase in self.marking() for block in phase]
 
-    def marking(self) -> Iterator[list[Block]]:
+    def marking(self) -> Iterator[Iterator[Block]]:
         """What is missing, then pages, then the marker, as of the newest record judged: each to be confirmed before the
-        next, and all before partials are sent.
+        next, and all before partials are sent. Each is made as it is taken, whole before the next is asked for.
 
         The blocks of a bucket are saved before any of these, so whatever a fence here has let pass is in them. A page says
         up to where it has judged; which of them a crash leaves behind therefore does not matter.
@@ -226,31 +227,32 @@ class Intake:
         def block(kind: str, content: bytes | None) -> Block:
             return Block(f"{name}|{kind}".encode(), stamped(self.marked, content) if content is not None else None)
 
-        yield [block(*gap) for gap in self.admissions.unsaved_gaps()]
-        yield [
-            *(
-                block(f"slices|{partition}|{page}", content or None)
-                for partition, register in self._slices.items()
-                for page, content in register.unsaved_pages(self.marked)
-            ),
-            *(block(*page) for page in self.admissions.unsaved_pages(self.marked)),
-        ]
+        yield (block(*gap) for gap in self.admissions.unsaved_gaps())
+        yield (block(*page) for page in chain(self._unsaved_slices(), self.admissions.unsaved_pages(self.marked)))
         marker = (self.marked, self.admissions.marker())
-        yield [] if marker == self._saved_marker else [block("marker", pack_json(marker[1]))]
+        yield iter(() if marker == self._saved_marker else (block("marker", pack_json(marker[1])),))
         self._saved_marker = marker
 
+    def _unsaved_slices(self) -> Iterator[tuple[str, bytes | None]]:
+        for partition, register in self._slices.items():
+            for page, content in register.unsaved_pages(self.marked):
+                yield f"slices|{partition}|{page}", content or None
+
     def unsent_partials(self) -> list[tuple[int, Partial]]:
-        """(shard, partial) for everything that changed since the last call, and the reach to every shard."""
+        """All that is told; see `telling`."""
+        return list(self.telling())
+
+    def telling(self) -> Iterator[tuple[int, Partial]]:
+        """(shard, partial) for everything that changed since the last call, and the reach to every shard; made as they are
+        taken. All of them are to be taken before anything else is asked of this state."""
         if not (self._totals.unsent or self.admissions.is_reach_changed) or self.is_catching_up:
-            return []
-        partials: list[tuple[int, Partial]] = []
+            return
         for partition in self.family.partitions:
             keys = sorted(key for key in self._totals.unsent if key[0] == partition.name)
-            partials += self._partials_of(partition, keys)
+            yield from self._partials_of(partition, keys)
         self._totals.unsent.clear()
         self.admissions.is_reach_changed = False
         self._close_buckets()  # After a crash nothing may come any more: what had to be told once more is over by now.
-        return partials
 
     @property
     def is_catching_up(self) -> bool:
