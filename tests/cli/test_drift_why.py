@@ -129,16 +129,28 @@ def test_a_slice_without_reference_words_is_not_enough_and_its_calls_are_no_samp
     (cut,) = rate["cuts"]
     told = {each["slice"]: (each["state"], each["old_samples"], each["new_samples"]) for each in cut["slices"]}
     assert told == {
-        "us": ("worse", 900, 900), "mute": ("not_enough", 0, 0), "odd": ("not_enough", 0, 0), "late": ("not_enough", 0, 300),
-        "new": ("came", 0, 10), "hush": ("not_enough", 0, 0),
+        "us": ("worse", 900, 900), "odd": ("not_enough", 0, 0), "late": ("not_enough", 0, 300), "new": ("came", 0, 10),
     }  # fmt: skip
     whole = {name: sum(each[name] for each in cut["slices"]) for name in ("old_samples", "new_samples")}
     assert {name: rate["overall"][name] for name in whole} == whole == {"old_samples": 900, "new_samples": 1_210}
-    assert (cut["not_enough"], cut["undivided"], {each["old"] for each in cut["slices"]}) == (4, 7, {0.1, None})
-    assert rate["verdict"] == "worse overall, one slice worse, 4 could not be judged: about everywhere"
+    assert (cut["not_enough"], cut["undivided"], {each["old"] for each in cut["slices"]}) == (2, 7, {0.1, None})
+    assert cut["empty"] == 2, "neither period had anything of mute and hush"
+    assert rate["verdict"] == "worse overall, one slice worse, 2 could not be judged: about everywhere"
     table = invoked("--old", paths[0], "--new", paths[1])
     assert table.exit_code == ended.exit_code == 0
-    assert table.stdout.count("not enough") == 5 and "not enough was told of 4 slices of slices" in table.stdout
+    assert table.stdout.count("not enough") == 3 and "not enough was told of 2 slices of slices" in table.stdout
+    assert "2 slices of slices told nothing of word_error_rate in either period" in table.stdout
+
+
+def test_what_has_nothing_to_be_divided_by_makes_nothing_worse_overall(tmp_path: Path) -> None:
+    """Word errors of no words are of no slice's part, nor of the whole, of which the parts are."""
+    fine = counts_of(1_000, 10_000, 1_000)
+    sides = ({"us": fine, "mute": counts_of(1_000, 0, 0)}, {"us": fine, "mute": counts_of(1_000, 0, 9_000)})
+    paths = [file_of(tmp_path / f"{place}.json", json.dumps(side)) for place, side in enumerate(sides)]
+    (rate,) = json.loads(invoked("--old", paths[0], "--new", paths[1], "--format", "json").stdout)["rates"]
+    assert rate["verdict"] == "flat overall, no slice worse, 1 could not be judged"
+    assert (rate["overall"]["new"], rate["cuts"][0]["change_billionths"]) == (0.1, 0)
+    assert rate["cuts"][0]["undivided"] == 9_000
 
 
 def test_every_cut_of_a_file_is_looked_through_and_the_surest_slice_comes_first(tmp_path: Path) -> None:
@@ -171,6 +183,7 @@ def test_parts_sum_to_the_change_to_the_billionth(counts: list[tuple[Counts, Cou
     assert sum(parts) == said["change_billionths"] == said["rate_billionths"] + said["mix_billionths"]
     levels = [sum(bad for n, bad in side if n) / sum(10 * n for n, _ in side) for side in sides]
     assert said["change_billionths"] == pytest.approx((levels[1] - levels[0]) * 1e9, abs=1)
+    assert found.overall["new"] - found.overall["old"] == pytest.approx(said["change_billionths"] / 1e9, abs=1e-9)  # type: ignore[operator]
     assert said["undivided"] == sum(bad for side in sides for n, bad in side if not n)
 
 

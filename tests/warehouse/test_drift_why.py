@@ -20,6 +20,7 @@ from stream_jobs.operators.totals.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
 from tests.stack_fixtures import own_database
+from turnwatch.drift.began_with import began_with
 from turnwatch.drift.dating import OF_FILES, UNTOLD
 from turnwatch.drift.printing import began
 from turnwatch.drift.sides import Asked
@@ -28,6 +29,7 @@ from turnwatch.query import ask
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 WORSE_FROM_H = 54
+ERRORS_OF_NO_WORDS = 300
 LATE = {
     "producer": pl.lit("host-1"), "origin_topic": pl.lit("aggregates.quality"),
     "origin_partition": pl.lit(0), "origin_offset": pl.lit(7),
@@ -43,7 +45,7 @@ def start_ms() -> int:
 @pytest.fixture(scope="module")
 def address(clickhouse_server: ClickHouseServer, start_ms: int) -> Iterator[ClickHouseAddress]:
     """Four days of labelled calls: from the third morning on noisy accented ones are heard worse, the others better; nobody wrote
-    down what Welsh callers said.
+    down what Welsh and Manx callers said, and of the former somebody counted errors all the same.
     """
     with own_database(clickhouse_server) as address:
         migrate(address)
@@ -68,13 +70,14 @@ def labelled(start_ms: int) -> pl.DataFrame:
     found = []
     for hour in range(96):
         for accent, noise, words in (
-            ("us", "quiet", 9_000), ("us", "noisy", 4_000), ("scottish", "noisy", 900), ("welsh", "noisy", 0)
+            ("us", "quiet", 9_000), ("us", "noisy", 4_000), ("scottish", "noisy", 900), ("welsh", "noisy", 0),
+            ("manx", "noisy", 0),
         ):  # fmt: skip
             bundle = "v2" if hour >= WORSE_FROM_H - 1 else "v1"
             is_worse = hour >= WORSE_FROM_H and (accent, noise) == ("scottish", "noisy")
             is_better = hour >= WORSE_FROM_H and noise == "quiet"
             rate = 0.34 if is_worse else 0.108 if is_better else 0.2 if noise == "noisy" else 0.12
-            errors = int(dice.binomial(words, rate))
+            errors = int(dice.binomial(words, rate)) if accent != "welsh" else ERRORS_OF_NO_WORDS
             pool = f"pool=realtime,bundle={bundle}"
             for slice_text in (
                 "pool=realtime", "pool=realtime,region=eu-west-1", pool, f"{pool},accent={accent}",
@@ -194,6 +197,9 @@ def test_calls_without_reference_words_are_no_samples_and_their_slice_is_not_eno
     cut = next(each for each in wer["cuts"] if each["cut"] == "pool,accent")
     rows_of = {each["slice"].rpartition("=")[2]: each for each in cut["slices"]}
     assert (rows_of["welsh"]["state"], rows_of["welsh"]["old_samples"], cut["not_enough"]) == ("not_enough", 0, 1)
+    assert ("manx" in rows_of, cut["empty"], cut["undivided"]) == (False, 1, 96 * ERRORS_OF_NO_WORDS)
+    changed = wer["overall"]["new"] - wer["overall"]["old"]
+    assert changed == pytest.approx(cut["change_billionths"] / 1e9, abs=1e-9), "nor is what has no part of the whole"
     told_of_slices = sum(each["old_samples"] for each in cut["slices"])
     assert told_of_slices == wer["overall"]["old_samples"] == 48 * 1_390
 
@@ -201,24 +207,29 @@ def test_calls_without_reference_words_are_no_samples_and_their_slice_is_not_eno
 def test_where_nobody_told_of_deployments_nothing_is_said_of_what_began(
     clickhouse_server: ClickHouseServer, start_ms: int, monkeypatch: pytest.MonkeyPatch, asked: Asked
 ) -> None:
-    """That none began is said only where hosts of the pool told what they serve."""
+    """That none began is said only where hosts of the pool, and region, told near the change what they serve."""
     with own_database(clickhouse_server) as address:
         migrate(address)
         monkeypatch.setenv("TURNWATCH_CLICKHOUSE__URL", address.url)
         client = connect(address)
         client.insert_arrow("quality_1h", to_table(with_time(labelled(start_ms)), "quality_1h"))
         said = []
-        for pool in ("", "batch", "realtime"):
-            if pool:
-                steady = deployed(start_ms).head(1).with_columns(
-                    slice=pl.lit(f"pool={pool},region=eu-west-1,bundle=v0"), bucket_start_ms=pl.lit(start_ms + 50 * HOUR_MS)
-                ).with_columns(pl.lit(0).alias("deployments"))  # fmt: skip
-                client.insert_arrow("deployments_1m", to_table(with_time(steady), "deployments_1m"))
+        for where, at_h in (("pool=batch", 54), ("pool=realtime", 50), ("pool=realtime", 54)):
+            steady = deployed(start_ms).head(1).with_columns(
+                slice=pl.lit(f"{where},region=eu-west-1,bundle=v0"), bucket_start_ms=pl.lit(start_ms + at_h * HOUR_MS - 60_000)
+            ).with_columns(pl.lit(0).alias("deployments"))  # fmt: skip
+            client.insert_arrow("deployments_1m", to_table(with_time(steady), "deployments_1m"))
             (wer,) = told(explain(replace(asked, rates=("word_error_rate",)), 0))["rates"]
             said.append((wer["began_with"], list(began(wer))[1:]))
         client.close()
+        onset_ms = start_ms + WORSE_FROM_H * HOUR_MS
+        regions = [
+            began_with(address, onset_ms, HOUR_MS, f"pool=realtime,region={each}")
+            for each in ("eu-west-1", "us-east-1")
+        ]
     nothing = "no bundle, artifact, index or policy began to be served in the day before"
     assert said == [(None, [UNTOLD]), (None, [UNTOLD]), ([], [nothing])]
+    assert regions == [[], None], "hosts of one region know nothing of another"
 
 
 def test_bundles_of_one_time_are_compared_slice_by_slice(asked: Asked, start_ms: int) -> None:

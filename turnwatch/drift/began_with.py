@@ -18,6 +18,8 @@ from stream_jobs.sinks.clickhouse import connect, explained
 
 BEFORE_MS = 24 * 3_600_000
 """How long before a change something may have begun to be named, as in pages."""
+NEAR_MS = 3_600_000
+"""Who told what they serve within so long before a change, or in its window, would have told of what began with it."""
 INDEX = "retrieval_index"
 _SETTINGS = {
     "readonly": 2,
@@ -49,25 +51,25 @@ class Began:
 
 def began_with(address: ClickHouseAddress, onset_ms: int, window_ms: int, text: str) -> list[Began] | None:
     """What began in the day before a change of the slice `text`, or in the window with which it changed; the last first.
-    `None` where nobody told in that time what hosts of its pool serve: that nothing was told is no news of nothing.
+    `None` where nothing is known to have begun, and no host of its pool (and region, where it has one) told near the change
+    what it serves: that nothing was told is no news of nothing.
 
     A bundle, or an artifact of one, begins when hosts serve it for the first time ever; an index whenever hosts begin to serve
     it, as it is refreshed under its name. Of a new bundle only those artifacts are told whose version is new, where they are
     declared. Raises `WarehouseError` where ClickHouse is away, or refuses.
     """
     client = connect(address)
-    parameters = {"from_ms": onset_ms - BEFORE_MS, "to_ms": onset_ms + window_ms}
+    parameters = {"from_ms": onset_ms - BEFORE_MS, "near_ms": onset_ms - NEAR_MS, "to_ms": onset_ms + window_ms}
     try:
         served = pl.DataFrame(pl.from_arrow(client.query_arrow(_SERVED, parameters, _SETTINGS)))
         declared = pl.DataFrame(pl.from_arrow(client.query_arrow(_DECLARED, None, _SETTINGS)))
-        pools = pl.DataFrame(pl.from_arrow(client.query_arrow(_POOLS, parameters, _SETTINGS)))
+        heard = pl.DataFrame(pl.from_arrow(client.query_arrow(_HEARD, parameters, _SETTINGS)))
     except ClickHouseError as error:
         raise explained(error, address) from error
     finally:
         client.close()
-    if not any(may_overlap(text, pool) for pool in pools["slice"]):
-        return None
-    return [each for each in told_once(served, declared) if may_overlap(text, each.slice)]
+    began = [each for each in told_once(served, declared) if may_overlap(text, each.slice)]
+    return began if began or any(may_overlap(text, where) for where in heard["slice"]) else None
 
 
 def told_once(served: pl.DataFrame, declared: pl.DataFrame) -> list[Began]:
@@ -102,10 +104,11 @@ FROM (
     WHERE cut = 'pool,bundle,artifact' AND artifact_kind != 'bundle' AND deployments > 0
     GROUP BY deployments.slice, artifact_kind)
 WHERE at_ms >= {{from_ms:Int64}} AND at_ms < {{to_ms:Int64}}"""
-_POOLS = """SELECT DISTINCT concat('pool=', pool) AS slice
+_HEARD = """SELECT DISTINCT concat('pool=', pool, ',region=', region) AS slice
 FROM deployments
-WHERE bucket_start >= fromUnixTimestamp64Milli({from_ms:Int64}) AND bucket_start < fromUnixTimestamp64Milli({to_ms:Int64})"""
-"""Hosts tell every window what they serve, so pools without a row are those that nobody told of."""
+WHERE cut = 'pool,region,bundle' AND bucket_start >= fromUnixTimestamp64Milli({near_ms:Int64})
+    AND bucket_start < fromUnixTimestamp64Milli({to_ms:Int64})"""
+"""Hosts tell every window what they serve, so pools and regions without a row are those that nobody told of."""
 _DECLARED = """SELECT bundle, artifact_kind, artifact, artifact_version, owner, rollback_to,
     toBool(at > min(at) OVER (PARTITION BY artifact_kind, artifact, artifact_version)) AS is_known
 FROM (

@@ -16,7 +16,7 @@ from turnwatch.drift.sides import Side, StoredSide
 from turnwatch.drift.told import WINDOW
 
 OF_FILES = "a file tells nothing of deployments: what began with it is not known"
-UNTOLD = "nobody told of deployments there in the day before: what began with it is not known"
+UNTOLD = "nobody told of deployments there in the hour before: what began with it is not known"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,12 @@ class Limits:
 class CutPicture:
     """One rate over the slices of one cut.
 
-    `slices` has a row for each: `slice`, `state` (of `State`, or `came`, `gone` where one period alone told of it), `old`, `new`, `low`, `high`, `p_worse`, `evidence`,
+    `slices` has a row for each of which there was anything: `slice`, `state` (of `State`, or `came`, `gone` where one period alone told of it), `old`, `new`, `low`, `high`, `p_worse`, `evidence`,
     `old_samples`, `new_samples`, `old_weight`, `new_weight`, and `rate` and `mix`, which over all rows sum to the change.
     `explained_by`: the fewest slices that add `share` of what slices that got worse added by rate, and `moved_by` those whose
     change of weight added as much of what traffic that moved did. `undivided`: what was counted in slices that had nothing to
-    divide it by, such as word errors without a word, and is in no part.
+    divide it by, such as word errors without a word, and is in no part. `empty`: how many slices were told of and had nothing
+    of the rate in either period; `slices` are without them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class CutPicture:
     explained_by: tuple[str, ...]
     moved_by: tuple[str, ...]
     undivided: int
+    empty: int
 
     @property
     def worse(self) -> pl.DataFrame:
@@ -214,7 +216,10 @@ def _cut(judged: _Judged, chance: float, limits: Limits) -> CutPicture:
     )
     worse = np.where(rows["state"].to_numpy() == "worse", parts.rate, 0.0)
     names = [tuple(rows["slice"][int(each)] for each in explains(of, limits.share)) for of in (worse, parts.mix)]
-    return CutPicture(pair.cut, parts.change, rows, names[0], names[1], round(undivided))
+    is_empty = pl.Series(~np.any(np.stack(sums) > 0, axis=0))
+    return CutPicture(
+        pair.cut, parts.change, rows.filter(~is_empty), names[0], names[1], round(undivided), int(is_empty.sum())
+    )
 
 
 def _rows(judged: _Judged, chance: float) -> pl.DataFrame:

@@ -96,6 +96,8 @@ def _other_cuts(rate: Answer) -> Iterator[str]:
         yield f"{best['undivided']:,} counted in slices that have nothing to divide it by, and in no part"
     if best["not_enough"]:
         yield f"not enough was told of {counted(best['not_enough'], 'slice')} of {best['cut']}: neither fine nor worse"
+    if best["empty"]:
+        yield f"{counted(best['empty'], 'slice')} of {best['cut']} told nothing of {rate['rate']} in either period"
     for cut in rate["cuts"][1:]:
         parts = f"by rate {_part(cut['rate_billionths'])}, by mix {_part(cut['mix_billionths'])}"
         yield f"by {cut['cut']}: {cut['worse'] or 'no'} {'slice' if cut['worse'] < 2 else 'slices'} worse, {parts}"

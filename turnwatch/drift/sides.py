@@ -17,7 +17,7 @@ from turnwatch.answers.narrowing import narrowed
 from turnwatch.drift.cuttings import Cutting, cuttings
 from turnwatch.drift.files import FAMILIES_OF_RATES, FileRows, read_rows
 from turnwatch.drift.stored import StoredPeriod
-from turnwatch.drift.told import WINDOW, above_of, told_of
+from turnwatch.drift.told import WINDOW, above_of, divided, told_of
 from turnwatch.places import clickhouse
 from turnwatch.settings import load
 
@@ -71,7 +71,7 @@ class FileSide:
 
     def series(self, cut: str, text: str, rate: Rate) -> pl.DataFrame:
         """As of `StoredSide`; empty where the file said nothing of time."""
-        of_slice = self.sliced.filter(pl.col("cut") == cut, (pl.col("slice") == text) | (text == ""))
+        of_slice = self.sliced.filter(pl.col("cut") == cut, (pl.col("slice") == text) | (text == ""), divided(rate))
         windows = of_slice.group_by(WINDOW).agg(
             numerator=above_of(rate).sum(), denominator=pl.col(rate.denominator).sum()
         )

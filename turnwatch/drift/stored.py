@@ -20,7 +20,7 @@ from schemas.tables import FAMILY_TABLES
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.clickhouse import connect, explained
 from turnwatch.drift.cuttings import Cutting
-from turnwatch.drift.told import OF_CALLS, TOLD, WINDOW, heard
+from turnwatch.drift.told import OF_CALLS, TOLD, WHOLE, WINDOW, heard
 
 READ_TIMEOUT_S = 300.0
 _SETTINGS = {
@@ -50,15 +50,25 @@ class StoredPeriod:
 
         Raises `WarehouseError` where ClickHouse is away, or refuses.
         """
-        asked = [
-            _of_cutting(each, [rate for rate in rates if rate.family == each.family.name], self) for each in cuttings
-        ]
-        parts = [self._asked(sql) for sql in asked]
+        parts = [self._told_by(each, [rate for rate in rates if rate.family == each.family.name]) for each in cuttings]
         return heard(pl.concat(parts).select(list(TOLD)).cast(TOLD))  # type: ignore[arg-type]
+
+    def _told_by(self, cutting: Cutting, rates: Sequence[Rate]) -> pl.DataFrame:
+        """Where a slice counted something and had nothing to divide it by, which is seldom, all together is asked for again without it."""
+        told = self._asked(_of_cutting(cutting, rates, self))
+        is_whole = pl.col("slice") == WHOLE
+        undivided = told.filter(~is_whole, pl.col("denominator") == 0, pl.col("numerator") > 0)["rate"].unique()
+        if undivided.is_empty():
+            return told
+        of_these = pl.col("rate").is_in(undivided.to_list())
+        without = [
+            self._asked(_of_cutting(cutting, [rate], self, is_divided=True)) for rate in rates if rate.name in undivided
+        ]
+        return pl.concat([told.filter(~(is_whole & of_these)), *(each.filter(is_whole) for each in without)])
 
     def series(self, cutting: Cutting, slice_text: str, rate: Rate) -> pl.DataFrame:
         """`window_ms`, `numerator` and `denominator` of one slice, in order of time; of all slices where it is empty."""
-        windows = _windows(cutting, [rate], self)
+        windows = _windows(cutting, [rate], self, is_divided=slice_text == WHOLE)
         sql = f"""SELECT toUnixTimestamp64Milli(bucket_start) AS {WINDOW},
     toFloat64(above) AS numerator, toFloat64(below) AS denominator
 FROM ({windows})
@@ -80,18 +90,26 @@ ORDER BY bucket_start"""
         return pl.DataFrame(pl.from_arrow(answer))
 
 
-def _of_cutting(cutting: Cutting, rates: Sequence[Rate], period: StoredPeriod) -> str:
+def _of_cutting(cutting: Cutting, rates: Sequence[Rate], period: StoredPeriod, is_divided: bool = False) -> str:
     return f"""SELECT rate, '{cutting.name}' AS cut, piece AS slice, {_SUMS}
-FROM ({_windows(cutting, rates, period)})
+FROM ({_windows(cutting, rates, period, is_divided)})
 GROUP BY rate, piece"""
 
 
-def _windows(cutting: Cutting, rates: Sequence[Rate], period: StoredPeriod) -> str:
-    """A row for each rate, window and slice, and with an empty `piece` for all slices of a window."""
+def _windows(cutting: Cutting, rates: Sequence[Rate], period: StoredPeriod, is_divided: bool) -> str:
+    """A row for each rate, window and slice, and with an empty `piece` for all slices of a window.
+
+    With `is_divided`, which is of one rate, only of slices that had something to divide by in any window.
+    """
     only = "".join(f" AND {name} IN {{only_{name}:Array(String)}}" for name in period.narrowed)
     where = f"cut = '{cutting.cut.name}' AND {_WITHIN}{only}"
     if cutting.family is TURNS:
-        return _of_indicators(cutting, rates, where)
+        return _of_indicators(cutting, rates, where)  # None is bad of no turns.
+    table = FAMILY_TABLES[cutting.family.name][0]
+    if is_divided and cutting.dimensions:
+        (rate,), names = rates, ", ".join(cutting.dimensions)
+        having = f"SELECT {names} FROM {table} WHERE {where} GROUP BY {names} HAVING sum({rate.denominator}) > 0"
+        where = f"{where} AND ({names}) IN ({having})"
     columns = dict.fromkeys(
         name for rate in rates for name in (rate.numerator, rate.denominator, *(rate.squares or ()))
     )
@@ -102,7 +120,7 @@ def _windows(cutting: Cutting, rates: Sequence[Rate], period: StoredPeriod) -> s
     told.5 AS above_sq, told.6 AS below_sq, told.7 AS both
 FROM (
     SELECT {_piece(cutting)}, bucket_start, {sums}
-    FROM {FAMILY_TABLES[cutting.family.name][0]}
+    FROM {table}
     WHERE {where}
     GROUP BY GROUPING SETS ((slice_, bucket_start), (bucket_start)))
 ARRAY JOIN [{told}] AS told"""

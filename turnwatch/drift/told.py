@@ -1,7 +1,8 @@
 """What a period told of rates, slice by slice, in one shape whether it comes of files or of ClickHouse.
 
 A frame `told` has a row for each rate, cut and slice: `TOLD`. The row of a cut whose slice is empty is all of its slices
-together, window by window. A slice that was told of without anything to divide by (calls without a reference word) has a row
+together, window by window, but for those that had nothing to divide by in the whole period: what they counted is of no part,
+and the parts of a change sum exactly to that of all together. A slice that was told of without anything to divide by (calls without a reference word) has a row
 as well, of zeros: its calls are no samples of the rate, neither its own nor of all together.
 """
 
@@ -33,10 +34,20 @@ def told_of(rows: pl.DataFrame, family: Family) -> pl.DataFrame:
     counts = rows.select("cut", "slice", WINDOW, pl.col(measures).cast(pl.Int64))
     sampled = counts.with_columns(_samples(rate, measures) for rate in rates)
     windows = sampled.group_by("cut", "slice", WINDOW).agg(pl.all().sum())
-    whole = windows.drop("slice").group_by("cut", WINDOW).agg(pl.all().sum()).with_columns(slice=pl.lit(WHOLE))
-    both = pl.concat([windows, whole.select(windows.columns)])
-    told = [_of_rate(both, rate) for rate in rates]
+    told = [_of_rate(pl.concat([windows, _whole(windows, rate)]), rate) for rate in rates]
     return heard(pl.concat(told)) if told else pl.DataFrame(schema=TOLD)
+
+
+def divided(rate: Rate) -> pl.Expr:
+    """Whether the slice of a row had anything to divide by, in any window of its cut's rows."""
+    return pl.col(rate.denominator).sum().over("cut", "slice") > 0
+
+
+def _whole(windows: pl.DataFrame, rate: Rate) -> pl.DataFrame:
+    """All slices of a cut together, window by window."""
+    parts = windows.filter(divided(rate)).drop("slice")
+    whole = parts.group_by("cut", WINDOW).agg(pl.all().sum()).with_columns(slice=pl.lit(WHOLE))
+    return whole.select(windows.columns)
 
 
 def heard(told: pl.DataFrame) -> pl.DataFrame:

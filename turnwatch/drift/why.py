@@ -145,6 +145,7 @@ def cut_answer(cut: CutPicture) -> dict[str, Any]:
         "undivided": cut.undivided,
         "worse": len(cut.worse),
         "not_enough": cut.not_enough,
+        "empty": cut.empty,
         "explained_by": list(cut.explained_by),
         "moved_by": list(cut.moved_by),
         "slices": ordered.filter(is_told).drop("evidence").rename(_NAMES).to_dicts(),
