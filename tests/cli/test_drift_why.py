@@ -153,6 +153,16 @@ def test_what_has_nothing_to_be_divided_by_makes_nothing_worse_overall(tmp_path:
     assert rate["cuts"][0]["undivided"] == 9_000
 
 
+def test_of_cuts_told_of_the_same_the_whole_is_of_the_one_that_sees_what_had_nothing_to_divide_by() -> None:
+    """Word errors of no words and no calls lie in one pool beside words, and in an accent without any."""
+    rows = [("pool", "pool=a", 1_000, 10_000, 1_000), ("pool,accent", "pool=a,accent=us", 1_000, 10_000, 1_000)]
+    odd = [("pool", "pool=a", 1_000, 10_000, 10_000), rows[1], ("pool,accent", "pool=a,accent=uk", 0, 0, 9_000)]
+    columns = ["cut", "slice", "calls", "words", "word_errors"]
+    old, new = (pl.DataFrame(side, columns, orient="row").with_columns(window_ms=0) for side in (rows, odd))
+    (found,) = pictures(told_of(old, QUALITY), told_of(new, QUALITY), Limits(0.8, 0.02, 200))
+    assert (found.overall["state"], found.overall["new"]) == ("flat", 0.1)
+
+
 def test_every_cut_of_a_file_is_looked_through_and_the_surest_slice_comes_first(tmp_path: Path) -> None:
     old = {
         "accent=us": (8_000, 8_000),

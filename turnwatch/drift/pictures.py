@@ -184,12 +184,12 @@ def _picture(rate: Rate, judged: Sequence[_Judged], chances: tuple[float, float]
     return RatePicture(rate, overall, tuple(cuts), bool(mixed), is_everywhere)
 
 
-def _width(judged: _Judged) -> tuple[float, float]:
-    """What a cut was told of; of cuts told of the same, the one that sees best which samples had nothing to divide by."""
-    denominator, samples = (
-        float(judged.pair.old[name][0] + judged.pair.new[name][0]) for name in ("denominator", "samples")
+def _width(judged: _Judged) -> tuple[float, float, float]:
+    """What a cut was told of; of cuts told of the same, the one that sees best what had nothing to divide by."""
+    denominator, samples, numerator = (
+        float(judged.pair.old[name][0] + judged.pair.new[name][0]) for name in ("denominator", "samples", "numerator")
     )
-    return denominator, -samples
+    return denominator, -samples, -numerator
 
 
 def _strength(cut: CutPicture) -> tuple[float, int, str]:
