@@ -159,8 +159,10 @@ def test_of_cuts_told_of_the_same_the_whole_is_of_the_one_that_sees_what_had_not
     odd = [("pool", "pool=a", 1_000, 10_000, 10_000), rows[1], ("pool,accent", "pool=a,accent=uk", 0, 0, 9_000)]
     columns = ["cut", "slice", "calls", "words", "word_errors"]
     old, new = (pl.DataFrame(side, columns, orient="row").with_columns(window_ms=0) for side in (rows, odd))
-    (found,) = pictures(told_of(old, QUALITY), told_of(new, QUALITY), Limits(0.8, 0.02, 200))
-    assert (found.overall["state"], found.overall["new"]) == ("flat", 0.1)
+    for is_descending in (False, True):
+        told = [told_of(side, QUALITY).sort("cut", "slice", descending=[is_descending, False]) for side in (old, new)]
+        (found,) = pictures(told[0], told[1], Limits(0.8, 0.02, 200))
+        assert (found.overall["state"], found.overall["new"]) == ("flat", 0.1)
 
 
 def test_every_cut_of_a_file_is_looked_through_and_the_surest_slice_comes_first(tmp_path: Path) -> None:
