@@ -21,8 +21,8 @@ import pyarrow as pa
 from producers.aggregated import ROW_KINDS
 from producers.duplex import DUPLEX_COLUMNS
 from producers.observations import KINDS as OBSERVED
-from producers.refusing import HOST, POOLS, in_type, reasons_in
-from producers.undeclared import undeclared_why
+from producers.refusing import HOST, POOLS, in_type, known_pools, reasons_in
+from producers.undeclared import UNDECLARED_FIELDS_MAX, Undeclared, has_many_fields, undeclared
 from schemas.arrow_streams import LZ4, measured, read_measured
 from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
@@ -137,13 +137,12 @@ def _by_pool(counts: Mapping[str, int], kind: str) -> dict[str, Refused]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows with exactly the columns of their kind; `unknown_columns` were sent besides, and dropped. `dropped_why` has for each of those
-    that held anything what each value was (`Refusal`), null where there was none."""
+    """Rows with exactly the columns of their kind; `unknown_columns` were sent besides, and dropped, and `undeclared` is what they held."""
 
     header: BatchHeader
     rows: pl.DataFrame
     unknown_columns: int = 0
-    dropped_why: tuple[pl.Series, ...] = ()
+    undeclared: Undeclared = field(default_factory=Undeclared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +249,17 @@ def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
     unknown = [name for name in table.column_names if name not in columns]
     if len(set(table.column_names)) < len(table.column_names):
         raise MalformedBatch(400, "The batch has a column twice.")
+    if has_many_fields(table.schema, unknown):
+        limit = f"more than {UNDECLARED_FIELDS_MAX} columns, or parts of such, that {header.kind} do not declare"
+        raise MalformedBatch(400, f"The batch has {limit}: send the declared ones alone.")
     # Polars ends in a panic, which is no exception, where a type is none of its own.
     if not all(_is_plain(table.schema.field(name).type) for name in table.column_names if name in columns):
         raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.")
     rows = pl.DataFrame(pl.from_arrow(table.drop_columns(unknown)))
     typed = pl.DataFrame([_typed(rows, *column) for column in columns.items()])
-    return Batch(header, typed, len(unknown), undeclared_why(table, unknown))
+    if not unknown:
+        return Batch(header, typed)
+    return Batch(header, typed, len(unknown), undeclared(table, unknown, known_pools(typed)))
 
 
 def _typed(rows: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:

@@ -1,52 +1,76 @@
 """What came in columns that no kind of observation declares: looked at, counted by reason, and never taken in.
 
-A recorder of ours sends none. What somebody else sends is told value by value where polars has a type for it, by the rule of
-`producers/refusing.py`. Of other types (maps, unions, tensors) each value that is there counts as the column does.
+A recorder of ours sends none. What somebody else sends is judged text by text where a column is of texts; any other column counts, for
+each value that is there, as the first reason that its name, its type or a text in it gives. So what is looked at are names, types and
+distinct texts, of a few columns: who sends more is refused (`UNDECLARED_FIELDS_MAX`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 import pyarrow as pa
 
-from producers.refusing import dropped_why
-from schemas.refusals import Refusal
-from schemas.undeclared_columns import has_content, least, model_data_as, private_text, texts_in
+from producers.refusing import WHY, is_withheld
+from schemas.private_values import private_reasons
+from schemas.refusals import Refusal, Refused
+from schemas.undeclared_columns import fields_of, has_content, is_text, least, model_data_as, private_text, texts_in
 
-DEPTH_MAX = 8
+UNDECLARED_FIELDS_MAX = 64
+"""Columns of a batch that its kind does not declare, with all that their types have within them: more than a newer recorder adds."""
 
-
-def undeclared_why(table: pa.Table, names: Sequence[str]) -> tuple[pl.Series, ...]:
-    """For each of these columns that holds anything what each of its values was (`Refusal`), null where there was none."""
-    whys = (_why(name, table[name]) for name in names)
-    return tuple(why for why in whys if why is not None)
+_OF_POOL = tuple[Refusal, str, int]
 
 
-def _why(name: str, column: pa.ChunkedArray) -> pl.Series | None:
-    if _has_polars(column.type):
-        return dropped_why(pl.DataFrame(pl.from_arrow(pa.table({name: column})))[name])
-    of_type = Refusal.CONTENT_FIELD if has_content(column.type, name) else model_data_as(column.type)
-    reason = least([of_type, private_text({name: texts_in(column)})]) or Refusal.UNKNOWN_FIELD
-    is_there = pl.Series(name, column.is_valid().to_pylist(), pl.Boolean)
-    if not is_there.any():
-        return None
-    return pl.Series(name, [reason.value], pl.String).new_from_index(0, len(is_there)).set(~is_there, None)
+@dataclass(frozen=True, slots=True)
+class Undeclared:
+    """How many values there were of each reason, and of those that family `privacy` is told of, how many in each pool."""
+
+    dropped: Refused = field(default_factory=Refused)
+    withheld: Mapping[str, Refused] = field(default_factory=dict)
 
 
-def _has_polars(dtype: pa.DataType, depth: int = 0) -> bool:
-    """Whether polars reads a column of this type: it ends in a panic, which is no exception, at some that it does not."""
-    types = pa.types
-    if depth > DEPTH_MAX or isinstance(dtype, pa.BaseExtensionType):
-        return False
-    if isinstance(dtype, pa.StructType):
-        fields = [dtype.field(place) for place in range(dtype.num_fields)]
-        is_clear = len({field.name for field in fields}) == len(fields) > 0
-        return is_clear and all(_has_polars(field.type, depth + 1) for field in fields)
-    if isinstance(dtype, pa.ListType | pa.LargeListType):
-        return _has_polars(dtype.value_type, depth + 1)
-    is_text = types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype)
-    is_bytes = types.is_binary(dtype) or types.is_large_binary(dtype)
-    is_number = types.is_integer(dtype) or types.is_floating(dtype) or types.is_boolean(dtype)
-    return bool(is_text or is_bytes or is_number or types.is_null(dtype))
+def has_many_fields(schema: pa.Schema, names: Sequence[str]) -> bool:
+    """Whether these columns are more than are looked at."""
+    return len(names) > UNDECLARED_FIELDS_MAX or fields_of(schema.field(name) for name in names) > UNDECLARED_FIELDS_MAX
+
+
+def undeclared(table: pa.Table, names: Sequence[str], pools: pl.Series) -> Undeclared:
+    """What the values in these columns were; `pools` has the pool of each row, one of the vocabulary."""
+    dropped: Counter[Refusal] = Counter()
+    withheld: dict[str, Counter[Refusal]] = {}
+    for name in names:
+        for reason, pool, count in _counted(name, table[name], pools):
+            dropped[reason] += count
+            if is_withheld(reason):
+                withheld.setdefault(pool, Counter())[reason] += count
+    return Undeclared(_refused(dropped), {pool: _refused(counts) for pool, counts in withheld.items()})
+
+
+def _refused(counts: Counter[Refusal]) -> Refused:
+    return Refused(tuple((reason, counts[reason]) for reason in Refusal if counts[reason]))
+
+
+def _counted(name: str, column: pa.ChunkedArray, pools: pl.Series) -> Iterator[_OF_POOL]:
+    """Of each reason and pool, how many values of the column there are."""
+    reason = Refusal.CONTENT_FIELD if has_content(column.type, name) else model_data_as(column.type)
+    if reason is None and is_text(column.type):
+        yield from _counted_by_text(pl.DataFrame(pl.from_arrow(pa.table({name: column})))[name], pools)
+        return
+    reason = least([reason, private_text({name: texts_in(column)})]) or Refusal.UNKNOWN_FIELD
+    is_there = pl.DataFrame(pl.from_arrow(pa.table({name: column.is_valid()})))[name]
+    for pool, count in pools.filter(is_there).value_counts().rows():
+        yield reason, pool, count
+
+
+def _counted_by_text(texts: pl.Series, pools: pl.Series) -> Iterator[_OF_POOL]:
+    """The same of texts, each of which is judged by itself."""
+    private = private_reasons(texts.drop_nulls().unique())
+    reasons = [reason.value for reason in private.values()]
+    why = texts.replace_strict(list(private), reasons, default=Refusal.UNKNOWN_FIELD.value, return_dtype=pl.String)
+    found = pl.DataFrame({WHY: why.set(texts.is_null(), None), "pool": pools}).drop_nulls()
+    for reason, pool, count in found.group_by(WHY, "pool").len().rows():
+        yield Refusal(reason), pool, count

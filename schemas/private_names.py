@@ -30,15 +30,19 @@ IDENTIFIER = Naming(is_random=True)
 PHRASE = Naming(is_worded=True)
 """What a product is called."""
 
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_OF_MACHINES = re.compile(
-    r"(?<![0-9a-z])(?:"
-    r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:-[0-9]{5,10})?"  # A UUID, and the id of a task in ECS.
-    rf"|{_OCTET}(?:\.{_OCTET}){{3}}|{_OCTET}(?:-{_OCTET}){{3}}"  # An address, also as in ip-10-0-3-27.
-    r"|[0-9]{16,20}"  # Longer than any telephone number: an instance of Google's cloud.
-    r")(?![0-9a-z])",
-    re.IGNORECASE,
+_UUID = re.compile(
+    r"(?<![0-9a-z])[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:-[0-9]{5,10})?(?![0-9a-z])", re.IGNORECASE
 )
+"""Also the id of a task in ECS, which has a number behind it."""
+_GROUPS = re.compile(r"(?<![0-9a-z])(?<![0-9]:)[+(]*[0-9]+(?:[^0-9a-z:]+[0-9]+)*(?![0-9a-z])", re.IGNORECASE)
+"""A number with all groups of digits that no letter parts from it. Behind a colon is a port."""
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_ADDRESS = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}|{_OCTET}(?:-{_OCTET}){{3}}")
+"""Also as in ip-10-0-3-27."""
+_INSTANCE = re.compile(r"(?!00)[0-9]{16,20}")
+"""Of Google's cloud; no telephone number has as many digits."""
+_CARD = re.compile(r"[2-6][0-9]{15}|62[0-9]{15,17}")
+"""Numbers of cards have 16 digits, those of UnionPay up to 19, and a check digit (ISO/IEC 7812-1)."""
 _OF_MODELS = re.compile(r"(?<=snapshots/)[0-9a-f]{40}(?![0-9a-f])|(?<=sha256[:-])[0-9a-f]{64}(?![0-9a-f])")
 """Which version of a model it is: the commit in the folder of a hub's cache, or a digest."""
 _WORDS = re.compile(r"\S\s+\S+\s+\S")
@@ -58,7 +62,22 @@ def private_names(values: Iterable[str], naming: Naming) -> dict[str, Refusal]:
 
 def _bare(value: str, naming: Naming) -> str:
     """The name without what tells machines apart, or which version of a model it is."""
-    return _OF_MACHINES.sub("-", without_pod_suffix(value)) if naming.is_random else _OF_MODELS.sub("", value)
+    if not naming.is_random:
+        return _OF_MODELS.sub("", value)
+    if _INSTANCE.fullmatch(value) and not (_CARD.fullmatch(value) and _has_check_digit(value)):
+        return ""
+    return _GROUPS.sub(_without_address, _UUID.sub("-", without_pod_suffix(value)))
+
+
+def _without_address(groups: re.Match[str]) -> str:
+    """An address is one only where it is all the groups there are: four of more are of a telephone number."""
+    return "-" if _ADDRESS.fullmatch(groups[0]) else groups[0]
+
+
+def _has_check_digit(number: str) -> bool:
+    """Whether the last digit is that of Luhn's formula."""
+    digits = [int(digit) for digit in reversed(number)]
+    return (sum(digits[::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])) % 10 == 0
 
 
 def _judged(value: str, reason: Refusal | None, naming: Naming) -> Refusal | None:

@@ -37,9 +37,22 @@ def model_data_as(dtype: pa.DataType) -> Refusal | None:
     return least(model_data_as(inner) for _, inner in _within(dtype))
 
 
+def fields_of(columns: Iterable[pa.Field]) -> int:
+    """How many fields these columns are, each with all that its type has within it."""
+    return sum(1 + _fields_within(column.type) for column in columns)
+
+
+def _fields_within(dtype: pa.DataType) -> int:
+    return sum(1 + _fields_within(inner) for _, inner in _within(dtype))
+
+
+def is_text(dtype: pa.DataType) -> bool:
+    return any(is_of(dtype) for is_of in _TEXTS)
+
+
 def may_hold_text(dtype: pa.DataType) -> bool:
     """Whether there may be text in a column of this type, however deep."""
-    return any(is_text(dtype) for is_text in _TEXTS) or any(may_hold_text(inner) for _, inner in _within(dtype))
+    return is_text(dtype) or any(may_hold_text(inner) for _, inner in _within(dtype))
 
 
 def texts_in(column: pa.ChunkedArray) -> set[str]:
@@ -70,7 +83,7 @@ def least(reasons: Iterable[Refusal | None]) -> Refusal | None:
 def _texts_in(values: pa.Array) -> Iterator[str]:
     """Each distinct text, or more often."""
     dtype = values.type
-    if any(is_text(dtype) for is_text in _TEXTS):
+    if is_text(dtype):
         yield from (text for text in values.cast(pa.large_string()).unique().to_pylist() if text is not None)
         return
     for part in _parts(values):

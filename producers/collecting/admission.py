@@ -6,7 +6,7 @@ reason and forgotten (`producers/refusing.py`); the batch goes on without it, al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -61,7 +61,7 @@ def received(header: BatchHeader, body: bytes, at_ms: int) -> Received:
     if header.kind not in KINDS:
         raise MalformedBatch(400, f"This collector takes no {header.kind}.")
     batch = decode_batch(header, body)
-    admitted = replace(admit_rows(batch.rows, KINDS[header.kind].columns), dropped_why=batch.dropped_why)
+    admitted = admit_rows(batch.rows, KINDS[header.kind].columns)
     if not (admitted.why is not None or batch.unknown_columns or _says_more(body)):
         return Received(batch, body, at_ms)
     return Received(
@@ -69,18 +69,9 @@ def received(header: BatchHeader, body: bytes, at_ms: int) -> Received:
         encode_batch(header, admitted.rows)[1],
         at_ms,
         refused_by_pool(batch.rows, admitted.why),
-        _by_pool(refused_by_pool(batch.rows, why) for why in admitted.withheld_why),
-        admitted.dropped,
+        batch.undeclared.withheld,
+        batch.undeclared.dropped,
     )
-
-
-def _by_pool(parts: Iterable[ByPool]) -> ByPool:
-    """All of these together."""
-    found: dict[str, Refused] = {}
-    for part in parts:
-        for pool, refused in part.items():
-            found[pool] = found.get(pool, Refused()) + refused
-    return found
 
 
 def _says_more(body: bytes) -> bool:

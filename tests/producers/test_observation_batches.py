@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -23,6 +24,7 @@ from producers.observation_batches import (
     headers_of,
     read_answer,
 )
+from producers.undeclared import UNDECLARED_FIELDS_MAX, Undeclared
 from tests.producers.worlds import duplex_world, stream_changes, turns_world
 
 HEADER = BatchHeader("turns", "host-1", 1_790_000_000_000, 0, 12, 2)
@@ -68,6 +70,57 @@ def test_a_column_that_nobody_declared_is_dropped_and_counted_and_a_missing_one_
     assert batch.rows.columns == list(KINDS["turns"])
     assert batch.rows["tokens_in"].null_count() == 3
     assert batch.rows["session"].equals(rows["session"])
+
+
+def with_undeclared(columns: int, dtype: pa.DataType) -> bytes:
+    table = turns_world(7).head(2).to_arrow(compat_level=pl.CompatLevel.oldest())
+    more = {f"c{place}": pa.nulls(2, dtype) for place in range(columns)}
+    return stream(pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **more}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "dtype"),
+    [
+        (UNDECLARED_FIELDS_MAX + 1, pa.bool_()),
+        (1, pa.struct([(f"c{place}", pa.bool_()) for place in range(UNDECLARED_FIELDS_MAX)])),
+        (UNDECLARED_FIELDS_MAX // 2 + 1, pa.list_(pa.string())),
+    ],
+    ids=["columns", "within one", "within each"],
+)
+def test_more_undeclared_columns_than_are_looked_at_refuse_the_batch_before_any_is(
+    columns: int, dtype: pa.DataType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.observation_batches.undeclared", None)
+    with pytest.raises(
+        MalformedBatch, match="more than 64 columns, or parts of such, that turns do not declare"
+    ) as told:
+        decode_batch(HEADER, with_undeclared(columns, dtype))
+    assert told.value.status == 400
+
+
+@pytest.mark.parametrize("dtype", [pa.bool_(), pa.string(), pa.list_(pa.string())], ids=str)
+def test_as_many_as_are_looked_at_are_taken(dtype: pa.DataType) -> None:
+    columns = UNDECLARED_FIELDS_MAX // (2 if pa.types.is_list(dtype) else 1)
+    batch = decode_batch(HEADER, with_undeclared(columns, dtype))
+    assert (len(batch.rows), batch.unknown_columns, batch.undeclared) == (2, columns, Undeclared())
+
+
+def test_values_of_undeclared_columns_are_counted_by_pool_and_reason() -> None:
+    rows = turns_world(7).head(4).with_columns(pool=pl.Series(["batch", "realtime", "batch", "nowhere"]))
+    more: dict[str, list[Any]] = {
+        "contact": ["ana@example.org", None, "+49 151 12345678", "support"],
+        "prompt": ["hello", "hello", None, None],
+        "shard": [1, 2, None, 4],
+        "notes": [["ana@example.org"], ["calm"], None, None],
+    }
+    table = rows.with_columns(**{name: pl.Series(values) for name, values in more.items()})
+    told = decode_batch(HEADER, stream(table.to_arrow(compat_level=pl.CompatLevel.oldest()))).undeclared
+    by_pool = {pool: refused.as_dict() for pool, refused in told.withheld.items()}
+    assert by_pool == {
+        "batch": {"content_field": 1, "email": 2, "phone": 1},
+        "realtime": {"content_field": 1, "email": 1},
+    }
+    assert told.dropped.as_dict() == {"content_field": 2, "email": 3, "phone": 1, "unknown_field": 4}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import uuid
 
 import pytest
 
+from producers.refusing import HOST, reasons_in
 from schemas.private_names import IDENTIFIER, NAME, PHRASE, Naming, private_names
+from schemas.private_values import is_host_name
 from schemas.refusals import Refusal
 
 MACHINES = (
@@ -19,6 +21,14 @@ MACHINES = (
     "i-0abc1234def567890",
     "4567890123456789012",
     "172.31.123.234",
+    "172.31.123.234:9400",
+    "::ffff:172.31.123.234",
+    "ip-172-31-123-234",
+    "ip-10-0-3-27.ec2.internal",
+    "172-31-123-234.default.pod.cluster.local",
+    "vm-172-31-123-234-5d78c9bcf7-x2k4z",
+    "gateway-5d78c9bcf7-47892",
+    "3141592653589793238",
     "ip-172-31-123-234.eu-west-1.compute.internal",
     "gateway-5d78c9bcf7-x2k4z",
     "aks-nodepool1-12345678-vmss000001",
@@ -48,6 +58,32 @@ PRIVATE = {
     "UklGRiQAAABXQVZFZm10IBAAAAA": Refusal.AUDIO,
     ", ".join(f"0.{n}" for n in range(100, 110)): Refusal.EMBEDDING,
 }
+
+NUMBERS = (
+    "06.12.34.56.78",
+    "06-12-34-56-78",
+    "06_12.34.56.78",
+    "ana-mueller-06-12-34-56-78",
+    "+33.6.12.34.56.78",
+    "+41.44.12.34.56",
+    "+45-12-34-56-78",
+    "(49)-151-23-45-67",
+    "tel:+31-20-12-34-56-7",
+    "+4917612345678901",
+    "0049151123456789",
+    "gw-0049151123456789",
+    "4111111111111111",
+    "6200000000000000003",
+    "49562-47892",
+    "ana-49562-47892",
+)
+"""Of telephones and cards, that have in them what looks like an address, a machine or a pod."""
+
+
+def test_numbers_of_people_name_no_machine() -> None:
+    assert private_names(NUMBERS, IDENTIFIER) == dict.fromkeys(NUMBERS, Refusal.PHONE)
+    assert reasons_in(HOST, NUMBERS) == dict.fromkeys(NUMBERS, Refusal.PHONE)
+    assert not any(map(is_host_name, NUMBERS))
 
 
 def test_machines_may_be_called_as_they_are() -> None:
