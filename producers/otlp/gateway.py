@@ -41,7 +41,11 @@ def gateway_metrics() -> GatewayMetrics:
         counter("points", "Data points that were looked at, by way in", "way"),
         counter("points_refused", "Data points that were refused, by reason", "reason"),
         counter("points_passed_over", "Data points that add nothing: baselines, repeats, those without a value", "why"),
-        counter("attributes_dropped", "Attributes that fill no dimension and were dropped, by what they are", "reason"),
+        counter(
+            "attributes_dropped",
+            "Attributes that fill no dimension, and sums that their buckets cannot have, which were dropped, by what they are",
+            "reason",
+        ),
         counter("requests_refused", "Requests that were refused whole, by HTTP status", "status"),
     )
 

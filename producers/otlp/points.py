@@ -43,7 +43,8 @@ class Histogram:
     """Counts by bucket. `counts[k]` of an exponential one (`bounds` is empty) is that of bucket `offset + k`; else it is of
     the bucket that ends at `bounds[k]`, and the last one has no end. `zeros` have a bucket of their own, if exponential.
 
-    `total` is the sum of the values in the metric's unit, where it was told; so are `low` and `high`, the extremes."""
+    `total` is the sum of the values in the metric's unit, where it was told; so are `low` and `high`, the extremes. `is_total_dropped` says
+    that a sum was told which no values in these buckets have: its process told them while it counted one, or cannot add."""
 
     count: int
     counts: Counts
@@ -54,6 +55,7 @@ class Histogram:
     bounds: tuple[float, ...] = ()
     low: float | None = None
     high: float | None = None
+    is_total_dropped: bool = False
 
     def at_scale(self, scale: int) -> Histogram:
         """The same values counted at a coarser scale, exactly."""
@@ -119,7 +121,7 @@ def _histogram(raw: Any, kind: str) -> Histogram | Refusal:
         return read
     total, low, high = extremes
     if total is not None and not _may_be_sum(total, read, getattr(raw, "zero_threshold", 0.0)):
-        return Refusal.INCONSISTENT
+        return replace(read, low=low, high=high, is_total_dropped=True)
     return replace(read, total=total, low=low, high=high)
 
 

@@ -39,8 +39,8 @@ PAST_MS_MAX = (7 * 24 - 1) * 3_600_000
 class Taken:
     """What a request adds. `tables` by kind: `rows.<family>` (`producers/aggregated.py`) and samples of `queues`.
 
-    `points` were looked at, `refused` counts some of them by reason. `dropped` counts attributes that fill no dimension,
-    `passed_over` points that add nothing: first ones of a cumulative series, repeats, those without a value.
+    `points` were looked at, `refused` counts some of them by reason. `dropped` counts attributes that fill no dimension and sums that their
+    buckets cannot have, `passed_over` points that add nothing: first ones of a cumulative series, repeats, those without a value.
     """
 
     tables: Mapping[str, pl.DataFrame]
@@ -88,6 +88,8 @@ class Receiver:
                 if word:
                     self._miss(lines, heard, at_ms_of(raw.time_unix_nano), tally)
                 dropped = labels.dropped_beside(asks.dimensions, asks.deciding)
+                if word is None and point and not isinstance(point, Refusal) and _is_total_dropped(point.value):
+                    dropped += _SUM_DROPPED
                 tally.tell(word, lines, self._cell(PRIVACY, labels.dimensions), dropped)
         return tally.taken(now_ms, self._waiting)
 
@@ -211,6 +213,7 @@ class _Tally:
 
 
 _REASONS = frozenset(Refusal)
+_SUM_DROPPED = Refused(((Refusal.INCONSISTENT, 1),))
 
 
 def _metrics(request: ExportMetricsServiceRequest) -> Iterator[tuple[Any, Source]]:
@@ -247,7 +250,18 @@ def _refusal(asks: _Asked, heard: _Heard, point: Point | Refusal | None) -> Refu
         return Refusal.OUTSIDE_VOCABULARY
     if not all(_is_of_kind(line, heard.unit or line.unit, point) for line in lines):
         return Refusal.MALFORMED
+    if _is_total_dropped(point.value) and any(_is_sum_alone(line, heard.unit or line.unit) for line in lines):
+        return Refusal.INCONSISTENT
     return Refusal.NEGATIVE if not isinstance(point.value, Histogram) and point.value < 0 else None
+
+
+def _is_total_dropped(value: float | Histogram) -> bool:
+    return isinstance(value, Histogram) and value.is_total_dropped
+
+
+def _is_sum_alone(line: Line, unit: str) -> bool:
+    """Whether the line counts an amount, of which buckets know nothing: only times are told with their buckets."""
+    return line.takes == "sum" and unit not in UNITS
 
 
 def _is_of_kind(line: Line, unit: str, point: Point) -> bool:

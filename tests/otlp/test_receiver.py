@@ -533,8 +533,39 @@ def test_every_table_has_the_columns_of_its_kind() -> None:
         (exponential("gen_ai.client.token.usage", "1", NOW_MS, 0, 3, [2]), True),
     ],
 )
-def test_a_sum_that_no_values_in_its_buckets_have_is_inconsistent(metric: Metric, is_taken: bool) -> None:
+def test_an_amount_is_refused_whose_buckets_cannot_have_it(metric: Metric, is_taken: bool) -> None:
     metric = Metric.FromString(metric.SerializeToString())
     points = metric.histogram.data_points or metric.exponential_histogram.data_points
     points[0].attributes.extend(attributes({"gen_ai.token.type": "input"}))
     assert taken(metric).refused == ({} if is_taken else {"inconsistent": 1})
+
+
+@pytest.mark.parametrize("metric", ["lk.agents.turn.llm_ttft", "lk.agents.turn.e2e_latency"])
+def test_of_times_only_a_sum_is_dropped_that_their_buckets_cannot_have(metric: str) -> None:
+    """They count as those whose sum was never told, and family `privacy` has that one was not believed."""
+    fields: dict[str, Any] = {"name": metric, "unit": "s", "at_ms": NOW_MS, "bounds": [0.25, 0.5], "counts": [0, 3, 0]}
+    doubtful, silent = taken(explicit(**fields, sum=1.6)), taken(explicit(**fields))
+    assert (doubtful.refused, doubtful.dropped) == ({}, {"inconsistent": 1})
+    assert (silent.refused, silent.dropped) == ({}, {})
+    believed = [name for name in silent.tables if name != "rows.privacy"]
+    assert all(doubtful.tables[name].equals(silent.tables[name]) for name in believed)
+    assert measured(doubtful, "stages")["observations"] == 3
+    assert measured(doubtful, "privacy")["observations"] == measured(silent, "privacy").get("observations", 0) + 1
+
+
+def test_a_sum_that_was_told_ahead_of_its_buckets_makes_no_mean_wrong_by_more_than_a_bucket() -> None:
+    """A process adds to the sum of a cumulative histogram before it counts the value, and is asked in between."""
+
+    def told(at_ms: int, count: int, total: float) -> Metric:
+        metric = explicit("lk.agents.turn.llm_ttft", "ms", at_ms, [400.0, 500.0], [0, count, 0], sum=total)
+        metric.histogram.aggregation_temporality = CUMULATIVE
+        metric.histogram.data_points[0].start_time_unix_nano = ns(NOW_MS - 100)
+        return metric
+
+    ours = receiver()
+    sums = [told(NOW_MS + 1, 1, 900.0), told(NOW_MS + 2, 2, 900.0), told(NOW_MS + 3, 3, 1_350.0)]
+    taken_of = [ours.take(request([metric]), NOW_MS + place) for place, metric in enumerate(sums)]
+    assert [each.dropped for each in taken_of] == [{"inconsistent": 1}, {}, {}]
+    assert [measured(each, "stages")["observations"] for each in taken_of] == [1, 1, 1]
+    middle_ms = round(math.sqrt(400 * 500))
+    assert [measured(each, "stages")["latency_ms_sum"] for each in taken_of] == [middle_ms, middle_ms, 450]
