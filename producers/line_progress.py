@@ -6,42 +6,49 @@ counts have been acknowledged; of windows of a minute and longer that were not o
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from producers.collector import WINDOW_MS
 
+_NO_LINES = pl.Series(dtype=pl.Int64)
+
 
 @dataclass(slots=True)
 class Progress:
-    """Lines that were taken and are in no acknowledged window yet: by window the first of them, and how many."""
+    """Lines that were taken and are in no acknowledged window yet, by window; and of those that are, what lies behind the first that is not."""
 
-    _first: dict[int, int] = field(default_factory=dict)
-    _waiting: Counter[int] = field(default_factory=Counter)
+    _waiting: dict[int, list[pl.Series]] = field(default_factory=dict)
+    _ahead: pl.Series = field(default_factory=lambda: _NO_LINES)
     until_ms: int | None = None
     """The end of the windows that Kafka has; none where it has none."""
 
     def note_taken(self, lines: pl.Series, times: pl.Series) -> None:
         """Takes in the numbers of lines that will be counted, and when their observations happened."""
-        windows = pl.DataFrame({"line": lines, "at": times // WINDOW_MS * WINDOW_MS}).group_by("at")
-        for start_ms, first, count in windows.agg(pl.col("line").min(), pl.len().alias("count")).rows():
-            self._first[start_ms] = min(first, self._first.get(start_ms, first))
-            self._waiting[start_ms] += count
+        windows = pl.DataFrame({"line": lines, "at": times // WINDOW_MS * WINDOW_MS}).group_by("at").agg("line")
+        for start_ms, own in zip(windows["at"], windows["line"], strict=True):
+            self._waiting.setdefault(start_ms, []).append(own)
 
     def note_acknowledged(self, until_ms: int) -> None:
         """Takes in that Kafka has all windows that end by then."""
         self.until_ms = max(until_ms, self.until_ms or until_ms)
-        for start_ms in [each for each in self._first if each + WINDOW_MS <= until_ms]:
-            del self._first[start_ms], self._waiting[start_ms]
+        there = [each for each in self._waiting if each + WINDOW_MS <= until_ms]
+        arrived = pl.concat([self._ahead, *(own for each in there for own in self._waiting.pop(each))])
+        first = self.first_waiting
+        self._ahead = _NO_LINES if first is None else arrived.filter(arrived > first)
 
     @property
     def waiting(self) -> int:
         """How many lines were taken that Kafka has not."""
-        return self._waiting.total()
+        return sum(len(own) for each in self._waiting.values() for own in each)
 
     @property
     def first_waiting(self) -> int | None:
         """The first of them; none where there are none."""
-        return min(self._first.values(), default=None)
+        return min((int(own.to_numpy().min()) for each in self._waiting.values() for own in each), default=None)
+
+    @property
+    def arrived_ahead(self) -> tuple[int, int] | None:
+        """How many lines behind the first that is waiting Kafka has, and the last of those; none where there are none."""
+        return (len(self._ahead), int(self._ahead.to_numpy().max())) if len(self._ahead) else None

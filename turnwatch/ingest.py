@@ -106,10 +106,16 @@ def _tell_how_far(ingested: Ingested, source: str) -> None:
     _tell_lines(ingested)
     there = ingested.tidings.taken.total() - progress.waiting
     doubt = counted(ingested.in_doubt, "frame more may have arrived", "frames more may have arrived")
+    ahead = ""
+    if progress.arrived_ahead:
+        count, last = progress.arrived_ahead
+        have = "has arrived and counts" if count == 1 else "have arrived and count"
+        ahead = f", and {counted(count, 'line')} behind it, up to line {last:,}, {have} twice if told again"
     print(
         f"Kafka has acknowledged the windows of {counted(there, 'line')} of those that were taken, and not of {progress.waiting:,}"
         f"{f'; {doubt}' if ingested.in_doubt else ''}. Go on with line {progress.first_waiting or lines + 1:,} of "
-        f"{'what was read' if source == '-' else source}: what comes before it counts.",
+        f"{'what was read' if source == '-' else source}: what comes before it counts{ahead}. Windows of a minute and longer that were not "
+        "over lack it.",
         file=sys.stderr,
     )
 

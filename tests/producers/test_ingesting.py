@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -139,6 +140,38 @@ async def test_who_goes_on_with_the_line_that_is_named_counts_every_line_once(
     _, rest = await ingested(lines[first - 1 :])
     counted = [one.sum("turns", "turns") if one.frames else 0 for one in (kafka, rest)]
     assert counted[0] == there and sum(counted) == 119
+
+
+async def test_of_lines_out_of_order_it_is_told_how_many_behind_the_one_to_go_on_with_would_count_twice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seeded = random.Random(7)
+    places = sorted(range(200), key=lambda place: place + seeded.randrange(20))
+    lines = [turn(before_now_ms=1_200_000 - 2_413 * place, session=place) for place in places]
+
+    async def coming() -> AsyncIterator[list[bytes]]:
+        for start in range(0, 200, 50):
+            yield lines[start : start + 50]
+
+    kafka = Leaving(3)
+    ingestion = Ingestion("ingest", "eu-west-1", ObservationLines(b"key"), Clock(), is_live=False)
+    with pytest.raises(NotDelivered):
+        await ingest(ingestion, coming(), kafka)
+    first, ahead = ingestion.ingested.progress.first_waiting, ingestion.ingested.progress.arrived_ahead
+    assert first is not None and ahead is not None and ahead[1] > first
+    _tell_how_far(ingestion.ingested, "turns.ndjson")
+    said = capsys.readouterr().err
+    assert (
+        f"Go on with line {first} of turns.ndjson: what comes before it counts, and {ahead[0]} lines behind it, up to "
+        in said
+    )
+    assert f"line {ahead[1]}, have arrived and count twice if told again. Windows of a minute and longer" in said
+    windows = {frame.header.window_start_ms for frame in kafka.frames if frame.header.family.name == "turns"}
+    ended_ms = [json.loads(line)["ended_at_ms"] for line in lines]
+    there = {line for line, at_ms in enumerate(ended_ms, 1) if at_ms // 10_000 * 10_000 in windows}
+    assert kafka.sum("turns", "turns") == len(there)
+    assert set(range(1, first)) <= there and len([line for line in there if line > first]) == ahead[0]
+    assert max(there) == ahead[1]
 
 
 async def test_lines_that_are_two_minutes_out_of_order_are_not_late() -> None:
