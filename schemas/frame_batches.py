@@ -8,6 +8,7 @@ is anything else, each is read by itself, and the one to blame is refused.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -32,11 +33,12 @@ class Frame(NamedTuple):
 
 @dataclass(slots=True)
 class DecodedFrames:
-    """`tables`: all rows in the frames' order. `frames`: how many rows each frame has, or why it is refused."""
+    """`tables`: all rows in the frames' order. `frames`: how many rows each frame has, or why it is refused. `columns_dropped`: columns
+    of newer minor versions, by what they counted as."""
 
     tables: list[pa.Table] = field(default_factory=list)
     frames: list[int | Rejected] = field(default_factory=list)
-    columns_dropped: int = 0
+    columns_dropped: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +98,4 @@ def _read_singly(frames: Iterator[Frame], decoded: DecodedFrames) -> None:
         rows, dropped = read
         decoded.tables.append(rows)
         decoded.frames.append(rows.num_rows)
-        decoded.columns_dropped += dropped
+        decoded.columns_dropped.update(reason.value for reason in dropped)

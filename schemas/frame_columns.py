@@ -11,8 +11,9 @@ from schemas.counted import counted
 from schemas.dimensions import DIMENSIONS
 from schemas.families import Family
 from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, FrameHeader
+from schemas.refusals import Refusal
 from schemas.rejections import Reason, Rejected
-from schemas.undeclared_columns import has_content, is_model_data, private_text
+from schemas.undeclared_columns import has_content, is_model_data, private_text, private_texts
 
 CONTENT_REFUSED = Rejected(
     Reason.CONTENT_FIELD,
@@ -63,6 +64,13 @@ def schema_difference(header: FrameHeader, schema: pa.Schema, expected: pa.Schem
         Reason.UNKNOWN_COLUMN,
         f"The frame has {counted(len(unknown), 'column')} that version {SCHEMA_MAJOR}.{header.minor} of {header.family.name} does not declare.",
     )
+
+
+def dropped_columns(unknown: Iterable[str], texts: Mapping[str, Iterable[str]]) -> tuple[Refusal, ...]:
+    """What each of these columns of a newer minor version counts as, which are dropped: as the first reason for which a text in it may not
+    leave a host, else as unknown. `texts` are those in them, by name."""
+    private = private_texts(texts)
+    return tuple(private.get(name, Refusal.UNKNOWN_FIELD) for name in unknown)
 
 
 def text_difference(texts: Mapping[str, Iterable[str]]) -> Rejected | None:

@@ -18,12 +18,14 @@ from schemas.failures import Undecodable
 from schemas.frame_columns import (
     CONTENT_REFUSED,
     MODEL_DATA_REFUSED,
+    dropped_columns,
     later_measures,
     text_difference,
     with_later_measures,
 )
 from schemas.frames import FRAME_ROWS_MAX, NDJSON_LINE_BYTES_MAX, SCHEMA_MINOR, FrameHeader, too_large
 from schemas.misplaced import DEPTH_MAX, numbers_in
+from schemas.refusals import Refusal
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema, row_adapter
 
@@ -50,8 +52,8 @@ class _Told:
     texts: set[str] = field(default_factory=set)
 
 
-def read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
-    """The rows of a frame, and how many unknown fields of a newer minor version were dropped."""
+def read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, tuple[Refusal, ...]] | Rejected:
+    """The rows of a frame, and as what each unknown field of a newer minor version was dropped."""
     lines = [line for each in payload.split(b"\n") if (line := each.strip(b" \t\r"))]
     refused = _not_lines(lines)
     if refused:
@@ -67,37 +69,41 @@ def read_ndjson(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
         fields = len(header.partition.dimensions) + len(declared) - len(header.family.dimensions)
         is_plain = not is_newer and len(rows) == len(lines) and payload.count(b":") == len(rows) * fields
         told = {} if is_plain else _fields(lines)
-        unknown = told.keys() - set(expected.names)
-        if refused := _content_in({name: told[name] for name in unknown}):
+        unknown = {name: each for name, each in told.items() if name not in expected.names}
+        if refused := _content_in(unknown):
             return refused
         table = pa.Table.from_pylist(rows, schema=declared)
-        return with_later_measures(header, table).select(expected.names).cast(expected), len(unknown)
+        return with_later_measures(header, table).select(expected.names).cast(expected), dropped_columns(
+            unknown, _texts_of(unknown)
+        )
     except ValidationError as error:
-        return _content_among(lines, expected) or _json_rejection(header, error)
+        return _private_among(lines, expected) or _json_rejection(header, error)
     except (Undecodable, json.JSONDecodeError):
         return _NOT_NDJSON
     except UNREADABLE:
         return Rejected(Reason.WRONG_TYPE, "A line of the frame holds a number that its column cannot.")
 
 
-def _content_among(lines: list[bytes], expected: pa.Schema) -> Rejected | None:
-    """Looked for where a frame is refused anyway, so that content is counted as such."""
+def _private_among(lines: list[bytes], expected: pa.Schema) -> Rejected | None:
+    """Looked for where a frame is refused anyway, so that content and private texts are counted as such."""
     try:
         told = _fields(lines)
     except (Undecodable, ValueError, RecursionError):
         return None
-    return _content_in(told, but=expected.names)
+    undeclared = {name: each for name, each in told.items() if name not in expected.names}
+    return _content_in(told, but=expected.names) or text_difference(_texts_of(undeclared))
 
 
 def _content_in(told: Mapping[str, _Told], but: Collection[str] = ()) -> Rejected | None:
     """Why a frame with these fields is refused, by their names (`but` those that are declared) or for what lies in them."""
     found: set[Rejected] = set().union(*(each.refused for each in told.values()))
-    undeclared = {name: each for name, each in told.items() if name not in but}
-    if CONTENT_REFUSED in found or any(map(is_content_field, undeclared)):
+    if CONTENT_REFUSED in found or any(is_content_field(name) for name in told if name not in but):
         return CONTENT_REFUSED
-    if found:
-        return MODEL_DATA_REFUSED
-    return text_difference({name: each.texts for name, each in undeclared.items()})
+    return MODEL_DATA_REFUSED if found else None
+
+
+def _texts_of(told: Mapping[str, _Told]) -> dict[str, set[str]]:
+    return {name: each.texts for name, each in told.items()}
 
 
 def _look_within(value: object, path: tuple[str, ...], told: _Told) -> None:

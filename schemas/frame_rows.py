@@ -18,6 +18,7 @@ from schemas.families import Family
 from schemas.frame_columns import (
     CONTENT_REFUSED,
     MODEL_DATA_REFUSED,
+    dropped_columns,
     later_measures,
     schema_difference,
     text_difference,
@@ -37,14 +38,20 @@ from schemas.frames import (
     checksum,
     too_large,
 )
+from schemas.refusals import Refusal
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema
 from schemas.undeclared_columns import may_hold_text, texts_in
 from schemas.upgrades import UPGRADES
 
+Dropped = tuple[Refusal, ...]
+"""As what each column counts that was dropped."""
 
-def decode_rows(header: FrameHeader, headers: Mapping[str, bytes], payload: bytes) -> tuple[pa.Table, int] | Rejected:
-    """The rows of a frame in the family's schema, and how many unknown columns of a newer minor version were dropped.
+
+def decode_rows(
+    header: FrameHeader, headers: Mapping[str, bytes], payload: bytes
+) -> tuple[pa.Table, Dropped] | Rejected:
+    """The rows of a frame in the family's schema, and as what each unknown column of a newer minor version was dropped.
 
     Values are not checked here but for many frames at once (`rows.violations`).
     """
@@ -103,13 +110,13 @@ def _not_as_sent(headers: Mapping[str, bytes], payload: bytes) -> Rejected | Non
     return None
 
 
-def _reader(header: FrameHeader) -> Callable[[FrameHeader, bytes], tuple[pa.Table, int] | Rejected]:
+def _reader(header: FrameHeader) -> Callable[[FrameHeader, bytes], tuple[pa.Table, Dropped] | Rejected]:
     if header.major != SCHEMA_MAJOR:
         return _read_former
     return _read_arrow if header.content_type == ARROW else read_ndjson
 
 
-def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
+def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, Dropped] | Rejected:
     expected = arrow_schema(header.family)
     try:
         refused = _above_bounds(measured(payload))
@@ -117,19 +124,23 @@ def _read_arrow(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | R
             return refused
         with pa.ipc.open_stream(payload, options=READ_OPTIONS) as reader:
             if reader.schema.equals(expected) and not later_measures(header.family, header.minor):
-                return _sound(reader, expected), 0
+                return _sound(reader, expected), ()
             sent = reader.schema
         refused = schema_difference(header, sent, expected)
-        if not _is_about_privacy(refused):
-            refused = text_difference(_undeclared_texts(payload, sent, expected)) or refused
-        return refused or _read_declared(header, payload, sent, expected)
+        texts = {} if _is_about_privacy(refused) else _undeclared_texts(payload, sent, expected)
+        if refused or header.minor <= SCHEMA_MINOR:
+            refused = text_difference(texts) or refused
+        if refused:
+            return refused
+        unknown = [name for name in sent.names if name not in expected.names]
+        return _read_declared(header, payload, sent, expected), dropped_columns(unknown, texts)
     except Undecodable as error:
         return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
     except UNREADABLE:
         return Rejected(Reason.MALFORMED_PAYLOAD, "The payload is not a readable Arrow IPC stream.")
 
 
-def _read_former(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | Rejected:
+def _read_former(header: FrameHeader, payload: bytes) -> tuple[pa.Table, Dropped] | Rejected:
     """The rows of a frame of a former major version, as what they are in this one; nothing of them is dropped."""
     if header.content_type != ARROW:
         return Rejected(
@@ -148,7 +159,7 @@ def _read_former(header: FrameHeader, payload: bytes) -> tuple[pa.Table, int] | 
         if not _is_about_privacy(refused):
             undeclared = set(rows.column_names) - set(expected.names)
             refused = text_difference({name: texts_in(rows[name]) for name in undeclared}) or refused
-        return refused or (rows.select(expected.names).cast(expected), 0)
+        return refused or (rows.select(expected.names).cast(expected), ())
     except Undecodable as error:
         return Rejected(Reason.MALFORMED_PAYLOAD, str(error))
     except (KeyError, *UNREADABLE):  # An upgrade looks for columns that a broken frame has not got.
@@ -192,14 +203,14 @@ def _above_bounds(stream: Measured) -> Rejected | None:
     return None
 
 
-def _read_declared(header: FrameHeader, payload: bytes, sent: pa.Schema, expected: pa.Schema) -> tuple[pa.Table, int]:
+def _read_declared(header: FrameHeader, payload: bytes, sent: pa.Schema, expected: pa.Schema) -> pa.Table:
     """The declared columns of a frame that has others, or has them in another order; what is unknown is not unpacked."""
     declared = set(expected.names)
     places = [place for place, name in enumerate(sent.names) if name in declared]
     options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
     with pa.ipc.open_stream(payload, options=options) as reader:
         rows = _sound(reader, pa.schema([sent.field(place) for place in places]))
-    return with_later_measures(header, rows).select(expected.names).cast(expected), len(sent) - len(places)
+    return with_later_measures(header, rows).select(expected.names).cast(expected)
 
 
 def _sound(reader: pa.RecordBatchStreamReader, schema: pa.Schema) -> pa.Table:

@@ -86,8 +86,9 @@ class WorkerMetrics:
         self.rows_applied = counter("rows_applied", "rows taken in", "family")
         self.columns_dropped = counter(
             "columns_dropped",
-            "unknown columns of newer minor versions, dropped unread: of frames by family, of rollups by table",
+            "unknown columns of newer minor versions, dropped, by what they hold: of frames by family, of rollups by table",
             "family",
+            "reason",
         )
         self.slices_overflowed = counter(
             "slices_overflowed", "slices counted under `other` because their cut was full", "family", "cut"

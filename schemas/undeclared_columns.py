@@ -66,8 +66,15 @@ def private_text(texts: Mapping[str, Iterable[str]]) -> Refusal | None:
     In a column that is called as a dimension of other families is, what that dimension allows is sound: a tenant's pseudonym is as
     random as a key.
     """
-    suspects = {text for name, each in texts.items() for text in each if not _is_allowed(name, text)}
-    return least(private_reasons(suspects).values())
+    return least(private_texts(texts).values())
+
+
+def private_texts(texts: Mapping[str, Iterable[str]]) -> dict[str, Refusal]:
+    """The same of each of these columns in which there is some."""
+    suspects = {name: [text for text in own if not _is_allowed(name, text)] for name, own in texts.items()}
+    reasons = private_reasons({text for own in suspects.values() for text in own})
+    found = {name: least(reasons.get(text) for text in own) for name, own in suspects.items()}
+    return {name: reason for name, reason in found.items() if reason}
 
 
 def _is_allowed(name: str, text: str) -> bool:

@@ -169,7 +169,8 @@ class IntakeStage(Stage):
         metrics.frames_missing.labels(family).inc(outcome.frames_missing)
         metrics.frames_given_up.labels(family).inc(outcome.frames_given_up)
         metrics.rows_applied.labels(family).inc(outcome.rows_applied)
-        metrics.columns_dropped.labels(family).inc(outcome.columns_dropped)
+        for reason, count in outcome.columns_dropped.items():
+            metrics.columns_dropped.labels(family, reason).inc(count)
         for refusal in outcome.refusals:
             metrics.frames_refused.labels(family, refusal.rejected.reason.value).inc()
         for cut, count in outcome.overflowed.items():

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.kafka import KafkaAddress
 from schemas.metrics import WorkerMetrics
+from schemas.refusals import Refusal
 from schemas.topics import ROLLUPS
 from schemas.warehouse import ClickHouseAddress
 from stream_jobs.sinks.batches import DeadLetter, Message, TableRows, batch_of
@@ -139,7 +140,7 @@ class Sink:
         the others."""
         batch = await asyncio.to_thread(batch_of, messages, left)
         for table, count in batch.dropped.items():
-            self._metrics.columns_dropped.labels(table).inc(count)
+            self._metrics.columns_dropped.labels(table, Refusal.UNKNOWN_FIELD.value).inc(count)
         await self._set_aside(batch.refused)
         landing = await self._delivery.land(batch.tables)
         await self._set_aside(landing.refused)

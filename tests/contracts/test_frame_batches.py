@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -86,10 +87,10 @@ WAYS = {
 }
 
 
-def singly(frames: Sequence[Frame]) -> tuple[list[pa.Table], list[int | Rejected], int]:
+def singly(frames: Sequence[Frame]) -> tuple[list[pa.Table], list[int | Rejected], Counter[str]]:
     tables: list[pa.Table] = []
     told: list[int | Rejected] = []
-    dropped = 0
+    dropped: Counter[str] = Counter()
     for frame in frames:
         read = decode_rows(*frame)
         if isinstance(read, Rejected):
@@ -97,7 +98,7 @@ def singly(frames: Sequence[Frame]) -> tuple[list[pa.Table], list[int | Rejected
         else:
             tables.append(read[0])
             told.append(read[0].num_rows)
-            dropped += read[1]
+            dropped.update(reason.value for reason in read[1])
     return tables, told, dropped
 
 

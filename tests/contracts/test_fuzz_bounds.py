@@ -14,7 +14,7 @@ from producers import ndjson
 from schemas.arrow_streams import measured
 from schemas.failures import Undecodable
 from schemas.families import HEARTBEATS, OPERATIONAL, TURNS
-from schemas.frame_rows import decode_rows
+from schemas.frame_rows import Dropped, decode_rows
 from schemas.frames import (
     FRAME_BATCHES_MAX,
     FRAME_BYTES_MAX,
@@ -27,6 +27,7 @@ from schemas.frames import (
     headers_of,
 )
 from schemas.partials import decode as decode_partial
+from schemas.refusals import Refusal
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema
 from turnwatch.bench.fuzz.specimens import WINDOW_START_MS, written
@@ -50,7 +51,7 @@ def rows(count: int = ROWS) -> pa.Table:
     return pa.table({name: pa.array([known[name]] * count, schema.field(name).type) for name in schema.names}, schema)
 
 
-def opened(payload: bytes, header: FrameHeader = HEADER) -> tuple[pa.Table, int] | Rejected:
+def opened(payload: bytes, header: FrameHeader = HEADER) -> tuple[pa.Table, Dropped] | Rejected:
     return decode_rows(header, dict(headers_of(header, payload)), payload)
 
 
@@ -174,7 +175,7 @@ def test_what_a_newer_version_declared_is_dropped_whatever_its_type() -> None:
         table = table.append_column(name, values)
     read = opened(written(table), NEWER)
     assert not isinstance(read, Rejected), read
-    assert read[0].equals(rows(3)) and read[1] == 4
+    assert read[0].equals(rows(3)) and read[1] == (Refusal.UNKNOWN_FIELD,) * 4
 
 
 MAIL = "planted-ana@example.org"
@@ -192,12 +193,14 @@ HOLDERS = {
 @pytest.mark.parametrize("holder", HOLDERS)
 @pytest.mark.parametrize("header", [HEADER, NEWER], ids=["known", "newer"])
 def test_an_address_is_counted_as_one_wherever_nobody_declared_a_column(header: FrameHeader, holder: str) -> None:
-    """Not only as an unknown column; also where a declared one is missing besides."""
+    """Not only as an unknown column; also where a declared one is missing besides. Of a newer version the frame goes on without it."""
     laden = rows(1).append_column("later", HOLDERS[holder])
-    for table in (laden, laden.drop_columns(["turns"])):
-        assert reason_of(written(table), header) is Reason.PRIVATE_VALUE
-    refused = opened(written(laden), header)
-    assert isinstance(refused, Rejected) and MAIL not in refused.detail
+    assert reason_of(written(laden.drop_columns(["turns"])), header) is Reason.PRIVATE_VALUE
+    read = opened(written(laden), header)
+    if header is NEWER:
+        assert not isinstance(read, Rejected) and read[0].equals(rows(1)) and read[1] == (Refusal.EMAIL,)
+    else:
+        assert isinstance(read, Rejected) and read.reason is Reason.PRIVATE_VALUE and MAIL not in read.detail
 
 
 def test_columns_that_share_a_name_are_looked_into_all_the_same() -> None:
@@ -232,9 +235,11 @@ def test_a_dimension_of_another_partition_is_told_as_one_in_either_encoding() ->
     for header, value, reason in (
         (HEADER, "t-0123456789abcdef", Reason.DIMENSION_NOT_IN_PARTITION),
         (HEADER, MAIL, Reason.PRIVATE_VALUE),
-        (NEWER, MAIL, Reason.PRIVATE_VALUE),
+        (NEWER, "t-0123456789abcdef", Refusal.UNKNOWN_FIELD),
+        (NEWER, MAIL, Refusal.EMAIL),
     ):
-        assert reason_of(written(rows(1).append_column("tenant", pa.array([value]))), header) is reason
+        read = opened(written(rows(1).append_column("tenant", pa.array([value]))), header)
+        assert (read.reason if isinstance(read, Rejected) else read[1]) == (reason if header is HEADER else (reason,))
 
 
 def test_what_is_private_in_ndjson_is_told_before_what_is_unknown() -> None:
@@ -248,10 +253,10 @@ def test_what_is_private_in_ndjson_is_told_before_what_is_unknown() -> None:
     ):
         refused = opened(json.dumps(plain | value).encode(), header)
         assert isinstance(refused, Rejected) and refused.reason is reason and MAIL not in refused.detail
-    assert (
-        reason_of(json.dumps(plain | {"contact": MAIL}).encode(), replace(header, minor=NEWER.minor))
-        is Reason.PRIVATE_VALUE
+    newer = opened(
+        json.dumps(plain | {"contact": [{"to": MAIL}], "mood": "a"}).encode(), replace(header, minor=NEWER.minor)
     )
+    assert not isinstance(newer, Rejected) and newer[1] == (Refusal.EMAIL, Refusal.UNKNOWN_FIELD)
 
 
 @pytest.mark.parametrize("values", [[[{"a": [1]}]], [[0.5, 0.25]], [b"0" * 16]], ids=["within", "list", "bytes"])
@@ -326,7 +331,7 @@ def test_blank_lines_and_space_around_lines_are_nothing(payload: bytes) -> None:
 def test_unknown_fields_of_a_newer_version_are_counted_over_all_lines_and_may_hold_anything() -> None:
     other = LINE[:-1] + ',"later":{"a":["b:c",{}]}}'
     read = opened(lines(LINE, other, LINE[:-1] + ',"last":"}{"}'), replace(HEARTBEAT, minor=SCHEMA_MINOR + 1))
-    assert not isinstance(read, Rejected) and (read[0].num_rows, read[1]) == (3, 2)
+    assert not isinstance(read, Rejected) and (read[0].num_rows, read[1]) == (3, (Refusal.UNKNOWN_FIELD,) * 2)
 
 
 def test_a_field_twice_in_a_newer_version_is_refused_also_within_unknown_ones() -> None:

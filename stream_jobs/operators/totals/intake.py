@@ -68,7 +68,7 @@ class Intaken:
     frames_missing: int = 0
     frames_given_up: int = 0
     rows_applied: int = 0
-    columns_dropped: int = 0
+    columns_dropped: Counter[str] = field(default_factory=Counter)
     overflowed: Counter[str] = field(default_factory=Counter)
 
 

@@ -7,6 +7,7 @@ tables.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -74,12 +75,12 @@ class OpenedFrames:
 
 @dataclass(slots=True)
 class Opened:
-    """A batch of records. `newest_offset` is the last one's."""
+    """A batch of records. `newest_offset` is the last one's, `columns_dropped` are by what they counted as (`schemas.refusals.Refusal`)."""
 
     newest_offset: int
     frames: list[OpenedFrames] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-    columns_dropped: int = 0
+    columns_dropped: Counter[str] = field(default_factory=Counter)
 
 
 def open_records(family: Family, records: Sequence[Record]) -> Opened:
