@@ -28,6 +28,7 @@ from schemas.dimensions import SLUG
 from schemas.failures import BadInput, Undecodable
 from schemas.families import UNKNOWN
 from schemas.refusals import Refusal, Refused
+from schemas.undeclared_columns import viewed_bytes
 
 PATH = "/v1/observations"
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
@@ -252,6 +253,10 @@ def decode_batch(header: BatchHeader, payload: bytes) -> Batch:
     if has_many_fields(table.schema, unknown):
         limit = f"more than {UNDECLARED_FIELDS_MAX} columns, or parts of such, that {header.kind} do not declare"
         raise MalformedBatch(400, f"The batch has {limit}: send the declared ones alone.")
+    if viewed_bytes(table.columns) > BATCH_DECODED_BYTES_MAX:
+        raise MalformedBatch(
+            413, f"Texts of the batch that share their bytes become more than {BATCH_DECODED_BYTES_MAX} bytes."
+        )
     # Polars ends in a panic, which is no exception, where a type is none of its own.
     if not all(_is_plain(table.schema.field(name).type) for name in table.column_names if name in columns):
         raise MalformedBatch(400, f"A column of the batch is not of the type that {header.kind} declare.")

@@ -6,7 +6,7 @@ What a stream of Arrow would become is judged before it is unpacked (`arrow_stre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -41,7 +41,7 @@ from schemas.frames import (
 from schemas.refusals import Refusal
 from schemas.rejections import Reason, Rejected
 from schemas.rows import arrow_schema
-from schemas.undeclared_columns import may_hold_text, texts_in
+from schemas.undeclared_columns import may_hold_text, texts_in, viewed_bytes
 from schemas.upgrades import UPGRADES
 
 Dropped = tuple[Refusal, ...]
@@ -158,6 +158,7 @@ def _read_former(header: FrameHeader, payload: bytes) -> tuple[pa.Table, Dropped
         refused = schema_difference(upgraded, rows.schema, expected)
         if not _is_about_privacy(refused):
             undeclared = set(rows.column_names) - set(expected.names)
+            _refuse_large_texts([rows[name] for name in undeclared])
             refused = text_difference({name: texts_in(rows[name]) for name in undeclared}) or refused
         return refused or (rows.select(expected.names).cast(expected), ())
     except Undecodable as error:
@@ -182,10 +183,18 @@ def _undeclared_texts(payload: bytes, sent: pa.Schema, expected: pa.Schema) -> d
     options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
     with pa.ipc.open_stream(payload, options=options) as reader:
         laden = _sound(reader, pa.schema([sent.field(place) for place in places]))
+    _refuse_large_texts(laden.columns)
     found: dict[str, set[str]] = {}
     for name, column in zip(laden.column_names, laden.columns, strict=True):  # A broken frame may name one twice.
         found.setdefault(name, set()).update(texts_in(column))
     return found
+
+
+def _refuse_large_texts(columns: Sequence[pa.ChunkedArray]) -> None:
+    if viewed_bytes(columns) > FRAME_DECODED_BYTES_MAX:
+        raise Undecodable(
+            f"Texts of the frame that share their bytes become more than {FRAME_DECODED_BYTES_MAX} bytes."
+        )
 
 
 def _above_bounds(stream: Measured) -> Rejected | None:

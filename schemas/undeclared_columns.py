@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
 import pyarrow as pa
 
 from schemas.content_fields import is_content_field
@@ -12,6 +13,7 @@ from schemas.dimensions import DIMENSIONS
 from schemas.private_values import FREE_DIMENSIONS, private_reasons
 from schemas.refusals import Refusal
 
+_VIEW_BYTES = 16
 _RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
@@ -58,6 +60,19 @@ def may_hold_text(dtype: pa.DataType) -> bool:
 def texts_in(column: pa.ChunkedArray) -> set[str]:
     """The distinct texts in a column, however deep."""
     return {text for chunk in column.chunks for text in _texts_in(chunk)}
+
+
+def viewed_bytes(columns: Iterable[pa.ChunkedArray]) -> int:
+    """What the views in these columns show together, however deep: many may show the same bytes, which each of them becomes a text of."""
+    return sum(_viewed_bytes(chunk) for column in columns for chunk in column.chunks)
+
+
+def _viewed_bytes(values: pa.Array) -> int:
+    if pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type):
+        views = memoryview(values.buffers()[1] or b"")[values.offset * _VIEW_BYTES :][: len(values) * _VIEW_BYTES]
+        lengths = np.frombuffer(views, np.int32)[:: _VIEW_BYTES // 4]  # A view begins with its length.
+        return int(lengths[lengths > 0].sum(dtype=np.int64))
+    return sum(map(_viewed_bytes, _parts(values)))
 
 
 def private_text(texts: Mapping[str, Iterable[str]]) -> Refusal | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from producers import ndjson
+from producers.observation_batches import BatchHeader, MalformedBatch, decode_batch
 from schemas.arrow_streams import measured
 from schemas.failures import Undecodable
 from schemas.families import HEARTBEATS, OPERATIONAL, TURNS
@@ -209,6 +210,27 @@ def test_columns_that_share_a_name_are_looked_into_all_the_same() -> None:
         for value in values:
             table = table.append_column("", pa.array([value]))
         assert reason_of(written(table), NEWER) is reason
+
+
+def shared_views(count: int, size: int) -> pa.Array:
+    """As many texts of about that size, all of the same bytes."""
+    views = b"".join(struct.pack("<i4sii", size - place, b"abab", 0, 0) for place in range(count))
+    return pa.Array.from_buffers(
+        pa.string_view(), count, [None, pa.py_buffer(views), pa.py_buffer(b"ab" * (size // 2))]
+    )
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_views_of_the_same_bytes_do_not_become_more_than_a_frame_or_a_batch_may_be(depth: int) -> None:
+    texts = shared_views(40, 1_000_000)
+    laden = pa.ListArray.from_arrays(pa.array([0, 40], pa.int32()), texts) if depth else texts
+    count = len(laden)
+    assert reason_of(written(rows(count).append_column("later", laden)), NEWER) is Reason.MALFORMED_PAYLOAD
+    with pytest.raises(MalformedBatch, match="share their bytes become more than 32000000 bytes") as told:
+        decode_batch(BatchHeader("turns", "host-1", 1, 0, 40, 0), written(pa.table({"later": laden})))
+    assert told.value.status == 413
+    some = pa.table({"later": shared_views(40, 1_000)})
+    assert decode_batch(BatchHeader("turns", "host-1", 1, 0, 40, 0), written(some)).unknown_columns == 1
 
 
 def test_content_below_the_names_of_objects_is_content() -> None:
