@@ -22,6 +22,7 @@ from schemas.evolution import Described, described, incompatible
 from schemas.families import FAMILIES, STAGE_LATENCIES, TURNS
 from schemas.frame_rows import decode_rows
 from schemas.frames import SCHEMA_MAJOR, SCHEMA_MINOR, decode_header
+from schemas.refusals import Refusal
 from schemas.rejections import Reason, Rejected
 from stream_jobs.operators.totals.intake import Intake
 from stream_jobs.operators.totals.opening import Record
@@ -70,7 +71,7 @@ def as_reader(monkeypatch: pytest.MonkeyPatch, families: Mapping[str, Family], m
         monkeypatch.setattr(module, "SCHEMA_MINOR", minor)
 
 
-def read(record: Record, name: str) -> tuple[pa.Table, int] | Rejected:
+def read(record: Record, name: str) -> tuple[pa.Table, tuple[Refusal, ...]] | Rejected:
     header = decode_header(name, record.headers)
     return header if isinstance(header, Rejected) else decode_rows(header, record.headers, record.payload)
 
