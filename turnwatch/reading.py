@@ -9,15 +9,15 @@ from aiokafka.errors import KafkaError
 
 from producers.connection import why_unreachable
 from schemas.kafka import KafkaAddress
-from stream_jobs.agents.reading import Reader, ReadFailure, reading
+from stream_jobs.agents.reading import FETCH_BYTES_MAX, Reader, ReadFailure, reading
 
 
 @asynccontextmanager
-async def reader_of(address: KafkaAddress) -> AsyncIterator[Reader]:
+async def reader_of(address: KafkaAddress, fetch_bytes: int = FETCH_BYTES_MAX) -> AsyncIterator[Reader]:
     """A reader, or a sentence about why there is none."""
     is_reading = False
     try:
-        async with reading(address) as reader:
+        async with reading(address, fetch_bytes) as reader:
             is_reading = True
             yield reader
     except KafkaError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +49,7 @@ class Reader:
 
     async def records(
         self, topic: str, since_ms: int | None = None, begins: Mapping[int, int] | None = None
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """What the topic holds now, partition by partition in order; from `since_ms` on, by the records' own times, and from the
         offsets `begins` on.
         """
@@ -134,14 +134,14 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(kafka: KafkaAddress) -> AsyncIterator[Reader]:
-    """A reader. `KafkaError` on entering means that Kafka cannot be reached."""
+async def reading(kafka: KafkaAddress, fetch_bytes: int = FETCH_BYTES_MAX) -> AsyncIterator[Reader]:
+    """A reader, which fetches so much of a partition at once. `KafkaError` on entering means that Kafka cannot be reached."""
     accept_any_header_name()
     consumer = AIOKafkaConsumer(
         **kafka.aiokafka_options(),
         enable_auto_commit=False,
         fetch_max_wait_ms=FETCH_WAIT_MS,
-        max_partition_fetch_bytes=FETCH_BYTES_MAX,
+        max_partition_fetch_bytes=fetch_bytes,
     )
     admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -25,7 +27,6 @@ from schemas.topics import RELEASE_DOCUMENTS
 from stream_jobs.agents.reading import ReadFailure
 from tests.landed import landed
 from tests.stack_fixtures import PARTITIONS
-from turnwatch import declared_releases
 from turnwatch.declared_releases import DeclaredReleases
 from turnwatch.prepare import create_topics
 from turnwatch.release import run_release_declare, run_release_list
@@ -133,18 +134,19 @@ async def what_is_asked_again_is_read_once(
 ) -> None:
     """Whoever asks again hears what was declared meanwhile, and goes through that alone."""
     gone_through: list[int] = []
-    bundle = declared_releases._bundle
+    take = DeclaredReleases._take
 
-    def noted(record: Any) -> str:
+    def noted(of: DeclaredReleases, record: Any) -> None:
         gone_through.append(record.offset)
-        return bundle(record)
+        take(of, record)
 
-    monkeypatch.setattr(declared_releases, "_bundle", noted)
+    monkeypatch.setattr(DeclaredReleases, "_take", noted)
     asked = DeclaredReleases(kafka)
 
     async def versions() -> list[str]:
         gone_through.clear()
-        return [each.artifacts[0].version for each in (await asyncio.to_thread(asked, ["v42", "v43"])).values()]
+        told = await asyncio.to_thread(asked, ["v42", "v43"])
+        return [each.artifacts[0].version for each in told.values() if isinstance(each, Release)]
 
     assert (await versions(), gone_through) == (["asr-8"], [0, 1])
     assert (await versions(), gone_through) == (["asr-8"], []), "v43 is nowhere, and nothing came"
@@ -185,52 +187,57 @@ async def test_a_release_is_declared_once_and_what_changes_replaces_it(
 
 
 @asynccontextmanager
-async def telling(kafka: KafkaAddress) -> AsyncIterator[Callable[[str, bytes], Awaitable[object]]]:
+async def telling(kafka: KafkaAddress) -> AsyncIterator[Callable[[str, bytes | None], Awaitable[object]]]:
     """Puts records under a bundle onto the topic of releases."""
     async with AIOKafkaProducer(**kafka.aiokafka_options()) as producer:
 
-        async def tell(bundle: str, value: bytes) -> None:
+        async def tell(bundle: str, value: bytes | None) -> None:
             await producer.send_and_wait(RELEASE_DOCUMENTS, value, key=bundle.encode(), partition=0)
 
         yield tell
 
 
-async def test_a_declaration_that_cannot_be_read_stops_the_gate_of_its_bundle_alone(
-    kafka: KafkaAddress, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+async def test_a_declaration_that_cannot_be_read_is_told_of_its_bundle_and_one_that_was_taken_back_is_none(
+    kafka: KafkaAddress, tmp_path: Path
 ) -> None:
     release = loaded(tmp_path)
     newer = json.dumps(release.model_dump() | {"bundle": "v50", "format": RELEASE_FORMAT + 1}).encode()
+    foreign = release.model_copy(update={"bundle": "v60"}).encode()
+    told = [("v42", release.encode()), ("v50", newer), ("v51", release.encode()), ("v51", b"none"), ("v61", foreign)]
     async with telling(kafka) as tell:
-        for bundle, value in (("v42", release.encode()), ("v50", newer), ("v42", b"none")):
+        for bundle, value in (*told, ("v70", release.encode()), ("v70", None)):
             await tell(bundle, value)
-    asked = DeclaredReleases(kafka)
-    assert await asyncio.to_thread(asked, ["v42", "v43"]) == {"v42": release}
-    assert "topic releases has 1 record that is no release: passed over" in capsys.readouterr().err
-    with pytest.raises(ReadFailure, match=r"Release v50 was declared by a newer version .*: deploy the newer gate\."):
-        await asyncio.to_thread(asked, ["v42", "v50"])
-    assert capsys.readouterr().err == "", "told once"
+    asked = dict(await asyncio.to_thread(DeclaredReleases(kafka), ["v42", "v43", "v50", "v51", "v61", "v70"]))
+    assert asked.pop("v42") == release
+    assert {name: str(why) for name, why in asked.items()} == {
+        "v50": "Release v50 was declared by a newer version of turnwatch, which this gate cannot read: deploy the newer gate.",
+        "v51": "What topic releases has of release v51 is no release: declare it anew.",
+        "v61": "What topic releases has of release v61 is no release: declare it anew.",
+    }
 
 
 async def test_a_topic_that_is_made_anew_is_gone_through_again_however_long_it_is(
     kafka: KafkaAddress, tmp_path: Path
 ) -> None:
-    declared = {
-        name: loaded(tmp_path).model_copy(update={"bundle": name, "at_ms": NOW_MS + place})
-        for place, name in enumerate(("v1", "v2", "v3", "v4"))
-    }
-    asked = DeclaredReleases(kafka)
+    asked, at_ms = DeclaredReleases(kafka), itertools.count(NOW_MS)
 
-    async def known_once_there_are(*bundles: str) -> list[str]:
+    async def known_once_there_are(*bundles: str) -> dict[str, int]:
+        """By bundle, when it was declared; each time is another."""
         async with telling(kafka) as tell:
             for bundle in bundles:
-                await tell(bundle, declared[bundle].encode())
-        return sorted(await asyncio.to_thread(asked, list(declared)))
+                declared = loaded(tmp_path).model_copy(update={"bundle": bundle, "at_ms": next(at_ms)})
+                await tell(bundle, declared.encode())
+        told = await asyncio.to_thread(asked, ["v1", "v2", "v3", "v4"])
+        assert all(isinstance(each, Release) and each.bundle == name for name, each in told.items())
+        return {name: each.at_ms - NOW_MS for name, each in told.items() if isinstance(each, Release)}
 
-    assert await known_once_there_are("v1", "v2") == ["v1", "v2"]
+    assert await known_once_there_are("v1", "v2") == {"v1": 0, "v2": 1}
     await make_anew(kafka, RELEASE_DOCUMENTS)
-    assert await known_once_there_are("v2", "v3") == ["v2", "v3"]
+    assert await known_once_there_are("v3", "v1") == {"v3": 2, "v1": 3}, "as long as it was"
     await make_anew(kafka, RELEASE_DOCUMENTS)
-    assert await known_once_there_are("v3", "v1", "v4") == ["v1", "v3", "v4"]
+    assert await known_once_there_are("v4") == {"v4": 4}, "shorter"
+    await make_anew(kafka, RELEASE_DOCUMENTS)
+    assert await known_once_there_are("v1", "v4", "v2") == {"v1": 5, "v4": 6, "v2": 7}, "longer"
 
 
 async def make_anew(kafka: KafkaAddress, topic: str) -> None:
@@ -243,8 +250,9 @@ async def make_anew(kafka: KafkaAddress, topic: str) -> None:
     await create_topics(kafka, PARTITIONS)
 
 
-def test_a_kafka_that_says_nothing_is_waited_for_once_by_all_that_ask() -> None:
-    """None of them hears of it much later than the first, however many there are."""
+def test_a_kafka_that_says_nothing_is_waited_for_once_by_all_that_ask_and_asked_again_later(
+    kafka: KafkaAddress,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor() as threads:  # Takes connections only.
         asked = DeclaredReleases(KafkaAddress(f"127.0.0.1:{silent.getsockname()[1]}"), within_s=0.5)
         begun = [threads.submit(asked, ["v42"]) for _ in range(4)]
@@ -255,3 +263,15 @@ def test_a_kafka_that_says_nothing_is_waited_for_once_by_all_that_ask() -> None:
         silent.accept()
         with pytest.raises(BlockingIOError):
             silent.accept()
+    asked.address = kafka
+    deadline = time.monotonic() + 60
+    while not _answers(asked):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _answers(asked: DeclaredReleases) -> bool:
+    try:
+        return asked(["v42"]) == {}
+    except ReadFailure:
+        return False

@@ -25,6 +25,7 @@ from schemas.releases import Artifact, Release, WayBack, rows
 from schemas.verdicts import GateQuestion, ReleaseVerdict
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer
+from stream_jobs.agents.reading import ReadFailure
 from stream_jobs.operators.totals.rollup_rows import to_table
 from stream_jobs.sinks.clickhouse import connect
 from stream_jobs.sinks.migrate import migrate
@@ -254,6 +255,19 @@ def test_a_release_that_is_declared_anew_counts_at_once_and_what_is_older_on_the
     moments = (DECLARED_MS - 1, DECLARED_MS, DECLARED_MS + 1)
     assert [way_back(declared_at(at_ms)) for at_ms in moments] == ["pin_artifact", "pin_artifact", "restore_bundle"]
     assert asked == [["v3", "v1"]] * 3
+
+
+def test_a_declaration_that_cannot_be_read_matters_where_its_bundle_is_compared(
+    address: ClickHouseAddress, policy: Path, began_ms: int
+) -> None:
+    """ClickHouse still compares v3 with v1, its new declaration with v2."""
+    back_to_v2 = WayBack(kind="restore_bundle", target="v2")
+    anew = _release("v3", "asr-8").model_copy(update={"ways_back": (back_to_v2,), "at_ms": DECLARED_MS + 1})
+    on_record: Mapping[str, Release | ReadFailure] = {"v1": ReadFailure("v1 cannot be read"), "v3": anew}
+    told = looked(address, policy, began_ms + LOOK_MS, "v3", on_record=lambda _: on_record)
+    assert told.baseline == "v2"
+    with pytest.raises(ReadFailure, match="v1 cannot be read"):
+        looked(address, policy, began_ms + LOOK_MS, "v3", "v1", on_record=lambda _: on_record)
 
 
 def test_too_little_and_nothing_at_all_are_a_pause(address: ClickHouseAddress, policy: Path, began_ms: int) -> None:

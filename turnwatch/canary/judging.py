@@ -21,6 +21,7 @@ from schemas.instants import utc_text
 from schemas.releases import Release
 from schemas.verdicts import JUDGED_MAX, NAMED_MAX, GateQuestion, ReleaseVerdict
 from schemas.warehouse import ClickHouseAddress
+from stream_jobs.agents.reading import ReadFailure
 from stream_jobs.operators.release.canary import Decided, Watched, decide, judge_all
 from stream_jobs.operators.release.counting import counted_ratio, counted_tails
 from stream_jobs.operators.release.tails import BLOCKS_MAX
@@ -35,7 +36,7 @@ STALE_WINDOWS = 3
 """Windows of the policy without a turn of either bundle, after which what was known of both is no longer news."""
 BASELINE = "baseline (--beside; `baseline` over HTTP)"
 NOT_DECLARED = "was not declared, so nothing says what it is made of, who answers for it and how to undo it"
-Declared = Callable[[Sequence[str]], Mapping[str, Release]]
+Declared = Callable[[Sequence[str]], Mapping[str, Release | ReadFailure]]
 """The newest declaration of each of these bundles that has one, by what is on the record (topic `releases`). Raises `Foreseen`."""
 
 
@@ -82,18 +83,24 @@ def _declared(question: GateQuestion, questions: Questions, on_record: Declared)
     if question.baseline is None and (restored := _restored(found.get(question.release))):
         named.append(restored)  # The record is asked once, unless the baseline is another by it.
         found |= declared(questions, [restored])
-    found = _newest(found, on_record(named))
-    baseline = _baseline(question, found.get(question.release))
+    told = dict(on_record(named))
+    release = _newest(found, told, question.release)
+    baseline = _baseline(question, release)
     if baseline not in named:
-        found |= _newest(declared(questions, [baseline]), on_record([baseline]))
-    return baseline, found
+        found |= declared(questions, [baseline])
+        told |= on_record([baseline])
+    judged = {question.release: release, baseline: _newest(found, told, baseline)}
+    return baseline, {name: each for name, each in judged.items() if each is not None}
 
 
-def _newest(found: Mapping[str, Release], on_record: Mapping[str, Release]) -> dict[str, Release]:
-    newer = {
-        name: release for name, release in on_record.items() if name not in found or release.at_ms > found[name].at_ms
-    }
-    return {**found, **newer}
+def _newest(found: Mapping[str, Release], told: Mapping[str, Release | ReadFailure], bundle: str) -> Release | None:
+    """Raises `ReadFailure` where the record has a declaration of this bundle that cannot be read."""
+    by_clickhouse, by_record = found.get(bundle), told.get(bundle)
+    if isinstance(by_record, ReadFailure):
+        raise by_record
+    if by_clickhouse is None or by_record is None:
+        return by_clickhouse or by_record
+    return max(by_clickhouse, by_record, key=lambda each: each.at_ms)
 
 
 def _baseline(question: GateQuestion, release: Release | None) -> str:
