@@ -20,7 +20,7 @@ from schemas.families import QUEUES
 from schemas.instants import TIMES
 from schemas.misplaced import misplaced_fields
 from schemas.private_values import private_reasons
-from schemas.refusals import Refusal
+from schemas.refusals import Refusal, first_of
 
 KIND = "kind"
 
@@ -100,7 +100,7 @@ def _why_unreadable(
         return None, ()
     reasons = dict.fromkeys(endless, Refusal.NOT_FINITE)
     reasons |= zip((name for name, _ in others), misplaced_fields(others), strict=True)
-    first = next(reason for reason in Refusal if reason in reasons.values())
+    first = first_of(reasons.values())
     return first, tuple(name for name, reason in reasons.items() if reason is first)
 
 

@@ -115,8 +115,7 @@ def is_withheld(reason: Refusal) -> bool:
 
 def refused_as(why: pl.Series | None) -> Refused:
     """How many there are of each reason, in the order of the vocabulary; null, and no reasons at all, are none."""
-    counts = {} if why is None else dict(why.drop_nulls().value_counts().iter_rows())
-    return Refused(tuple((reason, counts[reason.value]) for reason in Refusal if reason.value in counts))
+    return Refused.of({} if why is None else dict(why.drop_nulls().value_counts().iter_rows()))
 
 
 def refused_by_pool(rows: pl.DataFrame, why: pl.Series | None) -> dict[str, Refused]:
@@ -155,8 +154,7 @@ def is_blank(text: str) -> bool:
 
 def refused_counts(reasons: Iterable[Refusal]) -> Refused:
     """How often each reason occurs, in the order of precedence."""
-    counts = Counter(reasons)
-    return Refused(tuple((reason, counts[reason]) for reason in Refusal if counts[reason]))
+    return Refused.of(Counter(reasons))
 
 
 def reasons_in(field: str, values: Iterable[str]) -> dict[str, Refusal]:

@@ -14,11 +14,10 @@ from schemas.content_fields import is_content_field
 from schemas.misplaced import misplaced, numbers_in
 from schemas.private_names import NAME, Naming, private_names
 from schemas.private_values import private_reasons
-from schemas.refusals import Refusal, Refused
+from schemas.refusals import Refusal, Refused, first_of
 
 Attribute = tuple[str, object]
 DEPTH_MAX = 8
-_RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
 NUMBERS_MIN = 8
 """From so many numbers on, a list that feeds no dimension is an embedding; fewer are the bounds of a histogram, or a version."""
 
@@ -88,8 +87,7 @@ def dropped_as(
     """
     if isinstance(value, str) and not is_content_field(name):
         return private.get(value, Refusal.UNKNOWN_FIELD)  # Nearly always.
-    found = _reasons_within((name,), value, private, numbers_min, depth_max)
-    return min(found, key=_RANKS.__getitem__, default=Refusal.UNKNOWN_FIELD)
+    return first_of(_reasons_within((name,), value, private, numbers_min, depth_max)) or Refusal.UNKNOWN_FIELD
 
 
 def _reasons_within(

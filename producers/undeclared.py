@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from producers.refusing import WHY, is_withheld
 from schemas.private_values import private_reasons
-from schemas.refusals import Refusal, Refused
-from schemas.undeclared_columns import fields_of, has_content, is_text, least, model_data_as, private_text, texts_in
+from schemas.refusals import Refusal, Refused, first_of
+from schemas.undeclared_columns import fields_of, has_content, is_text, model_data_as, private_text, texts_in
 
 UNDECLARED_FIELDS_MAX = 64
 """Columns of a batch that its kind does not declare, with all that their types have within them: more than a newer recorder adds."""
@@ -47,11 +47,7 @@ def undeclared(table: pa.Table, names: Sequence[str], pools: pl.Series) -> Undec
             dropped[reason] += count
             if is_withheld(reason):
                 withheld.setdefault(pool, Counter())[reason] += count
-    return Undeclared(_refused(dropped), {pool: _refused(counts) for pool, counts in withheld.items()})
-
-
-def _refused(counts: Counter[Refusal]) -> Refused:
-    return Refused(tuple((reason, counts[reason]) for reason in Refusal if counts[reason]))
+    return Undeclared(Refused.of(dropped), {pool: Refused.of(counts) for pool, counts in withheld.items()})
 
 
 def _counted(name: str, column: pa.ChunkedArray, pools: pl.Series) -> Iterator[_OF_POOL]:
@@ -60,7 +56,7 @@ def _counted(name: str, column: pa.ChunkedArray, pools: pl.Series) -> Iterator[_
     if reason is None and is_text(column.type):
         yield from _counted_by_text(pl.DataFrame(pl.from_arrow(pa.table({name: column})))[name], pools)
         return
-    reason = least([reason, private_text({name: texts_in(column)})]) or Refusal.UNKNOWN_FIELD
+    reason = first_of([reason, private_text({name: texts_in(column)})]) or Refusal.UNKNOWN_FIELD
     is_there = pl.DataFrame(pl.from_arrow(pa.table({name: column.is_valid()})))[name]
     for pool, count in pools.filter(is_there).value_counts().rows():
         yield reason, pool, count

@@ -7,6 +7,7 @@ a host.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,12 +52,28 @@ MEANINGS: dict[Refusal, str] = {
     Refusal.NO_SESSION: "no session, or a blank one, where one is needed (an aggregate never has one)",
 }
 
+_RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
+
+
+def first_of(reasons: Iterable[Refusal | None]) -> Refusal | None:
+    """The first of these in the order of precedence; none where there is none.
+
+    >>> first_of([Refusal.PHONE, None, Refusal.EMAIL])
+    <Refusal.EMAIL: 'email'>
+    """
+    return min((reason for reason in reasons if reason is not None), key=_RANKS.__getitem__, default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """What was refused of one batch: how many observations (or fields) for which reason. Holds no names and no values."""
 
     by_reason: tuple[tuple[Refusal, int], ...] = ()
+
+    @classmethod
+    def of(cls, counts: Mapping[Refusal, int]) -> Refused:
+        """As many as there are of each reason, in the order of precedence."""
+        return cls(tuple((reason, count) for reason in Refusal if (count := counts.get(reason, 0))))
 
     @property
     def total(self) -> int:
@@ -69,8 +86,7 @@ class Refused:
         {'email': 2, 'phone': 4}
         """
         mine, others = dict(self.by_reason), dict(other.by_reason)
-        counts = ((reason, mine.get(reason, 0) + others.get(reason, 0)) for reason in Refusal)
-        return Refused(tuple((reason, count) for reason, count in counts if count))
+        return Refused.of({reason: mine.get(reason, 0) + others.get(reason, 0) for reason in Refusal})
 
     def as_dict(self) -> dict[str, int]:
         """The form of the collector's answer and of counters: reason to count."""

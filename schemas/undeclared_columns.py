@@ -11,10 +11,9 @@ import pyarrow as pa
 from schemas.content_fields import is_content_field
 from schemas.dimensions import DIMENSIONS
 from schemas.private_values import FREE_DIMENSIONS, private_reasons
-from schemas.refusals import Refusal
+from schemas.refusals import Refusal, first_of
 
 _VIEW_BYTES = 16
-_RANKS = {reason: rank for rank, reason in enumerate(Refusal)}
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 
@@ -36,7 +35,7 @@ def model_data_as(dtype: pa.DataType) -> Refusal | None:
         return Refusal.AUDIO
     if _is_list(dtype) and _is_number(dtype.value_type):
         return Refusal.EMBEDDING
-    return least(model_data_as(inner) for _, inner in _within(dtype))
+    return first_of(model_data_as(inner) for _, inner in _within(dtype))
 
 
 def fields_of(columns: Iterable[pa.Field]) -> int:
@@ -81,25 +80,20 @@ def private_text(texts: Mapping[str, Iterable[str]]) -> Refusal | None:
     In a column that is called as a dimension of other families is, what that dimension allows is sound: a tenant's pseudonym is as
     random as a key.
     """
-    return least(private_texts(texts).values())
+    return first_of(private_texts(texts).values())
 
 
 def private_texts(texts: Mapping[str, Iterable[str]]) -> dict[str, Refusal]:
     """The same of each of these columns in which there is some."""
     suspects = {name: [text for text in own if not _is_allowed(name, text)] for name, own in texts.items()}
     reasons = private_reasons({text for own in suspects.values() for text in own})
-    found = {name: least(reasons.get(text) for text in own) for name, own in suspects.items()}
+    found = {name: first_of(reasons.get(text) for text in own) for name, own in suspects.items()}
     return {name: reason for name, reason in found.items() if reason}
 
 
 def _is_allowed(name: str, text: str) -> bool:
     is_narrow = name in DIMENSIONS and name not in FREE_DIMENSIONS
     return is_narrow and re.fullmatch(DIMENSIONS[name].full_pattern, text) is not None
-
-
-def least(reasons: Iterable[Refusal | None]) -> Refusal | None:
-    """The first of these in the order of precedence; none where there is none."""
-    return min((reason for reason in reasons if reason is not None), key=_RANKS.__getitem__, default=None)
 
 
 def _texts_in(values: pa.Array) -> Iterator[str]:

@@ -5,7 +5,6 @@ Tests share them, so they name their topics, tables and databases uniquely.
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 import tests.one_thread  # noqa: F401  # isort: skip  # First of all: what follows imports polars.
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.kafka import KafkaAddress
 from schemas.warehouse import ClickHouseAddress
@@ -23,6 +21,7 @@ from stack.kafka import KafkaBroker, start_kafka
 from stack.local import ALERTMANAGER_CONFIGURATION
 from stream_jobs.sinks.clickhouse import connect
 from tests import warm
+from tests.topics import delete_topics
 from turnwatch.prepare import create_topics
 
 PARTITIONS = 2
@@ -44,17 +43,11 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBrok
 async def kafka(kafka_broker: KafkaBroker) -> AsyncIterator[KafkaAddress]:
     """The shared broker with topics of our names, empty, which nobody finds afterwards."""
     address = KafkaAddress(kafka_broker.bootstrap)
-    admin = AIOKafkaAdminClient(**address.aiokafka_options())
-    await admin.start()
     try:
         await create_topics(address, PARTITIONS)
         yield address
     finally:
-        made = [topic for topic in await admin.list_topics() if not topic.startswith("__")]
-        await admin.delete_topics(made)
-        while set(await admin.list_topics()) & set(made):
-            await asyncio.sleep(0.05)
-        await admin.close()
+        await delete_topics(address)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from producers.otlp.mapping import ATTRIBUTES, DECIDING, TELLING_APART
 from producers.refusing import reasons_in, refused_counts
 from producers.refusing_attributes import Attribute, dropped_of, private_as
 from schemas.misplaced import misplaced
-from schemas.refusals import Refusal, Refused
+from schemas.refusals import Refusal, Refused, first_of
 
 REMEMBERED_MAX = 50_000
 """Sets of attributes; beyond, all are forgotten and judged again."""
@@ -42,8 +42,7 @@ class Labels:
         """Why a point may not count that needs these dimensions and deciding attributes: the first of its reasons."""
         if not self.wrong and not self.misleading:
             return None
-        reasons = {*map(self.wrong.get, dimensions), *map(self.misleading.get, deciding)}
-        return next((reason for reason in Refusal if reason in reasons), None)
+        return first_of((*map(self.wrong.get, dimensions), *map(self.misleading.get, deciding)))
 
     def dropped_beside(self, dimensions: Iterable[str], deciding: Iterable[str]) -> Refused:
         """What was dropped of a point that needs those: also what is private in attributes that it does not need."""

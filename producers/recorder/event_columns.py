@@ -34,7 +34,7 @@ from producers.recorder.turn_columns import Columned, refused_of
 from producers.refusing import LIST_LENGTH_MAX, known_pools
 from schemas.arrays import Floats, Integers
 from schemas.families import QUEUES
-from schemas.refusals import Refusal
+from schemas.refusals import Refusal, first_of
 
 INSTANT = "at_ms"
 NEEDS_SESSION = frozenset({"streams", "quality"})
@@ -122,7 +122,7 @@ def _why_no_sample(values: Mapping[str, Any]) -> Refusal | None:
     if not all(map(is_number, gauges)):
         return None  # What it is instead is told of the whole observation.
     why = wrong(np.array([as_float(value) for value in gauges]), are_claims(gauges), _allowed(QUEUES.name, "depth"))
-    return next((reason for reason in Refusal if reason in why and why[reason].any()), None)
+    return first_of(reason for reason, found in why.items() if found.any())
 
 
 def _hash_each(rows: list[list[Any]], sessions: Keys) -> list[int | None]:

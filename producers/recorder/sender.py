@@ -23,7 +23,7 @@ from producers.recorder.sessions import Keys, chosen, is_nobody, names_a_session
 from producers.recorder.tally import Tally
 from producers.recorder.turn_columns import Columned, refused_of, turn_columns
 from schemas.misplaced import misplaced_fields
-from schemas.refusals import Refusal
+from schemas.refusals import Refusal, first_of
 
 Rows = Sequence[list[Any]]
 
@@ -35,8 +35,7 @@ def _why_not(kind: str, rows: Rows) -> list[Refusal | None]:
     for row, wrong in zip(rows, misplaced, strict=True):
         if not (is_nobody(row[0]) or names_a_session(row[0])):
             wrong.append(("session", row[0]))
-    reasons = [set(misplaced_fields(wrong)) for wrong in misplaced]
-    return [next((reason for reason in Refusal if reason in given), None) for given in reasons]
+    return [first_of(misplaced_fields(wrong)) for wrong in misplaced]
 
 
 def _refused_each(rows: Rows, why: Sequence[Refusal | None]) -> Refusals:

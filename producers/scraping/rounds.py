@@ -137,8 +137,7 @@ class Rounds:
         self._tell(target, refused)
 
     def _tell(self, target: Target, refused: Counter[Refusal]) -> None:
-        by_reason = tuple((reason, refused[reason]) for reason in Refusal if refused[reason])
-        self._sink.note_refused("queues", target.pool, Refused(by_reason))
+        self._sink.note_refused("queues", target.pool, Refused.of(refused))
 
     def _came_back(self, asked: _Asked) -> None:
         if asked.absent:

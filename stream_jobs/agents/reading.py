@@ -91,11 +91,6 @@ class Reader:
             yield offset, record if record.offset == offset else None
         self._consumer.pause(place)
 
-    async def ends(self, topic: str) -> dict[int, int]:
-        """The offset that each partition's next record will have."""
-        found = await self._consumer.end_offsets(await self.partitions_of(topic))
-        return {partition.partition: offset for partition, offset in found.items()}
-
     async def kept_from(self, topic: str) -> dict[int, int]:
         """The oldest offset that each partition of the topic still has."""
         begins = await self._consumer.beginning_offsets(await self.partitions_of(topic))

@@ -16,6 +16,7 @@ from schemas.kafka import KafkaAddress
 from schemas.rejections import DeadLetter, Reason
 from schemas.topics import BURNS, DEAD_LETTERS, REDRIVEN
 from tests.cli.test_failures import BAD_INPUT, sentence
+from tests.topics import delete_topics
 from tests.warm import turnwatch
 from turnwatch.dead_letters import PIPED_WIDTH
 from turnwatch.redrive import REDRIVEN_FROM
@@ -214,11 +215,6 @@ def test_without_kafka_it_is_said_that_it_is_away(tmp_path: Path, command: str) 
 async def test_topics_that_are_missing_are_told_with_the_command_that_makes_them(
     kafka: KafkaAddress, tmp_path: Path
 ) -> None:
-    admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
-    await admin.start()
-    await admin.delete_topics([DEAD_LETTERS])
-    while DEAD_LETTERS in await admin.list_topics():
-        await asyncio.sleep(0.05)
-    await admin.close()
+    await delete_topics(kafka, [DEAD_LETTERS])
     ended = await asyncio.to_thread(turnwatch, tmp_path, "dead-letters", TURNWATCH_KAFKA__BOOTSTRAP=kafka.bootstrap)
     assert "turnwatch prepare" in sentence(ended, 1)

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 
 from alerts.release_document import load_release
 from schemas.failures import BadInput, Undecodable
@@ -27,6 +26,7 @@ from schemas.topics import RELEASE_DOCUMENTS
 from stream_jobs.agents.reading import ReadFailure
 from tests.landed import landed
 from tests.stack_fixtures import PARTITIONS
+from tests.topics import delete_topics
 from turnwatch.declared_releases import DeclaredReleases
 from turnwatch.prepare import create_topics
 from turnwatch.release import run_release_declare, run_release_list
@@ -241,12 +241,7 @@ async def test_a_topic_that_is_made_anew_is_gone_through_again_however_long_it_i
 
 
 async def make_anew(kafka: KafkaAddress, topic: str) -> None:
-    admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
-    await admin.start()
-    await admin.delete_topics([topic])
-    while topic in await admin.list_topics():
-        await asyncio.sleep(0.02)
-    await admin.close()
+    await delete_topics(kafka, [topic])
     await create_topics(kafka, PARTITIONS)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.kafka import KafkaAddress
 from schemas.topics import VERDICTS
@@ -20,6 +18,7 @@ from schemas.verdict_rows import rows
 from schemas.verdicts import VERDICT_FORMAT, decode
 from tests.gates.verdicts import AT_MS, FAR_FIELD, THIN, judgement, verdict
 from tests.landed import landed
+from tests.topics import delete_topics
 from turnwatch import statements
 from turnwatch.gates import recording
 from turnwatch.gates.recording import NotRecorded, read_verdicts, record
@@ -118,11 +117,6 @@ def test_a_record_that_would_be_too_long_counts_what_it_leaves_out() -> None:
 
 
 async def test_a_topic_that_is_missing_is_a_sentence_that_says_how_to_make_it(kafka: KafkaAddress) -> None:
-    admin = AIOKafkaAdminClient(**kafka.aiokafka_options())
-    await admin.start()
-    await admin.delete_topics([VERDICTS])
-    while VERDICTS in await admin.list_topics():
-        await asyncio.sleep(0.02)
-    await admin.close()
+    await delete_topics(kafka, [VERDICTS])
     with pytest.raises(NotRecorded, match="`turnwatch prepare` makes it"):
         await record(kafka, verdict("continue"), within_s=1.0)

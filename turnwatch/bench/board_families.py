@@ -19,7 +19,7 @@ from schemas.dimensions import DIMENSIONS
 from schemas.drift_measures import MEASURE_NAMES
 from schemas.families import COSTS, DUPLEX, FAMILIES, INDICATORS_OF, OUTCOMES, Cut, Family
 from schemas.tables import TABLES, rollups_of
-from turnwatch.bench.board_rows import BUNDLE, DAY_S, REGIONS, ROUTES, SHORT_S, SLICES, Filling, inserting
+from turnwatch.bench.board_rows import BUNDLE, DAY_S, REGIONS, ROUTES, SHORT_S, SLICES, Filling, inserting, store_slices
 
 STATED = 2_000
 """Rows of each table of statements, spread over the days."""
@@ -109,10 +109,8 @@ def filling_others(client: Client, watched: Watched, slices: int, end_s: int, da
         yield _stating(name, end_s - days * DAY_S, end_s)
     for number, each in enumerate(others()):
         made = cut_slices(each.cuts, max(4, slices // 20))
-        columns = ", ".join(f"{name} LowCardinality(String)" for name in made.column_names)
         source = f"{SLICES}_{number}"
-        client.command(f"CREATE TABLE {source} ({columns}) ENGINE = MergeTree ORDER BY (cut, slice)")
-        client.insert_arrow(source, made)
+        store_slices(client, source, made)
         dimensions = tuple(made.column_names[2:])
         for from_s in range(end_s - (each.length_s or days * DAY_S), end_s, DAY_S):
             to_s = min(from_s + DAY_S, end_s)

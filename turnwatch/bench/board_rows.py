@@ -97,14 +97,19 @@ def _size(dimensions: Sequence[str], values: Mapping[str, Sequence[str]]) -> int
 
 def filling(client: Client, slices: pa.Table, end_s: int, days: int) -> Iterator[str]:
     """Stores the slices; statements that make their rows up to `end_s`, of a table and day each."""
-    columns = ", ".join(f"{name} LowCardinality(String)" for name in slices.column_names)
-    client.command(f"CREATE TABLE {SLICES} ({columns}) ENGINE = MergeTree ORDER BY (cut, slice)")
-    client.insert_arrow(SLICES, slices)
+    store_slices(client, SLICES, slices)
     for name in FILLINGS:
         if f"{name}_10s" in TABLES:
             yield _insert(f"{name}_10s", 10, end_s - SHORT_S, end_s)
         for day in range(days, 0, -1):
             yield _insert(minutes_of(name), 60, end_s - day * DAY_S, end_s - (day - 1) * DAY_S)
+
+
+def store_slices(client: Client, name: str, slices: pa.Table) -> None:
+    """Makes a table of slices, of which statements make rows."""
+    columns = ", ".join(f"{each} LowCardinality(String)" for each in slices.column_names)
+    client.command(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY (cut, slice)")
+    client.insert_arrow(name, slices)
 
 
 def minutes_of(name: str) -> str:

@@ -100,22 +100,19 @@ class Intake:
 
     def apply(self, records: Sequence[Record]) -> Intaken:
         """Takes in records in offset order; those at or below the marker were judged before and are passed over."""
-        unjudged = self.unjudged(records)
-        return self.take_in(open_records(self.family, unjudged)) if unjudged else Intaken()
+        outcome = Intaken()
+        if unjudged := self.unjudged(records):
+            for _ in self.taking_in(open_records(self.family, unjudged), outcome):
+                pass
+        return outcome
 
     def unjudged(self, records: Sequence[Record]) -> list[Record]:
         """Those above the marker."""
         return [record for record in records if record.offset > self.marked]
 
-    def take_in(self, opened: Opened) -> Intaken:
-        """Takes in records that were opened elsewhere; all of them above the marker."""
-        outcome = Intaken()
-        for _ in self.taking_in(opened, outcome):
-            pass
-        return outcome
-
     def taking_in(self, opened: Opened, outcome: Intaken) -> Iterator[None]:
-        """As `take_in`, with places between blocks; nothing may be asked of this state until it ended, when `outcome` is whole."""
+        """Takes in records that were opened elsewhere, all of them above the marker, with places between blocks; nothing may be asked of
+        this state until it ended, when `outcome` is whole."""
         self._is_idle = False
         admitted = self.admissions.judged(opened)
         outcome.refusals = opened.refusals + admitted.refusals
