@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,8 +13,9 @@ from typer.testing import CliRunner
 from alerts.definitions import watched_slos
 from dashboards.render import all_boards
 from schemas.boards import OVERVIEW_UID
+from schemas.failures import BadInput
 from schemas.tables import TABLES
-from turnwatch.bench import board_families, board_rows, boards
+from turnwatch.bench import board_families, board_rows, board_world, boards
 from turnwatch.bench.board_rows import FILLINGS, minutes_of, slices_of
 from turnwatch.cli import app
 
@@ -72,3 +76,31 @@ def test_every_panel_and_table_has_a_line_and_a_limit_that_is_missed_is_exit_1(m
             rf"^table={table} bytes_per_row=(\S+) plain_bytes_per_row=(\S+)", told.stdout, re.MULTILINE
         )[0]
         assert 0 < float(ours) < float(plain)
+
+
+def test_a_kept_folder_is_asked_again_and_no_other_is_touched(tmp_path: Path) -> None:
+    now_s = int(time.time())
+
+    def mark(**told: object) -> None:
+        (tmp_path / "filled.json").write_text(json.dumps({"slices": 60, "days": 1, "end_s": now_s, "is_whole": True} | told))  # fmt: skip
+
+    assert board_world._kept(tmp_path, 60, 1) is None
+    data = tmp_path / "clickhouse" / "part"
+    data.mkdir(parents=True)
+    with pytest.raises(BadInput, match="files of something else"):
+        board_world._kept(tmp_path, 60, 1)
+    mark()
+    assert board_world._kept(tmp_path, 60, 1) == board_world.World(60, 1, now_s, is_whole=True)
+    for slices, days in ((61, 1), (60, 2)):
+        with pytest.raises(BadInput, match="ask with --slices 60 --days 1, or name another folder"):
+            board_world._kept(tmp_path, slices, days)
+    mark(end_s=now_s - 2 * 86_400)
+    with pytest.raises(BadInput, match="over a day ago"):
+        board_world._kept(tmp_path, 60, 1)
+    (tmp_path / "filled.json").write_text("[1]")
+    with pytest.raises(BadInput, match="is not what a run before has written"):
+        board_world._kept(tmp_path, 60, 1)
+    assert data.exists()
+    mark(is_whole=False)
+    assert board_world._kept(tmp_path, 60, 1) is None
+    assert not data.exists()

@@ -1,8 +1,7 @@
 """How soon is a board there on a month of rollups, and what does a row of it cost on disk?
 
-A ClickHouse of its own is filled (`board_rows.py`, `board_families.py`), two statements at once, and once it has merged what it
-merges, every panel of every board is asked as a browser asks: over the range that its board opens with and over the whole month,
-several times, or once where that takes long; the first time counts like the others. The overview is asked whole, also over a day, six statements at once, as many
+A ClickHouse of its own is filled (`board_world.py`), and every panel of every board is asked as a browser asks: over the range that its
+board opens with and over the whole month, several times, or once where that takes long; the first time counts like the others. The overview is asked whole, also over a day, six statements at once, as many
 connections as browsers keep: whichever is answered first asks the next. Then a browser opens it (`first_paint.py`). Bytes of a row are
 those of ClickHouse's parts, beside the same rows in a MergeTree in order of time without codecs.
 """
@@ -10,11 +9,10 @@ those of ClickHouse's parts, beside the same rows in a MergeTree in order of tim
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -23,7 +21,6 @@ from queue import Empty, SimpleQueue
 import numpy as np
 from clickhouse_connect.driver.client import Client
 from rich.console import Console
-from rich.progress import track
 
 from alerts.definitions import watched_slos
 from dashboards.boards import Board
@@ -32,25 +29,18 @@ from dashboards.panels import Panel
 from dashboards.render import all_boards
 from dashboards.substitution import Value
 from schemas.boards import OVERVIEW_UID
-from schemas.ddl import contract
 from schemas.tables import TABLES
 from schemas.warehouse import ClickHouseAddress
-from stack.clickhouse import start_clickhouse
 from stream_jobs.sinks.clickhouse import connect
-from turnwatch.bench.board_families import filling_others
-from turnwatch.bench.board_rows import DAY_S, FILLINGS, SLICES, filling, minutes_of, slices_of
+from turnwatch.bench.board_rows import DAY_S, FILLINGS, SLICES, minutes_of
+from turnwatch.bench.board_world import DATABASE, filled
 from turnwatch.bench.browser import installed
 from turnwatch.bench.first_paint import paints
-from turnwatch.bench.prometheus_server import ending_on_sigterm
 
 LIMIT_S = 1.0
 CONNECTIONS = 6
-FILLERS = 2
 SLOW_S = 5.0
 """What takes longer is not asked again: a month of every panel is to end within the hour."""
-RESTING_S, RESTING_MAX_S = 5, 1_800
-"""Merges rest when none has run for so many seconds."""
-DATABASE = "bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +57,10 @@ class Timed:
         return p95(self.seconds)
 
 
-def run_boards(slices: int, days: int, runs: int) -> int:
+def run_boards(slices: int, days: int, runs: int, kept: Path | None) -> int:
     """Prints a line for each panel, each overview and each table; 1 where the overview takes a second or more."""
     console = Console(highlight=False, stderr=True)
-    with filled(slices, days, console) as (address, end_s):
+    with filled(slices, days, kept, console) as (address, end_s):
         client = connect(address)
         rows = stored_rows(client)
         print(f"slices={slices} days={days} " + " ".join(f"{name}={count}" for name, count in rows.items()))
@@ -105,65 +95,6 @@ def _print_paints(address: ClickHouseAddress, end_s: int, during: Mapping[str, i
 
 def p95(seconds: Sequence[float]) -> float:
     return float(np.quantile(seconds, 0.95))
-
-
-@contextmanager
-def filled(slices: int, days: int, console: Console) -> Iterator[tuple[ClickHouseAddress, int]]:
-    """A ClickHouse with the rows, and where they end; after the block neither it nor its folder is there."""
-    end_s = int(time.time()) // 3_600 * 3_600
-    with ending_on_sigterm(), tempfile.TemporaryDirectory(prefix="turnwatch-bench-") as folder:
-        server = start_clickhouse(Path(folder))
-        try:
-            server.wait_until_healthy()
-            admin = connect(ClickHouseAddress(server.url))
-            admin.command(f"CREATE DATABASE {DATABASE}")
-            admin.close()
-            address = ClickHouseAddress(f"{server.url}/{DATABASE}", read_timeout_s=600.0)
-            client = connect(address, read_timeout_s=600.0)
-            for statement in contract().split(";\n"):
-                if statement.strip():
-                    client.command(statement)
-            told = (
-                *filling(client, slices_of(slices), end_s, days),
-                *filling_others(client, watched_slos(), slices, end_s, days),
-            )
-            carry_out(address, told, console)
-            settle(client, console)
-            client.close()
-            yield address, end_s
-        finally:
-            server.stop()
-
-
-def carry_out(address: ClickHouseAddress, statements: Sequence[str], console: Console) -> None:
-    """Some at once, in their order: rows of a table land in about the order of their time."""
-    with ThreadPoolExecutor(FILLERS) as pool:
-        clients = SimpleQueue[Client]()
-        for _ in range(FILLERS):
-            clients.put(connect(address, read_timeout_s=address.read_timeout_s))
-
-        def one(statement: str) -> None:
-            client = clients.get()
-            try:
-                client.command(statement)
-            finally:
-                clients.put(client)
-
-        for _ in track(pool.map(one, statements), "rows", len(statements), console=console, transient=True):
-            pass
-        while not clients.empty():
-            clients.get().close()
-
-
-def settle(client: Client, console: Console) -> None:
-    """Waits until ClickHouse has merged what it merges by itself; what it still does after `RESTING_MAX_S` is said."""
-    began, quiet = time.monotonic(), 0
-    while quiet < RESTING_S and time.monotonic() - began < RESTING_MAX_S:
-        running = int(client.query("SELECT count() FROM system.merges").result_rows[0][0])
-        quiet = 0 if running else quiet + 1
-        time.sleep(1)
-    if quiet < RESTING_S:
-        console.print(f"{running} merges still run after {RESTING_MAX_S} s: they count among what is measured.")
 
 
 def overview_ranges(days: int) -> dict[str, int]:

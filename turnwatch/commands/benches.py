@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -228,10 +229,14 @@ def bench_boards(
     slices: Annotated[int, typer.Option(min=50, max=20_000, help="Slices of the cuts that boards read.")] = 5_000,
     days: Annotated[int, typer.Option(min=1, max=90, help="Days of 1-minute rollups.")] = 30,
     runs: Annotated[int, typer.Option(min=1, max=100, help="Times that each statement is asked.")] = 5,
+    keep: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="A folder to fill, and to ask again without filling it for a day."),
+    ] = None,
 ) -> None:
     """Seconds of each panel, of the overview whole and until its first paint, on a month of rollups, and bytes of a row beside a
     plain MergeTree's. Exit 1 where the overview, or its first paint, takes 1 s or more. 5,000 slices of 30 days are 216 million rows a table, which takes space and time.
     """
     from turnwatch.bench.boards import run_boards
 
-    raise typer.Exit(run_boards(slices, days, runs))
+    raise typer.Exit(run_boards(slices, days, runs, keep))
