@@ -11,22 +11,38 @@ from dataclasses import replace
 
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched, over_time, slos_clause
+from dashboards.queries.constants import literal
+from dashboards.queries.judged_counts import JUDGED, PLACE, indicators_clause, sums_by_slice
 from dashboards.queries.selection import (
     IN_RANGE,
     SERIES,
     SLICE_MATCHES,
-    SLICE_VARIABLES,
     dimensions_of,
     given,
     matches,
     selected,
 )
 from dashboards.queries.worst_slices import drawn_worst, nearness
+from schemas.families import DUPLEX, TURNS
 from schemas.slos import Severity
 
 _ROWS_MAX = 30
 _SLICES_MAX = 60
-_SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
+_CUT_OF_SLICE = "replaceRegexpAll(toString(slice), '=[^,]+', '') AS cut"
+
+_CUTS = tuple(dict.fromkeys(cut.name for family in (TURNS, DUPLEX) for cut in family.cuts))
+_CUTS_WITHIN = (
+    "arrayFilter(each -> hasAll(splitByChar(',', each), splitByChar(',', shown_cut)), "
+    f"[{', '.join(map(literal, _CUTS))}]) AS cuts_within"
+)
+"""A clause for WITH: the cuts that name whatever the shown cut names. Asked of each row, it took most of the time."""
+
+
+def _rows(columns: str) -> str:
+    """Of what is selected every slice, of every cut."""
+    return f"""(
+      SELECT {columns} FROM burn_rate_1m FINAL
+      WHERE {IN_RANGE} AND {SLICE_MATCHES} AND {JUDGED} AND has(cuts_within, cut))"""
 
 
 def nearness_by_slice(watched: Watched, severity: Severity) -> Query:
@@ -57,21 +73,18 @@ def explaining(watched: Watched) -> Query:
     """Slices inside of what is selected, of every cut, by the budget that their excess takes; whole minutes."""
     return Query(
         "slices_that_explain",
-        f"""{given(selected("slo"), slos_clause(watched), fine_when="false")}
+        f"""{given(selected("slo"), slos_clause(watched), _CUTS_WITHIN, indicators_clause(_rows("indicator")), fine_when="false")}
 SELECT slo, slice, bad, total, bad / total AS bad_share, bad_share / (1 - objective) AS burn,
   bad - total * (1 - objective) AS excess_bad, bad / nullIf(all_bad, 0) AS share_of_bad, total / all_turns AS share_of_turns,
-  share_of_bad / share_of_turns AS lift, {_SLICE_COLUMNS}
+  share_of_bad / share_of_turns AS lift, {dimensions_of()}
 FROM (
-  SELECT slos.slo AS slo, objective, toString(cut) AS cut, slice, {_SLICE_COLUMNS}, sum(bad) AS bad, sum(total) AS total,
+  SELECT slos.slo AS slo, objective, slice, {_CUT_OF_SLICE}, bad, total,
     sum(if(cut = shown_cut, bad, 0)) OVER (PARTITION BY slo) AS all_bad,
     sum(if(cut = shown_cut, total, 0)) OVER (PARTITION BY slo) AS all_turns
-  FROM burn_rate_1m FINAL
-  INNER JOIN slos ON slos.indicator = burn_rate_1m.indicator AND slos.pool = burn_rate_1m.pool
-  WHERE {IN_RANGE} AND {SLICE_MATCHES} AND {matches("slo")}
-    AND hasAll(splitByChar(',', toString(cut)), splitByChar(',', shown_cut))
-    AND indicator IN (SELECT indicator FROM slos WHERE {matches("slo")})
-  GROUP BY slo, objective, cut, slice, {_SLICE_COLUMNS})
-WHERE total > 0 AND cut != 'pool'
+  FROM {sums_by_slice(_rows(f"slice, bad, total, {PLACE} AS place"))} AS counted
+  INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
+  WHERE {matches("slo")})
+WHERE cut != 'pool'
 ORDER BY excess_bad / (all_turns * (1 - objective)) DESC, length(cut), slo, slice
 LIMIT {_SLICES_MAX}""",
     )
