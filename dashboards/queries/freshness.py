@@ -60,17 +60,17 @@ FRESHNESS = Query(
 )
 """The newest row of each table, of the range and the day before it."""
 
-_SUMS = "sumIf(observations, fate = 'generalised') / nullIf(sumIf(observations, fate IN ('kept', 'generalised')), 0)"
+_EDGE = f"""(SELECT (sumIf(told, fate = 'generalised') / nullIf(sumIf(told, fate IN ('kept', 'generalised')), 0), sumIf(told, fate = 'refused'))
+    FROM (SELECT fate, sum(observations) AS told FROM {TOLD} GROUP BY fate)) AS edge"""
 
 TRUST = Query(
     "trust",
-    f"""{given(selected("slo"))}
+    f"""{given(selected("slo"), _EDGE)}
 SELECT (SELECT countIf(state = 'behind') FROM ({_FRESHNESS})) AS `tables behind`,
   (SELECT min(completeness) FROM burn_windows
     WHERE decided_at >= $__fromTime AND decided_at <= $__toTime AND {matches("slo")}) AS `least completeness`,
   (SELECT sum(observations_dropped) / nullIf(sum(observations_seen), 0) FROM {REPORTED}) AS `dropped`,
-  (SELECT {_SUMS} FROM {TOLD}) AS `generalised`,
-  (SELECT sumIf(observations, fate = 'refused') FROM {TOLD}) AS `refused`""",
+  edge.1 AS `generalised`, edge.2 AS `refused`""",
 )
 
 _LATE = "\n  UNION ALL\n  ".join(
