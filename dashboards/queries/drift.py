@@ -11,7 +11,8 @@ from decimal import Decimal
 
 from dashboards.queries import Query
 from dashboards.queries.constants import listed
-from dashboards.queries.selection import given_buckets, largest, matches, selected, step_of
+from dashboards.queries.numbered import STEPS, Numbered, is_one_of, looked_up
+from dashboards.queries.selection import given_buckets, matches, selected, step_of
 from schemas.drift_measures import MEASURE_NAMES, RATIOS, SHAPES
 from schemas.drift_policies import DriftPolicy
 from schemas.drift_table import FAMILIES
@@ -25,9 +26,19 @@ _SERIES_MAX, _ROWS_MAX, _SLICES_MAX = 8, 24, 100
 
 _MATCHING = " AND ".join(matches(name) for name in (*DIMENSIONS_OF_DRIFT, MEASURE))
 _IN_RANGE = "bucket_start >= range_from AND bucket_start < $__toTime"
-_ROWS = f"(SELECT * FROM drift_1h FINAL WHERE {_IN_RANGE} AND {_MATCHING})"
+_WITHIN = f"{_IN_RANGE} AND {_MATCHING}"
+_ROWS = f"(SELECT * FROM drift_1h FINAL WHERE {_WITHIN})"
+_FIGURE = Numbered(MEASURE, MEASURE_NAMES)
+_STATE = Numbered("state", STATES)
+assert _FIGURE.count <= 64, "figures are bits of a number"
+
+_NEWEST_HOURS = f"""SELECT arrayJoin(hours) FROM (
+    SELECT maxResample(0, {_FIGURE.count}, 1)(bucket_start, {_FIGURE.number}) AS hours
+    FROM drift_1h WHERE {_WITHIN} GROUP BY slice)"""
+"""Hours that are some figure's newest of some slice: few, so that of a month few rows are sorted."""
 _NEWEST = f"""(
-  SELECT * FROM {_ROWS} ORDER BY bucket_start DESC LIMIT 1 BY measure, cut, slice)"""
+  SELECT * FROM drift_1h FINAL WHERE {_WITHIN} AND bucket_start GLOBAL IN ({_NEWEST_HOURS})
+  ORDER BY bucket_start DESC LIMIT 1 BY measure, cut, slice)"""
 
 
 def _opening(*more: str) -> str:
@@ -67,8 +78,12 @@ def unit(measure: str) -> str:
     return RATIOS[measure].unit or "%"
 
 
-_TIMES_TOLERATED = """if(policy.unit = 'PSI', value / policy.tolerance,
-    (value - reference_value) / greatest(policy.tolerance * reference_value, policy.tolerance_absolute))"""
+def _times_tolerated(is_shape: str, tolerance: str, absolute: str) -> str:
+    return f"""if({is_shape}, value / {tolerance},
+    (value - reference_value) / greatest({tolerance} * reference_value, {absolute}))"""
+
+
+_TIMES_TOLERATED = _times_tolerated("policy.unit = 'PSI'", "policy.tolerance", "policy.tolerance_absolute")
 
 
 def _figure(name: str) -> str:
@@ -109,24 +124,39 @@ LIMIT {_SLICES_MAX}""",
 
 
 def _worst_over_time(name: str, policy: DriftPolicy, value: str, series_max: int) -> Query:
-    """`value` of the figures and slices in which it came highest."""
+    """`value` of the figures and slices in which it came highest; those are looked for first, and only their steps are told."""
+    figure = Numbered(MEASURE, tuple(each.name for each in policy.measures))
+    rows = f"""SELECT measure, slice, bucket_start, {value} AS figure FROM drift_1h FINAL
+    WHERE {_WITHIN} AND {is_one_of(MEASURE, figure.values)}"""
+    series = f"concat({looked_up(MEASURE, {each: words(each) for each in figure.values}, '')}, ' · ', slice)"
+    worst = f"""SELECT figure_and_peak.1 AS measure, slice FROM (
+      SELECT slice, arrayJoin(arrayZip({figure.listed}, peaks)) AS figure_and_peak FROM (
+        SELECT slice, maxOrNullResample(1, {figure.count}, 1)(figure, {figure.number}) AS peaks FROM ({rows}) GROUP BY slice))
+    WHERE figure_and_peak.2 IS NOT NULL
+    ORDER BY figure_and_peak.2 DESC, {series}
+    LIMIT {series_max}"""
     return Query(
         name,
-        f"""{_opening(_policy(policy))}
-SELECT time, series, value FROM (
-  SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT {step_of("bucket_start")} AS time, concat(words, ' · ', slice) AS series, assumeNotNull(max(figure)) AS value
-    FROM (SELECT policy.words AS words, slice, bucket_start, {value} AS figure FROM {_known(policy, _ROWS)})
-    WHERE figure IS NOT NULL
-    GROUP BY time, series))
-QUALIFY {largest(series_max)}
+        f"""{_opening()}
+SELECT time, {series} AS series, value FROM (
+  SELECT {step_of("bucket_start")} AS time, measure, slice, assumeNotNull(max(figure)) AS value
+  FROM ({rows} AND (measure, slice) GLOBAL IN (
+    {worst}))
+  WHERE figure IS NOT NULL
+  GROUP BY time, measure, slice)
 ORDER BY time, series""",
         "time_series",
     )
 
 
 def times_tolerated_over_time(policy: DriftPolicy) -> Query:
-    return _worst_over_time("drift_times_tolerated", policy, _TIMES_TOLERATED, _ROWS_MAX)
+    tolerances = (
+        looked_up(MEASURE, {each.name: Decimal(str(getattr(each, name))) for each in policy.measures}, Decimal(0))
+        for name in ("tolerance", "tolerance_absolute")
+    )
+    is_shape = is_one_of(MEASURE, (each.name for each in policy.shapes))
+    value = _times_tolerated(is_shape, *tolerances)
+    return _worst_over_time("drift_times_tolerated", policy, value, _ROWS_MAX)
 
 
 def evidence_over_time(policy: DriftPolicy) -> Query:
@@ -137,15 +167,24 @@ def excess_over_time(policy: DriftPolicy) -> Query:
     return _worst_over_time("drift_excess", policy, "excess", _SERIES_MAX)
 
 
+_PLACE = f"toUInt32(intDiv(dateDiff('second', range_from, bucket_start), step_s) * {_STATE.count} + {_STATE.number})"
+
 STATES_OVER_TIME = Query(
     "drift_states",
-    f"""{_opening()}
-SELECT {step_of("bucket_start")} AS time, toString(state) AS series, uniqExact(measure, cut, slice) AS value
-FROM {_ROWS}
-GROUP BY time, series
+    f"""{_opening(STEPS)}
+SELECT range_from + toIntervalSecond(step_s * intDiv(told.1, {_STATE.count})) AS time,
+  {_STATE.text(f"modulo(told.1, {_STATE.count})")} AS series, told.2 AS value
+FROM (
+  SELECT arrayJoin(arrayFilter(each -> each.2 > 0, arrayZip(range(length(counted)), sumForEach(seen) AS counted))) AS told
+  FROM (
+    SELECT arrayMap(figures -> bitCount(figures),
+        groupBitOrResample(0, steps * {_STATE.count}, 1)(bitShiftLeft(toUInt64(1), {_FIGURE.number}), {_PLACE})) AS seen
+    FROM {_ROWS}
+    GROUP BY slice))
 ORDER BY time, series""",
     "time_series",
 )
+"""Figures of slices that were in each state in each step; of a slice those of each are bits of one number."""
 
 
 def option_query(column: str) -> str:
