@@ -11,13 +11,14 @@ from decimal import Decimal
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched
 from dashboards.queries.constants import listed
+from dashboards.queries.numbered import STEPS, Numbered
 from dashboards.queries.selection import (
     SLICE_VARIABLES,
     STEP,
     STEP_COVERED_S,
     Sliced,
+    dimensions_of,
     given,
-    largest,
     operational_cuts,
     rollup,
     selected,
@@ -66,10 +67,10 @@ def _objectives(watched: Watched) -> str:
     return f"objectives AS {listed(names, rows, ('', '', '', '', '', Decimal(0)))}"
 
 
-def _judged(watched: Watched, *more: str, columns: str = "", cut: str = "shown_cut") -> tuple[str, str]:
+def _judged(watched: Watched, *more: str) -> tuple[str, str]:
     """The WITH clause, and the rows of every chosen objective as `counted`."""
     opening = given(selected(EVENT), _objectives(watched), *more, of=OF_DUPLEX)
-    rows = rollup("burn_rate", f"indicator, pool{columns}, bucket_start, bad, total", cut=cut, of=OF_DUPLEX)
+    rows = rollup("burn_rate", "indicator, pool, bucket_start, bad, total", of=OF_DUPLEX)
     return (
         opening,
         f"""{rows} AS counted
@@ -122,19 +123,55 @@ ORDER BY time, series""",
     )
 
 
+_BY_SLICE = "concat('pool,', broken_down_by)"
+_OF_CHOSEN = f"indicator IN (SELECT indicator FROM objectives WHERE {_KIND_CHOSEN})"
+
+
+def _indicators(watched: Watched) -> Numbered:
+    """Those of the objectives; where there are none, one without a name, which no row has."""
+    return Numbered(
+        "indicator", tuple(sorted({each.slo.indicator.name for each in duplex_objectives(watched)})) or ("",)
+    )
+
+
+def _of_slices(columns: str) -> str:
+    """`columns` of each slice of the chosen breakdown, over the rows of chosen objectives' indicators."""
+    rows = rollup(
+        "burn_rate", "indicator, slice, bucket_start, bad, total", cut=_BY_SLICE, of=OF_DUPLEX, where=_OF_CHOSEN
+    )
+    return f"(SELECT slice, {columns} FROM {rows} GROUP BY slice)"
+
+
 def burn_by_slice_over_time(watched: Watched) -> Query:
-    """How many times more was missed than is allowed, by objective and slice of the chosen breakdown."""
-    opening, rows = _judged(watched, _BY, columns=", slice", cut="concat('pool,', broken_down_by)")
+    """How many times more was missed than is allowed, by objective and slice of the chosen breakdown.
+
+    Every slice's counts are arrays, of each indicator its steps: grouped by anything beside the slice it takes several times as long.
+    """
+    once = tuple({(each.slo.indicator.name, each.slo.pool): each for each in reversed(watched)}.values())
+    indicators = _indicators(once)
+    place = (
+        f"toUInt32(({indicators.number} - 1) * steps + intDiv(dateDiff('second', range_from, bucket_start), step_s))"
+    )
+    sums = ", ".join(
+        f"sumResample(0, steps * {len(indicators.values)}, 1)({each}, {place}) AS {each}_of"
+        for each in ("bad", "total")
+    )
     return Query(
         "duplex_burn_by_slice",
-        f"""{opening}
-SELECT time, series, value FROM (
-  SELECT time, series, value, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT {STEP} AS time, concat(words, ' · ', counted.slice) AS series,
-      sum(bad) / sum(total) / (1 - any(objective)) AS value
-    FROM {rows}
-    GROUP BY time, series))
-QUALIFY {largest(_ROWS_MAX)}
+        f"""{given(selected(EVENT), _objectives(once), _BY, STEPS, of=OF_DUPLEX)}
+SELECT range_from + toIntervalSecond(step_s * point.1) AS time, series, point.2 AS value FROM (
+  SELECT series, arrayJoin(points) AS point FROM (
+    SELECT concat(words, ' · ', slice) AS series,
+      arrayMap(each -> (each.1, each.2 / each.3 / (1 - objective)), arrayFilter(each -> each.3 > 0,
+        arrayZip(range(steps), arraySlice(bad_of, begin, steps), arraySlice(total_of, begin, steps)))) AS points
+    FROM (
+      SELECT {dimensions_of(("pool",))}, slice, bad_of, total_of, indicator_and_begin.1 AS indicator, indicator_and_begin.2 AS begin
+      FROM {_of_slices(sums)}
+      ARRAY JOIN arrayZip({indicators.listed}, range(1, steps * {len(indicators.values)} + 1, steps)) AS indicator_and_begin) AS counted
+    INNER JOIN objectives ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool
+    WHERE {_KIND_CHOSEN} AND notEmpty(points)
+    ORDER BY arrayMax(points.2) DESC, series
+    LIMIT {_ROWS_MAX}))
 ORDER BY time, series""",
         "time_series",
     )
@@ -142,17 +179,22 @@ ORDER BY time, series""",
 
 def by_slice(watched: Watched) -> Query:
     """Worst first: each objective in each slice of the chosen breakdown, and how much of all it explains."""
-    opening, rows = _judged(watched, _BY, columns=", region, route, bundle", cut="concat('pool,', broken_down_by)")
+    indicators = _indicators(watched)
+    sums = ", ".join(
+        f"sumResample(1, {indicators.count}, 1)({each}, {indicators.number}) AS {each}_of" for each in ("bad", "total")
+    )
     return Query(
         "duplex_by_slice",
-        f"""{opening}
-SELECT slo, pool, region, route, bundle, missed, missed / judged AS missed_share, missed / judged / (1 - objective) AS burn,
+        f"""{given(selected(EVENT), _objectives(watched), _BY, of=OF_DUPLEX)}
+SELECT slo, counted.pool AS pool, region, route, bundle, missed, missed / judged AS missed_share, missed / judged / (1 - objective) AS burn,
   missed / nullIf(sum(missed) OVER (PARTITION BY slo), 0) AS share_of_missed,
   judged / sum(judged) OVER (PARTITION BY slo) AS share_of_judged
 FROM (
-  SELECT slo, counted.pool AS pool, region, route, bundle, any(objective) AS objective, sum(bad) AS missed, sum(total) AS judged
-  FROM {rows}
-  GROUP BY slo, pool, region, route, bundle)
+  SELECT {dimensions_of()}, sums.1 AS indicator, sums.2 AS missed, sums.3 AS judged
+  FROM {_of_slices(sums)}
+  ARRAY JOIN arrayZip({indicators.listed}, bad_of, total_of) AS sums) AS counted
+INNER JOIN objectives ON objectives.indicator = counted.indicator AND objectives.pool = counted.pool
+WHERE judged > 0 AND {_KIND_CHOSEN}
 ORDER BY burn DESC, slo, pool, region, route, bundle
 LIMIT 50""",
     )
