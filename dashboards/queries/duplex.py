@@ -11,7 +11,8 @@ from decimal import Decimal
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched
 from dashboards.queries.constants import listed
-from dashboards.queries.numbered import STEPS, Numbered
+from dashboards.queries.judged_counts import STEPS
+from dashboards.queries.numbered import Numbered
 from dashboards.queries.selection import (
     SLICE_VARIABLES,
     STEP,

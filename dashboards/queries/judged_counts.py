@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dashboards.queries.selection import dimension_of, matches, rollup
 
-_STEPS = "toUInt32(intDiv(dateDiff('second', range_from, $__toTime), step_s) + 1) AS steps"
+STEPS = "toUInt32(intDiv(dateDiff('second', range_from, $__toTime), step_s) + 1) AS steps"
+"""A clause for WITH: how many steps the range has."""
 PLACE = "transform(indicator, indicators, range(toUInt32(1), toUInt32(length(indicators) + 1)), toUInt32(0))"
 """Where a row's indicator stands among `indicators`, from 1; 0 where it is none of them."""
 _POOL = dimension_of("pool")
@@ -28,7 +29,7 @@ def indicators_clause(rows: str = "") -> str:
 def steps_clauses(*, cut: str = "shown_cut") -> tuple[str, ...]:
     """Clauses for WITH that `steps_by_slice` and `steps_by` need: the indicators, and how many steps the range has."""
     beginnings = "arrayMap(each -> each % steps = 0, range(length(indicators) * steps)) AS beginnings"
-    return indicators_clause(_indicators(cut)), _STEPS, beginnings
+    return indicators_clause(_indicators(cut)), STEPS, beginnings
 
 
 def _indicators(cut: str = "shown_cut") -> str:

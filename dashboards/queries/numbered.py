@@ -15,9 +15,6 @@ from schemas.sql_text import quoted
 
 NOT_LISTED = "not listed"
 
-STEPS = "toUInt32(intDiv(dateDiff('second', range_from, $__toTime), step_s) + 1) AS steps"
-"""A clause for WITH: how many steps the range has."""
-
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
@@ -47,23 +44,6 @@ class Numbered:
         "['not listed', 'kept', 'held'][told + 1]"
         """
         return f"[{', '.join(map(quoted, (NOT_LISTED, *self.values)))}][{number} + 1]"
-
-
-@dataclass(frozen=True, slots=True)
-class Paired:
-    """Two of them as one number."""
-
-    first: Numbered
-    second: Numbered
-
-    @property
-    def number(self) -> str:
-        return f"toUInt32({self.first.number} * {self.second.count} + {self.second.number})"
-
-    def texts(self, number: str) -> tuple[str, str]:
-        """The values of both."""
-        count = self.second.count
-        return self.first.text(f"intDiv({number}, {count})"), self.second.text(f"modulo({number}, {count})")
 
 
 def is_one_of(column: str, values: Iterable[str]) -> str:
