@@ -24,9 +24,9 @@ from dashboards.queries.selection import (
     rollup,
     selected,
 )
-from schemas.families import COSTS, PARTS, WHOLES
+from dashboards.queries.stage_latency import BUCKET, IN_ORDER, latencies_ms, place_of_stage, pool_and, rollup_by, stages
+from schemas.families import COSTS
 from schemas.prices import NANO_PER_USD
-from schemas.views import LATENCY_MS
 
 _ROWS_MAX = 100
 _SERIES_MAX = 8
@@ -35,7 +35,6 @@ _BUNDLE = f"WITH {selected('bundle')}"
 _OF_BUNDLE = "(empty(selected_bundle) OR has(selected_bundle, release) OR has(selected_bundle, baseline))"
 _PRICED = max((cut for cut in COSTS.cuts if "tenant" not in cut.dimensions), key=lambda cut: len(cut.dimensions))
 """The cut whose rows have prices; what is wider adds up from it."""
-_IN_ORDER = ", ".join(f"'{stage}'" for stage in (*PARTS, *WHOLES))
 
 RELEASES_ANNOTATION = Query(
     "releases_annotation",
@@ -140,22 +139,28 @@ LIMIT {_ROWS_MAX}""",
     )
 
 
+_PLACES = f"0, {len(IN_ORDER)}, 1"
+
 STAGES_BY_BUNDLE = Query(
     "stages_by_bundle",
     f"""{given(required=("bundle",))}
-SELECT pool, stage, bundle, observed, mean_ms, p95_ms, p99_ms,
+SELECT pool, stage, bundle, observed, mean_ms, latencies[1] AS p95_ms, latencies[2] AS p99_ms,
   p95_ms - first_value(p95_ms) OVER widest AS `p95 added`, p99_ms - first_value(p99_ms) OVER widest AS `p99 added`,
   first_value(bundle) OVER widest AS `against`
 FROM (
-  SELECT pool, toString(stage) AS stage, bundle, sum(observations) AS observed, sum(latency_ms_sum) / observed AS mean_ms,
-    quantileExactWeighted(0.95)({LATENCY_MS}, observations) AS p95_ms,
-    quantileExactWeighted(0.99)({LATENCY_MS}, observations) AS p99_ms
-  FROM {rollup("stage_latency", f"{_SLICE_COLUMNS}, stage, scale, bucket_index, bucket_start, observations, latency_ms_sum")}
-  WHERE observations > 0
-  GROUP BY pool, stage, bundle)
+  SELECT {pool_and("bundle")}, told.1 AS stage, told.2 AS observed, told.3 / observed AS mean_ms, {latencies_ms("told.4")} AS latencies
+  FROM (
+    SELECT slice, sumResample({_PLACES})(observations, place) AS seen, sumResample({_PLACES})(latency_ms_sum, place) AS spent,
+      quantilesExactWeightedResample(0.95, 0.99, {_PLACES})(bucket, observations, place) AS buckets
+    FROM (SELECT slice, {place_of_stage()} AS place, bucket, observations, latency_ms_sum
+      FROM {rollup_by("bundle", f"stage, {BUCKET} AS bucket, observations, latency_ms_sum")})
+    WHERE observations > 0
+    GROUP BY slice)
+  ARRAY JOIN arrayZip({stages()}, seen, spent, buckets) AS told
+  WHERE observed > 0)
 WINDOW widest AS (PARTITION BY pool, stage ORDER BY observed DESC, bundle
   ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-ORDER BY pool DESC, indexOf([{_IN_ORDER}], stage), observed DESC, bundle
+ORDER BY pool DESC, indexOf({stages()}, stage), observed DESC, bundle
 LIMIT 500""",
 )
 """Latency of every stage in ms, bundle beside bundle; what is added is against the bundle that had the most of it."""

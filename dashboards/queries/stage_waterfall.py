@@ -7,13 +7,13 @@ what it adds to the mean turn: its time in all turns, over the turns. Quantiles 
 from __future__ import annotations
 
 from dashboards.queries import Query
-from dashboards.queries.selection import SLICE_VARIABLES, STEP, given, largest, rollup
+from dashboards.queries.selection import SLICE_VARIABLES, STEP, STEPS, TIME_OF_POINT, given, rollup
+from dashboards.queries.stage_latency import BUCKET, IN_ORDER, latencies_ms, place_of_stage, pool_and, rollup_by
 from schemas.families import PARTS, WHOLES
 from schemas.views import LATENCY_MS
 
 ENDED = tuple(stage for stage in WHOLES if stage != "interrupted")
 """Wholes that tell how long a turn took; one that was interrupted does not."""
-IN_ORDER = (*PARTS, *WHOLES)
 STAGE = "if(empty(decodeURLComponent('${stage:percentencode}')), 'turn', decodeURLComponent('${stage:percentencode}'))"
 """The chosen stage, the whole turn where none is."""
 
@@ -54,19 +54,26 @@ Wholes are as long as on average: beside their tails, which `TAILS` has, parts c
 """
 
 
+_ADDING = (*PARTS, "heard")
+"""What the mean turn is made of, and how many turns were heard."""
+
+
 def parts_by(dimension: str) -> Query:
     """What each part of the turn adds to the mean turn of each value of a dimension, in ms; the slowest first."""
-    spent = ", ".join(f"sumIf(latency_ms_sum, stage = '{stage}') / turns AS {stage}" for stage in PARTS)
-    seen = ", ".join(f"sumIf(observations, stage = '{stage}')" for stage in (*PARTS, "heard"))
+    places = f"0, {len(_ADDING)}, 1"
+    added = ", ".join(f"spent[{place}] / turns AS {stage}" for place, stage in enumerate(PARTS, 1))
+    histograms = rollup_by(dimension, "stage, observations, latency_ms_sum")
     return Query(
         f"parts_by_{dimension}",
         f"""{given(required=(dimension,))}
 SELECT concat(pool, ' · ', {dimension}) AS {label(dimension)}, {", ".join(PARTS)}
 FROM (
-  SELECT pool, {dimension}, arrayMax([{seen}]) AS turns, {spent}
-  FROM {_HISTOGRAMS}
-  GROUP BY pool, {dimension}
-  HAVING turns > 0)
+  SELECT {pool_and(dimension)}, arrayMax(seen) AS turns, {added}
+  FROM (
+    SELECT slice, sumResample({places})(observations, place) AS seen, sumResample({places})(latency_ms_sum, place) AS spent
+    FROM (SELECT slice, {place_of_stage(_ADDING)} AS place, observations, latency_ms_sum FROM {histograms})
+    GROUP BY slice)
+  WHERE turns > 0)
 ORDER BY {" + ".join(PARTS)} DESC, pool, {dimension}
 LIMIT {_LABELS_MAX}""",
     )
@@ -112,17 +119,22 @@ ORDER BY time, series""",
 
 def p95_by(dimension: str) -> Query:
     """p95 of the chosen stage in ms, of each value of a dimension; those with the highest peak."""
+    step = "toUInt32(intDiv(dateDiff('second', range_from, bucket_start), step_s))"
+    histograms = rollup_by(dimension, f"stage, {BUCKET} AS bucket, bucket_start, observations")
     return Query(
         f"p95_by_{dimension}",
-        f"""{given(f"{STAGE} AS chosen_stage", required=(dimension,))}
-SELECT time, series, value FROM (
-  SELECT *, max(value) OVER (PARTITION BY series) AS peak FROM (
-    SELECT {STEP} AS time, concat(pool, ' · ', {dimension}) AS series,
-      quantileExactWeighted(0.95)({LATENCY_MS}, observations) AS value
-    FROM {_HISTOGRAMS}
+        f"""{given(f"{STAGE} AS chosen_stage", STEPS, required=(dimension,))}
+SELECT {TIME_OF_POINT}, series, point.2 AS value FROM (
+  SELECT {pool_and(dimension)}, concat(pool, ' · ', {dimension}) AS series, arrayMax(values) AS peak,
+    arrayZip(arrayFilter((step, bucket) -> bucket != 0, range(steps), buckets), values) AS points,
+    {latencies_ms("arrayFilter(bucket -> bucket != 0, buckets)")} AS values
+  FROM (
+    SELECT slice, quantileExactWeightedResample(0.95, 0, steps, 1)(bucket, observations, {step}) AS buckets
+    FROM {histograms}
     WHERE stage = chosen_stage AND observations > 0
-    GROUP BY time, series))
-QUALIFY {largest(_SERIES_MAX)}
+    GROUP BY slice)
+  ORDER BY peak DESC, series LIMIT {_SERIES_MAX})
+ARRAY JOIN points AS point
 ORDER BY time, peak DESC, series""",
         "time_series",
     )

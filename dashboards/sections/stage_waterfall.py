@@ -57,7 +57,7 @@ def growth_by(dimension: str) -> Grid:
         f"most to its p99 first. One {dimension} at the top names the cause, all of them together what they share. Empty: "
         "nothing was seen then."
     )
-    return Grid(stage_latency.growth(dimension), f"What grew, by {dimension}", meaning, Place(24, 10), columns)
+    return Grid(stage_latency.growth_by(dimension), f"What grew, by {dimension}", meaning, Place(24, 10), columns)
 
 
 def tails() -> Grid:

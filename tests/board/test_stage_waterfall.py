@@ -75,7 +75,7 @@ def test_bars_are_the_mean_turn_of_each_value(boards: Boards, dimension: str, va
 
 def test_what_grew_names_the_bundle_and_its_stages(boards: Boards) -> None:
     half_a_day = boards.last(12 * 3_600)
-    grown = boards.rows(stage_latency.growth("bundle").sql, half_a_day, pool=["realtime"])
+    grown = boards.rows(stage_latency.growth_by("bundle").sql, half_a_day, pool=["realtime"])
     slow = grown.head(len(SLOW_STAGES))
     assert set(slow["stage"]) == set(SLOW_STAGES) and set(slow["bundle"]) == {BUNDLES[1]}
     assert (grown.filter(bundle=BUNDLES[0])["p99_growth"] < 1.3).all() and (slow["p99_growth"] > 1.3).all()
