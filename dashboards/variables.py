@@ -10,7 +10,7 @@ from dashboards.panels import Link
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import BREAKDOWNS, NAMED_WINDOW_S, Watched, window_text, windows
 from dashboards.queries.selection import SLICE_VARIABLES, option_query
-from dashboards.queries.stage_waterfall import IN_ORDER
+from dashboards.queries.stage_latency import IN_ORDER
 from schemas.boards import (
     BUDGETS_UID as BUDGETS_UID,
 )

@@ -89,7 +89,7 @@ def test_what_grew_names_the_bundle_and_its_stages(boards: Boards) -> None:
 )
 def test_tails_are_quantiles_of_the_whole_range(boards: Boards, figure: str, quantile: float) -> None:
     told = boards.rows(stage_waterfall.TAILS.sql, pool=["realtime"])
-    assert told["stage"].to_list() == list(stage_waterfall.IN_ORDER)
+    assert told["stage"].to_list() == list(stage_latency.IN_ORDER)
     for stage, value in told.select("stage", figure).iter_rows():
         took = _took(boards, boards.range.from_s, pool="realtime", stage=stage)
         assert value == pytest.approx(_quantile_ms(took, quantile), rel=BOUND), stage
