@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched, over_time, slos_clause
-from dashboards.queries.constants import literal
 from dashboards.queries.judged_counts import JUDGED, PLACE, indicators_clause, sums_by_slice
 from dashboards.queries.selection import (
     IN_RANGE,
@@ -23,26 +22,15 @@ from dashboards.queries.selection import (
     selected,
 )
 from dashboards.queries.worst_slices import drawn_worst, nearness
-from schemas.families import DUPLEX, TURNS
 from schemas.slos import Severity
 
 _ROWS_MAX = 30
 _SLICES_MAX = 60
 _CUT_OF_SLICE = "replaceRegexpAll(toString(slice), '=[^,]+', '') AS cut"
 
-_CUTS = tuple(dict.fromkeys(cut.name for family in (TURNS, DUPLEX) for cut in family.cuts))
-_CUTS_WITHIN = (
-    "arrayFilter(each -> hasAll(splitByChar(',', each), splitByChar(',', shown_cut)), "
-    f"[{', '.join(map(literal, _CUTS))}]) AS cuts_within"
-)
-"""A clause for WITH: the cuts that name whatever the shown cut names. Asked of each row, it took most of the time."""
 
-
-def _rows(columns: str) -> str:
-    """Of what is selected every slice, of every cut."""
-    return f"""(
-      SELECT {columns} FROM burn_rate_1m FINAL
-      WHERE {IN_RANGE} AND {SLICE_MATCHES} AND {JUDGED} AND has(cuts_within, cut))"""
+_ROWS = f"(SELECT slice, bad, total, {PLACE} AS place FROM burn_rate_1m FINAL WHERE {IN_RANGE} AND {SLICE_MATCHES} AND {JUDGED})"
+"""Of what is selected every slice, of every cut."""
 
 
 def nearness_by_slice(watched: Watched, severity: Severity) -> Query:
@@ -73,7 +61,7 @@ def explaining(watched: Watched) -> Query:
     """Slices inside of what is selected, of every cut, by the budget that their excess takes; whole minutes."""
     return Query(
         "slices_that_explain",
-        f"""{given(selected("slo"), slos_clause(watched), _CUTS_WITHIN, indicators_clause(_rows("indicator")), fine_when="false")}
+        f"""{given(selected("slo"), slos_clause(watched), indicators_clause(watched), fine_when="false")}
 SELECT slo, slice, bad, total, bad / total AS bad_share, bad_share / (1 - objective) AS burn,
   bad - total * (1 - objective) AS excess_bad, bad / nullIf(all_bad, 0) AS share_of_bad, total / all_turns AS share_of_turns,
   share_of_bad / share_of_turns AS lift, {dimensions_of()}
@@ -81,9 +69,9 @@ FROM (
   SELECT slos.slo AS slo, objective, slice, {_CUT_OF_SLICE}, bad, total,
     sum(if(cut = shown_cut, bad, 0)) OVER (PARTITION BY slo) AS all_bad,
     sum(if(cut = shown_cut, total, 0)) OVER (PARTITION BY slo) AS all_turns
-  FROM {sums_by_slice(_rows(f"slice, bad, total, {PLACE} AS place"))} AS counted
+  FROM {sums_by_slice(_ROWS)} AS counted
   INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
-  WHERE {matches("slo")})
+  WHERE {matches("slo")} AND hasAll(splitByChar(',', cut), splitByChar(',', shown_cut)))
 WHERE cut != 'pool'
 ORDER BY excess_bad / (all_turns * (1 - objective)) DESC, length(cut), slo, slice
 LIMIT {_SLICES_MAX}""",

@@ -11,26 +11,23 @@ from decimal import Decimal
 
 from dashboards.queries import Query
 from dashboards.queries.constants import listed
-from dashboards.queries.judged_counts import (
-    POINTS,
-    TIME_OF_POINT,
-    indicators_clause,
-    judged_rows,
-    steps_by_slice,
-    steps_clauses,
-    sums_by_slice,
-)
+from dashboards.queries.judged_counts import indicators_clause, sums_by_slice
 from dashboards.queries.pipeline import newest_of
 from dashboards.queries.selection import (
+    POINTS_OF_SHARES,
     SERIES,
     SLICE_MATCHES,
     SLICE_VARIABLES,
+    STEPS,
+    TIME_OF_POINT,
     broken_down_cut,
     dimensions_of,
     given,
     largest,
     matches,
+    rollup,
     selected,
+    shares_of_steps,
     step_of,
 )
 from dashboards.queries.worst_slices import HIGHEST_BURN, drawn_worst, nearness
@@ -243,13 +240,13 @@ def bad_share_by(dimension: str, watched: Watched) -> Query:
     """
     return Query(
         f"bad_share_by_{dimension}",
-        f"""{given(selected("slo"), slos_clause(watched), indicators_clause(), required=(dimension,))}
+        f"""{given(selected("slo"), slos_clause(watched), indicators_clause(watched), required=(dimension,))}
 SELECT slo, pool, value AS {dimension}, bad, bad / total AS bad_share, bad_share / (1 - objective) AS burn,
   bad / nullIf(sum(bad) OVER (PARTITION BY slo), 0) AS share_of_bad,
   total / sum(total) OVER (PARTITION BY slo) AS share_of_turns
 FROM (
   SELECT indicator, pool, extract(toString(slice), '(?:^|,){dimension}=([^,]+)') AS value, sum(bad) AS bad, sum(total) AS total
-  FROM {sums_by_slice(judged_rows("bad, total"))}
+  FROM {sums_by_slice()}
   GROUP BY indicator, pool, value) AS counted
 INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
 WHERE {matches("slo")}
@@ -273,15 +270,19 @@ def over_time(name: str, figure: str, watched: Watched, series_max: int) -> Quer
     # Identifying dimensions are seen in 60 s windows only, so 10 s steps would be empty five times out of six.
     audience = ", ".join(f"'{name}'" for name in BREAKDOWNS if name not in OPERATIONAL.dimensions)
     broken_down_by = f"if({chosen} = '', '{BREAKDOWNS[0]}', {chosen}) AS broken_down_by"
-    counted = steps_by_slice(judged_rows("bucket_start, bad, total", cut="broken_down_cut"))
+    columns = "indicator, slice, bucket_start, bad, total"
+    asked = f"total > 0 AND indicator IN (SELECT indicator FROM slos WHERE {matches('slo')})"
+    counted = rollup("burn_rate", columns, cut="broken_down_cut", where=asked)
     return Query(
         name,
-        f"""{given(broken_down_by, broken_down_cut(BREAKDOWNS), selected("slo"), slos_clause(watched), *steps_clauses(cut="broken_down_cut"), fine_when=f"{chosen} NOT IN ({audience})")}
+        f"""{given(broken_down_by, broken_down_cut(BREAKDOWNS), selected("slo"), slos_clause(watched), STEPS, fine_when=f"{chosen} NOT IN ({audience})")}
 SELECT {TIME_OF_POINT}, {SERIES} AS series, {figure.format(share="point.2")} AS value, slo, {dimensions_of()} FROM (
-  SELECT slos.slo AS slo, objective, slice, {POINTS},
-    {figure.format(share="arrayMax(shares)")} AS peak
-  FROM {counted} AS counted
-  INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
+  SELECT slos.slo AS slo, objective, slice, {POINTS_OF_SHARES},
+    {figure.format(share="arrayMax(shares)")} AS peak FROM (
+    SELECT indicator, extract(toString(slice), 'pool=([^,]+)') AS slice_pool, slice, {shares_of_steps()}
+    FROM {counted}
+    GROUP BY indicator, slice) AS counted
+  INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.slice_pool
   WHERE {matches("slo")}
   ORDER BY peak DESC, {SERIES} LIMIT {series_max})
 ARRAY JOIN points AS point

@@ -11,9 +11,8 @@ from decimal import Decimal
 
 from dashboards.queries import Query
 from dashboards.queries.constants import listed
-from dashboards.queries.judged_counts import STEPS
 from dashboards.queries.numbered import Numbered, is_one_of, looked_up
-from dashboards.queries.selection import given_buckets, matches, selected, step_of
+from dashboards.queries.selection import STEPS, given_buckets, matches, selected, step_of
 from schemas.drift_measures import MEASURE_NAMES, RATIOS, SHAPES
 from schemas.drift_policies import DriftPolicy
 from schemas.drift_table import FAMILIES

@@ -11,12 +11,12 @@ from decimal import Decimal
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched
 from dashboards.queries.constants import listed
-from dashboards.queries.judged_counts import STEPS
 from dashboards.queries.numbered import Numbered
 from dashboards.queries.selection import (
     SLICE_VARIABLES,
     STEP,
     STEP_COVERED_S,
+    STEPS,
     Sliced,
     dimensions_of,
     given,

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from dashboards.queries import Query
 from dashboards.queries.burn_rate import Watched, slos_clause
-from dashboards.queries.judged_counts import (
-    POINTS,
-    TIME_OF_POINT,
-    indicators_clause,
-    judged_rows,
-    steps_by,
-    steps_clauses,
-    sums_by_slice,
-)
+from dashboards.queries.judged_counts import indicators_clause, sums_by_slice
 from dashboards.queries.selection import (
+    POINTS_OF_SHARES,
     SLICE_VARIABLES,
     STEP,
     STEP_COVERED_S,
+    STEPS,
+    TIME_OF_POINT,
     dimension_of,
     given,
     largest,
     matches,
     rollup,
     selected,
+    shares_of_steps,
 )
 from dashboards.queries.stage_latency import BUCKET, IN_ORDER, latencies_ms, place_of_stage, pool_and, rollup_by, stages
 from schemas.families import COSTS
@@ -124,13 +120,13 @@ def objectives_by_bundle(watched: Watched) -> Query:
     """Each objective's bad share in each bundle, beside that of all other bundles; where it is worse first."""
     return Query(
         "objectives_by_bundle",
-        f"""{given(selected("slo"), slos_clause(watched), indicators_clause(), required=("bundle",))}
+        f"""{given(selected("slo"), slos_clause(watched), indicators_clause(watched), required=("bundle",))}
 SELECT slo, pool, bundle, bad, total, bad / total AS bad_share, (all_bad - bad) / nullIf(all_total - total, 0) AS others_bad_share,
   bad_share - others_bad_share AS added, bad_share / (1 - objective) AS burn
 FROM (
   SELECT slos.slo AS slo, objective, slos.pool AS pool, {dimension_of("bundle")}, sum(counted.bad) AS bad, sum(counted.total) AS total,
     sum(bad) OVER (PARTITION BY slo) AS all_bad, sum(total) OVER (PARTITION BY slo) AS all_total
-  FROM {sums_by_slice(judged_rows("bad, total"))} AS counted
+  FROM {sums_by_slice()} AS counted
   INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
   WHERE {matches("slo")}
   GROUP BY slo, objective, pool, bundle)
@@ -204,11 +200,13 @@ def burn_by_bundle(watched: Watched) -> Query:
     """Burn of each objective and bundle in each step, as counted in it; those with the highest peak."""
     return Query(
         "burn_by_bundle",
-        f"""{given(selected("slo"), slos_clause(watched), *steps_clauses(), required=("bundle",))}
+        f"""{given(selected("slo"), slos_clause(watched), STEPS, required=("bundle",))}
 SELECT {TIME_OF_POINT}, series, point.2 / (1 - objective) AS value FROM (
-  SELECT concat(slos.slo, ' · ', counted.bundle) AS series, objective, {POINTS},
-    arrayMax(shares) / (1 - objective) AS peak
-  FROM {steps_by("bundle", judged_rows("bucket_start, bad, total"))} AS counted
+  SELECT concat(slos.slo, ' · ', counted.bundle) AS series, objective, {POINTS_OF_SHARES},
+    arrayMax(shares) / (1 - objective) AS peak FROM (
+    SELECT indicator, pool, bundle, {shares_of_steps()}
+    FROM {rollup("burn_rate", f"indicator, {_SLICE_COLUMNS}, bucket_start, bad, total", where="total > 0")}
+    GROUP BY indicator, pool, bundle) AS counted
   INNER JOIN slos ON slos.indicator = counted.indicator AND slos.pool = counted.pool
   WHERE {matches("slo")}
   ORDER BY peak DESC, series LIMIT {_SERIES_MAX})

@@ -173,6 +173,25 @@ def step_of(time: str) -> str:
 
 STEP = step_of("bucket_start")
 
+STEPS = "toUInt32(intDiv(dateDiff('second', range_from, $__toTime), step_s) + 1) AS steps"
+"""A clause for WITH: how many steps the range has."""
+
+
+def shares_of_steps() -> str:
+    """Columns `bad_of` and `total_of`, sums of each of `steps` in arrays, and `shares`, 0 where nothing is judged.
+
+    A group for each slice and step instead takes two to three times as long.
+    """
+    step = "toUInt32(intDiv(dateDiff('second', range_from, bucket_start), step_s))"
+    told = ", ".join(f"sumResample(0, steps, 1)({each}, {step}) AS {each}_of" for each in ("bad", "total"))
+    return f"{told}, arrayMap((bad, total) -> if(total = 0, 0., bad / total), bad_of, total_of) AS shares"
+
+
+POINTS_OF_SHARES = "arrayFilter(each -> each.3 > 0, arrayZip(range(steps), shares, total_of)) AS points"
+"""Of `shares_of_steps` those in which something was judged: the number of the step, the share, how many."""
+
+TIME_OF_POINT = "range_from + toIntervalSecond(step_s * point.1) AS time"
+
 STEP_COVERED_S = (
     "least(step_s, greatest(bucket_s, dateDiff('second', time, max(max(bucket_start)) OVER ()) + bucket_s))"
 )

@@ -7,8 +7,7 @@ what it adds to the mean turn: its time in all turns, over the turns. Quantiles 
 from __future__ import annotations
 
 from dashboards.queries import Query
-from dashboards.queries.judged_counts import STEPS, TIME_OF_POINT
-from dashboards.queries.selection import SLICE_VARIABLES, STEP, given, rollup
+from dashboards.queries.selection import SLICE_VARIABLES, STEP, STEPS, TIME_OF_POINT, given, rollup
 from dashboards.queries.stage_latency import BUCKET, IN_ORDER, latencies_ms, place_of_stage, pool_and, rollup_by
 from schemas.families import PARTS, WHOLES
 from schemas.views import LATENCY_MS
