@@ -38,6 +38,8 @@ from turnwatch.bench.browser import installed
 from turnwatch.bench.first_paint import paints
 
 LIMIT_S = 1.0
+AS_OPENED = "as_opened"
+"""The range that a board opens with; over it the overview has its limit."""
 CONNECTIONS = 6
 SLOW_S = 5.0
 """What takes longer is not asked again: a month of every panel is to end within the hour."""
@@ -58,7 +60,7 @@ class Timed:
 
 
 def run_boards(slices: int, days: int, runs: int, kept: Path | None) -> int:
-    """Prints a line for each panel, each overview and each table; 1 where the overview takes a second or more."""
+    """Prints a line for each panel, each overview and each table; 1 where the overview as it opens, or a first paint, takes a second or more."""
     console = Console(highlight=False, stderr=True)
     with filled(slices, days, kept, console) as (address, end_s):
         client = connect(address)
@@ -69,13 +71,14 @@ def run_boards(slices: int, days: int, runs: int, kept: Path | None) -> int:
         during = overview_ranges(days)
         wholes = {name: p95(whole_overview(address, end_s, seconds, runs)) for name, seconds in during.items()}
         for name, p95_s in wholes.items():
-            print(f"overview range={name} p95_s={p95_s:.3f} limit={LIMIT_S:g} ratio={p95_s / LIMIT_S:.2f}")
+            limit = f" limit={LIMIT_S:g} ratio={p95_s / LIMIT_S:.2f}" if name == AS_OPENED else ""
+            print(f"overview range={name} p95_s={p95_s:.3f}{limit}")
         painted = _print_paints(address, end_s, during, runs)
         for table in map(minutes_of, FILLINGS):
             ours, plain = bytes_of_a_row(client, table)
             print(f"table={table} bytes_per_row={ours:.2f} plain_bytes_per_row={plain:.2f} ratio={ours / plain:.2f}")
         client.close()
-    return 0 if all(p95_s < LIMIT_S for p95_s in (*wholes.values(), *painted)) else 1
+    return 0 if all(p95_s < LIMIT_S for p95_s in (wholes[AS_OPENED], *painted)) else 1
 
 
 def _print_paints(address: ClickHouseAddress, end_s: int, during: Mapping[str, int], runs: int) -> list[float]:
@@ -104,7 +107,7 @@ def overview_ranges(days: int) -> dict[str, int]:
 
 def ranges(board: Board, days: int) -> tuple[tuple[str, int], ...]:
     """What is asked: the board as it opens, and everything."""
-    return ("as_opened", board.range_s), (f"{days}d", days * DAY_S)
+    return (AS_OPENED, board.range_s), (f"{days}d", days * DAY_S)
 
 
 def timed_panels(client: Client, end_s: int, days: int, runs: int) -> Iterator[Timed]:

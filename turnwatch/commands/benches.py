@@ -235,7 +235,7 @@ def bench_boards(
     ] = None,
 ) -> None:
     """Seconds of each panel, of the overview whole and until its first paint, on a month of rollups, and bytes of a row beside a
-    plain MergeTree's. Exit 1 where the overview, or its first paint, takes 1 s or more. 5,000 slices of 30 days are 216 million rows a table, which takes space and time.
+    plain MergeTree's. Exit 1 where the overview as it opens, or its first paint over any range, takes 1 s or more. 5,000 slices of 30 days are 216 million rows a table, which takes space and time.
     """
     from turnwatch.bench.boards import run_boards
 
