@@ -21,6 +21,7 @@ from dashboards.queries import (
     traffic,
 )
 from dashboards.queries.budgets import exclusions_annotation
+from dashboards.queries.judged_counts import JUDGED_ROWS
 from dashboards.queries.releases import RELEASES_ANNOTATION
 from dashboards.queries.selection import EVERYTHING
 from dashboards.substitution import Range
@@ -118,10 +119,10 @@ def test_bad_shares_are_those_that_happened(boards: Boards, dimension: str) -> N
 def test_a_single_failed_turn_is_not_what_takes_the_budget(boards: Boards) -> None:
     """Of two bundles with as many turns, what has the higher excess is first, and what failed once of once is not."""
     sql = burn_rate.bad_share_by("bundle", boards.watched).sql
-    counted = sql.index("(\n  SELECT indicator, pool, bundle AS value"), sql.index(") AS counted") + 1
-    rows = ", ".join(f"('turn_4000ms', 'realtime', '{name}', {bad}, {total})" for name, bad, total in _COUNTED)
-    told = f"(SELECT * FROM VALUES('indicator String, pool String, value String, bad UInt64, total UInt64', {rows}))"
-    answer = boards.rows(sql[: counted[0]] + told + sql[counted[1] :], slo=["turn-4000ms-realtime"])
+    rows = ", ".join(f"('pool=realtime,bundle={name}', {bad}, {total})" for name, bad, total in _COUNTED)
+    told = f"(SELECT *, toUInt32(indexOf(indicators, 'turn_4000ms')) AS place FROM VALUES('slice String, bad UInt64, total UInt64', {rows}))"
+    assert JUDGED_ROWS in sql
+    answer = boards.rows(sql.replace(JUDGED_ROWS, told), slo=["turn-4000ms-realtime"])
     assert answer["bundle"].to_list() == ["loses most", "new", "fine"]
 
 
