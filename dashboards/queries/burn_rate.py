@@ -17,7 +17,6 @@ from dashboards.queries.selection import (
     POINTS_OF_SHARES,
     SERIES,
     SLICE_MATCHES,
-    SLICE_VARIABLES,
     STEPS,
     TIME_OF_POINT,
     broken_down_cut,
@@ -43,7 +42,6 @@ NAMED_WINDOW_S = 3_600
 _SERIES_MAX = 8
 _SLICES_MAX = 50
 
-_SLICE_COLUMNS = ", ".join(SLICE_VARIABLES)
 _DECIDED_IN_RANGE = "decided_at >= $__fromTime AND decided_at <= $__toTime"
 
 Watched = tuple[WatchedSlo, ...]

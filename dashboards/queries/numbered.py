@@ -1,7 +1,6 @@
-"""Columns of a few declared values as small numbers, by which ClickHouse groups several times faster than by two such texts.
+"""Columns of a few declared values as small numbers: places in an array, or bits.
 
-One LowCardinality column is grouped by its dictionary; of two, every row's texts are put together. Numbering costs little, because
-it is worked out for each value of a dictionary. What is not declared, such as a value of a newer version, is told as `not listed`.
+Numbering costs little, because it is worked out for each value of a dictionary. What is not declared, such as a value of a newer version, has number 0.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from dashboards.queries.selection import (
     selected,
     shares_of_steps,
 )
-from dashboards.queries.stage_latency import BUCKET, IN_ORDER, latencies_ms, place_of_stage, pool_and, rollup_by, stages
+from dashboards.queries.stage_latency import BUCKET, LISTED, latencies_ms, place_of_stage, pool_and, rollup_by, stages
 from schemas.families import COSTS
 from schemas.prices import NANO_PER_USD
 
@@ -135,7 +135,7 @@ LIMIT {_ROWS_MAX}""",
     )
 
 
-_PLACES = f"0, {len(IN_ORDER)}, 1"
+_PLACES = f"0, {len(LISTED)}, 1"
 
 STAGES_BY_BUNDLE = Query(
     "stages_by_bundle",

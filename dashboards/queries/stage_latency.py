@@ -12,10 +12,16 @@ those that are quantiles, not of every row.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+
 from dashboards.queries import Query
+from dashboards.queries.numbered import NOT_LISTED
 from dashboards.queries.selection import SLICE_VARIABLES, STEP, dimensions_of, given, rollup
 from schemas.families import PARTS, WHOLES
-from schemas.families.stages import SCALE_MAX
+from schemas.histograms import ZERO_INDEX
+from schemas.sql_text import quoted
 from schemas.views import LATENCY_MS
 
 IN_ORDER = (*PARTS, *WHOLES)
@@ -60,9 +66,13 @@ _HALVES = (
 )
 
 
-def stages(names: tuple[str, ...] = IN_ORDER) -> str:
+LISTED = (*IN_ORDER, NOT_LISTED)
+"""Stages in the order of a turn, and whatever stage a newer version tells."""
+
+
+def stages(names: tuple[str, ...] = LISTED) -> str:
     """Names of stages as an array of SQL."""
-    return str(list(names))
+    return f"[{', '.join(map(quoted, names))}]"
 
 
 def place_of_stage(names: tuple[str, ...] = IN_ORDER) -> str:
@@ -70,21 +80,28 @@ def place_of_stage(names: tuple[str, ...] = IN_ORDER) -> str:
     return f"transform(stage, {stages(names)}, {list(range(len(names)))}, {len(names)})"
 
 
-BUCKET = f"bitShiftLeft(2 * toInt64(bucket_index) + 1, {SCALE_MAX} - scale)"
-"""A bucket's scale and index in one integer, never 0, that grows with the bucket's latency: its logarithmic middle.
+_SCALES = range(-10, 21)
+"""Of every exponential histogram: the finest of OpenTelemetry is 20."""
 
-Where buckets stand is slightly below that, which changes the order of those alone that overlap with one of a scale below 2.
+
+def _of_scale(values: Iterable[float]) -> str:
+    return f"transform(scale, {list(_SCALES)}, {[float(each) for each in values]}, 0.)"
+
+
+_WIDTH = _of_scale(np.exp2(-scale) for scale in map(float, _SCALES))
+_BELOW = _of_scale(1 - np.logaddexp2(0, np.exp2(-scale)) for scale in map(float, _SCALES))
+
+BUCKET = f"if(bucket_index = {ZERO_INDEX}, -inf, (bucket_index + 1) * {_WIDTH} + {_BELOW})"
+"""log2 of the latency in ms that a bucket stands for, so that rows need no powers.
+
+`LATENCY_MS`, the harmonic middle 2 l h / (l + h) of the bounds l = 2^(i w) and h = 2^((i + 1) w) with w = 2^-scale, is
+2^((i + 1) w + 1 - log2(1 + 2^w)).
 """
 
 
 def latencies_ms(buckets: str) -> str:
     """The latencies in ms that an array of `BUCKET` stands for."""
-    zeros = "bitCount(bitXor(bucket, bucket - 1)) - 1"
-    index = f"arrayMap(bucket -> intDiv(bitShiftRight(bucket, {zeros}) - 1, 2), {buckets})"
-    return (
-        f"arrayMap((bucket_index, scale) -> {LATENCY_MS}, {index}, "
-        f"arrayMap(bucket -> {SCALE_MAX} - ({zeros}), {buckets}))"
-    )
+    return f"arrayMap(bucket -> exp2(bucket), {buckets})"
 
 
 def rollup_by(dimension: str, columns: str) -> str:
@@ -139,7 +156,7 @@ def _measured_at(half: str, time: int) -> str:
 
 def growth_by(dimension: str) -> Query:
     """Each stage of each value of a dimension in the last quarter of the range against its first half."""
-    places = f"0, {_TIMES * len(IN_ORDER)}, 1"
+    places = f"0, {_TIMES * len(LISTED)}, 1"
     place = f"{_TIMES} * {place_of_stage()} + (bucket_start >= middle) + (bucket_start >= last_quarter)"
     histograms = rollup_by(dimension, f"stage, {BUCKET} AS bucket, bucket_start, observations, latency_ms_sum")
     return Query(
@@ -155,7 +172,7 @@ FROM (
       quantilesExactWeightedResample(0.5, 0.99, {places})(bucket, observations, place) AS buckets
     FROM (SELECT slice, {place} AS place, bucket, observations, latency_ms_sum FROM {histograms})
     GROUP BY slice)
-  ARRAY JOIN range(0, {_TIMES * len(IN_ORDER)}, {_TIMES}) AS place
+  ARRAY JOIN range(0, {_TIMES * len(LISTED)}, {_TIMES}) AS place
   WHERE seen[place + 1] + seen[place + 2] + seen[place + 3] > 0)
 ORDER BY p99_added_ms DESC NULLS LAST, pool, {dimension}, stage
 LIMIT {_ROWS_MAX}""",

@@ -118,7 +118,10 @@ ORDER BY time, series""",
 
 
 def p95_by(dimension: str) -> Query:
-    """p95 of the chosen stage in ms, of each value of a dimension; those with the highest peak."""
+    """p95 of the chosen stage in ms, of each value of a dimension; those with the highest peak.
+
+    A state of some 300 bytes is held for each step of each slice, also where it had nothing: 0.4 GB of 828 slices over 720 steps.
+    """
     step = "toUInt32(intDiv(dateDiff('second', range_from, bucket_start), step_s))"
     histograms = rollup_by(dimension, f"stage, {BUCKET} AS bucket, bucket_start, observations")
     return Query(
@@ -126,8 +129,8 @@ def p95_by(dimension: str) -> Query:
         f"""{given(f"{STAGE} AS chosen_stage", STEPS, required=(dimension,))}
 SELECT {TIME_OF_POINT}, series, point.2 AS value FROM (
   SELECT {pool_and(dimension)}, concat(pool, ' · ', {dimension}) AS series, arrayMax(values) AS peak,
-    arrayZip(arrayFilter((step, bucket) -> bucket != 0, range(steps), buckets), values) AS points,
-    {latencies_ms("arrayFilter(bucket -> bucket != 0, buckets)")} AS values
+    arrayZip(arrayFilter((step, bucket) -> NOT isNaN(bucket), range(steps), buckets), values) AS points,
+    {latencies_ms("arrayFilter(bucket -> NOT isNaN(bucket), buckets)")} AS values
   FROM (
     SELECT slice, quantileExactWeightedResample(0.95, 0, steps, 1)(bucket, observations, {step}) AS buckets
     FROM {histograms}

@@ -82,25 +82,32 @@ def test_a_kept_folder_is_asked_again_and_no_other_is_touched(tmp_path: Path) ->
     now_s = int(time.time())
 
     def mark(**told: object) -> None:
-        (tmp_path / "filled.json").write_text(json.dumps({"slices": 60, "days": 1, "end_s": now_s, "is_whole": True} | told))  # fmt: skip
+        world = {"slices": 60, "days": 1, "end_s": now_s, "made_of": board_world._made_of(), "is_whole": True}
+        (tmp_path / "filled.json").write_text(json.dumps(world | told))
+
+    def refused(because: str, slices: int = 60, days: int = 1) -> None:
+        with pytest.raises(BadInput, match=because):
+            board_world._kept(tmp_path, slices, days)
 
     assert board_world._kept(tmp_path, 60, 1) is None
-    data = tmp_path / "clickhouse" / "part"
-    data.mkdir(parents=True)
-    with pytest.raises(BadInput, match="files of something else"):
-        board_world._kept(tmp_path, 60, 1)
+    data = tmp_path / "clickhouse"
+    data.mkdir()
+    refused("files of something else")
     mark()
-    assert board_world._kept(tmp_path, 60, 1) == board_world.World(60, 1, now_s, is_whole=True)
-    for slices, days in ((61, 1), (60, 2)):
-        with pytest.raises(BadInput, match="ask with --slices 60 --days 1, or name another folder"):
-            board_world._kept(tmp_path, slices, days)
-    mark(end_s=now_s - 2 * 86_400)
-    with pytest.raises(BadInput, match="over a day ago"):
-        board_world._kept(tmp_path, 60, 1)
-    (tmp_path / "filled.json").write_text("[1]")
-    with pytest.raises(BadInput, match="is not what a run before has written"):
-        board_world._kept(tmp_path, 60, 1)
-    assert data.exists()
+    known = board_world._kept(tmp_path, 60, 1)
+    assert known == board_world.World(60, 1, now_s, board_world._made_of(), is_whole=True)
+    refused("ask with --slices 60 --days 1, or name another folder", slices=61)
+    refused("ask with --slices 60 --days 1, or name another folder", days=2)
+    for end_s in (now_s - 2 * 86_400, now_s + 86_400):
+        mark(end_s=end_s)
+        refused("not filled within a day")
+    mark(made_of="other tables")
+    refused("other tables or values than today's")
     mark(is_whole=False)
-    assert board_world._kept(tmp_path, 60, 1) is None
-    assert not data.exists()
+    refused("a run still fills it, or was cut off")
+    for end in ("soon", None):
+        mark(end_s=end)
+        refused("is not what a run before has written")
+    mark()
+    data.rmdir()
+    refused("not filled to its end")

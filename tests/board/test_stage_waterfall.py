@@ -8,6 +8,8 @@ import pytest
 
 from dashboards.queries import stage_latency, stage_waterfall
 from schemas.families import PARTS
+from schemas.histograms import ZERO_INDEX
+from schemas.views import LATENCY_MS
 from tests.board.conftest import DAY_S, Boards
 from tests.board.world import BUNDLES, ROUTES, SLOW_STAGES
 
@@ -107,3 +109,24 @@ def test_the_chosen_stage_is_drawn_bundle_beside_bundle(boards: Boards) -> None:
     assert of_the_turn["series"].to_list() == ["p50", "p95", "p99"]
     chosen = boards.rows(stage_waterfall.TAIL_OVER_TIME.sql, one_step, stage="turn")
     assert of_the_turn.equals(chosen), "nothing chosen is the whole turn"
+
+
+def test_what_a_bucket_stands_for_is_the_same_of_every_scale(boards: Boards) -> None:
+    """Histograms mix, also with the coarse buckets of explicit bounds: what rows are ordered by tells the latency."""
+    (worst, zeros, count), *_ = boards.client.query(
+        f"""WITH {LATENCY_MS} AS latency_ms, {stage_latency.latencies_ms(f"[{stage_latency.BUCKET}]")}[1] AS told_ms
+SELECT maxIf(abs(told_ms / latency_ms - 1), bucket_index != {ZERO_INDEX}), groupUniqArrayIf(told_ms, bucket_index = {ZERO_INDEX}), count()
+FROM (SELECT toInt8(arrayJoin(range(-9, 21))) AS scale, toInt32(arrayJoin([{ZERO_INDEX}, -900, -64, -2, -1, 0, 1, 2, 63, 690])) AS bucket_index)
+WHERE bucket_index = {ZERO_INDEX} OR abs(bucket_index + 1) * exp2(-scale) < 500"""
+    ).result_rows
+    assert worst < 1e-9 and zeros == [0.0] and count > 200
+
+
+def test_a_stage_that_no_version_here_knows_is_told_as_well(boards: Boards) -> None:
+    sql = stage_latency.growth_by("bundle").sql
+    renamed = f"SELECT * REPLACE (replaceOne(toString(stage), '{PARTS[0]}', 'speculation') AS stage) FROM stage_latency_1m FINAL"
+    told = boards.rows(sql.replace("FROM stage_latency_1m FINAL", f"FROM ({renamed})"), boards.last(DAY_S))
+    as_named = boards.rows(sql, boards.last(DAY_S)).filter(stage=PARTS[0]).drop("stage")
+    assert as_named.height > 0
+    by = ["pool", "bundle"]
+    assert told.filter(stage="not listed").drop("stage").sort(by).equals(as_named.sort(by))

@@ -6,8 +6,8 @@ is merged, and a partition that nobody writes any more is one part (`min_age_to_
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from clickhouse_connect.driver.client import Client
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.progress import track
 
@@ -27,8 +28,8 @@ from schemas.failures import BadInput
 from schemas.warehouse import ClickHouseAddress
 from stack.clickhouse import ClickHouseServer, start_clickhouse
 from stream_jobs.sinks.clickhouse import connect
-from turnwatch.bench.board_families import filling_others
-from turnwatch.bench.board_rows import DAY_S, filling, slices_of
+from turnwatch.bench.board_families import filling_others, others
+from turnwatch.bench.board_rows import DAY_S, FILLINGS, filling, slices_of
 from turnwatch.bench.prometheus_server import ending_on_sigterm
 
 DATABASE = "bench"
@@ -43,11 +44,15 @@ _DATA = "clickhouse"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """About so many slices and days of rows, up to `end_s`, seconds since 1970; not whole while they are being made."""
+    """About so many slices and days of rows, up to `end_s`, seconds since 1970; not whole while they are being made.
+
+    `made_of` tells the tables and the values that rows are made of.
+    """
 
     slices: int
     days: int
     end_s: int
+    made_of: str
     is_whole: bool
 
 
@@ -60,13 +65,15 @@ def filled(slices: int, days: int, kept: Path | None, console: Console) -> Itera
     with ending_on_sigterm(), tempfile.TemporaryDirectory(prefix="turnwatch-bench-") as passing:
         folder = kept or Path(passing)
         folder.mkdir(parents=True, exist_ok=True)
-        world = _kept(folder, slices, days) or World(slices, days, int(time.time()) // 3_600 * 3_600, is_whole=False)
+        world = _kept(folder, slices, days)
+        if not world:
+            world = World(slices, days, int(time.time()) // 3_600 * 3_600, _made_of(), is_whole=False)
+            _tell(folder, world)
         server = start_clickhouse(folder)
         try:
             server.wait_until_healthy()
             address = ClickHouseAddress(f"{server.url}/{DATABASE}", read_timeout_s=_TIMEOUT_S)
             if not world.is_whole:
-                _tell(folder, world)
                 _fill(server, address, world, console)
                 _tell(folder, replace(world, is_whole=True))
             yield address, world.end_s
@@ -75,31 +82,38 @@ def filled(slices: int, days: int, kept: Path | None, console: Console) -> Itera
 
 
 def _kept(folder: Path, slices: int, days: int) -> World | None:
-    """What was filled there before; nothing where the folder is empty, or was not filled to its end."""
+    """What was filled there before; nothing where the folder is empty. Nothing is ever removed."""
     if not any(folder.iterdir()):
         return None
     mark = folder / _MARK
     if not mark.exists():
         raise BadInput(f"{folder} holds files of something else: name an empty folder, or one of a run before.")
     try:
-        world = World(**json.loads(mark.read_text()))
-    except (ValueError, TypeError):
+        world = TypeAdapter(World).validate_json(mark.read_bytes(), strict=True)
+    except (OSError, ValueError):
         raise BadInput(f"{mark} is not what a run before has written: remove {folder}.") from None
-    if not world.is_whole:
-        shutil.rmtree(folder / _DATA, ignore_errors=True)
-        return None
     if (world.slices, world.days) != (slices, days):
         raise BadInput(
             f"{folder} was filled with {world.slices} slices of {world.days} days, and not with {slices} of {days}: "
             f"ask with --slices {world.slices} --days {world.days}, or name another folder."
         )
-    if time.time() - world.end_s > DAY_S:
-        raise BadInput(f"{folder} was filled over a day ago, and rollups of 10 s are kept for days only: remove it.")
+    if not world.is_whole or not (folder / _DATA).is_dir():
+        raise BadInput(f"{folder} is not filled to its end: a run still fills it, or was cut off; then remove it.")
+    if world.made_of != _made_of():
+        raise BadInput(f"{folder} was filled for other tables or values than today's: remove it.")
+    if not 0 <= time.time() - world.end_s <= DAY_S:
+        raise BadInput(f"{folder} was not filled within a day, and rollups of 10 s are kept for days only: remove it.")
     return world
 
 
+def _made_of() -> str:
+    told = f"{contract()}\n{dict(FILLINGS)}\n{list(others())}"
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
 def _tell(folder: Path, world: World) -> None:
-    (folder / _MARK).write_text(json.dumps(asdict(world)))
+    (beside := folder / f".{_MARK}").write_text(json.dumps(asdict(world)))
+    beside.rename(folder / _MARK)
 
 
 def _fill(server: ClickHouseServer, address: ClickHouseAddress, world: World, console: Console) -> None:
