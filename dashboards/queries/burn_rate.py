@@ -147,7 +147,7 @@ def worst_now(watched: Watched) -> Query:
         f"""{given(selected("slo"), policy_clause(watched), _NEWEST, _ROWS, _SLICES, _OPEN_PAGES)}
 SELECT
   (SELECT countIf(alert != '') FROM (SELECT *, {dimensions_of()} FROM open) WHERE {matches("slo")} AND {SLICE_MATCHES}) AS `slices alerting`,
-  maxOrNull(worst.2) AS `nearest to a threshold`, minOrNull(budget_left) AS `least budget left`,
+  argMaxOrNull(worst.2, worst) AS `nearest to a threshold`, minOrNull(budget_left) AS `least budget left`,
   minOrNull(completeness) AS completeness,
   if((dateDiff('second', maxOrNull(decided_at), toDateTime64(least(now(), $__toTime), 3, 'UTC')) AS ago_s) < 0, 0, ago_s) AS `decided ago`
 FROM slices""",

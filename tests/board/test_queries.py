@@ -145,6 +145,17 @@ def test_the_alerting_slice_is_first_and_judged_by_its_nearest_row(boards: Board
     assert worst["burn 5m"] == pytest.approx(burns[300])
 
 
+def test_the_first_figure_is_of_slices_that_page_however_far_others_are_beyond_a_ticket(boards: Boards) -> None:
+    strict = tuple(
+        replace(each, rows=tuple(row if row.severity == "page" else replace(row, factor=row.factor / 1_000) for row in each.rows))
+        for each in boards.watched
+    )  # fmt: skip
+    rows = boards.rows(burn_rate.burning_now(strict).sql)
+    nearest = max(rows.filter(threshold="above page")["nearness"].to_list())
+    assert max(rows["nearness"].to_list()) > nearest > 1
+    assert boards.rows(burn_rate.worst_now(strict).sql)["nearest to a threshold"].to_list() == [nearest]
+
+
 def _newest_burns(boards: Boards, slo: str, slice_: str) -> dict[int, float]:
     rows = pl.DataFrame(boards.world.rows["burn_windows"])
     newest = rows.filter((pl.col("slo") == slo) & (pl.col("slice") == slice_)).filter(
